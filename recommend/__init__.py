@@ -1,0 +1,5 @@
+"""Rows in, neighbours out.
+
+Nothing here knows a store, a terminal or how a cluster is made. Features come from
+:mod:`featurizer`, tables from :mod:`jobs`.
+"""
