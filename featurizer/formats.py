@@ -1,0 +1,279 @@
+"""What a recording looks like from outside: by its name, and by its first bytes.
+
+A folder walk goes by the name (:data:`AUDIO_SUFFIXES`), because opening every file of a million
+would take hours. The decoder goes by the content (:func:`sniff`) and never by the name. Neither
+imports a decoder.
+
+Decoders guess, and guess too much: libmpg123 plays quiet headerless PCM as if it were MPEG audio,
+libsndfile takes two bytes for an Akai sampler's header, FFmpeg takes text for subtitles, and
+playlists for what they point to. So a file reaches a decoder only if it says itself what it is:
+by a signature of four bytes or more, or, where a format has no file header, by a run of frames
+each of which ends where the next begins.
+"""
+
+# ruff: noqa: PLR2004 - the numbers are bit fields and limits of the standards named beside them.
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+AUDIO_SUFFIXES: frozenset[str] = frozenset(
+    (
+        *(".wav", ".wave", ".bwf", ".w64", ".rf64", ".flac", ".ogg", ".oga", ".opus", ".spx"),
+        *(".mp1", ".mp2", ".mp3", ".mpga", ".aif", ".aiff", ".aifc", ".au", ".snd", ".caf"),
+        *(".voc", ".8svx", ".iff", ".sph", ".nist", ".sf", ".ircam"),
+        *(".aac", ".adts", ".m4a", ".m4b", ".m4r", ".mp4", ".3gp", ".3ga", ".mov", ".wma", ".asf"),
+        *(".mka", ".mkv", ".webm", ".weba", ".ac3", ".eac3", ".ec3", ".amr", ".awb"),
+        *(".ape", ".wv", ".tta", ".mpc"),
+    )
+)
+"""Lower-case suffixes of the files that are taken for recordings."""
+
+
+@dataclass(frozen=True)
+class Container:
+    """What a file says it is.
+
+    Parameters
+    ----------
+    name : str
+        For a person.
+    demuxer : str or None
+        What FFmpeg calls its reader; None where only libsndfile has one.
+    sndfile : bool
+        Does libsndfile know it?
+    """
+
+    name: str
+    demuxer: str | None
+    sndfile: bool
+
+
+_MPEG_AUDIO = Container("MP3", "mp3", sndfile=True)
+_MPEG_AUDIO_LATE = Container("MP3", "mp3", sndfile=False)
+_ADTS = Container("AAC", "aac", sndfile=False)
+_AC3 = Container("AC-3", "ac3", sndfile=False)
+_EAC3 = Container("E-AC-3", "eac3", sndfile=False)
+_MP4 = Container("MP4", "mov", sndfile=False)
+_AIFF = Container("AIFF", "aiff", sndfile=True)
+_SVX = Container("8SVX", None, sndfile=True)
+_IRCAM = Container("IRCAM", None, sndfile=True)
+
+# (where, which bytes) ...: what it is then.
+_SIGNATURES: tuple[tuple[tuple[tuple[int, bytes], ...], Container], ...] = (
+    (((0, b"RIFF"), (8, b"WAVE")), Container("WAV", "wav", sndfile=True)),
+    (((0, b"RIFX"), (8, b"WAVE")), Container("WAV", "wav", sndfile=True)),
+    (((0, b"RF64"), (8, b"WAVE")), Container("RF64", "wav", sndfile=True)),
+    (((0, b"BW64"), (8, b"WAVE")), Container("BW64", "wav", sndfile=True)),
+    (((0, b"riff\x2e\x91\xcf\x11"),), Container("W64", "w64", sndfile=True)),
+    (((0, b"fLaC"),), Container("FLAC", "flac", sndfile=True)),
+    (((0, b"OggS"),), Container("Ogg", "ogg", sndfile=True)),
+    (((0, b"FORM"), (8, b"AIFF")), _AIFF),
+    (((0, b"FORM"), (8, b"AIFC")), _AIFF),
+    (((0, b"FORM"), (8, b"8SVX")), _SVX),
+    (((0, b"FORM"), (8, b"16SV")), _SVX),
+    (((0, b".snd"),), Container("AU", "au", sndfile=True)),
+    (((0, b"caff"),), Container("CAF", "caf", sndfile=True)),
+    (((0, b"Creative Voice File"),), Container("VOC", "voc", sndfile=True)),
+    (((0, b"NIST_1A"),), Container("NIST SPHERE", "nistsphere", sndfile=True)),
+    (((0, b"\x64\xa3\x01\x00"),), _IRCAM),
+    (((0, b"\x64\xa3\x02\x00"),), _IRCAM),
+    (((0, b"\x64\xa3\x03\x00"),), _IRCAM),
+    (((0, b"\x64\xa3\x04\x00"),), _IRCAM),
+    (((4, b"ftyp"),), _MP4),
+    (((4, b"moov"),), _MP4),
+    (((4, b"mdat"),), _MP4),
+    (((4, b"wide"),), _MP4),
+    (((0, b"\x1a\x45\xdf\xa3"),), Container("Matroska or WebM", "matroska", sndfile=False)),
+    (((0, b"\x30\x26\xb2\x75\x8e\x66\xcf\x11"),), Container("WMA", "asf", sndfile=False)),
+    (((0, b"#!AMR"),), Container("AMR", "amr", sndfile=False)),
+    (((0, b"MAC "),), Container("Monkey's Audio", "ape", sndfile=False)),
+    (((0, b"wvpk"),), Container("WavPack", "wv", sndfile=False)),
+    (((0, b"TTA1"),), Container("True Audio", "tta", sndfile=False)),
+    (((0, b"MP+"),), Container("Musepack", "mpc", sndfile=False)),
+    (((0, b"MPCK"),), Container("Musepack", "mpc8", sndfile=False)),
+)
+
+# Archives and documents that may hold a whole recording behind a short header of their own.
+_NOT_AUDIO: tuple[tuple[int, bytes], ...] = (
+    (0, b"PK\x03\x04"),
+    (0, b"Rar!"),
+    (0, b"7z\xbc\xaf"),
+    (0, b"%PDF"),
+    (257, b"ustar"),
+)
+
+_RUN_FRAMES = 8
+"""So many frames in a row are no accident."""
+
+_HEAD_BYTES = 1 << 16
+
+_MOST_TAGS = 8
+
+
+class Readable(Protocol):
+    """What of a binary file is needed to recognise it."""
+
+    def read(self, size: int, /) -> bytes:
+        """Read at most `size` bytes; none only at the end."""
+
+    def seek(self, offset: int, /) -> int:
+        """Go to a position from the start."""
+
+
+def sniff(file: Readable) -> Container | None:
+    """Recognise a recording by its content.
+
+    Parameters
+    ----------
+    file : Readable
+        A binary file. It is left at any position.
+
+    Returns
+    -------
+    Container or None
+        None if it is no recording that a decoder here can be trusted with.
+    """
+    start = 0
+    head = _read(file, start)
+    for _ in range(_MOST_TAGS):
+        if head[:3] != b"ID3" or len(head) < 10 or max(head[6:10]) >= 0x80:
+            break
+        # ID3v2.4, 3.1: four bytes of seven bits, without the header's ten; a footer is ten more.
+        size = head[6] << 21 | head[7] << 14 | head[8] << 7 | head[9]
+        start += 10 + size + (10 if head[5] & 0x10 else 0)
+        head = _read(file, start)
+    for signature, container in _SIGNATURES:
+        if all(head.startswith(mark, offset) for offset, mark in signature):
+            return container
+    if any(head.startswith(mark, offset) for offset, mark in _NOT_AUDIO):
+        return None
+    whole = len(head) < _HEAD_BYTES
+    for container, frame in (
+        (_MPEG_AUDIO, _mpeg_audio_frame),
+        (_ADTS, _adts_frame),
+        (_AC3, _ac3_frame),
+        (_EAC3, _eac3_frame),
+    ):
+        if _is_run(head, 0, whole, frame):
+            return container
+    # A recording cut out of a broadcast starts inside a frame; and tags leave zeros behind.
+    zeros = len(head) - len(head.lstrip(b"\0"))
+    for container, frame in ((_MPEG_AUDIO_LATE, _mpeg_audio_frame), (_ADTS, _adts_frame)):
+        offset = 0
+        while 0 <= (offset := head.find(b"\xff", offset + 1)) < zeros + _LONGEST_FRAME:
+            if _is_run(head, offset, False, frame):
+                return container
+    return None
+
+
+def _read(file: Readable, start: int) -> bytes:
+    file.seek(start)
+    head = b""
+    while len(head) < _HEAD_BYTES and (more := file.read(_HEAD_BYTES - len(head))):
+        head += more
+    return head
+
+
+# A frame's length in bytes, and what stays the same from frame to frame; None if it is no frame.
+_Frame = Callable[[bytes, int], tuple[int, tuple[int, ...]] | None]
+
+
+def _is_run(head: bytes, offset: int, whole: bool, frame: _Frame) -> bool:
+    """Tell whether a run of frames starts here, or a shorter one that fills the file to its end.
+
+    Parameters
+    ----------
+    head : bytes
+    offset : int
+        Where in `head` the first frame would start.
+    whole : bool
+        Is `head` the whole file, so that its end is the recording's end?
+    frame : callable
+        Reads one frame's header.
+    """
+    kind: tuple[int, ...] | None = None
+    for count in range(_RUN_FRAMES):
+        if whole and offset >= len(head):
+            # The last of two frames or more may be cut; a single one has to fit.
+            return offset == len(head) or count > 2
+        found = frame(head, offset)
+        if found is None or (kind is not None and found[1] != kind):
+            return False
+        length, kind = found
+        offset += length
+    return True
+
+
+# ISO 11172-3, 2.4.2.3, and ISO 13818-3: kbit/s by bitrate index, of layers II and III.
+_KBITS = {
+    (1, 2): (32, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320, 384),
+    (1, 3): (32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320),
+    (2, 2): (8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160),
+    (2, 3): (8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160),
+}
+_MPEG_RATES = (44100, 48000, 32000)
+_LONGEST_FRAME = 1729
+"""Layer II, 384 kbit/s at 32 kHz, padded."""
+
+
+def _mpeg_audio_frame(head: bytes, offset: int) -> tuple[int, tuple[int, ...]] | None:
+    """Layers II and III of MPEG-1, -2 and -2.5.
+
+    Not layer I, which nobody has, and whose header is what the samples -1 and -2 look like in
+    16-bit PCM; and not frames of free format, whose length stands nowhere.
+    """
+    header = head[offset : offset + 4]
+    if len(header) < 4 or header[0] != 0xFF or header[1] & 0xE0 != 0xE0:
+        return None
+    version = {0: 4, 2: 2, 3: 1}.get(header[1] >> 3 & 3)
+    layer = 4 - (header[1] >> 1 & 3)
+    bitrate, rate = header[2] >> 4, header[2] >> 2 & 3
+    if version is None or layer not in (2, 3) or not 1 <= bitrate <= 14 or rate == 3:
+        return None
+    kbits = _KBITS[min(version, 2), layer][bitrate - 1]
+    samples = 576 if layer == 3 and version > 1 else 1152
+    length = samples // 8 * kbits * 1000 * version // _MPEG_RATES[rate] + (header[2] >> 1 & 1)
+    return length, (version, layer, rate)
+
+
+def _adts_frame(head: bytes, offset: int) -> tuple[int, tuple[int, ...]] | None:
+    """AAC in ADTS frames (ISO 14496-3, 1.A.2.2)."""
+    header = head[offset : offset + 7]
+    if len(header) < 7 or header[0] != 0xFF or header[1] & 0xF6 != 0xF0:
+        return None
+    profile, rate = header[2] >> 6, header[2] >> 2 & 15
+    length = (header[3] & 3) << 11 | header[4] << 3 | header[5] >> 5
+    if rate > 12 or length <= 7:
+        return None
+    return length, (header[1], profile, rate)
+
+
+# ATSC A/52, 5.4.1.4: kbit/s by half of frmsizecod.
+_AC3_KBITS = (
+    *(32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320, 384, 448, 512, 576, 640),
+)
+
+
+def _ac3_frame(head: bytes, offset: int) -> tuple[int, tuple[int, ...]] | None:
+    """AC-3 (ATSC A/52, 5.3)."""
+    header = head[offset : offset + 6]
+    if len(header) < 6 or header[:2] != b"\x0b\x77":
+        return None
+    rate, size, version = header[4] >> 6, header[4] & 63, header[5] >> 3
+    if rate == 3 or size >= 2 * len(_AC3_KBITS) or version > 10:
+        return None
+    kbits = _AC3_KBITS[size // 2]
+    words = (2 * kbits, kbits * 96000 // 44100 + size % 2, 3 * kbits)[rate]
+    return 2 * words, (rate, version)
+
+
+def _eac3_frame(head: bytes, offset: int) -> tuple[int, tuple[int, ...]] | None:
+    """Enhanced AC-3 (ATSC A/52, E.1)."""
+    header = head[offset : offset + 6]
+    if len(header) < 6 or header[:2] != b"\x0b\x77":
+        return None
+    rate, version = header[4] >> 6, header[5] >> 3
+    if not 11 <= version <= 16:
+        return None
+    return 2 * (((header[2] & 7) << 8 | header[3]) + 1), (rate, version)

@@ -1,0 +1,119 @@
+"""Mean and variance of values that arrive in portions, in double precision.
+
+Each portion's own mean and squared deviations are taken in two passes and merged into the total by
+the update of Chan et al. [1]_, which does not cancel as a sum of squares does.
+
+.. [1] Chan, T. F., G. H. Golub, and R. J. LeVeque. "Updating formulae and a pairwise algorithm for
+   computing sample variances." COMPSTAT 1982, Physica, pp. 30-41.
+"""
+
+import numpy as np
+import numpy.typing as npt
+
+from featurizer.compiled import compiled
+
+
+class Moments:
+    """Running mean and population variance of several quantities.
+
+    Parameters
+    ----------
+    size : int > 0
+        Quantities.
+
+    Attributes
+    ----------
+    count : int
+        Values of each quantity so far.
+    mean : np.ndarray [shape=(size,), float64]
+        Their mean so far.
+    """
+
+    def __init__(self, size: int) -> None:
+        self.count = 0
+        self.mean = np.zeros(size)
+        self._deviations = np.zeros(size)
+
+    def add(self, x: npt.NDArray[np.floating]) -> None:
+        """Take in a portion.
+
+        Parameters
+        ----------
+        x : np.ndarray [shape=(n, size)]
+            ``n > 0`` values of each quantity.
+        """
+        mean = x.mean(axis=0, dtype=np.float64)
+        self.merge(len(x), mean, ((x - mean) ** 2).sum(axis=0))
+
+    def merge(
+        self, count: int, mean: npt.NDArray[np.float64], deviations: npt.NDArray[np.float64]
+    ) -> None:
+        """Take in a portion of which the moments are known.
+
+        Parameters
+        ----------
+        count : int >= 0
+            Values of each quantity.
+        mean : np.ndarray [shape=(size,), float64]
+            Their mean.
+        deviations : np.ndarray [shape=(size,), float64]
+            The sum of their squared deviations from that mean.
+        """
+        if not count:
+            return
+        total = self.count + count
+        delta = mean - self.mean
+        self.mean = self.mean + delta * (count / total)
+        self._deviations = (
+            self._deviations + deviations + delta**2 * (self.count * (count / total))
+        )
+        self.count = total
+
+    @property
+    def variance(self) -> npt.NDArray[np.float64]:
+        """Population variance so far [shape=(size,), float64]."""
+        return self._deviations / self.count
+
+    def interleaved(self) -> npt.NDArray[np.float64]:
+        """Give mean, variance, mean, variance, … [shape=(2 * size,), float64]."""
+        return np.column_stack([self.mean, self.variance]).ravel()
+
+
+_LANES = 16
+
+
+@compiled
+def sample_moments(x: npt.NDArray[np.float32]) -> tuple[float, float]:
+    """Take the moments of many samples at once.
+
+    Parameters
+    ----------
+    x : np.ndarray [shape=(n,), float32, C-contiguous]
+        ``n > 0`` samples.
+
+    Returns
+    -------
+    mean : float
+        Their mean.
+    deviations : float
+        The sum of their squared deviations from it.
+    """
+    # Sums of their own for 16 neighbours, as one sum would have each addition wait for the last.
+    n = len(x)
+    whole = n - n % _LANES
+    sums = np.zeros(_LANES)
+    for i in range(0, whole, _LANES):
+        for j in range(_LANES):
+            sums[j] += x[i + j]
+    total = sums.sum()
+    for i in range(whole, n):
+        total += x[i]
+    mean = total / n
+    sums[:] = 0
+    for i in range(0, whole, _LANES):
+        for j in range(_LANES):
+            sums[j] += (x[i + j] - mean) ** 2
+    deviations = sums.sum()
+    for i in range(whole, n):
+        deviations += (x[i] - mean) ** 2
+    return mean, deviations

@@ -1,0 +1,76 @@
+"""Features of the samples themselves: level and zero crossings of each frame.
+
+Frames overlap by three quarters, so both are summed once over each hop of 512 samples, and a frame
+is the sum of four hops.
+"""
+
+import numpy as np
+import numpy.typing as npt
+
+from featurizer.compiled import compiled
+from featurizer.stft import HOP_LENGTH, N_FFT, reflected
+
+_EDGE = N_FFT // 2
+_HOPS = N_FFT // HOP_LENGTH
+_LANES = 16
+
+# Samples so small count as zero, and zero as positive.
+_SILENCE = np.float32(-1e-10)
+
+
+def rms_and_zero_crossings(
+    y: npt.NDArray[np.float32], start: int, stop: int
+) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    """Measure the level and count the zero crossings of some frames.
+
+    Parameters
+    ----------
+    y : np.ndarray [shape=(n,), float32]
+        The signal; ``n > 1024``.
+    start, stop : int
+        First frame and end, within ``0 … n_frames(n)``.
+
+    Returns
+    -------
+    rms : np.ndarray [shape=(stop - start,), float64, >= 0]
+        Root of the mean square of each frame of the reflected signal.
+    zero_crossing_rate : np.ndarray [shape=(stop - start,), float64, 0 … 1]
+        Share of each frame's samples whose sign is not that of the sample before. There is no
+        crossing beyond the ends of the signal, and none at a frame's first sample.
+    """
+    first = start * HOP_LENGTH - _EDGE
+    x = reflected(y, first, (stop - 1) * HOP_LENGTH + _EDGE)
+    energy, crossings, leading = _hop_sums(x, max(0, -first), min(len(x), len(y) - first))
+    frames = stop - start
+    power = sum(energy[i : i + frames] for i in range(_HOPS))
+    counts = sum(crossings[i : i + frames] for i in range(_HOPS)) - leading[:frames]
+    return np.sqrt(power / N_FFT), counts / N_FFT
+
+
+@compiled
+def _hop_sums(
+    x: npt.NDArray[np.float32], first: int, stop: int
+) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    # Crossings count after sample `first` and before `stop`, where the signal's own samples are;
+    # `leading` says whether a hop's first sample is one.
+    n_hops = len(x) // HOP_LENGTH
+    energy = np.zeros(n_hops)
+    crossings = np.zeros(n_hops, dtype=np.int64)
+    leading = np.zeros(n_hops, dtype=np.int64)
+    sums = np.zeros(_LANES)
+    for hop in range(n_hops):
+        begin = hop * HOP_LENGTH
+        sums[:] = 0
+        for i in range(begin, begin + HOP_LENGTH, _LANES):
+            for j in range(_LANES):
+                sums[j] += np.float64(x[i + j]) * np.float64(x[i + j])
+        energy[hop] = sums.sum()
+        low = max(begin, first + 1)
+        high = min(begin + HOP_LENGTH, stop)
+        count = 0
+        for i in range(low, high):
+            count += (x[i] < _SILENCE) != (x[i - 1] < _SILENCE)
+        crossings[hop] = count
+        if low == begin and begin < stop:
+            leading[hop] = (x[begin] < _SILENCE) != (x[begin - 1] < _SILENCE)
+    return energy, crossings, leading

@@ -1,0 +1,371 @@
+"""One batch of files: what a worker does, and what it leaves in the store.
+
+A worker writes the rows of a batch under ``_work/done``, in a file for each table, that of
+``files`` last: when it is there, the batch is finished, whatever becomes of the worker or the job.
+Only a small summary goes back to the job.
+
+Dask starts a task again, elsewhere, when its worker dies. That would let one rotten file kill
+worker after worker, so an attempt leaves a mark in ``_work/started`` and refuses to start twice:
+the job then sends the batch's files again, each alone.
+"""
+
+import contextlib
+import functools
+import json
+import os
+import socket
+import threading
+import time
+import traceback
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
+from importlib import metadata
+from typing import TYPE_CHECKING, Any, BinaryIO, Literal
+
+import numpy as np
+import pyarrow as pa
+
+from featurizer.columns import FEATURE_COLUMNS, FEATURE_SET, SAMPLE_RATE
+from featurizer.errors import FailureKind, RecordingError
+from jobs.schemas import FILES, SEGMENT, TABLES, TRACK
+from jobs.sources import Listed, examine, visible
+from jobs.storage import Storage, as_json
+from jobs.store import Settings
+
+if TYPE_CHECKING:
+    from featurizer.extract import Features
+
+FILE_TIMEOUT_S = 900.0
+"""So long may one file take."""
+
+HANG_TIMEOUT_S = FILE_TIMEOUT_S + 60.0
+"""After so long a file hangs where no deadline is looked at, and its worker ends itself."""
+
+RUN_JSON = "_work/run.json"
+STARTED = "_work/started"
+DONE = "_work/done"
+
+_SUFFIX = {"features/level=track": "track", "features/level=segment": "segment", "files": "files"}
+
+
+@dataclass(frozen=True)
+class Batch:
+    """What a worker needs to know.
+
+    Parameters
+    ----------
+    attempt : str
+        Names this attempt at these files; no other has the name.
+    run_id : str
+        The run that it belongs to.
+    root : str
+        The store's folder.
+    songmill : str
+        The version of songmill that the worker must have.
+    settings : Settings
+        What the rows are to have in common.
+    files : list of Listed
+        What to work on.
+    labels : list of (str or None)
+        The label of each file.
+    deaths : int
+        Workers that have died of these files before.
+    """
+
+    attempt: str
+    run_id: str
+    root: str
+    songmill: str
+    settings: Settings
+    files: list[Listed]
+    labels: list[str | None]
+    deaths: int = 0
+
+
+@dataclass
+class Summary:
+    """What the job hears of an attempt.
+
+    Parameters
+    ----------
+    outcome : {"done", "died", "unfit"}
+        ``died``: the attempt was started before and not finished, so its worker is gone.
+        ``unfit``: this worker cannot work for this job; ``message`` says why.
+    failures : dict of str to int
+        Files that failed, by kind.
+    hung : bool
+        Whether the attempt that died had taken so long that it ended itself.
+    """
+
+    outcome: Literal["done", "died", "unfit"]
+    message: str = ""
+    extracted: int = 0
+    failures: dict[str, int] = field(default_factory=dict)
+    segments: int = 0
+    audio_s: float = 0.0
+    compute_s: float = 0.0
+    hung: bool = False
+
+    @property
+    def failed(self) -> int:
+        """Number of files that failed."""
+        return sum(self.failures.values())
+
+
+class Rows:
+    """The rows of a batch, as they come to be."""
+
+    def __init__(self) -> None:
+        self._rows: dict[str, list[pa.RecordBatch]] = {name: [] for name in _SUFFIX}
+        self._files: list[dict[str, Any]] = []
+        self.summary = Summary("done")
+
+    def add_features(self, recording: Listed, label: str | None, features: "Features") -> None:
+        """Add the track row and the segment rows of a recording."""
+        count = len(features.segments)
+        self._rows["features/level=track"].append(
+            _record(
+                TRACK,
+                {
+                    "track_id": [recording.track_id],
+                    "label": [label],
+                    "length": [features.length],
+                    **_by_column(features.track[np.newaxis]),
+                },
+            )
+        )
+        step = features.segment_step
+        self._rows["features/level=segment"].append(
+            _record(
+                SEGMENT,
+                {
+                    "track_id": [recording.track_id] * count,
+                    "label": [label] * count,
+                    "segment": list(range(count)),
+                    "start_s": [i * step / SAMPLE_RATE for i in range(count)],
+                    "length": [features.segment_length] * count,
+                    **_by_column(features.segments),
+                },
+            )
+        )
+        self.summary.extracted += 1
+        self.summary.segments += count
+        self.summary.audio_s += features.duration_s
+
+    def add_file(
+        self,
+        recording: Listed,
+        run_id: str,
+        *,
+        error: FailureKind | None = None,
+        message: str | None = None,
+        features: "Features | None" = None,
+    ) -> None:
+        """Add the ``files`` row of a recording: failed where there is an ``error``."""
+        if error is not None:
+            self.summary.failures[error] = self.summary.failures.get(error, 0) + 1
+        self._files.append(
+            {
+                "track_id": recording.track_id,
+                "uri": recording.uri,
+                "source": recording.source,
+                "bytes": recording.size,
+                "modified": recording.modified,
+                "status": "ok" if error is None else "failed",
+                "error": error,
+                "message": message,
+                "duration_s": features and features.duration_s,
+                "sample_rate": features and features.sample_rate,
+                "channels": features and features.channels,
+                "extracted_at": datetime.now(UTC),
+                "run_id": run_id,
+            }
+        )
+
+    def write(self, storage: Storage, batch: Batch) -> Summary:
+        """Write what a finished batch leaves; from then on it counts as finished."""
+        attempt = batch.attempt
+        for table, records in self._rows.items():
+            if table != "files":
+                storage.write_table(
+                    piece(attempt, table), pa.Table.from_batches(records, TABLES[table])
+                )
+        files = pa.Table.from_pylist(self._files, schema=FILES)
+        stated = {"summary": asdict(self.summary), "settings": asdict(batch.settings)}
+        files = files.replace_schema_metadata({"songmill": json.dumps(stated)})
+        storage.write_table(piece(attempt, "files"), files)
+        return self.summary
+
+
+def piece(attempt: str, table: str) -> str:
+    """Return the name of the file in which an attempt leaves its rows of ``table``."""
+    return f"{DONE}/{attempt}.{_SUFFIX[table]}.parquet"
+
+
+def pieces(attempt: str) -> list[str]:
+    """Return the names of all files that an attempt leaves, the mark of its end last."""
+    return [piece(attempt, table) for table in _SUFFIX]
+
+
+def finished_attempts(storage: Storage) -> Iterator[str]:
+    """Yield the attempts that are finished and whose rows are not in the tables yet."""
+    end = piece("", "files")[len(DONE) + 1 :]
+    for entry in storage.list(DONE):
+        name = entry.name[len(DONE) + 1 :]
+        if name.endswith(end):
+            yield name.removesuffix(end)
+
+
+def read_finished(storage: Storage, attempt: str) -> tuple[Summary, Settings, pa.Table] | None:
+    """Return what a finished attempt left: its summary, its settings and its ``files`` rows.
+
+    None where it is not finished, or where a machine that lost its power left half a file.
+    """
+    try:
+        files = storage.read_table(piece(attempt, "files"))
+        for table in _SUFFIX:
+            storage.count_rows(piece(attempt, table))
+        stated = json.loads(files.schema.metadata[b"songmill"])
+    except (FileNotFoundError, pa.ArrowInvalid):
+        return None
+    return Summary(**stated["summary"]), Settings(**stated["settings"]), files
+
+
+@functools.cache
+def songmill_version() -> str:
+    """Return the version of this songmill."""
+    return metadata.version("songmill")
+
+
+def work(batch: Batch) -> Summary:
+    """Extract the features of a batch's files and leave them in the store.
+
+    Parameters
+    ----------
+    batch : Batch
+        What to do.
+
+    Returns
+    -------
+    Summary
+        A file that gives no features is counted there and is no error here.
+
+    Raises
+    ------
+    OSError
+        The store cannot be written.
+    """
+    storage = Storage(batch.root)
+    reason = unfit(batch)
+    if reason:
+        return Summary("unfit", reason)
+    finished = read_finished(storage, batch.attempt)
+    if finished is not None:
+        return finished[0]
+    mark = f"{STARTED}/{batch.attempt}"
+    here = {"host": socket.gethostname(), "pid": os.getpid(), "time": time.time()}
+    if not storage.create(mark, as_json(here)):
+        before = json.loads(storage.read(mark))
+        return Summary(
+            "died",
+            f"process {before['pid']} on {before['host']}",
+            hung=time.time() - before["time"] >= HANG_TIMEOUT_S,
+        )
+    rows = Rows()
+    for recording, label in zip(batch.files, batch.labels, strict=True):
+        _extract(recording, label, batch, rows)
+    summary = rows.write(storage, batch)
+    storage.remove(mark)
+    return summary
+
+
+def unfit(batch: Batch) -> str:
+    """Say why this worker cannot work for the batch's job; nothing where it can."""
+    storage = Storage(batch.root)
+    here = f"the worker on {socket.gethostname()}"
+    if (songmill_version(), FEATURE_SET) != (batch.songmill, batch.settings.feature_set):
+        return (
+            f"{here} has songmill {songmill_version()} (features {FEATURE_SET}), and the job has "
+            f"{batch.songmill} ({batch.settings.feature_set}): install the same on both"
+        )
+    try:
+        run_id = json.loads(storage.read(RUN_JSON))["run_id"]
+    except FileNotFoundError:
+        run_id = None
+    if run_id != batch.run_id:
+        return (
+            f"{here} does not see the store {storage.root} as the job does: the store must be on "
+            "a file system that the job and all workers share, under one path"
+        )
+    for source in sorted({recording.source for recording in batch.files}):
+        if not visible(source):
+            return (
+                f"{here} does not see the source {source}: recordings must be on a file system "
+                "that all workers share, under one path"
+            )
+    return ""
+
+
+def _extract(recording: Listed, label: str | None, batch: Batch, rows: Rows) -> None:
+    """Work on one file, and write down how it went."""
+    from featurizer.deadline import Deadline
+    from featurizer.extract import extract
+
+    started = time.perf_counter()
+    recording = examine(recording)
+    hang = threading.Timer(HANG_TIMEOUT_S, os._exit, (1,))
+    hang.daemon = True
+    hang.start()
+    try:
+        with _opened(recording.path) as source:
+            features = extract(
+                source,
+                segment_seconds=batch.settings.segment_seconds,
+                deadline=Deadline(FILE_TIMEOUT_S),
+            )
+    except RecordingError as error:
+        rows.add_file(recording, batch.run_id, error=error.kind, message=error.message)
+    except Exception as error:
+        # Whatever one file brings about, the other files of the batch are not to suffer for it.
+        rows.add_file(recording, batch.run_id, error="internal", message=_describe(error))
+    else:
+        rows.add_features(recording, label, features)
+        rows.add_file(recording, batch.run_id, message=features.note, features=features)
+    finally:
+        hang.cancel()
+    rows.summary.compute_s += time.perf_counter() - started
+
+
+@contextlib.contextmanager
+def _opened(path: str) -> Iterator[str | BinaryIO]:
+    """Give what the decoder takes: the path of a local file, or what fsspec opens."""
+    if "://" not in path:
+        yield path
+        return
+    import fsspec
+
+    try:
+        file = fsspec.open(path, "rb").open()
+    except FileNotFoundError:
+        raise RecordingError("vanished", "it was listed and is not there any more") from None
+    except PermissionError:
+        raise RecordingError("forbidden", "these credentials may not read it") from None
+    with file:
+        yield file
+
+
+def _describe(error: Exception) -> str:
+    """Say what kind of fault it was and where, for a bug report."""
+    frame = traceback.extract_tb(error.__traceback__)[-1]
+    place = f"{os.path.basename(frame.filename)}:{frame.lineno}"
+    return f"a fault of songmill, please report it: {type(error).__name__}: {error} ({place})"
+
+
+def _by_column(values: np.ndarray) -> dict[str, np.ndarray]:
+    return {name: values[:, i] for i, name in enumerate(FEATURE_COLUMNS)}
+
+
+def _record(schema: pa.Schema, columns: dict[str, Any]) -> pa.RecordBatch:
+    arrays = [pa.array(columns[field.name], field.type) for field in schema]
+    return pa.RecordBatch.from_arrays(arrays, schema=schema)

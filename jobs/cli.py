@@ -1,0 +1,215 @@
+"""The command line: options in, exit codes out. What the commands do is in the other modules.
+
+Heavy imports happen where they are used, so that ``songmill --help`` answers at once.
+"""
+
+import json
+import signal
+import sys
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated, Any, NoReturn
+
+import typer
+
+from jobs.errors import RunInterruptedError, SongmillError
+
+app = typer.Typer(
+    name="songmill",
+    help="Turns a collection of recordings into tables of audio features, on a Dask cluster.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog="Exit codes: 0 done, 1 failed, 2 wrong usage, 3 too many files failed.",
+)
+
+StoreOption = Annotated[
+    str, typer.Option("--store", metavar="STORE", help="The store: a folder of Parquet tables.")
+]
+SchedulerOption = Annotated[
+    str | None,
+    typer.Option(
+        metavar="ADDRESS",
+        envvar="DASK_SCHEDULER_ADDRESS",
+        help="A running Dask scheduler (tcp://host:8786, tls://…, or its scheduler file). "
+        "By default a cluster of this machine is started for the job.",
+    ),
+]
+WorkersOption = Annotated[
+    int | None,
+    typer.Option(
+        min=1, metavar="N", help="Processes of this machine's own cluster; by default one a core."
+    ),
+]
+JsonOption = Annotated[
+    bool, typer.Option("--json", help="Print one JSON object, and nothing else, on stdout.")
+]
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        from jobs.batch import songmill_version
+
+        typer.echo(f"songmill {songmill_version()}")
+        raise typer.Exit
+
+
+@app.callback()
+def songmill(
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=_version, is_eager=True, help="Print the version."),
+    ] = False,
+) -> None:
+    """Turn a collection of recordings into tables of audio features, on a Dask cluster."""
+
+
+@app.command()
+def extract(
+    *,
+    sources: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="SOURCE…",
+            help="A folder (walked), a file, a glob in quotes, or a list file (.txt, .lst, .m3u: "
+            "one path a line). Also any address that fsspec reads.",
+        ),
+    ],
+    store: StoreOption,
+    labels: Annotated[
+        str,
+        typer.Option(
+            metavar="parent|none|FILE.csv",
+            help="The tracks' labels: their folder's name, none, or a CSV with the columns "
+            "track_id and label (and further ones, such as artist).",
+        ),
+    ] = "parent",
+    scheduler: SchedulerOption = None,
+    workers: WorkersOption = None,
+    segment_seconds: Annotated[
+        float, typer.Option(metavar="SECONDS", help="Length of a segment.")
+    ] = 3.0,
+    force: Annotated[
+        bool, typer.Option("--force", help="Extract every file anew, changed or not.")
+    ] = False,
+    retry_failed: Annotated[
+        bool, typer.Option("--retry-failed", help="Try the files again that failed before.")
+    ] = False,
+    max_failed: Annotated[
+        float,
+        typer.Option(
+            min=0.0, max=1.0, metavar="SHARE", help="End with code 3 if more of the files fail."
+        ),
+    ] = 0.1,
+    as_json: JsonOption = False,
+) -> None:
+    """Extract 57 features of every recording, and of every 3-second segment, into STORE.
+
+    Only new and changed files are worked on; files that are gone leave the tables. Run the same
+    command again after anything that stopped it: what is finished is kept.
+    """
+    from featurizer.columns import SAMPLE_RATE
+    from jobs.extract import Request
+    from jobs.extract import extract as run
+    from jobs.progress import Progress
+
+    least, most = 0.1, 600.0
+    if not least <= segment_seconds <= most:
+        raise typer.BadParameter(
+            f"a segment of {segment_seconds:g} s ({segment_seconds * SAMPLE_RATE:g} samples): "
+            f"say {least:g} to {most:g} seconds",
+            param_hint="--segment-seconds",
+        )
+    request = Request(
+        sources=sources,
+        store=store,
+        labels=labels,
+        scheduler=scheduler,
+        workers=workers,
+        segment_seconds=segment_seconds,
+        force=force,
+        retry_failed=retry_failed,
+        max_failed=max_failed,
+    )
+    with Progress().shown() as progress:
+        outcome = run(request, progress)
+    if as_json:
+        _print_json({**asdict(outcome), "failed": outcome.failed, "store": store})
+    else:
+        from jobs.report import print_outcome
+
+        print_outcome(outcome, store)
+    if outcome.outcome == "too-many-failed":
+        _complain(outcome.message or "")
+        raise typer.Exit(3)
+
+
+@app.command()
+def status(
+    store: StoreOption,
+    failed: Annotated[
+        bool, typer.Option("--failed", help="List the files that failed, and why.")
+    ] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Show what is in STORE: tracks, segments, hours, labels, failures, the last runs."""
+    from jobs.report import print_failed, print_status
+    from jobs.status import read_status
+
+    found = read_status(store)
+    if as_json:
+        _print_json(asdict(found) if failed else {**asdict(found), "failed": len(found.failed)})
+    elif failed:
+        print_failed(found)
+    else:
+        print_status(found)
+
+
+@app.command()
+def demo(
+    folder: Annotated[
+        Path, typer.Argument(metavar="[DIR]", help="Where the demo's files go.")
+    ] = Path("songmill-demo"),
+    workers: WorkersOption = None,
+) -> None:
+    """Synthesise a small collection of a few styles and extract it: songmill in a minute."""
+    from jobs.demo import run_demo
+
+    run_demo(folder, workers)
+
+
+def _print_json(value: dict[str, Any]) -> None:
+    """Print one object; a label that is missing is the key ``null``."""
+    typer.echo(json.dumps(value, ensure_ascii=False, default=lambda moment: moment.isoformat()))
+
+
+def _complain(text: str) -> None:
+    from jobs.progress import printable
+
+    typer.echo(f"songmill: {printable(text)}", err=True)
+
+
+def _end(number: int, frame: Any) -> NoReturn:
+    raise RunInterruptedError("ended by a signal; what is finished is kept")
+
+
+def main() -> None:
+    """Run the command line; what a user can cause ends in one line and an exit code."""
+    signal.signal(signal.SIGTERM, _end)
+    try:
+        app(standalone_mode=True)
+    except SongmillError as error:
+        _complain(str(error))
+        sys.exit(error.exit_code)
+    except KeyboardInterrupt:
+        _complain("interrupted; what is finished is kept")
+        sys.exit(130)
+    except OSError as error:
+        # Full disks, lost mounts, missing rights: the system's own words name the file.
+        _complain(str(error))
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,123 @@
+"""The Dask cluster: one of this machine's own by default, any running one by its address."""
+
+import contextlib
+import os
+import socket
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from jobs.errors import ClusterError, UsageError
+
+if TYPE_CHECKING:
+    from distributed import Client
+
+DASHBOARD_PORT = 8787
+
+
+@contextlib.contextmanager
+def connect(scheduler: str | None, workers: int | None) -> Iterator["Client"]:
+    """Give a client of a cluster, and end a cluster made for it afterwards.
+
+    Parameters
+    ----------
+    scheduler : str or None
+        Address of a running scheduler, or path of its scheduler file. None makes a local cluster.
+    workers : int or None
+        Single-threaded processes of the local cluster; by default one a core.
+
+    Raises
+    ------
+    UsageError
+        Both were given, or the number makes no sense.
+    ClusterError
+        The scheduler does not answer.
+    """
+    import dask
+    from distributed import Client
+
+    if scheduler and workers:
+        raise UsageError("--workers is for a cluster of this machine; --scheduler brings its own")
+    if not scheduler:
+        with _local_cluster(workers) as cluster, Client(cluster) as client:
+            yield client
+        return
+    from_file = os.path.isfile(scheduler)
+    if not from_file and "://" not in scheduler:
+        raise UsageError(
+            f"--scheduler {scheduler} is neither an address such as tcp://host:8786 or "
+            "tls://host:8786 nor the path of a scheduler file"
+        )
+    where: dict[str, Any] = {"scheduler_file": scheduler} if from_file else {"address": scheduler}
+    # A lost scheduler is an error here: one that comes back knows nothing of this job's tasks.
+    with dask.config.set({"distributed.client.scheduler-info-interval": "5s"}):
+        try:
+            client = Client(**where, timeout=10)
+        except (OSError, TypeError, ValueError) as error:
+            raise ClusterError(f"no Dask scheduler answers at {scheduler}: {error}") from None
+    try:
+        yield client
+    finally:
+        with contextlib.suppress(Exception):
+            client.close(timeout=5)
+
+
+@contextlib.contextmanager
+def _local_cluster(workers: int | None) -> Iterator[Any]:
+    import dask
+    from dask.system import CPU_COUNT
+    from distributed import LocalCluster
+
+    environment = {
+        "OMP_NUM_THREADS": "1",
+        "MKL_NUM_THREADS": "1",
+        "OPENBLAS_NUM_THREADS": "1",
+        "NUMBA_NUM_THREADS": "1",
+        "MALLOC_TRIM_THRESHOLD_": "65536",
+        **_numba_cache(),
+    }
+    with (
+        # The workers' environment must stand before their process does.
+        dask.config.set({"distributed.nanny.pre-spawn-environ": environment}),
+        LocalCluster(
+            n_workers=workers or CPU_COUNT,
+            threads_per_worker=1,
+            processes=True,
+            host="127.0.0.1",
+            dashboard_address=f"127.0.0.1:{_free_port(DASHBOARD_PORT)}",
+            local_directory=tempfile.gettempdir(),
+            silence_logs="CRITICAL",
+        ) as cluster,
+    ):
+        yield cluster
+
+
+def _numba_cache() -> dict[str, str]:
+    """Choose where compiled kernels are kept, unless numba's own choice, beside them, will do."""
+    if "NUMBA_CACHE_DIR" in os.environ or os.access(Path(__file__).parents[1], os.W_OK):
+        return {}
+    home = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
+    folder = os.path.join(home, "songmill")
+    with contextlib.suppress(OSError):
+        os.makedirs(folder, exist_ok=True)
+    if not os.access(folder, os.W_OK):
+        # Private, as numba runs what it finds there.
+        folder = tempfile.mkdtemp(prefix="songmill-")
+    return {"NUMBA_CACHE_DIR": folder}
+
+
+def _free_port(wanted: int) -> int:
+    """Return ``wanted`` if nobody listens there, else 0: any."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", wanted))
+        except OSError:
+            return 0
+    return wanted
+
+
+def count_threads(client: "Client") -> int:
+    """Return the number of tasks that the cluster's workers can do at once."""
+    return sum(client.nthreads().values())

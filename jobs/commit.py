@@ -1,0 +1,251 @@
+"""How the tables of a store change: all at once, whatever is killed in between.
+
+A commit has parts of the tables to take out and parts to put in. The new parts are first written
+under ``_work/commit``, where no reader looks. Then the journal is written, and with it the commit
+is decided: :func:`recover` completes it if this process does not. The old parts are emptied (each
+replaced by a part without rows, so that a reader that has just listed the folder still finds it),
+then the new ones are moved in. In between a reader sees fewer rows, never a row twice and never
+half a file. Emptied parts are removed a while later.
+
+What belongs into the tables is not decided here: see :mod:`jobs.extract`.
+"""
+
+import json
+import time
+import uuid
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from jobs.schemas import FOLDERS
+from jobs.storage import Storage, as_json
+from jobs.store import Store
+
+JOURNAL = "_journal.json"
+STAGE = "_work/commit"
+
+PART_ROWS = 100_000
+"""Rows of a full part: some 40 MB of features, which readers like and a merge holds in memory."""
+
+SMALL_PARTS = 8
+"""So many parts of less than half of that may a table have; one more, and they are merged."""
+
+GRACE_S = 30.0
+"""For so long an emptied part stays, for readers that listed the folder before."""
+
+
+_ORDER = [("track_id", "ascending"), ("segment", "ascending")]
+
+EMPTIED_BYTES = 65536
+"""An emptied part, which is all footer, is smaller."""
+
+
+@dataclass
+class Change:
+    """What a commit does.
+
+    Parameters
+    ----------
+    remove : list of str
+        Parts to take out.
+    add : list of (str, str)
+        Files under :data:`STAGE` and the names that they get.
+    forget : list of str
+        Files outside the tables that are not needed once the commit is done.
+    """
+
+    remove: list[str] = field(default_factory=list)
+    add: list[tuple[str, str]] = field(default_factory=list)
+    forget: list[str] = field(default_factory=list)
+
+
+Edit = Callable[[pa.Table], pa.Table]
+"""Takes the rows of a part and returns those to keep, as they shall be; the same object if all."""
+
+
+def stage_table(
+    store: Store,
+    change: Change,
+    table: str,
+    additions: Iterable[pa.Table],
+    *,
+    edit: Edit | None = None,
+    tidy: bool = False,
+) -> None:
+    """Write what ``table`` shall have instead, and note it in ``change``.
+
+    Parameters
+    ----------
+    store : Store
+        The store; its tables do not change yet.
+    change : Change
+        Gets the parts to remove and to add.
+    table : str
+        The table's folder.
+    additions : iterable of pa.Table
+        New rows.
+    edit : callable, optional
+        What is to become of the rows that are there; by default all stay as they are.
+    tidy : bool
+        Whether small parts are merged when they have become many.
+    """
+    change.add += _write_parts(
+        store.storage, table, _rows_to_write(store, change, table, additions, edit=edit, tidy=tidy)
+    )
+
+
+def _rows_to_write(
+    store: Store,
+    change: Change,
+    table: str,
+    additions: Iterable[pa.Table],
+    *,
+    edit: Edit | None,
+    tidy: bool,
+) -> Iterator[pa.Table]:
+    """Yield the new rows and those of every part that is not to stay, noting that part."""
+    kept: list[str] = []
+    for name in store.parts(table):
+        if edit is not None:
+            rows = store.storage.read_table(name)
+            edited = edit(rows)
+            if rows.num_rows and edited is not rows:
+                change.remove.append(name)
+                yield edited
+                continue
+        kept.append(name)
+    if tidy:
+        counts = {name: store.storage.count_rows(name) for name in kept}
+        small = [name for name, rows in counts.items() if 0 < rows < PART_ROWS // 2]
+        if len(small) >= SMALL_PARTS:
+            for name in small:
+                change.remove.append(name)
+                yield store.storage.read_table(name)
+    yield from additions
+
+
+def stage_file(store: Store, change: Change, name: str, data: bytes) -> None:
+    """Write ``data``, to become the file ``name`` with the commit."""
+    staged = f"{STAGE}/{uuid.uuid4().hex}"
+    store.storage.write(staged, data, durable=True)
+    change.add.append((staged, name))
+
+
+def commit(store: Store, change: Change) -> None:
+    """Carry ``change`` out, as a whole."""
+    if not (change.remove or change.add or change.forget):
+        return
+    assert not store.storage.exists(JOURNAL), "a commit was decided and not completed"
+    journal = {"remove": change.remove, "add": change.add, "forget": change.forget}
+    store.storage.write(JOURNAL, as_json(journal), durable=True)
+    _roll_on(store.storage, change)
+
+
+def recover(storage: Storage) -> bool:
+    """Complete a commit that was decided and not completed; tell whether there was one.
+
+    Also clears away what a killed commit had written before it was decided, and parts emptied a
+    while ago.
+    """
+    unfinished = storage.exists(JOURNAL)
+    if unfinished:
+        found = json.loads(storage.read(JOURNAL))
+        add = [(staged, name) for staged, name in found["add"]]
+        _roll_on(storage, Change(found["remove"], add, found["forget"]))
+    for entry in storage.list(STAGE):
+        storage.remove(entry.name)
+    _clear_emptied(storage)
+    return unfinished
+
+
+def _write_parts(storage: Storage, table: str, tables: Iterable[pa.Table]) -> list[tuple[str, str]]:
+    """Write rows as few parts, each in order of the track."""
+    written: list[tuple[str, str]] = []
+
+    def write(rows: pa.Table) -> None:
+        part = f"part-{time.strftime('%Y%m%dT%H%M%S', time.gmtime())}-{uuid.uuid4().hex[:8]}"
+        staged = f"{STAGE}/{part}.parquet"
+        keys = [key for key in _ORDER if key[0] in rows.schema.names]
+        storage.write_table(staged, rows.sort_by(keys) if keys else rows, durable=True)
+        written.append((staged, f"{table}/{part}.parquet"))
+
+    waiting: list[pa.Table] = []
+    count = 0
+    for rows in tables:
+        waiting.append(rows)
+        count += rows.num_rows
+        while count >= PART_ROWS:
+            together = pa.concat_tables(waiting)
+            write(together.slice(0, PART_ROWS))
+            waiting = [together.slice(PART_ROWS)]
+            count -= PART_ROWS
+    if count:
+        write(pa.concat_tables(waiting))
+    return written
+
+
+def _roll_on(storage: Storage, change: Change) -> None:
+    """Do what the journal says. Every step may have been done before."""
+    for name in change.remove:
+        if storage.exists(name):
+            storage.write_table(name, storage.read_schema(name).empty_table(), durable=True)
+    for staged, name in change.add:
+        if storage.exists(staged):
+            storage.move(staged, name)
+    for folder in sorted({name.rpartition("/")[0] for _, name in change.add}):
+        storage.sync(folder or ".")
+    for name in change.forget:
+        storage.remove(name)
+    storage.remove(JOURNAL)
+
+
+def _clear_emptied(storage: Storage) -> None:
+    long_ago = time.time() - GRACE_S
+    for table in FOLDERS:
+        for entry in storage.list(table):
+            # Reading the footers of large parts would be waste.
+            small = entry.size < EMPTIED_BYTES
+            if small and entry.modified < long_ago and storage.count_rows(entry.name) == 0:
+                storage.remove(entry.name)
+
+
+def without_any(rows: pa.Table) -> pa.Table:
+    """Edit: drops every row."""
+    return rows.slice(0, 0)
+
+
+def without_tracks(tracks: pa.Array) -> Edit:
+    """Return an edit that drops the rows of ``tracks``."""
+
+    def edit(rows: pa.Table) -> pa.Table:
+        found = pc.is_in(rows["track_id"], value_set=tracks)
+        return rows.filter(pc.invert(found)) if pc.any(found).as_py() else rows
+
+    return edit
+
+
+def with_labels(tracks: pa.Array, labels: pa.Array) -> Edit:
+    """Return an edit that gives each of ``tracks`` the label beside it."""
+
+    def edit(rows: pa.Table) -> pa.Table:
+        position = pc.index_in(rows["track_id"], value_set=tracks)
+        found = pc.is_valid(position)
+        if not pc.any(found).as_py():
+            return rows
+        column = pc.if_else(found, pc.take(labels, position), rows["label"])
+        return rows.set_column(rows.schema.get_field_index("label"), "label", column)
+
+    return edit
+
+
+def edits(*steps: Edit) -> Edit:
+    """Return an edit that does one after the other."""
+
+    def edit(rows: pa.Table) -> pa.Table:
+        for step in steps:
+            rows = step(rows)
+        return rows
+
+    return edit

@@ -1,0 +1,41 @@
+"""The demo: a small collection of its own making, and the main job on it."""
+
+from pathlib import Path
+
+from jobs.extract import Request, extract
+from jobs.progress import Progress
+from jobs.report import print_outcome, print_status
+from jobs.status import read_status
+from jobs.synthesis import synthesise
+
+
+def run_demo(folder: Path, workers: int | None) -> None:
+    """Make the collection in ``folder``/collection and extract it into ``folder``/store.
+
+    Parameters
+    ----------
+    folder : Path
+        Made where it is not there. The second run finds everything done.
+    workers : int or None
+        Processes of the local cluster; by default one a core.
+
+    Raises
+    ------
+    SongmillError
+        The extraction cannot go on.
+    """
+    collection, store = folder / "collection", folder / "store"
+    with Progress().shown() as progress:
+        synthesise(
+            collection,
+            progress=lambda done, count: progress.say(f"synthesised {done} of {count} clips"),
+        )
+        request = Request(
+            sources=[str(collection)],
+            store=str(store),
+            labels=str(collection / "labels.csv"),
+            workers=workers,
+        )
+        outcome = extract(request, progress)
+    print_outcome(outcome, str(store))
+    print_status(read_status(str(store)))

@@ -1,0 +1,30 @@
+"""What ends a command, as exceptions that carry the exit code.
+
+0 done, 1 failed, 2 wrong usage, 3 too many files failed, 130 and 143 interrupted.
+"""
+
+
+class SongmillError(Exception):
+    """A command cannot go on; the text says to a person what was given and what would do."""
+
+    exit_code = 1
+
+
+class UsageError(SongmillError):
+    """The command line asks for something that does not exist or does not fit together."""
+
+    exit_code = 2
+
+
+class ClusterError(SongmillError):
+    """The cluster cannot be reached, was lost, or does not fit this songmill."""
+
+
+class StoreError(SongmillError):
+    """The store is not one, belongs to another version, or is in use."""
+
+
+class RunInterruptedError(SongmillError):
+    """SIGTERM asked the command to end."""
+
+    exit_code = 143

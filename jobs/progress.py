@@ -1,0 +1,110 @@
+"""How far a job is: a live line on a terminal, a line now and then in a log. On stderr only."""
+
+import contextlib
+import sys
+import time
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.markup import escape
+
+if TYPE_CHECKING:
+    from jobs.batch import Summary
+    from jobs.extract import Outcome
+
+LOG_EVERY_S = 15.0
+
+
+def printable(text: str) -> str:
+    """Return ``text`` with control characters written out: a file's name may hold any."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
+def clock(seconds: float) -> str:
+    """Return a time span for people: ``42 s``, ``3 min 20 s``, ``5 h 12 min``."""
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    if hours:
+        return f"{hours} h {minutes} min"
+    return f"{minutes} min {rest} s" if minutes else f"{rest} s"
+
+
+class Progress:
+    """What an extraction tells about itself while it runs.
+
+    Parameters
+    ----------
+    console : Console, optional
+        Where to; by default stderr.
+    """
+
+    def __init__(self, console: Console | None = None) -> None:
+        self.console = console or Console(file=sys.stderr, highlight=False, soft_wrap=True)
+        self._status = self.console.status("") if self.console.is_terminal else None
+        self._total = 0
+        self._done = 0
+        self._failed = 0
+        self._audio_s = 0.0
+        self._threads = 0
+        self._began = time.monotonic()
+        self._logged = self._began
+
+    @contextlib.contextmanager
+    def shown(self) -> Iterator["Progress"]:
+        """Show the live line while the body runs."""
+        with self._status or contextlib.nullcontext():
+            yield self
+
+    def say(self, text: str) -> None:
+        """Say what happens."""
+        if self._status:
+            self._status.update(escape(printable(text)))
+        else:
+            self.console.print(escape(printable(text)))
+
+    def warn(self, text: str) -> None:
+        """Say what a person should look at."""
+        self.console.print(f"[yellow]warning:[/] {escape(printable(text))}")
+
+    def plan(self, outcome: "Outcome", count: int) -> None:
+        """Say what there is to do: ``count`` files to work on."""
+        self._total = count
+        kept = f", {outcome.kept} finished by an earlier run" if outcome.kept else ""
+        self.console.print(
+            f"{outcome.listed} files: {outcome.new} new, {outcome.changed} changed, "
+            f"{outcome.retried} to try again, {outcome.unchanged} unchanged, "
+            f"{outcome.gone} gone{kept}"
+        )
+
+    def begin(self, dashboard: str, threads: int) -> None:
+        """Say that the cluster works."""
+        self._began = self._logged = time.monotonic()
+        self._threads = threads
+        self.console.print(f"Dask's dashboard: {escape(dashboard)}")
+
+    def tick(self, threads: int) -> None:
+        """Note the number of workers' threads, about every second."""
+        self._threads = threads
+        now = time.monotonic()
+        if self._status:
+            self._status.update(self._line(now))
+        elif now - self._logged >= LOG_EVERY_S:
+            self._logged = now
+            self.console.print(self._line(now))
+
+    def advance(self, summary: "Summary") -> None:
+        """Count a finished batch."""
+        self._done += summary.extracted + summary.failed
+        self._failed += summary.failed
+        self._audio_s += summary.audio_s
+
+    def _line(self, now: float) -> str:
+        elapsed = max(now - self._began, 1e-9)
+        text = f"{self._done} of {self._total} files, {self._failed} failed"
+        if self._threads == 0:
+            return f"{text}; the cluster has no worker, waiting for one"
+        if self._done:
+            left = elapsed / self._done * (self._total - self._done)
+            text += f", {self._audio_s / elapsed:.0f} x realtime, {clock(left)} left"
+        return text

@@ -1,0 +1,75 @@
+"""What is in a store: counts, labels, failures, the last runs."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from jobs.batch import finished_attempts
+from jobs.store import Store, open_store
+
+LAST_RUNS = 5
+
+
+@dataclass(frozen=True)
+class Status:
+    """A store's contents.
+
+    Parameters
+    ----------
+    labels : dict of (str or None) to int
+        Tracks of each label, most first; None counts those without.
+    failures : dict of str to int
+        Failed files of each kind, most first.
+    failed : list of dict
+        ``track_id``, ``error``, ``message`` and ``uri`` of each failed file.
+    runs : list of dict
+        The last rows of the ``runs`` table, the newest first.
+    waiting : int
+        Batches that an unfinished run has left, to be taken over by the next.
+    """
+
+    store: str
+    feature_set: str
+    segment_seconds: float
+    files: int
+    tracks: int
+    segments: int
+    hours: float
+    labels: dict[str | None, int]
+    failures: dict[str, int]
+    failed: list[dict[str, Any]]
+    runs: list[dict[str, Any]]
+    waiting: int
+
+
+def read_status(address: str) -> Status:
+    """Read what is in the store at ``address``; UsageError where there is none."""
+    store = open_store(address)
+    files = store.read("files", ["track_id", "uri", "status", "error", "message", "duration_s"])
+    failed = files.filter(pc.equal(files["status"], "failed")).sort_by("track_id")
+    runs = store.read("runs").sort_by([("started_at", "descending")]).slice(0, LAST_RUNS)
+    return Status(
+        store=store.storage.root,
+        feature_set=store.settings.feature_set,
+        segment_seconds=store.settings.segment_seconds,
+        files=files.num_rows,
+        tracks=_count_rows(store, "features/level=track"),
+        segments=_count_rows(store, "features/level=segment"),
+        hours=(pc.sum(files["duration_s"]).as_py() or 0.0) / 3600,
+        labels=_count(store.read("features/level=track", ["label"])["label"]),
+        failures=_count(failed["error"]),
+        failed=failed.select(["track_id", "error", "message", "uri"]).to_pylist(),
+        runs=runs.to_pylist(),
+        waiting=sum(1 for _ in finished_attempts(store.storage)),
+    )
+
+
+def _count_rows(store: Store, table: str) -> int:
+    return sum(store.storage.count_rows(name) for name in store.parts(table))
+
+
+def _count(column: pa.ChunkedArray) -> dict[Any, int]:
+    counts = {row["values"]: row["counts"] for row in pc.value_counts(column).to_pylist()}
+    return dict(sorted(counts.items(), key=lambda item: (-item[1], item[0] or "")))

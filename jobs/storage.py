@@ -1,0 +1,146 @@
+"""Files below one root, with the few operations that a store needs of a file system.
+
+Whatever is written appears whole under its name or not at all. Only folders are served here; the
+operations are those that an object store has too (put, get, list, delete, create-if-absent, copy).
+"""
+
+import json
+import os
+import uuid
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+TEMPORARY = "_work/tmp"
+"""Where a file lies until it is whole: on the file system of the tables, out of readers' sight."""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One file: its name below the root, its size, and when it was last written."""
+
+    name: str
+    size: int
+    modified: float
+
+
+class Storage:
+    """The files below a folder.
+
+    Parameters
+    ----------
+    root : str
+        The folder's path. It need not exist yet.
+    """
+
+    def __init__(self, root: str) -> None:
+        self.root = os.path.abspath(root)
+
+    def path(self, name: str) -> str:
+        """Return the full path of ``name``."""
+        return os.path.join(self.root, name)
+
+    def exists(self, name: str) -> bool:
+        """Tell whether there is a file ``name``."""
+        return os.path.isfile(self.path(name))
+
+    def read(self, name: str) -> bytes:
+        """Return the bytes of ``name``; FileNotFoundError where it is not."""
+        return Path(self.path(name)).read_bytes()
+
+    def read_table(self, name: str, columns: list[str] | None = None) -> pa.Table:
+        """Return the Parquet file ``name``, or some of its columns."""
+        # A ParquetFile, because the data set reader would add the columns of `level=...` folders.
+        with pq.ParquetFile(self.path(name)) as file:
+            return file.read(columns=columns)
+
+    def read_schema(self, name: str) -> pa.Schema:
+        """Return the columns of the Parquet file ``name``."""
+        return pq.read_schema(self.path(name))
+
+    def count_rows(self, name: str) -> int:
+        """Return the number of rows that the footer of ``name`` states."""
+        return int(pq.read_metadata(self.path(name)).num_rows)
+
+    def write(self, name: str, data: bytes, *, durable: bool = False) -> None:
+        """Write ``data`` as ``name``; ``durable`` also survives the machine's power."""
+        temporary = self._temporary()
+        Path(temporary).write_bytes(data)
+        self._place(temporary, name, durable=durable)
+
+    def write_table(self, name: str, table: pa.Table, *, durable: bool = False) -> None:
+        """Write ``table`` as the Parquet file ``name``."""
+        temporary = self._temporary()
+        pq.write_table(table, temporary, compression="zstd")
+        self._place(temporary, name, durable=durable)
+
+    def create(self, name: str, data: bytes) -> bool:
+        """Write ``data`` as ``name`` unless that exists; tell whether it was written."""
+        temporary = self._temporary()
+        Path(temporary).write_bytes(data)
+        target = self.path(name)
+        os.makedirs(os.path.dirname(target), exist_ok=True)
+        try:
+            os.link(temporary, target)
+        except FileExistsError:
+            return False
+        finally:
+            os.unlink(temporary)
+        return True
+
+    def move(self, name: str, to: str) -> None:
+        """Give ``name`` the name ``to``, in place of what had it."""
+        target = self.path(to)
+        os.makedirs(os.path.dirname(target), exist_ok=True)
+        os.replace(self.path(name), target)
+
+    def remove(self, name: str) -> None:
+        """Remove ``name``; nothing happens where it is not."""
+        Path(self.path(name)).unlink(missing_ok=True)
+
+    def list(self, folder: str) -> Iterator[Entry]:
+        """Yield the files directly in ``folder``, by name; none where there is no such folder."""
+        try:
+            with os.scandir(self.path(folder)) as found:
+                entries = sorted(found, key=lambda entry: entry.name)
+        except FileNotFoundError:
+            return
+        for entry in entries:
+            try:
+                if entry.is_file():
+                    state = entry.stat()
+                    yield Entry(f"{folder}/{entry.name}", state.st_size, state.st_mtime)
+            except FileNotFoundError:
+                continue
+
+    def sync(self, folder: str) -> None:
+        """Make the names in ``folder`` survive the machine's power."""
+        descriptor = os.open(self.path(folder), os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+    def _temporary(self) -> str:
+        folder = self.path(TEMPORARY)
+        os.makedirs(folder, exist_ok=True)
+        return os.path.join(folder, uuid.uuid4().hex)
+
+    def _place(self, temporary: str, name: str, *, durable: bool) -> None:
+        target = self.path(name)
+        os.makedirs(os.path.dirname(target), exist_ok=True)
+        if durable:
+            with open(temporary, "rb+") as file:
+                os.fsync(file.fileno())
+        os.replace(temporary, target)
+        if durable:
+            self.sync(os.path.dirname(name) or ".")
+
+
+def as_json(value: Any) -> bytes:
+    """Return ``value`` as readable JSON text."""
+    return json.dumps(value, indent=1, ensure_ascii=False).encode() + b"\n"
