@@ -11,6 +11,7 @@ the memory of its result and little more. A signal too short to be analysed is n
 
 import contextlib
 import ctypes
+import errno
 import os
 import re
 import stat
@@ -30,17 +31,22 @@ from featurizer.formats import Container, sniff
 MAX_HOURS = 4
 """Longer recordings are refused: their signal alone would take more than 1.3 GB."""
 
+LOWEST_RATE = 1000
+"""Samples a second below which a header is taken for broken: resampling would make hours of it."""
+
 _BLOCK = 1 << 16
 """Frames that are decoded at a time."""
 
-_RESERVE = 1 << 28
-"""Samples that a header's word alone may reserve (1 GB of addresses, not of memory)."""
-
 _FEWEST_BYTES_A_SECOND = 100
-"""Fewer than silence takes in any format: a header that promises more than that is not believed."""
+"""Fewer than silence takes in any format: a header that promises more seconds is not believed."""
 
 _NOTED_S = 0.1
 """A recording that lacks less than so many seconds is not worth a note."""
+
+_ROUNDING_S = 1e-4
+"""FFmpeg's durations are whole microseconds, and some headers' whole milliseconds or less."""
+
+_NO_SAMPLES = "not a single sample"
 
 _KNOWN = "WAV, FLAC, Ogg, MP3, M4A or AAC would do"
 
@@ -102,7 +108,7 @@ def decode(
         with reader.errors_told():
             size = reader.seek(0, os.SEEK_END)
             if size == 0:
-                raise RecordingError("empty", "holds no bytes: a whole copy of it would do")
+                raise RecordingError("empty", "holds no bytes: a whole copy would do")
             container = sniff(reader)
             if container is None:
                 raise RecordingError("unreadable", _unknown(reader, size))
@@ -110,21 +116,25 @@ def decode(
             if container.sndfile:
                 try:
                     return _from_sndfile(reader, descriptor, container, size, deadline)
-                except _NotOpenedError as reason:
+                except _NotTakenError as reason:
                     reasons.append(f"libsndfile: {reason}")
             if container.demuxer is not None:
                 try:
                     return _from_ffmpeg(reader, container, size, deadline)
-                except _NotOpenedError as reason:
+                except _NotTakenError as reason:
                     reasons.append(f"FFmpeg: {reason}")
+        if any(reason.endswith(_NO_SAMPLES) for reason in reasons):
+            raise RecordingError(
+                "empty", f"holds not a single sample ({container.name}): a whole copy would do"
+            )
         raise RecordingError(
             "unreadable",
-            f"begins as {container.name} does, but no decoder can open it"
-            f" ({'; '.join(reasons)}): a whole copy of it would do",
+            f"begins as {container.name} does, but no decoder can read it"
+            f" ({'; '.join(reasons)}): a whole copy would do",
         )
 
 
-class _NotOpenedError(Exception):
+class _NotTakenError(Exception):
     """A decoder does not take the file; another one may."""
 
 
@@ -217,7 +227,11 @@ class _Reader:
         if self._error is None:
             try:
                 return self._file.seek(offset, whence)
-            except Exception as error:  # kept for errors_told
+            except Exception as error:
+                # A broken header sends its decoder to places before the start: no fault of the
+                # file's storage, and an answer that the decoder understands.
+                if isinstance(error, ValueError) or getattr(error, "errno", None) == errno.EINVAL:
+                    return -1
                 self._error = error
         return 0
 
@@ -241,22 +255,28 @@ class _Signal:
     ----------
     sample_rate : int > 0
         The blocks', in Hz.
-    expected : float or None
-        Frames that the recording promises; None if it does not say.
+    expected_s : float >= 0
+        How much to reserve for it, in seconds; it may be less or more.
     deadline : Deadline, optional
         Checked at every block.
     """
 
-    def __init__(self, sample_rate: int, expected: int | None, deadline: Deadline | None) -> None:
+    def __init__(self, sample_rate: int, expected_s: float, deadline: Deadline | None) -> None:
+        if sample_rate < LOWEST_RATE:
+            raise RecordingError(
+                "unreadable",
+                f"has a header of {sample_rate} samples a second, which is no sound:"
+                f" {LOWEST_RATE} or more would do",
+            )
         self.sample_rate = sample_rate
-        self.frames = 0
+        self._taken = 0
+        self._mixed = 0
         self._ratio = SAMPLE_RATE / sample_rate
         self._deadline = deadline
         self._n = 0
         # Where upsampling makes much of little, a block is smaller.
         self._block_frames = max(1, min(_BLOCK, int(_BLOCK / self._ratio)))
-        reserve = _BLOCK + int((expected or 0) * self._ratio)
-        self._y = np.empty(min(reserve, _RESERVE), dtype=np.float32)
+        self._y = np.empty(_BLOCK + int(expected_s * SAMPLE_RATE), dtype=np.float32)
         self._resampler: soxr.ResampleStream | None = None
         if sample_rate != SAMPLE_RATE:
             self._resampler = soxr.ResampleStream(
@@ -265,12 +285,17 @@ class _Signal:
             self._block = np.empty(self._block_frames, dtype=np.float32)
 
     @property
+    def frames(self) -> int:
+        """Length so far, at the recording's own rate."""
+        return self._taken + self._mixed
+
+    @property
     def seconds(self) -> float:
         """Length so far."""
         return self.frames / self.sample_rate
 
     def room(self) -> np.ndarray:
-        """Where the next block goes: valid until :meth:`took` is called."""
+        """Where the next mono block goes: valid until :meth:`took` is called."""
         if self._resampler is not None:
             return self._block
         self._make_room(self._block_frames)
@@ -286,16 +311,35 @@ class _Signal:
             raise RecordingError(
                 "not-finite",
                 f"holds a sample that is {block[first]}"
-                f" after {(self.frames + first) / self.sample_rate:.3f} s:"
+                f" after {(self._taken + first) / self.sample_rate:.3f} s:"
                 " samples that are finite numbers would do",
             )
-        self.frames += len(block)
-        if self.seconds > MAX_HOURS * 3600:
+        self._taken += len(block)
+        if self._taken > MAX_HOURS * 3600 * self.sample_rate:
             raise _too_long(None)
         if self._resampler is None:
             self._n += len(block)
         else:
             self._append(self._resampler.resample_chunk(block))
+
+    def mix(self, channels: np.ndarray) -> None:
+        """Append the mean over channels [shape=(channels, n), float32], as librosa.to_mono."""
+        while channels.shape[1]:
+            room = self.room()[self._mixed :]
+            part, channels = channels[:, : len(room)], channels[:, len(room) :]
+            out = room[: part.shape[1]]
+            with np.errstate(over="ignore", invalid="ignore"):  # took tells what is not finite
+                out[:] = part[0]
+                for channel in part[1:]:
+                    out += channel
+                out /= np.float32(len(part))
+            self._mixed += len(out)
+            if self._mixed == self._block_frames:
+                self._take_mixed()
+
+    def _take_mixed(self) -> None:
+        mixed, self._mixed = self._mixed, 0
+        self.took(self.room()[:mixed])
 
     def finish(self) -> np.ndarray:
         """Give the whole signal; nothing can follow.
@@ -305,9 +349,10 @@ class _Signal:
         y : np.ndarray [shape=(n,), float32]
             n = ceil(frames * 22050 / sample_rate), as librosa.resample has it.
         """
+        self._take_mixed()
         if self._resampler is not None:
             self._append(self._resampler.resample_chunk(np.empty(0, np.float32), last=True))
-            n = int(np.ceil(self.frames * self._ratio))
+            n = int(np.ceil(self._taken * self._ratio))
             self._make_room(max(0, n - self._n))
             self._y[self._n : n] = 0
             self._n = n
@@ -333,29 +378,19 @@ def _too_long(hours: float | None) -> RecordingError:
     )
 
 
-def _refuse_hours(seconds: float, size: int) -> None:
-    """Refuse by the header's word, if the file could hold what it promises."""
-    if seconds > MAX_HOURS * 3600 and size > seconds * _FEWEST_BYTES_A_SECOND:
-        raise _too_long(seconds / 3600)
+def _expected_s(promised_s: float | None, size: int) -> float:
+    """How much a file of so many bytes may hold of what its header promises, in seconds."""
+    if promised_s is None:
+        return 0.0
+    most_s = size / _FEWEST_BYTES_A_SECOND
+    if MAX_HOURS * 3600 < promised_s <= most_s:
+        raise _too_long(promised_s / 3600)
+    return min(promised_s, most_s, MAX_HOURS * 3600)
 
 
-def _mix(channels: np.ndarray, out: np.ndarray) -> None:
-    """Mean over channels [shape=(channels, n), float32], as librosa.to_mono."""
-    with np.errstate(over="ignore", invalid="ignore"):  # what is not finite is reported later
-        if len(channels) == 1:
-            out[:] = channels[0]
-            return
-        np.add(channels[0], channels[1], out=out)
-        for channel in channels[2:]:
-            out += channel
-        out /= np.float32(len(channels))
-
-
-def _recording(
-    signal: _Signal, container: Container, channels: int, promised_s: float | None
-) -> Recording:
+def _recording(signal: _Signal, channels: int, promised_s: float | None) -> Recording:
     if signal.frames == 0:
-        raise _empty(container)
+        raise _NotTakenError(_NO_SAMPLES)
     seconds = signal.seconds
     note = None
     if promised_s is not None and promised_s - seconds > _NOTED_S:
@@ -363,21 +398,27 @@ def _recording(
     return Recording(signal.finish(), seconds, signal.sample_rate, channels, note)
 
 
-def _empty(container: Container) -> RecordingError:
-    return RecordingError(
-        "empty", f"is {container.name} without a single sample: a whole copy of it would do"
-    )
-
-
 def _gave_up(container: Container, seconds: float, reason: object) -> RecordingError:
     return RecordingError(
         "unreadable",
-        f"is {container.name} whose decoder gave up after {seconds:.1f} s ({reason}):"
-        " an undamaged copy of it would do",
+        f"its {container.name} decoder gave up after {seconds:.1f} s ({reason}):"
+        " an undamaged copy would do",
     )
 
 
 # --- libsndfile --------------------------------------------------------------------------------
+
+
+class _InOrder(soundfile.SoundFile):  # type: ignore[misc]
+    """A sound file that is read from start to end.
+
+    SoundFile seeks after every block to where it already is, which fails on a FLAC stream whose
+    header does not say how long it is.
+    """
+
+    def seekable(self) -> bool:
+        """Say no, so that nothing is sought."""
+        return False
 
 
 def _from_sndfile(
@@ -388,35 +429,36 @@ def _from_sndfile(
     deadline: Deadline | None,
 ) -> Recording:
     reader.seek(0)
-    with _silent_c_library() if container.name == "MP3" else contextlib.nullcontext():
+    with _silent_c_library():
         try:
             # A file of the system's own is read without a detour through Python.
-            file = soundfile.SoundFile(reader if descriptor is None else descriptor, closefd=False)
+            file = _InOrder(reader if descriptor is None else descriptor, closefd=False)
         except soundfile.LibsndfileError as error:
-            raise _NotOpenedError(error.error_string.rstrip(".")) from error
+            raise _NotTakenError(error.error_string.rstrip(".")) from error
         with file:
             rate, channels = file.samplerate, file.channels
-            promised = _promised_frames(file)
-            if promised is not None:
-                _refuse_hours(promised / rate, size)
-            signal = _Signal(rate, promised, deadline)
+            promised_s = _promised_seconds(file) if container.promises else None
+            signal = _Signal(rate, _expected_s(promised_s, size), deadline)
             block = None
+            if channels > 1:
+                block = np.empty((2 * _BLOCK // channels, channels), dtype=np.float32)
             while True:
-                room = signal.room()
-                if channels > 1 and block is None:
-                    block = np.empty((len(room), channels), dtype=np.float32)
                 try:
-                    frames = file.buffer_read_into(room if block is None else block, "float32")
+                    into = signal.room() if block is None else block
+                    frames = file.buffer_read_into(into[: file.frames - signal.frames], "float32")
                 except soundfile.LibsndfileError as error:
-                    raise _gave_up(
-                        container, file.tell() / rate, error.error_string.rstrip(".")
-                    ) from error
+                    seconds = max(file.tell(), signal.frames) / rate
+                    raise _gave_up(container, seconds, error.error_string.rstrip(".")) from error
                 if frames == 0:
                     break
-                if block is not None:
-                    _mix(block[:frames].T, room[:frames])
-                signal.took(room[:frames])
-    return _recording(signal, container, channels, None if promised is None else promised / rate)
+                if block is None:
+                    signal.took(into[:frames])
+                else:
+                    signal.mix(block[:frames].T)
+    if container.name == "MP3" and not container.promises and signal.frames >= file.frames:
+        # It stops at a length that it guessed from the file's size and the first frame's bitrate.
+        raise _NotTakenError("no header says how long it is")
+    return _recording(signal, channels, promised_s)
 
 
 # libsndfile's own account of a chunk that is longer in the header than in the file.
@@ -424,21 +466,26 @@ _CUT_SHORT = re.compile(
     r"^\s*(?:data|SSND|BODY|Data Size|riff|Riff size)\s*:\s*(\d+) \(should be (\d+)\)", re.MULTILINE
 )
 
-# Writers that cannot go back to the header leave the largest number that fits, or nearly:
-# in 31 bits or in 32, and without the bytes of their own header.
-_UNKNOWN_SIZES = frozenset((0, *range(0x7FFFF000, 0x80000000)))
+# Where half the bytes are half the samples.
+_EVEN_SUBTYPES = ("PCM_", "FLOAT", "DOUBLE", "ULAW", "ALAW")
+
+_UNKNOWN_SIZE = 0x7FFFF000
+"""Writers that cannot go back to the header leave the largest number there, or nearly.
+
+In 31 bits or in 32, and with or without the bytes of their own header.
+"""
 
 
-def _promised_frames(file: soundfile.SoundFile) -> int | None:
+def _promised_seconds(file: soundfile.SoundFile) -> float | None:
     frames: int = file.frames
-    if not 0 < frames < 1 << 62:  # a stream of unknown length
+    if frames >= 1 << 62:  # libsndfile's word for a stream of unknown length
         return None
     cut = _CUT_SHORT.search(file.extra_info)
-    if cut is not None:
+    if cut is not None and file.subtype.startswith(_EVEN_SUBTYPES):
         promised, found = int(cut[1]), int(cut[2])
-        if 0 < found < promised and promised & 0x7FFFFFFF not in _UNKNOWN_SIZES:
-            return frames * promised // found
-    return frames
+        if 0 < found < promised and 0 < promised & 0x7FFFFFFF < _UNKNOWN_SIZE:
+            frames = frames * promised // found
+    return frames / int(file.samplerate)
 
 
 @contextlib.contextmanager
@@ -476,9 +523,6 @@ _C_STDERR = _c_stderr()
 
 # --- FFmpeg ------------------------------------------------------------------------------------
 
-# Where a header says how long the recording is; elsewhere FFmpeg extrapolates.
-_DEMUXERS_THAT_PROMISE = frozenset(("mov", "matroska", "asf", "ape", "wv", "tta", "mpc8", "wav"))
-
 _FULL_SCALE = {"u1": 1 << 7, "i2": 1 << 15, "i4": 1 << 31}
 """What 1.0 is in samples of a NumPy type, where it is not 1.0."""
 
@@ -492,53 +536,43 @@ def _from_ffmpeg(
     try:
         media = av.open(reader, "r", format=container.demuxer, metadata_errors="replace")
     except av.error.FFmpegError as error:
-        raise _NotOpenedError(error.strerror) from error
+        raise _NotTakenError(error.strerror) from error
     with media:
         if not media.streams.audio:
-            raise RecordingError(
-                "unreadable", f"is {container.name} that holds no sound: one with sound would do"
-            )
+            raise RecordingError("unreadable", f"holds no sound ({container.name}): {_KNOWN}")
         stream = media.streams.audio[0]
         if stream.codec_context is None:
             raise RecordingError(
-                "unreadable", f"is {container.name} with sound in a code of its own: {_KNOWN}"
+                "unreadable",
+                f"holds sound in a code that no decoder knows ({container.name}): {_KNOWN}",
             )
         promised_s = None
-        if container.demuxer in _DEMUXERS_THAT_PROMISE and media.duration:
+        if container.promises and media.duration:
             promised_s = media.duration / av.time_base
-            _refuse_hours(promised_s, size)
+        expected_s = _expected_s(promised_s, size)
         signal: _Signal | None = None
         channels = 0
         try:
             for frame in media.decode(stream):
                 if signal is None:
-                    expected = None if promised_s is None else int(promised_s * frame.sample_rate)
-                    signal = _Signal(frame.sample_rate, expected, deadline)
+                    signal = _Signal(frame.sample_rate, expected_s, deadline)
                     channels = frame.layout.nb_channels
-                    room, filled = signal.room(), 0
                 elif frame.sample_rate != signal.sample_rate:
                     raise RecordingError(
                         "unreadable",
                         f"changes from {signal.sample_rate} to {frame.sample_rate} Hz after"
-                        f" {signal.seconds + filled / signal.sample_rate:.1f} s:"
-                        " one rate throughout would do",
+                        f" {signal.seconds:.1f} s: one rate throughout would do",
                     )
-                planes = _planes(frame)
-                while planes.shape[1]:
-                    part = planes[:, : len(room) - filled]
-                    planes = planes[:, part.shape[1] :]
-                    _mix(part, room[filled : filled + part.shape[1]])
-                    filled += part.shape[1]
-                    if filled == len(room):
-                        signal.took(room)
-                        room, filled = signal.room(), 0
+                signal.mix(_planes(frame))
         except av.error.FFmpegError as error:
-            seconds = 0.0 if signal is None else signal.seconds + filled / signal.sample_rate
-            raise _gave_up(container, seconds, error.strerror) from error
+            if signal is None:
+                raise _NotTakenError(error.strerror) from error
+            # What follows a whole recording is no part of it (tags of other players, padding).
+            if promised_s is None or signal.seconds < promised_s - _ROUNDING_S:
+                raise _gave_up(container, signal.seconds, error.strerror) from error
         if signal is None:
-            raise _empty(container)
-        signal.took(room[:filled])
-    return _recording(signal, container, channels, promised_s)
+            raise _NotTakenError(_NO_SAMPLES)
+    return _recording(signal, channels, promised_s)
 
 
 def _planes(frame: Any) -> np.ndarray:

@@ -27,7 +27,7 @@ def compiled(function: _Function) -> _Function:
     kernel : callable
         The compiled function, of the same signature.
     """
-    options = {"nogil": True, "error_model": "numpy"}
+    options: dict[str, Any] = {"nogil": True, "error_model": "numpy"}
     try:
         kernel = numba.njit(cache=True, **options)(function)
     except RuntimeError:

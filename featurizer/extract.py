@@ -1,8 +1,8 @@
 """All features of a recording: one row for the track and one for each of its segments.
 
-A signal is gone through twice, a block of frames at a time. The first pass finds what only the whole
-signal tells: its tuning and its loudest mel band. The second takes the statistics. A segment is a
-signal of its own, with its own mirrored ends, tuning and loudest band.
+A signal is gone through twice, a block of frames at a time. The first pass finds what only the
+whole signal tells: its tuning and its loudest mel band. The second takes the statistics. A segment
+is a signal of its own, with its own mirrored ends, tuning and loudest band.
 """
 
 import os
@@ -219,9 +219,7 @@ def _row(y: npt.NDArray[np.float32], deadline: Deadline | None) -> npt.NDArray[n
     return row
 
 
-def _features_of(
-    y: npt.NDArray[np.float32], deadline: Deadline | None
-) -> npt.NDArray[np.float64]:
+def _features_of(y: npt.NDArray[np.float32], deadline: Deadline | None) -> npt.NDArray[np.float64]:
     spectra = Spectra(y)
     tuning_estimate = TuningEstimate()
     loudest = np.float32(-np.inf)

@@ -13,6 +13,7 @@ each of which ends where the next begins.
 
 # ruff: noqa: PLR2004 - the numbers are bit fields and limits of the standards named beside them.
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
@@ -20,7 +21,7 @@ from typing import Protocol
 AUDIO_SUFFIXES: frozenset[str] = frozenset(
     (
         *(".wav", ".wave", ".bwf", ".w64", ".rf64", ".flac", ".ogg", ".oga", ".opus", ".spx"),
-        *(".mp1", ".mp2", ".mp3", ".mpga", ".aif", ".aiff", ".aifc", ".au", ".snd", ".caf"),
+        *(".mp2", ".mp3", ".mpga", ".aif", ".aiff", ".aifc", ".au", ".snd", ".caf"),
         *(".voc", ".8svx", ".iff", ".sph", ".nist", ".sf", ".ircam"),
         *(".aac", ".adts", ".m4a", ".m4b", ".m4r", ".mp4", ".3gp", ".3ga", ".mov", ".wma", ".asf"),
         *(".mka", ".mkv", ".webm", ".weba", ".ac3", ".eac3", ".ec3", ".amr", ".awb"),
@@ -42,40 +43,44 @@ class Container:
         What FFmpeg calls its reader; None where only libsndfile has one.
     sndfile : bool
         Does libsndfile know it?
+    promises : bool
+        Does the header say how long the recording is? Where it does not, decoders guess.
     """
 
     name: str
     demuxer: str | None
-    sndfile: bool
+    sndfile: bool = False
+    promises: bool = False
 
 
 _MPEG_AUDIO = Container("MP3", "mp3", sndfile=True)
-_MPEG_AUDIO_LATE = Container("MP3", "mp3", sndfile=False)
-_ADTS = Container("AAC", "aac", sndfile=False)
-_AC3 = Container("AC-3", "ac3", sndfile=False)
-_EAC3 = Container("E-AC-3", "eac3", sndfile=False)
-_MP4 = Container("MP4", "mov", sndfile=False)
-_AIFF = Container("AIFF", "aiff", sndfile=True)
-_SVX = Container("8SVX", None, sndfile=True)
-_IRCAM = Container("IRCAM", None, sndfile=True)
+_MPEG_AUDIO_COUNTED = Container("MP3", "mp3", sndfile=True, promises=True)
+_MPEG_AUDIO_LATE = Container("MP3", "mp3")
+_ADTS = Container("AAC", "aac")
+_AC3 = Container("AC-3", "ac3")
+_EAC3 = Container("E-AC-3", "eac3")
+_MP4 = Container("MP4", "mov", promises=True)
+_AIFF = Container("AIFF", "aiff", sndfile=True, promises=True)
+_SVX = Container("8SVX", None, sndfile=True, promises=True)
+_IRCAM = Container("IRCAM", None, sndfile=True, promises=True)
 
 # (where, which bytes) ...: what it is then.
 _SIGNATURES: tuple[tuple[tuple[tuple[int, bytes], ...], Container], ...] = (
-    (((0, b"RIFF"), (8, b"WAVE")), Container("WAV", "wav", sndfile=True)),
-    (((0, b"RIFX"), (8, b"WAVE")), Container("WAV", "wav", sndfile=True)),
-    (((0, b"RF64"), (8, b"WAVE")), Container("RF64", "wav", sndfile=True)),
-    (((0, b"BW64"), (8, b"WAVE")), Container("BW64", "wav", sndfile=True)),
-    (((0, b"riff\x2e\x91\xcf\x11"),), Container("W64", "w64", sndfile=True)),
-    (((0, b"fLaC"),), Container("FLAC", "flac", sndfile=True)),
-    (((0, b"OggS"),), Container("Ogg", "ogg", sndfile=True)),
+    (((0, b"RIFF"), (8, b"WAVE")), Container("WAV", "wav", sndfile=True, promises=True)),
+    (((0, b"RIFX"), (8, b"WAVE")), Container("WAV", "wav", sndfile=True, promises=True)),
+    (((0, b"RF64"), (8, b"WAVE")), Container("RF64", "wav", sndfile=True, promises=True)),
+    (((0, b"BW64"), (8, b"WAVE")), Container("BW64", "wav", sndfile=True, promises=True)),
+    (((0, b"riff\x2e\x91\xcf\x11"),), Container("W64", "w64", sndfile=True, promises=True)),
+    (((0, b"fLaC"),), Container("FLAC", "flac", sndfile=True, promises=True)),
+    (((0, b"OggS"),), Container("Ogg", "ogg", sndfile=True, promises=True)),
     (((0, b"FORM"), (8, b"AIFF")), _AIFF),
     (((0, b"FORM"), (8, b"AIFC")), _AIFF),
     (((0, b"FORM"), (8, b"8SVX")), _SVX),
     (((0, b"FORM"), (8, b"16SV")), _SVX),
-    (((0, b".snd"),), Container("AU", "au", sndfile=True)),
-    (((0, b"caff"),), Container("CAF", "caf", sndfile=True)),
-    (((0, b"Creative Voice File"),), Container("VOC", "voc", sndfile=True)),
-    (((0, b"NIST_1A"),), Container("NIST SPHERE", "nistsphere", sndfile=True)),
+    (((0, b".snd"),), Container("AU", "au", sndfile=True, promises=True)),
+    (((0, b"caff"),), Container("CAF", "caf", sndfile=True, promises=True)),
+    (((0, b"Creative Voice File"),), Container("VOC", "voc", sndfile=True, promises=True)),
+    (((0, b"NIST_1A"),), Container("NIST SPHERE", "nistsphere", sndfile=True, promises=True)),
     (((0, b"\x64\xa3\x01\x00"),), _IRCAM),
     (((0, b"\x64\xa3\x02\x00"),), _IRCAM),
     (((0, b"\x64\xa3\x03\x00"),), _IRCAM),
@@ -84,14 +89,14 @@ _SIGNATURES: tuple[tuple[tuple[tuple[int, bytes], ...], Container], ...] = (
     (((4, b"moov"),), _MP4),
     (((4, b"mdat"),), _MP4),
     (((4, b"wide"),), _MP4),
-    (((0, b"\x1a\x45\xdf\xa3"),), Container("Matroska or WebM", "matroska", sndfile=False)),
-    (((0, b"\x30\x26\xb2\x75\x8e\x66\xcf\x11"),), Container("WMA", "asf", sndfile=False)),
-    (((0, b"#!AMR"),), Container("AMR", "amr", sndfile=False)),
-    (((0, b"MAC "),), Container("Monkey's Audio", "ape", sndfile=False)),
-    (((0, b"wvpk"),), Container("WavPack", "wv", sndfile=False)),
-    (((0, b"TTA1"),), Container("True Audio", "tta", sndfile=False)),
-    (((0, b"MP+"),), Container("Musepack", "mpc", sndfile=False)),
-    (((0, b"MPCK"),), Container("Musepack", "mpc8", sndfile=False)),
+    (((0, b"\x1a\x45\xdf\xa3"),), Container("Matroska or WebM", "matroska", promises=True)),
+    (((0, b"\x30\x26\xb2\x75\x8e\x66\xcf\x11"),), Container("WMA", "asf", promises=True)),
+    (((0, b"#!AMR"),), Container("AMR", "amr")),
+    (((0, b"MAC "),), Container("Monkey's Audio", "ape", promises=True)),
+    (((0, b"wvpk"),), Container("WavPack", "wv", promises=True)),
+    (((0, b"TTA1"),), Container("True Audio", "tta", promises=True)),
+    (((0, b"MP+"),), Container("Musepack", "mpc")),
+    (((0, b"MPCK"),), Container("Musepack", "mpc8", promises=True)),
 )
 
 # Archives and documents that may hold a whole recording behind a short header of their own.
@@ -156,6 +161,8 @@ def sniff(file: Readable) -> Container | None:
         (_EAC3, _eac3_frame),
     ):
         if _is_run(head, 0, whole, frame):
+            if container is _MPEG_AUDIO and _COUNTS.search(head, 0, _LONGEST_FRAME):
+                return _MPEG_AUDIO_COUNTED
             return container
     # A recording cut out of a broadcast starts inside a frame; and tags leave zeros behind.
     zeros = len(head) - len(head.lstrip(b"\0"))
@@ -215,6 +222,8 @@ _KBITS = {
 _MPEG_RATES = (44100, 48000, 32000)
 _LONGEST_FRAME = 1729
 """Layer II, 384 kbit/s at 32 kHz, padded."""
+_COUNTS = re.compile(b"Xing|Info|VBRI")
+"""What encoders call the first frame if it says how many follow."""
 
 
 def _mpeg_audio_frame(head: bytes, offset: int) -> tuple[int, tuple[int, ...]] | None:

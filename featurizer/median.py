@@ -30,6 +30,9 @@ _OUTPUTS = 8
 _ROWS = _OUTPUTS + WIDTH - 1
 _LANES = 128
 
+# Samples in ascending order.
+_Run = tuple[float, ...]
+
 
 def reflected_rows(n: int, start: int, stop: int) -> npt.NDArray[np.int64]:
     """Give the rows that stand at positions before, in and after an array of ``n`` rows.
@@ -80,47 +83,48 @@ def _running_median(
     medians: npt.NDArray[np.float32],
 ) -> None:
     n_outputs, n_columns = medians.shape
-    # Tiles of fixed size, as LLVM vectorises only where the offset between rows is a constant.
-    tile = np.zeros((_ROWS, _LANES), dtype=np.float32)
-    result = np.empty((_OUTPUTS, _LANES), dtype=np.float32)
+    # One flat array holds the rows of a tile and, after them, its medians. LLVM vectorises the
+    # network only where it knows every offset when it compiles, and that nothing overlaps.
+    tile = np.zeros((_ROWS + _OUTPUTS) * _LANES, dtype=np.float32)
     for column in range(0, n_columns, _LANES):
         lanes = min(_LANES, n_columns - column)
-        for row in range(0, n_outputs, _OUTPUTS):
-            outputs = min(_OUTPUTS, n_outputs - row)
+        for output in range(0, n_outputs, _OUTPUTS):
+            outputs = min(_OUTPUTS, n_outputs - output)
             for i in range(outputs + WIDTH - 1):
+                row = rows[output + i]
                 for j in range(lanes):
-                    tile[i, j] = x[rows[row + i], column + j]
-            _medians_of_tile(tile, result)
+                    tile[i * _LANES + j] = x[row, column + j]
+            _medians_of_tile(tile)
             for i in range(outputs):
                 for j in range(lanes):
-                    medians[row + i, column + j] = result[i, j]
+                    medians[output + i, column + j] = tile[(_ROWS + i) * _LANES + j]
 
 
 @inlined
-def _low(a, b):  # type: ignore[no-untyped-def]
+def _low(a: float, b: float) -> float:
     return a if a < b else b
 
 
 @inlined
-def _high(a, b):  # type: ignore[no-untyped-def]
+def _high(a: float, b: float) -> float:
     return b if a < b else a
 
 
 @inlined
-def _merge_2_1(a, b):  # type: ignore[no-untyped-def]
+def _merge_2_1(a: _Run, b: _Run) -> _Run:
     low, high = _low(a[0], b[0]), _high(a[0], b[0])
     return low, _low(a[1], high), _high(a[1], high)
 
 
 @inlined
-def _merge_2_2(a, b):  # type: ignore[no-untyped-def]
+def _merge_2_2(a: _Run, b: _Run) -> _Run:
     e0, e1 = _low(a[0], b[0]), _high(a[0], b[0])
     o0, o1 = _low(a[1], b[1]), _high(a[1], b[1])
     return e0, _low(o0, e1), _high(o0, e1), o1
 
 
 @inlined
-def _merge_4_2(a, b):  # type: ignore[no-untyped-def]
+def _merge_4_2(a: _Run, b: _Run) -> _Run:
     e = _merge_2_1((a[0], a[2]), (b[0],))
     o = _merge_2_1((a[1], a[3]), (b[1],))
     return (
@@ -134,7 +138,7 @@ def _merge_4_2(a, b):  # type: ignore[no-untyped-def]
 
 
 @inlined
-def _merge_4_4(a, b):  # type: ignore[no-untyped-def]
+def _merge_4_4(a: _Run, b: _Run) -> _Run:
     e = _merge_2_2((a[0], a[2]), (b[0], b[2]))
     o = _merge_2_2((a[1], a[3]), (b[1], b[3]))
     return (
@@ -150,7 +154,7 @@ def _merge_4_4(a, b):  # type: ignore[no-untyped-def]
 
 
 @inlined
-def _merge_8_4(a, b):  # type: ignore[no-untyped-def]
+def _merge_8_4(a: _Run, b: _Run) -> _Run:
     e = _merge_4_2((a[0], a[2], a[4], a[6]), (b[0], b[2]))
     o = _merge_4_2((a[1], a[3], a[5], a[7]), (b[1], b[3]))
     return (
@@ -170,7 +174,7 @@ def _merge_8_4(a, b):  # type: ignore[no-untyped-def]
 
 
 @inlined
-def _merge_8_8(a, b):  # type: ignore[no-untyped-def]
+def _merge_8_8(a: _Run, b: _Run) -> _Run:
     e = _merge_4_4((a[0], a[2], a[4], a[6]), (b[0], b[2], b[4], b[6]))
     o = _merge_4_4((a[1], a[3], a[5], a[7]), (b[1], b[3], b[5], b[7]))
     return (
@@ -194,13 +198,9 @@ def _merge_8_8(a, b):  # type: ignore[no-untyped-def]
 
 
 @inlined
-def _middle_8_of_16_8(a, b):  # type: ignore[no-untyped-def]
-    e = _merge_8_4(
-        (a[0], a[2], a[4], a[6], a[8], a[10], a[12], a[14]), (b[0], b[2], b[4], b[6])
-    )
-    o = _merge_8_4(
-        (a[1], a[3], a[5], a[7], a[9], a[11], a[13], a[15]), (b[1], b[3], b[5], b[7])
-    )
+def _middle_8_of_16_8(a: _Run, b: _Run) -> _Run:
+    e = _merge_8_4((a[0], a[2], a[4], a[6], a[8], a[10], a[12], a[14]), (b[0], b[2], b[4], b[6]))
+    o = _merge_8_4((a[1], a[3], a[5], a[7], a[9], a[11], a[13], a[15]), (b[1], b[3], b[5], b[7]))
     return (
         _high(o[3], e[4]),
         _low(o[4], e[5]),
@@ -214,48 +214,65 @@ def _middle_8_of_16_8(a, b):  # type: ignore[no-untyped-def]
 
 
 @inlined
-def _sort_2(a, b):  # type: ignore[no-untyped-def]
+def _at(tile: npt.NDArray[np.float32], row: int, j: int) -> float:
+    value: float = tile[row * _LANES + j]
+    return value
+
+
+@inlined
+def _sort_2(a: float, b: float) -> _Run:
     return _low(a, b), _high(a, b)
 
 
 @inlined
-def _sort_4(a, b, c, d):  # type: ignore[no-untyped-def]
+def _sort_4(a: float, b: float, c: float, d: float) -> _Run:
     return _merge_2_2(_sort_2(a, b), _sort_2(c, d))
 
 
 @inlined
-def _sort_8_rows(tile, row, j):  # type: ignore[no-untyped-def]
+def _sort_8_rows(tile: npt.NDArray[np.float32], row: int, j: int) -> _Run:
     return _merge_4_4(
-        _sort_4(tile[row, j], tile[row + 1, j], tile[row + 2, j], tile[row + 3, j]),
-        _sort_4(tile[row + 4, j], tile[row + 5, j], tile[row + 6, j], tile[row + 7, j]),
+        _sort_4(
+            _at(tile, row, j), _at(tile, row + 1, j), _at(tile, row + 2, j), _at(tile, row + 3, j)
+        ),
+        _sort_4(
+            _at(tile, row + 4, j),
+            _at(tile, row + 5, j),
+            _at(tile, row + 6, j),
+            _at(tile, row + 7, j),
+        ),
     )
 
 
 @inlined
-def _median_of_3(pair, c):  # type: ignore[no-untyped-def]
+def _median_of_3(pair: _Run, c: float) -> float:
     return _low(_high(pair[0], c), pair[1])
 
 
 @compiled
-def _medians_of_tile(tile: npt.NDArray[np.float32], result: npt.NDArray[np.float32]) -> None:
+def _medians_of_tile(tile: npt.NDArray[np.float32]) -> None:
     for j in range(_LANES):
         shared = _middle_8_of_16_8(
             _merge_8_8(_sort_8_rows(tile, 7, j), _sort_8_rows(tile, 15, j)),
             _sort_8_rows(tile, 23, j),
         )
         # Windows 0-3 and 4-7: four more rows each, of which the middle four stay.
-        first = _merge_8_4(shared, _sort_4(tile[3, j], tile[4, j], tile[5, j], tile[6, j]))[4:8]
-        last = _merge_8_4(shared, _sort_4(tile[31, j], tile[32, j], tile[33, j], tile[34, j]))[4:8]
+        first = _merge_8_4(
+            shared, _sort_4(_at(tile, 3, j), _at(tile, 4, j), _at(tile, 5, j), _at(tile, 6, j))
+        )[4:8]
+        last = _merge_8_4(
+            shared, _sort_4(_at(tile, 31, j), _at(tile, 32, j), _at(tile, 33, j), _at(tile, 34, j))
+        )[4:8]
         # Windows 0-1, 2-3, 4-5 and 6-7: two more rows, of which the middle two stay.
-        w01 = _merge_4_2(first, _sort_2(tile[1, j], tile[2, j]))[2:4]
-        w23 = _merge_4_2(first, _sort_2(tile[31, j], tile[32, j]))[2:4]
-        w45 = _merge_4_2(last, _sort_2(tile[5, j], tile[6, j]))[2:4]
-        w67 = _merge_4_2(last, _sort_2(tile[35, j], tile[36, j]))[2:4]
-        result[0, j] = _median_of_3(w01, tile[0, j])
-        result[1, j] = _median_of_3(w01, tile[31, j])
-        result[2, j] = _median_of_3(w23, tile[2, j])
-        result[3, j] = _median_of_3(w23, tile[33, j])
-        result[4, j] = _median_of_3(w45, tile[4, j])
-        result[5, j] = _median_of_3(w45, tile[35, j])
-        result[6, j] = _median_of_3(w67, tile[6, j])
-        result[7, j] = _median_of_3(w67, tile[37, j])
+        w01 = _merge_4_2(first, _sort_2(_at(tile, 1, j), _at(tile, 2, j)))[2:4]
+        w23 = _merge_4_2(first, _sort_2(_at(tile, 31, j), _at(tile, 32, j)))[2:4]
+        w45 = _merge_4_2(last, _sort_2(_at(tile, 5, j), _at(tile, 6, j)))[2:4]
+        w67 = _merge_4_2(last, _sort_2(_at(tile, 35, j), _at(tile, 36, j)))[2:4]
+        tile[(_ROWS + 0) * _LANES + j] = _median_of_3(w01, _at(tile, 0, j))
+        tile[(_ROWS + 1) * _LANES + j] = _median_of_3(w01, _at(tile, 31, j))
+        tile[(_ROWS + 2) * _LANES + j] = _median_of_3(w23, _at(tile, 2, j))
+        tile[(_ROWS + 3) * _LANES + j] = _median_of_3(w23, _at(tile, 33, j))
+        tile[(_ROWS + 4) * _LANES + j] = _median_of_3(w45, _at(tile, 4, j))
+        tile[(_ROWS + 5) * _LANES + j] = _median_of_3(w45, _at(tile, 35, j))
+        tile[(_ROWS + 6) * _LANES + j] = _median_of_3(w67, _at(tile, 6, j))
+        tile[(_ROWS + 7) * _LANES + j] = _median_of_3(w67, _at(tile, 37, j))

@@ -21,9 +21,7 @@ _A_MIN = np.float32(1e-10)
 
 @cache
 def _filters() -> npt.NDArray[np.float32]:
-    bank: npt.NDArray[np.float32] = librosa.filters.mel(
-        sr=SAMPLE_RATE, n_fft=N_FFT, n_mels=N_MELS
-    )
+    bank: npt.NDArray[np.float32] = librosa.filters.mel(sr=SAMPLE_RATE, n_fft=N_FFT, n_mels=N_MELS)
     return np.ascontiguousarray(bank.T)
 
 

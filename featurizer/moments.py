@@ -64,9 +64,7 @@ class Moments:
         total = self.count + count
         delta = mean - self.mean
         self.mean = self.mean + delta * (count / total)
-        self._deviations = (
-            self._deviations + deviations + delta**2 * (self.count * (count / total))
-        )
+        self._deviations = self._deviations + deviations + delta**2 * (self.count * (count / total))
         self.count = total
 
     @property

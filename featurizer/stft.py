@@ -32,7 +32,7 @@ BLOCK_FRAMES = 128
 """About this many frames are worked on together."""
 
 KEPT_FRAMES = 5168
-"""Spectra of signals of at most so many frames (two minutes, 64 MB) are kept for the second pass."""
+"""Spectra of signals of up to so many frames (two minutes, 64 MB) are kept for a second pass."""
 
 _EDGE = N_FFT // 2
 

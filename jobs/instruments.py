@@ -304,7 +304,7 @@ def brush(rng: np.random.Generator, brightness: float) -> Samples:
     """Draw a wire brush over the snare drum: noise that comes and goes."""
     n = len(clock(0.28))
     noise = filtered(rng.standard_normal(n), (700.0, 3500.0 + 4000.0 * brightness), "band")
-    return 0.5 * noise * np.sin(np.linspace(0, np.pi, n)) ** 2
+    return np.asarray(0.5 * noise * np.sin(np.linspace(0, np.pi, n)) ** 2)
 
 
 def tambourine(rng: np.random.Generator, brightness: float) -> Samples:

@@ -6,8 +6,10 @@ the folder itself, the folder of a file, the part of a glob before its first wil
 of a list file. Nothing is opened here: whether a file is a recording, the decoder finds out.
 """
 
+import fnmatch
 import glob
 import os
+import re
 import stat
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
@@ -113,24 +115,33 @@ def _list_source(source: str, unlisted: list[str]) -> tuple[str, Iterator[Listed
         return source.rstrip("/"), _list_remote(source.rstrip("/"))
     path = os.path.abspath(source.removeprefix("file://"))
     if os.path.isdir(path):
-        return _text(path), _walk(path, unlisted)
+        return _text(path), _walk(path, ["**", "*"], unlisted, source=path)
     if os.path.lexists(path):
         if path.lower().endswith(LIST_SUFFIXES):
             return _text(path), _read_list(path)
         return _text(path), iter([_listed(path, os.path.dirname(path), path)])
     if glob.has_magic(path):
-        return _text(path), _expand(path)
+        root = _fixed_folder(path)
+        steps = path.removeprefix(root).lstrip("/").split("/")
+        return _text(path), _walk(root, steps, unlisted, source=path)
     raise UsageError(
         f"there is no {source}: a source is a folder, a file, a glob in quotes or a list file "
         f"({', '.join(LIST_SUFFIXES)})"
     )
 
 
-def _walk(root: str, unlisted: list[str]) -> Iterator[Listed]:
-    """Yield the recordings below ``root``; links to folders are followed, hidden names are not."""
-    waiting = [(root, frozenset[tuple[int, int]]())]
+def _walk(root: str, steps: list[str], unlisted: list[str], *, source: str) -> Iterator[Listed]:
+    """Yield the recordings below ``root`` that the ``steps`` of a glob lead to.
+
+    Links to folders are followed, but not in a circle; ``*`` and ``**`` match no hidden name. The
+    folders on the way that cannot be listed go into ``unlisted``, which :func:`glob.glob` would
+    pass over, so that what lies below would seem to be gone.
+    """
+    if steps[-1] == "**":
+        steps = [*steps, "*"]
+    waiting = [(root, frozenset[tuple[int, int]](), frozenset([0]))]
     while waiting:
-        folder, above = waiting.pop()
+        folder, above, at = waiting.pop()
         here = above | {_identity(folder)}
         try:
             with os.scandir(folder) as found:
@@ -139,31 +150,45 @@ def _walk(root: str, unlisted: list[str]) -> Iterator[Listed]:
             unlisted.append(_text(folder))
             continue
         for entry in entries:
-            if entry.name.startswith("."):
+            after = _advance(steps, at, entry.name)
+            if not after:
                 continue
-            if not _is_folder(entry):
-                if _is_audio(entry.name):
-                    yield _listed(entry.path, root, root)
-            elif _is_audio(entry.name) and _is_empty(entry.path):
-                # A folder named like a recording: somebody meant a recording.
-                yield _listed(entry.path, root, root)
-            elif _identity(entry.path) not in here:
-                waiting.append((entry.path, here))
+            ends = len(steps) in after and _is_audio(entry.name)
+            is_folder = _is_folder(entry)
+            if ends and (not is_folder or _is_empty(entry.path)):
+                # An empty folder named like a recording: somebody meant a recording.
+                yield _listed(entry.path, root, source)
+            elif is_folder and after - {len(steps)} and _identity(entry.path) not in here:
+                waiting.append((entry.path, here, after - {len(steps)}))
 
 
-def _expand(pattern: str) -> Iterator[Listed]:
-    root = _fixed_folder(pattern)
-    for path in glob.iglob(pattern, recursive=True):
-        if _is_audio(path) and not os.path.isdir(path):
-            yield _listed(path, root, pattern)
+def _advance(steps: list[str], at: frozenset[int], name: str) -> frozenset[int]:
+    """Return the steps of a glob that may come after ``name``, where it may be one of ``at``."""
+    after = set[int]()
+    hidden = name.startswith(".")
+    for step in at:
+        now = step
+        while steps[now] == "**":
+            if not hidden:
+                after.add(now)
+            now += 1
+        may = not hidden or steps[now].startswith(".")
+        if may and fnmatch.fnmatchcase(name, steps[now]):
+            after.add(now + 1)
+    return frozenset(after)
 
 
 def _read_list(path: str) -> Iterator[Listed]:
     playlist = path.lower().endswith((".m3u", ".m3u8"))
     root = os.path.dirname(path)
     with open(path, encoding="utf-8-sig", errors="surrogateescape") as lines:
-        for line in lines:
+        for number, line in enumerate(lines, 1):
             entry = line.rstrip("\r\n")
+            if "\0" in entry:
+                raise UsageError(
+                    f"{path}, line {number}, holds a zero byte, which no name does: is it a text "
+                    "in UTF-8, a path a line?"
+                )
             if not entry.strip() or (playlist and entry.startswith("#")):
                 continue
             if "://" in entry and not entry.startswith("file://"):
@@ -184,9 +209,12 @@ def examine(recording: Listed) -> Listed:
 
 def visible(source: str) -> bool:
     """Tell whether a local source, or the fixed part of a glob, is there on this machine."""
-    if "://" in source or os.path.lexists(source):
+    if "://" in source:
         return True
-    return glob.has_magic(source) and os.path.isdir(_fixed_folder(source))
+    return any(
+        os.path.lexists(path) or (glob.has_magic(path) and os.path.isdir(_fixed_folder(path)))
+        for path in (source, _untext(source))
+    )
 
 
 def _fixed_folder(pattern: str) -> str:
@@ -213,14 +241,12 @@ def _fingerprint(path: str) -> tuple[int | None, int | None]:
 
 def _list_remote(source: str) -> Iterator[Listed]:
     """Yield what lies below an address, by whatever fsspec reads it with."""
-    try:
-        system, root = fsspec.core.url_to_fs(source)
-    except (ImportError, ValueError) as error:
-        raise UsageError(f"{source} cannot be reached: {error}") from None
-    scheme = source.partition("://")[0]
+    system, root = _reach(source)
+    # A file system's own paths may lack the host: what is below is named as the source was.
+    base = source
     if glob.has_magic(source):
         found: dict[str, dict[str, Any]] = system.glob(root, detail=True)
-        root = _fixed_folder(root)
+        root, base = _fixed_folder(root), _fixed_folder(source)
     else:
         found = system.find(root, detail=True)
         if list(found) == [root]:
@@ -230,12 +256,21 @@ def _list_remote(source: str) -> Iterator[Listed]:
         track = path.removeprefix(root).lstrip("/")
         hidden = any(step.startswith(".") for step in track.split("/"))
         if info.get("type") == "file" and _is_audio(path) and not hidden:
-            yield _listed_remote(f"{scheme}://{path.lstrip('/')}", track, source, info)
+            yield _listed_remote(f"{base}/{track}", track, source, info)
+
+
+def _reach(address: str) -> tuple[Any, str]:
+    """Return the file system of an address, and what that calls it."""
+    try:
+        system, path = fsspec.core.url_to_fs(address)
+    except (ImportError, ValueError) as error:
+        raise UsageError(f"{address} cannot be reached: {error}") from None
+    return system, path
 
 
 def _listed_remote(uri: str, track: str, source: str, info: dict[str, Any] | None) -> Listed:
     if info is None:
-        system, path = fsspec.core.url_to_fs(uri)
+        system, path = _reach(uri)
         try:
             info = dict(system.info(path))
         except OSError:
@@ -285,3 +320,8 @@ def _text(path: str) -> str:
     except UnicodeEncodeError:
         return os.fsencode(path).decode("utf-8", "backslashreplace")
     return path
+
+
+def _untext(text: str) -> str:
+    """Return the path that :func:`_text` made ``text`` of, if it had to change it."""
+    return re.sub(r"\\x([89a-f][0-9a-f])", lambda found: os.fsdecode(bytes.fromhex(found[1])), text)

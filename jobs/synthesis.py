@@ -965,7 +965,7 @@ def echo(rng: np.random.Generator, y: Samples, seconds: float) -> Samples:
         return y
     response = play.filtered(play.burst(rng, seconds, half_life=seconds / 10), 4000.0, "low", 1)
     wet = scipy.signal.oaconvolve(y, response)[: len(y)]
-    return y + np.asarray(wet) * (WET * y.std() / np.std(wet))
+    return np.asarray(y + wet * (WET * y.std() / wet.std()))
 
 
 def perform(style: Style, number: int) -> Samples:

@@ -1,0 +1,22 @@
+from collections.abc import Callable
+
+from featurizer.compiled import compiled, inlined
+
+
+def test_a_function_without_a_place_for_its_machine_code_still_runs() -> None:
+    # Numba finds no folder to keep the code of a function that comes from no file.
+    namespace: dict[str, Callable[[float], float]] = {}
+    exec("def half(x):\n    return x / 2.0", namespace)
+    assert compiled(namespace["half"])(3.0) == 1.5
+
+
+def test_division_by_zero_is_numpys() -> None:
+    @inlined
+    def inverse(x: float) -> float:
+        return 1.0 / x
+
+    @compiled
+    def call(x: float) -> float:
+        return inverse(x)
+
+    assert call(0.0) == float("inf")

@@ -1,0 +1,211 @@
+import io
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+import soundfile
+from plain_recipe import plain_features, plain_segments
+
+import featurizer.stft
+from featurizer.columns import FEATURE_COLUMNS
+from featurizer.deadline import Deadline
+from featurizer.errors import RecordingError
+from featurizer.extract import extract, features, segment_length, segment_step
+
+N = 100_000
+T = np.arange(N) / 22050
+RNG = np.random.default_rng(0)
+NOISE = RNG.normal(size=N)
+
+SIGNALS = {
+    "silence": np.zeros(N),
+    "constant": np.full(N, 0.25),
+    "faint constant": np.full(N, 1 / 32768),
+    "impulse": np.eye(1, N, 40_000)[0],
+    "impulse at the start": np.eye(1, N, 0)[0],
+    "impulse at the end": np.eye(1, N, N - 1)[0],
+    "full-scale square wave": np.where(np.arange(N) % 100 < 50, 1.0, -1.0),
+    "square wave of a power of two": np.where(np.arange(N) % 64 < 32, 1.0, -1.0),
+    "tone": np.sin(2 * np.pi * 440 * T),
+    "low tone": np.sin(2 * np.pi * 30 * T),
+    "sweep": np.sin(2 * np.pi * (50 * T + 1000 * T**2)),
+    "noise": 0.1 * NOISE,
+    "faint noise": 1e-6 * NOISE,
+    "noise of denormal numbers": 1e-40 * NOISE,
+    "noise far beyond full scale": 1e6 * NOISE,
+    "noise, then silence": np.where(T < 2, NOISE, 0.0),
+    "silence, then a constant": np.where(T < 2, 0.0, 1.0),
+    "clicks": np.where(np.arange(N) % 11025 == 0, 1.0, 0.0),
+    "chord with offset and clicks": 0.1
+    + 0.2 * sum(np.sin(2 * np.pi * 445 * 2 ** (k / 12) * T) for k in (0, 4, 7))
+    + np.where(np.arange(N) % 11025 < 30, 0.3 * NOISE, 0.0),
+}
+
+# A thousandth of each column's usual spread between recordings: what is less does not matter.
+FLOOR = dict.fromkeys(FEATURE_COLUMNS, 1e-2) | {
+    "chroma_stft_mean": 1e-4,
+    "chroma_stft_var": 1e-5,
+    "rms_mean": 1e-4,
+    "rms_var": 1e-6,
+    "spectral_centroid_mean": 1.0,
+    "spectral_centroid_var": 400.0,
+    "spectral_bandwidth_mean": 1.0,
+    "spectral_bandwidth_var": 100.0,
+    "rolloff_mean": 2.0,
+    "rolloff_var": 2000.0,
+    "zero_crossing_rate_mean": 5e-5,
+    "zero_crossing_rate_var": 1e-6,
+    "harmony_mean": 1e-6,
+    "harmony_var": 1e-5,
+    "perceptr_mean": 1e-6,
+    "perceptr_var": 1e-5,
+}
+
+
+def check(row: npt.NDArray[np.float64], expected: npt.NDArray[np.float64]) -> None:
+    floor = np.array([FLOOR[name] for name in FEATURE_COLUMNS])
+    errors = np.abs(row - expected) / (np.abs(expected) + floor)
+    worst = int(np.argmax(errors))
+    assert errors[worst] < 1e-2, (FEATURE_COLUMNS[worst], row[worst], expected[worst])
+    # A roll-off bin may fall on a tie, of which single precision decides.
+    exact = np.array(["rolloff" not in name for name in FEATURE_COLUMNS])
+    worst = int(np.argmax(errors * exact))
+    assert errors[worst] < 1e-3, (FEATURE_COLUMNS[worst], row[worst], expected[worst])
+
+
+@pytest.mark.parametrize("name", SIGNALS)
+def test_every_kind_of_signal_gives_the_plain_recipes_row(name: str) -> None:
+    y = SIGNALS[name].astype(np.float32)
+    check(features(y)[0], plain_features(y))
+
+
+@pytest.mark.parametrize(
+    "n",
+    [
+        *(1025, 1026, 1535, 1536, 2047, 2048, 2049, 8192, 15 * 512 - 1, 15 * 512, 16 * 512 - 1),
+        *(31 * 512, 128 * 512 - 1, 128 * 512, 128 * 512 + 1, 191 * 512 - 1, 191 * 512, 98_815),
+    ],
+)
+def test_every_length_gives_the_plain_recipes_row(n: int) -> None:
+    rng = np.random.default_rng(n)
+    y = (rng.normal(size=n) * np.exp(rng.normal(size=n)) * 0.1).astype(np.float32)
+    check(features(y)[0], plain_features(y))
+
+
+def test_a_segment_is_a_signal_of_its_own() -> None:
+    # Loud first, faint after: each segment has its own ceiling.
+    rng = np.random.default_rng(3)
+    y = (rng.normal(size=3 * 66150) * np.repeat([1.0, 1e-5, 1e-2], 66150)).astype(np.float32)
+    _, segments = features(y)
+    expected = plain_segments(y)
+    assert segments.shape == expected.shape == (3, 57)
+    for row, plain in zip(segments, expected, strict=True):
+        check(row, plain)
+
+
+@pytest.mark.parametrize(
+    ("n", "count"), [(1025, 0), (66148, 0), (66149, 1), (132_298, 1), (132_299, 2)]
+)
+def test_a_segment_is_there_where_all_its_samples_are(n: int, count: int) -> None:
+    _, segments = features(np.ones(n, dtype=np.float32))
+    assert segments.shape == (count, 57)
+
+
+def test_the_length_of_a_segment_may_be_chosen() -> None:
+    y = (0.1 * NOISE).astype(np.float32)
+    _, segments = features(y, segment_seconds=1.0)
+    assert segments.shape == (4, 57)
+    np.testing.assert_array_equal(segments[2], features(y[44100 : 44100 + 22049])[0])
+
+
+def test_steps_and_lengths_of_segments_are_the_published_ones() -> None:
+    assert segment_step(3.0) == 66150
+    assert segment_length(3.0) == 66149
+
+
+@pytest.mark.parametrize("seconds", [0.0465, 0.0, -3.0, float("nan"), float("inf")])
+def test_a_segment_too_short_to_be_analysed_is_refused(seconds: float) -> None:
+    with pytest.raises(ValueError, match=r"shortest is 0\.0466 seconds"):
+        features(np.zeros(5000, dtype=np.float32), segment_seconds=seconds)
+
+
+def test_the_shortest_segment_that_is_named_is_enough() -> None:
+    _, segments = features(np.ones(5000, dtype=np.float32), segment_seconds=0.0466)
+    assert len(segments) == 4
+
+
+@pytest.mark.parametrize("n", [0, 1, 1024])
+def test_a_signal_too_short_to_be_reflected_says_what_it_needs(n: int) -> None:
+    with pytest.raises(RecordingError, match=rf"^{n:,} samples at 22,050 Hz; at least 1,025") as e:
+        features(np.zeros(n, dtype=np.float32))
+    assert e.value.kind == "too-short"
+
+
+@pytest.mark.parametrize("sample", [np.nan, np.inf, -np.inf, 1e20, -3e38])
+@pytest.mark.parametrize("position", [0, 40_000, N - 1])
+def test_what_is_not_finite_is_said_to_be_so(sample: float, position: int) -> None:
+    y = (0.1 * NOISE).astype(np.float32)
+    y[position] = sample
+    with pytest.raises(RecordingError, match="not a finite number") as failure:
+        features(y)
+    assert failure.value.kind == "not-finite"
+
+
+def test_a_signal_has_one_channel() -> None:
+    with pytest.raises(ValueError, match=r"one channel, not the shape \(2, 5000\)"):
+        features(np.zeros((2, 5000), dtype=np.float32))
+
+
+@pytest.mark.parametrize("kept", [0, 5168], ids=["computed again", "kept"])
+def test_a_deadline_is_looked_at_once_a_block(kept: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(featurizer.stft, "KEPT_FRAMES", kept)
+
+    class Counted(Deadline):
+        checks = 0
+
+        def check(self) -> None:
+            self.checks += 1
+            if self.checks == 5:
+                raise RecordingError("timeout", "over")
+
+    deadline = Counted(1.0)
+    y = np.ones(22050 * 20, dtype=np.float32)
+    with pytest.raises(RecordingError, match="over"):
+        features(y, deadline=deadline)
+    assert deadline.checks == 5
+
+
+def test_spectra_that_are_not_kept_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    y = SIGNALS["chord with offset and clicks"].astype(np.float32)
+    kept, _ = features(y)
+    monkeypatch.setattr(featurizer.stft, "KEPT_FRAMES", 0)
+    again, _ = features(y)
+    np.testing.assert_array_equal(again, kept)
+
+
+@pytest.mark.slow
+def test_a_signal_longer_than_what_is_kept_gives_the_plain_recipes_row() -> None:
+    n = featurizer.stft.KEPT_FRAMES * 512 + 12_345
+    rng = np.random.default_rng(5)
+    t = np.arange(n)
+    y = 0.1 * rng.normal(size=n) * (t % 12_000 < 3000) + 0.3 * np.sin(t * (0.05 + 1e-9 * t))
+    check(features(y.astype(np.float32))[0], plain_features(y.astype(np.float32)))
+
+
+def test_a_recording_gives_its_features_and_what_it_is() -> None:
+    file = io.BytesIO()
+    y = (np.clip(0.1 * NOISE, -1, 1) * 32767).astype(np.int16)
+    soundfile.write(file, y, 22050, format="WAV", subtype="PCM_16")
+    file.seek(0)
+    found = extract(file, segment_seconds=2.0, deadline=Deadline(60))
+    track, segments = features((y / 32768).astype(np.float32), segment_seconds=2.0)
+    np.testing.assert_array_equal(found.track, track)
+    np.testing.assert_array_equal(found.segments, segments)
+    assert (found.length, found.segment_length, found.segment_step) == (N, 44099, 44100)
+    assert (found.sample_rate, found.channels, found.note) == (22050, 1, None)
+    assert found.duration_s == pytest.approx(N / 22050)
+
+
+def test_segments_too_short_are_refused_before_the_recording_is_read() -> None:
+    with pytest.raises(ValueError, match="shortest"):
+        extract("/no/such/file", segment_seconds=0.01)

@@ -1,0 +1,108 @@
+import warnings
+
+import librosa
+import numpy as np
+import numpy.typing as npt
+import pytest
+
+import featurizer.stft
+from featurizer.stft import Spectra, blocks, n_frames, reflected, stft, window
+
+
+def noise(n: int) -> npt.NDArray[np.float32]:
+    return np.random.default_rng(n).normal(size=n).astype(np.float32)
+
+
+def whole(y: npt.NDArray[np.float32]) -> npt.NDArray[np.complex64]:
+    with warnings.catch_warnings():
+        # librosa warns of signals shorter than a frame.
+        warnings.simplefilter("ignore", UserWarning)
+        D: npt.NDArray[np.complex64] = librosa.stft(y, pad_mode="reflect").T
+    return D
+
+
+@pytest.mark.parametrize("n", [1025, 1026, 1535, 1536, 2047, 2048, 2049, 65535, 65536, 66149])
+def test_it_is_librosas_with_reflected_ends(n: int) -> None:
+    y = noise(n)
+    D, S = stft(y, 0, n_frames(n))
+    expected = whole(y)
+    assert D.shape == expected.shape
+    assert D.dtype == np.complex64
+    assert S.dtype == np.float32
+    assert np.abs(D - expected).max() < 1e-6 * np.abs(expected).max()
+    np.testing.assert_array_equal(S, np.abs(D))
+
+
+@pytest.mark.parametrize(
+    ("start", "stop"), [(0, 1), (0, 2), (1, 4), (5, 9), (126, 130), (129, 130)]
+)
+def test_a_block_is_a_part_of_the_whole(start: int, stop: int) -> None:
+    y = noise(66149)
+    np.testing.assert_array_equal(stft(y, start, stop)[0], stft(y, 0, 130)[0][start:stop])
+
+
+@pytest.mark.parametrize(
+    "y",
+    [
+        np.full(5000, 0.5),
+        (-1.0) ** np.arange(5000),
+        # A cosine, which its mirrored start continues.
+        np.cos(2 * np.pi * 64 / 2048 * np.arange(5000)),
+        np.eye(1, 5000, 2600)[0],
+    ],
+    ids=["constant", "half the sample rate", "tone", "click"],
+)
+def test_what_has_no_noise_of_its_own_is_given_none(y: npt.NDArray[np.float64]) -> None:
+    y32 = y.astype(np.float32)
+    _, S = stft(y32, 0, n_frames(len(y)))
+    expected = np.abs(whole(y32))
+    loudest = expected.max(axis=1, keepdims=True)
+    # Single precision would leave 1e-8 of the loudest bin in each of a thousand others.
+    assert ((np.abs(S - expected) / np.maximum(loudest, 1e-30)).sum(axis=1) < 2e-7).all()
+
+
+def test_the_window_is_a_periodic_hann_window_that_nobody_may_change() -> None:
+    np.testing.assert_allclose(window(), librosa.filters.get_window("hann", 2048), atol=1e-7)
+    assert not window().flags.writeable
+
+
+@pytest.mark.parametrize(
+    ("start", "stop"), [(0, 1500), (-1024, 10), (-3, 0), (5, 7), (1490, 2524), (-1024, 2524)]
+)
+def test_reflection_is_numpys(start: int, stop: int) -> None:
+    y = noise(1500)
+    expected = np.pad(y, 1024, mode="reflect")[start + 1024 : stop + 1024]
+    np.testing.assert_array_equal(reflected(y, start, stop), expected)
+
+
+@pytest.mark.parametrize("frames", [1, 2, 64, 130, 191, 192, 193, 1293, 310_000])
+def test_blocks_cover_every_frame_once_and_are_of_a_size(frames: int) -> None:
+    found = blocks(frames)
+    assert [start for start, _ in found] == [0, *(stop for _, stop in found[:-1])]
+    assert found[-1][1] == frames
+    sizes = [stop - start for start, stop in found]
+    assert max(sizes) <= 192
+    # No block is shorter than the reach of the running median but a signal's only one.
+    assert min(sizes) >= min(64, frames)
+
+
+def test_spectra_are_the_same_whether_kept_or_computed_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    y = noise(200_000)
+    kept = Spectra(y)
+    monkeypatch.setattr(featurizer.stft, "KEPT_FRAMES", 0)
+    again = Spectra(y)
+    transforms = 0
+
+    def counted(*args: object) -> object:
+        nonlocal transforms
+        transforms += 1
+        return stft(*args)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(featurizer.stft, "stft", counted)
+    for start, stop in [(0, 10), (100, 258), (390, 391)]:
+        for one, other in zip(kept.get(start, stop), again.get(start, stop), strict=True):
+            np.testing.assert_array_equal(one, other)
+    assert list(kept) == list(again) == blocks(n_frames(200_000))
+    assert transforms == 3
