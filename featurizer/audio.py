@@ -372,7 +372,7 @@ class _Signal:
 
 
 def _too_long(hours: float | None) -> RecordingError:
-    found = "lasts longer than" if hours is None else f"lasts {hours:.1f} hours, longer than"
+    found = "lasts longer than" if hours is None else f"lasts {hours:.2f} hours, longer than"
     return RecordingError(
         "too-long", f"{found} the {MAX_HOURS} hours that a recording may: parts of it would do"
     )
@@ -412,8 +412,8 @@ def _gave_up(container: Container, seconds: float, reason: object) -> RecordingE
 class _InOrder(soundfile.SoundFile):  # type: ignore[misc]
     """A sound file that is read from start to end.
 
-    SoundFile seeks after every block to where it already is, which fails on a FLAC stream whose
-    header does not say how long it is.
+    SoundFile seeks after every block to where it already is: that fails on a FLAC stream whose
+    header does not say how long it is, and in an MP3 it damages the samples that follow.
     """
 
     def seekable(self) -> bool:

@@ -203,7 +203,7 @@ def _is_run(head: bytes, offset: int, whole: bool, frame: _Frame) -> bool:
     for count in range(_RUN_FRAMES):
         if whole and offset >= len(head):
             # The last of two frames or more may be cut; a single one has to fit.
-            return offset == len(head) or count > 2
+            return count > 2 or (count > 0 and offset == len(head))
         found = frame(head, offset)
         if found is None or (kind is not None and found[1] != kind):
             return False

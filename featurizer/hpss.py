@@ -1,8 +1,10 @@
 """Harmonic-percussive separation, and the moments of what it gives.
 
 What sounds is steady along time, what strikes is steady along frequency: a median along each, and
-masks from the two [1]_ [2]_. The masks add up to one, so the percussive signal is what the harmonic
-one leaves of the whole, and one inverse transform gives both.
+masks from the two [1]_ [2]_. The masks add up to one, so the harmonic signal is what the percussive
+one leaves of the whole, and one inverse transform gives both. It is the percussive one that is
+transformed, since rounding errors that are the same in every frame would not average out: a steady
+signal gives such errors, and it is all harmonic.
 
 .. [1] Fitzgerald, D. "Harmonic/percussive separation using median filtering." DAFX 2010.
 .. [2] Driedger, J., M. Müller, and S. Disch. "Extending harmonic-percussive separation of audio
@@ -19,14 +21,13 @@ from featurizer.moments import Moments, sample_moments
 from featurizer.stft import HOP_LENGTH, N_BINS, N_FFT, Spectra, window
 
 _TINY = np.float32(np.finfo(np.float32).tiny)
-_ONE = np.float32(1)
 _HALF = np.float32(0.5)
 _EDGE = N_FFT // 2
 _OVERLAP = N_FFT - HOP_LENGTH
 
 
-def harmonic_mask(S: npt.NDArray[np.float32], start: int, stop: int) -> npt.NDArray[np.float32]:
-    """Tell the harmonic share of some frames.
+def percussive_mask(S: npt.NDArray[np.float32], start: int, stop: int) -> npt.NDArray[np.float32]:
+    """Tell the percussive share of some frames.
 
     Parameters
     ----------
@@ -44,7 +45,7 @@ def harmonic_mask(S: npt.NDArray[np.float32], start: int, stop: int) -> npt.NDAr
     harmonic = running_median(S, reflected_rows(len(S), start - HALO, stop + HALO))
     turned = np.ascontiguousarray(S[start:stop].T)
     percussive = running_median(turned, reflected_rows(N_BINS, -HALO, N_BINS + HALO))
-    return _soft_mask(harmonic, np.ascontiguousarray(percussive.T))
+    return _soft_mask(np.ascontiguousarray(percussive.T), harmonic)
 
 
 @compiled
@@ -102,7 +103,7 @@ class HarmonicPercussive:
         first = max(0, start - HALO)
         D, S = self._spectra.get(first, min(stop + HALO, self._spectra.n_frames))
         inner = slice(start - first, stop - first)
-        D = D[inner] * harmonic_mask(S, inner.start, inner.stop)
+        D = D[inner] * percussive_mask(S, inner.start, inner.stop)
         frames = scipy.fft.irfft(D, N_FFT, overwrite_x=True)
         sums = np.zeros((stop - start - 1) * HOP_LENGTH + N_FFT, dtype=np.float32)
         sums[:_OVERLAP] = self._carry
@@ -114,9 +115,9 @@ class HarmonicPercussive:
         last = stop == self._spectra.n_frames
         end = self._end if last else stop * HOP_LENGTH - _EDGE
         if end > begin:
-            harmonic = sums[begin - origin : end - origin]
-            harmonic /= _weights(self._spectra.n_frames, begin, end)
-            self._merge(harmonic, self._y[begin:end] - harmonic)
+            percussive = sums[begin - origin : end - origin]
+            percussive /= _weights(self._spectra.n_frames, begin, end)
+            self._merge(self._y[begin:end] - percussive, percussive)
         if last:
             silence = np.zeros(len(self._y) - self._end, dtype=np.float32)
             self._merge(silence, silence)

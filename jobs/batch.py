@@ -5,8 +5,8 @@ A worker writes the rows of a batch under ``_work/done``, in a file for each tab
 Only a small summary goes back to the job.
 
 Dask starts a task again, elsewhere, when its worker dies. That would let one rotten file kill
-worker after worker, so an attempt leaves a mark in ``_work/started`` and refuses to start twice:
-the job then sends the batch's files again, each alone.
+worker after worker, so an attempt leaves a mark in ``_work/started``, which names the file under
+way, and refuses to start twice: the job then sends that file again, alone, and the others.
 """
 
 import contextlib
@@ -17,6 +17,7 @@ import socket
 import threading
 import time
 import traceback
+import uuid
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
@@ -46,6 +47,9 @@ RUN_JSON = "_work/run.json"
 STARTED = "_work/started"
 DONE = "_work/done"
 
+_PROCESS = uuid.uuid4().hex
+"""Names this process: in containers many have one host name and one number."""
+
 _SUFFIX = {"features/level=track": "track", "features/level=segment": "segment", "files": "files"}
 
 
@@ -70,7 +74,7 @@ class Batch:
     labels : list of (str or None)
         The label of each file.
     deaths : int
-        Workers that have died of these files before.
+        Workers that have died while they worked on the one file of this batch.
     """
 
     attempt: str
@@ -94,8 +98,12 @@ class Summary:
         ``unfit``: this worker cannot work for this job; ``message`` says why.
     failures : dict of str to int
         Files that failed, by kind.
+    process : str
+        The process that the attempt which died was started in; no other has the name.
+    file : int
+        Which file of the batch it was working on.
     hung : bool
-        Whether the attempt that died had taken so long that it ended itself.
+        Whether that file had taken so long that the process ended itself.
     """
 
     outcome: Literal["done", "died", "unfit"]
@@ -105,6 +113,8 @@ class Summary:
     segments: int = 0
     audio_s: float = 0.0
     compute_s: float = 0.0
+    process: str = ""
+    file: int = 0
     hung: bool = False
 
     @property
@@ -260,24 +270,55 @@ def work(batch: Batch) -> Summary:
     reason = unfit(batch)
     if reason:
         return Summary("unfit", reason)
-    finished = read_finished(storage, batch.attempt)
-    if finished is not None:
-        return finished[0]
-    mark = f"{STARTED}/{batch.attempt}"
-    here = {"host": socket.gethostname(), "pid": os.getpid(), "time": time.time()}
-    if not storage.create(mark, as_json(here)):
-        before = json.loads(storage.read(mark))
-        return Summary(
-            "died",
-            f"process {before['pid']} on {before['host']}",
-            hung=time.time() - before["time"] >= HANG_TIMEOUT_S,
-        )
+    before = fate(storage, batch.attempt)
+    if before is None and not storage.create(_mark(batch.attempt), _at_work(0)):
+        before = fate(storage, batch.attempt)
+    if before is not None:
+        return before
     rows = Rows()
-    for recording, label in zip(batch.files, batch.labels, strict=True):
+    for i, (recording, label) in enumerate(zip(batch.files, batch.labels, strict=True)):
+        if i:
+            storage.write(_mark(batch.attempt), _at_work(i))
         _extract(recording, label, batch, rows)
     summary = rows.write(storage, batch)
-    storage.remove(mark)
+    storage.remove(_mark(batch.attempt))
     return summary
+
+
+def fate(storage: Storage, attempt: str) -> Summary | None:
+    """Say what became of an attempt that is under way no more; None where it was never started."""
+    mark = None
+    # The mark first: it goes when the attempt is finished.
+    with contextlib.suppress(FileNotFoundError):
+        mark = json.loads(storage.read(_mark(attempt)))
+    finished = read_finished(storage, attempt)
+    if finished is not None:
+        return finished[0]
+    if mark is None:
+        return None
+    return Summary(
+        "died",
+        process=mark["process"],
+        file=mark["file"],
+        hung=time.time() - mark["time"] >= HANG_TIMEOUT_S,
+    )
+
+
+def process_of(storage: Storage, attempt: str) -> str | None:
+    """Return the process that works on an attempt, or died of it; None where none does."""
+    with contextlib.suppress(FileNotFoundError):
+        return str(json.loads(storage.read(_mark(attempt)))["process"])
+    return None
+
+
+def _mark(attempt: str) -> str:
+    return f"{STARTED}/{attempt}"
+
+
+def _at_work(file: int) -> bytes:
+    """Return what the mark says of this process."""
+    mark = {"process": _PROCESS, "file": file, "time": time.time()}
+    return as_json({**mark, "host": socket.gethostname(), "pid": os.getpid()})
 
 
 def unfit(batch: Batch) -> str:

@@ -21,7 +21,7 @@ import pyarrow.compute as pc
 
 from jobs.schemas import FOLDERS
 from jobs.storage import Storage, as_json
-from jobs.store import Store
+from jobs.store import Store, is_part
 
 JOURNAL = "_journal.json"
 STAGE = "_work/commit"
@@ -40,6 +40,10 @@ _ORDER = [("track_id", "ascending"), ("segment", "ascending")]
 
 EMPTIED_BYTES = 65536
 """An emptied part, which is all footer, is smaller."""
+
+
+_COMPACT = 32
+"""So many tables wait to be written before they are put together."""
 
 
 @dataclass
@@ -109,7 +113,7 @@ def _rows_to_write(
     kept: list[str] = []
     for name in store.parts(table):
         if edit is not None:
-            rows = store.storage.read_table(name)
+            rows = store.read_part(name)
             edited = edit(rows)
             if rows.num_rows and edited is not rows:
                 change.remove.append(name)
@@ -122,7 +126,7 @@ def _rows_to_write(
         if len(small) >= SMALL_PARTS:
             for name in small:
                 change.remove.append(name)
-                yield store.storage.read_table(name)
+                yield store.read_part(name)
     yield from additions
 
 
@@ -176,6 +180,9 @@ def _write_parts(storage: Storage, table: str, tables: Iterable[pa.Table]) -> li
     for rows in tables:
         waiting.append(rows)
         count += rows.num_rows
+        if len(waiting) > _COMPACT:
+            # A column of a small table takes far more memory than its values.
+            waiting = [pa.concat_tables(waiting).combine_chunks()]
         while count >= PART_ROWS:
             together = pa.concat_tables(waiting)
             write(together.slice(0, PART_ROWS))
@@ -206,7 +213,7 @@ def _clear_emptied(storage: Storage) -> None:
     for table in FOLDERS:
         for entry in storage.list(table):
             # Reading the footers of large parts would be waste.
-            small = entry.size < EMPTIED_BYTES
+            small = is_part(entry.name) and entry.size < EMPTIED_BYTES
             if small and entry.modified < long_ago and storage.count_rows(entry.name) == 0:
                 storage.remove(entry.name)
 

@@ -13,9 +13,10 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import CancelledError
 from typing import TYPE_CHECKING, Any
 
-from jobs.batch import Batch, Summary, work
+from jobs.batch import Batch, Summary, fate, process_of, unfit, work
 from jobs.cluster import count_threads
 from jobs.errors import ClusterError
+from jobs.storage import Storage
 
 if TYPE_CHECKING:
     from distributed import Client, Future
@@ -24,6 +25,9 @@ WINDOW_PER_THREAD = 3
 
 DEATHS = 2
 """So many workers may a file cost."""
+
+MOST_NOT_BEGUN = 8
+"""So many batches in a row may be lost before a worker has begun with them."""
 
 NO_WORKERS_S = 300.0
 """For so long a cluster may be without any worker before the job gives up."""
@@ -42,16 +46,9 @@ def check_workers(client: "Client", batch: Batch) -> None:
     ClusterError
         There is none, or one has another songmill or does not see the store or a source.
     """
-    from jobs.batch import unfit
-
-    try:
-        client.wait_for_workers(1, timeout=NO_WORKERS_S)
-    except TimeoutError:
-        raise ClusterError(
-            f"the cluster at {client.scheduler.address} has no worker, and none came within "
-            f"{NO_WORKERS_S:g} s: start `dask worker {client.scheduler.address}`"
-        ) from None
-    answers = client.run(unfit, batch, on_error="return")
+    with _losses(client):
+        _threads(client, lambda threads: None)
+        answers = client.run(unfit, batch, on_error="return")
     for address, answer in answers.items():
         if isinstance(answer, ModuleNotFoundError):
             raise ClusterError(
@@ -82,7 +79,7 @@ def dispatch(
     ------
     (Batch, Summary)
         With outcome ``done``; or with ``died``, for a batch of one file that has cost
-        :data:`DEATHS` workers.
+        :data:`DEATHS` workers, the last of them while nothing else was at work in its process.
 
     Raises
     ------
@@ -90,12 +87,17 @@ def dispatch(
         The scheduler was lost, no workers are left, or one is unfit.
     """
     again: deque[Batch] = deque()
+    suspects: deque[Batch] = deque()
     under_way: dict[Future, Batch] = {}
+    dead: set[str] = set()
+    not_begun = 0
     with _losses(client):
         while True:
             threads = _threads(client, tick)
             while len(under_way) < max(1, threads) * WINDOW_PER_THREAD:
                 batch = again.popleft() if again else next(batches, None)
+                if batch is None and suspects and not under_way:
+                    batch = suspects.popleft()
                 if batch is None:
                     break
                 future = client.submit(work, batch, key=f"extract-{batch.attempt}", pure=False)
@@ -104,26 +106,54 @@ def dispatch(
                 return
             for future in _finished(client, list(under_way)):
                 batch = under_way.pop(future)
-                summary = _result(future)
+                summary = _result(future, batch)
                 future.release()
+                if summary is None:
+                    not_begun += 1
+                    if not_begun > MOST_NOT_BEGUN:
+                        raise ClusterError(
+                            f"the workers of {client.scheduler.address} die before they begin to "
+                            "work: their own logs say why. What is finished is kept"
+                        )
+                    again.append(dataclasses.replace(batch, attempt=new_attempt()))
+                    continue
+                not_begun = 0
                 if summary.outcome == "unfit":
                     raise ClusterError(summary.message)
-                if summary.outcome == "died" and not _guilty(batch):
-                    again.extend(_alone(batch))
-                else:
+                if summary.outcome == "done":
                     yield batch, summary
+                    continue
+                # Who else was at work in the process that died may have been what it died of.
+                others = {
+                    process_of(Storage(other.root), other.attempt) for other in under_way.values()
+                }
+                alone = summary.process not in dead | others
+                dead.add(summary.process)
+                suspect, rest = _split(batch, summary.file)
+                if rest.files:
+                    again.append(rest)
+                if not alone:
+                    suspects.append(suspect)
+                elif suspect.deaths < DEATHS:
+                    again.append(suspect)
+                else:
+                    yield suspect, summary
 
 
-def _guilty(batch: Batch) -> bool:
-    """Tell whether a batch that its worker has just died of is one file, for the last time."""
-    return len(batch.files) == 1 and batch.deaths + 1 >= DEATHS
-
-
-def _alone(batch: Batch) -> Iterator[Batch]:
-    for file, label in zip(batch.files, batch.labels, strict=True):
-        yield dataclasses.replace(
-            batch, attempt=new_attempt(), files=[file], labels=[label], deaths=batch.deaths + 1
+def _split(batch: Batch, file: int) -> tuple[Batch, Batch]:
+    """Take the file that a worker died of out of its batch, and return it and the others."""
+    places = range(len(batch.files))
+    parts = []
+    for chosen, deaths in (([file], batch.deaths + 1), ([i for i in places if i != file], 0)):
+        part = dataclasses.replace(
+            batch,
+            attempt=new_attempt(),
+            files=[batch.files[i] for i in chosen],
+            labels=[batch.labels[i] for i in chosen],
+            deaths=deaths,
         )
+        parts.append(part)
+    return parts[0], parts[1]
 
 
 def _threads(client: "Client", tick: Callable[[int], None]) -> int:
@@ -135,10 +165,10 @@ def _threads(client: "Client", tick: Callable[[int], None]) -> int:
         if threads:
             return threads
         if time.monotonic() > end:
+            address = client.scheduler.address
             raise ClusterError(
-                f"the cluster at {client.scheduler.address} has had no worker for "
-                f"{NO_WORKERS_S:g} s. What is finished is kept: start workers, and run the same "
-                "command again"
+                f"the cluster at {address} has had no worker for {NO_WORKERS_S:g} s. What is "
+                f"finished is kept: start `dask worker {address}`, and run the same command again"
             )
         time.sleep(1)
 
@@ -158,7 +188,8 @@ class _LostError(Exception):
     """The scheduler is lost."""
 
 
-def _result(future: "Future") -> Summary:
+def _result(future: "Future", batch: Batch) -> Summary | None:
+    """Return what became of a batch; None where workers died before they began with it."""
     from distributed.scheduler import KilledWorker
 
     if future.status in ("cancelled", "lost"):
@@ -166,8 +197,9 @@ def _result(future: "Future") -> Summary:
     try:
         summary: Any = future.result()
     except KilledWorker:
-        return Summary("died")
-    except (FileNotFoundError, PermissionError) as error:
+        # Dask has given it up: of the workers that it was waiting for, too many have died.
+        return fate(Storage(batch.root), batch.attempt)
+    except OSError as error:
         raise ClusterError(f"a worker cannot write to the store: {error}") from None
     assert isinstance(summary, Summary)
     return summary
@@ -176,12 +208,10 @@ def _result(future: "Future") -> Summary:
 @contextlib.contextmanager
 def _losses(client: "Client") -> Iterator[None]:
     """Turn the many ways in which a scheduler is missed into one clear error."""
-    from distributed.comm import CommClosedError
-
     address = client.scheduler.address if client.scheduler else "?"
     try:
         yield
-    except (_LostError, CommClosedError, CancelledError, ConnectionError):
+    except (_LostError, CancelledError, OSError):
         raise ClusterError(
             f"the scheduler at {address} was lost. What is finished is kept: start it, and run "
             "the same command again"

@@ -131,6 +131,8 @@ def extract(request: Request, progress: Progress) -> Outcome:
         It cannot go on. What is finished is kept.
     """
     started = time.time()
+    # Arrow's own allocator keeps what a merge took; a job of many merges would grow.
+    pa.set_memory_pool(pa.system_memory_pool())
     storage = storage_to_write(request.store)
     wanted = Settings(FEATURE_SET, request.segment_seconds)
     progress.say("listing the sources")

@@ -12,13 +12,16 @@ from dataclasses import dataclass
 
 import pyarrow as pa
 import pyarrow.compute as pc
+import pyarrow.parquet as pq
 
-from jobs.commit import Change, stage_table, without_any
+from jobs.commit import Change, stage_file
 from jobs.errors import UsageError
 from jobs.sources import Listed
 from jobs.store import Store
 
-TABLE = "labels"
+PART = "labels/part-0.parquet"
+"""The table's only part. Its columns are its owner's and may change, and readers want the same in
+all parts of a table, so that no emptied part may stay: a commit puts the new in the old's place."""
 
 _NOTHING = pa.schema([("track_id", pa.string()), ("label", pa.string())]).empty_table()
 
@@ -169,13 +172,15 @@ def stage(store: Store, change: Change, labels: Labels, gone: list[str]) -> None
     gone : list of str
         Tracks that leave the store.
     """
-    before = pa.concat_tables(
-        [store.storage.read_table(name) for name in store.parts(TABLE)] or [_NOTHING],
-        promote_options="default",
-    )
+    storage = store.storage
+    before = storage.read_table(PART) if storage.exists(PART) else _NOTHING
     listed_or_gone = pa.array([*labels.of_track, *gone], pa.string())
     others = before.filter(pc.invert(pc.is_in(before["track_id"], listed_or_gone)))
     ours = _NOTHING if labels.table is None else labels.table
-    after = pa.concat_tables([others, ours], promote_options="default").sort_by("track_id")
-    if after != before.sort_by("track_id"):
-        stage_table(store, change, TABLE, [after], edit=without_any)
+    # Columns leave the table with the last row that has them.
+    tables = [table for table in (others, ours) if table.num_rows] or [_NOTHING]
+    after = pa.concat_tables(tables, promote_options="default").sort_by("track_id")
+    if after != before:
+        sink = pa.BufferOutputStream()
+        pq.write_table(after, sink, compression="zstd")
+        stage_file(store, change, PART, sink.getvalue().to_pybytes())

@@ -100,7 +100,9 @@ class Lock:
                 self._lost = True
                 return
             self._held["pulse"] += 1
-            self._storage.write(LOCK, as_json(self._held))
+            # A full disk holds the pulse up, and not the run.
+            with contextlib.suppress(OSError):
+                self._storage.write(LOCK, as_json(self._held))
 
     def _break(self, holder: dict[str, Any] | None) -> None:
         """Take a dead run's lock away, so that of several contenders one does."""
@@ -109,19 +111,25 @@ class Lock:
             self._storage.move(LOCK, grave)
         except FileNotFoundError:
             return
-        taken = json.loads(self._storage.read(grave) or b"{}")
+        taken = _read(self._storage, grave)
         self._storage.remove(grave)
-        if holder is not None and taken.get("token") != holder.get("token"):
+        if taken is not None and (holder is None or taken["token"] != holder["token"]):
             # A contender was faster, and this was its lock, new and alive.
             self._storage.create(LOCK, as_json(taken))
 
 
-def _read(storage: Storage) -> dict[str, Any] | None:
-    try:
-        found = json.loads(storage.read(LOCK))
-    except (FileNotFoundError, ValueError):
-        return None
-    return found if isinstance(found, dict) else None
+def _read(storage: Storage, name: str = LOCK) -> dict[str, Any] | None:
+    """Return what a lock says; None where there is none, or none that can be understood."""
+    for wait in (0.0, 0.5):
+        time.sleep(wait)
+        try:
+            found = json.loads(storage.read(name))
+        except FileNotFoundError:
+            return None
+        except ValueError:
+            continue  # it is being written
+        return found if isinstance(found, dict) and "token" in found else None
+    return None
 
 
 def _machine() -> str:

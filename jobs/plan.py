@@ -147,6 +147,7 @@ def batches(recordings: list[Listed], threads: int) -> Iterator[list[Listed]]:
     list of Listed
         At most :data:`BATCH_FILES` files and, but for a single one, :data:`BATCH_AUDIO_S`.
     """
+    threads = max(1, threads)  # a cluster may have lost all its workers and get new ones
     durations = [estimated_seconds(recording) for recording in recordings]
     limit = min(BATCH_AUDIO_S, sum(durations) / (threads * BATCHES_PER_THREAD) + 1e-9)
     most = min(BATCH_FILES, -(-len(recordings) // (threads * BATCHES_PER_THREAD)))

@@ -40,7 +40,9 @@ class Progress:
     """
 
     def __init__(self, console: Console | None = None) -> None:
-        self.console = console or Console(file=sys.stderr, highlight=False, soft_wrap=True)
+        self.console = console or Console(
+            file=sys.stderr, highlight=False, soft_wrap=True, emoji=False
+        )
         self._status = self.console.status("") if self.console.is_terminal else None
         self._total = 0
         self._done = 0

@@ -4,6 +4,7 @@ Whatever is written appears whole under its name or not at all. Only folders are
 operations are those that an object store has too (put, get, list, delete, create-if-absent, copy).
 """
 
+import errno
 import json
 import os
 import uuid
@@ -17,6 +18,10 @@ import pyarrow.parquet as pq
 
 TEMPORARY = "_work/tmp"
 """Where a file lies until it is whole: on the file system of the tables, out of readers' sight."""
+
+
+_NO_LINKS = (errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS)
+"""What file systems without hard links answer: FAT, some network and FUSE ones."""
 
 
 @dataclass(frozen=True)
@@ -75,7 +80,9 @@ class Storage:
     def write_table(self, name: str, table: pa.Table, *, durable: bool = False) -> None:
         """Write ``table`` as the Parquet file ``name``."""
         temporary = self._temporary()
-        pq.write_table(table, temporary, compression="zstd")
+        # Hardly a feature occurs twice: dictionaries of them would be larger than the values.
+        dictionary = [field.name for field in table.schema if pa.types.is_string(field.type)]
+        pq.write_table(table, temporary, compression="zstd", use_dictionary=dictionary)
         self._place(temporary, name, durable=durable)
 
     def create(self, name: str, data: bytes) -> bool:
@@ -88,6 +95,15 @@ class Storage:
             os.link(temporary, target)
         except FileExistsError:
             return False
+        except OSError as error:
+            if error.errno not in _NO_LINKS:
+                raise
+            # For a moment the file is there and empty: readers of it have to look twice.
+            try:
+                with open(target, "xb") as file:
+                    file.write(data)
+            except FileExistsError:
+                return False
         finally:
             os.unlink(temporary)
         return True

@@ -57,19 +57,33 @@ class Store:
 
     def parts(self, table: str) -> list[str]:
         """Return the names of the Parquet files of ``table``, in order."""
-        return [
-            entry.name
-            for entry in self.storage.list(table)
-            if os.path.basename(entry.name).startswith("part-") and entry.name.endswith(".parquet")
-        ]
+        return [entry.name for entry in self.storage.list(table) if is_part(entry.name)]
 
     def read(self, table: str, columns: list[str] | None = None) -> pa.Table:
         """Return ``table``, or some of its columns, whole; without rows where it has no part."""
         schema = TABLES[table]
         if columns is not None:
             schema = pa.schema([schema.field(name) for name in columns])
-        tables = [self.storage.read_table(name, columns) for name in self.parts(table)]
+        tables = [self.read_part(name, columns) for name in self.parts(table)]
         return pa.concat_tables([schema.empty_table(), *tables])
+
+    def read_part(self, name: str, columns: list[str] | None = None) -> pa.Table:
+        """Return one part, or some of its columns; StoreError where it is damaged."""
+        try:
+            return self.storage.read_table(name, columns)
+        except (pa.ArrowException, OSError) as error:
+            if isinstance(error, OSError) and error.errno is not None:
+                raise  # the system's own words are the better ones
+            raise StoreError(
+                f"{self.storage.path(name)} is damaged ({error}): put an undamaged copy in its "
+                "place, or extract into another store"
+            ) from None
+
+
+def is_part(name: str) -> bool:
+    """Tell whether a file in a table's folder is a part of the table, and not a stranger there."""
+    base = os.path.basename(name)
+    return base.startswith("part-") and base.endswith(".parquet")
 
 
 def storage_at(address: str) -> Storage:

@@ -5,7 +5,7 @@ two artists; each artist has ranges of tempo, brightness, density, echo and loud
 part is a musical idea (`beat`, `comp`, `bass`, `walk`, `arpeggio`, `melody`) played on one of
 `jobs.instruments`. A clip draws its song from its artist's ranges with a generator of its own,
 seeded by the style's name and the clip's number, so it is the same whenever and in whatever order
-it is made.
+it is made: to the byte with the same numpy, scipy and libsndfile on the same kind of processor.
 
 The collection also holds what collections hold: several formats and sample rates, one recording
 twice under two labels, one file that is no recording.
@@ -1075,10 +1075,12 @@ def encode(track: Track) -> bytes:
     y, sr = perform(track.style, track.number), SR
     if track.form == "stereo":
         y, sr = widened(scipy.signal.resample_poly(y, 2, 1)), 2 * SR
+    # Rounded here, for each of libsndfile's encoders rounds in its own way, and twins are equal.
+    pcm = np.round(y * 32767).astype(np.int16)
     container = SUFFIXES[track.form]
     subtype = "VORBIS" if container == "ogg" else "PCM_16"
     file = io.BytesIO()
-    soundfile.write(file, y, sr, format=container, subtype=subtype)
+    soundfile.write(file, pcm, sr, format=container, subtype=subtype)
     return renumbered(file.getvalue()) if container == "ogg" else file.getvalue()
 
 

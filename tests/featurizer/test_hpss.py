@@ -4,7 +4,7 @@ import numpy.typing as npt
 import pytest
 
 import featurizer.stft
-from featurizer.hpss import HarmonicPercussive, harmonic_mask
+from featurizer.hpss import HarmonicPercussive, percussive_mask
 from featurizer.stft import Spectra
 
 
@@ -22,11 +22,11 @@ def test_the_mask_is_librosas() -> None:
     # Both medians are zero in a rectangle, and so faint in another that squares would vanish.
     S[40:110, 300:500] = 0
     S[40:110, 600:800] *= np.float32(1e-30)
-    expected, _ = librosa.decompose.hpss(S.T, mask=True)
-    np.testing.assert_allclose(harmonic_mask(S, 0, 130), expected.T, rtol=2e-7, atol=1e-30)
-    assert (harmonic_mask(S, 60, 90)[:, 320:480] == 0.5).all()
-    inner = harmonic_mask(S[5:95], 15, 75)
-    np.testing.assert_array_equal(inner, harmonic_mask(S, 20, 80))
+    _, expected = librosa.decompose.hpss(S.T, mask=True)
+    np.testing.assert_allclose(percussive_mask(S, 0, 130), expected.T, rtol=2e-7, atol=1e-30)
+    assert (percussive_mask(S, 60, 90)[:, 320:480] == 0.5).all()
+    inner = percussive_mask(S[5:95], 15, 75)
+    np.testing.assert_array_equal(inner, percussive_mask(S, 20, 80))
 
 
 @pytest.mark.parametrize("kept", [0, 5168], ids=["computed again", "kept"])

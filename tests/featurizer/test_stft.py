@@ -46,8 +46,8 @@ def test_a_block_is_a_part_of_the_whole(start: int, stop: int) -> None:
     [
         np.full(5000, 0.5),
         (-1.0) ** np.arange(5000),
-        # A cosine, which its mirrored start continues.
-        np.cos(2 * np.pi * 64 / 2048 * np.arange(5000)),
+        # A cosine that its mirrored ends continue.
+        np.cos(2 * np.pi / 32 * np.arange(4993)),
         np.eye(1, 5000, 2600)[0],
     ],
     ids=["constant", "half the sample rate", "tone", "click"],

@@ -58,7 +58,8 @@ def mono(demo: Path) -> dict[str, np.ndarray]:
     samples = {}
     for track in RECORDINGS:
         y, sr = soundfile.read(demo / track.track_id, always_2d=True)
-        samples[track.track_id] = scipy.signal.resample_poly(y.mean(axis=1), 22050, sr)
+        y = scipy.signal.resample_poly(y.mean(axis=1), 22050, sr)
+        samples[track.track_id] = y.astype(np.float32)
     return samples
 
 
@@ -182,7 +183,7 @@ def test_drums_keep_the_tempo(label: str, mono: dict[str, np.ndarray]) -> None:
 
 def features(y: np.ndarray) -> np.ndarray:
     """A handful of plain librosa features: means and spreads."""
-    S = np.abs(librosa.stft(y))
+    S = np.abs(librosa.stft(y, hop_length=1024))
     mel = librosa.feature.melspectrogram(S=S**2, sr=22050)
     rows = [
         *librosa.feature.mfcc(S=librosa.power_to_db(mel), n_mfcc=13),

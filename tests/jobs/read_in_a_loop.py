@@ -1,0 +1,65 @@
+"""Reads a store over and over as its users do: ``read_in_a_loop.py STORE STOP``.
+
+Ends when the file STOP is there, and prints how often it read. Whatever is wrong ends it at once.
+"""
+
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import duckdb
+import numpy as np
+import pandas as pd
+import pyarrow.dataset as ds
+
+from featurizer.columns import FEATURE_COLUMNS
+
+
+def by_pyarrow(folder: Path) -> pd.DataFrame:
+    """Read a table as pyarrow's data set."""
+    return ds.dataset(folder, format="parquet", partitioning="hive").to_table().to_pandas()
+
+
+def by_pandas(folder: Path) -> pd.DataFrame:
+    """Read a table with pandas."""
+    return pd.read_parquet(folder)
+
+
+def by_duckdb(folder: Path) -> pd.DataFrame:
+    """Read a table with DuckDB."""
+    with duckdb.connect() as connection:
+        connection.execute("SET threads = 1")
+        return connection.execute(f"SELECT * FROM '{folder}/*.parquet'").df()
+
+
+READERS: list[Callable[[Path], pd.DataFrame]] = [by_pyarrow, by_pandas, by_duckdb]
+
+
+def check(frame: pd.DataFrame, keys: list[str]) -> None:
+    """See that no row is there twice and none is torn."""
+    twice = frame[frame.duplicated(keys)]
+    assert twice.empty, f"twice: {twice[keys].values.tolist()}"
+    numbers = [column for column in FEATURE_COLUMNS if column in frame]
+    assert np.isfinite(frame[numbers].to_numpy()).all(), "not a number"
+    assert frame["track_id"].notna().all(), "no track"
+
+
+def main() -> None:
+    """Read until told to stop."""
+    store, stop = Path(sys.argv[1]), Path(sys.argv[2])
+    reads = 0
+    while not stop.exists():
+        for read in READERS:
+            for table in ("features/level=track", "features/level=segment", "files"):
+                keys = ["track_id", "segment"] if table.endswith("segment") else ["track_id"]
+                try:
+                    check(read(store / table), keys)
+                except Exception as error:
+                    raise SystemExit(f"{read.__name__} {table}: {error!r}") from error
+                reads += 1
+    sys.stdout.write(json.dumps(reads))
+
+
+if __name__ == "__main__":
+    main()
