@@ -1,21 +1,14 @@
 """Pitch classes: how far a recording is off concert pitch, and its chroma."""
 
-from functools import lru_cache
-
-import librosa
 import numpy as np
 import numpy.typing as npt
 
 from featurizer.columns import SAMPLE_RATE
 from featurizer.compiled import compiled
+from featurizer.filters import CONCERT_PITCH, N_CHROMA, N_TUNINGS, chroma_filters
 from featurizer.stft import N_FFT
 
-N_CHROMA = 12
-"""Semitones of an octave."""
-
-_RESOLUTION = 0.01
-_N_TUNINGS = 100
-_TUNINGS = np.linspace(-0.5, 0.5, _N_TUNINGS + 1)
+_TUNINGS = np.linspace(-0.5, 0.5, N_TUNINGS + 1)
 _HZ_PER_BIN = SAMPLE_RATE / N_FFT
 
 # Pitches are looked for between 150 Hz and 4 kHz, in peaks of at least a tenth of a frame's power.
@@ -26,7 +19,7 @@ _HALF = np.float32(0.5)
 _TINY = float(np.finfo(np.float32).tiny)
 
 # Octaves are counted from the A four below concert pitch.
-_A0 = 440.0 / 16
+_A0 = CONCERT_PITCH / 16
 
 _BUCKET_BITS = 16
 
@@ -73,9 +66,9 @@ class TuningEstimate:
         if not any(len(powers) for powers in self._powers):
             return 0.0
         threshold = median_of_positive(self._powers)
-        counts = np.zeros(_N_TUNINGS, dtype=np.int64)
+        counts = np.zeros(N_TUNINGS, dtype=np.int64)
         for powers, deviations in zip(self._powers, self._deviations, strict=True):
-            counts += np.bincount(deviations[powers >= threshold], minlength=_N_TUNINGS)
+            counts += np.bincount(deviations[powers >= threshold], minlength=N_TUNINGS)
         return float(_TUNINGS[counts.argmax()])
 
 
@@ -142,14 +135,6 @@ def _peaks(
     return pitches[:size].copy(), powers[:size].copy()
 
 
-@lru_cache(maxsize=_N_TUNINGS)
-def _filters(tuning: float) -> npt.NDArray[np.float32]:
-    bank: npt.NDArray[np.float32] = librosa.filters.chroma(
-        sr=SAMPLE_RATE, n_fft=N_FFT, tuning=tuning, n_chroma=N_CHROMA
-    )
-    return np.ascontiguousarray(bank.T)
-
-
 def chroma(P: npt.NDArray[np.float32], *, tuning: float) -> npt.NDArray[np.float32]:
     """Fold spectra into the twelve pitch classes.
 
@@ -166,7 +151,7 @@ def chroma(P: npt.NDArray[np.float32], *, tuning: float) -> npt.NDArray[np.float
         Energy of each pitch class, from C to B, over that of the frame's strongest one; 0 in a
         silent frame.
     """
-    raw = P @ _filters(tuning)
+    raw = P @ chroma_filters(tuning)
     strongest = raw.max(axis=1, keepdims=True).astype(np.float64)
     strongest[strongest < _TINY] = 1.0
     C: npt.NDArray[np.float32] = (raw / strongest).astype(np.float32)

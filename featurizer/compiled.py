@@ -49,4 +49,4 @@ def inlined(function: _Function) -> _Function:
     inlined : callable
         The function, of the same signature.
     """
-    return cast(_Function, numba.njit(forceinline=True, error_model="numpy")(function))
+    return cast(_Function, numba.njit(forceinline=True)(function))

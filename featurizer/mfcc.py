@@ -1,28 +1,16 @@
 """The mel spectrogram in decibels and its cepstral coefficients."""
 
-from functools import cache
-
-import librosa
 import numpy as np
 import numpy.typing as npt
 import scipy.fft
 
-from featurizer.columns import N_MFCC, SAMPLE_RATE
-from featurizer.stft import N_FFT
-
-N_MELS = 128
-"""Bands of the mel spectrogram."""
+from featurizer.columns import N_MFCC
+from featurizer.filters import mel_filters
 
 TOP_DB = 80.0
 """What is further below a signal's loudest band than this is raised to it."""
 
 _A_MIN = np.float32(1e-10)
-
-
-@cache
-def _filters() -> npt.NDArray[np.float32]:
-    bank: npt.NDArray[np.float32] = librosa.filters.mel(sr=SAMPLE_RATE, n_fft=N_FFT, n_mels=N_MELS)
-    return np.ascontiguousarray(bank.T)
 
 
 def mel_db(P: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
@@ -38,7 +26,7 @@ def mel_db(P: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
     db : np.ndarray [shape=(n_frames, 128), float32, >= -100]
         Level in Slaney's mel bands of equal area, in dB relative to 1.
     """
-    db: npt.NDArray[np.float32] = np.log10(np.maximum(P @ _filters(), _A_MIN))
+    db: npt.NDArray[np.float32] = np.log10(np.maximum(P @ mel_filters(), _A_MIN))
     db *= np.float32(10)
     return db
 

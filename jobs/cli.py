@@ -20,6 +20,7 @@ app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
+    rich_markup_mode="markdown",
     context_settings={"help_option_names": ["-h", "--help"]},
     epilog="Exit codes: 0 done, 1 failed, 2 wrong usage, 3 too many files failed.",
 )
@@ -137,7 +138,7 @@ def extract(
     if as_json:
         _print_json({**asdict(outcome), "failed": outcome.failed, "store": store})
     else:
-        from jobs.report import print_outcome
+        from jobs.terminal import print_outcome
 
         print_outcome(outcome, store)
     if outcome.outcome == "too-many-failed":
@@ -154,8 +155,8 @@ def status(
     as_json: JsonOption = False,
 ) -> None:
     """Show what is in STORE: tracks, segments, hours, labels, failures, the last runs."""
-    from jobs.report import print_failed, print_status
     from jobs.status import read_status
+    from jobs.terminal import print_failed, print_status
 
     found = read_status(store)
     if as_json:

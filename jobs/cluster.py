@@ -1,6 +1,7 @@
 """The Dask cluster: one of this machine's own by default, any running one by its address."""
 
 import contextlib
+import logging
 import os
 import socket
 import tempfile
@@ -37,6 +38,7 @@ def connect(scheduler: str | None, workers: int | None) -> Iterator["Client"]:
     import dask
     from distributed import Client
 
+    _silence()
     if scheduler and workers:
         raise UsageError("--workers is for a cluster of this machine; --scheduler brings its own")
     if not scheduler:
@@ -61,6 +63,13 @@ def connect(scheduler: str | None, workers: int | None) -> Iterator["Client"]:
     finally:
         with contextlib.suppress(Exception):
             client.close(timeout=5)
+
+
+def _silence() -> None:
+    """Keep Dask's own remarks on workers and schedulers that die to itself: the job says it."""
+    for name in ("distributed", "tornado", "asyncio", *logging.root.manager.loggerDict):
+        if name.partition(".")[0] in ("distributed", "tornado", "asyncio"):
+            logging.getLogger(name).setLevel(logging.CRITICAL + 1)
 
 
 @contextlib.contextmanager

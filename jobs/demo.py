@@ -4,7 +4,7 @@ from pathlib import Path
 
 from jobs.extract import Request, extract
 from jobs.progress import Progress
-from jobs.report import print_outcome, print_status
+from jobs.terminal import print_outcome, print_status
 from jobs.status import read_status
 from jobs.synthesis import synthesise
 
@@ -26,9 +26,9 @@ def run_demo(folder: Path, workers: int | None) -> None:
     """
     collection, store = folder / "collection", folder / "store"
     with Progress().shown() as progress:
+        progress.say("synthesising a collection")
         synthesise(
-            collection,
-            progress=lambda done, count: progress.say(f"synthesised {done} of {count} clips"),
+            collection, progress=lambda done, count: progress.show(f"{done} of {count} files")
         )
         request = Request(
             sources=[str(collection)],

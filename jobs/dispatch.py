@@ -9,7 +9,7 @@ import dataclasses
 import time
 import uuid
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import CancelledError
 from typing import TYPE_CHECKING, Any
 
@@ -86,18 +86,13 @@ def dispatch(
     ClusterError
         The scheduler was lost, no workers are left, or one is unfit.
     """
-    again: deque[Batch] = deque()
-    suspects: deque[Batch] = deque()
+    queue = _Queue(batches)
     under_way: dict[Future, Batch] = {}
-    dead: set[str] = set()
-    not_begun = 0
     with _losses(client):
         while True:
             threads = _threads(client, tick)
             while len(under_way) < max(1, threads) * WINDOW_PER_THREAD:
-                batch = again.popleft() if again else next(batches, None)
-                if batch is None and suspects and not under_way:
-                    batch = suspects.popleft()
+                batch = queue.next(idle=not under_way)
                 if batch is None:
                     break
                 future = client.submit(work, batch, key=f"extract-{batch.attempt}", pure=False)
@@ -109,51 +104,75 @@ def dispatch(
                 summary = _result(future, batch)
                 future.release()
                 if summary is None:
-                    not_begun += 1
-                    if not_begun > MOST_NOT_BEGUN:
-                        raise ClusterError(
-                            f"the workers of {client.scheduler.address} die before they begin to "
-                            "work: their own logs say why. What is finished is kept"
-                        )
-                    again.append(dataclasses.replace(batch, attempt=new_attempt()))
-                    continue
-                not_begun = 0
-                if summary.outcome == "unfit":
+                    queue.not_begun(batch)
+                elif summary.outcome == "unfit":
                     raise ClusterError(summary.message)
-                if summary.outcome == "done":
+                elif summary.outcome == "done":
+                    queue.unlucky = 0
                     yield batch, summary
-                    continue
-                # Who else was at work in the process that died may have been what it died of.
-                others = {
-                    process_of(Storage(other.root), other.attempt) for other in under_way.values()
-                }
-                alone = summary.process not in dead | others
-                dead.add(summary.process)
-                suspect, rest = _split(batch, summary.file)
-                if rest.files:
-                    again.append(rest)
-                if not alone:
-                    suspects.append(suspect)
-                elif suspect.deaths < DEATHS:
-                    again.append(suspect)
                 else:
-                    yield suspect, summary
+                    convicted = queue.died(batch, summary, under_way.values())
+                    if convicted:
+                        yield convicted, summary
 
 
-def _split(batch: Batch, file: int) -> tuple[Batch, Batch]:
-    """Take the file that a worker died of out of its batch, and return it and the others."""
-    places = range(len(batch.files))
-    parts = []
-    for chosen, deaths in (([file], batch.deaths + 1), ([i for i in places if i != file], 0)):
-        part = dataclasses.replace(
-            batch,
-            attempt=new_attempt(),
-            files=[batch.files[i] for i in chosen],
-            labels=[batch.labels[i] for i in chosen],
-            deaths=deaths,
-        )
-        parts.append(part)
-    return parts[0], parts[1]
+class _Queue:
+    """The batches that wait: the job's own, and what is left of those whose worker died."""
+
+    def __init__(self, batches: Iterator[Batch]) -> None:
+        self._batches = batches
+        self._again: deque[Batch] = deque()
+        self._suspects: deque[Batch] = deque()
+        self._dead: set[str] = set()
+        self.unlucky = 0
+
+    def next(self, *, idle: bool) -> Batch | None:
+        """Return what is to be worked on next; ``idle``: nothing else is under way."""
+        batch = self._again.popleft() if self._again else next(self._batches, None)
+        if batch is None and idle and self._suspects:
+            return self._suspects.popleft()
+        return batch
+
+    def not_begun(self, batch: Batch) -> None:
+        """Put back a batch that Dask gave up because of workers that died before it."""
+        self.unlucky += 1
+        if self.unlucky > MOST_NOT_BEGUN:
+            raise ClusterError(
+                "worker after worker dies before it begins to work: their own logs say why. "
+                "What is finished is kept"
+            )
+        self._again.append(dataclasses.replace(batch, attempt=new_attempt()))
+
+    def died(self, batch: Batch, summary: Summary, others: Iterable[Batch]) -> Batch | None:
+        """Put back a batch whose worker died, but for a file that is to blame: return that."""
+        # A process may have died of anything that was at work in it. Of several threads' files
+        # each is tried once more when nothing else is under way.
+        processes = {process_of(Storage(other.root), other.attempt) for other in others}
+        alone = summary.process not in self._dead | processes
+        self._dead.add(summary.process)
+        places = range(len(batch.files))
+        suspect = _part(batch, [summary.file], deaths=batch.deaths + 1)
+        rest = _part(batch, [i for i in places if i != summary.file], deaths=0)
+        if rest.files:
+            self._again.append(rest)
+        if not alone:
+            self._suspects.append(suspect)
+        elif suspect.deaths < DEATHS:
+            self._again.append(suspect)
+        else:
+            return suspect
+        return None
+
+
+def _part(batch: Batch, places: list[int], *, deaths: int) -> Batch:
+    """Return a batch of some files of ``batch``."""
+    return dataclasses.replace(
+        batch,
+        attempt=new_attempt(),
+        files=[batch.files[i] for i in places],
+        labels=[batch.labels[i] for i in places],
+        deaths=deaths,
+    )
 
 
 def _threads(client: "Client", tick: Callable[[int], None]) -> int:

@@ -437,7 +437,6 @@ class _Run:
             "finished_at": datetime.now(UTC),
             "songmill": songmill_version(),
             "feature_set": self.wanted.feature_set,
-            "librosa": metadata.version("librosa"),
             "distributed": metadata.version("distributed"),
         }
         row = {name: row[name] for name in RUNS.names}

@@ -59,11 +59,16 @@ class Progress:
             yield self
 
     def say(self, text: str) -> None:
-        """Say what happens."""
+        """Say what happens now: in the live line, or as a line of the log."""
         if self._status:
-            self._status.update(escape(printable(text)))
+            self.show(text)
         else:
             self.console.print(escape(printable(text)))
+
+    def show(self, text: str) -> None:
+        """Change the live line; a log is not told."""
+        if self._status:
+            self._status.update(escape(printable(text)))
 
     def warn(self, text: str) -> None:
         """Say what a person should look at."""

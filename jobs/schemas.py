@@ -65,7 +65,6 @@ RUNS = pa.schema(
         ("workers", pa.int32()),
         ("songmill", pa.string()),
         ("feature_set", pa.string()),
-        ("librosa", pa.string()),
         ("distributed", pa.string()),
     ]
 )

@@ -93,7 +93,15 @@ def storage_at(address: str) -> Storage:
     root = address.removeprefix("file://")
     if os.path.exists(root) and not os.path.isdir(root):
         raise UsageError(f"a store is a folder, and {root} is a file")
-    return Storage(root)
+    storage = Storage(root)
+    try:
+        storage.root.encode()
+    except UnicodeEncodeError:
+        raise UsageError(
+            f"the path {storage.root} is not UTF-8, and those who read Parquet need that: "
+            "name another folder"
+        ) from None
+    return storage
 
 
 def read_settings(storage: Storage) -> Settings | None:

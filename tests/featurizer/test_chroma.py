@@ -5,7 +5,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from featurizer.chroma import TuningEstimate, chroma, median_of_positive
+from featurizer.chroma import TuningEstimate, _peaks, chroma, median_of_positive
 
 
 def power(y: npt.NDArray[np.float64]) -> npt.NDArray[np.float32]:
@@ -51,6 +51,15 @@ def test_tuning_is_librosas_for_equal_peaks_and_plateaus() -> None:
     for _ in range(50):
         P = rng.choice([0.0, 1.0, 1.0, 2.0, 10.0], (20, 1025)).astype(np.float32)
         assert tuning(P) == librosas(P)
+
+
+def test_peaks_are_librosas_to_the_bit() -> None:
+    rng = np.random.default_rng(1)
+    P = (rng.exponential(size=(300, 1025)) ** 2).astype(np.float32)
+    pitches, powers = librosa.piptrack(S=P.T)
+    ours = _peaks(P)
+    np.testing.assert_array_equal(ours[0], pitches.T[pitches.T > 0])
+    np.testing.assert_array_equal(ours[1], powers.T[pitches.T > 0])
 
 
 def test_without_a_peak_the_tuning_is_concert_pitch() -> None:

@@ -6,6 +6,7 @@ import pytest
 import soundfile
 from plain_recipe import plain_features, plain_segments
 
+import featurizer.extract
 import featurizer.stft
 from featurizer.columns import FEATURE_COLUMNS
 from featurizer.deadline import Deadline
@@ -181,6 +182,23 @@ def test_spectra_that_are_not_kept_change_nothing(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(featurizer.stft, "KEPT_FRAMES", 0)
     again, _ = features(y)
     np.testing.assert_array_equal(again, kept)
+
+
+def test_where_blocks_end_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    y = (0.1 * NOISE * np.exp(np.sin(T * 9))).astype(np.float32)
+    # The tempo alone would hardly tell of an onset that is lost between two blocks.
+    envelopes: list[npt.NDArray[np.float32]] = []
+
+    def tempo(onset_envelope: npt.NDArray[np.float32]) -> float:
+        envelopes.append(onset_envelope)
+        return 0.0
+
+    monkeypatch.setattr(featurizer.extract, "tempo", tempo)
+    whole, _ = features(y, segment_seconds=10.0)
+    monkeypatch.setattr(featurizer.stft, "BLOCK_FRAMES", 20)
+    portioned, _ = features(y, segment_seconds=10.0)
+    np.testing.assert_allclose(portioned, whole, rtol=1e-6, atol=1e-9)
+    np.testing.assert_allclose(envelopes[1], envelopes[0], atol=1e-4)
 
 
 @pytest.mark.slow

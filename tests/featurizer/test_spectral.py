@@ -31,3 +31,15 @@ def test_a_lone_bin_is_where_it_is() -> None:
     S[0, 100] = 3.0
     hz = 100 * 22050 / 2048
     assert spectral_shape(S)[0] == pytest.approx([hz, 0.0, hz])
+
+
+def test_a_threshold_that_is_met_exactly_is_met() -> None:
+    # 17 of 20 equal bins are 85 %. In the second frame 17 of 20 parts are, but only as long as the
+    # sum is one of single precision, which loses the ones.
+    S = np.zeros((2, 1025), dtype=np.float32)
+    S[0, :20] = 1
+    S[1] = 1
+    S[1, :2] = 17 * 2**20, 3 * 2**20
+    rolloff = spectral_shape(S)[:, 2]
+    np.testing.assert_array_equal(rolloff, librosa.feature.spectral_rolloff(S=S.T)[0])
+    np.testing.assert_array_equal(rolloff, [16 * 22050 / 2048, 0])

@@ -30,5 +30,14 @@ def test_the_tempo_of_regular_onsets_is_theirs(period: int) -> None:
     assert tempo(envelope) == pytest.approx(60 * 22050 / 512 / period)
 
 
+@pytest.mark.parametrize("lag", [7, 8, 9, 10, 40, 300, 343])
+def test_tempo_is_librosas_for_two_onsets_in_silence(lag: int) -> None:
+    # No multiple of the lag competes, and most windows are silent.
+    envelope = np.zeros(1293, dtype=np.float32)
+    envelope[[600, 600 + lag]] = 1.0
+    expected = librosa.feature.tempo(onset_envelope=envelope)[0]
+    assert tempo(envelope) == pytest.approx(expected, rel=1e-12)
+
+
 def test_without_onsets_there_is_no_tempo() -> None:
     assert tempo(np.zeros(1293, dtype=np.float32)) == 0.0

@@ -212,8 +212,9 @@ def test_a_killed_job_goes_on(
     job.kill()
     count.assert_none_twice()
 
-    # That batch still waits on its worker while the next run does the same files.
+    # That batch still waits on its worker while the next run does the same files elsewhere.
     panel.slow(0)
+    running.start_cluster(2)
     count = Count(running, store)
     assert 0 < len(count.finished) < 24
     job = running.job(collection, store=store)

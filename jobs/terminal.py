@@ -1,7 +1,9 @@
 """What commands say at their end, as tables on a terminal."""
 
+import shlex
 from typing import Any
 
+import typer
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
@@ -24,7 +26,8 @@ def print_outcome(outcome: Outcome, store: str) -> None:
     )
     if outcome.failures:
         kinds = ", ".join(f"{count} {kind}" for kind, count in sorted(outcome.failures.items()))
-        console.print(f"Failed: {kinds}. `songmill status --store {store} --failed` lists them.")
+        command = f"songmill status --store {shlex.quote(printable(store))} --failed"
+        console.print(f"Failed: {kinds}. `{command}` lists them.")
     console.print(f"The tables are in {printable(store)}.")
 
 
@@ -69,7 +72,7 @@ def print_failed(status: Status) -> None:
         console.print("No file failed.")
     for row in status.failed:
         line = "\t".join(printable(row[name]) for name in ("error", "track_id", "message"))
-        console.print(Text(line))
+        typer.echo(line)  # Rich would put spaces for the tabs
 
 
 def _run_cells(run: dict[str, Any]) -> list[str]:
@@ -79,7 +82,8 @@ def _run_cells(run: dict[str, Any]) -> list[str]:
 
 
 def _console() -> Console:
-    return Console(highlight=False, soft_wrap=True)
+    # Names and paths are shown as they are, also if they look like Rich's markup.
+    return Console(highlight=False, soft_wrap=True, markup=False, emoji=False)
 
 
 def _table(first: str, *others: str) -> Table:

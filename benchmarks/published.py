@@ -1,0 +1,92 @@
+"""How near the features are to the published tables, and one recording's formats to each other.
+
+    python -m benchmarks.published [GTZAN]
+
+GTZAN is a folder with `genres_original/`, `features_30_sec.csv` and `features_3_sec.csv`; by
+default the tracks beside the project. An error is
+|ours - published| / (|published| + 0.001 std of that column over the whole table), and a row's
+error is its largest.
+"""
+
+import sys
+from pathlib import Path
+
+import pandas as pd
+
+from featurizer.columns import FEATURE_COLUMNS
+from featurizer.errors import RecordingError
+from featurizer.extract import extract
+
+SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
+
+COLUMNS = list(FEATURE_COLUMNS)
+
+
+def published(gtzan: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Return the published tables of tracks and of segments, by their file names."""
+    names = ("features_30_sec.csv", "features_3_sec.csv")
+    tracks, segments = (pd.read_csv(gtzan / name, index_col="filename") for name in names)
+    return tracks, segments
+
+
+def extracted(gtzan: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Return our rows, under the published names; the data set's broken file has none."""
+    tracks: dict[str, list[float]] = {}
+    segments: dict[str, list[float]] = {}
+    for path in sorted((gtzan / "genres_original").glob("*/*")):
+        try:
+            found = extract(path)
+        except RecordingError as error:
+            print(f"{path.name}: {error.kind}", file=sys.stderr)
+            continue
+        # The one .au file is published as the .wav file that it once was.
+        tracks[f"{path.stem}.wav"] = [found.length, *found.track]
+        for i, row in enumerate(found.segments):
+            segments[f"{path.stem}.{i}.wav"] = [found.segment_length, *row]
+    columns = ["length", *COLUMNS]
+    return (
+        pd.DataFrame.from_dict(tracks, orient="index", columns=columns),
+        pd.DataFrame.from_dict(segments, orient="index", columns=columns),
+    )
+
+
+def errors(ours: pd.DataFrame, table: pd.DataFrame) -> pd.DataFrame:
+    """Return the error of every value of those rows that are published."""
+    ours = ours.loc[ours.index.isin(table.index), COLUMNS]
+    theirs = table.loc[ours.index, COLUMNS]
+    return (ours - theirs).abs() / (theirs.abs() + 0.001 * table[COLUMNS].std())
+
+
+def format_distances(formats: Path, tracks: pd.DataFrame) -> pd.DataFrame:
+    """Return how far each format's row is from the wav's, in standard deviations of GTZAN."""
+    wav = pd.Series(extract(formats / "dubstep.wav").track, COLUMNS)
+    rows = {
+        kind: pd.Series(extract(formats / f"dubstep.{kind}").track, COLUMNS)
+        for kind in ("flac", "ogg", "mp3", "aac")
+    }
+    return (pd.DataFrame(rows).T - wav).abs() / tracks[COLUMNS].std()
+
+
+def main() -> None:
+    """Print both tables."""
+    gtzan = Path(sys.argv[1]) if len(sys.argv) > 1 else SHARED_DATA / "gtzan"
+    tables = published(gtzan)
+    print("| level | rows | median error | 99 % under | largest |")
+    print("|---|---|---|---|---|")
+    for level, ours, table in zip(("track", "segment"), extracted(gtzan), tables, strict=True):
+        worst = errors(ours, table).max(axis=1)
+        print(
+            f"| {level} | {len(worst)} | {worst.median():.0e} | {worst.quantile(0.99):.0e} | "
+            f"{worst.max():.0e} |"
+        )
+    print()
+    print("| format | median over columns | largest but tempo | tempo |")
+    print("|---|---|---|---|")
+    for kind, row in format_distances(SHARED_DATA / "formats", tables[0]).iterrows():
+        print(
+            f"| {kind} | {row.median():.3f} | {row.drop('tempo').max():.2f} | {row['tempo']:.2f} |"
+        )
+
+
+if __name__ == "__main__":
+    main()
