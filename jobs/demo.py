@@ -4,9 +4,9 @@ from pathlib import Path
 
 from jobs.extract import Request, extract
 from jobs.progress import Progress
-from jobs.terminal import print_outcome, print_status
 from jobs.status import read_status
 from jobs.synthesis import synthesise
+from jobs.terminal import print_outcome, print_status
 
 
 def run_demo(folder: Path, workers: int | None) -> None:

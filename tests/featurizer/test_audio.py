@@ -343,6 +343,10 @@ def test_what_is_left_of_a_cut_recording_is_kept_with_a_note(format, share):
     assert recording.note == f"ends after {n / SR:.1f} s of the 3.0 s that its header promises"
 
 
+def test_a_moment_that_is_missing_is_not_worth_a_note():
+    assert decoded(written(chord())[:-1000]).note is None
+
+
 def test_no_length_is_made_up_for_what_is_cut_in_the_middle_of_a_coded_block():
     content = written(chord(), SR, "WAV", "IMA_ADPCM")
     recording = decoded(content[: len(content) // 50])
@@ -418,6 +422,18 @@ def test_a_flac_that_promises_a_day_is_not_believed_and_reserves_no_memory():
     np.testing.assert_array_equal(recording.y, samples[:, 0] / np.float32(32768))
     assert recording.note == "ends after 3.0 s of the 97391.5 s that its header promises"
     assert peak < 4 * SR * len(content) / 100 + 2e6
+
+
+@pytest.mark.parametrize(("rate", "channels"), [(SR, 1), (SR, 2), (44100, 2), (8000, 256)])
+def test_the_result_and_a_few_blocks_is_all_that_is_held(tmp_path, rate, channels):
+    path = tmp_path / "a.wav"
+    sf.write(path, np.zeros((rate * 240 // channels, channels), np.int16), rate)
+    decode(path)
+    tracemalloc.start()
+    recording = decode(path)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < recording.y.nbytes + 4e6
 
 
 def test_an_mp3_of_variable_rate_without_a_count_is_read_to_its_end():
@@ -637,6 +653,12 @@ def test_a_deadline_is_checked_in_every_block():
     assert failure(encoded(chord(seconds=20), SR, "adts", "aac"), deadline=Deadline(1e-9)).kind == (
         "timeout"
     )
+
+
+def test_a_deadline_holds_while_a_recording_is_opened():
+    content = b"#!AMR\n" + bytes(range(256)) * 10
+    assert failure(content).kind == "unreadable"
+    assert failure(content, deadline=Deadline(1e-9)).kind == "timeout"
 
 
 def test_a_headers_absurd_rate_is_refused_before_it_costs_memory():

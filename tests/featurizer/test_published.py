@@ -2,76 +2,71 @@
 
 from pathlib import Path
 
-import numpy as np
-import numpy.typing as npt
 import pandas as pd
 import pytest
-import soundfile
 
+from benchmarks.published import errors, extracted, format_distances, published
 from featurizer.columns import FEATURE_COLUMNS
-from featurizer.extract import features, segment_length
 
-COLUMNS = list(FEATURE_COLUMNS)
-
-# It has no header, and is in neither table.
-BROKEN = "jazz.00054.wav"
-
-
-def published(path: Path) -> pd.DataFrame:
-    table = pd.read_csv(path, index_col="filename")
-    assert list(table.columns) == ["length", *COLUMNS, "label"]
-    return table
+Tables = tuple[pd.DataFrame, pd.DataFrame]
 
 
 @pytest.fixture(scope="module")
-def errors(shared_data: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """The errors of every column of every track and segment, relative to what is published."""
-    gtzan = shared_data / "gtzan"
-    tables = published(gtzan / "features_30_sec.csv"), published(gtzan / "features_3_sec.csv")
-    floors = [0.001 * table[COLUMNS].std() for table in tables]
-    ours: tuple[dict[str, npt.NDArray[np.float64]], dict[str, npt.NDArray[np.float64]]] = {}, {}
-    for path in sorted((gtzan / "genres_original").glob("*/*")):
-        if path.name == BROKEN:
-            continue
-        y, sample_rate = soundfile.read(path, dtype="float32")
-        assert sample_rate == 22050
-        track, segments = features(y)
-        # The one .au file is published as the .wav file that it once was.
-        ours[0][f"{path.stem}.wav"] = track
-        ours[1].update({f"{path.stem}.{i}.wav": row for i, row in enumerate(segments)})
-        assert tables[0].loc[f"{path.stem}.wav", "length"] == len(y)
-        last = tables[1].index[tables[1].index.str.startswith(f"{path.stem}.")]
-        assert max(int(name.split(".")[2]) for name in last) < len(segments)
-        assert (tables[1].loc[last, "length"] == segment_length(3.0)).all()
-    found = []
-    for rows, table, floor in zip(ours, tables, floors, strict=True):
-        mine = pd.DataFrame.from_dict(rows, orient="index", columns=COLUMNS)
-        mine = mine[mine.index.isin(table.index)]
-        theirs = table.loc[mine.index, COLUMNS]
-        found.append((mine - theirs).abs() / (theirs.abs() + floor))
-    return found[0], found[1]
+def ours(shared_data: Path) -> Tables:
+    return extracted(shared_data / "gtzan")
 
 
-def test_every_track_row_is_the_published_one(
-    errors: tuple[pd.DataFrame, pd.DataFrame],
-) -> None:
-    worst = errors[0].max(axis=1)
+@pytest.fixture(scope="module")
+def theirs(shared_data: Path) -> Tables:
+    return published(shared_data / "gtzan")
+
+
+def test_the_columns_are_the_published_ones_in_their_order(theirs: Tables) -> None:
+    for table in theirs:
+        assert list(table.columns) == ["length", *FEATURE_COLUMNS, "label"]
+
+
+def test_every_track_row_is_the_published_one(ours: Tables, theirs: Tables) -> None:
+    assert (ours[0]["length"] == theirs[0].loc[ours[0].index, "length"]).all()
+    worst = errors(ours[0], theirs[0]).max(axis=1)
     assert len(worst) == 41
     assert worst.max() < 1e-3, worst.idxmax()
     assert worst.quantile(0.99) < 2e-4
 
 
-def test_nearly_every_segment_row_is_the_published_one(
-    errors: tuple[pd.DataFrame, pd.DataFrame],
-) -> None:
+def test_nearly_every_segment_row_is_the_published_one(ours: Tables, theirs: Tables) -> None:
     # The few others have a tuning estimate or a roll-off bin that falls exactly on a tie.
-    worst = errors[1].max(axis=1)
+    worst = errors(ours[1], theirs[1]).max(axis=1)
     assert len(worst) == 399
     assert worst.quantile(0.99) < 5e-4
     assert worst.quantile(0.999) < 1e-3
 
 
-def test_the_au_file_has_the_published_row_of_its_wav(
-    errors: tuple[pd.DataFrame, pd.DataFrame],
+def test_a_track_has_as_many_segments_as_are_whole(ours: Tables, theirs: Tables) -> None:
+    assert (ours[1]["length"] == 66149).all()
+    assert (theirs[1]["length"] == 66149).all()
+    counts = ours[1].groupby(ours[1].index.str.rsplit(".", n=2).str[0]).size()
+    lengths = ours[0]["length"].rename(lambda name: name.removesuffix(".wav"))
+    assert dict(counts) == dict((lengths + 1) // 66150)
+    # The published table that lies here lacks some rows, and has none that we lack.
+    tracks = theirs[1].index.str.rsplit(".", n=3).str[0]
+    assert set(theirs[1].index[tracks.isin(counts.index)]) <= set(ours[1].index)
+
+
+def test_the_au_file_has_the_published_row_of_its_wav(ours: Tables, theirs: Tables) -> None:
+    assert errors(ours[0], theirs[0]).loc["reggae.00014.wav"].max() < 1e-3
+
+
+def test_one_recording_in_several_formats_gives_rows_that_lie_close(
+    shared_data: Path, theirs: Tables
 ) -> None:
-    assert errors[0].loc["reggae.00014.wav"].max() < 1e-3
+    distances = format_distances(shared_data / "formats", theirs[0])
+    assert (distances.loc["flac"] == 0).all()
+    timbre = distances.drop(columns="tempo").max(axis=1)
+    assert timbre["ogg"] < 0.15
+    assert timbre["mp3"] < 0.3
+    # AAC leaves out bands that are faint beside others, and decibels tell how faint.
+    assert timbre["aac"] < 1.6
+    assert (distances.median(axis=1) < 0.15).all()
+    # An estimate of tempo may land on another multiple of the beat.
+    assert distances["tempo"].max() < 1.6
