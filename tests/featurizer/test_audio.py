@@ -516,7 +516,7 @@ def test_a_forbidden_file(tmp_path):
     assert failure(tmp_path / "a.wav").kind == "forbidden"
 
 
-def test_what_is_no_file_is_not_opened(tmp_path):
+def test_what_is_no_file_is_not_opened(tmp_path, monkeypatch):
     os.mkfifo(tmp_path / "pipe.wav")
     error = failure(tmp_path / "pipe.wav")
     assert (error.kind, "named pipe" in error.message) == ("unreadable", True)
@@ -525,7 +525,7 @@ def test_what_is_no_file_is_not_opened(tmp_path):
     error = failure("/dev/zero")
     assert (error.kind, "device" in error.message) == ("unreadable", True)
     with socket.socket(socket.AF_UNIX) as server:
-        os.chdir(tmp_path)  # a socket's whole path may have some hundred bytes only
+        monkeypatch.chdir(tmp_path)  # a socket's whole path may have some hundred bytes only
         server.bind("socket.wav")
         error = failure("socket.wav")
     assert (error.kind, "socket" in error.message) == ("unreadable", True)

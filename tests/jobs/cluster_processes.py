@@ -144,6 +144,35 @@ class Job:
         return Result(self.process.returncode, out, err, time.monotonic() - self.started)
 
 
+def command(*arguments: str | Path, store: Path, segment_seconds: float = 1.0) -> list[str]:
+    """Return the arguments of ``songmill extract``."""
+    segments = ["--segment-seconds", str(segment_seconds)]
+    return ["extract", *map(str, arguments), "--store", str(store), "--json", *segments]
+
+
+class Server:
+    """Runs jobs that need no cluster any more, each as a forked process: many, in short time."""
+
+    def __init__(self, process: "subprocess.Popen[str]", folder: Path) -> None:
+        self.process = process
+        self.folder = folder
+        self.count = 0
+
+    def run(self, *arguments: str | Path, store: Path, faulty: Any, **options: Any) -> Result:
+        """Run ``songmill extract`` to its end."""
+        assert self.process.stdin is not None
+        assert self.process.stdout is not None
+        self.count += 1
+        output = self.folder / f"{self.process.pid}-{self.count}"
+        line = [str(output), faulty, *command(*arguments, store=store, **options)]
+        self.process.stdin.write(json.dumps(line) + "\n")
+        self.process.stdin.flush()
+        started = time.monotonic()
+        code = int(self.process.stdout.readline())
+        out, err = (Path(f"{output}.{stream}").read_text() for stream in (1, 2))
+        return Result(code, out, err, time.monotonic() - started)
+
+
 @dataclass
 class Processes:
     """Everything that a test starts; it ends with the test, whatever else does."""
@@ -241,13 +270,17 @@ class Processes:
         where = ["--workers", str(local)] if local else ["--scheduler", self.scheduler_file]
         process = self._spawn(
             "job",
-            *(str(HERE / "drive_job.py"), json.dumps(faulty or {}), "extract"),
-            *(*map(str, arguments), "--store", str(store), "--json"),
-            *("--segment-seconds", str(segment_seconds)),
+            *(str(HERE / "drive_job.py"), json.dumps(faulty or {})),
+            *command(*arguments, store=store, segment_seconds=segment_seconds),
             *where,
             capture=True,
         )
         return Job(process)
+
+    def server(self) -> "Server":
+        """Start what forks jobs."""
+        process = self._spawn("server", str(HERE / "drive_job.py"), capture=True, stdin=True)
+        return Server(process, self.folder)
 
     def run(self, *arguments: str | Path, store: Path, **options: Any) -> Result:
         """Run ``songmill extract`` to its end."""
@@ -258,6 +291,7 @@ class Processes:
         name: str,
         *command: str,
         capture: bool = False,
+        stdin: bool = False,
         environment: dict[str, str] | None = None,
     ) -> "subprocess.Popen[str]":
         log = open(self.folder / f"{name}-{len(self.started)}.log", "w")  # noqa: SIM115
@@ -265,7 +299,7 @@ class Processes:
             [sys.executable, *command],
             env={**self.environment(), **(environment or {})},
             cwd=self.folder,
-            stdin=subprocess.DEVNULL,
+            stdin=subprocess.PIPE if stdin else subprocess.DEVNULL,
             stdout=subprocess.PIPE if capture else log,
             stderr=subprocess.PIPE if capture else log,
             text=True,
@@ -284,7 +318,7 @@ class Processes:
             with contextlib.suppress(psutil.NoSuchProcess):
                 child.kill()
         process.wait()
-        for pipe in (process.stdout, process.stderr):
+        for pipe in (process.stdin, process.stdout, process.stderr):
             if pipe:
                 pipe.close()
 

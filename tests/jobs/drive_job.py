@@ -6,19 +6,22 @@ The JSON object may have
 ``die_before``   the number of the storage operation, from 0, before which the process kills itself
 ``die_at``       [operation, part of the name]: the same, for the first such operation
 ``trace``        the path of a file that gets the operations, one a line
+
+Without arguments it reads commands instead, one a line: [output, JSON, ARG, ...]. It forks a
+process for each, so that the imports are paid once, and answers with the exit code.
 """
 
 import importlib
 import json
+import os
 import sys
 from typing import Any
 
 import faults
 
 
-def main() -> None:
-    """Install what the first argument asks for, then be songmill."""
-    plan: dict[str, Any] = json.loads(sys.argv.pop(1))
+def drive(plan: dict[str, Any], arguments: list[str]) -> None:
+    """Install what ``plan`` asks for, then be songmill."""
     for name, value in plan.get("set", {}).items():
         module, _, constant = name.rpartition(".")
         assert hasattr(importlib.import_module(module), constant), name
@@ -39,9 +42,30 @@ def main() -> None:
 
     from jobs.cli import main as songmill
 
-    sys.argv[0] = "songmill"
+    sys.argv = ["songmill", *arguments]
     songmill()
 
 
+def serve() -> None:
+    """Drive a forked job for every line on stdin."""
+    # Imported and not used: threads would not be there in the forked process.
+    for module in ("jobs.cli", "jobs.extract", "jobs.report"):
+        importlib.import_module(module)
+    for line in sys.stdin:
+        output, plan, *arguments = json.loads(line)
+        child = os.fork()
+        if child == 0:
+            for stream in (1, 2):
+                os.dup2(os.open(f"{output}.{stream}", os.O_WRONLY | os.O_CREAT, 0o600), stream)
+            drive(plan, arguments)
+            sys.exit(0)
+        code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+        sys.stdout.write(f"{code}\n")
+        sys.stdout.flush()
+
+
 if __name__ == "__main__":
-    main()
+    if len(sys.argv) == 1:
+        serve()
+    else:
+        drive(json.loads(sys.argv[1]), sys.argv[2:])

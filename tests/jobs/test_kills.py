@@ -10,7 +10,6 @@ import subprocess
 import time
 from collections import Counter
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -290,9 +289,12 @@ def test_a_job_killed_at_any_step_of_the_commit_goes_on(
     assert result.code == -signal.SIGKILL, result
     done = len(running.panel.extracted())
 
+    server = running.server()
+
     def again(store: Path, **faulty: Any) -> Result:
-        shutil.copytree(prepared, store, dirs_exist_ok=True) if not store.exists() else None
-        return running.run(*arguments, store=store, local=1, faulty=faulty, **options)
+        if not store.exists():
+            shutil.copytree(prepared, store)
+        return server.run(*arguments, store=store, faulty=faulty, **options)
 
     trace = tmp_path / "trace"
     result = again(tmp_path / "traced", trace=str(trace))
@@ -323,8 +325,8 @@ def test_a_job_killed_at_any_step_of_the_commit_goes_on(
         assert_equal_tables(store, expected)
         assert_tidy(store)
 
-    with ThreadPoolExecutor(2) as pool:
-        list(pool.map(killed, chosen))
+    for k in chosen:
+        killed(k)
     assert len(running.panel.extracted()) == done, "a finished batch was extracted again"
 
 
