@@ -1,6 +1,7 @@
 """The Dask cluster: one of this machine's own by default, any running one by its address."""
 
 import contextlib
+import json
 import logging
 import os
 import socket
@@ -17,6 +18,39 @@ if TYPE_CHECKING:
 DASHBOARD_PORT = 8787
 
 
+def scheduler_address(scheduler: str | None, workers: int | None) -> str | None:
+    """Return the address of the scheduler that is asked for; None for a cluster of its own.
+
+    Parameters
+    ----------
+    scheduler, workers
+        As for :func:`connect`.
+
+    Raises
+    ------
+    UsageError
+        Both were given, or the scheduler is neither an address nor a scheduler file.
+    """
+    if not scheduler:
+        return None
+    if workers:
+        raise UsageError("--workers is for a cluster of this machine; --scheduler brings its own")
+    if not os.path.isfile(scheduler):
+        if "://" not in scheduler:
+            raise UsageError(
+                f"--scheduler {scheduler} is neither an address such as tcp://host:8786 or "
+                "tls://host:8786 nor the path of a scheduler file"
+            )
+        return scheduler
+    try:
+        return str(json.loads(Path(scheduler).read_bytes())["address"])
+    except (ValueError, KeyError, TypeError):
+        raise UsageError(
+            f"--scheduler {scheduler} is a file without a scheduler's address: name one that "
+            "`dask scheduler --scheduler-file` has written"
+        ) from None
+
+
 @contextlib.contextmanager
 def connect(scheduler: str | None, workers: int | None) -> Iterator["Client"]:
     """Give a client of a cluster, and end a cluster made for it afterwards.
@@ -31,7 +65,7 @@ def connect(scheduler: str | None, workers: int | None) -> Iterator["Client"]:
     Raises
     ------
     UsageError
-        Both were given, or the number makes no sense.
+        As from :func:`scheduler_address`.
     ClusterError
         The scheduler does not answer.
     """
@@ -39,25 +73,17 @@ def connect(scheduler: str | None, workers: int | None) -> Iterator["Client"]:
     from distributed import Client
 
     _silence()
-    if scheduler and workers:
-        raise UsageError("--workers is for a cluster of this machine; --scheduler brings its own")
-    if not scheduler:
+    address = scheduler_address(scheduler, workers)
+    if address is None:
         with _local_cluster(workers) as cluster, Client(cluster) as client:
             yield client
         return
-    from_file = os.path.isfile(scheduler)
-    if not from_file and "://" not in scheduler:
-        raise UsageError(
-            f"--scheduler {scheduler} is neither an address such as tcp://host:8786 or "
-            "tls://host:8786 nor the path of a scheduler file"
-        )
-    where: dict[str, Any] = {"scheduler_file": scheduler} if from_file else {"address": scheduler}
     # A lost scheduler is an error here: one that comes back knows nothing of this job's tasks.
     with dask.config.set({"distributed.client.scheduler-info-interval": "5s"}):
         try:
-            client = Client(**where, timeout=10)
+            client = Client(address, timeout=10)
         except (OSError, TypeError, ValueError) as error:
-            raise ClusterError(f"no Dask scheduler answers at {scheduler}: {error}") from None
+            raise ClusterError(f"no Dask scheduler answers at {address}: {error}") from None
     try:
         yield client
     finally:

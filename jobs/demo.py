@@ -5,8 +5,9 @@ from pathlib import Path
 from jobs.extract import Request, extract
 from jobs.progress import Progress
 from jobs.status import read_status
+from jobs.store import open_store
 from jobs.synthesis import synthesise
-from jobs.terminal import print_outcome, print_status
+from jobs.terminal import print_features, print_outcome, print_status
 
 
 def run_demo(folder: Path, workers: int | None) -> None:
@@ -39,3 +40,4 @@ def run_demo(folder: Path, workers: int | None) -> None:
         outcome = extract(request, progress)
     print_outcome(outcome, str(store))
     print_status(read_status(str(store)))
+    print_features(open_store(str(store)).read("features/level=track"))

@@ -35,6 +35,7 @@ from jobs.batch import (
     read_finished,
     songmill_version,
 )
+from jobs.cluster import scheduler_address
 from jobs.errors import RunInterruptedError, SongmillError
 from jobs.lock import Lock
 from jobs.plan import Plan, batches, make_plan
@@ -133,6 +134,7 @@ def extract(request: Request, progress: Progress) -> Outcome:
     started = time.time()
     # Arrow's own allocator keeps what a merge took; a job of many merges would grow.
     pa.set_memory_pool(pa.system_memory_pool())
+    scheduler_address(request.scheduler, request.workers)  # refused before anything is made
     storage = storage_to_write(request.store)
     wanted = Settings(FEATURE_SET, request.segment_seconds)
     progress.say("listing the sources")

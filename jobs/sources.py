@@ -102,8 +102,8 @@ def list_sources(sources: list[str]) -> Listing:
             raise UsageError(f"the folder {source} cannot be read: is it yours to read?")
         if not count:
             raise UsageError(
-                f"no recording was found in {source}: looked for files named "
-                f"*{', *'.join(sorted(AUDIO_SUFFIXES))}. Nothing was changed"
+                f"no recording was found in {source}: looked for names that end in .wav, .flac, "
+                f".mp3, .ogg, .m4a and {len(AUDIO_SUFFIXES) - 5} more. Nothing was changed"
             )
     listing.recordings = sorted(by_path.values(), key=lambda recording: recording.track_id)
     return listing

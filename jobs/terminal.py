@@ -3,6 +3,7 @@
 import shlex
 from typing import Any
 
+import pyarrow as pa
 import typer
 from rich.console import Console
 from rich.table import Table
@@ -73,6 +74,19 @@ def print_failed(status: Status) -> None:
     for row in status.failed:
         line = "\t".join(printable(row[name]) for name in ("error", "track_id", "message"))
         typer.echo(line)  # Rich would put spaces for the tabs
+
+
+SHOWN_FEATURES = ("tempo", "rms_mean", "spectral_centroid_mean", "zero_crossing_rate_mean")
+
+
+def print_features(tracks: pa.Table) -> None:
+    """Show what a few features of the track table say of each label."""
+    means = tracks.group_by("label").aggregate([(name, "mean") for name in SHOWN_FEATURES])
+    table = _table("mean of", *SHOWN_FEATURES)
+    for row in means.sort_by("label").to_pylist():
+        cells = [f"{row[f'{name}_mean']:.4g}" for name in SHOWN_FEATURES]
+        table.add_row(_cell(row["label"] or "(none)"), *cells)
+    _console().print(table)
 
 
 def _run_cells(run: dict[str, Any]) -> list[str]:

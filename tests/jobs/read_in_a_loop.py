@@ -30,7 +30,8 @@ def by_duckdb(folder: Path) -> pd.DataFrame:
     """Read a table with DuckDB."""
     with duckdb.connect() as connection:
         connection.execute("SET threads = 1")
-        return connection.execute(f"SELECT * FROM '{folder}/*.parquet'").df()
+        rows = connection.execute(f"SELECT * FROM '{folder}/*.parquet'").to_arrow_table()
+        return rows.to_pandas()
 
 
 READERS: list[Callable[[Path], pd.DataFrame]] = [by_pyarrow, by_pandas, by_duckdb]

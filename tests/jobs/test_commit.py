@@ -248,6 +248,14 @@ def test_every_row_may_go(store: Store) -> None:
     assert read(store) == {"c": ("y", 2.0, 0)}
 
 
+def test_an_emptied_part_is_not_emptied_again(store: Store) -> None:
+    put(store, add={"a": ("x", 1.0, 1)})
+    put(store, drop={"a"})
+    change = Change()
+    stage_table(store, change, TRACKS, [], edit=without_any, tidy=True)
+    assert change == Change()
+
+
 def test_a_label_may_become_none_and_come_back(store: Store) -> None:
     put(store, add={"a": ("x", 1.0, 2), "b": ("x", 1.0, 0)})
     put(store, relabel={"a": None})
@@ -474,6 +482,18 @@ def test_a_recovery_may_be_killed_at_any_operation_too(tmp_path: Path, store: St
             break
     assert k > 20
     assert read(store) == NEW
+
+
+def test_a_journal_that_a_lost_power_brought_back_does_no_harm(store: Store) -> None:
+    put(store, add={"a": ("x", 1.0, 1)})
+    journal = {
+        "remove": [f"{TRACKS}/part-gone.parquet"],
+        "add": [[f"{STAGE}/part-moved.parquet", f"{TRACKS}/part-moved.parquet"]],
+        "forget": ["_work/done/gone"],
+    }
+    store.storage.write(JOURNAL, json.dumps(journal).encode())
+    assert recover(store.storage)
+    assert read(store) == {"a": ("x", 1.0, 1)}
 
 
 def test_a_reader_at_any_moment_sees_each_track_as_it_was_or_as_it_becomes(store: Store) -> None:

@@ -5,6 +5,7 @@ import io
 import json
 import os
 import shutil
+import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -26,7 +27,7 @@ import jobs.cluster
 import jobs.extract
 from featurizer.columns import FEATURE_COLUMNS
 from featurizer.extract import extract as extract_features
-from jobs.errors import UsageError
+from jobs.errors import ClusterError, UsageError
 from jobs.extract import Outcome, Request, extract
 from jobs.plan import Plan
 from jobs.progress import Progress
@@ -638,10 +639,38 @@ def test_what_is_no_store_is_left_alone(music: Path, tmp_path: Path) -> None:
 def test_a_scheduler_and_workers_do_not_go_together(music: Path, store: Path) -> None:
     with pytest.raises(UsageError, match="--workers"):
         job(store, music, scheduler="tcp://127.0.0.1:1", workers=2)
-    with pytest.raises(UsageError, match="neither an address"):
+    assert not store.exists(), "a store was made for nothing"
+
+
+def test_what_is_no_scheduler_is_refused(music: Path, store: Path, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="localhost is neither an address"):
         job(store, music, scheduler="localhost")
+    for text in ("", "{", "[]", "{}", "tcp://127.0.0.1:1"):
+        (tmp_path / "file").write_text(text)
+        with pytest.raises(UsageError, match="a file without a scheduler's address"):
+            job(store, music, scheduler=str(tmp_path / "file"))
+    assert not store.exists(), "a store was made for nothing"
+
+
+def test_a_scheduler_file_says_where_the_scheduler_is(tmp_path: Path) -> None:
+    file = tmp_path / "scheduler.json"
+    file.write_text(json.dumps({"type": "Scheduler", "address": "tcp://127.0.0.1:1"}))
+    assert jobs.cluster.scheduler_address(str(file), None) == "tcp://127.0.0.1:1"
+    assert jobs.cluster.scheduler_address("tls://host:8786", None) == "tls://host:8786"
+    assert jobs.cluster.scheduler_address(None, 2) is None
+    assert jobs.cluster.scheduler_address("", 2) is None
+
+
+@pytest.mark.slow
+def test_a_run_without_a_scheduler_that_answers_ends_in_words(music: Path, store: Path) -> None:
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        address = f"tcp://127.0.0.1:{unused.getsockname()[1]}"
+        with pytest.raises(ClusterError, match=f"no Dask scheduler answers at {address}"):
+            job(store, music, scheduler=address)
     runs = table(store, "runs")
-    assert list(runs["outcome"]) == ["failed", "failed"]
+    assert list(runs["outcome"]) == ["failed"]
+    assert list(runs["new"]) == [7]
     assert not (store / "_lock.json").exists()
 
 

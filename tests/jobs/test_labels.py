@@ -163,8 +163,8 @@ def test_what_spreadsheets_write_is_read(read: Read, text: str) -> None:
 def test_a_cell_may_hold_newlines_quotes_and_commas(read: Read) -> None:
     name = 'a\n"b", \N{GUITAR}.wav'
     quoted = '"' + name.replace('"', '""') + '"'
-    found = read(f'track_id,label\n{quoted},"two\nlines, ""quoted"""\n', name)
-    assert found.of_track == {name: 'two\nlines, "quoted"'}
+    found = read(f'track_id,label\n{quoted},"two\r\nlines, ""quoted"""\n', name)
+    assert found.of_track == {name: 'two\r\nlines, "quoted"'}
 
 
 @pytest.mark.parametrize(

@@ -227,7 +227,8 @@ def test_a_pulse_never_overwrites_another_runs_lock(storage: Storage) -> None:
         until(lambda: not lock._thread.is_alive() or holder(storage)["token"] != "another")
         storage.write(LOCK, as_json(taken))
         until(lambda: not lock._thread.is_alive())
-        storage.remove(LOCK)
+        # Even if it were given back: it has shown no pulse since.
+        storage.write(LOCK, as_json({**taken, "token": lock._token}))
         with pytest.raises(StoreError):
             lock.check()
 
