@@ -160,7 +160,11 @@ def status(
 
     found = read_status(store)
     if as_json:
-        _print_json(asdict(found) if failed else {**asdict(found), "failed": len(found.failed)})
+        labels = [{"label": label, "tracks": count} for label, count in found.labels.items()]
+        said = {**asdict(found), "labels": labels, "failed": len(found.failed_files)}
+        if not failed:
+            del said["failed_files"]
+        _print_json(said)
     elif failed:
         print_failed(found)
     else:
@@ -192,20 +196,18 @@ def _complain(text: str) -> None:
 
 
 def _end(number: int, frame: Any) -> NoReturn:
-    raise RunInterruptedError("ended by a signal; what is finished is kept")
+    raise RunInterruptedError(number)
 
 
 def main() -> None:
     """Run the command line; what a user can cause ends in one line and an exit code."""
-    signal.signal(signal.SIGTERM, _end)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, _end)
     try:
         app(standalone_mode=True)
     except SongmillError as error:
         _complain(str(error))
         sys.exit(error.exit_code)
-    except KeyboardInterrupt:
-        _complain("interrupted; what is finished is kept")
-        sys.exit(130)
     except OSError as error:
         # Full disks, lost mounts, missing rights: the system's own words name the file.
         _complain(str(error))

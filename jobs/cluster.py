@@ -112,9 +112,15 @@ def _local_cluster(workers: int | None) -> Iterator[Any]:
         "MALLOC_TRIM_THRESHOLD_": "65536",
         **_numba_cache(),
     }
+    preloads = dask.config.get("distributed.worker.preload")
     with (
-        # The workers' environment must stand before their process does.
-        dask.config.set({"distributed.nanny.pre-spawn-environ": environment}),
+        dask.config.set(
+            {
+                # The workers' environment must stand before their process does.
+                "distributed.nanny.pre-spawn-environ": environment,
+                "distributed.worker.preload": [*preloads, "jobs.local_worker"],
+            }
+        ),
         LocalCluster(
             n_workers=workers or CPU_COUNT,
             threads_per_worker=1,

@@ -50,11 +50,14 @@ def check_workers(client: "Client", batch: Batch) -> None:
         _threads(client, lambda threads: None)
         answers = client.run(unfit, batch, on_error="return")
     for address, answer in answers.items():
-        if isinstance(answer, ModuleNotFoundError):
+        # Dask hands over what a worker cannot unpickle as a plain Exception that quotes the cause.
+        if "ModuleNotFoundError" in repr(answer):
             raise ClusterError(
                 f"the worker {address} lacks songmill or a part of it ({answer}): install "
                 f"songmill {batch.songmill} on every worker"
             )
+        if isinstance(answer, OSError) and answer.errno is None:
+            continue  # Dask's, not the system's: the worker has died since
         if isinstance(answer, BaseException):
             raise ClusterError(f"the worker {address} does not answer as it should: {answer!r}")
         if answer:

@@ -3,6 +3,8 @@
 0 done, 1 failed, 2 wrong usage, 3 too many files failed, 130 and 143 interrupted.
 """
 
+import signal
+
 
 class SongmillError(Exception):
     """A command cannot go on; the text says to a person what was given and what would do."""
@@ -25,6 +27,8 @@ class StoreError(SongmillError):
 
 
 class RunInterruptedError(SongmillError):
-    """SIGTERM asked the command to end."""
+    """A signal asked the command to end."""
 
-    exit_code = 143
+    def __init__(self, number: int) -> None:
+        super().__init__(f"ended by {signal.Signals(number).name}; what is finished is kept")
+        self.exit_code = 128 + number

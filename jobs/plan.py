@@ -4,6 +4,7 @@ A file is the same as long as its size and time of modification are. Whether its
 not looked at: that would mean to read every file again.
 """
 
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
@@ -11,6 +12,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from jobs.errors import UsageError
 from jobs.schemas import FILES
 from jobs.sources import Listed, Listing
 
@@ -91,6 +93,11 @@ def make_plan(
     Returns
     -------
     Plan
+
+    Raises
+    ------
+    UsageError
+        Another file than the known one would get its track_id.
     """
     known = known.combine_chunks()
     recordings = listing.recordings
@@ -113,6 +120,11 @@ def make_plan(
     failed = of_known(_flags(pc.equal(known["status"], "failed")))
     by_this_run = of_known(_flags(pc.equal(known["run_id"], run_id)))
 
+    _refuse_strangers(listing, known, np.flatnonzero(is_known), at, force=force or replace_all)
+    forbidden = same & of_known(_flags(pc.equal(known["error"], "forbidden")))
+    for i in np.flatnonzero(forbidden):
+        # Leave to read is a change of a file that neither its size nor its time shows.
+        same[i] = not os.access(recordings[i].path, os.R_OK)
     changed = is_known & ~same
     asked_for = force or replace_all
     retried = same & ~by_this_run & (asked_for | (failed & retry_failed))
@@ -180,6 +192,28 @@ def _numbers(column: pa.ChunkedArray) -> np.ndarray:
 
 def _flags(column: pa.ChunkedArray) -> np.ndarray:
     return np.asarray(pc.fill_null(column, False).to_numpy(), np.bool_)
+
+
+def _refuse_strangers(
+    listing: Listing, known: pa.Table, listed: np.ndarray, at: np.ndarray, *, force: bool
+) -> None:
+    """Refuse another file under the track_id of a known one that is still there.
+
+    A file that has moved is no other file; ``force`` lets one take another's place.
+    """
+    if force:
+        return
+    uris, sources = known["uri"].to_pylist(), known["source"].to_pylist()
+    for i in listed:
+        recording, uri = listing.recordings[i], uris[at[i]]
+        if recording.uri == uri or sources[at[i]] in listing.sources or not os.path.exists(uri):
+            continue
+        if not (os.path.exists(recording.path) and os.path.samefile(recording.path, uri)):
+            raise UsageError(
+                f"the store knows track {recording.track_id!r} as {uri}, which is still there, and "
+                f"{recording.uri} would take its place: give a folder above both as the source, "
+                "or another store, or add --force to let it"
+            )
 
 
 def _gone(

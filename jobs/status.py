@@ -22,7 +22,7 @@ class Status:
         Tracks of each label, most first; None counts those without.
     failures : dict of str to int
         Failed files of each kind, most first.
-    failed : list of dict
+    failed_files : list of dict
         ``track_id``, ``error``, ``message`` and ``uri`` of each failed file.
     runs : list of dict
         The last rows of the ``runs`` table, the newest first.
@@ -39,7 +39,7 @@ class Status:
     hours: float
     labels: dict[str | None, int]
     failures: dict[str, int]
-    failed: list[dict[str, Any]]
+    failed_files: list[dict[str, Any]]
     runs: list[dict[str, Any]]
     waiting: int
 
@@ -60,7 +60,7 @@ def read_status(address: str) -> Status:
         hours=(pc.sum(files["duration_s"]).as_py() or 0.0) / 3600,
         labels=_count(store.read("features/level=track", ["label"])["label"]),
         failures=_count(failed["error"]),
-        failed=failed.select(["track_id", "error", "message", "uri"]).to_pylist(),
+        failed_files=failed.select(["track_id", "error", "message", "uri"]).to_pylist(),
         runs=runs.to_pylist(),
         waiting=sum(1 for _ in finished_attempts(store.storage)),
     )

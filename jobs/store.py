@@ -17,7 +17,7 @@ from jobs.storage import Storage, as_json
 
 STORE_JSON = "store.json"
 FORMAT = 1
-"""The layout of a store. It changes when an older songmill could not read or write it."""
+"""Layout and columns of a store. It changes when an older songmill could not read or write it."""
 
 
 @dataclass(frozen=True)

@@ -42,7 +42,7 @@ def print_status(status: Status) -> None:
     facts.add_row("tracks", f"{status.tracks:,}")
     facts.add_row("segments", f"{status.segments:,}")
     facts.add_row("hours", f"{status.hours:,.2f}")
-    facts.add_row("failed", f"{len(status.failed):,}")
+    facts.add_row("failed", f"{len(status.failed_files):,}")
     if status.waiting:
         facts.add_row("waiting", f"{status.waiting} batches of an unfinished run: run it again")
     console.print(facts)
@@ -69,9 +69,9 @@ def print_status(status: Status) -> None:
 def print_failed(status: Status) -> None:
     """List the failed files of a store, a line each that other programs can cut at the tabs."""
     console = _console()
-    if not status.failed:
+    if not status.failed_files:
         console.print("No file failed.")
-    for row in status.failed:
+    for row in status.failed_files:
         line = "\t".join(printable(row[name]) for name in ("error", "track_id", "message"))
         typer.echo(line)  # Rich would put spaces for the tabs
 

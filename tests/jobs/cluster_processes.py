@@ -7,6 +7,7 @@ import re
 import signal
 import subprocess
 import sys
+import sysconfig
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -208,7 +209,9 @@ class Processes:
             "DASK_TEMPORARY_DIRECTORY": str(self.folder),
         }
 
-    def start_scheduler(self, address: str = "tcp://127.0.0.1:0") -> None:
+    def start_scheduler(
+        self, address: str = "tcp://127.0.0.1:0", *, allowed_failures: int = 3
+    ) -> None:
         """Start a scheduler, with a file of its own and on a free port unless told which."""
         self.generation += 1
         port = address.rpartition(":")[2]
@@ -216,14 +219,21 @@ class Processes:
             "scheduler",
             *("-m", "dask", "scheduler", "--host", "127.0.0.1", "--port", port, "--no-dashboard"),
             *("--scheduler-file", self.scheduler_file),
+            environment={"DASK_DISTRIBUTED__SCHEDULER__ALLOWED_FAILURES": str(allowed_failures)},
         )
         path = Path(self.scheduler_file)
         wait_until(lambda: path.exists() and path.read_text().endswith("}"), what="the scheduler")
 
-    def start_worker(self, *, nanny: bool = True, threads: int = 1, **environment: str) -> None:
-        """Start a worker of the scheduler of today."""
+    def start_worker(
+        self, *, nanny: bool = True, threads: int = 1, bare: bool = False, **environment: str
+    ) -> None:
+        """Start a worker of the scheduler of today; ``bare``: where songmill is not installed."""
+        if bare:
+            # Without site, an editable installation is not on the path.
+            environment["PYTHONPATH"] = os.pathsep.join([str(HERE), sysconfig.get_path("purelib")])
         worker = self._spawn(
             "worker",
+            *(("-S",) if bare else ()),
             *("-m", "dask", "worker", "--scheduler-file", self.scheduler_file, "--no-dashboard"),
             *("--host", "127.0.0.1", "--nthreads", str(threads), "--memory-limit", "0"),
             "--nanny" if nanny else "--no-nanny",

@@ -10,8 +10,8 @@ A folder is the control panel, so that a test can change its mind while processe
 ``die/KEY``          the next process that is about to do the storage operation KEY dies instead;
                      ``create _work|started`` for one, or ``write_table .segment``
 
-What a worker's machine lacks, SONGMILL_TEST_LACKS names: ``store``, ``source``, ``version`` (it
-has another songmill) or ``songmill``.
+What a worker's machine lacks, SONGMILL_TEST_LACKS names: ``store``, ``source`` or ``version`` (it
+has another songmill).
 
 In a worker this is a preload module (``distributed.worker.preload``), in the job a part of
 ``drive_job.py``.
@@ -20,7 +20,6 @@ In a worker this is a preload module (``distributed.worker.preload``), in the jo
 import functools
 import os
 import signal
-import sys
 import threading
 import time
 from collections.abc import Callable
@@ -104,10 +103,6 @@ def _is_shut(gate: Path) -> bool:
 
 
 def _take_away(what: str) -> None:
-    if what == "songmill":
-        # What Python says of a module that is not installed.
-        sys.modules["jobs"] = sys.modules["jobs.batch"] = None  # type: ignore[assignment]
-        return
     import jobs.batch
 
     if what == "store":

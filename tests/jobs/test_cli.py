@@ -189,7 +189,8 @@ def test_wrong_usage_ends_with_2_and_names_what_was_given(
         (UsageError("of\nuse [red]"), 2),
         (StoreError("of the store"), 1),
         (ClusterError("of the cluster"), 1),
-        (RunInterruptedError("ended"), 143),
+        (RunInterruptedError(signal.SIGTERM), 143),
+        (RunInterruptedError(signal.SIGINT), 130),
         (OSError(28, "No space left on device", "/store/x"), 1),
         (PermissionError(13, "Permission denied", "/store/x"), 1),
     ],
@@ -287,10 +288,11 @@ def test_status_as_json_is_one_object(run: Run, store: Path) -> None:
         assert (code, err) == (0, "")
         found: dict[str, Any] = json.loads(out)
         assert (found["tracks"], found["files"]) == (1, 1)
-        assert found["labels"] == {"null": 1}
-        assert found["failures"] == {"empty": 1}
+        assert found["labels"] == [{"label": None, "tracks": 1}]
+        assert (found["failed"], found["failures"]) == (1, {"empty": 1})
         assert found["runs"][0]["started_at"] == "2026-01-02T00:00:00+00:00"
-    assert [row["track_id"] for row in found["failed"]] == ["a\n\N{GUITAR}\x1b[31m.wav"]
+        assert ("failed_files" in found) == (options != [])
+    assert [row["track_id"] for row in found["failed_files"]] == ["a\n\N{GUITAR}\x1b[31m.wav"]
 
 
 def test_status_without_a_store_is_wrong_usage(run: Run, tmp_path: Path) -> None:

@@ -24,6 +24,7 @@ from rich.console import Console
 from threadpoolctl import threadpool_limits
 
 import jobs.cluster
+import jobs.commit
 import jobs.extract
 from featurizer.columns import FEATURE_COLUMNS
 from featurizer.extract import extract as extract_features
@@ -470,6 +471,38 @@ def test_one_changed_one_new_and_one_deleted_file_cost_two_extractions(
 
 
 @pytest.mark.slow
+def test_a_long_run_commits_new_files_on_its_way_and_replaces_others_at_its_end(
+    music: Path, store: Path, tmp_path: Path, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run(store, music)
+    old = table(store, TRACKS).set_index("track_id")["rms_mean"].to_dict()
+    for i in range(3):
+        clip(music / f"blues/{i}.wav", 60 + i)
+        clip(music / f"rock/{i}.wav", 70 + i)
+        clip(music / f"jazz/{i}.wav", 80 + i)
+    seen: list[dict[str, float]] = []
+    commit = jobs.commit.commit
+
+    def watched(*arguments: Any) -> None:
+        commit(*arguments)
+        seen.append(table(store, TRACKS).set_index("track_id")["rms_mean"].to_dict())
+
+    monkeypatch.setattr(jobs.commit, "PART_ROWS", 5)
+    monkeypatch.setattr(jobs.commit, "commit", watched)
+    outcome = run(store, music)
+    assert (outcome.new, outcome.changed, outcome.extracted) == (3, 6, 9)
+    assert len(seen) >= 3
+    for tracks in seen[:-1]:
+        assert {track: tracks[track] for track in old} == old
+    counts = [len(tracks) for tracks in seen]
+    assert counts == sorted(counts)
+    assert counts[0] > len(old)
+    run(tmp_path / "fresh", music)
+    for name in (TRACKS, SEGMENTS):
+        assert table(store, name).equals(table(tmp_path / "fresh", name))
+
+
+@pytest.mark.slow
 def test_a_touched_file_is_a_changed_one(music: Path, store: Path, run: Run) -> None:
     run(store, music)
     before, features = looked_at(store), table(store, TRACKS)
@@ -599,23 +632,44 @@ def test_an_emptied_source_is_refused_and_removes_nothing(
     assert tracks_of(store) == before
 
 
+@pytest.fixture
+def barred(monkeypatch: pytest.MonkeyPatch) -> Callable[[Path], None]:
+    """Make a folder unreadable, also for root, whom no permission keeps out."""
+    scandir = os.scandir
+
+    def bar(folder: Path) -> None:
+        def refusing(path: str) -> Any:
+            if os.fspath(path) == str(folder):
+                raise PermissionError(13, "Permission denied", path)
+            return scandir(path)
+
+        monkeypatch.setattr(os, "scandir", refusing)
+
+    return bar
+
+
 @pytest.mark.slow
 def test_a_folder_that_cannot_be_listed_removes_nothing(
-    music: Path, store: Path, run: Run, without_cluster: Run, monkeypatch: pytest.MonkeyPatch
+    music: Path, store: Path, run: Run, without_cluster: Run, barred: Callable[[Path], None]
 ) -> None:
     run(store, music)
     before = tracks_of(store)
     (music / "blues/0.wav").unlink()
-    scandir = os.scandir
-
-    def refusing(path: str) -> Any:
-        if os.fspath(path) == str(music / "rock"):
-            raise PermissionError(13, "Permission denied", path)
-        return scandir(path)
-
-    monkeypatch.setattr(os, "scandir", refusing)
+    barred(music / "rock")
     assert without_cluster(store, music).gone == 1
     assert tracks_of(store) == before[1:]
+
+
+@pytest.mark.slow
+def test_a_folder_that_cannot_be_listed_leaves_no_rows_of_other_segments(
+    music: Path, store: Path, run: Run, barred: Callable[[Path], None]
+) -> None:
+    run(store, music)
+    barred(music / "rock")
+    run(store, music, segment_seconds=0.2, force=True)
+    assert tracks_of(store) == [f"blues/{i}.wav" for i in range(3)]
+    assert set(table(store, SEGMENTS)["length"]) == {round(0.2 * SR) - 1}
+    assert set(looked_at(store)) == set(tracks_of(store))
 
 
 # Stores that are none
@@ -734,6 +788,11 @@ def test_every_table_can_be_read_whole_by_every_reader(
 
 @pytest.mark.slow
 def test_nothing_is_left_over(music: Path, store: Path, run: Run) -> None:
+    # Nor what runs before had left: halves of files, attempts that nobody takes over.
+    for name in ("done/a.files.parquet", "done/b.track.parquet", "started/c", "tmp/d", "commit/e"):
+        path = store / "_work" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"half a file")
     run(store, music)
     left = [str(p.relative_to(store)) for p in store.rglob("*") if p.is_file()]
     names = {name.rpartition("/")[0] or name for name in left}

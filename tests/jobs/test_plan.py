@@ -4,11 +4,13 @@ import itertools
 import random
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pytest
 
+from jobs.errors import UsageError
 from jobs.plan import BATCH_AUDIO_S, BATCH_FILES, Plan, batches, estimated_seconds, make_plan
 from jobs.schemas import FILES
 from jobs.sources import Listed, Listing
@@ -345,3 +347,59 @@ def test_the_largest_files_come_first_and_alone() -> None:
 def test_a_cluster_that_has_no_worker_just_now_gets_batches_all_the_same() -> None:
     recordings = [of_seconds(f"{i}.wav", 30) for i in range(5)]
     assert sorted(itertools.chain(*map(ids, batches(recordings, 0)))) == ids(recordings)
+
+
+# Another file under a known name
+
+
+def at(path: Path) -> Listed:
+    return Listed(path.name, str(path), str(path.parent), str(path), 1, 1)
+
+
+def known_at(path: Path, **columns: Any) -> dict[str, Any]:
+    return known(path.name, 1, 1, root=str(path.parent), **columns)
+
+
+@pytest.fixture
+def two_albums(tmp_path: Path) -> tuple[Path, Path]:
+    paths = tmp_path / "a" / "01.wav", tmp_path / "b" / "01.wav"
+    for path in paths:
+        path.parent.mkdir()
+        path.write_text("a")
+    return paths
+
+
+def test_a_known_file_that_is_still_there_does_not_lose_its_place(
+    two_albums: tuple[Path, Path],
+) -> None:
+    first, second = two_albums
+    of_second = (str(second.parent),)
+    with pytest.raises(UsageError, match="still there") as caught:
+        plan_of([at(second)], [known_at(first)], sources=of_second)
+    assert str(first) in str(caught.value)
+    assert str(second) in str(caught.value)
+    assert plan_of([at(second)], [known_at(first)], sources=of_second, force=True).retried == 1
+
+
+def test_a_file_that_has_moved_keeps_its_place(two_albums: tuple[Path, Path]) -> None:
+    first, second = two_albums
+    first.unlink()
+    plan = plan_of([at(second)], [known_at(first)], sources=(str(second.parent),))
+    assert (plan.unchanged, plan.readdressed["uri"].to_pylist()) == (1, [str(second)])
+
+
+def test_one_file_by_two_ways_is_one_file(two_albums: tuple[Path, Path]) -> None:
+    first, second = two_albums
+    second.unlink()
+    second.symlink_to(first)
+    assert plan_of([at(second)], [known_at(first)], sources=(str(second.parent),)).unchanged == 1
+
+
+def test_a_forbidden_file_is_tried_again_when_it_may_be_read(tmp_path: Path) -> None:
+    path = tmp_path / "a.wav"
+    row = {**known_at(path, status="failed"), "error": "forbidden"}
+    assert plan_of([at(path)], [row], sources=(str(tmp_path),)).unchanged == 1
+    path.write_text("a")
+    assert plan_of([at(path)], [row], sources=(str(tmp_path),)).changed == 1
+    row["error"] = "unreadable"
+    assert plan_of([at(path)], [row], sources=(str(tmp_path),)).unchanged == 1

@@ -80,8 +80,8 @@ def test_everything_is_counted(filled: Store) -> None:
     assert status.hours == 2.5
     assert list(status.labels.items()) == [("jazz", 2), ("rock", 2), (None, 1)]
     assert list(status.failures.items()) == [("empty", 2), ("timeout", 1), ("vanished", 1)]
-    assert [row["track_id"] for row in status.failed] == [ROTTEN, "x", "y", "z"]
-    assert status.failed[1] == {
+    assert [row["track_id"] for row in status.failed_files] == [ROTTEN, "x", "y", "z"]
+    assert status.failed_files[1] == {
         "track_id": "x",
         "error": "timeout",
         "message": "says\ntimeout",
@@ -96,7 +96,7 @@ def test_everything_is_counted(filled: Store) -> None:
 def test_an_empty_store_has_nothing(store: Store) -> None:
     status = read_status(store.storage.root)
     assert (status.files, status.tracks, status.segments, status.hours) == (0, 0, 0, 0.0)
-    assert (status.labels, status.failures, status.failed, status.runs) == ({}, {}, [], [])
+    assert (status.labels, status.failures, status.failed_files, status.runs) == ({}, {}, [], [])
 
 
 def test_where_there_is_no_store_there_is_no_status(tmp_path: Path) -> None:
