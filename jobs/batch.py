@@ -237,7 +237,7 @@ def read_finished(storage: Storage, attempt: str) -> tuple[Summary, Settings, pa
         for table in _SUFFIX:
             storage.count_rows(piece(attempt, table))
         stated = json.loads(files.schema.metadata[b"songmill"])
-    except (FileNotFoundError, pa.ArrowInvalid):
+    except (OSError, pa.ArrowException, ValueError, KeyError):
         return None
     return Summary(**stated["summary"]), Settings(**stated["settings"]), files
 
@@ -275,6 +275,7 @@ def work(batch: Batch) -> Summary:
         before = fate(storage, batch.attempt)
     if before is not None:
         return before
+    _use_one_thread()
     rows = Rows()
     for i, (recording, label) in enumerate(zip(batch.files, batch.labels, strict=True)):
         if i:
@@ -283,6 +284,16 @@ def work(batch: Batch) -> Summary:
     summary = rows.write(storage, batch)
     storage.remove(_mark(batch.attempt))
     return summary
+
+
+@functools.cache
+def _use_one_thread() -> None:
+    """Keep matrix products to one thread: with more, sums come in another order, and differ."""
+    from threadpoolctl import threadpool_limits
+
+    import featurizer.extract  # noqa: F401  # loads the libraries that are limited
+
+    threadpool_limits(limits=1)
 
 
 def fate(storage: Storage, attempt: str) -> Summary | None:

@@ -205,7 +205,7 @@ def main() -> None:
         signal.signal(number, _end)
     try:
         app(standalone_mode=True)
-    except SongmillError as error:
+    except (SongmillError, RunInterruptedError) as error:
         _complain(str(error))
         sys.exit(error.exit_code)
     except OSError as error:

@@ -26,8 +26,8 @@ class StoreError(SongmillError):
     """The store is not one, belongs to another version, or is in use."""
 
 
-class RunInterruptedError(SongmillError):
-    """A signal asked the command to end."""
+class RunInterruptedError(BaseException):
+    """A signal asked the command to end. It may come at any line, and nothing is to catch it."""
 
     def __init__(self, number: int) -> None:
         super().__init__(f"ended by {signal.Signals(number).name}; what is finished is kept")

@@ -455,7 +455,7 @@ class _Run:
 
     def abandon(self, started: float, error: BaseException) -> None:
         """Write down that the run ended early; what is finished stays for the next one."""
-        interrupted = isinstance(error, KeyboardInterrupt | RunInterruptedError)
+        interrupted = isinstance(error, RunInterruptedError)
         self.outcome.outcome = "interrupted" if interrupted else "failed"
         self.outcome.message = str(error) or type(error).__name__
         with suppress(OSError, SongmillError):

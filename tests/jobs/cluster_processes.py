@@ -169,7 +169,9 @@ class Server:
         self.process.stdin.write(json.dumps(line) + "\n")
         self.process.stdin.flush()
         started = time.monotonic()
-        code = int(self.process.stdout.readline())
+        answer = self.process.stdout.readline()
+        assert answer, self.process.communicate()
+        code = int(answer)
         out, err = (Path(f"{output}.{stream}").read_text() for stream in (1, 2))
         return Result(code, out, err, time.monotonic() - started)
 

@@ -49,7 +49,7 @@ def drive(plan: dict[str, Any], arguments: list[str]) -> None:
 def serve() -> None:
     """Drive a forked job for every line on stdin."""
     # Imported and not used: threads would not be there in the forked process.
-    for module in ("jobs.cli", "jobs.extract", "jobs.report"):
+    for module in ("jobs.cli", "jobs.extract"):
         importlib.import_module(module)
     for line in sys.stdin:
         output, plan, *arguments = json.loads(line)

@@ -30,7 +30,7 @@ def by_duckdb(folder: Path) -> pd.DataFrame:
     """Read a table with DuckDB."""
     with duckdb.connect() as connection:
         connection.execute("SET threads = 1")
-        rows = connection.execute(f"SELECT * FROM '{folder}/*.parquet'").to_arrow_table()
+        rows = connection.sql(f"SELECT * FROM '{folder}/*.parquet'").to_arrow_table()
         return rows.to_pandas()
 
 

@@ -12,6 +12,7 @@ import fsspec
 import numpy as np
 import pyarrow as pa
 import pytest
+from threadpoolctl import threadpool_info, threadpool_limits
 
 import featurizer.extract
 from featurizer.columns import FEATURE_COLUMNS, FEATURE_SET
@@ -419,3 +420,24 @@ def test_the_pieces_of_an_attempt_are_one_for_each_table() -> None:
     assert pieces("x")[-1] == piece("x", "files")
     assert {TRACK, SEGMENT, FILES} == {TABLES[t] for t in (TRACKS, SEGMENTS, "files")}
     assert isinstance(FILES, pa.Schema)
+
+
+@pytest.mark.usefixtures("extracted")
+def test_a_finished_batch_with_damaged_pages_is_not_finished(
+    storage: Storage, batch: Callable[..., Batch]
+) -> None:
+    work(batch(a="1"))
+    name = piece("attempt", "files")
+    whole = storage.read(name)
+    storage.write(name, whole[:4] + bytes(len(whole) // 3) + whole[4 + len(whole) // 3 :])
+    assert read_finished(storage, "attempt") is None
+
+
+@pytest.mark.usefixtures("extracted")
+def test_matrix_products_keep_to_one_thread(batch: Callable[..., Batch]) -> None:
+    threadpool_limits(limits=2)
+    module._use_one_thread.cache_clear()
+    work(batch(a="1"))
+    threads = [pool["num_threads"] for pool in threadpool_info()]
+    assert threads
+    assert set(threads) == {1}

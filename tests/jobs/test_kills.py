@@ -141,6 +141,21 @@ def test_workers_that_die_cost_nothing(
     assert_tidy(store)
 
 
+@pytest.mark.parametrize("allowed_failures", [0, 3])
+def test_a_worker_that_dies_when_its_batch_is_finished(
+    running: Processes, collection: Path, tmp_path: Path, allowed_failures: int
+) -> None:
+    """The summary is lost, and the rows are not: nothing is extracted twice."""
+    running.panel.die("remove", "_work/started")
+    running.start_scheduler(allowed_failures=allowed_failures)
+    for _ in range(2):
+        running.start_worker(nanny=False)
+    result = running.run(collection, store=tmp_path / "store")
+    assert result.code == 0, result
+    assert running.panel.deaths_to_come() == 0
+    assert Counter(running.panel.extracted()) == {str(p): 1 for p in collection.rglob("*.wav")}
+
+
 # A file that kills
 
 
