@@ -5,12 +5,14 @@ under ``_work/commit``, where no reader looks. Then the journal is written, and 
 is decided: :func:`recover` completes it if this process does not. The old parts are emptied (each
 replaced by a part without rows, so that a reader that has just listed the folder still finds it),
 then the new ones are moved in. In between a reader sees fewer rows, never a row twice and never
-half a file. Emptied parts are removed a while later.
+half a file. Emptied parts get the next new rows, or are removed a while later. A part that alone
+changes is replaced under its name.
 
 What belongs into the tables is not decided here: see :mod:`jobs.extract`.
 """
 
 import json
+import os
 import time
 import uuid
 from collections.abc import Callable, Iterable, Iterator
@@ -19,8 +21,9 @@ from dataclasses import dataclass, field
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from jobs.errors import StoreError
 from jobs.schemas import FOLDERS
-from jobs.storage import Storage, as_json
+from jobs.storage import Entry, Storage, as_json
 from jobs.store import Store, is_part
 
 JOURNAL = "_journal.json"
@@ -32,7 +35,7 @@ PART_ROWS = 100_000
 SMALL_PARTS = 8
 """So many parts of less than half of that may a table have; one more, and they are merged."""
 
-GRACE_S = 30.0
+GRACE_S = 3600.0
 """For so long an emptied part stays, for readers that listed the folder before."""
 
 
@@ -95,37 +98,52 @@ def stage_table(
     tidy : bool
         Whether small parts are merged when they have become many.
     """
-    change.add += _write_parts(
-        store.storage, table, _rows_to_write(store, change, table, additions, edit=edit, tidy=tidy)
+    rewritten: list[str] = []
+    merged: list[str] = []
+    rows = _rows_to_write(
+        store, table, additions, edit, (rewritten, merged) if tidy else (rewritten,)
     )
+    staged = _write_parts(store.storage, rows)
+    names = [f"{table}/{os.path.basename(name)}" for name in staged]
+    # A reader that has listed the folder and read some of it may still open any name that was
+    # there: it must find no row there that it has read elsewhere, and would rather find a file.
+    if not merged and len(rewritten) == 1:
+        names[:1] = rewritten[: len(names)]
+    elif not merged and not rewritten:
+        emptied = [entry.name for entry in _emptied(store.storage, table)]
+        names[: len(emptied)] = emptied[: len(names)]
+    change.remove += [name for name in rewritten + merged if name not in names]
+    change.add += zip(staged, names, strict=True)
 
 
 def _rows_to_write(
     store: Store,
-    change: Change,
     table: str,
     additions: Iterable[pa.Table],
-    *,
     edit: Edit | None,
-    tidy: bool,
+    leaving: tuple[list[str], ...],
 ) -> Iterator[pa.Table]:
-    """Yield the new rows and those of every part that is not to stay, noting that part."""
+    """Yield the new rows and those of every part that is not to stay as it is.
+
+    The names of these parts are appended to ``leaving``: of those with rows that change to the
+    first list, and of small ones that are merged to the second, if there is one.
+    """
     kept: list[str] = []
     for name in store.parts(table):
         if edit is not None:
             rows = store.read_part(name)
             edited = edit(rows)
             if rows.num_rows and edited is not rows:
-                change.remove.append(name)
+                leaving[0].append(name)
                 yield edited
                 continue
         kept.append(name)
-    if tidy:
+    for merged in leaving[1:]:
         counts = {name: store.storage.count_rows(name) for name in kept}
         small = [name for name, rows in counts.items() if 0 < rows < PART_ROWS // 2]
         if len(small) >= SMALL_PARTS:
             for name in small:
-                change.remove.append(name)
+                merged.append(name)
                 yield store.read_part(name)
     yield from additions
 
@@ -155,25 +173,32 @@ def recover(storage: Storage) -> bool:
     """
     unfinished = storage.exists(JOURNAL)
     if unfinished:
-        found = json.loads(storage.read(JOURNAL))
-        add = [(staged, name) for staged, name in found["add"]]
-        _roll_on(storage, Change(found["remove"], add, found["forget"]))
+        try:
+            found = json.loads(storage.read(JOURNAL))
+            add = [(staged, name) for staged, name in found["add"]]
+            change = Change(found["remove"], add, found["forget"])
+        except (ValueError, KeyError, TypeError) as error:
+            raise StoreError(
+                f"{storage.path(JOURNAL)} is damaged ({error}): it says what a commit was to "
+                "change. Put a copy of the store in its place, or extract into another store"
+            ) from None
+        _roll_on(storage, change)
     for entry in storage.list(STAGE):
         storage.remove(entry.name)
     _clear_emptied(storage)
     return unfinished
 
 
-def _write_parts(storage: Storage, table: str, tables: Iterable[pa.Table]) -> list[tuple[str, str]]:
-    """Write rows as few parts, each in order of the track."""
-    written: list[tuple[str, str]] = []
+def _write_parts(storage: Storage, tables: Iterable[pa.Table]) -> list[str]:
+    """Write rows as few parts, each in order of the track; return where they are staged."""
+    written: list[str] = []
 
     def write(rows: pa.Table) -> None:
         part = f"part-{time.strftime('%Y%m%dT%H%M%S', time.gmtime())}-{uuid.uuid4().hex[:8]}"
         staged = f"{STAGE}/{part}.parquet"
         keys = [key for key in _ORDER if key[0] in rows.schema.names]
         storage.write_table(staged, rows.sort_by(keys) if keys else rows, durable=True)
-        written.append((staged, f"{table}/{part}.parquet"))
+        written.append(staged)
 
     waiting: list[pa.Table] = []
     count = 0
@@ -211,11 +236,21 @@ def _roll_on(storage: Storage, change: Change) -> None:
 def _clear_emptied(storage: Storage) -> None:
     long_ago = time.time() - GRACE_S
     for table in FOLDERS:
-        for entry in storage.list(table):
-            # Reading the footers of large parts would be waste.
-            small = is_part(entry.name) and entry.size < EMPTIED_BYTES
-            if small and entry.modified < long_ago and storage.count_rows(entry.name) == 0:
+        for entry in _emptied(storage, table):
+            if entry.modified < long_ago:
                 storage.remove(entry.name)
+
+
+def _emptied(storage: Storage, table: str) -> list[Entry]:
+    """Return the parts of ``table`` without rows."""
+    # Reading the footers of large parts would be waste.
+    return [
+        entry
+        for entry in storage.list(table)
+        if is_part(entry.name)
+        and entry.size < EMPTIED_BYTES
+        and storage.count_rows(entry.name) == 0
+    ]
 
 
 def without_any(rows: pa.Table) -> pa.Table:

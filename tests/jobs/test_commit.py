@@ -197,7 +197,8 @@ def test_only_parts_with_a_row_that_changes_are_written_anew(store: Store) -> No
         for track in rows["track_id"].to_pylist()
     }
     change = change_of(store, relabel={"b": "y"})
-    assert change.remove == [part_of[TRACKS, "b"], part_of[SEGMENTS, "b"]]
+    assert [name for _, name in change.add] == [part_of[TRACKS, "b"], part_of[SEGMENTS, "b"]]
+    assert change.remove == []
     commit(store, change)
     assert part_of[TRACKS, "a"] in parts_of(store, TRACKS)
     assert read(store) == {"a": ("x", 1.0, 1), "b": ("y", 1.0, 1)}
@@ -291,8 +292,8 @@ def emptied(store: Store, table: str) -> list[str]:
 def test_an_emptied_part_troubles_no_reader(store: Store) -> None:
     put(store, add={"a": ("x", 1.0, 1)})
     put(store, add={"b": ("x", 2.0, 2)})
-    put(store, relabel={"a": "y"})
-    assert len(emptied(store, TRACKS)) == 1
+    put(store, relabel={"a": "y", "b": "z"})
+    assert len(emptied(store, TRACKS)) == 2
     for table, count in ((TRACKS, 2), (SEGMENTS, 3)):
         folder = store.storage.path(table)
         frames = [
@@ -306,7 +307,7 @@ def test_an_emptied_part_troubles_no_reader(store: Store) -> None:
             assert len(frame) == count
             assert set(zip(frame["track_id"], frame["label"], strict=True)) == {
                 ("a", "y"),
-                ("b", "x"),
+                ("b", "z"),
             }
     whole = duckdb.sql(
         f"SELECT level, count(*) FROM read_parquet('{store.storage.path('features')}/*/*.parquet', "
@@ -330,14 +331,53 @@ def test_emptied_parts_go_after_a_while_and_parts_with_rows_never(
 ) -> None:
     put(store, add={"a": ("x", 1.0, 1)})
     put(store, add={"b": ("x", 1.0, 1)})
-    put(store, relabel={"a": "y"})
+    put(store, relabel={"a": "y", "b": "z"})
     recover(store.storage)
-    assert len(emptied(store, TRACKS)) == 1, "a reader may have listed it just now"
+    assert len(emptied(store, TRACKS)) == 2, "a reader may have listed them just now"
     now = time.time()
     monkeypatch.setattr(time, "time", lambda: now + module.GRACE_S + 1)
     recover(store.storage)
     assert emptied(store, TRACKS) == emptied(store, SEGMENTS) == []
-    assert read(store) == {"a": ("y", 1.0, 1), "b": ("x", 1.0, 1)}
+    assert read(store) == {"a": ("y", 1.0, 1), "b": ("z", 1.0, 1)}
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_a_reader_that_a_commit_overtakes_finds_every_file_and_no_row_twice(
+    store: Store, seed: int
+) -> None:
+    random_ = random.Random(seed)
+    names = (f"{i:04}" for i in itertools.count())
+    model: Model = {}
+    for turn in range(25):
+        listed = store.parts(TRACKS)
+        old = {name: set(tracks(store, name)) for name in listed}
+        add = some(random_, names, 4)
+        drop = set(random_.sample(sorted(model), len(model) // 8)) if turn % 3 else set()
+        # Half of what is dropped changes: it comes back in the same commit.
+        changed = {track: ("z", random_.random(), 1) for track in sorted(drop)[::2]}
+        put(store, add=add | changed, drop=drop, tidy=True)
+        model = after(model, add | changed, drop, {})
+        # Some parts it has read before the commit, and the others it reads after it.
+        new = {name: set(tracks(store, name)) for name in listed}
+        for one, other in itertools.permutations(listed, 2):
+            assert old[one].isdisjoint(new[other])
+    assert read(store) == model
+    assert any(len(found) > 5 for found in new.values())
+
+
+def tracks(store: Store, name: str) -> list[str]:
+    return store.storage.read_table(name)["track_id"].to_pylist()  # type: ignore[no-any-return]
+
+
+def test_small_runs_leave_few_files_even_while_emptied_ones_may_not_go(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "PART_ROWS", 100_000)
+    monkeypatch.setattr(module, "SMALL_PARTS", 8)
+    for i in range(40):
+        recover(store.storage)
+        put(store, add={f"{i}": ("x", 1.0, 1)}, tidy=True)
+    assert len(store.parts(TRACKS)) <= 20
 
 
 def test_an_emptied_part_is_small_enough_to_be_known_by_its_size(store: Store) -> None:

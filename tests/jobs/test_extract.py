@@ -372,7 +372,7 @@ def test_rotten_files_are_listed_in_a_line_each(zoo: Zoo) -> None:
     folder, _ = zoo
     code, out, err = songmill("status", "--store", folder / "store", "--failed")
     assert (code, err) == (0, "")
-    failed = read_status(str(folder / "store")).failed
+    failed = read_status(str(folder / "store")).failed_files
     lines = [line.split("\t") for line in out.splitlines()]
     assert len(lines) == len(failed)
     assert {tuple(line[:2]) for line in lines} == {
