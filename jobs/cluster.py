@@ -6,6 +6,7 @@ import logging
 import os
 import socket
 import tempfile
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -112,6 +113,8 @@ def _local_cluster(workers: int | None) -> Iterator[Any]:
         "MALLOC_TRIM_THRESHOLD_": "65536",
         **_numba_cache(),
     }
+    # Another run may take the dashboard's port in this moment; the one that is found is printed.
+    warnings.filterwarnings("ignore", message="Port .* is already in use", category=UserWarning)
     preloads = dask.config.get("distributed.worker.preload")
     with (
         dask.config.set(

@@ -36,7 +36,7 @@ from jobs.batch import (
     songmill_version,
 )
 from jobs.cluster import scheduler_address
-from jobs.errors import RunInterruptedError, SongmillError
+from jobs.errors import RunInterruptedError, SongmillError, UsageError
 from jobs.lock import Lock
 from jobs.plan import Plan, batches, make_plan
 from jobs.progress import Progress
@@ -142,8 +142,7 @@ def extract(request: Request, progress: Progress) -> Outcome:
     for folder in listing.unlisted:
         progress.warn(f"the folder {folder} cannot be read; what is known of it stays as it is")
     labelling = labels.label_tracks(request.labels, listing.recordings)
-    if labelling.unmatched:
-        progress.warn(f"{labelling.unmatched} rows of {request.labels} name no listed track")
+    _check_labels(labelling, request, progress)
 
     with Lock(storage) as lock:
         if commit.recover(storage):
@@ -166,6 +165,7 @@ def extract(request: Request, progress: Progress) -> Outcome:
             wanted=wanted,
             lock=lock,
             plan=plan,
+            sources=listing.sources,
             labelling=labelling,
             request=request,
             outcome=outcome,
@@ -178,6 +178,22 @@ def extract(request: Request, progress: Progress) -> Outcome:
             run.abandon(started, error)
             raise
     return outcome
+
+
+def _check_labels(labelling: labels.Labels, request: Request, progress: Progress) -> None:
+    """Say how far a CSV of labels fits; UsageError where it does not at all."""
+    if labelling.table is None:
+        return
+    files, rows = len(labelling.of_track), labelling.table.num_rows
+    if not rows:
+        raise UsageError(
+            f"no row of {request.labels} names a listed track, such as "
+            f"{min(labelling.of_track)!r}: a track_id is a path below the source, or its end"
+        )
+    if labelling.unmatched:
+        progress.warn(f"rows of {request.labels} that name no listed track: {labelling.unmatched}")
+    if rows < files:
+        progress.warn(f"files without a row in {request.labels}, and so a label: {files - rows}")
 
 
 def _begin(storage: Storage, request: Request, sources: list[str]) -> str:
@@ -217,6 +233,7 @@ class _Run:
         wanted: Settings,
         lock: Lock,
         plan: Plan,
+        sources: list[str],
         labelling: labels.Labels,
         request: Request,
         outcome: Outcome,
@@ -225,6 +242,8 @@ class _Run:
         self.wanted = wanted
         self.lock = lock
         self.plan = plan
+        self.sources = set(sources)
+        self.others = set[str]()
         self.labelling = labelling
         self.request = request
         self.outcome = outcome
@@ -241,7 +260,10 @@ class _Run:
     # What a killed run left
 
     def adopt(self) -> None:
-        """Take over the batches that a killed run finished, as far as they are still wanted."""
+        """Take over the batches that a killed run finished, as far as they are still wanted.
+
+        Those of other sources wait for a run of these.
+        """
         wanted = {
             recording.track_id: recording for recording in chain(self.plan.new, self.plan.again)
         }
@@ -250,6 +272,9 @@ class _Run:
             if found is None or found[1] != self.wanted:
                 continue
             summary, _, files = found
+            if not set(files["source"].to_pylist()) & self.sources and not self.replace_all:
+                self.others.add(attempt)
+                continue
             valid = [
                 row["track_id"]
                 for row in files.to_pylist()
@@ -448,9 +473,11 @@ class _Run:
     def _clear(self) -> None:
         """Remove what is left of attempts, this run's own mark last."""
         storage = self.store.storage
+        waiting = {name for attempt in self.others for name in pieces(attempt)}
         for folder in (DONE, STARTED, TEMPORARY):
             for entry in storage.list(folder):
-                storage.remove(entry.name)
+                if entry.name not in waiting:
+                    storage.remove(entry.name)
         storage.remove(RUN_JSON)
 
     def abandon(self, started: float, error: BaseException) -> None:

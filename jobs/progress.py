@@ -78,6 +78,7 @@ class Progress:
         """Say what there is to do: ``count`` files to work on."""
         self._total = count
         kept = f", {outcome.kept} finished by an earlier run" if outcome.kept else ""
+        kept += f"; {outcome.relabelled} get another label" if outcome.relabelled else ""
         self.console.print(
             f"{outcome.listed} files: {outcome.new} new, {outcome.changed} changed, "
             f"{outcome.retried} to try again, {outcome.unchanged} unchanged, "

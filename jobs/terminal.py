@@ -21,14 +21,18 @@ def print_outcome(outcome: Outcome, store: str) -> None:
     console = _console()
     worked = outcome.extracted + outcome.failed
     speed = f", {outcome.audio_s / outcome.seconds:.0f} x realtime" if outcome.seconds else ""
-    console.print(
-        f"{worked} files worked on in {clock(outcome.seconds)}{speed if worked else ''}: "
-        f"{outcome.extracted} extracted, {outcome.segments} segments, {outcome.failed} failed."
-    )
-    if outcome.failures:
+    if worked:
+        console.print(
+            f"{worked} files worked on in {clock(outcome.seconds)}{speed}: "
+            f"{outcome.extracted} extracted, {outcome.segments} segments, {outcome.failed} failed."
+        )
+    else:
+        console.print("No file is new or changed: there was nothing to extract.")
+    if outcome.failures or outcome.failed_in_all:
         kinds = ", ".join(f"{count} {kind}" for kind, count in sorted(outcome.failures.items()))
         command = f"songmill status --store {shlex.quote(printable(store))} --failed"
-        console.print(f"Failed: {kinds}. `{command}` lists them.")
+        found = kinds or f"{outcome.failed_in_all} in earlier runs"
+        console.print(f"Failed: {found}. `{command}` lists them.")
     console.print(f"The tables are in {printable(store)}.")
 
 

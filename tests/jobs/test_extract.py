@@ -805,3 +805,33 @@ def stat_modes(store: Path) -> set[int]:
     with contextlib.suppress(FileNotFoundError):
         return {p.stat().st_mode & 0o777 for p in store.rglob("part-*")}
     return set()
+
+
+@pytest.mark.slow
+def test_what_a_killed_run_finished_waits_for_a_run_of_its_sources(
+    music: Path, store: Path, tmp_path: Path, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def lost(*_: object) -> None:
+        raise ClusterError("lost just before the commit")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(jobs.extract._Run, "finish", lost)
+        with pytest.raises(ClusterError):
+            run(store, music)
+    clip(tmp_path / "other/one.wav")
+    assert run(store, tmp_path / "other").extracted == 1
+    assert tracks_of(store) == ["one.wav"]
+    outcome = run(store, music)
+    assert (outcome.kept, outcome.extracted, outcome.failed) == (7, 0, 0)
+    assert len(tracks_of(store)) == 7
+    assert list((store / "_work" / "done").iterdir()) == []
+
+
+def test_labels_that_name_no_track_at_all_are_refused(
+    music: Path, store: Path, tmp_path: Path
+) -> None:
+    csv = tmp_path / "labels.csv"
+    csv.write_text("track_id,label\nstranger,x\n")
+    with pytest.raises(UsageError, match="no row of .* names a listed track"):
+        job(store, music, labels=str(csv))
+    assert not store.exists()

@@ -160,9 +160,7 @@ def test_a_worker_that_dies_when_its_batch_is_finished(
 
 
 @pytest.mark.parametrize(
-    ("poison", "workers", "nanny", "threads"),
-    [(2, 2, True, 1), (1, 3, False, 1), (1, 1, True, 3)],
-    ids=["nanny", "no nanny", "threads"],
+    ("poison", "workers", "nanny"), [(2, 2, True), (1, 3, False)], ids=["nanny", "no nanny"]
 )
 def test_a_file_that_kills_its_worker_costs_no_other(
     running: Processes,
@@ -172,16 +170,13 @@ def test_a_file_that_kills_its_worker_costs_no_other(
     poison: int,
     workers: int,
     nanny: bool,
-    threads: int,
 ) -> None:
     source = shutil.copytree(collection, tmp_path / "takes")
     bad = [f"style1/poison{i}.wav" for i in range(poison)]
     for name in bad:
         shutil.copy2(source / "style1/take001.wav", source / name)
     store = tmp_path / "store"
-    # What other threads have under way dies with the process too.
-    running.panel.slow(0.5 if threads > 1 else 0)
-    running.start_cluster(workers, nanny=nanny, threads=threads)
+    running.start_cluster(workers, nanny=nanny)
     result = running.run(source, store=store)
     assert result.code == 0, result
     result.assert_quiet()
@@ -196,7 +191,7 @@ def test_a_file_that_kills_its_worker_costs_no_other(
     ok = tables(store)["features/level=track"]
     pd.testing.assert_frame_equal(ok, undisturbed["features/level=track"], check_exact=True)
     assert_tidy(store)
-    if not nanny or threads > 1:
+    if not nanny:
         return
 
     count = Count(running, store)
@@ -205,6 +200,22 @@ def test_a_file_that_kills_its_worker_costs_no_other(
     result = running.run(source, "--retry-failed", store=store)
     assert result.outcome["failures"] == {"worker-killed": poison}
     assert sorted(count.extracted) == sorted(str(source / name) for name in bad * 2)
+
+
+def test_a_file_that_kills_costs_nothing_to_other_threads(
+    running: Processes, tmp_path: Path
+) -> None:
+    """Batches of one file each, so that the same ones would be at work at both deaths."""
+    source = make_collection(tmp_path / "takes", 11)
+    write_recording(source / "style1/poison.wav", 99)
+    running.panel.slow(0.5)
+    running.start_cluster(1, threads=3)
+    result = running.run(source, store=tmp_path / "store")
+    assert result.code == 0, result
+    assert result.outcome["failures"] == {"worker-killed": 1}
+    assert result.outcome["extracted"] == 11
+    deaths = [path for path in running.panel.extracted() if "poison" in path]
+    assert len(deaths) == 2
 
 
 # The job

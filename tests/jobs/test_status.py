@@ -182,9 +182,10 @@ def test_names_cannot_write_to_the_terminal_what_they_want(
 
 
 def test_an_outcome_without_work_says_no_speed(capsys: pytest.CaptureFixture[str]) -> None:
-    print_outcome(Outcome("run", listed=5, unchanged=5, seconds=2.0), "store")
+    print_outcome(Outcome("run", listed=5, unchanged=5, failed_in_all=2, seconds=2.0), "store")
     assert capsys.readouterr().out.splitlines() == [
-        "0 files worked on in 2 s: 0 extracted, 0 segments, 0 failed.",
+        "No file is new or changed: there was nothing to extract.",
+        "Failed: 2 in earlier runs. `songmill status --store store --failed` lists them.",
         "The tables are in store.",
     ]
 
