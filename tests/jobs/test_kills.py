@@ -308,10 +308,10 @@ def test_a_job_killed_at_any_step_of_the_commit_goes_on(
 ) -> None:
     source = make_collection(tmp_path / "takes", 8, seed=50)
     prepared = tmp_path / "prepared"
-    # A part that alone changes is replaced: of several, each is emptied.
-    small = {"set": {"jobs.commit.PART_ROWS": 6}}
     if kind != "fresh":
-        assert running.run(source, store=prepared, local=1).code == 0
+        # A part that alone changes is replaced: of several, each is emptied.
+        small = {"set": {"jobs.commit.PART_ROWS": 6}}
+        assert running.run(source, store=prepared, local=1, faulty=small).code == 0
         change_collection(source)
     # What is forced here is to replace the whole store, and its settings with it.
     arguments = [source, "--force"] if kind == "forced" else [source]
@@ -320,17 +320,18 @@ def test_a_job_killed_at_any_step_of_the_commit_goes_on(
     expected = tables(tmp_path / "plain")
 
     # All the work is done, and the job dies just before its commit is decided.
-    faulty = {**small, "die_at": ["write", "_journal.json"]}
+    faulty = {"die_at": ["write", "_journal.json"]}
     result = running.run(*arguments, store=prepared, local=1, faulty=faulty, **options)
     assert result.code == -signal.SIGKILL, result
     done = len(running.panel.extracted())
 
     server = running.server()
+    no_cluster = {"set": {"jobs.cluster.connect": None}}
 
     def again(store: Path, **faulty: Any) -> Result:
         if not store.exists():
             shutil.copytree(prepared, store)
-        return server.run(*arguments, store=store, faulty=small | faulty, **options)
+        return server.run(*arguments, store=store, faulty=no_cluster | faulty, **options)
 
     trace = tmp_path / "trace"
     result = again(tmp_path / "traced", trace=str(trace))
