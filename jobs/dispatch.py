@@ -29,6 +29,9 @@ DEATHS = 2
 MOST_NOT_BEGUN = 8
 """So many batches in a row may be lost before a worker has begun with them."""
 
+RESULT_TIMEOUT_S = 10.0
+"""For so long a finished batch's summary may be on its way."""
+
 NO_WORKERS_S = 300.0
 """For so long a cluster may be without any worker before the job gives up."""
 
@@ -103,8 +106,11 @@ def dispatch(
             if not under_way:
                 return
             for future in _finished(client, list(under_way)):
+                try:
+                    summary = _result(future, under_way[future])
+                except TimeoutError:
+                    continue  # Lost with its worker since it was finished: it is computed again
                 batch = under_way.pop(future)
-                summary = _result(future, batch)
                 future.release()
                 if summary is None:
                     queue.not_begun(batch)
@@ -196,14 +202,15 @@ def _threads(client: "Client", tick: Callable[[int], None]) -> int:
 
 
 def _finished(client: "Client", futures: list["Future"]) -> list["Future"]:
-    """Return those that are not pending, after a second at most."""
+    """Return those that have ended, after a second at most."""
     from distributed import wait
 
     with contextlib.suppress(TimeoutError):
         wait(futures, timeout=1, return_when="FIRST_COMPLETED")
     if client.status != "running":
         raise _LostError
-    return [future for future in futures if future.status != "pending"]
+    # One whose result was lost with its worker is pending again.
+    return [future for future in futures if future.status not in ("pending", "lost")]
 
 
 class _LostError(Exception):
@@ -211,17 +218,25 @@ class _LostError(Exception):
 
 
 def _result(future: "Future", batch: Batch) -> Summary | None:
-    """Return what became of a batch; None where workers died before they began with it."""
+    """Return what became of a batch; None where workers died before they began with it.
+
+    Raises
+    ------
+    TimeoutError
+        The result was lost after all.
+    """
     from distributed.scheduler import KilledWorker
 
-    if future.status in ("cancelled", "lost"):
+    if future.status == "cancelled":
         raise _LostError
     try:
-        summary: Any = future.result()
+        summary: Any = future.result(timeout=RESULT_TIMEOUT_S)
     except KilledWorker:
         # Dask has given it up: of the workers that it was waiting for, too many have died.
         return fate(Storage(batch.root), batch.attempt)
     except OSError as error:
+        if isinstance(error, TimeoutError) and future.status != "error":
+            raise
         raise ClusterError(f"a worker cannot write to the store: {error}") from None
     assert isinstance(summary, Summary)
     return summary

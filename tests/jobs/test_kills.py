@@ -31,6 +31,11 @@ from cluster_processes import (
     tables,
     wait_until,
 )
+from distributed import Client
+
+from jobs.batch import Batch, Summary
+from jobs.dispatch import _finished, _result
+from jobs.store import Settings
 
 pytestmark = pytest.mark.slow
 
@@ -154,6 +159,23 @@ def test_a_worker_that_dies_when_its_batch_is_finished(
     assert result.code == 0, result
     assert running.panel.deaths_to_come() == 0
     assert Counter(running.panel.extracted()) == {str(p): 1 for p in collection.rglob("*.wav")}
+
+
+def test_a_summary_that_is_lost_with_its_worker_is_waited_for(
+    running: Processes, tmp_path: Path
+) -> None:
+    running.start_scheduler()
+    running.start_worker(nanny=False)
+    with Client(running.address) as client:
+        future = client.submit(Summary, "done", pure=False)
+        wait_until(lambda: _finished(client, [future]), what="the batch")
+        running.end_workers()
+        wait_until(lambda: future.status == "lost", what="the loss of its summary")
+        assert _finished(client, [future]) == []
+        running.start_worker(nanny=False)
+        assert wait_until(lambda: _finished(client, [future])) == [future]
+        batch = Batch("a", "run", str(tmp_path), "0", Settings("", 3.0), [], [])
+        assert _result(future, batch) == Summary("done")
 
 
 # A file that kills
