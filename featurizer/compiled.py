@@ -1,14 +1,17 @@
-"""How the hot loops are compiled: one decorator for all of them.
+"""How the hot loops are compiled: one decorator for each kind of loop.
 
 A kernel runs on one thread (a worker is one process a core), releases the interpreter's lock, and
-divides by zero as NumPy does, giving inf or nan. Its machine code is kept on disk where Numba finds
-a place that it may write to, so that only the first process of a machine compiles it.
+divides by zero as NumPy does, giving inf or nan. It asks for no vector instruction by name: LLVM
+takes those that the processor has.
 """
 
 from collections.abc import Callable
 from typing import Any, TypeVar, cast
 
 import numba
+from numba.core import config
+
+from featurizer import machine_code
 
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 
@@ -19,20 +22,25 @@ def compiled(function: _Function) -> _Function:
     Parameters
     ----------
     function : callable
-        What Numba's nopython mode accepts. Its floating-point results are those of its source: no
-        reordering of sums unless the function spells it out.
+        What Numba's nopython mode accepts. Its floating-point results are those of its source.
 
     Returns
     -------
     kernel : callable
-        The compiled function, of the same signature.
+        The compiled function, of the same signature. Its machine code is kept on disk where there
+        is a place for it.
     """
-    options: dict[str, Any] = {"nogil": True, "error_model": "numpy"}
-    try:
-        kernel = numba.njit(cache=True, **options)(function)
-    except RuntimeError:
-        # Neither beside the source nor in the user's cache folder may anything be written.
-        kernel = numba.njit(**options)(function)
+    kernel = numba.njit(nogil=True, error_model="numpy")(function)
+    if (folder := machine_code.folder()) is not None:
+        # Numba takes the folder from its settings, which are everybody's in this process.
+        setting = vars(config)["CACHE_DIR"]
+        vars(config)["CACHE_DIR"] = str(folder)
+        try:
+            kernel.enable_caching()
+        except RuntimeError:
+            pass  # A function that comes from no file has no place there.
+        finally:
+            vars(config)["CACHE_DIR"] = setting
     return cast(_Function, kernel)
 
 
@@ -50,3 +58,23 @@ def inlined(function: _Function) -> _Function:
         The function, of the same signature.
     """
     return cast(_Function, numba.njit(forceinline=True)(function))
+
+
+def summing(function: _Function) -> _Function:
+    """Inline a function as :func:`inlined` does, and let its sums be taken in any order.
+
+    LLVM vectorises no sum that it must not reorder. It is inlined because a function of its own may
+    be compiled more than once, with another order each time, and the results would differ from
+    process to process.
+
+    Parameters
+    ----------
+    function : callable
+        One whose results may differ by the rounding of its sums from processor to processor.
+
+    Returns
+    -------
+    inlined : callable
+        The function, of the same signature.
+    """
+    return cast(_Function, numba.njit(forceinline=True, fastmath={"reassoc", "nsz"})(function))

@@ -13,16 +13,22 @@ import numpy as np
 import numpy.typing as npt
 
 from featurizer import audio
-from featurizer.chroma import TuningEstimate, chroma
+from featurizer.chroma import chroma
 from featurizer.columns import FEATURE_COLUMNS, N_MFCC, SAMPLE_RATE, SEGMENT_SECONDS
 from featurizer.deadline import Deadline
 from featurizer.errors import RecordingError
+from featurizer.filters import N_MELS
 from featurizer.hpss import HarmonicPercussive
-from featurizer.mfcc import TOP_DB, mel_db, mfcc
+from featurizer.median import HALO
+from featurizer.mel import decibels, mel_power
+from featurizer.mfcc import mfcc
 from featurizer.moments import Moments
+from featurizer.onset import ONSET_DELAY, onset_strength
 from featurizer.spectral import spectral_shape
-from featurizer.stft import MIN_SAMPLES, Spectra
-from featurizer.tempo import ONSET_DELAY, onset_strength, tempo
+from featurizer.spectrogram import LatestFrames
+from featurizer.stft import MIN_SAMPLES, MOST_FRAMES, N_BINS, blocks, n_frames, stft
+from featurizer.tempo import tempo
+from featurizer.tuning import TuningEstimate
 from featurizer.waveform import rms_and_zero_crossings
 
 
@@ -220,47 +226,55 @@ def _row(y: npt.NDArray[np.float32], deadline: Deadline | None) -> npt.NDArray[n
 
 
 def _features_of(y: npt.NDArray[np.float32], deadline: Deadline | None) -> npt.NDArray[np.float64]:
-    spectra = Spectra(y)
+    n = n_frames(len(y))
+    powers = LatestFrames("power spectrogram", n, N_BINS, margin=HALO + MOST_FRAMES)
+    mels = LatestFrames("mel spectrogram", n, N_MELS, margin=0)
     tuning_estimate = TuningEstimate()
-    loudest = np.float32(-np.inf)
-    for start, stop in spectra:
-        if deadline:
-            deadline.check()
-        _, S = spectra.get(start, stop)
-        P = S * S
-        tuning_estimate.add(P)
-        loudest = np.maximum(loudest, mel_db(P).max())
-    tuning = tuning_estimate.tuning()
-
-    pitch_classes = Moments(1)
+    parts = HarmonicPercussive(y, powers, n)
     # Level, centroid, bandwidth, roll-off and zero-crossing rate.
     frame_values = Moments(5)
-    parts = HarmonicPercussive(y, spectra)
-    coefficients = Moments(N_MFCC)
-    onsets = np.zeros(spectra.n_frames + ONSET_DELAY, dtype=np.float32)
-    before = None
-    for start, stop in spectra:
+    loudest = np.float32(0)
+    for start, stop in blocks(n):
         if deadline:
             deadline.check()
-        _, S = spectra.get(start, stop)
-        P = S * S
+        P, mel = powers.append(stop - start), mels.append(stop - start)
+        D, S = stft(y, start, P)
+        tuning_estimate.add(P)
+        mel_power(P, mel)
+        loudest = np.maximum(loudest, mel.max())
+        values = np.empty((stop - start, 5))
+        values[:, 0], values[:, 4] = rms_and_zero_crossings(y, start, stop)
+        spectral_shape(S, values[:, 1:4])
+        frame_values.add(values)
+        parts.add(start, D)
+
+    tuning = tuning_estimate.tuning()
+    pitch_classes = Moments(1)
+    coefficients = Moments(N_MFCC)
+    onsets = np.zeros(n + ONSET_DELAY, dtype=np.float32)
+    before = None
+    for start, stop in blocks(n):
+        if deadline:
+            deadline.check()
+        if powers.whole:
+            P, mel = powers[start:stop], mels[start:stop]
+        else:
+            P, mel = powers.append(stop - start), mels.append(stop - start)
+            stft(y, start, P)
+            mel_power(P, mel)
         pitch_classes.add(chroma(P, tuning=tuning).reshape(-1, 1))
-        rms, zero_crossing_rate = rms_and_zero_crossings(y, start, stop)
-        frame_values.add(np.column_stack([rms, spectral_shape(S), zero_crossing_rate]))
-        parts.add(start, stop)
-        db = np.maximum(mel_db(P), loudest - np.float32(TOP_DB))
+        db = decibels(mel, loudest)
         coefficients.add(mfcc(db))
         before = db[0] if before is None else before
-        onsets[start + ONSET_DELAY - 1 : stop + ONSET_DELAY - 1] = onset_strength(db, before)
-        before = db[-1]
+        onset_strength(db, before, onsets[start + ONSET_DELAY - 1 : stop + ONSET_DELAY - 1])
+        before = db[-1].copy()
     # The first frame has none before it, and what is shifted beyond the last frame is dropped.
-    onset_envelope = onsets[: spectra.n_frames]
+    onset_envelope = onsets[:n]
     return np.concatenate(
         [
             pitch_classes.interleaved(),
             frame_values.interleaved(),
-            parts.harmonic.interleaved(),
-            parts.percussive.interleaved(),
+            parts.moments.interleaved(),
             [tempo(onset_envelope)],
             coefficients.interleaved(),
         ]

@@ -16,53 +16,22 @@ import numpy.typing as npt
 import scipy.fft
 
 from featurizer.compiled import compiled
-from featurizer.median import HALO, reflected_rows, running_median
-from featurizer.moments import Moments, sample_moments
-from featurizer.stft import HOP_LENGTH, N_BINS, N_FFT, Spectra, window
+from featurizer.median import (
+    HALO,
+    MEMORY,
+    PADDED_BINS,
+    medians_along_frequency,
+    medians_along_time,
+    reflected_rows,
+)
+from featurizer.moments import Moments
+from featurizer.overlap_add import OverlapAdd
+from featurizer.spectrogram import LatestFrames
+from featurizer.stft import HOP_LENGTH, N_BINS, N_FFT
+from featurizer.workspace import workspace
 
-_TINY = np.float32(np.finfo(np.float32).tiny)
 _HALF = np.float32(0.5)
-_EDGE = N_FFT // 2
-_OVERLAP = N_FFT - HOP_LENGTH
-
-
-def percussive_mask(S: npt.NDArray[np.float32], start: int, stop: int) -> npt.NDArray[np.float32]:
-    """Tell the percussive share of some frames.
-
-    Parameters
-    ----------
-    S : np.ndarray [shape=(n_frames, 1025), float32]
-        Magnitudes of these frames and of up to 15 more on each side. Where there are fewer, the
-        signal ends and is reflected there.
-    start, stop : int
-        First frame and end.
-
-    Returns
-    -------
-    mask : np.ndarray [shape=(stop - start, 1025), float32, 0 … 1]
-        Its square-law soft mask; 0.5 where both medians are zero.
-    """
-    harmonic = running_median(S, reflected_rows(len(S), start - HALO, stop + HALO))
-    turned = np.ascontiguousarray(S[start:stop].T)
-    percussive = running_median(turned, reflected_rows(N_BINS, -HALO, N_BINS + HALO))
-    return _soft_mask(np.ascontiguousarray(percussive.T), harmonic)
-
-
-@compiled
-def _soft_mask(
-    X: npt.NDArray[np.float32], X_ref: npt.NDArray[np.float32]
-) -> npt.NDArray[np.float32]:
-    mask = np.empty_like(X)
-    for t in range(X.shape[0]):
-        for k in range(X.shape[1]):
-            largest = X[t, k] if X[t, k] > X_ref[t, k] else X_ref[t, k]
-            # Divided by the larger one first, as the squares of faint ones would vanish.
-            share = X[t, k] / largest
-            reference = X_ref[t, k] / largest
-            share *= share
-            reference *= reference
-            mask[t, k] = share / (share + reference) if largest >= _TINY else _HALF
-    return mask
+_ZERO = np.float32(0)
 
 
 class HarmonicPercussive:
@@ -75,80 +44,132 @@ class HarmonicPercussive:
     ----------
     y : np.ndarray [shape=(n,), float32]
         The signal; ``n > 1024``.
-    spectra : Spectra
-        Its spectra.
-
-    Attributes
-    ----------
-    harmonic, percussive : Moments
-        Moments so far.
+    powers : LatestFrames
+        Its power spectrogram. A block is in it before it is added here, and so are still the block
+        before it and 15 frames before that.
+    n_frames : int
+        Frames of the whole signal.
     """
 
-    def __init__(self, y: npt.NDArray[np.float32], spectra: Spectra) -> None:
-        self._y = y
-        self._spectra = spectra
-        self._end = HOP_LENGTH * (spectra.n_frames - 1)
-        self._carry = np.zeros(_OVERLAP, dtype=np.float32)
-        self.harmonic = Moments(1)
-        self.percussive = Moments(1)
+    def __init__(self, y: npt.NDArray[np.float32], powers: LatestFrames, n_frames: int) -> None:
+        self._powers = powers
+        self._n_frames = n_frames
+        self._silent = len(y) - HOP_LENGTH * (n_frames - 1)
+        self._sums = OverlapAdd(y, n_frames)
+        # A block waits for the one that follows, of which it needs the first frames.
+        self._waiting: tuple[int, npt.NDArray[np.complex64]] | None = None
 
-    def add(self, start: int, stop: int) -> None:
+    @property
+    def moments(self) -> Moments:
+        """Those of the harmonic and of the percussive part, once every block is added."""
+        return self._sums.moments
+
+    def add(self, start: int, D: npt.NDArray[np.complex64]) -> None:
         """Take in the next block of frames.
 
         Parameters
         ----------
-        start, stop : int
-            First frame and end; blocks come in order and without gaps.
+        start : int
+            First frame; blocks come in order and without gaps.
+        D : np.ndarray [shape=(count, 1025), complex64]
+            Their spectra.
         """
+        if self._waiting is not None:
+            self._separate(*self._waiting)
+        self._waiting = start, D
+        if start + len(D) == self._n_frames:
+            self._separate(start, D)
+            self.moments.merge(self._silent, np.zeros(2), np.zeros(2))
+
+    def _separate(self, start: int, D: npt.NDArray[np.complex64]) -> None:
+        stop = start + len(D)
         first = max(0, start - HALO)
-        D, S = self._spectra.get(first, min(stop + HALO, self._spectra.n_frames))
-        inner = slice(start - first, stop - first)
-        D = D[inner] * percussive_mask(S, inner.start, inner.stop)
-        frames = scipy.fft.irfft(D, N_FFT, overwrite_x=True)
-        sums = np.zeros((stop - start - 1) * HOP_LENGTH + N_FFT, dtype=np.float32)
-        sums[:_OVERLAP] = self._carry
-        _overlap_add(frames, window(), sums)
-        self._carry = sums[-_OVERLAP:]
-        # The first sum belongs to this sample; what no later frame adds to is finished.
-        origin = start * HOP_LENGTH - _EDGE
-        begin = max(origin, 0)
-        last = stop == self._spectra.n_frames
-        end = self._end if last else stop * HOP_LENGTH - _EDGE
-        if end > begin:
-            percussive = sums[begin - origin : end - origin]
-            percussive /= _weights(self._spectra.n_frames, begin, end)
-            self._merge(self._y[begin:end] - percussive, percussive)
-        if last:
-            silence = np.zeros(len(self._y) - self._end, dtype=np.float32)
-            self._merge(silence, silence)
-
-    def _merge(
-        self, harmonic: npt.NDArray[np.float32], percussive: npt.NDArray[np.float32]
-    ) -> None:
-        if not len(harmonic):
-            return
-        for moments, x in ((self.harmonic, harmonic), (self.percussive, percussive)):
-            mean, deviations = sample_moments(x)
-            moments.merge(len(x), np.array([mean]), np.array([deviations]))
+        P = self._powers[first : min(stop + HALO, self._n_frames)]
+        pairs = workspace("hpss.pairs", ((len(D) + 1) // 2, N_FFT), np.complex64)
+        percussive_pairs(D, P, start - first, pairs)
+        frames = scipy.fft.ifft(pairs, overwrite_x=True)
+        self._sums.add(frames.view(np.float32), start, stop)
 
 
-def _weights(frames: int, begin: int, end: int) -> npt.NDArray[np.float32]:
-    # Sum of the squared windows over each sample: constant, but near the ends of the signal.
-    first = max(0, (begin - _EDGE) // HOP_LENGTH)
-    stop = min(frames, (end + _EDGE) // HOP_LENGTH + 1)
-    sums = np.zeros((stop - first - 1) * HOP_LENGTH + N_FFT, dtype=np.float32)
-    _overlap_add(np.broadcast_to(window(), (stop - first, N_FFT)), window(), sums)
-    origin = first * HOP_LENGTH - _EDGE
-    return sums[begin - origin : end - origin]
+def percussive_pairs(
+    D: npt.NDArray[np.complex64],
+    P: npt.NDArray[np.float32],
+    first: int,
+    pairs: npt.NDArray[np.complex64],
+) -> None:
+    """Take the percussive part of some spectra, two frames in one.
+
+    The inverse transform of ``A + i B`` is ``a + i b``: that of two real frames costs that of one
+    complex one, which is less than that of two.
+
+    Parameters
+    ----------
+    D : np.ndarray [shape=(count, 1025), complex64]
+        Spectra.
+    P : np.ndarray [shape=(n, 1025), float32, C-contiguous]
+        Power of these frames and of up to 15 more on each side. Where there are fewer, the signal
+        ends and is reflected there.
+    first : int
+        Where in ``P`` the first of these frames is.
+    pairs : np.ndarray [shape=(ceil(count / 2), 2048), complex64]
+        Written: the spectra of frames that have the percussive part of an even frame as real and
+        that of the odd frame after it as imaginary part. The percussive part is the spectrum times
+        its square-law soft mask: the median along frequency over the sum of both medians of the
+        power, since the square of a median is the median of the squares; 0.5 where both are zero.
+    """
+    count = len(D)
+    harmonic = workspace("hpss.harmonic", D.shape)
+    rows = reflected_rows(len(P), first - HALO, first + count + HALO)
+    medians_along_time(P, rows, harmonic)
+    _percussive_pairs(D, P[first : first + count], harmonic, pairs)
 
 
 @compiled
-def _overlap_add(
-    frames: npt.NDArray[np.float32],
-    weights: npt.NDArray[np.float32],
-    sums: npt.NDArray[np.float32],
+def _percussive_pairs(
+    D: npt.NDArray[np.complex64],
+    P: npt.NDArray[np.float32],
+    harmonic: npt.NDArray[np.float32],
+    pairs: npt.NDArray[np.complex64],
 ) -> None:
-    for t in range(frames.shape[0]):
-        begin = t * HOP_LENGTH
-        for i in range(N_FFT):
-            sums[begin + i] += frames[t, i] * weights[i]
+    memory = np.empty(MEMORY, dtype=np.float32)
+    percussive = np.empty(PADDED_BINS, dtype=np.float32)
+    mask = np.empty((2, N_BINS), dtype=np.float32)
+    nothing = np.zeros(N_BINS, dtype=np.float32)
+    for pair in range(len(pairs)):
+        even = 2 * pair
+        odd = min(even + 1, len(D) - 1)
+        for t in range(even, odd + 1):
+            medians_along_frequency(P[t], memory, percussive)
+            _soft_mask(percussive, harmonic[t], mask[t - even])
+        # The last of an odd number of frames is paired with nothing.
+        _pair(D[even], mask[0], D[odd], mask[1] if odd > even else nothing, pairs[pair])
+
+
+@compiled
+def _soft_mask(
+    percussive: npt.NDArray[np.float32],
+    harmonic: npt.NDArray[np.float32],
+    mask: npt.NDArray[np.float32],
+) -> None:
+    for k in range(N_BINS):
+        both = percussive[k] + harmonic[k]
+        mask[k] = percussive[k] / both if both != _ZERO else _HALF
+
+
+@compiled
+def _pair(
+    a: npt.NDArray[np.complex64],
+    a_mask: npt.NDArray[np.float32],
+    b: npt.NDArray[np.complex64],
+    b_mask: npt.NDArray[np.float32],
+    pair: npt.NDArray[np.complex64],
+) -> None:
+    for k in range(N_BINS):
+        a_re, a_im = a_mask[k] * a[k].real, a_mask[k] * a[k].imag
+        b_re, b_im = b_mask[k] * b[k].real, b_mask[k] * b[k].imag
+        pair[k] = complex(a_re - b_im, a_im + b_re)
+    # The negative frequencies: conj(A) + i conj(B).
+    for k in range(1, N_BINS - 1):
+        a_re, a_im = a_mask[k] * a[k].real, a_mask[k] * a[k].imag
+        b_re, b_im = b_mask[k] * b[k].real, b_mask[k] * b[k].imag
+        pair[N_FFT - k] = complex(a_re + b_im, b_re - a_im)

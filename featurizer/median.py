@@ -4,12 +4,17 @@ Eight windows that follow each other share 24 of their 31 samples. Sorted once, 
 those can be a median of any of the eight windows; each window's other 7 samples are then added in
 halves, 4 shared by four windows, 2 shared by two and 1 of its own, and each time only the middle
 stays. That is some 45 minima and maxima an output, without a branch: LLVM turns the network into
-vector instructions over a tile of neighbouring columns. The results are bit for bit those of
+vector instructions over neighbouring lanes. The results are bit for bit those of
 ``scipy.ndimage.median_filter``.
 
 The merges are Batcher's odd-even merges [1]_: the even and the odd elements of two sorted runs are
 merged by themselves, and neighbours of the two results are put in order. A comparison whose outcome
 nobody reads is dropped by the compiler.
+
+A spectrogram is filtered along both of its axes, and needs no transposition for that. Along time a
+lane is a frequency, and the samples of its windows stand in the rows of a tile. Along frequency a
+lane is a group of eight neighbouring frequencies of one frame; every eighth frequency, one row,
+gives a sample to each of the lanes, and eight rows on it is the same row, one lane further.
 
 .. [1] Batcher, K. E. "Sorting networks and their applications." AFIPS Spring Joint Computer
    Conference 32, 1968, pp. 307-314.
@@ -19,6 +24,7 @@ import numpy as np
 import numpy.typing as npt
 
 from featurizer.compiled import compiled, inlined
+from featurizer.stft import N_BINS
 
 WIDTH = 31
 """Samples of a window."""
@@ -27,8 +33,25 @@ HALO = WIDTH // 2
 """Samples that an output needs on each of its sides."""
 
 _OUTPUTS = 8
-_ROWS = _OUTPUTS + WIDTH - 1
-_LANES = 128
+_SAMPLES = _OUTPUTS + WIDTH - 1
+
+# Along time: frequencies of a tile, and outputs for which it is filled once. 40 kB, the most that
+# stays in the first-level cache.
+_LANES = 64
+_TILE_OUTPUTS = 128
+_TILE = (_TILE_OUTPUTS + WIDTH - 1) * _LANES
+
+# Along frequency: lanes, of which 129 are needed, so many that whole vectors are worked on; a row,
+# which the last lane's samples reach beyond the lanes; and lanes whose samples are reflected.
+_FREQUENCY_LANES = 136
+_ROW = _FREQUENCY_LANES + _SAMPLES // _OUTPUTS
+_INSIDE = -(-HALO // _OUTPUTS)
+
+MEMORY = _OUTPUTS * (_ROW + _FREQUENCY_LANES)
+"""Values that :func:`medians_along_frequency` needs room for."""
+
+PADDED_BINS = N_BINS + _OUTPUTS - N_BINS % _OUTPUTS
+"""Values that it writes."""
 
 # Samples in ascending order.
 _Run = tuple[float, ...]
@@ -52,52 +75,6 @@ def reflected_rows(n: int, start: int, stop: int) -> npt.NDArray[np.int64]:
     """
     rows = np.arange(start, stop) % (2 * n)
     return np.minimum(rows, 2 * n - 1 - rows)
-
-
-def running_median(
-    x: npt.NDArray[np.float32], rows: npt.NDArray[np.int64]
-) -> npt.NDArray[np.float32]:
-    """Take the median of 31 neighbouring rows, column by column.
-
-    Parameters
-    ----------
-    x : np.ndarray [shape=(n, m), float32, C-contiguous]
-        No NaN in it.
-    rows : np.ndarray [shape=(k + 30,), int64, each in 0 … n - 1]
-        The rows of ``x`` in the order in which the window passes over them.
-
-    Returns
-    -------
-    medians : np.ndarray [shape=(k, m), float32]
-        ``medians[i]`` is the median of ``x[rows[i]] … x[rows[i + 30]]``.
-    """
-    medians = np.empty((len(rows) - WIDTH + 1, x.shape[1]), dtype=np.float32)
-    _running_median(x, rows, medians)
-    return medians
-
-
-@compiled
-def _running_median(
-    x: npt.NDArray[np.float32],
-    rows: npt.NDArray[np.int64],
-    medians: npt.NDArray[np.float32],
-) -> None:
-    n_outputs, n_columns = medians.shape
-    # One flat array holds the rows of a tile and, after them, its medians. LLVM vectorises the
-    # network only where it knows every offset when it compiles, and that nothing overlaps.
-    tile = np.zeros((_ROWS + _OUTPUTS) * _LANES, dtype=np.float32)
-    for column in range(0, n_columns, _LANES):
-        lanes = min(_LANES, n_columns - column)
-        for output in range(0, n_outputs, _OUTPUTS):
-            outputs = min(_OUTPUTS, n_outputs - output)
-            for i in range(outputs + WIDTH - 1):
-                row = rows[output + i]
-                for j in range(lanes):
-                    tile[i * _LANES + j] = x[row, column + j]
-            _medians_of_tile(tile)
-            for i in range(outputs):
-                for j in range(lanes):
-                    medians[output + i, column + j] = tile[(_ROWS + i) * _LANES + j]
 
 
 @inlined
@@ -214,12 +191,6 @@ def _middle_8_of_16_8(a: _Run, b: _Run) -> _Run:
 
 
 @inlined
-def _at(tile: npt.NDArray[np.float32], row: int, j: int) -> float:
-    value: float = tile[row * _LANES + j]
-    return value
-
-
-@inlined
 def _sort_2(a: float, b: float) -> _Run:
     return _low(a, b), _high(a, b)
 
@@ -230,17 +201,11 @@ def _sort_4(a: float, b: float, c: float, d: float) -> _Run:
 
 
 @inlined
-def _sort_8_rows(tile: npt.NDArray[np.float32], row: int, j: int) -> _Run:
+def _sort_8(x: npt.NDArray[np.float32], first: int, i: int, step: int) -> _Run:
+    # One sample, and seven in steps.
     return _merge_4_4(
-        _sort_4(
-            _at(tile, row, j), _at(tile, row + 1, j), _at(tile, row + 2, j), _at(tile, row + 3, j)
-        ),
-        _sort_4(
-            _at(tile, row + 4, j),
-            _at(tile, row + 5, j),
-            _at(tile, row + 6, j),
-            _at(tile, row + 7, j),
-        ),
+        _sort_4(x[first], x[i], x[i + step], x[i + 2 * step]),
+        _sort_4(x[i + 3 * step], x[i + 4 * step], x[i + 5 * step], x[i + 6 * step]),
     )
 
 
@@ -249,30 +214,132 @@ def _median_of_3(pair: _Run, c: float) -> float:
     return _low(_high(pair[0], c), pair[1])
 
 
+@inlined
+def _medians_of_8(x: npt.NDArray[np.float32], i: int, step: int, turn: int) -> _Run:
+    # Sample n of the 38 that eight windows span is at i + n % 8 * step + n // 8 * turn. LLVM
+    # vectorises the network where it knows both numbers when it compiles.
+    i7, i32 = i + 7 * step, i + 4 * turn
+    x31 = x[i7 + 3 * turn]
+    shared = _middle_8_of_16_8(
+        _merge_8_8(_sort_8(x, i7, i + turn, step), _sort_8(x, i7 + turn, i + 2 * turn, step)),
+        _sort_8(x, i7 + 2 * turn, i + 3 * turn, step),
+    )
+    # Windows 0-3 and 4-7: four more samples each, of which the middle four stay.
+    first = _merge_8_4(
+        shared, _sort_4(x[i + 3 * step], x[i + 4 * step], x[i + 5 * step], x[i + 6 * step])
+    )[4:8]
+    last = _merge_8_4(shared, _sort_4(x31, x[i32], x[i32 + step], x[i32 + 2 * step]))[4:8]
+    # Windows 0-1, 2-3, 4-5 and 6-7: two more samples, of which the middle two stay.
+    w01 = _merge_4_2(first, _sort_2(x[i + step], x[i + 2 * step]))[2:4]
+    w23 = _merge_4_2(first, _sort_2(x31, x[i32]))[2:4]
+    w45 = _merge_4_2(last, _sort_2(x[i + 5 * step], x[i + 6 * step]))[2:4]
+    w67 = _merge_4_2(last, _sort_2(x[i32 + 3 * step], x[i32 + 4 * step]))[2:4]
+    return (
+        _median_of_3(w01, x[i]),
+        _median_of_3(w01, x31),
+        _median_of_3(w23, x[i + 2 * step]),
+        _median_of_3(w23, x[i32 + step]),
+        _median_of_3(w45, x[i + 4 * step]),
+        _median_of_3(w45, x[i32 + 3 * step]),
+        _median_of_3(w67, x[i + 6 * step]),
+        _median_of_3(w67, x[i32 + 5 * step]),
+    )
+
+
 @compiled
-def _medians_of_tile(tile: npt.NDArray[np.float32]) -> None:
+def medians_along_time(
+    x: npt.NDArray[np.float32], rows: npt.NDArray[np.int64], medians: npt.NDArray[np.float32]
+) -> None:
+    """Take the median of 31 neighbouring rows, column by column.
+
+    Parameters
+    ----------
+    x : np.ndarray [shape=(n, m), float32, C-contiguous]
+        No NaN in it.
+    rows : np.ndarray [shape=(k + 30,), int64, each in 0 … n - 1]
+        The rows of ``x`` in the order in which the window passes over them.
+    medians : np.ndarray [shape=(k, m), float32, C-contiguous]
+        Written: ``medians[i]`` is the median of ``x[rows[i]] … x[rows[i + 30]]``.
+    """
+    n_outputs, n_columns = medians.shape
+    tile = np.zeros(_TILE, dtype=np.float32)
+    found = np.empty(_OUTPUTS * _LANES, dtype=np.float32)
+    for column in range(0, n_columns, _LANES):
+        lanes = min(_LANES, n_columns - column)
+        for first in range(0, n_outputs, _TILE_OUTPUTS):
+            outputs = min(_TILE_OUTPUTS, n_outputs - first)
+            for i in range(outputs + WIDTH - 1):
+                _copy(x[rows[first + i]], column, tile, i * _LANES, lanes)
+            for output in range(0, outputs, _OUTPUTS):
+                _medians_of_tile(tile[output * _LANES : (output + _SAMPLES) * _LANES], found)
+                for i in range(min(_OUTPUTS, outputs - output)):
+                    _copy(found, i * _LANES, medians[first + output + i], column, lanes)
+
+
+@compiled
+def _medians_of_tile(tile: npt.NDArray[np.float32], found: npt.NDArray[np.float32]) -> None:
     for j in range(_LANES):
-        shared = _middle_8_of_16_8(
-            _merge_8_8(_sort_8_rows(tile, 7, j), _sort_8_rows(tile, 15, j)),
-            _sort_8_rows(tile, 23, j),
-        )
-        # Windows 0-3 and 4-7: four more rows each, of which the middle four stay.
-        first = _merge_8_4(
-            shared, _sort_4(_at(tile, 3, j), _at(tile, 4, j), _at(tile, 5, j), _at(tile, 6, j))
-        )[4:8]
-        last = _merge_8_4(
-            shared, _sort_4(_at(tile, 31, j), _at(tile, 32, j), _at(tile, 33, j), _at(tile, 34, j))
-        )[4:8]
-        # Windows 0-1, 2-3, 4-5 and 6-7: two more rows, of which the middle two stay.
-        w01 = _merge_4_2(first, _sort_2(_at(tile, 1, j), _at(tile, 2, j)))[2:4]
-        w23 = _merge_4_2(first, _sort_2(_at(tile, 31, j), _at(tile, 32, j)))[2:4]
-        w45 = _merge_4_2(last, _sort_2(_at(tile, 5, j), _at(tile, 6, j)))[2:4]
-        w67 = _merge_4_2(last, _sort_2(_at(tile, 35, j), _at(tile, 36, j)))[2:4]
-        tile[(_ROWS + 0) * _LANES + j] = _median_of_3(w01, _at(tile, 0, j))
-        tile[(_ROWS + 1) * _LANES + j] = _median_of_3(w01, _at(tile, 31, j))
-        tile[(_ROWS + 2) * _LANES + j] = _median_of_3(w23, _at(tile, 2, j))
-        tile[(_ROWS + 3) * _LANES + j] = _median_of_3(w23, _at(tile, 33, j))
-        tile[(_ROWS + 4) * _LANES + j] = _median_of_3(w45, _at(tile, 4, j))
-        tile[(_ROWS + 5) * _LANES + j] = _median_of_3(w45, _at(tile, 35, j))
-        tile[(_ROWS + 6) * _LANES + j] = _median_of_3(w67, _at(tile, 6, j))
-        tile[(_ROWS + 7) * _LANES + j] = _median_of_3(w67, _at(tile, 37, j))
+        m = _medians_of_8(tile, j, _LANES, _OUTPUTS * _LANES)
+        for i in range(_OUTPUTS):
+            found[i * _LANES + j] = m[i]
+
+
+@inlined
+def _copy(x: npt.NDArray[np.float32], i: int, y: npt.NDArray[np.float32], j: int, n: int) -> None:
+    if n == _LANES:
+        # A number of samples that the compiler knows.
+        for k in range(_LANES):
+            y[j + k] = x[i + k]
+    else:
+        for k in range(n):
+            y[j + k] = x[i + k]
+
+
+@inlined
+def medians_along_frequency(
+    spectrum: npt.NDArray[np.float32],
+    every_eighth: npt.NDArray[np.float32],
+    medians: npt.NDArray[np.float32],
+) -> None:
+    """Take the median of 31 neighbouring bins of one frame, reflected at both ends.
+
+    Parameters
+    ----------
+    spectrum : np.ndarray [shape=(1025,), float32]
+        No NaN in it.
+    every_eighth : np.ndarray [shape=(:data:`MEMORY`,), float32]
+        Room to work in.
+    medians : np.ndarray [shape=(:data:`PADDED_BINS`,), float32]
+        Written: ``medians[k]`` is the median of the bins ``k - 15`` to ``k + 15``; what is beyond
+        the last bin means nothing.
+    """
+    # Lane j of row r is the bin 8 j + r - 15.
+    for r in range(_OUTPUTS):
+        for j in range(_INSIDE):
+            every_eighth[r * _ROW + j] = spectrum[_reflected(_OUTPUTS * j + r - HALO)]
+        for j in range(_INSIDE, N_BINS // _OUTPUTS):
+            every_eighth[r * _ROW + j] = spectrum[_OUTPUTS * j + r - HALO]
+        for j in range(N_BINS // _OUTPUTS, _ROW):
+            every_eighth[r * _ROW + j] = spectrum[_reflected(_OUTPUTS * j + r - HALO)]
+    found = every_eighth[_OUTPUTS * _ROW :]
+    _medians_of_lanes(every_eighth, found)
+    for j in range(N_BINS // _OUTPUTS + 1):
+        for r in range(_OUTPUTS):
+            medians[_OUTPUTS * j + r] = found[r * _FREQUENCY_LANES + j]
+
+
+@inlined
+def _reflected(k: int) -> int:
+    if k < 0:
+        return -1 - k
+    return k if k < N_BINS else max(0, 2 * N_BINS - 1 - k)
+
+
+@compiled
+def _medians_of_lanes(
+    every_eighth: npt.NDArray[np.float32], found: npt.NDArray[np.float32]
+) -> None:
+    for j in range(_FREQUENCY_LANES):
+        m = _medians_of_8(every_eighth, j, _ROW, 1)
+        for i in range(_OUTPUTS):
+            found[i * _FREQUENCY_LANES + j] = m[i]

@@ -1,37 +1,25 @@
-"""The mel spectrogram in decibels and its cepstral coefficients."""
+"""The cepstral coefficients of a mel spectrogram."""
+
+from functools import cache
 
 import numpy as np
 import numpy.typing as npt
-import scipy.fft
 
 from featurizer.columns import N_MFCC
-from featurizer.filters import mel_filters
-
-TOP_DB = 80.0
-"""What is further below a signal's loudest band than this is raised to it."""
-
-_A_MIN = np.float32(1e-10)
+from featurizer.filters import N_MELS
 
 
-def mel_db(P: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-    """Sum spectra in mel bands, in decibels.
-
-    Parameters
-    ----------
-    P : np.ndarray [shape=(n_frames, 1025), float32]
-        Power.
-
-    Returns
-    -------
-    db : np.ndarray [shape=(n_frames, 128), float32, >= -100]
-        Level in Slaney's mel bands of equal area, in dB relative to 1.
-    """
-    db: npt.NDArray[np.float32] = np.log10(np.maximum(P @ mel_filters(), _A_MIN))
-    db *= np.float32(10)
-    return db
+@cache
+def _dct() -> npt.NDArray[np.float64]:
+    # The orthonormal DCT-II: column k is sqrt(2 / N) cos(pi k (n + 1/2) / N), the first one
+    # divided by sqrt(2).
+    n, k = np.arange(N_MELS)[:, np.newaxis], np.arange(N_MFCC)
+    basis: npt.NDArray[np.float64] = np.sqrt(2 / N_MELS) * np.cos(np.pi * k * (n + 0.5) / N_MELS)
+    basis[:, 0] /= np.sqrt(2)
+    return basis
 
 
-def mfcc(db: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+def mfcc(db: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:
     """Take the cepstral coefficients of each frame.
 
     Parameters
@@ -41,8 +29,9 @@ def mfcc(db: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
 
     Returns
     -------
-    M : np.ndarray [shape=(n_frames, 20), float32]
+    M : np.ndarray [shape=(n_frames, 20), float64]
         The first coefficients of its orthonormal DCT-II.
     """
-    M: npt.NDArray[np.float32] = scipy.fft.dct(db, axis=1, type=2, norm="ortho")[:, :N_MFCC]
+    # In double precision, since a level that all bands share cancels in all but one of the sums.
+    M: npt.NDArray[np.float64] = db.astype(np.float64) @ _dct()
     return M

@@ -42,8 +42,9 @@ class Moments:
         x : np.ndarray [shape=(n, size)]
             ``n > 0`` values of each quantity.
         """
-        mean = x.mean(axis=0, dtype=np.float64)
-        self.merge(len(x), mean, ((x - mean) ** 2).sum(axis=0))
+        mean, deviations = np.zeros(x.shape[1]), np.zeros(x.shape[1])
+        _column_moments(x, mean, deviations)
+        self.merge(len(x), mean, deviations)
 
     def merge(
         self, count: int, mean: npt.NDArray[np.float64], deviations: npt.NDArray[np.float64]
@@ -77,41 +78,17 @@ class Moments:
         return np.column_stack([self.mean, self.variance]).ravel()
 
 
-_LANES = 16
-
-
 @compiled
-def sample_moments(x: npt.NDArray[np.float32]) -> tuple[float, float]:
-    """Take the moments of many samples at once.
-
-    Parameters
-    ----------
-    x : np.ndarray [shape=(n,), float32, C-contiguous]
-        ``n > 0`` samples.
-
-    Returns
-    -------
-    mean : float
-        Their mean.
-    deviations : float
-        The sum of their squared deviations from it.
-    """
-    # Sums of their own for 16 neighbours, as one sum would have each addition wait for the last.
-    n = len(x)
-    whole = n - n % _LANES
-    sums = np.zeros(_LANES)
-    for i in range(0, whole, _LANES):
-        for j in range(_LANES):
-            sums[j] += x[i + j]
-    total = sums.sum()
-    for i in range(whole, n):
-        total += x[i]
-    mean = total / n
-    sums[:] = 0
-    for i in range(0, whole, _LANES):
-        for j in range(_LANES):
-            sums[j] += (x[i + j] - mean) ** 2
-    deviations = sums.sum()
-    for i in range(whole, n):
-        deviations += (x[i] - mean) ** 2
-    return mean, deviations
+def _column_moments(
+    x: npt.NDArray[np.floating],
+    mean: npt.NDArray[np.float64],
+    deviations: npt.NDArray[np.float64],
+) -> None:
+    for i in range(x.shape[0]):
+        for j in range(x.shape[1]):
+            mean[j] += x[i, j]
+    for j in range(x.shape[1]):
+        mean[j] /= len(x)
+    for i in range(x.shape[0]):
+        for j in range(x.shape[1]):
+            deviations[j] += (x[i, j] - mean[j]) ** 2

@@ -6,15 +6,18 @@ processor's cache, and the memory of an hour-long signal stays bounded.
 The transform is one of single precision, of which the rounding is far below the noise of any
 recording. Two kinds of frames have no noise of their own that would cover it: lines (a constant, a
 pure tone), whose bandwidth it would widen, and perfectly flat ones (a click), whose peaks it would
-invent. Those, few in any recording, are transformed again in double precision.
+invent. Those, few in any recording, are transformed again in double precision. So are frames so
+faint that the squares of their magnitudes would vanish.
 """
 
-from collections.abc import Iterator
 from functools import cache
 
 import numpy as np
 import numpy.typing as npt
 import scipy.fft
+
+from featurizer.compiled import compiled, summing
+from featurizer.workspace import workspace
 
 N_FFT = 2048
 """Samples of a frame."""
@@ -28,11 +31,11 @@ N_BINS = N_FFT // 2 + 1
 MIN_SAMPLES = N_FFT // 2 + 1
 """The fewest samples that can be reflected by half a frame at each end."""
 
-BLOCK_FRAMES = 128
+BLOCK_FRAMES = 96
 """About this many frames are worked on together."""
 
-KEPT_FRAMES = 5168
-"""Spectra of signals of up to so many frames (two minutes, 64 MB) are kept for a second pass."""
+MOST_FRAMES = 3 * BLOCK_FRAMES // 2
+"""The most frames of a block."""
 
 _EDGE = N_FFT // 2
 
@@ -40,6 +43,8 @@ _EDGE = N_FFT // 2
 # for a click.
 _LINE = 4.0
 _FLAT = 0.999 * np.sqrt(N_BINS)
+# Power of a frame below which that of its bins is not sure to be a normal number.
+_FAINT = 1e-25
 
 
 def n_frames(n: int) -> int:
@@ -69,7 +74,7 @@ def blocks(frames: int) -> list[tuple[int, int]]:
     Returns
     -------
     blocks : list of (start, stop)
-        Each block's first frame and end, in order and without gaps; 64 to 192 frames each where
+        Each block's first frame and end, in order and without gaps; 48 to 144 frames each where
         there are so many.
     """
     count = max(1, round(frames / BLOCK_FRAMES))
@@ -122,7 +127,7 @@ def reflected(y: npt.NDArray[np.float32], start: int, stop: int) -> npt.NDArray[
 
 
 def stft(
-    y: npt.NDArray[np.float32], start: int, stop: int
+    y: npt.NDArray[np.float32], start: int, P: npt.NDArray[np.float32]
 ) -> tuple[npt.NDArray[np.complex64], npt.NDArray[np.float32]]:
     """Transform some frames of a signal.
 
@@ -130,77 +135,75 @@ def stft(
     ----------
     y : np.ndarray [shape=(n,), float32]
         The signal; ``n > 1024``.
-    start, stop : int
-        First frame and end, within ``0 … n_frames(n)``.
+    start : int
+        First frame.
+    P : np.ndarray [shape=(count, 1025), float32, C-contiguous]
+        Written: the power of this frame and of those after it, up to ``n_frames(n)``.
 
     Returns
     -------
-    D : np.ndarray [shape=(stop - start, 1025), complex64]
-        ``D[t - start]`` is the spectrum of the 2,048 samples around sample ``512 * t``, weighted
+    D : np.ndarray [shape=(count, 1025), complex64]
+        ``D[t]`` is the spectrum of the 2,048 samples around sample ``512 * (start + t)``, weighted
         by a Hann window.
-    S : np.ndarray [shape=(stop - start, 1025), float32]
-        Its magnitudes.
+    S : np.ndarray [shape=(count, 1025), float32]
+        Its magnitudes, whose squares are ``P``; in memory that the next call writes to.
     """
-    x = reflected(y, start * HOP_LENGTH - _EDGE, (stop - 1) * HOP_LENGTH + _EDGE)
-    frames = np.lib.stride_tricks.sliding_window_view(x, N_FFT)[::HOP_LENGTH]
-    D: npt.NDArray[np.complex64] = scipy.fft.rfft(frames * window(), overwrite_x=True)
-    S = np.abs(D)
-    total = S.sum(axis=1)
-    norm = np.sqrt(np.einsum("tf,tf->t", S, S))
-    noiseless = np.flatnonzero((total < _LINE * norm) | (total > _FLAT * norm))
-    if noiseless.size:
-        D[noiseless] = scipy.fft.rfft(frames[noiseless] * _hann())
-        S[noiseless] = np.abs(D[noiseless])
+    count = len(P)
+    first = start * HOP_LENGTH - _EDGE
+    x = reflected(y, first, first + (count - 1) * HOP_LENGTH + N_FFT)
+    frames = workspace("stft.frames", (count, N_FFT))
+    _weigh(x, window(), frames)
+    D: npt.NDArray[np.complex64] = scipy.fft.rfft(frames)
+    S = workspace("stft.magnitudes", P.shape)
+    odd = np.flatnonzero(_magnitudes(D, P, S))
+    if odd.size:
+        unweighted = np.lib.stride_tricks.sliding_window_view(x, N_FFT)[odd * HOP_LENGTH]
+        D[odd] = scipy.fft.rfft(unweighted * _hann())
+        S[odd] = np.abs(D[odd])
+        P[odd] = S[odd] ** 2
     return D, S
 
 
-class Spectra:
-    """The spectra of one signal, to be gone through more than once.
+@compiled
+def _weigh(
+    x: npt.NDArray[np.float32],
+    weights: npt.NDArray[np.float32],
+    frames: npt.NDArray[np.float32],
+) -> None:
+    for t in range(len(frames)):
+        for i in range(N_FFT):
+            frames[t, i] = x[t * HOP_LENGTH + i] * weights[i]
 
-    Those of a signal of up to two minutes are computed once and kept; those of a longer one are
-    computed again at each request, so that memory does not grow with the signal.
 
-    Parameters
-    ----------
-    y : np.ndarray [shape=(n,), float32]
-        The signal; ``n > 1024``.
+@compiled
+def _magnitudes(
+    D: npt.NDArray[np.complex64], P: npt.NDArray[np.float32], S: npt.NDArray[np.float32]
+) -> npt.NDArray[np.bool_]:
+    odd = np.empty(len(D), dtype=np.bool_)
+    for t in range(len(D)):
+        for k in range(N_BINS):
+            P[t, k] = D[t, k].real * D[t, k].real + D[t, k].imag * D[t, k].imag
+        for k in range(N_BINS):
+            S[t, k] = np.sqrt(P[t, k])
+        total = _sum(S[t])
+        power = _sum(P[t])
+        norm = np.sqrt(power)
+        faint = power < _FAINT and not _silent(D[t])
+        odd[t] = faint or total < _LINE * norm or total > _FLAT * norm
+    return odd
 
-    Attributes
-    ----------
-    n_frames : int
-        Frames of the whole signal.
-    """
 
-    def __init__(self, y: npt.NDArray[np.float32]) -> None:
-        self._y = y
-        self.n_frames = n_frames(len(y))
-        self._kept: tuple[npt.NDArray[np.complex64], npt.NDArray[np.float32]] | None = None
-        if self.n_frames <= KEPT_FRAMES:
-            shape = (self.n_frames, N_BINS)
-            self._kept = np.empty(shape, np.complex64), np.empty(shape, np.float32)
-            for start, stop in blocks(self.n_frames):
-                self._kept[0][start:stop], self._kept[1][start:stop] = stft(y, start, stop)
+@compiled
+def _silent(spectrum: npt.NDArray[np.complex64]) -> bool:
+    sounding = 0
+    for k in range(N_BINS):
+        sounding += (spectrum[k].real != 0) | (spectrum[k].imag != 0)
+    return sounding == 0
 
-    def __iter__(self) -> Iterator[tuple[int, int]]:
-        return iter(blocks(self.n_frames))
 
-    def get(
-        self, start: int, stop: int
-    ) -> tuple[npt.NDArray[np.complex64], npt.NDArray[np.float32]]:
-        """Give the spectra of some frames.
-
-        Parameters
-        ----------
-        start, stop : int
-            First frame and end, within ``0 … n_frames``.
-
-        Returns
-        -------
-        D : np.ndarray [shape=(stop - start, 1025), complex64]
-            The spectra; not to be written to.
-        S : np.ndarray [shape=(stop - start, 1025), float32]
-            Their magnitudes; not to be written to.
-        """
-        if self._kept is not None:
-            return self._kept[0][start:stop], self._kept[1][start:stop]
-        return stft(self._y, start, stop)
+@summing
+def _sum(x: npt.NDArray[np.float32]) -> np.float32:
+    total = np.float32(0)
+    for k in range(N_BINS):
+        total += x[k]
+    return total

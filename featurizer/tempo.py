@@ -1,4 +1,4 @@
-"""Onsets and tempo, in beats a minute."""
+"""Tempo, in beats a minute."""
 
 from functools import cache
 
@@ -7,7 +7,9 @@ import numpy.typing as npt
 import scipy.fft
 
 from featurizer.columns import SAMPLE_RATE
-from featurizer.stft import BLOCK_FRAMES, HOP_LENGTH, N_FFT
+from featurizer.compiled import compiled, summing
+from featurizer.stft import BLOCK_FRAMES, HOP_LENGTH
+from featurizer.workspace import workspace
 
 WINDOW = 344
 """Frames of the tempogram's window: 8 seconds."""
@@ -18,33 +20,12 @@ START_BPM = 120.0
 MAX_BPM = 320.0
 """No tempo is as high."""
 
-ONSET_DELAY = 1 + N_FFT // (2 * HOP_LENGTH)
-"""Frames by which an onset is shifted: one for the difference, two for the centring of frames."""
-
 _N_CORRELATION = int(scipy.fft.next_fast_len(2 * WINDOW - 1, real=True))
-_TINY = float(np.finfo(np.float64).tiny)
+# Above this a correlation is none of rounding errors.
+_PERIODIC = 1e-3
 
-
-def onset_strength(
-    db: npt.NDArray[np.float32], before: npt.NDArray[np.float32]
-) -> npt.NDArray[np.float32]:
-    """Measure by how much each frame is louder than the frame before it.
-
-    Parameters
-    ----------
-    db : np.ndarray [shape=(n_frames, 128), float32]
-        Mel spectrogram in dB.
-    before : np.ndarray [shape=(128,), float32]
-        The frame before the first.
-
-    Returns
-    -------
-    onsets : np.ndarray [shape=(n_frames,), float32, >= 0]
-        Median over the bands of the rise in dB, a fall counting as 0.
-    """
-    rise = np.diff(db, axis=0, prepend=before[np.newaxis])
-    onsets: npt.NDArray[np.float32] = np.median(np.maximum(rise, 0), axis=1)
-    return onsets
+# The norm of a frame that librosa leaves as it is, being too faint.
+_TINY = float(np.sqrt(np.finfo(np.float64).tiny))
 
 
 @cache
@@ -68,7 +49,7 @@ def tempo(onset_envelope: npt.NDArray[np.float32]) -> float:
     Parameters
     ----------
     onset_envelope : np.ndarray [shape=(n_frames,), float32, >= 0]
-        Onset strength, shifted by :data:`ONSET_DELAY`.
+        Onset strength, shifted by :data:`featurizer.onset.ONSET_DELAY`.
 
     Returns
     -------
@@ -81,16 +62,65 @@ def tempo(onset_envelope: npt.NDArray[np.float32]) -> float:
     """
     if not onset_envelope.any():
         return 0.0
-    n = len(onset_envelope)
-    padded = np.pad(onset_envelope, WINDOW // 2, mode="linear_ramp")
-    frames = np.lib.stride_tricks.sliding_window_view(padded, WINDOW)[:n]
-    total = np.zeros(WINDOW)
-    for start in range(0, n, BLOCK_FRAMES):
-        spectrum = scipy.fft.rfft(frames[start : start + BLOCK_FRAMES] * _window(), _N_CORRELATION)
-        power = spectrum.real**2 + spectrum.imag**2
-        correlation = scipy.fft.irfft(power, _N_CORRELATION)[:, :WINDOW]
-        peak = np.abs(correlation).max(axis=1)
-        peak[peak < _TINY] = 1.0
-        total += (correlation / peak[:, np.newaxis]).sum(axis=0)
     bpm, prior = _bpm_and_prior()
-    return float(bpm[np.argmax(np.log1p(1e6 * (total / n)) + prior)])
+    # Ramps from and to zero, as the frames at the ends are half outside.
+    rise, fall = (
+        np.linspace(0, end, WINDOW // 2, endpoint=False, dtype=np.float32)
+        for end in onset_envelope[[0, -1]]
+    )
+    padded = np.concatenate([rise, onset_envelope, fall[::-1]])
+    for dtype in (np.float32, np.float64):
+        tempogram = _mean_tempogram(padded, dtype)
+        best = int(np.argmax(np.log1p(1e6 * tempogram) + prior))
+        # Where nothing is periodic the prior decides, but for what single precision adds.
+        if tempogram[best] > _PERIODIC:
+            break
+    return float(bpm[best])
+
+
+def _mean_tempogram(
+    padded: npt.NDArray[np.float32], dtype: npt.DTypeLike
+) -> npt.NDArray[np.float64]:
+    # Autocorrelations are normalised by their lag 0, the largest. As the inverse transform of a sum
+    # is the sum of the inverse transforms, one is enough.
+    n = len(padded) - WINDOW
+    total = np.zeros(_N_CORRELATION // 2 + 1)
+    for start in range(0, n, BLOCK_FRAMES):
+        stop = min(start + BLOCK_FRAMES, n)
+        frames = workspace("tempo.frames", (stop - start, _N_CORRELATION), dtype)
+        _normalise(padded[start : stop + WINDOW - 1], _window().astype(dtype), frames)
+        _add_power(scipy.fft.rfft(frames), total)
+    tempogram: npt.NDArray[np.float64] = scipy.fft.irfft(total, _N_CORRELATION)[:WINDOW] / n
+    return tempogram
+
+
+@compiled
+def _normalise(
+    envelope: npt.NDArray[np.float32],
+    weights: npt.NDArray[np.floating],
+    frames: npt.NDArray[np.floating],
+) -> None:
+    for t in range(len(frames)):
+        for i in range(WINDOW):
+            frames[t, i] = envelope[t + i] * weights[i]
+        norm = np.sqrt(_energy(frames[t]))
+        for i in range(WINDOW):
+            frames[t, i] /= norm if norm > _TINY else 1.0
+        for i in range(WINDOW, _N_CORRELATION):
+            frames[t, i] = 0
+
+
+@summing
+def _energy(x: npt.NDArray[np.floating]) -> float:
+    total = 0.0
+    for i in range(WINDOW):
+        total += np.float64(x[i]) * np.float64(x[i])
+    return total
+
+
+@compiled
+def _add_power(spectra: npt.NDArray[np.complexfloating], total: npt.NDArray[np.float64]) -> None:
+    for t in range(len(spectra)):
+        for k in range(len(total)):
+            re, im = np.float64(spectra[t, k].real), np.float64(spectra[t, k].imag)
+            total[k] += re * re + im * im

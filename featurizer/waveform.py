@@ -7,12 +7,11 @@ is the sum of four hops.
 import numpy as np
 import numpy.typing as npt
 
-from featurizer.compiled import compiled
+from featurizer.compiled import compiled, summing
 from featurizer.stft import HOP_LENGTH, N_FFT, reflected
 
 _EDGE = N_FFT // 2
 _HOPS = N_FFT // HOP_LENGTH
-_LANES = 16
 
 # Samples so small count as zero, and zero as positive.
 _SILENCE = np.float32(-1e-10)
@@ -57,20 +56,30 @@ def _hop_sums(
     energy = np.zeros(n_hops)
     crossings = np.zeros(n_hops, dtype=np.int64)
     leading = np.zeros(n_hops, dtype=np.int64)
-    sums = np.zeros(_LANES)
     for hop in range(n_hops):
         begin = hop * HOP_LENGTH
-        sums[:] = 0
-        for i in range(begin, begin + HOP_LENGTH, _LANES):
-            for j in range(_LANES):
-                sums[j] += np.float64(x[i + j]) * np.float64(x[i + j])
-        energy[hop] = sums.sum()
+        energy[hop] = _energy(x[begin : begin + HOP_LENGTH])
         low = max(begin, first + 1)
         high = min(begin + HOP_LENGTH, stop)
-        count = 0
-        for i in range(low, high):
-            count += (x[i] < _SILENCE) != (x[i - 1] < _SILENCE)
-        crossings[hop] = count
+        if low < high:
+            crossings[hop] = _crossings(x[low - 1 : high])
         if low == begin and begin < stop:
-            leading[hop] = (x[begin] < _SILENCE) != (x[begin - 1] < _SILENCE)
+            leading[hop] = _crossings(x[begin - 1 : begin + 1])
     return energy, crossings, leading
+
+
+@summing
+def _energy(x: npt.NDArray[np.float32]) -> float:
+    total = 0.0
+    for i in range(len(x)):
+        total += np.float64(x[i]) * np.float64(x[i])
+    return total
+
+
+@compiled
+def _crossings(x: npt.NDArray[np.float32]) -> int:
+    # So wide that as many are counted at a time as there are samples in a vector.
+    count = np.int32(0)
+    for i in range(1, len(x)):
+        count += np.int32((x[i] < _SILENCE) != (x[i - 1] < _SILENCE))
+    return int(count)

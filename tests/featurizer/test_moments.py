@@ -1,7 +1,9 @@
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from featurizer.moments import Moments, sample_moments
+from featurizer.moments import Moments
 
 
 @pytest.mark.parametrize("offset", [0.0, 1e6])
@@ -25,10 +27,12 @@ def test_an_empty_portion_changes_nothing() -> None:
     np.testing.assert_array_equal(moments.interleaved(), [2.0, 1.0])
 
 
-@pytest.mark.parametrize("n", [1, 15, 16, 17, 66149])
-def test_samples_are_summed_in_double_precision(n: int) -> None:
-    x = (np.random.default_rng(n).normal(size=n) + 100).astype(np.float32)
-    mean, deviations = sample_moments(x)
+@given(n=st.integers(1, 3000), size=st.integers(1, 25), seed=st.integers(0, 2**32))
+@settings(deadline=None, max_examples=60)
+def test_single_precision_is_summed_in_double(n: int, size: int, seed: int) -> None:
+    x = (np.random.default_rng(seed).normal(size=(n, size)) + 100).astype(np.float32)
+    moments = Moments(size)
+    moments.add(x)
     wide = x.astype(np.float64)
-    assert mean == pytest.approx(wide.mean(), rel=1e-12)
-    assert deviations == pytest.approx(wide.var() * n, rel=1e-10, abs=1e-15)
+    np.testing.assert_allclose(moments.mean, wide.mean(axis=0), rtol=1e-12)
+    np.testing.assert_allclose(moments.variance, wide.var(axis=0), rtol=1e-9, atol=1e-15)

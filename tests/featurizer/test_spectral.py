@@ -1,36 +1,58 @@
 import librosa
 import numpy as np
+import numpy.typing as npt
 import pytest
+from hypothesis import given, settings
+from random_arrays import spectrograms
 
 from featurizer.spectral import spectral_shape
 
 
-@pytest.mark.parametrize("scale", [1e-30, 1.0, 1e30])
-def test_it_is_librosas(scale: float) -> None:
-    rng = np.random.default_rng(0)
-    S = (rng.exponential(size=(200, 1025)) ** 3 * scale).astype(np.float32)
-    # Steep and flat spectra, lone bins at both ends and in the middle.
-    S[50:100] *= np.exp(-np.arange(1025) / np.linspace(1, 500, 50)[:, np.newaxis])
-    S[100:150] *= np.arange(1025) == rng.choice([0, 1, 512, 1023, 1024], (50, 1))
-    centroid, bandwidth, rolloff = spectral_shape(S).T
-    np.testing.assert_allclose(centroid, librosa.feature.spectral_centroid(S=S.T)[0], rtol=1e-6)
+def shape(S: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:
+    found = np.full((len(S), 3), np.nan)
+    spectral_shape(S, found)
+    return found
+
+
+def check(S: npt.NDArray[np.float32]) -> None:
+    centroid, bandwidth, rolloff = shape(S).T
+    expected = librosa.feature.spectral_centroid(S=S.T)[0]
+    np.testing.assert_allclose(centroid, expected, rtol=1e-6, atol=1e-6)
     expected = librosa.feature.spectral_bandwidth(S=S.T)[0]
     np.testing.assert_allclose(bandwidth, expected, rtol=1e-6, atol=1e-2)
     np.testing.assert_array_equal(rolloff, librosa.feature.spectral_rolloff(S=S.T)[0])
 
 
-def test_a_silent_frame_lies_at_zero() -> None:
-    S = np.zeros((3, 1025), dtype=np.float32)
-    S[2] = 1e-44
-    np.testing.assert_array_equal(spectral_shape(S)[:2], 0)
-    assert spectral_shape(S)[2, 0] == pytest.approx(librosa.feature.spectral_centroid(S=S.T)[0, 2])
+@given(S=spectrograms())
+@settings(deadline=None, max_examples=60)
+def test_it_is_librosas(S: npt.NDArray[np.float32]) -> None:
+    check(S)
+
+
+@pytest.mark.parametrize("scale", [1e-30, 1.0, 1e30])
+def test_it_is_librosas_at_every_level(scale: float) -> None:
+    rng = np.random.default_rng(0)
+    S = (rng.exponential(size=(200, 1025)) ** 3 * scale).astype(np.float32)
+    # Steep and flat spectra, lone bins at both ends and in the middle.
+    S[50:100] *= np.exp(-np.arange(1025) / np.linspace(1, 500, 50)[:, np.newaxis])
+    S[100:150] *= np.arange(1025) == rng.choice([0, 1, 512, 1023, 1024], (50, 1))
+    check(S)
+
+
+@pytest.mark.parametrize("n", [1, 7, 8, 9, 15, 16])
+def test_a_silent_frame_lies_at_zero(n: int) -> None:
+    S = np.zeros((n, 1025), dtype=np.float32)
+    S[-1] = 1e-44
+    np.testing.assert_array_equal(shape(S)[:-1], 0)
+    assert shape(S)[-1, 0] == pytest.approx(librosa.feature.spectral_centroid(S=S.T)[0, -1])
+    assert shape(S)[-1, 1] == pytest.approx(librosa.feature.spectral_bandwidth(S=S.T)[0, -1])
 
 
 def test_a_lone_bin_is_where_it_is() -> None:
     S = np.zeros((1, 1025), dtype=np.float32)
     S[0, 100] = 3.0
     hz = 100 * 22050 / 2048
-    assert spectral_shape(S)[0] == pytest.approx([hz, 0.0, hz])
+    assert shape(S)[0] == pytest.approx([hz, 0.0, hz])
 
 
 def test_a_threshold_that_is_met_exactly_is_met() -> None:
@@ -40,6 +62,6 @@ def test_a_threshold_that_is_met_exactly_is_met() -> None:
     S[0, :20] = 1
     S[1] = 1
     S[1, :2] = 17 * 2**20, 3 * 2**20
-    rolloff = spectral_shape(S)[:, 2]
+    rolloff = shape(S)[:, 2]
     np.testing.assert_array_equal(rolloff, librosa.feature.spectral_rolloff(S=S.T)[0])
     np.testing.assert_array_equal(rolloff, [16 * 22050 / 2048, 0])

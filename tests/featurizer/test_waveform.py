@@ -2,6 +2,8 @@ import librosa
 import numpy as np
 import numpy.typing as npt
 import pytest
+from hypothesis import given, settings
+from random_arrays import signals
 
 from featurizer.stft import n_frames
 from featurizer.waveform import rms_and_zero_crossings
@@ -37,3 +39,9 @@ def test_crossings_at_the_borders_of_hops_and_frames() -> None:
     for border in (1, 511, 512, 1024, 1025, 2048, 3071, 3072, 5999):
         y[border:] *= -1
     check(y, 0, n_frames(6000))
+
+
+@given(y=signals())
+@settings(deadline=None, max_examples=60)
+def test_every_frame_of_any_signal_is_librosas(y: npt.NDArray[np.float32]) -> None:
+    check(y, 0, n_frames(len(y)))

@@ -1,7 +1,7 @@
 """The recipe of the published tables in plain librosa calls: the oracle of the fast features.
 
 It says the same thing as :mod:`featurizer.extract` without any of its ideas, on whole spectrograms,
-and takes twenty times as long.
+and takes fifty times as long.
 """
 
 import warnings

@@ -1,0 +1,101 @@
+"""Where the machine code of the kernels is kept, so that a second process need not compile it.
+
+Each state of this package's source has a folder of its own. Numba itself compares the file of a
+kernel only, and not the files whose functions were compiled into it.
+"""
+
+import contextlib
+import hashlib
+import logging
+import os
+import shutil
+import stat
+import tempfile
+import time
+from collections.abc import Iterable, Iterator
+from functools import cache
+from pathlib import Path
+
+PACKAGE = Path(__file__).parent
+
+_UNUSED_S = 30 * 24 * 3600.0
+
+_log = logging.getLogger(__name__)
+
+
+@cache
+def folder() -> Path | None:
+    """Find the folder for this process, and make it where there is none.
+
+    It is looked for in ``NUMBA_CACHE_DIR`` alone, where that is set; else beside the source, in the
+    user's cache folder, and in a folder of the user's own among the temporary files.
+
+    Returns
+    -------
+    folder : Path or None
+        One that this process may write to. None where there is none: then the log says so, and
+        every process compiles for itself.
+    """
+    bases = list(_bases())
+    found = first_writable(bases)
+    if found is None:
+        _log.warning(
+            "compiled code cannot be kept, so that every process spends some 10 s on compiling: "
+            "none of %s can be written to. Set NUMBA_CACHE_DIR to a folder that can",
+            ", ".join(map(str, bases)),
+        )
+    return found
+
+
+def _bases() -> Iterator[Path]:
+    if chosen := os.environ.get("NUMBA_CACHE_DIR"):
+        yield Path(chosen)
+        return
+    yield PACKAGE / "__pycache__"
+    if cache_home := os.environ.get("XDG_CACHE_HOME"):
+        yield Path(cache_home) / "songmill"
+    with contextlib.suppress(RuntimeError):  # A user may have no home.
+        yield Path.home() / ".cache" / "songmill"
+    yield Path(tempfile.gettempdir()) / f"songmill-{os.getuid()}"
+
+
+def first_writable(bases: Iterable[Path]) -> Path | None:
+    """Make a folder in the first of ``bases`` where that can be done.
+
+    Parameters
+    ----------
+    bases : iterable of Path
+        Folders, which need not be there.
+
+    Returns
+    -------
+    folder : Path or None
+        None where no base can be written to, or only such as others can write to as well: they
+        could have this process run what they put there.
+    """
+    for base in bases:
+        found = base / f"kernels-{_source_hash()}"
+        with contextlib.suppress(OSError):
+            new = not found.is_dir()
+            found.mkdir(mode=0o700, parents=True, exist_ok=True)
+            # Where anybody can make a folder, one of that name may be somebody else's.
+            if found.lstat().st_uid == os.getuid() and not found.lstat().st_mode & stat.S_IWOTH:
+                with tempfile.TemporaryFile(dir=found):
+                    pass
+                if new:
+                    _remove_unused(base)
+                return found
+    return None
+
+
+def _source_hash() -> str:
+    digest = hashlib.sha256()
+    for path in sorted(PACKAGE.glob("*.py")):
+        digest.update(path.read_bytes())
+    return digest.hexdigest()[:16]
+
+
+def _remove_unused(base: Path) -> None:
+    for other in base.glob("kernels-*"):
+        if time.time() - other.stat().st_mtime > _UNUSED_S:
+            shutil.rmtree(other, ignore_errors=True)

@@ -1,0 +1,67 @@
+"""Onset strength: by how much the spectrum rises from one frame to the next."""
+
+import numpy as np
+import numpy.typing as npt
+
+from featurizer.compiled import compiled
+from featurizer.filters import N_MELS
+from featurizer.stft import HOP_LENGTH, N_FFT
+
+ONSET_DELAY = 1 + N_FFT // (2 * HOP_LENGTH)
+"""Frames by which an onset is shifted: one for the difference, two for the centring of frames."""
+
+_HALF = N_MELS // 2
+_ZERO = np.float32(0)
+
+
+@compiled
+def onset_strength(
+    db: npt.NDArray[np.float32],
+    before: npt.NDArray[np.float32],
+    onsets: npt.NDArray[np.float32],
+) -> None:
+    """Measure by how much each frame is louder than the frame before it.
+
+    Parameters
+    ----------
+    db : np.ndarray [shape=(n_frames, 128), float32]
+        Mel spectrogram in dB.
+    before : np.ndarray [shape=(128,), float32]
+        The frame before the first.
+    onsets : np.ndarray [shape=(n_frames,), float32, >= 0]
+        Written: the median over the bands of the rise in dB, a fall counting as 0.
+    """
+    rise = np.empty(N_MELS, dtype=np.float32)
+    for t in range(len(db)):
+        rising = 0
+        for m in range(N_MELS):
+            difference = db[t, m] - (db[t - 1, m] if t else before[m])
+            rise[m] = difference if difference > _ZERO else _ZERO
+            rising += difference > _ZERO
+        # Where fewer than half of the bands rise, the median is that of falls.
+        onsets[t] = _median(rise.view(np.int32)) if rising >= _HALF else _ZERO
+
+
+@compiled
+def _median(bits: npt.NDArray[np.int32]) -> np.float32:
+    # Positive floats are ordered as their bits are. The 64th smallest is the largest number that
+    # fewer than 64 are below: found bit by bit, counting all of them each time, without a branch
+    # that a processor could not foresee.
+    middle = np.zeros(2, dtype=np.int32)
+    low = np.int32(0)
+    for bit in range(30, -1, -1):
+        candidate = np.int32(low | (1 << bit))
+        below = np.int32(0)
+        for m in range(N_MELS):
+            below += np.int32(bits[m] < candidate)
+        low = candidate if below < _HALF else low
+    # The 65th is the same once more, or the next larger one.
+    not_above = np.int32(0)
+    next_larger = np.int32(0x7FFFFFFF)
+    for m in range(N_MELS):
+        not_above += np.int32(bits[m] <= low)
+        next_larger = min(next_larger, bits[m] if bits[m] > low else next_larger)
+    middle[0] = low
+    middle[1] = low if not_above > _HALF else next_larger
+    values = middle.view(np.float32)
+    return np.float32((values[0] + values[1]) / np.float32(2))

@@ -1,0 +1,149 @@
+"""Overlap-add: the signals that frames make, and their moments.
+
+A sample is the sum of the four frames around it, each weighted by the window, over the sum of the
+squared windows there [1]_. The signals themselves are not kept: a hop of 512 samples is summed, its
+moments are taken while it is in the cache, and it is gone.
+
+.. [1] Griffin, D. W., and J. S. Lim. "Signal estimation from modified short-time Fourier
+   transform." IEEE Transactions on Acoustics, Speech, and Signal Processing 32(2), 1984.
+"""
+
+import numpy as np
+import numpy.typing as npt
+
+from featurizer.compiled import compiled, summing
+from featurizer.moments import Moments
+from featurizer.stft import HOP_LENGTH, N_FFT, window
+
+_HOPS = N_FFT // HOP_LENGTH
+
+# The first sample of the signal is in the middle of the first frame.
+_FIRST_HOP = _HOPS // 2
+
+_CARRIED = (_HOPS - 1) * HOP_LENGTH
+_WINDOW = window()
+
+
+class OverlapAdd:
+    """Moments of the signal that frames add up to, and of what it leaves of another signal.
+
+    Parameters
+    ----------
+    y : np.ndarray [shape=(n,), float32]
+        The other signal: the whole, of which the frames are the percussive part.
+    n_frames : int
+        Frames that will come; ``n`` is at least 512 times the last one's index.
+
+    Attributes
+    ----------
+    moments : Moments
+        Those of the harmonic part, which is the rest, and of the percussive one, in this order,
+        over the samples that no later frame adds to.
+    """
+
+    def __init__(self, y: npt.NDArray[np.float32], n_frames: int) -> None:
+        self._y = y
+        self._n_frames = n_frames
+        # Sums of the last hops, which the next block's frames add to.
+        self._carry = np.zeros(_CARRIED, dtype=np.float32)
+        self.moments = Moments(2)
+
+    def add(self, frames: npt.NDArray[np.float32], start: int, stop: int) -> None:
+        """Take in the next block of frames.
+
+        Parameters
+        ----------
+        frames : np.ndarray [shape=(ceil((stop - start) / 2), 4096), float32]
+            Inverse transforms: samples of an even frame and of the odd one after it in turn.
+        start, stop : int
+            First frame and end; blocks come in order and without gaps, and have three frames or
+            more, but for the only one of a signal.
+        """
+        mean, deviations = np.zeros(2), np.zeros(2)
+        bounds = (start, stop, self._n_frames)
+        count = _overlap_add(frames, bounds, self._y, self._carry, (mean, deviations))
+        self.moments.merge(count, mean, deviations)
+
+
+@compiled
+def _overlap_add(
+    frames: npt.NDArray[np.float32],
+    bounds: tuple[int, int, int],
+    y: npt.NDArray[np.float32],
+    carry: npt.NDArray[np.float32],
+    moments: tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]],
+) -> int:
+    start, stop, n_frames = bounds
+    count = 0
+    sums = np.empty(HOP_LENGTH, dtype=np.float32)
+    squares = np.empty(HOP_LENGTH, dtype=np.float32)
+    inside = np.empty(HOP_LENGTH, dtype=np.float32)
+    _squared_windows(0, _HOPS, inside)
+    for hop in range(start, stop + _HOPS - 1):
+        carried = (hop - start) * HOP_LENGTH
+        for i in range(HOP_LENGTH):
+            sums[i] = carry[carried + i] if carried < _CARRIED else np.float32(0)
+        for t in range(max(start, hop - _HOPS + 1), min(stop, hop + 1)):
+            i = (hop - t) * HOP_LENGTH
+            frame = frames[(t - start) // 2, 2 * i + (t - start) % 2 :]
+            _add_weighted(frame, _WINDOW[i : i + HOP_LENGTH], sums)
+        if hop >= stop and stop < n_frames:
+            carried = (hop - stop) * HOP_LENGTH
+            for i in range(HOP_LENGTH):
+                carry[carried + i] = sums[i]
+        elif _FIRST_HOP <= hop <= n_frames:
+            squared = inside
+            if hop < _HOPS - 1 or hop >= n_frames:
+                # Near the ends of the signal some of the four frames are missing.
+                _squared_windows(max(0, hop - n_frames + 1), min(_HOPS, hop + 1), squares)
+                squared = squares
+            for i in range(HOP_LENGTH):
+                sums[i] /= squared[i]
+            i = (hop - _FIRST_HOP) * HOP_LENGTH
+            _merge(y[i : i + HOP_LENGTH], sums, count, moments[0], moments[1])
+            count += HOP_LENGTH
+    return count
+
+
+@compiled
+def _add_weighted(
+    frame: npt.NDArray[np.float32],
+    weights: npt.NDArray[np.float32],
+    sums: npt.NDArray[np.float32],
+) -> None:
+    for i in range(HOP_LENGTH):
+        sums[i] += frame[2 * i] * weights[i]
+
+
+@compiled
+def _squared_windows(first: int, stop: int, squares: npt.NDArray[np.float32]) -> None:
+    for i in range(HOP_LENGTH):
+        squares[i] = 0
+    for hop in range(first, stop):
+        for i in range(HOP_LENGTH):
+            squares[i] += _WINDOW[hop * HOP_LENGTH + i] ** 2
+
+
+@summing
+def _merge(
+    y: npt.NDArray[np.float32],
+    percussive: npt.NDArray[np.float32],
+    count: int,
+    mean: npt.NDArray[np.float64],
+    deviations: npt.NDArray[np.float64],
+) -> None:
+    total_h = total_p = 0.0
+    for i in range(HOP_LENGTH):
+        total_h += np.float64(y[i] - percussive[i])
+        total_p += np.float64(percussive[i])
+    mean_h, mean_p = total_h / HOP_LENGTH, total_p / HOP_LENGTH
+    squares_h = squares_p = 0.0
+    for i in range(HOP_LENGTH):
+        squares_h += (np.float64(y[i] - percussive[i]) - mean_h) ** 2
+        squares_p += (np.float64(percussive[i]) - mean_p) ** 2
+    share = HOP_LENGTH / (count + HOP_LENGTH)
+    delta_h, delta_p = mean_h - mean[0], mean_p - mean[1]
+    mean[0] += delta_h * share
+    mean[1] += delta_p * share
+    deviations[0] += squares_h + delta_h**2 * (count * share)
+    deviations[1] += squares_p + delta_p**2 * (count * share)

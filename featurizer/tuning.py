@@ -1,0 +1,125 @@
+"""How far a recording is off concert pitch."""
+
+import numpy as np
+import numpy.typing as npt
+
+from featurizer.columns import SAMPLE_RATE
+from featurizer.compiled import compiled
+from featurizer.filters import CONCERT_PITCH, N_CHROMA, N_TUNINGS
+from featurizer.stft import N_BINS, N_FFT
+from featurizer.workspace import workspace
+
+_TUNINGS = np.linspace(-0.5, 0.5, N_TUNINGS + 1)
+_HZ_PER_BIN = SAMPLE_RATE / N_FFT
+
+# Pitches are looked for between 150 Hz and 4 kHz, in peaks of at least a tenth of a frame's power.
+_FIRST_BIN = int(np.ceil(150.0 / _HZ_PER_BIN))
+_STOP_BIN = int(np.ceil(4000.0 / _HZ_PER_BIN))
+_THRESHOLD = np.float32(0.1)
+_HALF = np.float32(0.5)
+
+# Octaves are counted from the A four below concert pitch.
+_A0 = CONCERT_PITCH / 16
+
+
+class TuningEstimate:
+    """The tuning of a signal whose spectra arrive in blocks.
+
+    Gives what ``librosa.estimate_tuning(S=P, bins_per_octave=12)`` gives for the whole power
+    spectrogram: the most frequent deviation from equal temperament among the spectral peaks [1]_
+    that are at least as strong as the median peak.
+
+    .. [1] Smith, J. O. "Quadratic Interpolation of Spectral Peaks." Spectral Audio Signal
+       Processing, W3K Publishing, 2011.
+    """
+
+    def __init__(self) -> None:
+        self._pitches: list[npt.NDArray[np.float32]] = []
+        self._powers: list[npt.NDArray[np.float32]] = []
+
+    def add(self, P: npt.NDArray[np.float32]) -> None:
+        """Take in a block of spectra.
+
+        Parameters
+        ----------
+        P : np.ndarray [shape=(n_frames, 1025), float32, C-contiguous]
+            Power.
+        """
+        most = len(P) * (_STOP_BIN - _FIRST_BIN)
+        pitches, powers = workspace("tuning.pitches", (most,)), workspace("tuning.powers", (most,))
+        count = _peaks(P, P.view(np.int32), pitches, powers)
+        self._pitches.append(pitches[:count].copy())
+        self._powers.append(powers[:count].copy())
+
+    def tuning(self) -> float:
+        """Estimate the tuning from the blocks so far.
+
+        Returns
+        -------
+        tuning : float, -0.5 … 0.49
+            In semitones, a multiple of 0.01; 0 where there is no peak.
+        """
+        powers = np.concatenate(self._powers)
+        if not len(powers):
+            return 0.0
+        pitches = np.concatenate(self._pitches)[powers >= np.median(powers)]
+        residuals = np.mod(np.float32(N_CHROMA) * np.log2(pitches / np.float32(_A0)), 1)
+        counts = np.zeros(N_TUNINGS, dtype=np.int64)
+        _count(residuals, _TUNINGS, counts)
+        return float(_TUNINGS[counts.argmax()])
+
+
+@compiled
+def _count(
+    residuals: npt.NDArray[np.float32],
+    edges: npt.NDArray[np.float64],
+    counts: npt.NDArray[np.int64],
+) -> None:
+    for i in range(len(residuals)):
+        residual = np.float64(residuals[i])
+        if residual >= _HALF:
+            residual -= 1.0
+        # The edges are rounded, and so not quite where they are expected.
+        bin_ = min(int((residual + 0.5) * N_TUNINGS), N_TUNINGS - 1)
+        if residual < edges[bin_]:
+            bin_ -= 1
+        elif residual >= edges[bin_ + 1]:
+            bin_ += 1
+        counts[bin_] += 1
+
+
+@compiled
+def _peaks(
+    P: npt.NDArray[np.float32],
+    bits: npt.NDArray[np.int32],
+    pitches: npt.NDArray[np.float32],
+    powers: npt.NDArray[np.float32],
+) -> int:
+    # Mixed precision as in librosa.piptrack, since a peak that lies between two of the hundred
+    # tunings is decided by it: sums of neighbours in single, the parabola in double.
+    size = 0
+    bins = np.empty(_STOP_BIN - _FIRST_BIN + 1, dtype=np.int64)
+    loudest = np.empty(1, dtype=np.int32)
+    for t in range(len(P)):
+        # Powers are ordered as their bits are, and LLVM vectorises the maximum of integers.
+        loudest[0] = 0
+        for k in range(N_BINS):
+            loudest[0] = max(loudest[0], bits[t, k])
+        reference = _THRESHOLD * loudest.view(np.float32)[0]
+        count = 0
+        for k in range(_FIRST_BIN, _STOP_BIN):
+            # Written in any case and kept if it is a peak, which no branch could foresee.
+            bins[count] = k
+            count += (P[t, k] > reference) & (P[t, k] > P[t, k - 1]) & (P[t, k] >= P[t, k + 1])
+        for i in range(count):
+            k = bins[i]
+            here, before, after = P[t, k], P[t, k - 1], P[t, k + 1]
+            curvature = np.float64(after + before) - 2.0 * np.float64(here)
+            slope = np.float64(after - before) / 2.0
+            shift = np.float32(0)
+            if not abs(slope) >= abs(curvature):
+                shift = np.float32(-slope / curvature)
+            pitches[size] = np.float32((k + np.float64(shift)) * _HZ_PER_BIN)
+            powers[size] = here + _HALF * (_HALF * (after - before)) * shift
+            size += 1
+    return size

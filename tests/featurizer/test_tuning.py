@@ -1,0 +1,70 @@
+import warnings
+
+import librosa
+import numpy as np
+import numpy.typing as npt
+import pytest
+from hypothesis import given, settings
+from random_arrays import spectrograms
+
+from featurizer.tuning import TuningEstimate, _peaks
+
+
+def power(y: npt.NDArray[np.float64]) -> npt.NDArray[np.float32]:
+    S = np.abs(librosa.stft(y.astype(np.float32), pad_mode="reflect")).T
+    return np.ascontiguousarray(S * S)
+
+
+def tuning(P: npt.NDArray[np.float32], portion: int = 50) -> float:
+    estimate = TuningEstimate()
+    for start in range(0, len(P), portion):
+        estimate.add(P[start : start + portion])
+    return estimate.tuning()
+
+
+def librosas(P: npt.NDArray[np.float32]) -> float:
+    with warnings.catch_warnings():
+        # librosa warns where there is no peak.
+        warnings.simplefilter("ignore", UserWarning)
+        return float(librosa.estimate_tuning(S=P.T, bins_per_octave=12))
+
+
+@pytest.mark.parametrize("cents", range(-50, 50, 7))
+def test_tuning_is_that_of_the_tones(cents: int) -> None:
+    t = np.arange(40_000) / 22050
+    y = sum(np.sin(2 * np.pi * 440 * 2 ** (k / 12 + cents / 1200) * t) for k in range(-7, 20, 3))
+    P = power(np.asarray(y))
+    assert tuning(P) == librosas(P)
+    # Modulo one semitone, half of which up is half of which down.
+    off = (tuning(P) - cents / 100 + 0.5) % 1 - 0.5
+    assert abs(off) < 0.06
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_tuning_is_librosas_where_peaks_are_many_and_undecided(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    P = power(rng.normal(size=rng.integers(2048, 90_000)))
+    assert tuning(P, portion=int(rng.integers(1, 60))) == librosas(P)
+
+
+def test_tuning_is_librosas_for_equal_peaks_and_plateaus() -> None:
+    # Equal neighbours, peaks exactly at the threshold and at the borders of the range.
+    rng = np.random.default_rng(0)
+    for _ in range(50):
+        P = rng.choice([0.0, 1.0, 1.0, 2.0, 10.0], (20, 1025)).astype(np.float32)
+        assert tuning(P) == librosas(P)
+
+
+@given(P=spectrograms(most=200))
+@settings(deadline=None, max_examples=60)
+def test_peaks_are_librosas_to_the_bit(P: npt.NDArray[np.float32]) -> None:
+    pitches, powers = librosa.piptrack(S=P.T)
+    found = np.full((2, P.size), np.nan, dtype=np.float32)
+    count = _peaks(P, P.view(np.int32), found[0], found[1])
+    np.testing.assert_array_equal(found[0, :count], pitches.T[pitches.T > 0])
+    np.testing.assert_array_equal(found[1, :count], powers.T[pitches.T > 0])
+
+
+def test_without_a_peak_the_tuning_is_concert_pitch() -> None:
+    P = np.zeros((10, 1025), dtype=np.float32)
+    assert tuning(P) == librosas(P) == 0.0
