@@ -1,15 +1,16 @@
-# make demo | make test | make lock: each makes the virtual environment that it needs.
+# make demo | make test | make bench | make lock: each makes the virtual environment that it needs.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check lock clean
+.PHONY: help demo test check bench lock clean
 
 help:
 	@echo "make demo    synthesise a small collection and extract it (about a minute; the second time, seconds)"
 	@echo "make test    ruff, mypy and every test, quick ones first"
 	@echo "make check   ruff and mypy alone"
+	@echo "make bench   how fast the features are, beside the plain recipe (about ten minutes)"
 	@echo "make lock    pin the newest versions that pyproject.toml allows"
 	@echo "make clean   remove the virtual environment, the demo and every cache"
 
@@ -35,6 +36,9 @@ check: $(VENV)/installed-dev
 test: check
 	$(BIN)/python -m pytest -m 'not slow'
 	$(BIN)/python -m pytest -m slow
+
+bench: $(VENV)/installed-dev
+	$(BIN)/python -m benchmarks.extract
 
 lock:
 	$(PYTHON) -m venv $(VENV)-lock

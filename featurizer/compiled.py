@@ -30,13 +30,13 @@ def compiled(function: _Function) -> _Function:
         The compiled function, of the same signature. Its machine code is kept on disk where there
         is a place for it.
     """
-    kernel = numba.njit(nogil=True, error_model="numpy")(function)
+    kernel: Any = numba.njit(nogil=True, error_model="numpy")(function)
     if (folder := machine_code.folder()) is not None:
         # Numba takes the folder from its settings, which are everybody's in this process.
         setting = vars(config)["CACHE_DIR"]
         vars(config)["CACHE_DIR"] = str(folder)
         try:
-            kernel.enable_caching()
+            kernel._cache = machine_code.KernelCache(kernel.py_func)
         except RuntimeError:
             pass  # A function that comes from no file has no place there.
         finally:

@@ -205,14 +205,35 @@ def features(
             "too-short",
             f"{len(y):,} samples at {SAMPLE_RATE:,} Hz; at least {MIN_SAMPLES:,} are needed",
         )
-    track = _row(y, deadline)
+    track = signal_features(y, deadline)
     segments = np.empty((max(0, (len(y) + 1) // step), len(FEATURE_COLUMNS)))
     for i in range(len(segments)):
-        segments[i] = _row(y[i * step : i * step + step - 1], deadline)
+        segments[i] = signal_features(y[i * step : i * step + step - 1], deadline)
     return track, segments
 
 
-def _row(y: npt.NDArray[np.float32], deadline: Deadline | None) -> npt.NDArray[np.float64]:
+def signal_features(
+    y: npt.NDArray[np.float32], deadline: Deadline | None = None
+) -> npt.NDArray[np.float64]:
+    """Compute the features of a signal without segments.
+
+    Parameters
+    ----------
+    y : np.ndarray [shape=(n,), float32, C-contiguous]
+        Mono signal at 22,050 Hz; ``n > 1024``.
+    deadline : Deadline, optional
+        When to give up; it is looked at once a block.
+
+    Returns
+    -------
+    row : np.ndarray [shape=(57,), float64]
+        Its features.
+
+    Raises
+    ------
+    RecordingError
+        ``not-finite`` where a feature is infinite or not a number; ``timeout`` past the deadline.
+    """
     # Samples too large for single precision overflow; the result says so below.
     with np.errstate(over="ignore", invalid="ignore"):
         row = _features_of(y, deadline)

@@ -15,12 +15,49 @@ import time
 from collections.abc import Iterable, Iterator
 from functools import cache
 from pathlib import Path
+from typing import Any
+
+from numba.core.caching import FunctionCache
 
 PACKAGE = Path(__file__).parent
 
 _UNUSED_S = 30 * 24 * 3600.0
 
 _log = logging.getLogger(__name__)
+
+
+class KernelCache(FunctionCache):
+    """Numba's cache of a function, by whose files no recording may fail.
+
+    What cannot be read is compiled again, and what cannot be written is not kept.
+
+    Parameters
+    ----------
+    py_func : callable
+        The function.
+
+    Raises
+    ------
+    RuntimeError
+        It comes from no file, and so has no place.
+    """
+
+    def load_overload(self, sig: Any, target_context: Any) -> Any:
+        """Return what is kept for a signature; None where there is nothing that can be used."""
+        try:
+            return super().load_overload(sig, target_context)
+        except Exception as error:  # A file that was cut short may fail in any way.
+            _log.warning("compiled code in %s cannot be read: %r", self.cache_path, error)
+            with contextlib.suppress(OSError):
+                self.flush()
+            return None
+
+    def save_overload(self, sig: Any, data: Any) -> None:
+        """Keep what was compiled for a signature, where that can be done."""
+        try:
+            super().save_overload(sig, data)
+        except OSError as error:
+            _log.warning("compiled code cannot be kept in %s: %s", self.cache_path, error)
 
 
 @cache

@@ -10,6 +10,7 @@ way, and refuses to start twice: the job then sends that file again, alone, and 
 """
 
 import contextlib
+import ctypes
 import functools
 import json
 import os
@@ -42,6 +43,13 @@ FILE_TIMEOUT_S = 900.0
 
 HANG_TIMEOUT_S = FILE_TIMEOUT_S + 60.0
 """After so long a file hangs where no deadline is looked at, and its worker ends itself."""
+
+# Of malloc.h.
+_M_TRIM_THRESHOLD = -1
+_M_MMAP_THRESHOLD = -3
+
+_KEPT_BYTES = 32 * 2**20
+"""So much freed memory may a process keep for its next file; the most that glibc allows."""
 
 RUN_JSON = "_work/run.json"
 STARTED = "_work/started"
@@ -275,7 +283,7 @@ def work(batch: Batch) -> Summary:
         before = fate(storage, batch.attempt)
     if before is not None:
         return before
-    _use_one_thread()
+    prepare_process()
     rows = Rows()
     for i, (recording, label) in enumerate(zip(batch.files, batch.labels, strict=True)):
         if i:
@@ -287,13 +295,20 @@ def work(batch: Batch) -> Summary:
 
 
 @functools.cache
-def _use_one_thread() -> None:
-    """Keep matrix products to one thread: with more, sums come in another order, and differ."""
+def prepare_process() -> None:
+    """Set what a process that works has for itself alone."""
     from threadpoolctl import threadpool_limits
 
     import featurizer.extract  # noqa: F401  # loads the libraries that are limited
 
+    # With more threads, the sums of matrix products come in another order, and differ.
     threadpool_limits(limits=1)
+    # Dask has the memory allocator give everything back at once: a page fault for every 4 kB of
+    # every block of every file. Where there is no glibc there is nothing to set.
+    with contextlib.suppress(OSError, AttributeError):
+        libc = ctypes.CDLL("libc.so.6")
+        libc.mallopt(_M_MMAP_THRESHOLD, _KEPT_BYTES)
+        libc.mallopt(_M_TRIM_THRESHOLD, _KEPT_BYTES)
 
 
 def fate(storage: Storage, attempt: str) -> Summary | None:

@@ -2,6 +2,7 @@ import os
 import stat
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -61,9 +62,18 @@ def test_code_that_is_long_unused_is_removed(tmp_path: Path) -> None:
     assert len(kept) == 3
 
 
-def rows(**environment: str) -> subprocess.CompletedProcess[str]:
+KERNEL = """
+import numpy as np
+from featurizer.moments import Moments
+moments = Moments(3)
+moments.add(np.arange(30.0).reshape(10, 3))
+print(moments.variance)
+"""
+
+
+def run(code: str, **environment: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-c", ROWS],
+        [sys.executable, "-c", code],
         env={"PATH": os.environ["PATH"], **environment},
         capture_output=True,
         text=True,
@@ -76,10 +86,10 @@ def test_a_second_process_compiles_nothing(
     tmp_path: Path,
 ) -> None:
     folder = tmp_path / "code"
-    first = rows(NUMBA_CACHE_DIR=str(folder))
+    first = run(ROWS, NUMBA_CACHE_DIR=str(folder))
     kept = {path: path.stat().st_mtime_ns for path in folder.rglob("*.nbc")}
     assert len(kept) > 15
-    second = rows(NUMBA_CACHE_DIR=str(folder))
+    second = run(ROWS, NUMBA_CACHE_DIR=str(folder))
     assert {path: path.stat().st_mtime_ns for path in folder.rglob("*.nbc")} == kept
     assert second.stdout == first.stdout
     assert second.stderr == ""
@@ -87,8 +97,64 @@ def test_a_second_process_compiles_nothing(
 
 @pytest.mark.slow
 def test_without_any_folder_the_log_says_so_and_the_rows_are_there() -> None:
-    found = rows(NUMBA_CACHE_DIR=str(NOWHERE))
-    assert found.stdout == rows().stdout
+    found = run(ROWS, NUMBA_CACHE_DIR=str(NOWHERE))
+    assert found.stdout == run(ROWS).stdout
     assert found.stderr.startswith("compiled code cannot be kept")
     assert "/proc" in found.stderr
     assert found.stderr.count("\n") == 1
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(os.getuid() != 0, reason="only root can become another user")
+def test_a_user_without_a_home_and_with_a_read_only_installation_keeps_the_code() -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder).chmod(0o1777)
+        nobody = {"user": 65534, "group": 65534, "extra_groups": [], "cwd": "/"}
+        environment = {"PATH": os.environ["PATH"], "HOME": "/nonexistent", "TMPDIR": folder}
+
+        def as_nobody(code: str) -> subprocess.CompletedProcess[str]:
+            return subprocess.run(  # type: ignore[call-overload,no-any-return]
+                [sys.executable, "-c", code],
+                **nobody,
+                env=environment,
+                capture_output=True,
+                text=True,
+                check=True,
+            )
+
+        try:
+            as_nobody("import featurizer")
+        except (PermissionError, subprocess.CalledProcessError):
+            pytest.skip("other users cannot read this installation")
+        found = as_nobody(ROWS)
+        assert found.stderr == ""
+        assert found.stdout == run(ROWS).stdout
+        kept = Path(folder) / "songmill-65534"
+        assert stat.S_IMODE(next(kept.glob("kernels-*")).stat().st_mode) == 0o700
+        assert len(list(kept.rglob("*.nbc"))) > 15
+
+
+def test_code_that_was_cut_short_is_compiled_again(tmp_path: Path) -> None:
+    undisturbed = run(KERNEL, NUMBA_CACHE_DIR=str(tmp_path))
+    for kind in ("nbc", "nbi"):
+        (kept,) = tmp_path.rglob(f"*.{kind}")
+        kept.write_bytes(kept.read_bytes()[: kept.stat().st_size // 2])
+        disturbed = run(KERNEL, NUMBA_CACHE_DIR=str(tmp_path))
+        assert disturbed.stdout == undisturbed.stdout
+        assert "cannot be read" in disturbed.stderr
+        again = run(KERNEL, NUMBA_CACHE_DIR=str(tmp_path))
+        assert again.stdout == undisturbed.stdout
+        assert again.stderr == ""
+
+
+def test_a_full_disk_costs_the_code_alone(tmp_path: Path) -> None:
+    # That no file may be long is as near to a full disk as a process gets by itself.
+    limit = """
+import resource, signal
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (5000, 5000))
+"""
+    found = run(limit + KERNEL, NUMBA_CACHE_DIR=str(tmp_path))
+    assert found.stdout == run(KERNEL).stdout
+    assert "cannot be kept" in found.stderr
+    assert "File too large" in found.stderr

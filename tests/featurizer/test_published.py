@@ -1,5 +1,9 @@
 """Are the features those of the published tables, to the digits that matter?"""
 
+import io
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pandas as pd
@@ -70,3 +74,44 @@ def test_one_recording_in_several_formats_gives_rows_that_lie_close(
     assert (distances.median(axis=1) < 0.15).all()
     # An estimate of tempo may land on another multiple of the beat.
     assert distances["tempo"].max() < 1.6
+
+
+GENERIC = """
+import sys
+from pathlib import Path
+from benchmarks.published import extracted
+for table in extracted(Path(sys.argv[1])):
+    table.to_json(sys.stdout, orient="split", double_precision=15)
+    print()
+"""
+
+
+@pytest.mark.slow
+def test_a_processor_without_any_extension_gives_the_published_rows(
+    shared_data: Path, theirs: Tables, tmp_path: Path
+) -> None:
+    # One of the first 64-bit ones, as far as the kernels go.
+    gtzan = tmp_path / "genres_original"
+    for genre in ("blues", "metal", "reggae"):
+        (gtzan / genre).mkdir(parents=True)
+        found = sorted((shared_data / "gtzan" / "genres_original" / genre).iterdir())
+        for path in found[:2]:
+            (gtzan / genre / path.name).symlink_to(path)
+    environment = {
+        **os.environ,
+        "NUMBA_CPU_NAME": "generic",
+        "NUMBA_CACHE_DIR": str(tmp_path / "code"),
+        "PYTHONPATH": os.pathsep.join(sys.path),
+    }
+    answer = subprocess.run(
+        [sys.executable, "-c", GENERIC, str(tmp_path)],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert list((tmp_path / "code").rglob("*.nbc"))
+    for line, table in zip(answer.stdout.splitlines(), theirs, strict=True):
+        rows = pd.read_json(io.StringIO(line), orient="split")
+        assert len(rows) >= 5
+        assert errors(rows, table).max(axis=None) < 1e-3

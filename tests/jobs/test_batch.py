@@ -2,6 +2,9 @@
 
 import json
 import os
+import platform
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -436,8 +439,40 @@ def test_a_finished_batch_with_damaged_pages_is_not_finished(
 @pytest.mark.usefixtures("extracted")
 def test_matrix_products_keep_to_one_thread(batch: Callable[..., Batch]) -> None:
     threadpool_limits(limits=2)
-    module._use_one_thread.cache_clear()
+    module.prepare_process.cache_clear()
     work(batch(a="1"))
     threads = [pool["num_threads"] for pool in threadpool_info()]
     assert threads
     assert set(threads) == {1}
+
+
+FAULTS = """
+import resource
+import numpy as np
+from featurizer.extract import features
+from jobs.batch import prepare_process
+
+def faults():
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    features(y)
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+
+y = np.sin(np.arange(661500) * 0.1).astype(np.float32)
+features(y)
+print(faults())
+prepare_process()
+features(y)
+print(faults())
+"""
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="it is glibc that is set")
+def test_memory_is_kept_for_the_next_file_though_dask_has_it_given_back() -> None:
+    # What Dask's nanny gives its workers.
+    environment = {**os.environ, "MALLOC_TRIM_THRESHOLD_": "65536"}
+    found = subprocess.run(
+        [sys.executable, "-c", FAULTS], env=environment, capture_output=True, text=True, check=True
+    )
+    before, after = map(int, found.stdout.split())
+    assert before > 1000
+    assert after < 100

@@ -1,0 +1,325 @@
+"""How fast the features are, beside the plain recipe and beside the Fourier transforms alone.
+
+    python -m benchmarks.extract [--against DIR] [--tracks 20] [--files 1000]
+
+DIR is any folder of recordings; by default that of the GTZAN tracks beside the project or, where
+there is none, one that is synthesised. The plain recipe, ours and the transforms take turns in one
+process, on one core and one thread; the figures are medians. The tables are printed, and written to
+benchmarks/extract.md.
+"""
+
+import argparse
+import contextlib
+import itertools
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import psutil
+import scipy.fft
+from threadpoolctl import threadpool_limits
+
+from benchmarks.plain_recipe import plain_features, plain_segments
+from benchmarks.processes import dask_cluster
+from benchmarks.published import SHARED_DATA
+from featurizer import audio, extract, hpss, overlap_add, stft
+from featurizer.columns import SEGMENT_SECONDS
+from featurizer.errors import RecordingError
+from jobs.synthesis import synthesise
+
+TURNS = 5
+"""So often ours is timed for each turn of the plain recipe."""
+
+TABLE = Path(__file__).with_suffix(".md")
+
+Signal = npt.NDArray[np.float32]
+
+
+@contextlib.contextmanager
+def folder_of_recordings(chosen: Path | None) -> Iterator[Path]:
+    """Find recordings, or make some."""
+    gtzan = SHARED_DATA / "gtzan" / "genres_original"
+    if chosen or gtzan.is_dir():
+        yield chosen or gtzan
+        return
+    with tempfile.TemporaryDirectory() as name:
+        synthesise(Path(name))
+        yield Path(name)
+
+
+def decoded(folder: Path, count: int) -> dict[Path, Signal]:
+    """Decode so many of the folder's recordings, evenly chosen."""
+    found = {}
+    for path in sorted(path for path in folder.rglob("*") if path.is_file()):
+        with contextlib.suppress(RecordingError):
+            found[path] = audio.decode(path).y
+    chosen = np.linspace(0, len(found) - 1, min(count, len(found))).round().astype(int)
+    return {list(found)[i]: list(found.values())[i] for i in chosen}
+
+
+def timed(function: Callable[..., Any], *arguments: Any) -> float:
+    """Return the milliseconds that a call takes."""
+    start = time.perf_counter()
+    function(*arguments)
+    return (time.perf_counter() - start) * 1e3
+
+
+def segments(y: Signal) -> list[Signal]:
+    """Cut a signal as the segments' rows are cut."""
+    step = extract.segment_step(SEGMENT_SECONDS)
+    return [y[i : i + step - 1] for i in range(0, len(y) - step + 2, step)]
+
+
+def transforms(y: Signal) -> None:
+    """Transform every frame of a signal and back: what no implementation can leave out."""
+    for start, stop in stft.blocks(stft.n_frames(len(y))):
+        frames = np.empty((stop - start, stft.N_FFT), dtype=np.float32)
+        scipy.fft.irfft(scipy.fft.rfft(frames), stft.N_FFT)
+
+
+def each(function: Callable[[Signal], object], signals: list[Signal]) -> None:
+    """Call a function for every signal."""
+    for y in signals:
+        function(y)
+
+
+def speed(signals: dict[Path, Signal]) -> Iterator[str]:
+    """Time everything by turns, one track after the other."""
+    rows: dict[str, list[tuple[float, float, float]]] = {"track": [], "segments": [], "both": []}
+    for done, y in enumerate(signals.values()):
+        parts = segments(y)
+        ours: dict[str, list[float]] = {"track": [], "segments": []}
+        floor: dict[str, list[float]] = {"track": [], "segments": []}
+        for _ in range(TURNS):
+            ours["track"].append(timed(extract.signal_features, y))
+            floor["track"].append(timed(transforms, y))
+            ours["segments"].append(timed(each, extract.signal_features, parts))
+            floor["segments"].append(timed(each, transforms, parts))
+        plain = {"track": timed(plain_features, y), "segments": timed(plain_segments, y)}
+        for level in ("track", "segments"):
+            medians = statistics.median(ours[level]), statistics.median(floor[level])
+            rows[level].append((plain[level], *medians))
+        a, b = rows["track"][-1], rows["segments"][-1]
+        rows["both"].append((a[0] + b[0], a[1] + b[1], a[2] + b[2]))
+        print(f"\r{done + 1} of {len(signals)} tracks", end="", file=sys.stderr, flush=True)
+    print(file=sys.stderr)
+    yield (
+        "| level | plain recipe, ms | ours, ms | times as fast | at least | transforms alone, ms "
+        "| ours over the transforms | at most |"
+    )
+    yield "|---|---|---|---|---|---|---|---|"
+    for level, found in rows.items():
+        plain, ours, floor = map(statistics.median, zip(*found, strict=True))
+        gains = [a / b for a, b, _ in found]
+        distances = [b / c for _, b, c in found]
+        yield (
+            f"| {level} | {plain:,.0f} | {ours:.1f} | {statistics.median(gains):.1f} | "
+            f"{min(gains):.1f} | {floor:.1f} | {statistics.median(distances):.2f} | "
+            f"{max(distances):.2f} |"
+        )
+
+
+class Stopwatch:
+    """Where the time goes: that of each function without that of those which it calls."""
+
+    def __init__(self) -> None:
+        self.ms: Counter[str] = Counter()
+        self._under_way: list[tuple[str, float]] = []
+        self._patches: list[tuple[Any, str, Any]] = []
+
+    def watch(self, place: Any, name: str, label: str) -> None:
+        """Time a function, by the name under which it is called."""
+        function = getattr(place, name)
+
+        def watched(*arguments: Any, **options: Any) -> Any:
+            # A transform of the tempogram is part of the tempo.
+            inside = self._under_way[-1][0] if self._under_way else ""
+            called = "tempo" if inside == "tempo" else label
+            self._under_way.append((called, 0.0))
+            start = time.perf_counter()
+            try:
+                return function(*arguments, **options)
+            finally:
+                taken = (time.perf_counter() - start) * 1e3
+                _, of_others = self._under_way.pop()
+                self.ms[called] += taken - of_others
+                if self._under_way:
+                    outer, others = self._under_way[-1]
+                    self._under_way[-1] = outer, others + taken
+
+        setattr(place, name, watched)
+        self._patches.append((place, name, function))
+
+    def stop(self) -> None:
+        """Leave everything as it was."""
+        for place, name, function in self._patches:
+            setattr(place, name, function)
+
+
+def where_the_time_goes(signals: dict[Path, Signal]) -> Iterator[str]:
+    """Time the parts of the computation."""
+    watch = Stopwatch()
+    rest = "the rest: the blocks, the moments"
+    for place, name, label in (
+        (extract, "signal_features", rest),
+        (scipy.fft, "rfft", "forward transform"),
+        (scipy.fft, "ifft", "inverse transform"),
+        (hpss, "medians_along_time", "medians along time"),
+        (hpss, "_percussive_pairs", "medians along frequency, mask"),
+        (overlap_add, "_overlap_add", "overlap-add, both parts' moments"),
+        (extract, "stft", "window, magnitudes, power"),
+        (extract.TuningEstimate, "add", "tuning"),
+        (extract.TuningEstimate, "tuning", "tuning"),
+        (extract, "chroma", "chroma"),
+        (extract, "mel_power", "mel bands, decibels, cepstrum"),
+        (extract, "decibels", "mel bands, decibels, cepstrum"),
+        (extract, "mfcc", "mel bands, decibels, cepstrum"),
+        (extract, "rms_and_zero_crossings", "level, zero crossings"),
+        (extract, "spectral_shape", "centroid, bandwidth, roll-off"),
+        (extract, "onset_strength", "onsets"),
+        (extract, "tempo", "tempo"),
+    ):
+        watch.watch(place, name, label)
+    try:
+        for _ in range(TURNS):
+            for y in signals.values():
+                extract.features(y)
+    finally:
+        watch.stop()
+    turns = TURNS * len(signals)
+    total = watch.ms.total()
+    yield "| part | ms a track and its segments | share |"
+    yield "|---|---|---|"
+    for label, ms in watch.ms.most_common():
+        yield f"| {label} | {ms / turns:.1f} | {ms / total:.0%} |"
+
+
+START = """
+import sys
+import distributed.worker, jobs.batch
+from featurizer.extract import extract
+extract(sys.argv[1])
+"""
+
+
+def starts(path: Path) -> Iterator[str]:
+    """Time a worker's process from its start to its first row."""
+    with tempfile.TemporaryDirectory() as folder:
+        environment = {**os.environ, "NUMBA_CACHE_DIR": folder}
+        command = [sys.executable, "-c", START, str(path)]
+        cold, *warm = (
+            timed(lambda: subprocess.run(command, env=environment, check=True)) / 1e3
+            for _ in range(1 + TURNS)
+        )
+        size = sum(file.stat().st_size for file in Path(folder).rglob("*") if file.is_file())
+    yield (
+        f"From the start of a worker's process to its first row: {cold:.1f} s where nothing is "
+        f"compiled yet, {statistics.median(warm):.1f} s where it is ({size / 1e6:.1f} MB on disk)."
+    )
+
+
+class WorkersMemory:
+    """Resident memory of the processes that work, in the course of a job."""
+
+    def __init__(self) -> None:
+        self.megabytes: list[float] = []
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._watch, daemon=True)
+        self._thread.start()
+
+    def _watch(self) -> None:
+        while not self._over.wait(0.2):
+            with contextlib.suppress(psutil.Error):
+                below = psutil.Process().children(recursive=True)
+                found = [
+                    process.memory_info().rss
+                    for process in below
+                    if "spawn_main" in " ".join(process.cmdline())
+                ]
+                self.megabytes.append(max(found, default=0) / 1e6)
+
+    def stop(self) -> None:
+        """Watch no more."""
+        self._over.set()
+        self._thread.join()
+
+
+def scaling(recordings: list[Path], files: int) -> Iterator[str]:
+    """Extract ``files`` files with one worker and with two, by turns."""
+    seconds: dict[int, list[float]] = {1: [], 2: []}
+    memory: list[float] = []
+    with tempfile.TemporaryDirectory() as name:
+        audio_folder = Path(name) / "audio"
+        audio_folder.mkdir()
+        for i, path in zip(range(files), itertools.cycle(recordings), strict=False):
+            (audio_folder / f"{i:06d}{path.suffix}").symlink_to(path.resolve())
+        for workers in (1, 2, 2, 1):
+            folder = Path(name) / f"{workers}-{len(seconds[workers])}"
+            folder.mkdir()
+            with dask_cluster(folder, workers) as (scheduler_file, _):
+                watched = WorkersMemory()
+                job = subprocess.run(
+                    [sys.executable, "-m", "jobs.cli", "extract", audio_folder, "--store",
+                     folder / "store", "--scheduler", scheduler_file, "--json"],
+                    stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, check=True,
+                )  # fmt: skip
+                watched.stop()
+            outcome = json.loads(job.stdout)
+            assert outcome["extracted"] == files, outcome
+            seconds[workers].append(outcome["seconds"])
+            memory = memory or watched.megabytes
+    one, two = (statistics.median(seconds[workers]) for workers in (1, 2))
+    yield (
+        f"{files:,} files, read, analysed and written: one worker takes {one:.0f} s, two take "
+        f"{two:.0f} s, {one / two:.2f} times as fast. Resident memory of the one worker: "
+        f"{memory[len(memory) // 10]:.0f} MB after a tenth of the files, {memory[-1]:.0f} MB after "
+        f"all, {max(memory):.0f} MB at most."
+    )
+
+
+def main() -> None:
+    """Print the tables, and write them."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
+    parser.add_argument("--against", type=Path, metavar="DIR")
+    parser.add_argument("--tracks", type=int, default=20)
+    parser.add_argument("--files", type=int, default=1000)
+    arguments = parser.parse_args()
+    cores = sorted(os.sched_getaffinity(0))
+    lines: list[str] = []
+
+    def put(section: Iterator[str]) -> None:
+        for line in section:
+            print(line, flush=True)
+            lines.append(line)
+        print(flush=True)
+        lines.append("")
+
+    with folder_of_recordings(arguments.against) as folder:
+        put(scaling(list(decoded(folder, arguments.tracks)), arguments.files))
+        os.sched_setaffinity(0, cores[-1:])
+        signals = decoded(folder, arguments.tracks)
+        first = next(iter(signals))
+        with threadpool_limits(1):
+            plain_features(signals[first])
+            extract.features(signals[first])
+            put(speed(signals))
+            put(where_the_time_goes(signals))
+        put(starts(first))
+    TABLE.write_text("\n".join(lines))
+
+
+if __name__ == "__main__":
+    main()
