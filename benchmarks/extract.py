@@ -4,8 +4,8 @@
 
 DIR is any folder of recordings; by default that of the GTZAN tracks beside the project or, where
 there is none, one that is synthesised. The plain recipe, ours and the transforms take turns in one
-process, on one core and one thread; the figures are medians. The tables are printed, and written to
-benchmarks/extract.md.
+process, on one core and one thread; the figures are medians. The tables are printed and, where DIR
+is not given, written to benchmarks/extract.md, which the README quotes.
 """
 
 import argparse
@@ -59,11 +59,13 @@ def folder_of_recordings(chosen: Path | None) -> Iterator[Path]:
 
 
 def decoded(folder: Path, count: int) -> dict[Path, Signal]:
-    """Decode so many of the folder's recordings, evenly chosen."""
+    """Decode so many of the folder's recordings that have a segment, evenly chosen."""
     found = {}
     for path in sorted(path for path in folder.rglob("*") if path.is_file()):
         with contextlib.suppress(RecordingError):
-            found[path] = audio.decode(path).y
+            y = audio.decode(path).y
+            if len(y) >= extract.segment_length(SEGMENT_SECONDS):
+                found[path] = y
     chosen = np.linspace(0, len(found) - 1, min(count, len(found))).round().astype(int)
     return {list(found)[i]: list(found.values())[i] for i in chosen}
 
@@ -308,17 +310,21 @@ def main() -> None:
         lines.append("")
 
     with folder_of_recordings(arguments.against) as folder:
-        put(scaling(list(decoded(folder, arguments.tracks)), arguments.files))
-        os.sched_setaffinity(0, cores[-1:])
         signals = decoded(folder, arguments.tracks)
+        if not signals:
+            parser.error(f"no recording of {SEGMENT_SECONDS:g} seconds or more in {folder}")
+        # What is not compiled yet is compiled here, and not while the clock runs.
+        extract.features(next(iter(signals.values())))
+        put(scaling(list(signals), arguments.files))
+        os.sched_setaffinity(0, cores[-1:])
         first = next(iter(signals))
         with threadpool_limits(1):
             plain_features(signals[first])
-            extract.features(signals[first])
             put(speed(signals))
             put(where_the_time_goes(signals))
         put(starts(first))
-    TABLE.write_text("\n".join(lines))
+    if arguments.against is None:
+        TABLE.write_text("\n".join(lines))
 
 
 if __name__ == "__main__":

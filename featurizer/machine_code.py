@@ -26,7 +26,7 @@ _UNUSED_S = 30 * 24 * 3600.0
 _log = logging.getLogger(__name__)
 
 
-class KernelCache(FunctionCache):
+class KernelCache(FunctionCache):  # type: ignore[misc]  # Numba has types in parts
     """Numba's cache of a function, by whose files no recording may fail.
 
     What cannot be read is compiled again, and what cannot be written is not kept.
