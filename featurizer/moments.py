@@ -60,13 +60,9 @@ class Moments:
         deviations : np.ndarray [shape=(size,), float64]
             The sum of their squared deviations from that mean.
         """
-        if not count:
-            return
-        total = self.count + count
-        delta = mean - self.mean
-        self.mean = self.mean + delta * (count / total)
-        self._deviations = self._deviations + deviations + delta**2 * (self.count * (count / total))
-        self.count = total
+        if count:
+            _merge(self.mean, self._deviations, mean, deviations, (self.count, count))
+            self.count += count
 
     @property
     def variance(self) -> npt.NDArray[np.float64]:
@@ -75,7 +71,10 @@ class Moments:
 
     def interleaved(self) -> npt.NDArray[np.float64]:
         """Give mean, variance, mean, variance, … [shape=(2 * size,), float64]."""
-        return np.column_stack([self.mean, self.variance]).ravel()
+        values = np.empty(2 * len(self.mean))
+        values[::2] = self.mean
+        values[1::2] = self.variance
+        return values
 
 
 @compiled
@@ -92,3 +91,19 @@ def _column_moments(
     for i in range(x.shape[0]):
         for j in range(x.shape[1]):
             deviations[j] += (x[i, j] - mean[j]) ** 2
+
+
+@compiled
+def _merge(
+    mean: npt.NDArray[np.float64],
+    deviations: npt.NDArray[np.float64],
+    further_mean: npt.NDArray[np.float64],
+    further_deviations: npt.NDArray[np.float64],
+    counts: tuple[int, int],
+) -> None:
+    count, further = counts
+    share = further / (count + further)
+    for j in range(len(mean)):
+        delta = further_mean[j] - mean[j]
+        mean[j] += delta * share
+        deviations[j] += further_deviations[j] + delta * delta * (count * share)

@@ -157,9 +157,11 @@ def stft(
     S = workspace("stft.magnitudes", P.shape)
     odd = np.flatnonzero(_magnitudes(D, P, S))
     if odd.size:
-        unweighted = np.lib.stride_tricks.sliding_window_view(x, N_FFT)[odd * HOP_LENGTH]
-        D[odd] = scipy.fft.rfft(unweighted * _hann())
-        S[odd] = np.abs(D[odd])
+        wide = workspace("stft.wide", (odd.size, N_FFT), np.float64)
+        _weigh_some(x, odd, _hann(), wide)
+        spectra = scipy.fft.rfft(wide).astype(np.complex64)
+        D[odd] = spectra
+        S[odd] = np.abs(spectra)
         P[odd] = S[odd] ** 2
     return D, S
 
@@ -173,6 +175,18 @@ def _weigh(
     for t in range(len(frames)):
         for i in range(N_FFT):
             frames[t, i] = x[t * HOP_LENGTH + i] * weights[i]
+
+
+@compiled
+def _weigh_some(
+    x: npt.NDArray[np.float32],
+    chosen: npt.NDArray[np.int64],
+    weights: npt.NDArray[np.float64],
+    frames: npt.NDArray[np.float64],
+) -> None:
+    for t in range(len(chosen)):
+        for i in range(N_FFT):
+            frames[t, i] = x[chosen[t] * HOP_LENGTH + i] * weights[i]
 
 
 @compiled

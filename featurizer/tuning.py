@@ -16,6 +16,7 @@ _HZ_PER_BIN = SAMPLE_RATE / N_FFT
 _FIRST_BIN = int(np.ceil(150.0 / _HZ_PER_BIN))
 _STOP_BIN = int(np.ceil(4000.0 / _HZ_PER_BIN))
 _THRESHOLD = np.float32(0.1)
+_WORD = 8
 _HALF = np.float32(0.5)
 
 # Octaves are counted from the A four below concert pitch.
@@ -98,7 +99,9 @@ def _peaks(
     # Mixed precision as in librosa.piptrack, since a peak that lies between two of the hundred
     # tunings is decided by it: sums of neighbours in single, the parabola in double.
     size = 0
-    bins = np.empty(_STOP_BIN - _FIRST_BIN + 1, dtype=np.int64)
+    bins = np.empty(_STOP_BIN - _FIRST_BIN, dtype=np.int64)
+    is_peak = np.zeros(_WORD * -(-(_STOP_BIN - _FIRST_BIN) // _WORD), dtype=np.uint8)
+    words = is_peak.view(np.uint64)
     loudest = np.empty(1, dtype=np.int32)
     for t in range(len(P)):
         # Powers are ordered as their bits are, and LLVM vectorises the maximum of integers.
@@ -106,11 +109,18 @@ def _peaks(
         for k in range(N_BINS):
             loudest[0] = max(loudest[0], bits[t, k])
         reference = _THRESHOLD * loudest.view(np.float32)[0]
-        count = 0
         for k in range(_FIRST_BIN, _STOP_BIN):
-            # Written in any case and kept if it is a peak, which no branch could foresee.
-            bins[count] = k
-            count += (P[t, k] > reference) & (P[t, k] > P[t, k - 1]) & (P[t, k] >= P[t, k + 1])
+            is_peak[k - _FIRST_BIN] = (
+                (P[t, k] > reference) & (P[t, k] > P[t, k - 1]) & (P[t, k] >= P[t, k + 1])
+            )
+        # Peaks are few: eight bins are passed over at a time.
+        count = 0
+        for word in range(len(words)):
+            if words[word]:
+                for i in range(word * _WORD, (word + 1) * _WORD):
+                    if is_peak[i]:
+                        bins[count] = _FIRST_BIN + i
+                        count += 1
         for i in range(count):
             k = bins[i]
             here, before, after = P[t, k], P[t, k - 1], P[t, k + 1]
