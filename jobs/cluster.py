@@ -110,8 +110,6 @@ def _local_cluster(workers: int | None) -> Iterator[Any]:
         "MKL_NUM_THREADS": "1",
         "OPENBLAS_NUM_THREADS": "1",
         "NUMBA_NUM_THREADS": "1",
-        "MALLOC_TRIM_THRESHOLD_": "65536",
-        **_numba_cache(),
     }
     # Another run may take the dashboard's port in this moment; the one that is found is printed.
     warnings.filterwarnings("ignore", message="Port .* is already in use", category=UserWarning)
@@ -135,20 +133,6 @@ def _local_cluster(workers: int | None) -> Iterator[Any]:
         ) as cluster,
     ):
         yield cluster
-
-
-def _numba_cache() -> dict[str, str]:
-    """Choose where compiled kernels are kept, unless numba's own choice, beside them, will do."""
-    if "NUMBA_CACHE_DIR" in os.environ or os.access(Path(__file__).parents[1], os.W_OK):
-        return {}
-    home = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
-    folder = os.path.join(home, "songmill")
-    with contextlib.suppress(OSError):
-        os.makedirs(folder, exist_ok=True)
-    if not os.access(folder, os.W_OK):
-        # Private, as numba runs what it finds there.
-        folder = tempfile.mkdtemp(prefix="songmill-")
-    return {"NUMBA_CACHE_DIR": folder}
 
 
 def _free_port(wanted: int) -> int:
