@@ -66,27 +66,18 @@ class TuningEstimate:
         pitches = np.concatenate(self._pitches)[powers >= np.median(powers)]
         residuals = np.mod(np.float32(N_CHROMA) * np.log2(pitches / np.float32(_A0)), 1)
         counts = np.zeros(N_TUNINGS, dtype=np.int64)
-        _count(residuals, _TUNINGS, counts)
+        _count(residuals, counts)
         return float(_TUNINGS[counts.argmax()])
 
 
 @compiled
-def _count(
-    residuals: npt.NDArray[np.float32],
-    edges: npt.NDArray[np.float64],
-    counts: npt.NDArray[np.int64],
-) -> None:
+def _count(residuals: npt.NDArray[np.float32], counts: npt.NDArray[np.int64]) -> None:
     for i in range(len(residuals)):
+        # In double precision, which tells every number of single precision from the edges of bins.
         residual = np.float64(residuals[i])
         if residual >= _HALF:
             residual -= 1.0
-        # The edges are rounded, and so not quite where they are expected.
-        bin_ = min(int((residual + 0.5) * N_TUNINGS), N_TUNINGS - 1)
-        if residual < edges[bin_]:
-            bin_ -= 1
-        elif residual >= edges[bin_ + 1]:
-            bin_ += 1
-        counts[bin_] += 1
+        counts[int((residual + 0.5) * N_TUNINGS)] += 1
 
 
 @compiled

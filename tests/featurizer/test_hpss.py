@@ -58,6 +58,15 @@ def test_the_percussive_part_is_librosas(n: int, seed: int, kind: str, cut: int)
     np.testing.assert_allclose(inner, expected[start:], atol=1e-6 * scale)
 
 
+@pytest.mark.parametrize("n", [1, 7])
+def test_the_last_of_an_odd_number_of_frames_is_paired_with_silence(n: int) -> None:
+    D = np.ones((n, 1025), dtype=np.complex64)
+    pairs = np.full(((n + 1) // 2, 2048), np.nan, dtype=np.complex64)
+    percussive_pairs(D, np.ones((n, 1025), dtype=np.float32), 0, pairs)
+    np.testing.assert_allclose(np.fft.ifft(pairs[-1]).imag, 0, atol=1e-7)
+    assert np.fft.ifft(pairs[-1]).real[0] == pytest.approx(0.5)
+
+
 def test_a_bin_that_is_neither_is_divided_evenly() -> None:
     # Both medians are zero in the middle of a rectangle that is silent but for one bin.
     S = np.ones((131, 1025), dtype=np.float32)

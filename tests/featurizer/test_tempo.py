@@ -50,3 +50,10 @@ def test_tempo_is_librosas_for_few_onsets_and_many(
     envelope = (rng.exponential(size=n) * (rng.random(n) < density) * level).astype(np.float32)
     expected = librosa.feature.tempo(onset_envelope=envelope)[0] if envelope.any() else 0.0
     assert tempo(envelope) == pytest.approx(expected, rel=1e-12)
+
+
+def test_where_no_lag_has_a_correlation_the_prior_decides_and_no_rounding_error() -> None:
+    envelope = np.zeros(16, dtype=np.float32)
+    envelope[[3, 5, 6, 7, 9, 10, 11]] = [0.65, 0.18, 0.53, 0.34, 0.02, 0.98, 2.17]
+    expected = librosa.feature.tempo(onset_envelope=envelope)[0]
+    assert tempo(envelope) == pytest.approx(expected, rel=1e-12)

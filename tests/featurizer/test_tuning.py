@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from random_arrays import spectrograms
 
-from featurizer.tuning import TuningEstimate, _peaks
+from featurizer.tuning import TuningEstimate, _count, _peaks
 
 
 def power(y: npt.NDArray[np.float64]) -> npt.NDArray[np.float32]:
@@ -63,6 +63,20 @@ def test_peaks_are_librosas_to_the_bit(P: npt.NDArray[np.float32]) -> None:
     count = _peaks(P, P.view(np.int32), found[0], found[1])
     np.testing.assert_array_equal(found[0, :count], pitches.T[pitches.T > 0])
     np.testing.assert_array_equal(found[1, :count], powers.T[pitches.T > 0])
+
+
+def test_deviations_at_the_edges_of_bins_are_counted_where_librosa_counts_them() -> None:
+    edges = np.linspace(-0.5, 0.5, 101)
+    exact = edges.astype(np.float32)
+    near = np.concatenate([np.nextafter(exact, np.float32(d)) for d in (-1, 1)])
+    deviations = np.concatenate([exact, near])
+    for deviation in deviations[(deviations >= -0.5) & (deviations < 0.5)]:
+        counts = np.zeros(100, dtype=np.int64)
+        # Residuals are from 0 to 1, and the upper half is negative.
+        residual = deviation if deviation >= 0 else deviation + np.float32(1)
+        _count(np.array([residual], dtype=np.float32), counts)
+        value = float(residual) - (1.0 if residual >= 0.5 else 0.0)
+        np.testing.assert_array_equal(counts, np.histogram([value], edges)[0])
 
 
 def test_without_a_peak_the_tuning_is_concert_pitch() -> None:
