@@ -31,6 +31,14 @@ from featurizer.tempo import tempo
 from featurizer.tuning import TuningEstimate
 from featurizer.waveform import rms_and_zero_crossings
 
+# Spectra, magnitudes, powers and mel bands of some frames.
+_Block = tuple[
+    npt.NDArray[np.complex64],
+    npt.NDArray[np.float32],
+    npt.NDArray[np.float32],
+    npt.NDArray[np.float32],
+]
+
 
 @dataclass(frozen=True)
 class Features:
@@ -255,13 +263,18 @@ def _features_of(y: npt.NDArray[np.float32], deadline: Deadline | None) -> npt.N
     # Level, centroid, bandwidth, roll-off and zero-crossing rate.
     frame_values = Moments(5)
     loudest = np.float32(0)
+
+    def transform(start: int, stop: int) -> _Block:
+        P, mel = powers.append(stop - start), mels.append(stop - start)
+        D, S = stft(y, start, P)
+        mel_power(P, mel)
+        return D, S, P, mel
+
     for start, stop in blocks(n):
         if deadline:
             deadline.check()
-        P, mel = powers.append(stop - start), mels.append(stop - start)
-        D, S = stft(y, start, P)
+        D, S, P, mel = transform(start, stop)
         tuning_estimate.add(P)
-        mel_power(P, mel)
         loudest = np.maximum(loudest, mel.max())
         values = np.empty((stop - start, 5))
         values[:, 0], values[:, 4] = rms_and_zero_crossings(y, start, stop)
@@ -280,15 +293,13 @@ def _features_of(y: npt.NDArray[np.float32], deadline: Deadline | None) -> npt.N
         if powers.whole:
             P, mel = powers[start:stop], mels[start:stop]
         else:
-            P, mel = powers.append(stop - start), mels.append(stop - start)
-            stft(y, start, P)
-            mel_power(P, mel)
+            _, _, P, mel = transform(start, stop)
         pitch_classes.add(chroma(P, tuning=tuning).reshape(-1, 1))
         db = decibels(mel, loudest)
         coefficients.add(mfcc(db))
         before = db[0] if before is None else before
         onset_strength(db, before, onsets[start + ONSET_DELAY - 1 : stop + ONSET_DELAY - 1])
-        before = db[-1].copy()
+        before = db[-1]
     # The first frame has none before it, and what is shifted beyond the last frame is dropped.
     onset_envelope = onsets[:n]
     return np.concatenate(

@@ -110,8 +110,9 @@ def first_writable(bases: Iterable[Path]) -> Path | None:
         None where no base can be written to, or only such as others can write to as well: they
         could have this process run what they put there.
     """
+    name = f"kernels-{_source_hash()}"
     for base in bases:
-        found = base / f"kernels-{_source_hash()}"
+        found = base / name
         with contextlib.suppress(OSError):
             new = not found.is_dir()
             found.mkdir(mode=0o700, parents=True, exist_ok=True)

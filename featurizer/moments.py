@@ -61,7 +61,7 @@ class Moments:
             The sum of their squared deviations from that mean.
         """
         if count:
-            _merge(self.mean, self._deviations, mean, deviations, (self.count, count))
+            merge(self.mean, self._deviations, mean, deviations, (self.count, count))
             self.count += count
 
     @property
@@ -94,13 +94,24 @@ def _column_moments(
 
 
 @compiled
-def _merge(
+def merge(
     mean: npt.NDArray[np.float64],
     deviations: npt.NDArray[np.float64],
     further_mean: npt.NDArray[np.float64],
     further_deviations: npt.NDArray[np.float64],
     counts: tuple[int, int],
 ) -> None:
+    """Merge the moments of two portions in a kernel, as :meth:`Moments.merge` does.
+
+    Parameters
+    ----------
+    mean, deviations : np.ndarray [shape=(size,), float64]
+        Mean and sum of squared deviations of the one; those of both are written to them.
+    further_mean, further_deviations : np.ndarray [shape=(size,), float64]
+        Those of the other.
+    counts : tuple of int
+        Values of the one and of the other, which has some.
+    """
     count, further = counts
     share = further / (count + further)
     for j in range(len(mean)):

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from featurizer.compiled import compiled, summing
-from featurizer.moments import Moments
+from featurizer.moments import Moments, merge
 from featurizer.stft import HOP_LENGTH, N_FFT, window
 
 _HOPS = N_FFT // HOP_LENGTH
@@ -74,6 +74,8 @@ def _overlap_add(
     moments: tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]],
 ) -> int:
     start, stop, n_frames = bounds
+    mean, deviations = moments
+    hop_mean, hop_deviations = np.empty(2), np.empty(2)
     count = 0
     sums = np.empty(HOP_LENGTH, dtype=np.float32)
     squares = np.empty(HOP_LENGTH, dtype=np.float32)
@@ -100,7 +102,8 @@ def _overlap_add(
             for i in range(HOP_LENGTH):
                 sums[i] /= squared[i]
             i = (hop - _FIRST_HOP) * HOP_LENGTH
-            _merge(y[i : i + HOP_LENGTH], sums, count, moments[0], moments[1])
+            _hop_moments(y[i : i + HOP_LENGTH], sums, hop_mean, hop_deviations)
+            merge(mean, deviations, hop_mean, hop_deviations, (count, HOP_LENGTH))
             count += HOP_LENGTH
     return count
 
@@ -125,10 +128,9 @@ def _squared_windows(first: int, stop: int, squares: npt.NDArray[np.float32]) ->
 
 
 @summing
-def _merge(
+def _hop_moments(
     y: npt.NDArray[np.float32],
     percussive: npt.NDArray[np.float32],
-    count: int,
     mean: npt.NDArray[np.float64],
     deviations: npt.NDArray[np.float64],
 ) -> None:
@@ -141,9 +143,5 @@ def _merge(
     for i in range(HOP_LENGTH):
         squares_h += (np.float64(y[i] - percussive[i]) - mean_h) ** 2
         squares_p += (np.float64(percussive[i]) - mean_p) ** 2
-    share = HOP_LENGTH / (count + HOP_LENGTH)
-    delta_h, delta_p = mean_h - mean[0], mean_p - mean[1]
-    mean[0] += delta_h * share
-    mean[1] += delta_p * share
-    deviations[0] += squares_h + delta_h**2 * (count * share)
-    deviations[1] += squares_p + delta_p**2 * (count * share)
+    mean[0], mean[1] = mean_h, mean_p
+    deviations[0], deviations[1] = squares_h, squares_p

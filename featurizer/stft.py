@@ -152,13 +152,13 @@ def stft(
     first = start * HOP_LENGTH - _EDGE
     x = reflected(y, first, first + (count - 1) * HOP_LENGTH + N_FFT)
     frames = workspace("stft.frames", (count, N_FFT))
-    _weigh(x, window(), frames)
+    _weigh(x, np.arange(count), window(), frames)
     D: npt.NDArray[np.complex64] = scipy.fft.rfft(frames)
     S = workspace("stft.magnitudes", P.shape)
     odd = np.flatnonzero(_magnitudes(D, P, S))
     if odd.size:
         wide = workspace("stft.wide", (odd.size, N_FFT), np.float64)
-        _weigh_some(x, odd, _hann(), wide)
+        _weigh(x, odd, _hann(), wide)
         spectra = scipy.fft.rfft(wide).astype(np.complex64)
         D[odd] = spectra
         S[odd] = np.abs(spectra)
@@ -169,24 +169,15 @@ def stft(
 @compiled
 def _weigh(
     x: npt.NDArray[np.float32],
-    weights: npt.NDArray[np.float32],
-    frames: npt.NDArray[np.float32],
-) -> None:
-    for t in range(len(frames)):
-        for i in range(N_FFT):
-            frames[t, i] = x[t * HOP_LENGTH + i] * weights[i]
-
-
-@compiled
-def _weigh_some(
-    x: npt.NDArray[np.float32],
     chosen: npt.NDArray[np.int64],
-    weights: npt.NDArray[np.float64],
-    frames: npt.NDArray[np.float64],
+    weights: npt.NDArray[np.floating],
+    frames: npt.NDArray[np.floating],
 ) -> None:
     for t in range(len(chosen)):
+        begin = chosen[t] * HOP_LENGTH
+        frame = x[begin : begin + N_FFT]
         for i in range(N_FFT):
-            frames[t, i] = x[chosen[t] * HOP_LENGTH + i] * weights[i]
+            frames[t, i] = frame[i] * weights[i]
 
 
 @compiled

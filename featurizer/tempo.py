@@ -84,11 +84,12 @@ def _mean_tempogram(
     # Autocorrelations are normalised by their lag 0, the largest. As the inverse transform of a sum
     # is the sum of the inverse transforms, one is enough.
     n = len(padded) - WINDOW
+    weights = _window().astype(dtype)
     total = np.zeros(_N_CORRELATION // 2 + 1)
     for start in range(0, n, BLOCK_FRAMES):
         stop = min(start + BLOCK_FRAMES, n)
         frames = workspace("tempo.frames", (stop - start, _N_CORRELATION), dtype)
-        _normalise(padded[start : stop + WINDOW - 1], _window().astype(dtype), frames)
+        _normalise(padded[start : stop + WINDOW - 1], weights, frames)
         _add_power(scipy.fft.rfft(frames), total)
     tempogram: npt.NDArray[np.float64] = scipy.fft.irfft(total, _N_CORRELATION)[:WINDOW] / n
     return tempogram
