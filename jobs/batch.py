@@ -30,7 +30,7 @@ import pyarrow as pa
 
 from featurizer.columns import FEATURE_COLUMNS, FEATURE_SET, SAMPLE_RATE
 from featurizer.errors import FailureKind, RecordingError
-from jobs.schemas import FILES, SEGMENT, TABLES, TRACK
+from jobs.schemas import FILES, SEGMENT, SEGMENTS, TABLES, TRACK, TRACKS
 from jobs.sources import Listed, examine, visible
 from jobs.storage import Storage, as_json
 from jobs.store import Settings
@@ -58,7 +58,7 @@ DONE = "_work/done"
 _PROCESS = uuid.uuid4().hex
 """Names this process: in containers many have one host name and one number."""
 
-_SUFFIX = {"features/level=track": "track", "features/level=segment": "segment", "files": "files"}
+_SUFFIX = {TRACKS: "track", SEGMENTS: "segment", "files": "files"}
 
 
 @dataclass(frozen=True)
@@ -142,7 +142,7 @@ class Rows:
     def add_features(self, recording: Listed, label: str | None, features: "Features") -> None:
         """Add the track row and the segment rows of a recording."""
         count = len(features.segments)
-        self._rows["features/level=track"].append(
+        self._rows[TRACKS].append(
             _record(
                 TRACK,
                 {
@@ -154,7 +154,7 @@ class Rows:
             )
         )
         step = features.segment_step
-        self._rows["features/level=segment"].append(
+        self._rows[SEGMENTS].append(
             _record(
                 SEGMENT,
                 {

@@ -4,6 +4,7 @@ from pathlib import Path
 
 from jobs.extract import Request, extract
 from jobs.progress import Progress
+from jobs.schemas import TRACKS
 from jobs.status import read_status
 from jobs.store import open_store
 from jobs.synthesis import synthesise
@@ -40,4 +41,4 @@ def run_demo(folder: Path, workers: int | None) -> None:
         outcome = extract(request, progress)
     print_outcome(outcome, str(store))
     print_status(read_status(str(store)))
-    print_features(open_store(str(store)).read("features/level=track"))
+    print_features(open_store(str(store)).read(TRACKS))

@@ -8,12 +8,9 @@ has the old rows until the new ones are there.
 
 import json
 import time
-import uuid
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
-from datetime import UTC, datetime
-from importlib import metadata
 from itertools import chain
 from typing import Any, Literal
 
@@ -40,12 +37,11 @@ from jobs.errors import RunInterruptedError, SongmillError, UsageError
 from jobs.lock import Lock
 from jobs.plan import Plan, batches, make_plan
 from jobs.progress import Progress
-from jobs.schemas import RUNS, TABLES
+from jobs.schemas import SEGMENTS, TABLES, TRACKS
 from jobs.sources import Listed, list_sources
+from jobs.stage import new_run_id, stage_run
 from jobs.storage import TEMPORARY, Storage, as_json
 from jobs.store import STORE_JSON, Settings, Store, open_to_write, storage_to_write
-
-TRACKS, SEGMENTS = "features/level=track", "features/level=segment"
 
 
 @dataclass(frozen=True)
@@ -209,7 +205,7 @@ def _begin(storage: Storage, request: Request, sources: list[str]) -> str:
         unfinished = json.loads(storage.read(RUN_JSON))
         if unfinished["command"] == command:
             return str(unfinished["run_id"])
-    run_id = f"{time.strftime('%Y%m%dT%H%M%S', time.gmtime())}-{uuid.uuid4().hex[:6]}"
+    run_id = new_run_id()
     storage.write(RUN_JSON, as_json({"run_id": run_id, "command": command}))
     return run_id
 
@@ -456,19 +452,17 @@ class _Run:
             for row in known
         ):
             return  # it was killed after its last commit, and this is what it had to clear away
-        row = {
-            **asdict(outcome),
-            "stage": "extract",
-            "failed": outcome.failed,
-            "started_at": datetime.fromtimestamp(started, UTC),
-            "finished_at": datetime.now(UTC),
-            "songmill": songmill_version(),
-            "feature_set": self.wanted.feature_set,
-            "distributed": metadata.version("distributed"),
-        }
-        row = {name: row[name] for name in RUNS.names}
-        rows = pa.Table.from_pylist([row], schema=RUNS)
-        commit.stage_table(self.store, change, "runs", [rows], tidy=True)
+        stage_run(
+            self.store,
+            change,
+            **{
+                **asdict(outcome),
+                "stage": "extract",
+                "failed": outcome.failed,
+                "started": started,
+                "feature_set": self.wanted.feature_set,
+            },
+        )
 
     def _clear(self) -> None:
         """Remove what is left of attempts, this run's own mark last."""

@@ -69,9 +69,12 @@ RUNS = pa.schema(
     ]
 )
 
+TRACKS = "features/level=track"
+SEGMENTS = "features/level=segment"
+
 TABLES: dict[str, pa.Schema] = {
-    "features/level=track": TRACK,
-    "features/level=segment": SEGMENT,
+    TRACKS: TRACK,
+    SEGMENTS: SEGMENT,
     "files": FILES,
     "runs": RUNS,
 }

@@ -7,6 +7,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from jobs.batch import finished_attempts
+from jobs.schemas import SEGMENTS, TRACKS
 from jobs.store import Store, open_store
 
 LAST_RUNS = 5
@@ -55,10 +56,10 @@ def read_status(address: str) -> Status:
         feature_set=store.settings.feature_set,
         segment_seconds=store.settings.segment_seconds,
         files=files.num_rows,
-        tracks=_count_rows(store, "features/level=track"),
-        segments=_count_rows(store, "features/level=segment"),
+        tracks=_count_rows(store, TRACKS),
+        segments=_count_rows(store, SEGMENTS),
         hours=(pc.sum(files["duration_s"]).as_py() or 0.0) / 3600,
-        labels=_count(store.read("features/level=track", ["label"])["label"]),
+        labels=_count(store.read(TRACKS, ["label"])["label"]),
         failures=_count(failed["error"]),
         failed_files=failed.select(["track_id", "error", "message", "uri"]).to_pylist(),
         runs=runs.to_pylist(),
