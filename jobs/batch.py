@@ -349,28 +349,50 @@ def _at_work(file: int) -> bytes:
 
 def unfit(batch: Batch) -> str:
     """Say why this worker cannot work for the batch's job; nothing where it can."""
-    storage = Storage(batch.root)
+    reason = unfit_for_store(
+        batch.root, RUN_JSON, batch.run_id, batch.songmill, batch.settings.feature_set
+    )
+    if reason:
+        return reason
+    for source in sorted({recording.source for recording in batch.files}):
+        if not visible(source):
+            return (
+                f"the worker on {socket.gethostname()} does not see the source {source}: "
+                "recordings must be on a file system that all workers share, under one path"
+            )
+    return ""
+
+
+def unfit_for_store(root: str, mark: str, run_id: str, songmill: str, feature_set: str) -> str:
+    """Say why this worker cannot work on a store for a job; nothing where it can.
+
+    Parameters
+    ----------
+    root : str
+        The store's folder.
+    mark : str
+        A file of the store that holds the ``run_id``, which the job has just written.
+    run_id : str
+        The job's.
+    songmill, feature_set : str
+        The job's versions.
+    """
+    storage = Storage(root)
     here = f"the worker on {socket.gethostname()}"
-    if (songmill_version(), FEATURE_SET) != (batch.songmill, batch.settings.feature_set):
+    if (songmill_version(), FEATURE_SET) != (songmill, feature_set):
         return (
             f"{here} has songmill {songmill_version()} (features {FEATURE_SET}), and the job has "
-            f"{batch.songmill} ({batch.settings.feature_set}): install the same on both"
+            f"{songmill} ({feature_set}): install the same on both"
         )
     try:
-        run_id = json.loads(storage.read(RUN_JSON))["run_id"]
+        found = json.loads(storage.read(mark))["run_id"]
     except FileNotFoundError:
-        run_id = None
-    if run_id != batch.run_id:
+        found = None
+    if found != run_id:
         return (
             f"{here} does not see the store {storage.root} as the job does: the store must be on "
             "a file system that the job and all workers share, under one path"
         )
-    for source in sorted({recording.source for recording in batch.files}):
-        if not visible(source):
-            return (
-                f"{here} does not see the source {source}: recordings must be on a file system "
-                "that all workers share, under one path"
-            )
     return ""
 
 

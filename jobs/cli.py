@@ -8,7 +8,7 @@ import signal
 import sys
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any, NoReturn
+from typing import Annotated, Any, Literal, NoReturn
 
 import typer
 
@@ -41,6 +41,34 @@ WorkersOption = Annotated[
     int | None,
     typer.Option(
         min=1, metavar="N", help="Processes of this machine's own cluster; by default one a core."
+    ),
+]
+SPLIT_HELP = (
+    "by-track: tracks stay whole, every label has its share. by-group:COLUMN: so do the groups "
+    "that a column of the labels names, such as by-group:artist. FILE.csv: with the columns "
+    "track_id and set (train, valid, test)"
+)
+SplitsOption = Annotated[
+    list[str],
+    typer.Option(
+        "--split",
+        metavar="random|by-track|by-group:COLUMN|FILE.csv",
+        help=f"What is learnt from and what is tested with. {SPLIT_HELP} or test_fold. random: the "
+        "tutorial's, of rows; leaky. May be given several times.",
+    ),
+]
+SplitOption = Annotated[
+    str,
+    typer.Option(
+        "--split",
+        metavar="by-track|by-group:COLUMN|FILE.csv",
+        help=f"What is learnt from, stopped by and tested with. {SPLIT_HELP}.",
+    ),
+]
+LevelOption = Annotated[
+    Literal["segment", "track"] | None,
+    typer.Option(
+        help="Rows to learn from; by default segments, where there are any.",
     ),
 ]
 JsonOption = Annotated[
@@ -144,6 +172,175 @@ def extract(
     if outcome.outcome == "too-many-failed":
         _complain(outcome.message or "")
         raise typer.Exit(3)
+
+
+@app.command()
+def import_features(
+    *,
+    tables: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="CSV…",
+            help="Tables with the columns filename, length, the 57 features and label, such as "
+            "GTZAN's features_30_sec.csv (tracks) and features_3_sec.csv (segments).",
+        ),
+    ],
+    store: StoreOption,
+    labels: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FILE.csv",
+            help="A CSV with the column track_id and further ones, such as artist; a column label "
+            "takes the place of the tables' labels.",
+        ),
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Make published tables of features those of STORE, without any recording.
+
+    The tracks or the segments, or both, whichever the tables hold, take the place of those that
+    an earlier import left.
+    """
+    from jobs.import_features import Request
+    from jobs.import_features import import_features as run
+    from jobs.progress import Progress
+
+    with Progress().shown() as progress:
+        outcome = run(Request(tables, store, labels), progress)
+    if as_json:
+        _print_json({**asdict(outcome), "store": store})
+    else:
+        from jobs.terminal import print_import
+
+        print_import(outcome, store)
+
+
+@app.command()
+def compare(
+    *,
+    store: StoreOption,
+    split: SplitsOption = ["by-track"],  # noqa: B006  # Typer's way to say it
+    folds: Annotated[
+        int, typer.Option(min=2, metavar="K", help="Folds of a split by track or by group.")
+    ] = 5,
+    level: LevelOption = None,
+    scheduler: SchedulerOption = None,
+    workers: WorkersOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Fit ten models side by side and show how good each is, into STORE/comparison.
+
+    Say --split twice to see two splits side by side: random is the tutorial's, which flatters,
+    because segments of one track fall on both sides.
+    """
+    from jobs.compare import Request
+    from jobs.compare import as_json as said
+    from jobs.compare import compare as run
+    from jobs.progress import Progress
+
+    request = Request(
+        store=store, splits=split, folds=folds, level=level, scheduler=scheduler, workers=workers
+    )
+    with Progress().shown() as progress:
+        outcome = run(request, progress)
+    if as_json:
+        _print_json(said(outcome))
+    else:
+        from jobs.terminal import print_comparison
+
+        print_comparison(outcome)
+    if outcome.failed == len(outcome.rows):
+        _complain("no model could be fitted")
+        raise typer.Exit(1)
+
+
+@app.command()
+def train(
+    *,
+    store: StoreOption,
+    split: SplitOption = "by-track",
+    level: LevelOption = None,
+    tolerance: Annotated[
+        float,
+        typer.Option(
+            min=0.0,
+            max=1.0,
+            help="The new model predicts from now on unless its macro F1 by track is below the "
+            "champion's by more than this.",
+        ),
+    ] = 0.01,
+    promote: Annotated[
+        bool | None,
+        typer.Option(
+            "--promote/--no-promote", help="Have it predict, or not, whatever its score is."
+        ),
+    ] = None,
+    scheduler: SchedulerOption = None,
+    workers: WorkersOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Train boosted trees on the cluster, judge them, and keep them in STORE/models.
+
+    What is judged has learnt from the training part only; what predicts has learnt from all rows.
+    """
+    from jobs.progress import Progress
+    from jobs.train import Request
+    from jobs.train import as_json as said
+    from jobs.train import train as run
+
+    request = Request(
+        store=store,
+        split=split,
+        level=level,
+        tolerance=tolerance,
+        promote=promote,
+        scheduler=scheduler,
+        workers=workers,
+    )
+    with Progress().shown() as progress:
+        outcome = run(request, progress)
+    if as_json:
+        _print_json(said(outcome))
+    else:
+        from jobs.terminal import print_training
+
+        print_training(outcome)
+
+
+@app.command()
+def models(store: StoreOption, as_json: JsonOption = False) -> None:
+    """List the models of STORE, the newest first, and which of them predicts."""
+    from dataclasses import asdict
+
+    from jobs.registry import list_models
+
+    found = list_models(store)
+    if as_json:
+        _print_json(
+            {"models": [{**asdict(one.description), "champion": one.champion} for one in found]}
+        )
+    else:
+        from jobs.terminal import print_models
+
+        print_models(found)
+
+
+@app.command()
+def promote(
+    version: Annotated[
+        str, typer.Argument(metavar="VERSION", help="One of `songmill models`, or its end.")
+    ],
+    store: StoreOption,
+    as_json: JsonOption = False,
+) -> None:
+    """Have another model of STORE predict: an older one, to roll back."""
+    from jobs.registry import promote as run
+
+    found = run(store, version)
+    if as_json:
+        _print_json(found)
+    else:
+        typer.echo(f"{found['version']} predicts from now on, in place of {found['before']}.")
 
 
 @app.command()

@@ -6,17 +6,23 @@ import logging
 import os
 import socket
 import tempfile
+import time
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import CancelledError
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from jobs.batch import songmill_version
 from jobs.errors import ClusterError, UsageError
 
 if TYPE_CHECKING:
-    from distributed import Client
+    from distributed import Client, Future
 
 DASHBOARD_PORT = 8787
+
+NO_WORKERS_S = 300.0
+"""For so long a cluster may be without any worker before the job gives up."""
 
 
 def scheduler_address(scheduler: str | None, workers: int | None) -> str | None:
@@ -149,3 +155,97 @@ def _free_port(wanted: int) -> int:
 def count_threads(client: "Client") -> int:
     """Return the number of tasks that the cluster's workers can do at once."""
     return sum(client.nthreads().values())
+
+
+def ask_workers(client: "Client", unfit: Callable[..., str], *arguments: Any) -> None:
+    """See that there are workers and that each could work for this job.
+
+    Parameters
+    ----------
+    client : Client
+        The cluster.
+    unfit : callable
+        Runs on every worker and says why it could not; nothing where it could.
+    *arguments
+        What ``unfit`` is given.
+
+    Raises
+    ------
+    ClusterError
+        There is none, or one is unfit.
+    """
+    with losses(client):
+        wait_for_threads(client, lambda threads: None)
+        answers = client.run(unfit, *arguments, on_error="return")
+    for address, answer in answers.items():
+        # Dask hands over what a worker cannot unpickle as a plain Exception that quotes the cause.
+        if "ModuleNotFoundError" in repr(answer):
+            raise ClusterError(
+                f"the worker {address} lacks songmill or a part of it ({answer}): install "
+                f"songmill {songmill_version()} on every worker"
+            )
+        if isinstance(answer, OSError) and answer.errno is None:
+            continue  # Dask's, not the system's: the worker has died since
+        if isinstance(answer, BaseException):
+            raise ClusterError(f"the worker {address} does not answer as it should: {answer!r}")
+        if answer:
+            raise ClusterError(answer)
+
+
+def wait_for_threads(client: "Client", tick: Callable[[int], None]) -> int:
+    """Return the cluster's threads, waiting where it has none just now.
+
+    Parameters
+    ----------
+    client : Client
+        The cluster.
+    tick : callable
+        Called with the number of threads, about every second while there is none.
+
+    Raises
+    ------
+    ClusterError
+        There has been none for :data:`NO_WORKERS_S`.
+    """
+    end = time.monotonic() + NO_WORKERS_S
+    while True:
+        threads = count_threads(client)
+        tick(threads)
+        if threads:
+            return threads
+        if time.monotonic() > end:
+            address = client.scheduler.address
+            raise ClusterError(
+                f"the cluster at {address} has had no worker for {NO_WORKERS_S:g} s. What is "
+                f"finished is kept: start `dask worker {address}`, and run the same command again"
+            )
+        time.sleep(1)
+
+
+def finished(client: "Client", futures: list["Future"]) -> list["Future"]:
+    """Return those that have ended, after a second at most; LostError without a scheduler."""
+    from distributed import wait
+
+    with contextlib.suppress(TimeoutError):
+        wait(futures, timeout=1, return_when="FIRST_COMPLETED")
+    if client.status != "running":
+        raise LostError
+    # One whose result was lost with its worker is pending again.
+    return [future for future in futures if future.status not in ("pending", "lost")]
+
+
+class LostError(Exception):
+    """The scheduler is lost."""
+
+
+@contextlib.contextmanager
+def losses(client: "Client") -> Iterator[None]:
+    """Turn the many ways in which a scheduler is missed into one clear error."""
+    address = client.scheduler.address if client.scheduler else "?"
+    try:
+        yield
+    except (LostError, CancelledError, OSError):
+        raise ClusterError(
+            f"the scheduler at {address} was lost. What is finished is kept: start it, and run "
+            "the same command again"
+        ) from None

@@ -183,8 +183,7 @@ def recover(storage: Storage) -> bool:
                 "change. Put a copy of the store in its place, or extract into another store"
             ) from None
         _roll_on(storage, change)
-    for entry in storage.list(STAGE):
-        storage.remove(entry.name)
+    storage.remove_folder(STAGE)
     _clear_emptied(storage)
     return unfinished
 

@@ -4,17 +4,14 @@ Only a few batches per thread are with the scheduler at a time, so that a millio
 more than a hundred do.
 """
 
-import contextlib
 import dataclasses
-import time
 import uuid
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import CancelledError
 from typing import TYPE_CHECKING, Any
 
-from jobs.batch import Batch, Summary, fate, process_of, unfit, work
-from jobs.cluster import count_threads
+from jobs.batch import Batch, Summary, fate, process_of, work
+from jobs.cluster import LostError, finished, losses, wait_for_threads
 from jobs.errors import ClusterError
 from jobs.storage import Storage
 
@@ -32,39 +29,10 @@ MOST_NOT_BEGUN = 8
 RESULT_TIMEOUT_S = 10.0
 """For so long a finished batch's summary may be on its way."""
 
-NO_WORKERS_S = 300.0
-"""For so long a cluster may be without any worker before the job gives up."""
-
 
 def new_attempt() -> str:
     """Return a name that no other attempt has."""
     return uuid.uuid4().hex
-
-
-def check_workers(client: "Client", batch: Batch) -> None:
-    """See that there are workers and that each could work on ``batch``.
-
-    Raises
-    ------
-    ClusterError
-        There is none, or one has another songmill or does not see the store or a source.
-    """
-    with _losses(client):
-        _threads(client, lambda threads: None)
-        answers = client.run(unfit, batch, on_error="return")
-    for address, answer in answers.items():
-        # Dask hands over what a worker cannot unpickle as a plain Exception that quotes the cause.
-        if "ModuleNotFoundError" in repr(answer):
-            raise ClusterError(
-                f"the worker {address} lacks songmill or a part of it ({answer}): install "
-                f"songmill {batch.songmill} on every worker"
-            )
-        if isinstance(answer, OSError) and answer.errno is None:
-            continue  # Dask's, not the system's: the worker has died since
-        if isinstance(answer, BaseException):
-            raise ClusterError(f"the worker {address} does not answer as it should: {answer!r}")
-        if answer:
-            raise ClusterError(answer)
 
 
 def dispatch(
@@ -94,9 +62,9 @@ def dispatch(
     """
     queue = _Queue(batches)
     under_way: dict[Future, Batch] = {}
-    with _losses(client):
+    with losses(client):
         while True:
-            threads = _threads(client, tick)
+            threads = wait_for_threads(client, tick)
             while len(under_way) < max(1, threads) * WINDOW_PER_THREAD:
                 batch = queue.next(idle=not under_way)
                 if batch is None:
@@ -105,7 +73,7 @@ def dispatch(
                 under_way[future] = batch
             if not under_way:
                 return
-            for future in _finished(client, list(under_way)):
+            for future in finished(client, list(under_way)):
                 try:
                     summary = _result(future, under_way[future])
                 except TimeoutError:
@@ -184,39 +152,6 @@ def _part(batch: Batch, places: list[int], *, deaths: int) -> Batch:
     )
 
 
-def _threads(client: "Client", tick: Callable[[int], None]) -> int:
-    """Return the cluster's threads, waiting where it has none just now."""
-    end = time.monotonic() + NO_WORKERS_S
-    while True:
-        threads = count_threads(client)
-        tick(threads)
-        if threads:
-            return threads
-        if time.monotonic() > end:
-            address = client.scheduler.address
-            raise ClusterError(
-                f"the cluster at {address} has had no worker for {NO_WORKERS_S:g} s. What is "
-                f"finished is kept: start `dask worker {address}`, and run the same command again"
-            )
-        time.sleep(1)
-
-
-def _finished(client: "Client", futures: list["Future"]) -> list["Future"]:
-    """Return those that have ended, after a second at most."""
-    from distributed import wait
-
-    with contextlib.suppress(TimeoutError):
-        wait(futures, timeout=1, return_when="FIRST_COMPLETED")
-    if client.status != "running":
-        raise _LostError
-    # One whose result was lost with its worker is pending again.
-    return [future for future in futures if future.status not in ("pending", "lost")]
-
-
-class _LostError(Exception):
-    """The scheduler is lost."""
-
-
 def _result(future: "Future", batch: Batch) -> Summary | None:
     """Return what became of a batch; None where workers died before they began with it.
 
@@ -228,7 +163,7 @@ def _result(future: "Future", batch: Batch) -> Summary | None:
     from distributed.scheduler import KilledWorker
 
     if future.status == "cancelled":
-        raise _LostError
+        raise LostError
     try:
         summary: Any = future.result(timeout=RESULT_TIMEOUT_S)
     except KilledWorker:
@@ -240,16 +175,3 @@ def _result(future: "Future", batch: Batch) -> Summary | None:
         raise ClusterError(f"a worker cannot write to the store: {error}") from None
     assert isinstance(summary, Summary)
     return summary
-
-
-@contextlib.contextmanager
-def _losses(client: "Client") -> Iterator[None]:
-    """Turn the many ways in which a scheduler is missed into one clear error."""
-    address = client.scheduler.address if client.scheduler else "?"
-    try:
-        yield
-    except (_LostError, CancelledError, OSError):
-        raise ClusterError(
-            f"the scheduler at {address} was lost. What is finished is kept: start it, and run "
-            "the same command again"
-        ) from None

@@ -31,8 +31,9 @@ from jobs.batch import (
     pieces,
     read_finished,
     songmill_version,
+    unfit,
 )
-from jobs.cluster import scheduler_address
+from jobs.cluster import ask_workers, connect, count_threads, scheduler_address
 from jobs.errors import RunInterruptedError, SongmillError, UsageError
 from jobs.lock import Lock
 from jobs.plan import Plan, batches, make_plan
@@ -295,8 +296,7 @@ class _Run:
 
     def work(self, progress: Progress) -> None:
         """Have everything extracted that is not finished yet."""
-        from jobs.cluster import connect, count_threads
-        from jobs.dispatch import check_workers, dispatch
+        from jobs.dispatch import dispatch
 
         new = [r for r in self.plan.new if r.track_id not in self.finished]
         again = [r for r in self.plan.again if r.track_id not in self.finished]
@@ -305,7 +305,7 @@ class _Run:
             return
         progress.say("starting the workers" if not self.request.scheduler else "connecting")
         with connect(self.request.scheduler, self.request.workers) as client:
-            check_workers(client, self._batch((new or again)[:1]))
+            ask_workers(client, unfit, self._batch((new or again)[:1]))
             threads = count_threads(client)
             self.outcome.workers = len(client.nthreads())
             progress.begin(client.dashboard_link, threads)

@@ -2,10 +2,10 @@
 
 A CSV has the columns ``track_id`` and ``label`` and as many more as its owner likes (an artist,
 say); those are kept in the store's ``labels`` table. Its ``track_id`` may be any tail of a track's
-that no other track has: ``blues.00000`` for ``blues/blues.00000.wav``.
+that no other track has: ``blues.00000`` for ``blues/blues.00000.wav``. Where the tracks have labels
+already, those of imported tables, the column ``label`` may be missing.
 """
 
-import csv
 import os
 from collections import defaultdict
 from dataclasses import dataclass
@@ -15,6 +15,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from jobs.commit import Change, stage_file
+from jobs.csv_rows import csv_rows
 from jobs.errors import UsageError
 from jobs.sources import Listed
 from jobs.store import Store
@@ -33,11 +34,11 @@ class Labels:
     Parameters
     ----------
     of_track : dict of str to (str or None)
-        The label of every listed track.
+        The label of every track of the run.
     table : pa.Table or None
         The rows of the CSV, under the full track_ids; None where there is no CSV.
     unmatched : int
-        Rows of the CSV whose track is not listed.
+        Rows of the CSV that name none of these tracks.
     """
 
     of_track: dict[str, str | None]
@@ -69,7 +70,12 @@ def label_tracks(choice: str, recordings: list[Listed]) -> Labels:
                 for recording in recordings
             }
         )
-    return _read_csv(choice, [recording.track_id for recording in recordings])
+    sheet = read_sheet(
+        choice,
+        needed=("track_id", "label"),
+        wanted="parent, none or a CSV with the columns track_id and label",
+    )
+    return match(sheet, dict.fromkeys(recording.track_id for recording in recordings))
 
 
 def tails(track_id: str) -> list[str]:
@@ -89,73 +95,129 @@ def tails(track_id: str) -> list[str]:
     return names
 
 
-def _read_csv(path: str, track_ids: list[str]) -> Labels:
-    columns, rows = _rows(path)
-    wanted = {row["track_id"] for _, row in rows}
+@dataclass(frozen=True)
+class Sheet:
+    """A CSV with a row a track, as its owner wrote it.
+
+    Parameters
+    ----------
+    path : str
+        The CSV.
+    columns : list of str
+        Its columns.
+    rows : list of (int, dict)
+        The line and the cells of every row; an empty cell is None.
+    """
+
+    path: str
+    columns: list[str]
+    rows: list[tuple[int, dict[str, str | None]]]
+
+
+def read_sheet(
+    path: str, *, needed: tuple[str, ...], wanted: str, option: str = "--labels"
+) -> Sheet:
+    """Read a CSV that says something of each track.
+
+    Parameters
+    ----------
+    path : str
+        The CSV.
+    needed : tuple of str
+        Columns that it must have; ``track_id`` is one of them.
+    wanted : str
+        What the option may be, for a person who named something else.
+    option : str
+        The option that named it.
+
+    Returns
+    -------
+    Sheet
+
+    Raises
+    ------
+    UsageError
+        There is no such CSV, or it lacks a column.
+    """
+    try:
+        found = csv_rows(path)
+        _, columns = next(found)
+        missing = [name for name in needed if name not in columns]
+        if missing:
+            raise UsageError(
+                f"{path} has no column {' and no column '.join(missing)}: its first line "
+                f"names {', '.join(columns) or 'nothing'}"
+            )
+        rows = [
+            (line, {name: cell or None for name, cell in zip(columns, cells, strict=True)})
+            for line, cells in found
+        ]
+    except OSError as error:
+        raise UsageError(
+            f"{path} cannot be read ({error.strerror}): {option} is {wanted}"
+        ) from None
+    return Sheet(path, columns, rows)
+
+
+def match(sheet: Sheet, before: dict[str, str | None]) -> Labels:
+    """Give tracks the labels of a CSV, as far as it has any.
+
+    Parameters
+    ----------
+    sheet : Sheet
+        The CSV.
+    before : dict of str to (str or None)
+        The tracks, with the labels that they keep where the CSV says none.
+
+    Returns
+    -------
+    Labels
+
+    Raises
+    ------
+    UsageError
+        A row is ambiguous, or a track has two.
+    """
+    names = {row["track_id"] for _, row in sheet.rows}
     named: dict[str, list[str]] = defaultdict(list)
-    for track_id in track_ids:
+    for track_id in before:
         for tail in tails(track_id):
-            if tail in wanted:
+            if tail in names:
                 named[tail].append(track_id)
-    exact = wanted.intersection(track_ids)
+    exact = names & before.keys()
 
     line_of: dict[str, int] = {}
     matched: list[dict[str, str | None]] = []
-    for line, row in rows:
+    for line, row in sheet.rows:
         name = row["track_id"] or ""
         candidates = [name] if name in exact else named.get(name, [])
         if not candidates:
             continue
         if len(candidates) > 1:
             raise UsageError(
-                f"{path}, line {line}: {name!r} may be {candidates[0]!r} or {candidates[1]!r}; "
-                "write more of its path"
+                f"{sheet.path}, line {line}: {name!r} may be {candidates[0]!r} or "
+                f"{candidates[1]!r}; write more of its path"
             )
         track_id = candidates[0]
         if track_id in line_of:
             raise UsageError(
-                f"{path}, line {line}: {track_id!r} has a row already, in line {line_of[track_id]}"
+                f"{sheet.path}, line {line}: {track_id!r} has a row already, in line "
+                f"{line_of[track_id]}"
             )
         line_of[track_id] = line
         matched.append({**row, "track_id": track_id})
 
-    of_track: dict[str, str | None] = dict.fromkeys(track_ids)
-    of_track.update({str(row["track_id"]): row["label"] for row in matched})
-    schema = pa.schema([(column, pa.string()) for column in columns])
+    of_track = dict(before)
+    if "label" in sheet.columns:
+        of_track.update({str(row["track_id"]): row["label"] for row in matched})
+    schema = pa.schema([(column, pa.string()) for column in sheet.columns])
     table = pa.Table.from_pylist(matched, schema=schema)
-    return Labels(of_track, table, len(rows) - len(matched))
+    return Labels(of_track, table, len(sheet.rows) - len(matched))
 
 
-def _rows(path: str) -> tuple[list[str], list[tuple[int, dict[str, str | None]]]]:
-    """Return the columns and, with their line numbers, the rows of a CSV; empty cells are None."""
-    try:
-        with open(path, encoding="utf-8-sig", newline="") as file:
-            reader = csv.DictReader(file, strict=True)
-            columns = list(reader.fieldnames or [])
-            missing = [name for name in ("track_id", "label") if name not in columns]
-            if missing:
-                raise UsageError(
-                    f"{path} has no column {' and no column '.join(missing)}: its first line "
-                    f"names {', '.join(columns) or 'nothing'}"
-                )
-            if len(set(columns)) < len(columns):
-                raise UsageError(f"{path} names a column twice: {', '.join(columns)}")
-            rows: list[tuple[int, dict[str, str | None]]] = []
-            for row in reader:
-                if None in row or None in row.values():
-                    raise UsageError(
-                        f"{path}, line {reader.line_num}: the first line names {len(columns)} "
-                        "columns, and this one has another number of values"
-                    )
-                rows.append((reader.line_num, {key: value or None for key, value in row.items()}))
-    except OSError as error:
-        raise UsageError(
-            f"the labels {path} cannot be read ({error.strerror}): --labels is parent, none or a "
-            "CSV with the columns track_id and label"
-        ) from None
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise UsageError(f"{path} is not a CSV in UTF-8: {error}") from None
-    return columns, rows
+def read(store: Store) -> pa.Table:
+    """Return the ``labels`` table; without rows where there is none."""
+    return store.read_part(PART) if store.storage.exists(PART) else _NOTHING
 
 
 def stage(store: Store, change: Change, labels: Labels, gone: list[str]) -> None:
@@ -168,12 +230,11 @@ def stage(store: Store, change: Change, labels: Labels, gone: list[str]) -> None
     change : Change
         Gets what is to change, if anything is.
     labels : Labels
-        Of the listed tracks.
+        Of the run's tracks.
     gone : list of str
         Tracks that leave the store.
     """
-    storage = store.storage
-    before = storage.read_table(PART) if storage.exists(PART) else _NOTHING
+    before = read(store)
     listed_or_gone = pa.array([*labels.of_track, *gone], pa.string())
     others = before.filter(pc.invert(pc.is_in(before["track_id"], listed_or_gone)))
     ours = _NOTHING if labels.table is None else labels.table

@@ -31,7 +31,7 @@ def clock(seconds: float) -> str:
 
 
 class Progress:
-    """What an extraction tells about itself while it runs.
+    """What a job tells about itself while it runs.
 
     Parameters
     ----------
@@ -70,6 +70,15 @@ class Progress:
         if self._status:
             self._status.update(escape(printable(text)))
 
+    def now(self, text: str) -> None:
+        """Say how far it is: in the live line, or as a line of the log now and then."""
+        now = time.monotonic()
+        if self._status:
+            self.show(text)
+        elif now - self._logged >= LOG_EVERY_S:
+            self._logged = now
+            self.console.print(escape(printable(text)))
+
     def warn(self, text: str) -> None:
         """Say what a person should look at."""
         self.console.print(f"[yellow]warning:[/] {escape(printable(text))}")
@@ -94,12 +103,7 @@ class Progress:
     def tick(self, threads: int) -> None:
         """Note the number of workers' threads, about every second."""
         self._threads = threads
-        now = time.monotonic()
-        if self._status:
-            self._status.update(self._line(now))
-        elif now - self._logged >= LOG_EVERY_S:
-            self._logged = now
-            self.console.print(self._line(now))
+        self.now(self._line(time.monotonic()))
 
     def advance(self, summary: "Summary") -> None:
         """Count a finished batch."""

@@ -69,6 +69,58 @@ RUNS = pa.schema(
     ]
 )
 
+COMPARISON = pa.schema(
+    [
+        ("run_id", pa.string()),
+        ("compared_at", _TIME),
+        ("level", pa.string()),  # segment | track: the rows that were learnt from
+        ("split", pa.string()),  # as given: random, by-track, by-group:COLUMN or a file
+        ("leaky", pa.bool_()),  # segments of one track fall on both sides: the score flatters
+        ("model", pa.string()),  # of training.models.MODELS
+        ("folds", pa.int32()),
+        ("rows", pa.int64()),
+        ("tracks", pa.int64()),
+        ("accuracy", pa.float64()),  # of rows: mean over folds, and their standard deviation
+        ("accuracy_std", pa.float64()),
+        ("macro_f1", pa.float64()),
+        ("macro_f1_std", pa.float64()),
+        ("vote_accuracy", pa.float64()),  # of tracks, by the majority of their segments
+        ("vote_accuracy_std", pa.float64()),
+        ("vote_macro_f1", pa.float64()),
+        ("vote_macro_f1_std", pa.float64()),
+        ("seconds", pa.float64()),  # to fit, mean over folds
+        ("message", pa.string()),  # why it has no scores, or what its library remarked
+    ]
+)
+
+# Of models/<version>/. A label that is null stands for all of them.
+METRICS = pa.schema(
+    [
+        ("level", pa.string()),  # segment | track, of the test part
+        ("label", pa.string()),
+        ("metric", pa.string()),  # accuracy, macro_f1, log_loss, chance, precision, recall, f1
+        ("value", pa.float64()),
+        ("count", pa.int64()),  # rows or tracks that it is of
+    ]
+)
+CONFUSION = pa.schema(
+    [
+        ("level", pa.string()),
+        ("label", pa.string()),
+        ("predicted", pa.string()),
+        ("count", pa.int64()),
+    ]
+)
+IMPORTANCE = pa.schema(
+    [
+        ("feature", pa.string()),
+        ("mean", pa.float64()),  # accuracy of rows lost when the column is shuffled
+        ("std", pa.float64()),
+        ("repeats", pa.int32()),
+    ]
+)
+SPLIT = pa.schema([("track_id", pa.string()), ("set", pa.string())])
+
 TRACKS = "features/level=track"
 SEGMENTS = "features/level=segment"
 
@@ -77,8 +129,31 @@ TABLES: dict[str, pa.Schema] = {
     SEGMENTS: SEGMENT,
     "files": FILES,
     "runs": RUNS,
+    "comparison": COMPARISON,
 }
 """The folder of each table in the store, and its columns."""
 
-FOLDERS = (*TABLES, "labels")
+PREDICTED_TRACKS = "predictions/level=track"
+PREDICTED_SEGMENTS = "predictions/level=segment"
+
+PROBABILITY = "p_"
+"""Before a class's name, the column of its probability."""
+
+
+def predictions(classes: list[str], *, segments: bool) -> pa.Schema:
+    """Return the columns of predictions; there is one for the probability of each class."""
+    place = [("segment", pa.int32()), ("start_s", pa.float64())] if segments else []
+    return pa.schema(
+        [
+            ("track_id", pa.string()),
+            ("label", pa.string()),
+            *place,
+            ("predicted", pa.string()),
+            ("model", pa.string()),  # the version that predicted
+            *((PROBABILITY + name, pa.float32()) for name in classes),
+        ]
+    )
+
+
+FOLDERS = (*TABLES, "labels", PREDICTED_TRACKS, PREDICTED_SEGMENTS)
 """The folders of all tables. ``labels`` has the columns of its owner's CSV, all text."""

@@ -20,7 +20,7 @@ from jobs.batch import songmill_version
 from jobs.errors import RunInterruptedError, SongmillError
 from jobs.lock import Lock
 from jobs.schemas import RUNS
-from jobs.storage import Storage
+from jobs.storage import Storage, as_json
 from jobs.store import Settings, Store, open_store, open_to_write, storage_to_write
 
 
@@ -80,6 +80,16 @@ class Stage:
     name: str
     run_id: str
     started: float
+
+    @property
+    def work(self) -> str:
+        """A folder of the store for what the stage needs meanwhile; it is gone afterwards."""
+        return f"_work/{self.name}"
+
+    @property
+    def mark(self) -> str:
+        """A file that holds the ``run_id``, by which workers tell that they see the store."""
+        return f"{self.work}/run.json"
 
     def commit(self, change: commit.Change, **columns: Any) -> None:
         """Carry ``change`` out, with this stage's row in ``runs``.
@@ -146,8 +156,12 @@ def stage(address: str, name: str, *, made_with: Settings | None = None) -> Iter
         commit.recover(storage)
         store = open_to_write(storage, made_with, force=False) if made_with else open_store(address)
         under_way = Stage(store, lock, name, new_run_id(), started)
+        storage.remove_folder(under_way.work)  # a killed one may have left it
         try:
+            storage.write(under_way.mark, as_json({"run_id": under_way.run_id}))
             yield under_way
         except BaseException as error:
             under_way.abandon(error)
             raise
+        finally:
+            storage.remove_folder(under_way.work)

@@ -7,6 +7,7 @@ operations are those that an object store has too (put, get, list, delete, creat
 import errno
 import json
 import os
+import shutil
 import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -50,8 +51,8 @@ class Storage:
         return os.path.join(self.root, name)
 
     def exists(self, name: str) -> bool:
-        """Tell whether there is a file ``name``."""
-        return os.path.isfile(self.path(name))
+        """Tell whether there is a file, or a folder with files, ``name``."""
+        return os.path.exists(self.path(name))
 
     def read(self, name: str) -> bytes:
         """Return the bytes of ``name``; FileNotFoundError where it is not."""
@@ -109,7 +110,7 @@ class Storage:
         return True
 
     def move(self, name: str, to: str) -> None:
-        """Give ``name`` the name ``to``, in place of what had it."""
+        """Give the file ``name`` the name ``to``, in place of what had it; or a folder its."""
         target = self.path(to)
         os.makedirs(os.path.dirname(target), exist_ok=True)
         os.replace(self.path(name), target)
@@ -117,6 +118,18 @@ class Storage:
     def remove(self, name: str) -> None:
         """Remove ``name``; nothing happens where it is not."""
         Path(self.path(name)).unlink(missing_ok=True)
+
+    def remove_folder(self, name: str) -> None:
+        """Remove the folder ``name`` with all that is in it; nothing happens where it is not."""
+        shutil.rmtree(self.path(name), ignore_errors=True)
+
+    def folders(self, folder: str) -> list[str]:
+        """Return the names of the folders in ``folder``, ascending."""
+        try:
+            with os.scandir(self.path(folder)) as found:
+                return sorted(entry.name for entry in found if entry.is_dir())
+        except FileNotFoundError:
+            return []
 
     def list(self, folder: str) -> Iterator[Entry]:
         """Yield the files directly in ``folder``, by name; none where there is no such folder."""

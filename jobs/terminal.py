@@ -9,9 +9,13 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from jobs.compare import Outcome as Comparison
 from jobs.extract import Outcome
+from jobs.import_features import ImportOutcome
 from jobs.progress import clock, printable
+from jobs.registry import Version
 from jobs.status import Status
+from jobs.train import Outcome as Training
 
 MOST_LABELS = 20
 
@@ -64,7 +68,9 @@ def print_status(status: Status) -> None:
             table.add_row(kind, f"{count:,}")
         console.print(table)
     if status.runs:
-        table = _table("last runs", "outcome", "took", "extracted", "failed", "unchanged", "gone")
+        table = _table(
+            *("last runs", "stage", "outcome", "took", "extracted", "failed", "unchanged", "gone")
+        )
         for run in status.runs:
             table.add_row(*(_cell(value) for value in _run_cells(run)))
         console.print(table)
@@ -93,24 +99,145 @@ def print_features(tracks: pa.Table) -> None:
     _console().print(table)
 
 
+def print_comparison(outcome: Comparison) -> None:
+    """Show how good each model is: the splits beside each other."""
+    console = _console()
+    splits = list(dict.fromkeys((row["split"], row["leaky"]) for row in outcome.rows))
+    voted = any(row["vote_accuracy"] is not None for row in outcome.rows)
+    table = _table(f"{outcome.level}s")
+    for split, leaky in splits:
+        first = f"{printable(split)}{' (leaky)' if leaky else ''}"
+        table.add_column(f"{first}\naccuracy", justify="right")
+        table.add_column("\nmacro F1", justify="right")
+        if voted:
+            table.add_column("\ntrack vote", justify="right")
+        table.add_column("\nto fit", justify="right")
+    by_model: dict[str, list[dict[str, Any]]] = {}
+    for row in outcome.rows:
+        by_model.setdefault(row["model"], []).append(row)
+    for model, rows in by_model.items():
+        cells: list[str] = []
+        for row in rows:
+            cells += [_mean(row, "accuracy"), _mean(row, "macro_f1")]
+            cells += [_mean(row, "vote_accuracy")] if voted else []
+            cells += ["" if row["seconds"] is None else f"{row['seconds']:.1f} s"]
+        table.add_row(model, *cells)
+    console.print(table)
+    for row in outcome.rows:
+        if row["accuracy"] is None:
+            console.print(f"{row['model']}, {printable(row['split'])}: {printable(row['message'])}")
+    if any(leaky for _, leaky in splits):
+        console.print(
+            "leaky: segments of one track fall on both sides, so that the score says little of new "
+            "tracks."
+        )
+    if any(row["folds"] > 1 for row in outcome.rows):
+        console.print("Where there are several folds: their mean, ± their standard deviation.")
+
+
+MOST_FEATURES = 10
+
+
+def print_training(outcome: Training) -> None:
+    """Show how good the new model is, and whether it predicts."""
+    console = _console()
+    described = outcome.description
+    parts = described.split["tracks"]
+    console.print(
+        f"Judged by {parts['test']:,} tracks ({printable(described.split['name'])}) after learning "
+        f"from {parts['train']:,}, stopped by {parts['valid']:,}; {described.rounds} rounds."
+    )
+    table = _table("", "accuracy", "macro F1", "log loss", "count")
+    for level, scores in described.scores.items():
+        shown = [f"{scores[name]:.3f}" for name in ("accuracy", "macro_f1", "log_loss")]
+        table.add_row(f"{level}s", *shown, f"{scores['count']:,}")
+    console.print(table)
+    table = _table("label", "precision", "recall", "F1", "tracks")
+    for label, of_class in list(outcome.per_class.items())[:MOST_LABELS]:
+        shown = [f"{of_class[name]:.2f}" for name in ("precision", "recall", "f1")]
+        table.add_row(_cell(label), *shown, f"{of_class['support']:,}")
+    console.print(table)
+    if len(outcome.per_class) > MOST_LABELS:
+        console.print(f"and {len(outcome.per_class) - MOST_LABELS} more labels")
+    table = _table("feature", "accuracy lost without it", "±")
+    for row in outcome.importance[:MOST_FEATURES]:
+        table.add_row(row["feature"], f"{row['mean']:.3f}", f"{row['std']:.3f}")
+    console.print(table)
+    verdict = outcome.verdict
+    said = "predicts from now on" if verdict.promoted else "is kept, and does not predict"
+    console.print(f"The model {described.version} {said}: {printable(verdict.reason)}.")
+
+
+def print_models(found: list[Version]) -> None:
+    """List the models of a store."""
+    console = _console()
+    if not found:
+        console.print("There is no model yet: `songmill train` makes one.")
+        return
+    names = ("predicts", "made", "rows of", "split", "tracks", "accuracy", "macro F1")
+    table = _table("model", *names)
+    for one in found:
+        described = one.description
+        scores = described.scores["track"]
+        table.add_row(
+            described.version,
+            "yes" if one.champion else "",
+            described.created_at[:16].replace("T", " "),
+            f"{described.level}s",
+            _cell(described.split["name"]),
+            f"{described.data['tracks']:,}",
+            f"{scores['accuracy']:.3f}",
+            f"{scores['macro_f1']:.3f}",
+        )
+    console.print(table)
+
+
+def _mean(row: dict[str, Any], name: str) -> str:
+    """Return a score with its spread over folds, if there are several."""
+    if row[name] is None:
+        return "-"
+    spread = f" ± {row[f'{name}_std']:.3f}" if row["folds"] > 1 else ""
+    return f"{row[name]:.3f}{spread}"
+
+
 def _run_cells(run: dict[str, Any]) -> list[str]:
-    counts = [f"{run[name]:,}" for name in ("extracted", "failed", "unchanged", "gone")]
+    # Only an extraction counts files.
+    names = ("extracted", "failed", "unchanged", "gone")
+    counts = ["" if run[name] is None else f"{run[name]:,}" for name in names]
     started = f"{run['started_at']:%Y-%m-%d %H:%M}"
-    return [started, run["outcome"], clock(run["seconds"]), *counts]
+    return [started, run["stage"], run["outcome"], clock(run["seconds"]), *counts]
 
 
 def _console() -> Console:
-    # Names and paths are shown as they are, also if they look like Rich's markup.
-    return Console(highlight=False, soft_wrap=True, markup=False, emoji=False)
+    # Names and paths are shown as they are, also if they look like Rich's markup, and whole: a
+    # narrow terminal folds a table's line where Rich would cut its cells.
+    return Console(highlight=False, soft_wrap=True, markup=False, emoji=False, width=1000)
 
 
 def _table(first: str, *others: str) -> Table:
     table = Table(box=None, header_style="bold", padding=(0, 2, 0, 0), pad_edge=False)
     table.add_column(first)
     for name in others:
-        table.add_column(name, justify="left" if name == "outcome" else "right")
+        table.add_column(name, justify="left" if name in ("stage", "outcome") else "right")
     return table
 
 
 def _cell(text: str) -> Text:
     return Text(printable(text))
+
+
+def print_import(outcome: ImportOutcome, store: str) -> None:
+    """Say what an import did."""
+    counts = (_counted(outcome.tracks, "track"), _counted(outcome.segments, "segment"))
+    if outcome.tracks:
+        text = " and ".join(counts) if outcome.segments else counts[0]
+    else:
+        text = f"{counts[1]} of {_counted(outcome.listed, 'track')}"
+    console = _console()
+    if outcome.unlabelled:
+        console.print(f"Without a label: {_counted(outcome.unlabelled, 'track')}.")
+    console.print(f"Imported {text}; the tables are in {printable(store)}.")
+
+
+def _counted(count: int, thing: str) -> str:
+    return f"{count:,} {thing}" if count == 1 else f"{count:,} {thing}s"

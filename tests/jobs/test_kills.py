@@ -586,7 +586,7 @@ def test_a_worker_without_songmill_is_named_before_work(running: Processes, tmp_
 def test_a_cluster_without_workers_is_given_up(running: Processes, tmp_path: Path) -> None:
     source = make_collection(tmp_path / "takes", 8)
     store = tmp_path / "store"
-    patience = {"set": {"jobs.dispatch.NO_WORKERS_S": 2.0}}
+    patience = {"set": {"jobs.cluster.NO_WORKERS_S": 2.0}}
     running.start_scheduler()
     result = running.run(source, store=store, faulty=patience)
     assert result.code == 1, result
@@ -596,7 +596,7 @@ def test_a_cluster_without_workers_is_given_up(running: Processes, tmp_path: Pat
     running.panel.shut("take003.wav")
     running.start_worker(nanny=False)
     job = running.job(
-        source, store=store, faulty=patience | {"set": {"jobs.dispatch.NO_WORKERS_S": 8.0}}
+        source, store=store, faulty=patience | {"set": {"jobs.cluster.NO_WORKERS_S": 8.0}}
     )
     kill(running.panel.waiting("take003.wav"))
     result = job.wait()

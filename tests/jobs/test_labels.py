@@ -200,6 +200,37 @@ def test_a_csv_that_is_not_there_is_refused_with_what_would_do(tmp_path: Path) -
         assert "parent, none or a CSV" in str(refusal.value)
 
 
+# Where the tracks have labels already
+
+
+@pytest.mark.parametrize(
+    ("text", "expected", "table"),
+    [
+        ("track_id,artist\nb,B\n", ["x", "y"], [{"track_id": "b.wav", "artist": "B"}]),
+        ("track_id,label\nb,z\n", ["x", "z"], [{"track_id": "b.wav", "label": "z"}]),
+        ("track_id,label\nb,\n", ["x", None], [{"track_id": "b.wav", "label": None}]),
+    ],
+)
+def test_only_a_column_of_labels_takes_the_place_of_those_that_are_there(
+    tmp_path: Path, text: str, expected: list[str | None], table: list[dict[str, str | None]]
+) -> None:
+    path = tmp_path / "sheet.csv"
+    path.write_text(text)
+    sheet = labels.read_sheet(str(path), needed=("track_id",), wanted="a CSV")
+    before: dict[str, str | None] = {"a.wav": "x", "b.wav": "y"}
+    found = labels.match(sheet, before)
+    assert list(found.of_track.values()) == expected
+    assert found.table.to_pylist() == table
+    assert before == {"a.wav": "x", "b.wav": "y"}
+
+
+def test_a_sheet_that_cannot_be_read_is_refused_with_the_option_that_named_it(
+    tmp_path: Path,
+) -> None:
+    with pytest.raises(UsageError, match="cannot be read .*: --split is a or b"):
+        labels.read_sheet(str(tmp_path), needed=("track_id",), wanted="a or b", option="--split")
+
+
 # The table
 
 
@@ -269,6 +300,18 @@ def test_rows_of_tracks_that_this_run_does_not_list_stay(store: Store) -> None:
     assert rows(store) == [
         {"track_id": "a", "label": "x", "artist": "A", "year": None},
         {"track_id": "b", "label": "y", "artist": None, "year": "1969"},
+    ]
+
+
+def test_a_table_may_have_no_labels(store: Store) -> None:
+    found = csv_of(["track_id", "artist"], ["a", "A"], listed=["a"])
+    assert put(store, found) != Change()
+    assert rows(store) == [{"track_id": "a", "artist": "A"}]
+    assert put(store, found) == Change()
+    put(store, csv_of(["track_id", "label"], ["b", "y"], listed=["b"]))
+    assert rows(store) == [
+        {"track_id": "a", "artist": "A", "label": None},
+        {"track_id": "b", "artist": None, "label": "y"},
     ]
 
 

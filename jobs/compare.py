@@ -1,0 +1,383 @@
+"""The comparison: the tutorial's ten models, fitted side by side on the cluster.
+
+The job writes the rows once, under ``_work``, and each worker reads them from there. A piece of
+work is one model on one fold.
+"""
+
+import functools
+import math
+import os
+import time
+import warnings
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from typing import Any, Literal
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from featurizer.columns import FEATURE_COLUMNS, FEATURE_SET
+from jobs import commit
+from jobs.batch import songmill_version, unfit_for_store
+from jobs.cluster import ask_workers, connect, scheduler_address
+from jobs.dataset import TABLE_OF, Labelled, Level, choose_level, feature_matrix, labelled_tracks
+from jobs.progress import Progress
+from jobs.schemas import COMPARISON
+from jobs.split_choice import OUTSIDE, Folds, choose_folds
+from jobs.stage import Stage, stage
+from jobs.store import Store
+from jobs.tasks import each
+from training import splits
+from training.evaluate import macro_f1, vote
+from training.models import MODELS, SLOWEST_FIRST
+
+MOST_ROWS = 100_000
+"""Of more rows a sample of whole tracks is compared: an SVM's time grows with their square."""
+
+_SCORES = ("accuracy", "macro_f1", "vote_accuracy", "vote_macro_f1")
+
+
+@dataclass(frozen=True)
+class Request:
+    """What is asked of a comparison: the options of ``songmill compare``, which explain them."""
+
+    store: str
+    splits: list[str]
+    folds: int = 5
+    level: Literal["segment", "track"] | None = None
+    scheduler: str | None = None
+    workers: int | None = None
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a comparison found.
+
+    Parameters
+    ----------
+    rows : list of dict
+        Rows of :data:`jobs.schemas.COMPARISON`, a model after the other, each for every split.
+    """
+
+    run_id: str
+    level: Level
+    seconds: float
+    rows: list[dict[str, Any]]
+
+    @property
+    def failed(self) -> int:
+        """Number of rows that have no scores."""
+        return sum(row["accuracy"] is None for row in self.rows)
+
+
+@dataclass(frozen=True)
+class Assignment:
+    """One model on one fold.
+
+    Parameters
+    ----------
+    path : str
+        The file with the rows.
+    split : int
+        Which split: the number in the name of its column of folds.
+    fold : int
+        The fold to test with.
+    model : str
+        Of :data:`training.models.MODELS`.
+    leaky : bool
+        Whether it is the tutorial's split, of rows, with its scaling over all rows.
+    """
+
+    path: str
+    split: int
+    fold: int
+    model: str
+    leaky: bool
+
+
+@dataclass(frozen=True)
+class Assessment:
+    """How a model did on a fold.
+
+    Parameters
+    ----------
+    scores : dict of str to (float or None)
+        Accuracy and macro F1, of rows and of tracks by vote; the latter None where a track has
+        but one row.
+    seconds : float
+        To fit.
+    remark : str
+        What its library said about the fit.
+    """
+
+    scores: dict[str, float | None]
+    seconds: float
+    remark: str
+
+
+def compare(request: Request, progress: Progress) -> Outcome:
+    """Compare the ten models and write the ``comparison`` table.
+
+    Parameters
+    ----------
+    request : Request
+        What is asked for.
+    progress : Progress
+        Is told how far it is.
+
+    Raises
+    ------
+    SongmillError
+        It cannot be done. A model that fails is no such case: its row says why.
+    """
+    scheduler_address(request.scheduler, request.workers)  # refused before anything is written
+    with stage(request.store, "compare") as run:
+        progress.say("reading the rows")
+        level = choose_level(run.store, request.level)
+        labelled = labelled_tracks(run.store, level)
+        if labelled.unlabelled:
+            progress.warn(f"tracks without a label, which are left out: {labelled.unlabelled}")
+        chosen = [
+            choose_folds(split, run.store, labelled.tracks, request.folds)
+            for split in dict.fromkeys(request.splits)
+        ]
+        for folds in chosen:
+            if folds.ungrouped:
+                progress.warn(
+                    f"tracks without a group in --split {folds.name}, each of which is taken for "
+                    f"one by itself: {folds.ungrouped}"
+                )
+        sampled = _sample(labelled, progress)
+        path = run.store.storage.path(f"{run.work}/rows.parquet")
+        sizes = _write_rows(run.store, labelled, sampled, chosen, path)
+        with connect(request.scheduler, request.workers) as client:
+            ask_workers(
+                client,
+                unfit_for_store,
+                *(run.store.storage.root, run.mark, run.run_id, songmill_version(), FEATURE_SET),
+            )
+            progress.say(f"Dask's dashboard: {client.dashboard_link}")
+            workers = len(client.nthreads())
+            assignments = [
+                Assignment(path, i, fold, model, folds.leaky)
+                for model in SLOWEST_FIRST
+                for i, folds in enumerate(chosen)
+                for fold in folds.tested
+            ]
+            found = _assess_all(client, assignments, progress)
+        rows = _rows(run, level, chosen, sizes, found)
+        change = commit.Change()
+        commit.stage_table(
+            run.store,
+            change,
+            "comparison",
+            [pa.Table.from_pylist(rows, schema=COMPARISON)],
+            edit=_without(level, [folds.name for folds in chosen]),
+            tidy=True,
+        )
+        run.commit(change, workers=workers)
+        return Outcome(run.run_id, level, time.time() - run.started, rows)
+
+
+def _sample(labelled: Labelled, progress: Progress) -> np.ndarray:
+    """Return which tracks are compared."""
+    total = int(labelled.rows.sum())
+    chosen = np.ones(len(labelled.rows), bool)
+    if total > MOST_ROWS:
+        order = np.random.default_rng(splits.SEED).permutation(len(labelled.rows))
+        chosen[order[labelled.rows[order].cumsum() > MOST_ROWS]] = False
+        progress.warn(
+            f"{total:,} rows are more than ten models can be compared with: "
+            f"{int(labelled.rows[chosen].sum()):,} rows of {int(chosen.sum()):,} tracks, drawn at "
+            "random, are"
+        )
+    return chosen
+
+
+def _write_rows(
+    store: Store, labelled: Labelled, sampled: np.ndarray, chosen: list[Folds], path: str
+) -> list[tuple[int, int]]:
+    """Write what workers need; return how many rows and tracks each split has."""
+    tracks = labelled.tracks
+    ids = pa.array(tracks.ids, pa.string())
+    found: list[pa.Table] = []
+    order = ["track_id", *(["segment"] if labelled.level == "segment" else [])]
+    for name in store.parts(TABLE_OF[labelled.level]):
+        rows = store.read_part(name, [*order, *FEATURE_COLUMNS])
+        place = pc.fill_null(pc.index_in(rows["track_id"], value_set=ids), -1)
+        rows = rows.append_column("track", place)
+        found.append(rows.filter(pa.array(np.append(sampled, False)[place.to_numpy()])))
+    # The order of the published table, on which the tutorial's split depends.
+    rows = pa.concat_tables(found).sort_by([(name, "ascending") for name in order])
+    place = rows["track"].to_numpy()
+    columns: dict[str, Any] = {"track": place, "class": tracks.labels[place]}
+    sizes = []
+    for i, folds in enumerate(chosen):
+        fold = np.zeros(len(place), int) if folds.of_track is None else folds.of_track[place]
+        columns[f"fold {i}"] = fold
+        taken = fold != OUTSIDE
+        sizes.append((int(taken.sum()), len(np.unique(place[taken]))))
+    columns |= {name: rows[name] for name in FEATURE_COLUMNS}
+    os.makedirs(os.path.dirname(path), exist_ok=True)
+    pq.write_table(pa.table(columns), path)
+    return sizes
+
+
+@functools.lru_cache(maxsize=1)
+def _read_rows(path: str) -> tuple[pa.Table, np.ndarray]:
+    table = pq.read_table(path)
+    return table, feature_matrix(table, np.float64)
+
+
+def assess(assignment: Assignment) -> Assessment:
+    """Fit one model to all folds but one, and judge it by that: on a worker.
+
+    Classes that the training rows lack are never predicted. Scaling and encoding see the training
+    rows only, but for the leaky split, where the scaling sees all rows as in the tutorial.
+    """
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import LabelEncoder, MinMaxScaler
+    from threadpoolctl import threadpool_limits
+
+    from training.models import make
+
+    table, features = _read_rows(assignment.path)
+    classes, tracks = table["class"].to_numpy(), table["track"].to_numpy()
+    model = make(assignment.model)
+    if assignment.leaky:
+        features = MinMaxScaler().fit_transform(features)
+        learn, test = splits.random_rows(len(classes))
+    else:
+        model = make_pipeline(MinMaxScaler(), model)
+        fold = table[f"fold {assignment.split}"].to_numpy()
+        test = np.flatnonzero(fold == assignment.fold)
+        learn = np.flatnonzero((fold != assignment.fold) & (fold != OUTSIDE))
+    encoder = LabelEncoder().fit(classes[learn])
+    # With more threads sums come in another order, and a worker would take more than its core.
+    with threadpool_limits(limits=1), warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        began = time.perf_counter()
+        model.fit(features[learn], encoder.transform(classes[learn]))
+        seconds = time.perf_counter() - began
+        predicted = encoder.inverse_transform(model.predict(features[test]))
+    remarks = {str(warning.message).splitlines()[0] for warning in caught}
+    truth = classes[test]
+    scores: dict[str, float | None] = dict.fromkeys(_SCORES)
+    scores["accuracy"] = float(np.mean(predicted == truth))
+    scores["macro_f1"] = macro_f1(truth, predicted)
+    of_track, first = np.unique(tracks[test], return_index=True)
+    if len(of_track) < len(truth):
+        voted = vote(tracks[test], predicted, int(classes.max()) + 1)
+        scores["vote_accuracy"] = float(np.mean(voted == truth[first]))
+        scores["vote_macro_f1"] = macro_f1(truth[first], voted)
+    return Assessment(scores, seconds, "; ".join(sorted(remarks)))
+
+
+def _assess_all(
+    client: Any, assignments: list[Assignment], progress: Progress
+) -> dict[tuple[int, str], list[Assessment | BaseException]]:
+    """Return what became of every fold of a split and a model."""
+    from distributed.scheduler import KilledWorker
+
+    found: dict[tuple[int, str], list[Assessment | BaseException]] = defaultdict(list)
+    again: list[Assignment] = []
+    done = 0
+
+    def tick(threads: int) -> None:
+        progress.now(f"{done} of {len(assignments)} fits, {threads} at a time")
+
+    for place, result in each(client, assess, ((one,) for one in assignments), tick=tick):
+        assignment = assignments[place]
+        if isinstance(result, KilledWorker):
+            again.append(assignment)
+            continue
+        done += 1
+        found[assignment.split, assignment.model].append(result)
+    # Dask blames whatever was with a worker that died: alone, each dies of itself only.
+    for assignment in again:
+        for _, result in each(client, assess, [(assignment,)], tick=tick):
+            done += 1
+            found[assignment.split, assignment.model].append(result)
+    return found
+
+
+def _rows(
+    run: Stage,
+    level: Level,
+    chosen: list[Folds],
+    sizes: list[tuple[int, int]],
+    found: dict[tuple[int, str], list[Assessment | BaseException]],
+) -> list[dict[str, Any]]:
+    """Return the rows of the table."""
+    rows = []
+    for model in MODELS:
+        for i, folds in enumerate(chosen):
+            results = found[i, model]
+            row: dict[str, Any] = dict.fromkeys(COMPARISON.names)
+            row |= {
+                "run_id": run.run_id,
+                "compared_at": datetime.now(UTC),
+                "level": level,
+                "split": folds.name,
+                "leaky": folds.leaky,
+                "model": model,
+                "folds": len(folds.tested),
+                "rows": sizes[i][0],
+                "tracks": sizes[i][1],
+            }
+            row |= _summary(results)
+            rows.append(row)
+    return rows
+
+
+def _summary(results: Iterable[Assessment | BaseException]) -> dict[str, Any]:
+    """Return the mean and the spread over folds, or why there are none."""
+    done, failed = [], []
+    for result in results:
+        if isinstance(result, BaseException):
+            failed.append(_reason(result))
+        else:
+            done.append(result)
+    if failed:
+        return {"message": min(failed)}
+    found: dict[str, Any] = {}
+    for name in _SCORES:
+        # Folds are finished in any order, and sums must not depend on it.
+        values = sorted(score for one in done if (score := one.scores[name]) is not None)
+        if values:
+            mean = math.fsum(values) / len(values)
+            spread = math.fsum((value - mean) ** 2 for value in values) / len(values)
+            found |= {name: mean, f"{name}_std": math.sqrt(spread)}
+    found["seconds"] = sum(one.seconds for one in done) / len(done)
+    found["message"] = "; ".join(sorted({one.remark for one in done} - {""})) or None
+    return found
+
+
+def _reason(error: BaseException) -> str:
+    from distributed.scheduler import KilledWorker
+
+    if isinstance(error, KilledWorker):
+        return "its worker died of it, again and again: too little memory?"
+    lines = str(error).strip().splitlines()
+    return f"{type(error).__name__}: {lines[0] if lines else ''}"
+
+
+def _without(level: Level, names: list[str]) -> commit.Edit:
+    """Return an edit that drops what earlier comparisons said of the same rows and splits."""
+
+    def edit(rows: pa.Table) -> pa.Table:
+        same = pc.and_(
+            pc.equal(rows["level"], level), pc.is_in(rows["split"], value_set=pa.array(names))
+        )
+        return rows.filter(pc.invert(same)) if pc.any(same).as_py() else rows
+
+    return edit
+
+
+def as_json(outcome: Outcome) -> dict[str, Any]:
+    """Return what ``--json`` prints."""
+    return {**asdict(outcome), "failed": outcome.failed}

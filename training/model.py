@@ -1,0 +1,166 @@
+"""A trained model as it is kept and used: two files, of which the second explains the first.
+
+``model.ubj`` is XGBoost's own format and opens in plain XGBoost. ``model.json`` says what goes in
+(the columns, in order, as they stand in the feature tables: nothing is scaled) and what comes out
+(a probability for each class, in order). Nothing here is a pickle.
+"""
+
+import json
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import numpy as np
+
+MODEL_FORMAT = 1
+
+
+class ModelError(Exception):
+    """A model's files are damaged or do not fit together; the text says how."""
+
+
+@dataclass(frozen=True)
+class Description:
+    """What ``model.json`` says.
+
+    Parameters
+    ----------
+    version : str
+        Names the model; later ones are greater.
+    created_at : str
+        ISO 8601, UTC.
+    classes : list of str
+        What output 0, 1, ... stands for.
+    columns : list of str
+        The features that go in, in order.
+    feature_set : str
+        What the features' numbers mean.
+    level : {"segment", "track"}
+        The rows it has learnt from. One of segments judges a track by the mean of its segments'
+        probabilities.
+    segment_seconds : float
+        Length of the store's segments in seconds.
+    parameters : dict of str to Any
+        XGBoost's.
+    rounds : int
+        Boosting rounds: trees of each class.
+    stopped_early : bool
+        Whether ``rounds`` is where the loss of the validation part was least.
+    split : dict of str to Any
+        ``name``, and ``tracks`` in each of the parts that it was judged with.
+    data : dict of str to Any
+        ``fingerprint`` of all rows that the final model has learnt from, ``rows``, ``tracks``, and
+        ``labels``: the tracks of each class.
+    scores : dict of str to dict
+        Of levels ``segment`` and ``track``, of the test part: ``accuracy``, ``macro_f1``,
+        ``log_loss``, ``chance``, ``count``.
+    libraries : dict of str to str
+        Versions of what made it.
+    workers : int
+        How many took part; another number gives slightly other trees.
+    """
+
+    version: str
+    created_at: str
+    classes: list[str]
+    columns: list[str]
+    feature_set: str
+    level: str
+    segment_seconds: float
+    parameters: dict[str, Any]
+    rounds: int
+    stopped_early: bool
+    split: dict[str, Any]
+    data: dict[str, Any]
+    scores: dict[str, dict[str, float]]
+    libraries: dict[str, str] = field(default_factory=dict)
+    workers: int = 1
+
+    def to_json(self) -> bytes:
+        """Return the text of ``model.json``."""
+        return json.dumps(
+            {"format": MODEL_FORMAT, **asdict(self)}, indent=1, ensure_ascii=False
+        ).encode()
+
+    @classmethod
+    def from_json(cls, text: bytes) -> "Description":
+        """Read ``model.json``; ModelError where it cannot be understood."""
+        try:
+            found = json.loads(text)
+            layout = found.pop("format")
+            described = cls(**found)
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise ModelError(f"cannot be understood ({error})") from None
+        if layout != MODEL_FORMAT:
+            raise ModelError(f"has format {layout}, and this songmill reads {MODEL_FORMAT}")
+        return described
+
+
+@dataclass(frozen=True)
+class Model:
+    """A model that predicts.
+
+    Parameters
+    ----------
+    description : Description
+        What goes in and what comes out.
+    booster : xgboost.Booster
+        The trees.
+    """
+
+    description: Description
+    booster: Any
+
+    @classmethod
+    def load(cls, description: Description, trees: bytes) -> "Model":
+        """Return the model whose ``model.ubj`` is ``trees``; ModelError where they do not fit."""
+        import xgboost
+
+        booster = xgboost.Booster()
+        try:
+            booster.load_model(bytearray(trees))
+        except xgboost.core.XGBoostError:
+            raise ModelError("is no model that XGBoost can read") from None
+        made_for = (booster.num_features(), booster.num_boosted_rounds())
+        described = (len(description.columns), description.rounds)
+        if made_for != described:
+            raise ModelError(
+                f"has {made_for[0]} columns and {made_for[1]} rounds, and model.json says "
+                f"{described[0]} and {described[1]}"
+            )
+        return cls(description, booster)
+
+    def probabilities(self, features: np.ndarray) -> np.ndarray:
+        """Return the probability of each class.
+
+        Parameters
+        ----------
+        features : np.ndarray [shape=(n, n_columns), float]
+            Rows of the feature tables, in the order of the description's columns.
+
+        Returns
+        -------
+        np.ndarray [shape=(n, n_classes), range=[0, 1], float32]
+        """
+        return predict(self.booster, features, len(self.description.classes))
+
+
+def predict(booster: Any, features: np.ndarray, n_classes: int) -> np.ndarray:
+    """Return what a booster says of rows.
+
+    Parameters
+    ----------
+    booster : xgboost.Booster
+        One of ``multi:softprob``.
+    features : np.ndarray [shape=(n, n_columns), float]
+        The rows.
+    n_classes : int
+        Number of its classes.
+
+    Returns
+    -------
+    np.ndarray [shape=(n, n_classes), range=[0, 1], float32]
+    """
+    if not len(features):
+        return np.zeros((0, n_classes), np.float32)
+    found = booster.inplace_predict(np.ascontiguousarray(features, np.float32))
+    return np.asarray(found, np.float32).reshape(len(features), n_classes)
