@@ -407,7 +407,7 @@ def _extract(recording: Listed, label: str | None, batch: Batch, rows: Rows) -> 
     hang.daemon = True
     hang.start()
     try:
-        with _opened(recording.path) as source:
+        with opened(recording.path) as source:
             features = extract(
                 source,
                 segment_seconds=batch.settings.segment_seconds,
@@ -427,7 +427,7 @@ def _extract(recording: Listed, label: str | None, batch: Batch, rows: Rows) -> 
 
 
 @contextlib.contextmanager
-def _opened(path: str) -> Iterator[str | BinaryIO]:
+def opened(path: str) -> Iterator[str | BinaryIO]:
     """Give what the decoder takes: the path of a local file, or what fsspec opens."""
     if "://" not in path:
         yield path

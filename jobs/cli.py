@@ -308,6 +308,61 @@ def train(
 
 
 @app.command()
+def predict(
+    *,
+    files: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[FILE…]",
+            help="Recordings: files, folders, globs in quotes or list files, as for extract.",
+        ),
+    ] = None,
+    store: StoreOption,
+    every: Annotated[
+        bool,
+        typer.Option("--all", help="Predict every track of STORE instead, into STORE/predictions."),
+    ] = False,
+    segments: Annotated[
+        bool,
+        typer.Option("--segments", help="Also say what each segment is: when, in a file, which."),
+    ] = False,
+    scheduler: SchedulerOption = None,
+    workers: WorkersOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Say of what label recordings are, by the model of STORE that predicts.
+
+    FILEs are read and analysed by this process; --all works on the cluster.
+    """
+    from jobs.predict import Request, predict_all, predict_files
+    from jobs.predict import as_json as said
+    from jobs.progress import Progress
+
+    if bool(files) == every:
+        raise typer.BadParameter("say FILEs, or --all for every track of the store")
+    failed = count = 0
+    with Progress().shown() as progress:
+        if files:
+            of_files = predict_files(files, store, progress)
+            failed, count = of_files.failed, len(of_files.files)
+        else:
+            request = Request(store, segments=segments, scheduler=scheduler, workers=workers)
+            of_store = predict_all(request, progress)
+    if as_json:
+        _print_json(said(of_files if files else of_store, segments=segments))
+    else:
+        from jobs.terminal import print_predicted_files, print_predicted_store
+
+        if files:
+            print_predicted_files(of_files, segments=segments)
+        else:
+            print_predicted_store(of_store, store)
+    if failed:
+        _complain(f"{failed} of {count} files gave no prediction")
+        raise typer.Exit(1)
+
+
+@app.command()
 def models(store: StoreOption, as_json: JsonOption = False) -> None:
     """List the models of STORE, the newest first, and which of them predicts."""
     from dataclasses import asdict

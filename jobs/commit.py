@@ -148,6 +148,36 @@ def _rows_to_write(
     yield from additions
 
 
+def stage_replacement(
+    store: Store, change: Change, table: str, rows: Iterable[pa.Table], schema: pa.Schema
+) -> None:
+    """Write what ``table`` shall have instead of all that it has, with columns of its own.
+
+    Parameters
+    ----------
+    store : Store
+        The store; its tables do not change yet.
+    change : Change
+        Gets what becomes of the parts.
+    table : str
+        The table's folder.
+    rows : iterable of pa.Table
+        All its rows.
+    schema : pa.Schema
+        Its columns. Parts that stay empty get them too: readers want the same in all parts.
+    """
+    before = store.parts(table)
+    staged = _write_parts(store.storage, rows)
+    names = [f"{table}/{os.path.basename(name)}" for name in staged]
+    names[: len(before)] = before[: len(names)]
+    # A row must not be in an old part and in a new one at a time: the old ones are emptied first.
+    for name in before:
+        empty = f"{STAGE}/{uuid.uuid4().hex}"
+        store.storage.write_table(empty, schema.empty_table(), durable=True)
+        change.add.append((empty, name))
+    change.add += zip(staged, names, strict=True)
+
+
 def stage_file(store: Store, change: Change, name: str, data: bytes) -> None:
     """Write ``data``, to become the file ``name`` with the commit."""
     staged = f"{STAGE}/{uuid.uuid4().hex}"

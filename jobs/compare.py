@@ -11,7 +11,7 @@ import time
 import warnings
 from collections import defaultdict
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from typing import Any, Literal
 
@@ -106,8 +106,8 @@ class Assessment:
     Parameters
     ----------
     scores : dict of str to (float or None)
-        Accuracy and macro F1, of rows and of tracks by vote; the latter None where a track has
-        but one row.
+        Accuracy and macro F1, of rows and of tracks by vote; the latter None where every track
+        has but one row.
     seconds : float
         To fit.
     remark : str
@@ -141,6 +141,7 @@ def compare(request: Request, progress: Progress) -> Outcome:
         labelled = labelled_tracks(run.store, level)
         if labelled.unlabelled:
             progress.warn(f"tracks without a label, which are left out: {labelled.unlabelled}")
+        labelled = _sample(labelled, progress)
         chosen = [
             choose_folds(split, run.store, labelled.tracks, request.folds)
             for split in dict.fromkeys(request.splits)
@@ -151,9 +152,9 @@ def compare(request: Request, progress: Progress) -> Outcome:
                     f"tracks without a group in --split {folds.name}, each of which is taken for "
                     f"one by itself: {folds.ungrouped}"
                 )
-        sampled = _sample(labelled, progress)
-        path = run.store.storage.path(f"{run.work}/rows.parquet")
-        sizes = _write_rows(run.store, labelled, sampled, chosen, path)
+        # Workers of a cluster that stays keep the rows that they have read, by this name.
+        path = run.store.storage.path(f"{run.work}/{run.run_id}.parquet")
+        sizes = _write_rows(run.store, labelled, chosen, path)
         with connect(request.scheduler, request.workers) as client:
             ask_workers(
                 client,
@@ -183,23 +184,32 @@ def compare(request: Request, progress: Progress) -> Outcome:
         return Outcome(run.run_id, level, time.time() - run.started, rows)
 
 
-def _sample(labelled: Labelled, progress: Progress) -> np.ndarray:
-    """Return which tracks are compared."""
-    total = int(labelled.rows.sum())
-    chosen = np.ones(len(labelled.rows), bool)
-    if total > MOST_ROWS:
-        order = np.random.default_rng(splits.SEED).permutation(len(labelled.rows))
-        chosen[order[labelled.rows[order].cumsum() > MOST_ROWS]] = False
-        progress.warn(
-            f"{total:,} rows are more than ten models can be compared with: "
-            f"{int(labelled.rows[chosen].sum()):,} rows of {int(chosen.sum()):,} tracks, drawn at "
-            "random, are"
-        )
-    return chosen
+def _sample(labelled: Labelled, progress: Progress) -> Labelled:
+    """Return the tracks that are compared."""
+    rows = labelled.rows
+    if rows.sum() <= MOST_ROWS:
+        return labelled
+    chosen = np.zeros(len(rows), bool)
+    total = 0
+    for track in np.random.default_rng(splits.SEED).permutation(len(rows)).tolist():
+        # A track that is longer than the room that is left must not keep out the others.
+        if total + rows[track] <= MOST_ROWS:
+            chosen[track] = True
+            total += int(rows[track])
+    progress.warn(
+        f"{int(rows.sum()):,} rows are more than ten models can be compared with: {total:,} rows "
+        f"of {int(chosen.sum()):,} tracks, drawn at random, are"
+    )
+    tracks = labelled.tracks
+    return replace(
+        labelled,
+        tracks=replace(tracks, ids=tracks.ids[chosen], labels=tracks.labels[chosen]),
+        rows=rows[chosen],
+    )
 
 
 def _write_rows(
-    store: Store, labelled: Labelled, sampled: np.ndarray, chosen: list[Folds], path: str
+    store: Store, labelled: Labelled, chosen: list[Folds], path: str
 ) -> list[tuple[int, int]]:
     """Write what workers need; return how many rows and tracks each split has."""
     tracks = labelled.tracks
@@ -208,9 +218,8 @@ def _write_rows(
     order = ["track_id", *(["segment"] if labelled.level == "segment" else [])]
     for name in store.parts(TABLE_OF[labelled.level]):
         rows = store.read_part(name, [*order, *FEATURE_COLUMNS])
-        place = pc.fill_null(pc.index_in(rows["track_id"], value_set=ids), -1)
-        rows = rows.append_column("track", place)
-        found.append(rows.filter(pa.array(np.append(sampled, False)[place.to_numpy()])))
+        place = pc.index_in(rows["track_id"], value_set=ids)
+        found.append(rows.append_column("track", place).filter(pc.is_valid(place)))
     # The order of the published table, on which the tutorial's split depends.
     rows = pa.concat_tables(found).sort_by([(name, "ascending") for name in order])
     place = rows["track"].to_numpy()
@@ -269,8 +278,8 @@ def assess(assignment: Assignment) -> Assessment:
     scores: dict[str, float | None] = dict.fromkeys(_SCORES)
     scores["accuracy"] = float(np.mean(predicted == truth))
     scores["macro_f1"] = macro_f1(truth, predicted)
-    of_track, first = np.unique(tracks[test], return_index=True)
-    if len(of_track) < len(truth):
+    if len(np.unique(tracks)) < len(tracks):
+        _, first = np.unique(tracks[test], return_index=True)
         voted = vote(tracks[test], predicted, int(classes.max()) + 1)
         scores["vote_accuracy"] = float(np.mean(voted == truth[first]))
         scores["vote_macro_f1"] = macro_f1(truth[first], voted)

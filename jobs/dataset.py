@@ -59,7 +59,7 @@ def choose_level(store: Store, asked: Level | None) -> Level:
         The store has no such rows.
     """
     there = {
-        level: any(store.storage.count_rows(name) for name in store.parts(table))
+        level: any(store.read_part(name, []).num_rows for name in store.parts(table))
         for level, table in TABLE_OF.items()
     }
     if not any(there.values()):
@@ -207,7 +207,8 @@ def load(rows: Rows) -> Loaded:
     """Read rows on a worker, in the order in which they lie in the store."""
     ids, classes, parts = _roster(rows.root, rows.roster)
     storage = Storage(rows.root)
-    tracks, features = [], []
+    tracks = [np.empty(0, np.int64)]
+    features = [np.empty((0, len(FEATURE_COLUMNS)), np.float32)]
     for piece in rows.slices:
         table = storage.read_table(piece.name, ["track_id", *FEATURE_COLUMNS])
         table = table.slice(piece.start, piece.stop - piece.start)

@@ -38,11 +38,14 @@ from jobs.errors import RunInterruptedError, SongmillError, UsageError
 from jobs.lock import Lock
 from jobs.plan import Plan, batches, make_plan
 from jobs.progress import Progress
-from jobs.schemas import SEGMENTS, TABLES, TRACKS
+from jobs.schemas import PREDICTED_SEGMENTS, PREDICTED_TRACKS, SEGMENTS, TABLES, TRACKS
 from jobs.sources import Listed, list_sources
 from jobs.stage import new_run_id, stage_run
 from jobs.storage import TEMPORARY, Storage, as_json
 from jobs.store import STORE_JSON, Settings, Store, open_to_write, storage_to_write
+
+EXTRACTED = (TRACKS, SEGMENTS, "files")
+"""The tables of which a batch leaves rows."""
 
 
 @dataclass(frozen=True)
@@ -364,7 +367,7 @@ class _Run:
     def _commit_ready(self) -> None:
         """Commit rows of files that the store did not know."""
         change = commit.Change()
-        for table in (TRACKS, SEGMENTS, "files"):
+        for table in EXTRACTED:
             commit.stage_table(self.store, change, table, self._rows(self.ready, table))
         change.forget += [name for done in self.ready for name in pieces(done.attempt)]
         self.lock.check()
@@ -391,15 +394,18 @@ class _Run:
         for table, edit, needed, extra in (
             (TRACKS, features, stale or len(self.plan.relabelled), []),
             (SEGMENTS, features, stale or len(self.plan.relabelled), []),
+            # What was predicted of other features, or of tracks that are gone, goes with them.
+            (PREDICTED_TRACKS, features, stale or len(self.plan.relabelled), []),
+            (PREDICTED_SEGMENTS, features, stale or len(self.plan.relabelled), []),
             ("files", files, stale or readdressed.num_rows, [readdressed]),
         ):
             commit.stage_table(
                 self.store,
                 change,
                 table,
-                chain(self._rows(pending, table), extra),
+                chain(self._rows(pending, table) if table in EXTRACTED else [], extra),
                 edit=edit if needed else None,
-                tidy=True,
+                tidy=table in EXTRACTED,
             )
         labels.stage(self.store, change, self.labelling, self.plan.gone)
         if self.replace_all:

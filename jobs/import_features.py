@@ -19,8 +19,9 @@ from featurizer.columns import FEATURE_COLUMNS, FEATURE_SET, SAMPLE_RATE, SEGMEN
 from jobs import commit, labels
 from jobs.csv_rows import csv_rows
 from jobs.errors import UsageError
+from jobs.plan import is_import
 from jobs.progress import Progress
-from jobs.schemas import FILES, SEGMENTS, TABLES, TRACKS
+from jobs.schemas import FILES, PREDICTED_SEGMENTS, PREDICTED_TRACKS, SEGMENTS, TABLES, TRACKS
 from jobs.stage import stage
 from jobs.store import Settings, Store, read_settings, storage_to_write
 
@@ -125,6 +126,9 @@ def import_features(request: Request, progress: Progress) -> ImportOutcome:
         change = commit.Change()
         for table, rows in plan.tables(run.run_id).items():
             commit.stage_table(run.store, change, table, [rows], edit=commit.without_any)
+        for table in (PREDICTED_TRACKS, PREDICTED_SEGMENTS):
+            # What was predicted of the rows before.
+            commit.stage_table(run.store, change, table, [], edit=commit.without_any)
         labels.stage(run.store, change, plan.labelling, plan.gone)
         run.commit(
             change,
@@ -345,7 +349,7 @@ def _files_of(store: Store) -> pa.Table:
     """Return the ``files`` table; UsageError where it has a row that is not of an import."""
     files = store.read("files")
     for row in files.select(["track_id", "uri", "source"]).to_pylist():
-        if not row["uri"].startswith(f"{row['source']}#"):
+        if not is_import(row):
             raise UsageError(
                 f"the store {store.storage.root} holds extracted recordings, such as "
                 f"{row['track_id']!r}, and imported features cannot stand among them: name "

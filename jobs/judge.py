@@ -74,7 +74,7 @@ def judge(
     labelled : Labelled
         The tracks that they are of.
     path : str
-        The booster's file.
+        The booster's file, by a name that no other has had: workers keep what they have read.
     places : np.ndarray [shape=(n,), int]
         Which of the booster's outputs stands for each class of today, and then, for classes that
         are no more, for these; -1 where it has none.
@@ -114,7 +114,7 @@ def importance(
     rows : Rows
         Test rows.
     path : str
-        The booster's file.
+        The booster's file, as for :func:`judge`.
     n_classes : int
         Number of its classes.
     heard : callable

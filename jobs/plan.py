@@ -7,6 +7,7 @@ not looked at: that would mean to read every file again.
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -60,6 +61,21 @@ class Plan:
     unchanged: int = 0
 
 
+def is_import(row: dict[str, Any]) -> bool:
+    """Tell whether a row of ``files`` stands for a line of an imported table, not a recording."""
+    return str(row["uri"]).startswith(f"{row['source']}#")
+
+
+def _refuse_imports(known: pa.Table) -> None:
+    rows = known.filter(pc.is_null(known["bytes"])).select(["track_id", "uri", "source"])
+    for row in rows.to_pylist():
+        if is_import(row):
+            raise UsageError(
+                f"the store holds imported features, such as those of {row['track_id']!r} from "
+                f"{row['source']}, and recordings cannot stand among them: name another store"
+            )
+
+
 def make_plan(
     listing: Listing,
     known: pa.Table,
@@ -97,9 +113,10 @@ def make_plan(
     Raises
     ------
     UsageError
-        Another file than the known one would get its track_id.
+        Another file than the known one would get its track_id, or what is known was imported.
     """
     known = known.combine_chunks()
+    _refuse_imports(known)
     recordings = listing.recordings
     listed_ids = pa.array([recording.track_id for recording in recordings], pa.string())
     position = pc.index_in(listed_ids, value_set=known["track_id"])

@@ -91,10 +91,12 @@ def choose_folds(choice: str, store: Store, tracks: Tracks, k: int) -> Folds:
         return Folds(choice, leaky=True, of_track=None, tested=(0,))
     if choice == BY_TRACK or _column(choice):
         grouped, ungrouped = _grouped(choice, store, tracks)
-        if len(np.unique(_groups(grouped))) < k:
+        count = len(np.unique(_groups(grouped)))
+        if count < k:
+            what = "tracks" if grouped.groups is None else "groups"
             raise UsageError(
-                f"--split {choice}: {len(np.unique(_groups(grouped)))} are too few for {k} folds: "
-                "say fewer --folds"
+                f"--split {choice}: the labelled {what} are {count}, too few for {k} folds: say "
+                "fewer --folds"
             )
         dealt = splits.folds(grouped, k)
         return Folds(choice, False, dealt, tuple(range(k)), ungrouped)
@@ -108,13 +110,12 @@ def choose_folds(choice: str, store: Store, tracks: Tracks, k: int) -> Folds:
         places = {name: place for place, name in enumerate(names)}
         of_track = np.array([OUTSIDE if value is None else places[value] for value in values])
         tested = tuple(range(len(names)))
-    for fold in tested:
-        learnt = (of_track != OUTSIDE) & (of_track != fold)
-        if not (of_track == fold).any() or not learnt.any():
-            raise UsageError(
-                f"the split {choice} leaves no labelled track of the store to test with, or none "
-                "to learn from: does it name these tracks?"
-            )
+    # A fold is one that a track has, so that the tracks of any two are both sides.
+    if len(np.unique(of_track[of_track != OUTSIDE])) < 2:  # noqa: PLR2004
+        raise UsageError(
+            f"the split {choice} leaves no labelled track of the store to test with, or none to "
+            "learn from: does it name these tracks?"
+        )
     return Folds(choice, False, of_track, tested)
 
 

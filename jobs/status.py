@@ -7,6 +7,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from jobs.batch import finished_attempts
+from jobs.registry import champion
 from jobs.schemas import SEGMENTS, TRACKS
 from jobs.store import Store, open_store
 
@@ -27,6 +28,8 @@ class Status:
         ``track_id``, ``error``, ``message`` and ``uri`` of each failed file.
     runs : list of dict
         The last rows of the ``runs`` table, the newest first.
+    model : str or None
+        The version that predicts; None where there is none.
     waiting : int
         Batches that an unfinished run has left, to be taken over by the next.
     """
@@ -42,6 +45,7 @@ class Status:
     failures: dict[str, int]
     failed_files: list[dict[str, Any]]
     runs: list[dict[str, Any]]
+    model: str | None
     waiting: int
 
 
@@ -63,6 +67,7 @@ def read_status(address: str) -> Status:
         failures=_count(failed["error"]),
         failed_files=failed.select(["track_id", "error", "message", "uri"]).to_pylist(),
         runs=runs.to_pylist(),
+        model=champion(store),
         waiting=sum(1 for _ in finished_attempts(store.storage)),
     )
 

@@ -12,6 +12,7 @@ from rich.text import Text
 from jobs.compare import Outcome as Comparison
 from jobs.extract import Outcome
 from jobs.import_features import ImportOutcome
+from jobs.predict import FilesOutcome, StoreOutcome
 from jobs.progress import clock, printable
 from jobs.registry import Version
 from jobs.status import Status
@@ -51,6 +52,7 @@ def print_status(status: Status) -> None:
     facts.add_row("segments", f"{status.segments:,}")
     facts.add_row("hours", f"{status.hours:,.2f}")
     facts.add_row("failed", f"{len(status.failed_files):,}")
+    facts.add_row("model", status.model or "none yet: `songmill train` makes one")
     if status.waiting:
         facts.add_row("waiting", f"{status.waiting} batches of an unfinished run: run it again")
     console.print(facts)
@@ -168,6 +170,43 @@ def print_training(outcome: Training) -> None:
     console.print(f"The model {described.version} {said}: {printable(verdict.reason)}.")
 
 
+SHOWN_CLASSES = 3
+
+
+def print_predicted_files(outcome: FilesOutcome, *, segments: bool) -> None:
+    """Show what recordings are taken for; ``segments``: and when they sound like what."""
+    console = _console()
+    table = _table("file", "label", "probability", "then")
+    for one in outcome.files:
+        if one.predicted is None:
+            table.add_row(_cell(one.file), "-", "", _cell(f"{one.error}: {one.message}"))
+            continue
+        first, *others = list(one.probabilities.items())[:SHOWN_CLASSES]
+        then = ", ".join(f"{name} {share:.2f}" for name, share in others)
+        table.add_row(_cell(one.file), _cell(first[0]), f"{first[1]:.2f}", _cell(then))
+        for stretch in one.segments if segments else []:
+            where = f"  {stretch.start_s:.1f} to {stretch.end_s:.1f} s"
+            share = stretch.probabilities[stretch.predicted]
+            table.add_row(where, _cell(stretch.predicted), f"{share:.2f}", "")
+    console.print(table)
+    console.print(f"By the model {outcome.model}.")
+
+
+def print_predicted_store(outcome: StoreOutcome, store: str) -> None:
+    """Say what the tracks of a store are taken for."""
+    console = _console()
+    table = _table("predicted", "tracks")
+    found = sorted(outcome.labels.items(), key=lambda item: (-item[1], item[0]))
+    for label, count in found[:MOST_LABELS]:
+        table.add_row(_cell(label), f"{count:,}")
+    console.print(table)
+    segments = f" and {_counted(outcome.segments, 'segment')}" if outcome.segments else ""
+    console.print(
+        f"Predicted {_counted(outcome.tracks, 'track')}{segments} by the model {outcome.model}, "
+        f"into {printable(store)}/predictions. It has learnt from those with a label."
+    )
+
+
 def print_models(found: list[Version]) -> None:
     """List the models of a store."""
     console = _console()
@@ -205,7 +244,7 @@ def _run_cells(run: dict[str, Any]) -> list[str]:
     names = ("extracted", "failed", "unchanged", "gone")
     counts = ["" if run[name] is None else f"{run[name]:,}" for name in names]
     started = f"{run['started_at']:%Y-%m-%d %H:%M}"
-    return [started, run["stage"], run["outcome"], clock(run["seconds"]), *counts]
+    return [started, run["stage"] or "", run["outcome"], clock(run["seconds"]), *counts]
 
 
 def _console() -> Console:
@@ -215,10 +254,11 @@ def _console() -> Console:
 
 
 def _table(first: str, *others: str) -> Table:
+    texts = ("stage", "outcome", "label", "then", "rows of", "split")
     table = Table(box=None, header_style="bold", padding=(0, 2, 0, 0), pad_edge=False)
     table.add_column(first)
     for name in others:
-        table.add_column(name, justify="left" if name in ("stage", "outcome") else "right")
+        table.add_column(name, justify="left" if name in texts else "right")
     return table
 
 

@@ -46,8 +46,8 @@ if TYPE_CHECKING:
 
     from training.boosting import Boosted, Share
 
-SHARE_ROWS = 500
-"""Fewer rows are no share: what workers say to each other would take longer than their work."""
+SHARE_ROWS = 20_000
+"""Fewer rows are no share: workers would take longer to agree on each tree than to grow it."""
 
 IMPORTANCE_ROWS = 5_000
 """Of more test rows a sample of whole tracks tells how much each feature matters."""

@@ -119,7 +119,7 @@ def test_failed_files_are_a_line_each_that_programs_can_cut_at_the_tabs(
 
 def test_long_lines_of_failed_files_are_not_broken(capsys: pytest.CaptureFixture[str]) -> None:
     row = {"track_id": "a " * 500, "error": "empty", "message": "b " * 500, "uri": "u"}
-    print_failed(Status("s", "f", 3.0, 1, 0, 0, 0.0, {}, {"empty": 1}, [row], [], 0))
+    print_failed(Status("s", "f", 3.0, 1, 0, 0, 0.0, {}, {"empty": 1}, [row], [], None, 0))
     assert len(capsys.readouterr().out.splitlines()) == 1
 
 
@@ -168,7 +168,7 @@ def test_names_cannot_write_to_the_terminal_what_they_want(
 ) -> None:
     name = "a [red]b[/x] :cat: \x1b[31m\n"
     shown = r"a [red]b[/x] :cat: \x1b[31m\n"
-    status = Status(name, "f", 3.0, 1, 1, 1, 1.0, {name: 1}, {}, [], [], 0)
+    status = Status(name, "f", 3.0, 1, 1, 1, 1.0, {name: 1}, {}, [], [], None, 0)
     print_status(status)
     lines = [" ".join(line.split()) for line in capsys.readouterr().out.splitlines()]
     assert f"store {shown}" in lines
