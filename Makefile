@@ -34,7 +34,7 @@ check: $(VENV)/installed-dev
 	$(BIN)/mypy
 
 test: check
-	$(BIN)/python -m pytest -m 'not slow'
+	$(BIN)/python -m pytest -m 'not slow' -n auto --dist loadfile
 	$(BIN)/python -m pytest -m slow
 
 bench: $(VENV)/installed-dev

@@ -355,9 +355,9 @@ def _summary(results: Iterable[Assessment | BaseException]) -> dict[str, Any]:
         return {"message": min(failed)}
     found: dict[str, Any] = {}
     for name in _SCORES:
-        # Folds are finished in any order, and sums must not depend on it.
-        values = sorted(score for one in done if (score := one.scores[name]) is not None)
+        values = [score for one in done if (score := one.scores[name]) is not None]
         if values:
+            # Folds are finished in any order, and exact sums do not depend on it.
             mean = math.fsum(values) / len(values)
             spread = math.fsum((value - mean) ** 2 for value in values) / len(values)
             found |= {name: mean, f"{name}_std": math.sqrt(spread)}

@@ -53,6 +53,9 @@ NO_WORKERS_S = 30.0
 _NOTICE_S = 5.0
 """So long may a scheduler take to notice that a worker is gone."""
 
+_BLOW_S = 1.0
+"""So long may those still be counted that are to die of the same blow as one that has died."""
+
 _TELL_S = 0.5
 
 Load = Callable[[Any], tuple[np.ndarray, np.ndarray]]
@@ -141,15 +144,16 @@ def boost(
     topic = f"songmill-boost-{uuid.uuid4().hex}"
     client.subscribe_topic(topic, lambda event: heard(event[1]["round"], event[1]["loss"]))
     try:
+        ranked = _gather(client, 1)
         for attempt in range(ATTEMPTS):
-            ranked = _ranked(client)
             if attempt:
                 lost(len(ranked))
             training = _Training(client, ranked, divide(len(ranked)), load)
             try:
                 return training.run(n_classes=n_classes, rounds=rounds, topic=topic)
             except _WorkerLostError:
-                _settle(client, len(ranked))
+                time.sleep(_BLOW_S)
+                ranked = _gather(client, len(ranked))
     finally:
         client.unsubscribe_topic(topic)
     raise TrainingError(
@@ -173,7 +177,7 @@ class _Training:
         self.shares = shares
         self.load = load
         self.result: Any = None
-        self.error: Exception | None = None
+        self.error: BaseException | None = None
 
     def run(self, *, n_classes: int, rounds: int, topic: str) -> Boosted:
         """Train; _WorkerLostError where it has to be done again."""
@@ -216,7 +220,7 @@ class _Training:
                 evals.append((stop, "valid"))
                 callbacks.append(
                     xgboost.callback.EarlyStopping(
-                        PATIENCE, metric_name="mlogloss", data_name="valid", save_best=True
+                        rounds=PATIENCE, metric_name="mlogloss", data_name="valid", save_best=True
                     )
                 )
             self.result = xgboost.dask.train(
@@ -228,7 +232,7 @@ class _Training:
                 verbose_eval=False,
                 callbacks=callbacks,
             )
-        except Exception as error:
+        except BaseException as error:  # asyncio's CancelledError is no Exception
             self.error = error
 
     def _matrix(self, shares: list[Any], ref: Any = None) -> Any:
@@ -311,15 +315,14 @@ def _ranked(client: "Client") -> list[str]:
     return sorted(names, key=lambda address: f"[xgboost.dask-{names[address]}]:{address}")
 
 
-def _settle(client: "Client", before: int) -> None:
-    """Wait until as many workers as before are there, or for a while; TrainingError if none is."""
+def _gather(client: "Client", wanted: int) -> list[str]:
+    """Return the workers, ranked, when so many are there or some are and others do not come."""
     began = time.monotonic()
     while True:
-        there = len(_names(client))
+        ranked = _ranked(client)
         waited = time.monotonic() - began
-        # At once, those that are to die of the same blow may still be counted.
-        if waited > 1 and (there >= before or (there and waited > SETTLE_S)):
-            return
+        if len(ranked) >= wanted or (ranked and waited > SETTLE_S):
+            return ranked
         if waited > NO_WORKERS_S:
             raise TrainingError(
                 f"all workers were lost, and for {NO_WORKERS_S:g} s no other came: start some, "
@@ -328,6 +331,6 @@ def _settle(client: "Client", before: int) -> None:
         time.sleep(0.25)
 
 
-def _first_line(error: Exception) -> str:
+def _first_line(error: BaseException) -> str:
     lines = str(error).strip().splitlines()
     return f"{type(error).__name__}: {lines[0] if lines else ''}"

@@ -5,9 +5,10 @@
 (a probability for each class, in order). Nothing here is a pickle.
 """
 
+import hashlib
 import json
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -53,6 +54,8 @@ class Description:
     scores : dict of str to dict
         Of levels ``segment`` and ``track``, of the test part: ``accuracy``, ``macro_f1``,
         ``log_loss``, ``chance``, ``count``.
+    digests : dict of str to str
+        SHA-256 of the files of trees, in hexadecimals, by name.
     libraries : dict of str to str
         Versions of what made it.
     workers : int
@@ -64,7 +67,7 @@ class Description:
     classes: list[str]
     columns: list[str]
     feature_set: str
-    level: str
+    level: Literal["segment", "track"]
     segment_seconds: float
     parameters: dict[str, Any]
     rounds: int
@@ -72,6 +75,7 @@ class Description:
     split: dict[str, Any]
     data: dict[str, Any]
     scores: dict[str, dict[str, float]]
+    digests: dict[str, str]
     libraries: dict[str, str] = field(default_factory=dict)
     workers: int = 1
 
@@ -111,10 +115,13 @@ class Model:
     booster: Any
 
     @classmethod
-    def load(cls, description: Description, trees: bytes) -> "Model":
-        """Return the model whose ``model.ubj`` is ``trees``; ModelError where they do not fit."""
+    def load(cls, description: Description, name: str, trees: bytes) -> "Model":
+        """Return the model whose file ``name`` is ``trees``; ModelError where they do not fit."""
         import xgboost
 
+        # XGBoost ends the process, or makes other trees, when it reads what is damaged.
+        if digest(trees) != description.digests.get(name):
+            raise ModelError("is damaged: model.json describes another file")
         booster = xgboost.Booster()
         try:
             booster.load_model(bytearray(trees))
@@ -142,6 +149,11 @@ class Model:
         np.ndarray [shape=(n, n_classes), range=[0, 1], float32]
         """
         return predict(self.booster, features, len(self.description.classes))
+
+
+def digest(trees: bytes) -> str:
+    """Return the SHA-256 of a file of trees, in hexadecimals."""
+    return hashlib.sha256(trees).hexdigest()
 
 
 def predict(booster: Any, features: np.ndarray, n_classes: int) -> np.ndarray:

@@ -51,5 +51,8 @@ def make(name: str) -> Any:
         "XGB": XGBClassifier(
             n_estimators=1000, learning_rate=0.05, eval_metric="mlogloss", n_jobs=1
         ),
-        "XGBRF": XGBRFClassifier(objective="multi:softmax", eval_metric="mlogloss", n_jobs=1),
+        # Of three labels or more XGBoost counts the classes itself; of two it would not.
+        "XGBRF": XGBRFClassifier(
+            objective="multi:softmax", num_class=2, eval_metric="mlogloss", n_jobs=1
+        ),
     }[name]

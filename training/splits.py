@@ -124,33 +124,44 @@ def _deal(
     else the first.
     """
     own = np.arange(len(tracks.ids)) if tracks.groups is None else tracks.groups
-    _, group = np.unique(own, return_inverse=True)
-    count = int(group.max(initial=-1)) + 1
-    members = np.argsort(group, kind="stable")
-    bounds = np.searchsorted(group[members], np.arange(count + 1))
-    filled = np.zeros((len(shares), len(tracks.classes)))
-    sizes = np.zeros(len(shares))
-    side = np.full(len(tracks.ids), -1)
+    _, first, group = np.unique(own, return_index=True, return_inverse=True)
+    # The numbers of groups mean nothing: they are counted by their first tracks.
+    group = np.argsort(np.argsort(first))[group]
+    members = np.bincount(group)
+    labels = _labels_of_groups(group, tracks.labels)
+    room = shares.tolist()
+    filled = [[0.0] * len(room) for _ in tracks.classes]
+    sizes = [0.0] * len(room)
+    side = np.full(len(members), -1)
 
-    def give(rows: np.ndarray, to: int) -> None:
-        side[rows] = to
-        filled[to] += np.bincount(tracks.labels[rows], minlength=filled.shape[1]) / shares[to]
-        sizes[to] += len(rows) / shares[to]
+    def give(one: int, to: int) -> None:
+        side[one] = to
+        sizes[to] += members[one] / room[to]
+        for label, count in labels[one]:
+            filled[label][to] += count / room[to]
 
-    new = list[np.ndarray]()
-    for i in range(count):
-        rows = members[bounds[i] : bounds[i + 1]]
-        known = before[rows][before[rows] >= 0]
-        if len(known):
-            give(rows, int(np.bincount(known).argmax()))
-        else:
-            new.append(rows)
-    # The shuffle depends on the first names of the groups, not on the order of anything.
-    shuffled = np.random.default_rng(SEED).permutation(len(new))
-    for i in sorted(shuffled.tolist(), key=lambda i: -len(new[i])):
-        rows = new[i]
-        labels, counts = np.unique(tracks.labels[rows], return_counts=True)
-        shortage = filled[:, labels] @ counts
-        best = np.flatnonzero(shortage <= shortage.min() + 1e-9)
-        give(rows, int(best[np.argmin(sizes[best])] if by_size else best[0]))
-    return side
+    seen = np.zeros((len(members), len(room)), int)
+    np.add.at(seen, (group[before >= 0], before[before >= 0]), 1)
+    for one in np.flatnonzero(seen.any(axis=1)).tolist():
+        give(one, int(seen[one].argmax()))
+    new = np.flatnonzero(side < 0)
+    new = new[np.random.default_rng(SEED).permutation(len(new))]
+    for one in new[np.argsort(-members[new], kind="stable")].tolist():
+        # Lists: numpy would take most of its time to be called.
+        shortage = [
+            sum(count * filled[label][to] for label, count in labels[one])
+            for to in range(len(room))
+        ]
+        enough = min(shortage) + 1e-9
+        best = [to for to, short in enumerate(shortage) if short <= enough]
+        give(one, min(best, key=sizes.__getitem__) if by_size else best[0])
+    return side[group]
+
+
+def _labels_of_groups(group: np.ndarray, labels: np.ndarray) -> list[list[tuple[int, int]]]:
+    """Return of each group its labels, each with the number of its tracks."""
+    found: list[list[tuple[int, int]]] = [[] for _ in range(int(group.max(initial=-1)) + 1)]
+    pairs, counts = np.unique(np.stack([group, labels]), axis=1, return_counts=True)
+    for one, label, count in zip(*pairs.tolist(), counts.tolist(), strict=True):
+        found[one].append((label, count))
+    return found

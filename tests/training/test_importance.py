@@ -1,0 +1,82 @@
+"""The importance of features, against scikit-learn's."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+from sklearn.ensemble import RandomForestClassifier
+from sklearn.inspection import permutation_importance as scikit_learns
+
+from training.importance import REPEATS, permutation_importance
+
+N_CLASSES = 4
+
+
+@pytest.fixture(scope="module")
+def rows() -> tuple[np.ndarray, np.ndarray]:
+    """Rows in which column 0 decides, 1 says something of it, and 2 and 3 are noise."""
+    random = np.random.default_rng(0)
+    classes = random.integers(0, N_CLASSES, 1200)
+    features = random.normal(size=(1200, 4))
+    features[:, 0] = classes + random.uniform(-0.4, 0.4, 1200)
+    features[:, 1] += classes
+    return features, classes
+
+
+@pytest.fixture(scope="module")
+def model(rows: tuple[np.ndarray, np.ndarray]) -> Any:
+    features, classes = rows
+    forest = RandomForestClassifier(25, max_depth=5, max_features=1, random_state=0)
+    return forest.fit(features[:600], classes[:600])
+
+
+def test_it_is_about_scikit_learns(rows: tuple[np.ndarray, np.ndarray], model: Any) -> None:
+    features, classes = rows[0][600:], rows[1][600:]
+    theirs = scikit_learns(model, features, classes, n_repeats=20, random_state=0)
+    spread = theirs.importances_std
+    for column in range(4):
+        mean, std = permutation_importance(model.predict_proba, features, classes, column)
+        error = spread[column] * (1 / REPEATS + 1 / 20) ** 0.5
+        assert mean == pytest.approx(theirs.importances_mean[column], abs=4 * error)
+        assert spread[column] / 4 < std < spread[column] * 3
+    assert theirs.importances_mean[0] > theirs.importances_mean[1] > 0.02
+
+
+def by_column_0(features: np.ndarray) -> np.ndarray:
+    return np.eye(N_CLASSES)[np.clip(features[:, 0].round().astype(int), 0, N_CLASSES - 1)]
+
+
+def test_a_column_that_decides_is_all_that_matters(rows: tuple[np.ndarray, np.ndarray]) -> None:
+    features, classes = rows
+    before = features.copy()
+    mean, std = permutation_importance(by_column_0, features, classes, 0)
+    # Shuffled, it is right as often as two rows at random are of one class.
+    assert mean == pytest.approx(1 - np.sum((np.bincount(classes) / len(classes)) ** 2), abs=0.05)
+    assert 0 < std < 0.05
+    assert permutation_importance(by_column_0, features, classes, 3) == (0.0, 0.0)
+    # Nothing can be lost by a column that is not looked at, however wrong the model is.
+    wrong = (classes + (np.arange(len(classes)) % 2)) % N_CLASSES
+    assert permutation_importance(by_column_0, features, wrong, 3) == (0.0, 0.0)
+    assert np.array_equal(features, before)
+
+
+def test_the_spread_is_of_shuffles_of_that_column_alone(
+    rows: tuple[np.ndarray, np.ndarray],
+) -> None:
+    features, classes = rows
+    seen: list[np.ndarray] = []
+
+    def predict(shown: np.ndarray) -> np.ndarray:
+        seen.append(shown.copy())
+        return by_column_0(shown)
+
+    mean, std = permutation_importance(predict, features, classes, 0)
+    assert np.array_equal(seen[0], features)
+    lost = []
+    for shown in seen[1:]:
+        assert np.array_equal(shown[:, 1:], features[:, 1:])
+        assert np.array_equal(np.sort(shown[:, 0]), np.sort(features[:, 0]))
+        lost.append(1 - np.mean(by_column_0(shown).argmax(axis=1) == classes))
+    assert len({shown[:, 0].tobytes() for shown in seen}) == REPEATS + 1
+    assert (mean, std) == (pytest.approx(np.mean(lost)), pytest.approx(np.std(lost)))
+    assert permutation_importance(by_column_0, features, classes, 0) == (mean, std)
