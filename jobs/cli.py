@@ -52,7 +52,7 @@ SplitsOption = Annotated[
     list[str],
     typer.Option(
         "--split",
-        metavar="random|by-track|by-group:COLUMN|FILE.csv",
+        metavar="SPLIT",
         help=f"What is learnt from and what is tested with. {SPLIT_HELP} or test_fold. random: the "
         "tutorial's, of rows; leaky. May be given several times.",
     ),
@@ -61,7 +61,7 @@ SplitOption = Annotated[
     str,
     typer.Option(
         "--split",
-        metavar="by-track|by-group:COLUMN|FILE.csv",
+        metavar="SPLIT",
         help=f"What is learnt from, stopped by and tested with. {SPLIT_HELP}.",
     ),
 ]
@@ -313,7 +313,7 @@ def predict(
     files: Annotated[
         list[str] | None,
         typer.Argument(
-            metavar="[FILE…]",
+            metavar="FILE…",
             help="Recordings: files, folders, globs in quotes or list files, as for extract.",
         ),
     ] = None,
@@ -383,7 +383,7 @@ def models(store: StoreOption, as_json: JsonOption = False) -> None:
 @app.command()
 def promote(
     version: Annotated[
-        str, typer.Argument(metavar="VERSION", help="One of `songmill models`, or its end.")
+        str, typer.Argument(metavar="VERSION", help="One that `songmill models` lists, or its end.")
     ],
     store: StoreOption,
     as_json: JsonOption = False,
@@ -430,7 +430,7 @@ def demo(
     ] = Path("songmill-demo"),
     workers: WorkersOption = None,
 ) -> None:
-    """Synthesise a small collection of a few styles and extract it: songmill in a minute."""
+    """Synthesise a small collection of a few styles, extract it, train: songmill at a glance."""
     from jobs.demo import run_demo
 
     run_demo(folder, workers)

@@ -227,10 +227,15 @@ def load_share(rows: Rows) -> tuple[np.ndarray, np.ndarray]:
 
 
 def feature_matrix(table: pa.Table, dtype: type = np.float32) -> np.ndarray:
-    """Return the feature columns of a table as one matrix [shape=(n, 57)]."""
+    """Return the feature columns of a table as one matrix [shape=(n, 57)].
+
+    What a ``dtype`` cannot hold becomes the largest number that it can: a tree asks only which of
+    two numbers is larger.
+    """
     matrix = np.empty((table.num_rows, len(FEATURE_COLUMNS)), dtype)
+    most = np.finfo(dtype).max
     for i, name in enumerate(FEATURE_COLUMNS):
-        matrix[:, i] = table[name].to_numpy()
+        np.clip(table[name].to_numpy(), -most, most, out=matrix[:, i], casting="same_kind")
     return matrix
 
 

@@ -1,18 +1,21 @@
-"""The demo: a small collection of its own making, and the main job on it."""
+"""The demo: a small collection of its own making, and the main jobs on it."""
 
 from pathlib import Path
 
 from jobs.extract import Request, extract
 from jobs.progress import Progress
+from jobs.registry import champion
 from jobs.schemas import TRACKS
 from jobs.status import read_status
 from jobs.store import open_store
 from jobs.synthesis import synthesise
-from jobs.terminal import print_features, print_outcome, print_status
+from jobs.terminal import print_features, print_outcome, print_status, print_training
+from jobs.train import Request as Training
+from jobs.train import train
 
 
 def run_demo(folder: Path, workers: int | None) -> None:
-    """Make the collection in ``folder``/collection and extract it into ``folder``/store.
+    """Make a collection in ``folder``/collection, extract it into ``folder``/store, and train.
 
     Parameters
     ----------
@@ -24,7 +27,7 @@ def run_demo(folder: Path, workers: int | None) -> None:
     Raises
     ------
     SongmillError
-        The extraction cannot go on.
+        The extraction or the training cannot go on.
     """
     collection, store = folder / "collection", folder / "store"
     with Progress().shown() as progress:
@@ -39,6 +42,11 @@ def run_demo(folder: Path, workers: int | None) -> None:
             workers=workers,
         )
         outcome = extract(request, progress)
+        trained = None
+        if outcome.extracted or champion(open_store(str(store))) is None:
+            trained = train(Training(store=str(store), workers=workers), progress)
     print_outcome(outcome, str(store))
     print_status(read_status(str(store)))
     print_features(open_store(str(store)).read(TRACKS))
+    if trained:
+        print_training(trained)

@@ -17,6 +17,7 @@ from jobs.dataset import (
     RowPlan,
     Rows,
     choose_level,
+    feature_matrix,
     labelled_tracks,
     load,
     load_share,
@@ -221,3 +222,12 @@ def test_another_roster_is_not_taken_for_the_one_before(tmp_path: Path) -> None:
         (rows,) = RowPlan(store, labelled, name, np.array(parts)).shares((0,), 1)
         found.append(load(rows).tracks.tolist())
     assert found == [[0], [1]]
+
+
+def test_a_number_beyond_float32_becomes_the_largest_that_there_is() -> None:
+    values = [1e300, -1e300, 0.1, 1e-320]
+    table = pa.table(dict.fromkeys(FEATURE_COLUMNS, values))
+    most = float(np.finfo(np.float32).max)
+    expected = np.array([most, -most, np.float32(0.1), 0.0], np.float32)
+    assert np.array_equal(feature_matrix(table), np.tile(expected, (len(FEATURE_COLUMNS), 1)).T)
+    assert feature_matrix(table, np.float64)[:, 0].tolist() == values
