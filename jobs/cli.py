@@ -44,9 +44,9 @@ WorkersOption = Annotated[
     ),
 ]
 SPLIT_HELP = (
-    "by-track: tracks stay whole, every label has its share. by-group:COLUMN: so do the groups "
-    "that a column of the labels names, such as by-group:artist. FILE.csv: with the columns "
-    "track_id and set (train, valid, test)"
+    "by-track: tracks stay whole, every label has its share. by-group:COLUMN: tracks with the "
+    "same value in a column of the labels, such as by-group:artist, stay together. FILE.csv: with "
+    "the columns track_id and set (train, valid, test)"
 )
 SplitsOption = Annotated[
     list[str],
@@ -196,7 +196,7 @@ def import_features(
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Make published tables of features those of STORE, without any recording.
+    """Import published tables of features into STORE, without any recording.
 
     The tracks or the segments, or both, whichever the tables hold, take the place of those that
     an earlier import left.
@@ -265,14 +265,15 @@ def train(
         typer.Option(
             min=0.0,
             max=1.0,
-            help="The new model predicts from now on unless its macro F1 by track is below the "
-            "champion's by more than this.",
+            help="The new model predicts from now on unless its macro F1 by track is below that "
+            "of the champion (the one that predicts) by more than this.",
         ),
     ] = 0.01,
     promote: Annotated[
         bool | None,
         typer.Option(
-            "--promote/--no-promote", help="Have it predict, or not, whatever its score is."
+            "--promote/--no-promote",
+            help="Have the new model predict, or not, whatever its score.",
         ),
     ] = None,
     scheduler: SchedulerOption = None,
@@ -330,7 +331,7 @@ def predict(
     workers: WorkersOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Say of what label recordings are, by the model of STORE that predicts.
+    """Predict the label of recordings by the champion, the model of STORE that predicts.
 
     FILEs are read and analysed by this process; --all works on the cluster.
     """
@@ -339,7 +340,7 @@ def predict(
     from jobs.progress import Progress
 
     if bool(files) == every:
-        raise typer.BadParameter("say FILEs, or --all for every track of the store")
+        raise typer.BadParameter("say either FILEs, or --all for every track of the store")
     failed = count = 0
     with Progress().shown() as progress:
         if files:
@@ -369,15 +370,13 @@ def models(store: StoreOption, as_json: JsonOption = False) -> None:
 
     from jobs.registry import list_models
 
-    found = list_models(store)
+    found, wrong = list_models(store)
     if as_json:
-        _print_json(
-            {"models": [{**asdict(one.description), "champion": one.champion} for one in found]}
-        )
+        _print_json({"models": [asdict(one) for one in found], "wrong": wrong})
     else:
         from jobs.terminal import print_models
 
-        print_models(found)
+        print_models(found, wrong)
 
 
 @app.command()
@@ -395,7 +394,12 @@ def promote(
     if as_json:
         _print_json(found)
     else:
-        typer.echo(f"{found['version']} predicts from now on, in place of {found['before']}.")
+        before = found["before"]
+        if before == found["version"]:
+            typer.echo(f"{before} predicts, as it did.")
+        else:
+            instead = f", in place of {before}" if before else ""
+            typer.echo(f"{found['version']} predicts from now on{instead}.")
 
 
 @app.command()

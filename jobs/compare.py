@@ -20,17 +20,16 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from featurizer.columns import FEATURE_COLUMNS, FEATURE_SET
+from featurizer.columns import FEATURE_COLUMNS
 from jobs import commit
-from jobs.batch import songmill_version, unfit_for_store
-from jobs.cluster import ask_workers, connect, scheduler_address
+from jobs.cluster import scheduler_address
 from jobs.dataset import TABLE_OF, Labelled, Level, choose_level, feature_matrix, labelled_tracks
 from jobs.progress import Progress
 from jobs.schemas import COMPARISON
 from jobs.split_choice import OUTSIDE, Folds, choose_folds
 from jobs.stage import Stage, stage
 from jobs.store import Store
-from jobs.tasks import each
+from jobs.tasks import cluster_for, each
 from training import splits
 from training.evaluate import macro_f1, vote
 from training.models import MODELS, SLOWEST_FIRST
@@ -147,6 +146,12 @@ def compare(request: Request, progress: Progress) -> Outcome:
             for split in dict.fromkeys(request.splits)
         ]
         for folds in chosen:
+            left_out = 0 if folds.of_track is None else int((folds.of_track == OUTSIDE).sum())
+            if left_out:
+                progress.warn(
+                    f"labelled tracks that --split {folds.name} does not name, which take no "
+                    f"part: {left_out}"
+                )
             if folds.ungrouped:
                 progress.warn(
                     f"tracks without a group in --split {folds.name}, each of which is taken for "
@@ -155,13 +160,7 @@ def compare(request: Request, progress: Progress) -> Outcome:
         # Workers of a cluster that stays keep the rows that they have read, by this name.
         path = run.store.storage.path(f"{run.work}/{run.run_id}.parquet")
         sizes = _write_rows(run.store, labelled, chosen, path)
-        with connect(request.scheduler, request.workers) as client:
-            ask_workers(
-                client,
-                unfit_for_store,
-                *(run.store.storage.root, run.mark, run.run_id, songmill_version(), FEATURE_SET),
-            )
-            progress.say(f"Dask's dashboard: {client.dashboard_link}")
+        with cluster_for(run, request.scheduler, request.workers, progress) as client:
             workers = len(client.nthreads())
             assignments = [
                 Assignment(path, i, fold, model, folds.leaky)
@@ -297,6 +296,7 @@ def _assess_all(
     done = 0
 
     def tick(threads: int) -> None:
+        progress.workers(threads)
         progress.now(f"{done} of {len(assignments)} fits, {threads} at a time")
 
     for place, result in each(client, assess, ((one,) for one in assignments), tick=tick):

@@ -24,6 +24,10 @@ if TYPE_CHECKING:
     from distributed import Client
 
 
+Tick = Callable[[int], None]
+"""Called about every second with the number of the cluster's threads."""
+
+
 @dataclass(frozen=True)
 class OfTracks:
     """How the tracks of the test part are judged.
@@ -61,7 +65,13 @@ class _Judged:
 
 
 def judge(
-    client: "Client", pieces: Iterable[Rows], labelled: Labelled, path: str, places: np.ndarray
+    client: "Client",
+    pieces: Iterable[Rows],
+    labelled: Labelled,
+    path: str,
+    places: np.ndarray,
+    *,
+    tick: Tick,
 ) -> tuple[Scores, OfTracks]:
     """Judge a booster by rows, and by the mean probabilities of tracks.
 
@@ -84,7 +94,7 @@ def judge(
     Scores, OfTracks
         Of the rows, and of the tracks.
     """
-    judged = _in_order(each(client, _judge, ((rows, path, places) for rows in pieces)))
+    judged = _in_order(each(client, _judge, ((rows, path, places) for rows in pieces), tick=tick))
     sums = np.zeros((len(labelled.tracks.ids), len(places)))
     counts = np.zeros(len(sums), np.int64)
     for one in judged:
@@ -103,7 +113,13 @@ def judge(
 
 
 def importance(
-    client: "Client", rows: Rows, path: str, n_classes: int, heard: Callable[[int], None]
+    client: "Client",
+    rows: Rows,
+    path: str,
+    n_classes: int,
+    heard: Callable[[int], None],
+    *,
+    tick: Tick,
 ) -> list[dict[str, Any]]:
     """Tell how much each feature matters.
 
@@ -126,7 +142,7 @@ def importance(
         Rows of :data:`jobs.schemas.IMPORTANCE`, the most important feature first.
     """
     arguments = [(rows, path, n_classes, i) for i in range(len(FEATURE_COLUMNS))]
-    found = _in_order(each(client, _importance_of, arguments), heard)
+    found = _in_order(each(client, _importance_of, arguments, tick=tick), heard)
     listed = [
         {"feature": name, "mean": mean, "std": std, "repeats": REPEATS}
         for name, (mean, std) in zip(FEATURE_COLUMNS, found, strict=True)
@@ -134,12 +150,12 @@ def importance(
     return sorted(listed, key=lambda row: -row["mean"])
 
 
-def fingerprint(client: "Client", pieces: Iterable[Rows], labelled: Labelled) -> str:
+def fingerprint(client: "Client", pieces: Iterable[Rows], labelled: Labelled, *, tick: Tick) -> str:
     """Return what other rows, or other labels, would hardly give: a SHA-256, in hexadecimals.
 
     It depends neither on the order of the rows nor on how they are cut.
     """
-    total = sum(_in_order(each(client, _hash, ((rows,) for rows in pieces)))) % 2**64
+    total = sum(_in_order(each(client, _hash, ((rows,) for rows in pieces), tick=tick))) % 2**64
     tracks = labelled.tracks
     said = [total, tracks.classes, tracks.ids.tolist(), tracks.labels.tolist()]
     return hashlib.sha256(json.dumps(said).encode()).hexdigest()
@@ -165,7 +181,8 @@ def _in_order(
 def _booster(path: str) -> Any:
     import xgboost
 
-    return xgboost.Booster(model_file=path)
+    # Each of a worker's threads has its own rows: more of them would only wait for one another.
+    return xgboost.Booster({"nthread": 1}, model_file=path)
 
 
 def _judge(rows: Rows, path: str, places: np.ndarray) -> _Judged:

@@ -18,8 +18,8 @@ import pyarrow.compute as pc
 from featurizer.columns import FEATURE_COLUMNS, FEATURE_SET
 from featurizer.errors import RecordingError
 from jobs import commit, registry
-from jobs.batch import opened, prepare_process, songmill_version, unfit_for_store
-from jobs.cluster import ask_workers, connect, scheduler_address
+from jobs.batch import opened, prepare_process
+from jobs.cluster import scheduler_address
 from jobs.dataset import READ_ROWS, TABLE_OF, Level, feature_matrix
 from jobs.errors import ClusterError, UsageError
 from jobs.progress import Progress
@@ -33,7 +33,7 @@ from jobs.sources import list_sources
 from jobs.stage import Stage, stage
 from jobs.storage import Storage
 from jobs.store import Store, open_store
-from jobs.tasks import each
+from jobs.tasks import cluster_for, each
 from training.evaluate import by_track
 from training.model import Description, Model
 
@@ -57,6 +57,10 @@ def champion(store: Store) -> Model:
 
 
 # New recordings
+
+
+MOST_NAMED = 5
+"""So many labels does a warning name."""
 
 
 @dataclass(frozen=True)
@@ -258,15 +262,11 @@ def predict_all(request: Request, progress: Progress) -> StoreOutcome:
                 f"the model {described.version} knows whole tracks, and no segments: leave out "
                 "--segments, or train with --level segment"
             )
-        with connect(request.scheduler, request.workers) as client:
-            ask_workers(
-                client,
-                unfit_for_store,
-                *(store.storage.root, run.mark, run.run_id, songmill_version(), FEATURE_SET),
-            )
+        with cluster_for(run, request.scheduler, request.workers, progress) as client:
             workers = len(client.nthreads())
             sums = _predict_level(client, run, described, request, progress)
         tracks = sums.table(described)
+        _say_what_it_does_not_know(tracks, described, progress)
         change = commit.Change()
         commit.stage_replacement(store, change, PREDICTED_TRACKS, [tracks], tracks.schema)
         schema = predictions(described.classes, segments=True)
@@ -283,6 +283,20 @@ def predict_all(request: Request, progress: Progress) -> StoreOutcome:
             segments=segments,
             labels={row["values"]: row["counts"] for row in counts},
             seconds=time.time() - run.started,
+        )
+
+
+def _say_what_it_does_not_know(
+    tracks: pa.Table, described: Description, progress: Progress
+) -> None:
+    labels = tracks["label"]
+    classes = pa.array(described.classes, pa.string())
+    unknown = labels.filter(pc.and_(pc.is_valid(labels), pc.invert(pc.is_in(labels, classes))))
+    if len(unknown):
+        names = ", ".join(sorted(pc.unique(unknown).to_pylist())[:MOST_NAMED])
+        progress.warn(
+            f"tracks of labels that the model does not know ({names}): {len(unknown)}; `songmill "
+            "train` makes one that does"
         )
 
 
@@ -358,12 +372,19 @@ def _predict_level(
     for found in _predict_parts(client, run, described, table, progress, write=request.segments):
         sums.add(found)
     if level == "segment":
-        leave = f"{run.work}/predicted.parquet"
+        # Workers that outlive this run keep what they have read, by its name.
+        leave = f"{run.work}/{run.run_id}-predicted.parquet"
         run.store.storage.write_table(
             leave, pa.table({"track_id": pa.array(list(sums.place), pa.string())})
         )
+        segmented = len(sums.place)
         for found in _predict_parts(client, run, described, TRACKS, progress, leave=leave):
             sums.add(found)
+        if len(sums.place) > segmented:
+            progress.warn(
+                "tracks without a segment, which are judged by their whole: "
+                f"{len(sums.place) - segmented}"
+            )
     return sums
 
 
@@ -381,18 +402,20 @@ def _predict_parts(
     storage = run.store.storage
     pieces: list[_Piece] = []
     for name in run.store.parts(table):
-        rows = storage.count_rows(name)
+        rows = run.store.read_part(name, []).num_rows
         for start in range(0, rows, READ_ROWS):
             path = f"{run.work}/{len(pieces):08d}.segments.parquet" if write else None
             stop = min(start + READ_ROWS, rows)
             pieces.append(_Piece(storage.root, described.version, name, start, stop, leave, path))
     found: dict[int, _Predicted] = {}
     following = 0
-    for place, result in each(client, _predict, ((piece,) for piece in pieces)):
+    for place, result in each(
+        client, _predict, ((piece,) for piece in pieces), tick=progress.workers
+    ):
         if isinstance(result, BaseException):
             raise ClusterError(f"the workers could not predict {pieces[place].name}: {result!r}")
         found[place] = result
-        progress.now(f"{len(found) + following} of {len(pieces)} pieces of {table}")
+        progress.now(f"{len(found) + following} of {len(pieces)} slices of {table}")
         # Sums depend on their order, and pieces are finished in any.
         while following in found:
             yield found.pop(following)

@@ -49,6 +49,7 @@ class Progress:
         self._failed = 0
         self._audio_s = 0.0
         self._threads = 0
+        self._waits = False
         self._began = time.monotonic()
         self._logged = self._began
 
@@ -78,6 +79,12 @@ class Progress:
         elif now - self._logged >= LOG_EVERY_S:
             self._logged = now
             self.console.print(escape(printable(text)))
+
+    def workers(self, threads: int) -> None:
+        """Say, once, that the cluster has no worker just now."""
+        if not threads and not self._waits:
+            self.warn("the cluster has no worker; waiting for one")
+        self._waits = not threads
 
     def warn(self, text: str) -> None:
         """Say what a person should look at."""

@@ -17,6 +17,7 @@ from jobs.stage import stage
 from jobs.storage import as_json
 from jobs.store import Store, open_store
 from training.model import Description, Model, ModelError
+from training.splits import PARTS, Part
 
 MODELS = "models"
 CHAMPION = f"{MODELS}/champion.json"
@@ -27,6 +28,9 @@ JUDGED_TREES = "judged.ubj"
 """The model that was judged: it has learnt from the training part only, the other from all rows."""
 SPLIT = "split.parquet"
 
+LEAST_END = 4
+"""A slip of the finger is not to name a model."""
+
 
 @dataclass(frozen=True)
 class Version:
@@ -34,13 +38,16 @@ class Version:
 
     Parameters
     ----------
-    description : Description
-        What its ``model.json`` says.
+    version : str
+        Its name.
+    description : Description or None
+        What its ``model.json`` says; None where it is damaged.
     champion : bool
         Whether it is the one that predicts.
     """
 
-    description: Description
+    version: str
+    description: Description | None
     champion: bool
 
 
@@ -53,12 +60,37 @@ def versions(store: Store) -> list[str]:
     ]
 
 
-def list_models(address: str) -> list[Version]:
-    """Return what is known of the models of the store at ``address``, the newest first."""
+def list_models(address: str) -> tuple[list[Version], list[str]]:
+    """Return what is known of the models of a store, the newest first, and what is damaged.
+
+    Parameters
+    ----------
+    address : str
+        The store.
+
+    Returns
+    -------
+    list of Version
+        All that there is.
+    list of str
+        What is wrong with some of it, for a person.
+    """
     store = open_store(address)
-    best = champion(store)
-    found = reversed(versions(store))
-    return [Version(describe(store, version), version == best) for version in found]
+    wrong: list[str] = []
+    best = None
+    try:
+        best = champion(store)
+    except StoreError as error:
+        wrong.append(str(error))
+    found = []
+    for version in reversed(versions(store)):
+        description = None
+        try:
+            description = describe(store, version)
+        except StoreError as error:
+            wrong.append(str(error))
+        found.append(Version(version, description, version == best))
+    return found, wrong
 
 
 def champion(store: Store) -> str | None:
@@ -99,9 +131,23 @@ def load(store: Store, version: str, trees: str = TREES) -> Model:
     """Return a version's model; StoreError where its files are damaged."""
     name = file_of(version, trees)
     try:
-        return Model.load(describe(store, version), store.storage.read(name))
+        return Model.load(describe(store, version), trees, store.storage.read(name))
     except (ModelError, FileNotFoundError) as error:
         raise _damaged(store, name, error) from None
+
+
+def read_split(store: Store, version: str) -> dict[str, Part]:
+    """Return the part of each track that a version was judged with; StoreError if it is damaged."""
+    name = file_of(version, SPLIT)
+    try:
+        table = store.storage.read_table(name, ["track_id", "set"])
+        found = dict(zip(table["track_id"].to_pylist(), table["set"].to_pylist(), strict=True))
+    except (OSError, KeyError, pa.ArrowException) as error:
+        raise _damaged(store, name, error) from None
+    strangers = set(found.values()) - set(PARTS)
+    if strangers:
+        raise _damaged(store, name, ModelError(f"has sets that there are not: {strangers}"))
+    return found
 
 
 def check_fit(described: Description, *, feature_set: str, segment_seconds: float) -> None:
@@ -187,7 +233,7 @@ def promote(address: str, wanted: str) -> dict[str, Any]:
     address : str
         The store.
     wanted : str
-        A version, or an end or a beginning of one that no other has.
+        A version, or an end of one, of :data:`LEAST_END` characters or more, that no other has.
 
     Returns
     -------
@@ -204,7 +250,7 @@ def promote(address: str, wanted: str) -> dict[str, Any]:
     with stage(address, "promote") as run:
         known = versions(run.store)
         found = [one for one in known if one == wanted] or [
-            one for one in known if wanted and (one.startswith(wanted) or one.endswith(wanted))
+            one for one in known if len(wanted) >= LEAST_END and one.endswith(wanted)
         ]
         if len(found) != 1:
             there = ", ".join(known) or "none: `songmill train` makes one"

@@ -14,7 +14,10 @@ RANDOM = "random"
 BY_TRACK = "by-track"
 BY_GROUP = "by-group"
 
-WANTED = f"{RANDOM}, {BY_TRACK}, {BY_GROUP}:COLUMN or a CSV with the columns track_id and set"
+WANTED = (
+    f"{BY_TRACK}, {BY_GROUP}:COLUMN, a CSV with the columns track_id and set (or test_fold, to "
+    f"compare), or, to compare, {RANDOM}"
+)
 SETS = {"train": TRAIN, "valid": VALID, "validation": VALID, "test": TEST}
 
 OUTSIDE = -1
@@ -116,6 +119,10 @@ def choose_folds(choice: str, store: Store, tracks: Tracks, k: int) -> Folds:
             f"the split {choice} leaves no labelled track of the store to test with, or none to "
             "learn from: does it name these tracks?"
         )
+    for fold in tested:
+        learnt = (of_track != OUTSIDE) & (of_track != fold)
+        if len(np.unique(tracks.labels[learnt])) < 2:  # noqa: PLR2004
+            raise UsageError(f"the split {choice} leaves only one label to learn from")
     return Folds(choice, False, of_track, tested)
 
 
@@ -159,9 +166,9 @@ def choose_parts(choice: str, store: Store, tracks: Tracks, known: dict[str, Par
     for code, part in ((TRAIN, "train"), (TEST, "test")):
         if not (of_track == code).any():
             raise UsageError(
-                f"--split {choice} leaves no labelled track of the store for the part {part!r} "
-                f"({len(tracks.ids)} tracks, {len(tracks.classes)} labels): two tracks of a label "
-                "are the least"
+                f"--split {choice} leaves none of the {len(tracks.ids)} labelled tracks of the "
+                f"store for the part {part!r}: a file must name some of them, and by track or by "
+                "group there must be two tracks of a label"
             )
     if len(np.unique(tracks.labels[of_track == TRAIN])) < 2:  # noqa: PLR2004
         raise UsageError(f"--split {choice} leaves only one label to learn from")

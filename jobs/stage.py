@@ -17,7 +17,7 @@ import pyarrow as pa
 
 from jobs import commit
 from jobs.batch import songmill_version
-from jobs.errors import RunInterruptedError, SongmillError
+from jobs.errors import RunInterruptedError, SongmillError, UsageError
 from jobs.lock import Lock
 from jobs.schemas import RUNS
 from jobs.storage import Storage, as_json
@@ -160,6 +160,8 @@ def stage(address: str, name: str, *, made_with: Settings | None = None) -> Iter
         try:
             storage.write(under_way.mark, as_json({"run_id": under_way.run_id}))
             yield under_way
+        except UsageError:
+            raise  # nothing was begun
         except BaseException as error:
             under_way.abandon(error)
             raise

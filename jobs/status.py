@@ -7,6 +7,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from jobs.batch import finished_attempts
+from jobs.errors import StoreError
 from jobs.registry import champion
 from jobs.schemas import SEGMENTS, TRACKS
 from jobs.store import Store, open_store
@@ -67,9 +68,16 @@ def read_status(address: str) -> Status:
         failures=_count(failed["error"]),
         failed_files=failed.select(["track_id", "error", "message", "uri"]).to_pylist(),
         runs=runs.to_pylist(),
-        model=champion(store),
+        model=_model(store),
         waiting=sum(1 for _ in finished_attempts(store.storage)),
     )
+
+
+def _model(store: Store) -> str | None:
+    try:
+        return champion(store)
+    except StoreError as error:
+        return f"damaged: {error}"
 
 
 def _count_rows(store: Store, table: str) -> int:

@@ -146,7 +146,10 @@ def open_store(address: str) -> Store:
     storage = storage_at(address)
     settings = read_settings(storage)
     if settings is None:
-        raise UsageError(f"there is no store at {storage.root}: `songmill extract` makes one")
+        raise UsageError(
+            f"there is no store at {storage.root}: `songmill extract` or "
+            "`songmill import-features` makes one"
+        )
     return Store(storage, settings)
 
 

@@ -3,16 +3,49 @@
 For work that leaves rows in the store, and must outlive the job, see :mod:`jobs.dispatch`.
 """
 
+import contextlib
 from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
-from jobs.cluster import LostError, finished, losses, wait_for_threads
+from featurizer.columns import FEATURE_SET
+from jobs.batch import songmill_version, unfit_for_store
+from jobs.cluster import LostError, ask_workers, connect, finished, losses, wait_for_threads
+from jobs.progress import Progress
+from jobs.stage import Stage
 
 if TYPE_CHECKING:
     from distributed import Client
 
 RESULT_TIMEOUT_S = 60.0
 """For so long a result may be on its way."""
+
+
+@contextlib.contextmanager
+def cluster_for(
+    run: Stage, scheduler: str | None, workers: int | None, progress: Progress
+) -> Iterator["Client"]:
+    """Give a client of a cluster whose workers can all work on the stage's store.
+
+    Parameters
+    ----------
+    run : Stage
+        The stage.
+    scheduler, workers
+        As for :func:`jobs.cluster.connect`.
+    progress : Progress
+        Is told where the dashboard is.
+
+    Raises
+    ------
+    ClusterError
+        There are no workers, or one is unfit.
+    """
+    with connect(scheduler, workers) as client:
+        root = run.store.storage.root
+        versions = (songmill_version(), FEATURE_SET)
+        ask_workers(client, unfit_for_store, root, run.mark, run.run_id, *versions)
+        progress.say(f"Dask's dashboard: {client.dashboard_link}")
+        yield client
 
 
 def each(

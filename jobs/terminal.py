@@ -112,7 +112,7 @@ def print_comparison(outcome: Comparison) -> None:
         table.add_column(f"{first}\naccuracy", justify="right")
         table.add_column("\nmacro F1", justify="right")
         if voted:
-            table.add_column("\ntrack vote", justify="right")
+            table.add_column("\ntracks by vote", justify="right")
         table.add_column("\nto fit", justify="right")
     by_model: dict[str, list[dict[str, Any]]] = {}
     for row in outcome.rows:
@@ -149,9 +149,10 @@ def print_training(outcome: Training) -> None:
         f"Judged by {parts['test']:,} tracks ({printable(described.split['name'])}) after learning "
         f"from {parts['train']:,}, stopped by {parts['valid']:,}; {described.rounds} rounds."
     )
-    table = _table("", "accuracy", "macro F1", "log loss", "count")
+    table = _table("", "accuracy", "macro F1", "by chance", "log loss, nats", "count")
     for level, scores in described.scores.items():
-        shown = [f"{scores[name]:.3f}" for name in ("accuracy", "macro_f1", "log_loss")]
+        names = ("accuracy", "macro_f1", "chance", "log_loss")
+        shown = [f"{scores[name]:.3f}" for name in names]
         table.add_row(f"{level}s", *shown, f"{scores['count']:,}")
     console.print(table)
     table = _table("label", "precision", "recall", "F1", "tracks")
@@ -161,10 +162,13 @@ def print_training(outcome: Training) -> None:
     console.print(table)
     if len(outcome.per_class) > MOST_LABELS:
         console.print(f"and {len(outcome.per_class) - MOST_LABELS} more labels")
-    table = _table("feature", "accuracy lost without it", "±")
+    table = _table("feature", "accuracy lost when shuffled", "±")
     for row in outcome.importance[:MOST_FEATURES]:
         table.add_row(row["feature"], f"{row['mean']:.3f}", f"{row['std']:.3f}")
     console.print(table)
+    track = described.scores["track"]
+    if track["macro_f1"] <= track["chance"]:
+        console.print("Its macro F1 by track is no better than chance would reach, now and then.")
     verdict = outcome.verdict
     said = "predicts from now on" if verdict.promoted else "is kept, and does not predict"
     console.print(f"The model {described.version} {said}: {printable(verdict.reason)}.")
@@ -176,7 +180,7 @@ SHOWN_CLASSES = 3
 def print_predicted_files(outcome: FilesOutcome, *, segments: bool) -> None:
     """Show what recordings are taken for; ``segments``: and when they sound like what."""
     console = _console()
-    table = _table("file", "label", "probability", "then")
+    table = _table("file", "predicted", "probability", "then")
     for one in outcome.files:
         if one.predicted is None:
             table.add_row(_cell(one.file), "-", "", _cell(f"{one.error}: {one.message}"))
@@ -199,16 +203,18 @@ def print_predicted_store(outcome: StoreOutcome, store: str) -> None:
     found = sorted(outcome.labels.items(), key=lambda item: (-item[1], item[0]))
     for label, count in found[:MOST_LABELS]:
         table.add_row(_cell(label), f"{count:,}")
+    if len(found) > MOST_LABELS:
+        table.add_row(f"{len(found) - MOST_LABELS} more labels", "")
     console.print(table)
     segments = f" and {_counted(outcome.segments, 'segment')}" if outcome.segments else ""
     console.print(
         f"Predicted {_counted(outcome.tracks, 'track')}{segments} by the model {outcome.model}, "
-        f"into {printable(store)}/predictions. It has learnt from those with a label."
+        f"into {printable(store)}/predictions."
     )
 
 
-def print_models(found: list[Version]) -> None:
-    """List the models of a store."""
+def print_models(found: list[Version], wrong: list[str]) -> None:
+    """List the models of a store, and what is wrong with some of them."""
     console = _console()
     if not found:
         console.print("There is no model yet: `songmill train` makes one.")
@@ -217,10 +223,14 @@ def print_models(found: list[Version]) -> None:
     table = _table("model", *names)
     for one in found:
         described = one.description
+        predicts = "yes" if one.champion else ""
+        if described is None:
+            table.add_row(_cell(one.version), predicts, "damaged")
+            continue
         scores = described.scores["track"]
         table.add_row(
-            described.version,
-            "yes" if one.champion else "",
+            _cell(one.version),
+            predicts,
             described.created_at[:16].replace("T", " "),
             f"{described.level}s",
             _cell(described.split["name"]),
@@ -229,6 +239,8 @@ def print_models(found: list[Version]) -> None:
             f"{scores['macro_f1']:.3f}",
         )
     console.print(table)
+    for text in wrong:
+        console.print(f"warning: {printable(text)}")
 
 
 def _mean(row: dict[str, Any], name: str) -> str:
@@ -254,7 +266,7 @@ def _console() -> Console:
 
 
 def _table(first: str, *others: str) -> Table:
-    texts = ("stage", "outcome", "label", "then", "rows of", "split")
+    texts = ("stage", "outcome", "label", "predicted", "then", "rows of", "split")
     table = Table(box=None, header_style="bold", padding=(0, 2, 0, 0), pad_edge=False)
     table.add_column(first)
     for name in others:

@@ -9,7 +9,7 @@ import functools
 import platform
 import time
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from importlib import metadata
 from typing import TYPE_CHECKING, Any, Literal
@@ -17,10 +17,10 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import pyarrow as pa
 
-from featurizer.columns import FEATURE_COLUMNS, FEATURE_SET
+from featurizer.columns import FEATURE_COLUMNS
 from jobs import commit, registry
-from jobs.batch import songmill_version, unfit_for_store
-from jobs.cluster import ask_workers, connect, losses, scheduler_address
+from jobs.batch import songmill_version
+from jobs.cluster import losses, scheduler_address
 from jobs.dataset import (
     Level,
     RowPlan,
@@ -36,9 +36,10 @@ from jobs.progress import Progress
 from jobs.schemas import CONFUSION, IMPORTANCE, METRICS, SPLIT
 from jobs.split_choice import OUTSIDE, choose_parts
 from jobs.stage import Stage, stage
+from jobs.tasks import cluster_for
 from training import splits
-from training.evaluate import Scores, macro_f1
-from training.model import Description
+from training.evaluate import Scores, chance, macro_f1
+from training.model import Description, Model, digest
 from training.splits import PARTS, TEST, TRAIN, VALID, Part
 
 if TYPE_CHECKING:
@@ -131,15 +132,17 @@ def train(request: Request, progress: Progress) -> Outcome:
     with stage(request.store, "train") as run:
         progress.say("reading names and labels")
         training = _Training(run, request, progress)
-        with connect(request.scheduler, request.workers) as client:
-            store = run.store
-            ask_workers(
-                client,
-                unfit_for_store,
-                *(store.storage.root, run.mark, run.run_id, songmill_version(), FEATURE_SET),
-            )
-            progress.say(f"Dask's dashboard: {client.dashboard_link}")
+        with cluster_for(run, request.scheduler, request.workers, progress) as client:
             return training.work(client)
+
+
+@dataclass(frozen=True)
+class _Champion:
+    """The model that predicts: why it cannot be judged, or it as it was judged, and its split."""
+
+    unfit: str
+    judged: Model | None = None
+    split: dict[str, Part] = field(default_factory=dict)
 
 
 class _Training:
@@ -154,11 +157,19 @@ class _Training:
         self.labelled = labelled_tracks(run.store, self.level)
         if self.labelled.unlabelled:
             progress.warn(f"tracks without a label, which are left out: {self.labelled.unlabelled}")
-        self.champion = registry.champion(run.store)
-        self.before = self._split_before()
-        self.parts = choose_parts(
-            request.split, run.store, self.labelled.tracks, dict(self.before) or None
-        )
+        self.champion = self._read_champion()
+        # Another split has its own parts; tracks that the champion has learnt from are left out
+        # when both are compared.
+        judged = self.champion and self.champion.judged
+        same = judged and judged.description.split["name"] == request.split
+        known = self.champion.split if self.champion and same else None
+        self.parts = choose_parts(request.split, run.store, self.labelled.tracks, known)
+        left_out = int((self.parts.of_track == OUTSIDE).sum())
+        if left_out:
+            progress.warn(
+                f"labelled tracks that --split {request.split} does not name, which are learnt "
+                f"from only in the end: {left_out}"
+            )
         if self.parts.ungrouped:
             progress.warn(
                 "tracks without a group, each of which is taken for one by itself: "
@@ -167,18 +178,42 @@ class _Training:
         self.plan = self._plan("roster", self.parts.of_track)
         self.n_classes = len(self.labelled.tracks.classes)
 
-    def _split_before(self) -> dict[str, Part]:
-        """Return the parts of the champion's split."""
-        if self.champion is None:
-            return {}
-        name = registry.file_of(self.champion, registry.SPLIT)
-        table = self.store.read_part(name)
-        return dict(zip(table["track_id"].to_pylist(), table["set"].to_pylist(), strict=True))
+    def _read_champion(self) -> "_Champion | None":
+        """Return the champion as it was judged; StoreError where it is damaged."""
+        try:
+            version = registry.champion(self.store)
+            if version is None:
+                return None
+            unfit = self._unfit(registry.describe(self.store, version))
+            if unfit:
+                return _Champion(unfit)
+            judged = registry.load(self.store, version, registry.JUDGED_TREES)
+            split = registry.read_split(self.store, version)
+        except StoreError as error:
+            if not self.request.promote:
+                raise StoreError(f"{error}; or train with --promote, in its place") from None
+            self.progress.warn(str(error))
+            return None
+        return _Champion("", judged, split)
 
-    def _plan(self, roster: str, parts: np.ndarray) -> RowPlan:
+    def _unfit(self, described: Description) -> str:
+        """Say why the champion cannot be given the store's rows; nothing where it can."""
+        settings = self.store.settings
+        try:
+            registry.check_fit(
+                described,
+                feature_set=settings.feature_set,
+                segment_seconds=settings.segment_seconds,
+            )
+        except StoreError as error:
+            return str(error)
+        return ""
+
+    def _plan(self, roster: str, parts: np.ndarray, level: Level | None = None) -> RowPlan:
         name = f"{self.run.work}/{self.run.run_id}-{roster}.parquet"
         write_roster(self.store.storage, name, self.labelled.tracks, parts)
-        return RowPlan(self.store, self.labelled, name, parts)
+        labelled = replace(self.labelled, level=level or self.level)
+        return RowPlan(self.store, labelled, name, parts)
 
     def work(self, client: "Client") -> Outcome:
         """Train, judge, train again on everything, decide, commit."""
@@ -201,19 +236,26 @@ class _Training:
         identity = np.arange(self.n_classes)
         with losses(client):
             self.progress.say("judging")
-            rows, tracks = self._judge(client, "newcomer", judged_trees, identity)
+            rows, tracks = self._judge(client, "newcomer", judged_trees, identity, self.plan)
             verdict = self._decide(client, tracks)
             self.progress.say("shuffling features, one after the other")
             matters = self._importance(client)
-            seen = fingerprint(client, self.everything.pieces(ALL_PARTS), self.labelled)
+            seen = fingerprint(
+                client,
+                self.everything.pieces(ALL_PARTS),
+                self.labelled,
+                tick=self.progress.workers,
+            )
         final = self._boost(client, "learning from all rows", ALL_PARTS, stop=False, rounds=rounds)
         scores = {"track": tracks.scores} | ({"segment": rows} if self.level == "segment" else {})
-        description = self._describe(final, scores, seen, rounds=rounds, stopped=stops)
         files = {
             registry.TREES: bytes(final.booster.save_raw("ubj")),
             registry.JUDGED_TREES: judged_trees,
-            registry.MODEL_JSON: description.to_json(),
         }
+        description = self._describe(
+            files, scores, seen, rounds=rounds, stopped=stops, workers=final.workers
+        )
+        files[registry.MODEL_JSON] = description.to_json()
         self._commit(description, verdict, files, self._tables(scores, matters))
         return Outcome(
             description=description,
@@ -271,17 +313,21 @@ class _Training:
     # Judging
 
     def _judge(
-        self, client: "Client", name: str, trees: bytes, places: np.ndarray
+        self, client: "Client", name: str, trees: bytes, places: np.ndarray, plan: RowPlan
     ) -> tuple[Scores, OfTracks]:
-        path = f"{self.run.work}/{name}.ubj"
-        self.store.storage.write(path, trees)
+        self.store.storage.write(self._trees(name), trees)
         return judge(
             client,
-            self.plan.pieces((TEST,)),
+            plan.pieces((TEST,)),
             self.labelled,
-            self.store.storage.path(path),
+            self.store.storage.path(self._trees(name)),
             places,
+            tick=self.progress.workers,
         )
+
+    def _trees(self, name: str) -> str:
+        # Workers that outlive this run keep what they have read, by its name.
+        return f"{self.run.work}/{self.run.run_id}-{name}.ubj"
 
     def _decide(self, client: "Client", newcomer: OfTracks) -> Verdict:
         """Compare the newcomer with the champion on the tracks that neither has learnt from."""
@@ -290,24 +336,21 @@ class _Training:
             return Verdict(
                 forced is not False, "it is the first" if forced is not False else "--no-promote"
             )
-        described = registry.describe(self.store, self.champion)
-        settings = self.store.settings
-        try:
-            registry.check_fit(
-                described,
-                feature_set=settings.feature_set,
-                segment_seconds=settings.segment_seconds,
-            )
-        except StoreError as error:
-            return Verdict(forced is not False, f"the champion cannot be judged: {error}")
+        if self.champion.judged is None:
+            why = f"the champion cannot be judged: {self.champion.unfit}"
+            return Verdict(forced is not False, why)
+        described = self.champion.judged.description
         ids = self.labelled.tracks.ids
         fair = np.array(
-            [self.before.get(ids[track]) not in ("train", "valid") for track in newcomer.tracks]
+            [
+                self.champion.split.get(ids[track]) not in ("train", "valid")
+                for track in newcomer.tracks
+            ]
         )
         if not fair.any():
             unfair = (
-                f"the champion {self.champion} has learnt from every track of this split's test "
-                "part, so that both cannot be compared: use its split, or say --promote"
+                f"the champion {described.version} has learnt from every track of this split's "
+                "test part, so that both cannot be compared: use its split, or say --promote"
             )
             return Verdict(forced is True, unfair)
         return self._compare(client, newcomer, fair, described)
@@ -316,7 +359,7 @@ class _Training:
         self, client: "Client", newcomer: OfTracks, fair: np.ndarray, described: Description
     ) -> Verdict:
         forced = self.request.promote
-        champion = self._judge_champion(client, described)
+        champion = self._judge_champion(client, newcomer)
         truth = newcomer.truth[fair]
         ours, theirs = macro_f1(truth, newcomer.predicted[fair]), macro_f1(truth, champion[fair])
         result = (
@@ -324,34 +367,48 @@ class _Training:
             f"{int(fair.sum())} tracks of today"
         )
         worse = ours < theirs - self.request.tolerance
-        lucky = described.scores["track"]
-        guessing = newcomer.scores.macro_f1 <= newcomer.scores.chance
+        once = described.scores["track"]["macro_f1"]
+        # Where the labels of today say nothing, no model is worse than another. Of too few tracks
+        # that cannot be told: chance would reach what the champion once had.
+        guessing = (
+            ours <= chance(truth, newcomer.predicted[fair])
+            and theirs <= chance(truth, champion[fair]) < once
+        )
         promoted = not worse
         if worse:
             result += f": worse by more than {self.request.tolerance:g}"
-        elif guessing and lucky["macro_f1"] > lucky["chance"]:
-            # Where the labels of today say nothing, no model can be worse than another.
+        elif guessing:
             promoted = False
             result += (
-                ": no better than chance, which the champion was when it was trained: are "
-                "today's labels right?"
+                f": neither is better than chance, where the champion had {once:.3f} when it was "
+                "trained: are today's labels right?"
             )
         if forced is not None and forced != promoted:
             promoted = forced
             result += "; --promote" if forced else "; --no-promote"
         return Verdict(promoted, result, ours, theirs, int(fair.sum()))
 
-    def _judge_champion(self, client: "Client", described: Description) -> np.ndarray:
-        """Return what the champion predicts for the test part's tracks, in classes of today."""
+    def _judge_champion(self, client: "Client", newcomer: OfTracks) -> np.ndarray:
+        """Return what the champion predicts for the newcomer's tracks, in classes of today.
+
+        It is given rows of its own level; -1 stands for a track that has none.
+        """
         assert self.champion is not None
-        model = registry.load(self.store, self.champion, registry.JUDGED_TREES)
+        assert self.champion.judged is not None
+        described = self.champion.judged.description
         its = {name: place for place, name in enumerate(described.classes)}
         today = list(self.labelled.tracks.classes)
         gone = [name for name in described.classes if name not in today]
         places = np.array([its.get(name, -1) for name in today + gone])
-        trees = bytes(model.booster.save_raw("ubj"))
-        _, found = self._judge(client, "champion", trees, places)
-        return found.predicted
+        trees = bytes(self.champion.judged.booster.save_raw("ubj"))
+        plan = self.plan
+        if described.level != self.level:
+            plan = self._plan("champion", self.parts.of_track, described.level)
+        predicted = np.full(len(self.labelled.tracks.ids), -1)
+        if plan.count((TEST,)):
+            _, found = self._judge(client, "champion", trees, places, plan)
+            predicted[found.tracks] = found.predicted
+        return np.asarray(predicted[newcomer.tracks])
 
     def _importance(self, client: "Client") -> list[dict[str, Any]]:
         """Return how much each feature matters to the newcomer, the most important first."""
@@ -364,21 +421,23 @@ class _Training:
         return importance(
             client,
             rows,
-            self.store.storage.path(f"{self.run.work}/newcomer.ubj"),
+            self.store.storage.path(self._trees("newcomer")),
             self.n_classes,
             lambda done: self.progress.now(f"shuffling features: {done} of {len(FEATURE_COLUMNS)}"),
+            tick=self.progress.workers,
         )
 
     # Writing it down
 
     def _describe(
         self,
-        final: "Boosted",
+        trees: dict[str, bytes],
         scores: dict[str, Scores],
         seen: str,
         *,
         rounds: int,
         stopped: bool,
+        workers: int,
     ) -> Description:
         import xgboost
 
@@ -418,13 +477,14 @@ class _Training:
                 }
                 for level, found in scores.items()
             },
+            digests={name: digest(data) for name, data in trees.items()},
             libraries={
                 "songmill": songmill_version(),
                 "python": platform.python_version(),
                 "xgboost": xgboost.__version__,
                 **{name: metadata.version(name) for name in ("dask", "distributed", "numpy")},
             },
-            workers=final.workers,
+            workers=workers,
         )
 
     def _tables(

@@ -50,6 +50,9 @@ SETTLE_S = 10.0
 NO_WORKERS_S = 30.0
 """For so long, after one has died, any worker is waited for."""
 
+MEET_S = 30
+"""For so long the workers wait for one another to begin. One that dies just then, they miss."""
+
 _NOTICE_S = 5.0
 """So long may a scheduler take to notice that a worker is gone."""
 
@@ -157,8 +160,8 @@ def boost(
     finally:
         client.unsubscribe_topic(topic)
     raise TrainingError(
-        f"the training was begun {ATTEMPTS} times, and each time a worker died: their own logs "
-        "say why (too little memory?)"
+        f"the training was begun {ATTEMPTS} times, and each time a worker died or did not come: "
+        "their own logs say why (too little memory? another job's work?)"
     )
 
 
@@ -206,6 +209,8 @@ class _Training:
             time.sleep(0.25)
         if isinstance(self.error, _WorkerLostError):
             raise self.error
+        if isinstance(self.error, xgboost.core.XGBoostError) and "bootstrap" in str(self.error):
+            raise _WorkerLostError  # one did not come: another job's work keeps it busy
         raise TrainingError(f"the workers could not train: {_first_line(self.error)}")
 
     def _all_there(self) -> bool:
@@ -231,6 +236,7 @@ class _Training:
                 evals=evals,
                 verbose_eval=False,
                 callbacks=callbacks,
+                coll_cfg=xgboost.collective.Config(tracker_timeout=MEET_S),
             )
         except BaseException as error:  # asyncio's CancelledError is no Exception
             self.error = error

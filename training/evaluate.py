@@ -134,7 +134,7 @@ def score_predicted(
         accuracy=float(np.trace(confusion) / len(truth)),
         macro_f1=macro_f1(truth, predicted),
         log_loss=float(-np.log(np.maximum(of_truth.astype(np.float64), least)).mean()),
-        chance=_chance(truth, predicted),
+        chance=chance(truth, predicted),
         count=len(truth),
         classes=[
             ClassScores(float(precision), float(recall), float(f1), int(support))
@@ -144,8 +144,20 @@ def score_predicted(
     )
 
 
-def _chance(truth: np.ndarray, predicted: np.ndarray) -> float:
-    """Return what predictions reach that know how often, and not where."""
+def chance(truth: np.ndarray, predicted: np.ndarray) -> float:
+    """Return the macro F1 that predictions seldom exceed which know how often, and not where.
+
+    Parameters
+    ----------
+    truth, predicted : np.ndarray [shape=(n,), int]
+        Classes; a prediction of none of them may be -1.
+
+    Returns
+    -------
+    float [range=[0, 1]]
+        The :data:`CHANCE_QUANTILE` of what the same predictions reach in any order.
+    """
+    predicted = np.where(predicted < 0, max(truth.max(), predicted.max()) + 1, predicted)
     generator = np.random.default_rng(0)
     every = np.linspace(0, len(truth) - 1, min(len(truth), CHANCE_ROWS)).astype(np.int64)
     truth, predicted = np.sort(truth)[every], np.sort(predicted)[every]

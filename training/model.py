@@ -7,7 +7,7 @@
 
 import hashlib
 import json
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, fields
 from typing import Any, Literal
 
 import numpy as np
@@ -76,8 +76,8 @@ class Description:
     data: dict[str, Any]
     scores: dict[str, dict[str, float]]
     digests: dict[str, str]
-    libraries: dict[str, str] = field(default_factory=dict)
-    workers: int = 1
+    libraries: dict[str, str]
+    workers: int
 
     def to_json(self) -> bytes:
         """Return the text of ``model.json``."""
@@ -90,13 +90,43 @@ class Description:
         """Read ``model.json``; ModelError where it cannot be understood."""
         try:
             found = json.loads(text)
-            layout = found.pop("format")
-            described = cls(**found)
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            layout = found["format"]
+        except (ValueError, KeyError, TypeError) as error:
             raise ModelError(f"cannot be understood ({error})") from None
         if layout != MODEL_FORMAT:
             raise ModelError(f"has format {layout}, and this songmill reads {MODEL_FORMAT}")
+        names = [one.name for one in fields(cls)]
+        missing = [name for name in names if name not in found]
+        if missing:
+            raise ModelError(f"does not say its {', '.join(missing)}")
+        # A later songmill may say more.
+        described = cls(**{name: found[name] for name in names})
+        wrong = described._wrong()
+        if wrong:
+            raise ModelError(f"says something else than expected of its {', '.join(wrong)}")
         return described
+
+    def _wrong(self) -> list[str]:
+        """Return what is not as the docstring says: others may have edited the file."""
+        classes, scores = self.classes, self.scores
+        counted = ("accuracy", "macro_f1", "log_loss", "chance", "count")
+        right = {
+            "version": isinstance(self.version, str),
+            "created_at": isinstance(self.created_at, str),
+            "classes": _are_texts(classes) and len(set(classes)) == len(classes) > 1,
+            "columns": _are_texts(self.columns),
+            "feature_set": isinstance(self.feature_set, str),
+            "level": self.level in ("segment", "track"),
+            "segment_seconds": isinstance(self.segment_seconds, int | float),
+            "rounds": isinstance(self.rounds, int),
+            "split": isinstance(self.split, dict) and isinstance(self.split.get("name"), str),
+            "data": isinstance(self.data, dict) and isinstance(self.data.get("tracks"), int),
+            "digests": isinstance(self.digests, dict),
+            "scores": isinstance(scores, dict)
+            and isinstance(scores.get("track"), dict)
+            and all(isinstance(scores["track"].get(name), int | float) for name in counted),
+        }
+        return [name for name, is_right in right.items() if not is_right]
 
 
 @dataclass(frozen=True)
@@ -122,17 +152,22 @@ class Model:
         # XGBoost ends the process, or makes other trees, when it reads what is damaged.
         if digest(trees) != description.digests.get(name):
             raise ModelError("is damaged: model.json describes another file")
-        booster = xgboost.Booster()
+        # Rows are few, or those of one worker: more threads would only wait for one another.
+        booster = xgboost.Booster({"nthread": 1})
         try:
             booster.load_model(bytearray(trees))
         except xgboost.core.XGBoostError:
             raise ModelError("is no model that XGBoost can read") from None
-        made_for = (booster.num_features(), booster.num_boosted_rounds())
-        described = (len(description.columns), description.rounds)
+        configuration = json.loads(booster.save_config())["learner"]["learner_model_param"]
+        made_for = (
+            booster.num_features(),
+            booster.num_boosted_rounds(),
+            int(configuration["num_class"]),
+        )
+        described = (len(description.columns), description.rounds, len(description.classes))
         if made_for != described:
             raise ModelError(
-                f"has {made_for[0]} columns and {made_for[1]} rounds, and model.json says "
-                f"{described[0]} and {described[1]}"
+                f"has {made_for} columns, rounds and classes, and model.json says {described}"
             )
         return cls(description, booster)
 
@@ -149,6 +184,10 @@ class Model:
         np.ndarray [shape=(n, n_classes), range=[0, 1], float32]
         """
         return predict(self.booster, features, len(self.description.classes))
+
+
+def _are_texts(found: Any) -> bool:
+    return isinstance(found, list) and all(isinstance(one, str) for one in found)
 
 
 def digest(trees: bytes) -> str:

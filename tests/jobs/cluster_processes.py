@@ -119,7 +119,7 @@ class Result:
 
 
 class Job:
-    """One ``songmill extract`` as a process."""
+    """One songmill as a process."""
 
     def __init__(self, process: "subprocess.Popen[str]") -> None:
         self.process = process
@@ -280,11 +280,15 @@ class Processes:
     ) -> Job:
         """Start ``songmill extract``, on the cluster or on ``local`` workers of its own."""
         where = ["--workers", str(local)] if local else ["--scheduler", self.scheduler_file]
+        line = command(*arguments, store=store, segment_seconds=segment_seconds)
+        return self.songmill(*line, *where, faulty=faulty)
+
+    def songmill(self, *arguments: str | Path, faulty: dict[str, Any] | None = None) -> Job:
+        """Start any command line."""
         process = self._spawn(
             "job",
             *(str(HERE / "drive_job.py"), json.dumps(faulty or {})),
-            *command(*arguments, store=store, segment_seconds=segment_seconds),
-            *where,
+            *map(str, arguments),
             capture=True,
         )
         return Job(process)

@@ -299,7 +299,8 @@ def test_status_without_a_store_is_wrong_usage(run: Run, tmp_path: Path) -> None
     code, out, err = run("status", "--store", tmp_path / "missing")
     assert (code, out) == (2, "")
     assert (
-        err == f"songmill: there is no store at {tmp_path}/missing: `songmill extract` makes one\n"
+        err == f"songmill: there is no store at {tmp_path}/missing: `songmill extract` or "
+        "`songmill import-features` makes one\n"
     )
 
 

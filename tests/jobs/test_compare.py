@@ -112,8 +112,8 @@ def without_cluster(monkeypatch: pytest.MonkeyPatch) -> None:
     def ask(client: Any, unfit: Callable[..., str | None], *arguments: Any) -> None:
         assert not unfit(*arguments)
 
-    monkeypatch.setattr(compare_module, "connect", connect)
-    monkeypatch.setattr(compare_module, "ask_workers", ask)
+    monkeypatch.setattr("jobs.tasks.connect", connect)
+    monkeypatch.setattr("jobs.tasks.ask_workers", ask)
     monkeypatch.setattr(compare_module, "each", inline)
 
 

@@ -121,17 +121,18 @@ def test_a_file_of_sets_names_tracks_by_their_tails(
 def test_a_file_of_folds_tests_with_each(
     store: Store, tracks: Tracks, sheet: Callable[..., str]
 ) -> None:
-    path = sheet(rows_of("test_fold", "b", "a", "10", "", "b"))
+    path = sheet(rows_of("test_fold", *(["b", "a", "10", "", "b"] * 4)))
     found = choose_folds(path, store, tracks, 5)
     assert found.of_track is not None
-    assert found.of_track.tolist() == [2, 1, 0, OUTSIDE, 2] + [OUTSIDE] * 15
+    assert found.of_track.tolist() == [2, 1, 0, OUTSIDE, 2] * 4
     assert (found.tested, found.leaky) == ((0, 1, 2), False)
 
 
 def test_a_file_of_both_is_one_of_sets(
     store: Store, tracks: Tracks, sheet: Callable[..., str]
 ) -> None:
-    path = sheet(f"track_id,test_fold,set\n{NAMES[0]},1,train\n{NAMES[1]},1,test\n")
+    sets = f"{NAMES[0]},1,train\n{NAMES[1]},1,test\n{NAMES[-1]},2,train\n"
+    path = sheet(f"track_id,test_fold,set\n{sets}")
     assert choose_folds(path, store, tracks, 5).tested == (0,)
 
 
@@ -278,8 +279,8 @@ def test_a_comparison_with_one_side_only_is_refused(
 @pytest.mark.parametrize(
     ("sets", "said"),
     [
-        (["train"] * 20, "the part 'test' (20 tracks, 2 labels)"),
-        (["test"] * 20, "the part 'train' (20 tracks, 2 labels)"),
+        (["train"] * 20, "none of the 20 labelled tracks of the store for the part 'test'"),
+        (["test"] * 20, "none of the 20 labelled tracks of the store for the part 'train'"),
         ([""] * 20, "the part 'train'"),
         (["train"] * 10 + ["test"] * 10, "leaves only one label to learn from"),
     ],
@@ -293,8 +294,15 @@ def test_a_training_with_one_side_only_is_refused(
     assert said in refusal
 
 
+def test_folds_that_leave_one_label_to_learn_from_are_refused(
+    store: Store, tracks: Tracks, sheet: Callable[..., str]
+) -> None:
+    path = sheet(rows_of("test_fold", *(["1"] * 10 + ["2"] * 10)))
+    assert "leaves only one label to learn from" in refused_folds(path, store, tracks)
+
+
 def test_a_training_of_one_track_a_label_is_refused(store: Store) -> None:
     alone = Tracks(np.array(["a", "b"], object), np.array([0, 1]), ("x", "y"))
     said = refused_parts("by-track", store, alone)
-    for part in ("the part 'test'", "2 tracks, 2 labels", "two tracks of a label"):
+    for part in ("the part 'test'", "none of the 2 labelled", "two tracks of a label"):
         assert part in said
