@@ -157,6 +157,7 @@ def boost(
             except _WorkerLostError:
                 time.sleep(_BLOW_S)
                 ranked = _gather(client, len(ranked))
+                training.end()
     finally:
         client.unsubscribe_topic(topic)
     raise TrainingError(
@@ -181,18 +182,19 @@ class _Training:
         self.load = load
         self.result: Any = None
         self.error: BaseException | None = None
+        self.thread: threading.Thread | None = None
 
     def run(self, *, n_classes: int, rounds: int, topic: str) -> Boosted:
         """Train; _WorkerLostError where it has to be done again."""
         parameters = {**PARAMETERS, "num_class": n_classes}
         # XGBoost waits inside, where it hears of no worker that is gone for good.
-        thread = threading.Thread(
+        self.thread = threading.Thread(
             target=self._work, args=(parameters, rounds, topic), daemon=True, name="boosting"
         )
-        thread.start()
+        self.thread.start()
         gone_since: float | None = None
-        while thread.is_alive():
-            thread.join(0.25)
+        while self.thread.is_alive():
+            self.thread.join(0.25)
             if self._all_there():
                 gone_since = None
             else:
@@ -212,6 +214,16 @@ class _Training:
         if isinstance(self.error, xgboost.core.XGBoostError) and "bootstrap" in str(self.error):
             raise _WorkerLostError  # one did not come: another job's work keeps it busy
         raise TrainingError(f"the workers could not train: {_first_line(self.error)}")
+
+    def end(self) -> None:
+        """See that an attempt that lost a worker is over: it holds a lock on the others."""
+        assert self.thread is not None
+        self.thread.join(NO_WORKERS_S)
+        if self.thread.is_alive():
+            raise TrainingError(
+                "a worker was lost, and the others do not end the training that it took part in: "
+                "restart the workers, and run the same command again"
+            )
 
     def _all_there(self) -> bool:
         return set(self.workers) <= set(_names(self.client))
