@@ -11,6 +11,7 @@ changes is replaced under its name.
 What belongs into the tables is not decided here: see :mod:`jobs.extract`.
 """
 
+import contextlib
 import json
 import os
 import time
@@ -253,8 +254,8 @@ def _roll_on(storage: Storage, change: Change) -> None:
         if storage.exists(name):
             storage.write_table(name, storage.read_schema(name).empty_table(), durable=True)
     for staged, name in change.add:
-        if storage.exists(staged):
-            storage.move(staged, name)
+        with contextlib.suppress(FileNotFoundError):
+            storage.move(staged, name)  # a file, or the folder of a model
     for folder in sorted({name.rpartition("/")[0] for _, name in change.add}):
         storage.sync(folder or ".")
     for name in change.forget:

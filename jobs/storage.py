@@ -51,8 +51,8 @@ class Storage:
         return os.path.join(self.root, name)
 
     def exists(self, name: str) -> bool:
-        """Tell whether there is a file, or a folder with files, ``name``."""
-        return os.path.exists(self.path(name))
+        """Tell whether there is a file ``name``."""
+        return os.path.isfile(self.path(name))
 
     def read(self, name: str) -> bytes:
         """Return the bytes of ``name``; FileNotFoundError where it is not."""

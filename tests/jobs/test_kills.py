@@ -34,7 +34,8 @@ from cluster_processes import (
 from distributed import Client
 
 from jobs.batch import Batch, Summary
-from jobs.dispatch import _finished, _result
+from jobs.cluster import finished as finished_futures
+from jobs.dispatch import _result
 from jobs.store import Settings
 
 pytestmark = pytest.mark.slow
@@ -168,12 +169,12 @@ def test_a_summary_that_is_lost_with_its_worker_is_waited_for(
     running.start_worker(nanny=False)
     with Client(running.address) as client:
         future = client.submit(Summary, "done", pure=False)
-        wait_until(lambda: _finished(client, [future]), what="the batch")
+        wait_until(lambda: finished_futures(client, [future]), what="the batch")
         running.end_workers()
         wait_until(lambda: future.status == "lost", what="the loss of its summary")
-        assert _finished(client, [future]) == []
+        assert finished_futures(client, [future]) == []
         running.start_worker(nanny=False)
-        assert wait_until(lambda: _finished(client, [future])) == [future]
+        assert wait_until(lambda: finished_futures(client, [future])) == [future]
         batch = Batch("a", "run", str(tmp_path), "0", Settings("", 3.0), [], [])
         assert _result(future, batch) == Summary("done")
 
