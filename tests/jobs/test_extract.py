@@ -638,8 +638,8 @@ def barred(monkeypatch: pytest.MonkeyPatch) -> Callable[[Path], None]:
     scandir = os.scandir
 
     def bar(folder: Path) -> None:
-        def refusing(path: str) -> Any:
-            if os.fspath(path) == str(folder):
+        def refusing(path: str | int) -> Any:
+            if path == str(folder):
                 raise PermissionError(13, "Permission denied", path)
             return scandir(path)
 
