@@ -6,12 +6,15 @@ dies ends the training of all: it is begun anew with the workers that are there 
 """
 
 import ctypes
+import os
+import sys
 import threading
 import time
 import uuid
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from operator import getitem
+from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -156,8 +159,12 @@ def boost(
                 return training.run(n_classes=n_classes, rounds=rounds, topic=topic)
             except _WorkerLostError:
                 time.sleep(_BLOW_S)
-                ranked = _gather(client, len(ranked))
-                training.end()
+                # Who is left to go on is to be known before those that hang are waited for; these
+                # come back under other addresses.
+                before = len(ranked)
+                _gather(client, before)
+                training.end(topic)
+                ranked = _gather(client, before)
     finally:
         client.unsubscribe_topic(topic)
     raise TrainingError(
@@ -211,19 +218,37 @@ class _Training:
             time.sleep(0.25)
         if isinstance(self.error, _WorkerLostError):
             raise self.error
-        if isinstance(self.error, xgboost.core.XGBoostError) and "bootstrap" in str(self.error):
-            raise _WorkerLostError  # one did not come: another job's work keeps it busy
+        if isinstance(self.error, xgboost.core.XGBoostError) and "/collective/" in str(self.error):
+            raise _WorkerLostError  # one has not come, or not answered: it has other work to do
         raise TrainingError(f"the workers could not train: {_first_line(self.error)}")
 
-    def end(self) -> None:
-        """See that an attempt that lost a worker is over: it holds a lock on the others."""
+    def end(self, topic: str) -> None:
+        """See that an attempt that lost a worker is over: it holds a lock on the others.
+
+        They hear of the loss, or give up. But one may wait for ever, in XGBoost's own code (3.2),
+        which only the end of its process ends; a nanny starts another.
+        """
         assert self.thread is not None
-        self.thread.join(NO_WORKERS_S)
-        if self.thread.is_alive():
-            raise TrainingError(
-                "a worker was lost, and the others do not end the training that it took part in: "
-                "restart the workers, and run the same command again"
-            )
+        for patience, last in ((MEET_S + _NOTICE_S, False), (_NOTICE_S, True)):
+            end = time.monotonic() + patience
+            while (waiting := self._at_work(topic)) or self.thread.is_alive():
+                if time.monotonic() > end:
+                    break
+                time.sleep(0.25)
+            else:
+                return
+            if not last:
+                self.client.run(os._exit, 1, workers=waiting, on_error="return")
+        raise TrainingError(
+            "a worker was lost, and the others do not end the training that it took part in: "
+            "restart the workers, and run the same command again"
+        )
+
+    def _at_work(self, topic: str) -> list[str]:
+        """Return the workers that are inside the training."""
+        there = [worker for worker in self.workers if worker in _names(self.client)]
+        answers = self.client.run(_trains, topic, workers=there, on_error="return")
+        return [worker for worker, answer in answers.items() if answer is True]
 
     def _all_there(self) -> bool:
         return set(self.workers) <= set(_names(self.client))
@@ -287,6 +312,19 @@ class _Training:
         )
 
 
+def _trains(topic: str) -> bool:
+    """Tell whether a thread of this worker is inside the training that tells ``topic``."""
+    for top in sys._current_frames().values():
+        frame: FrameType | None = top
+        while frame is not None:
+            if frame.f_code.co_name == "do_train":
+                callbacks = frame.f_locals.get("callbacks") or []
+                if any(isinstance(one, _Tell) and one.topic == topic for one in callbacks):
+                    return True
+            frame = frame.f_back
+    return False
+
+
 def _load(load: Load, share: Any) -> tuple[np.ndarray, np.ndarray]:
     _silence()
     return load(share)
@@ -305,7 +343,7 @@ class _Tell(xgboost.callback.TrainingCallback):  # type: ignore[misc]
     """Tells the client now and then how far the training is."""
 
     def __init__(self, topic: str) -> None:
-        self._topic = topic
+        self.topic = topic
         self._told = 0.0
 
     def after_iteration(self, model: Any, epoch: int, evals_log: Any) -> bool:
@@ -317,7 +355,7 @@ class _Tell(xgboost.callback.TrainingCallback):  # type: ignore[misc]
             self._told = now
             losses = evals_log.get("valid", {}).get("mlogloss")
             loss = float(losses[-1]) if losses else None
-            get_worker().log_event(self._topic, {"round": epoch + 1, "loss": loss})
+            get_worker().log_event(self.topic, {"round": epoch + 1, "loss": loss})
         return False
 
 
