@@ -34,7 +34,7 @@ check: $(VENV)/installed-dev
 	$(BIN)/mypy
 
 test: check
-	$(BIN)/python -m pytest -m 'not slow' -n auto --dist loadfile
+	$(BIN)/python -m pytest -m 'not slow' -n auto --dist loadfile --max-worker-restart 0
 	$(BIN)/python -m pytest -m slow --durations 15
 
 bench: $(VENV)/installed-dev

@@ -17,13 +17,43 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from numba.core.caching import FunctionCache
+import numba
+from numba.core.caching import FunctionCache, IndexDataCacheFile
 
 PACKAGE = Path(__file__).parent
 
 _UNUSED_S = 30 * 24 * 3600.0
 
 _log = logging.getLogger(__name__)
+
+
+class SignatureFiles(IndexDataCacheFile):  # type: ignore[misc]  # Numba has types in parts
+    """The files of a kernel's machine code, each named by the signature that it is for.
+
+    Numba numbers them. Two processes that begin together may give one number to two signatures, and
+    a third would run code that was compiled for other types.
+    """
+
+    def save(self, key: Any, data: Any) -> None:
+        """Keep what was compiled for a signature.
+
+        Parameters
+        ----------
+        key : tuple
+            The types of the arguments, the processor, and a digest of the function's code.
+        data : object
+            What is kept.
+
+        Raises
+        ------
+        OSError
+            It cannot be written.
+        """
+        digest = hashlib.sha256(repr((numba.__version__, key)).encode()).hexdigest()[:16]
+        name = self._data_name_pattern.replace("{number:d}", digest)
+        self._save_data(name, data)
+        # What another process adds to the index in between is lost from it, and compiled again.
+        self._save_index({**self._load_index(), key: name})
 
 
 class KernelCache(FunctionCache):  # type: ignore[misc]  # Numba has types in parts
@@ -41,6 +71,14 @@ class KernelCache(FunctionCache):  # type: ignore[misc]  # Numba has types in pa
     RuntimeError
         It comes from no file, and so has no place.
     """
+
+    def __init__(self, py_func: Any) -> None:
+        super().__init__(py_func)
+        self._cache_file: Any = SignatureFiles(
+            cache_path=self._cache_path,
+            filename_base=self._impl.filename_base,
+            source_stamp=self._impl.locator.get_source_stamp(),
+        )
 
     def load_overload(self, sig: Any, target_context: Any) -> Any:
         """Return what is kept for a signature; None where there is nothing that can be used."""

@@ -3,11 +3,16 @@ import stat
 import subprocess
 import sys
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
+import numba
+import numpy as np
 import pytest
+from numba.core import config
 
-from featurizer.machine_code import first_writable
+from featurizer.machine_code import KernelCache, first_writable
 
 ROWS = """
 import numpy as np
@@ -145,6 +150,44 @@ def test_code_that_was_cut_short_is_compiled_again(tmp_path: Path) -> None:
         again = run(KERNEL, NUMBA_CACHE_DIR=str(tmp_path))
         assert again.stdout == undisturbed.stdout
         assert again.stderr == ""
+
+
+def total(values):  # type: ignore[no-untyped-def]
+    result = values[0]
+    for value in values[1:]:
+        result += value
+    return result
+
+
+def test_processes_that_keep_code_at_once_do_not_mix_it_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(config, "CACHE_DIR", str(tmp_path))
+
+    def process() -> Any:
+        kernel = numba.njit(total)
+        kernel._cache = KernelCache(total)
+        return kernel
+
+    def at_work(kernel: Any, during: Callable[[], None]) -> None:
+        files = kernel._cache._cache_file
+        write = files._save_data
+
+        def interrupted(name: str, data: object) -> None:
+            during()
+            write(name, data)
+
+        monkeypatch.setattr(files, "_save_data", interrupted)
+
+    one, other = process(), process()
+    # Neither sees in the index what the other has put there.
+    for kernel in (one, other):
+        monkeypatch.setattr(kernel._cache._cache_file, "_load_index", dict)
+    at_work(one, lambda: other(np.ones(3)))
+    assert one(np.ones(3, np.int16)) == 3
+    assert len(list(tmp_path.rglob("*.nbc"))) == 2
+    for values in (np.array([1.5, 2.25]), np.array([1, 2], np.int16)):
+        assert process()(values) == values.sum()
 
 
 def test_a_full_disk_costs_the_code_alone(tmp_path: Path) -> None:
