@@ -3,7 +3,7 @@
 import numpy as np
 import numpy.typing as npt
 
-from featurizer.compiled import compiled
+from compiling.compiled import compiled
 from featurizer.filters import N_CHROMA, chroma_filters
 
 _TINY = np.float32(np.finfo(np.float32).tiny)

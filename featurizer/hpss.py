@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 import scipy.fft
 
-from featurizer.compiled import compiled
+from compiling.compiled import compiled
 from featurizer.median import (
     HALO,
     MEMORY,

@@ -23,7 +23,7 @@ gives a sample to each of the lanes, and eight rows on it is the same row, one l
 import numpy as np
 import numpy.typing as npt
 
-from featurizer.compiled import compiled, inlined
+from compiling.compiled import compiled, inlined
 from featurizer.stft import N_BINS
 
 WIDTH = 31

@@ -10,7 +10,7 @@ the update of Chan et al. [1]_, which does not cancel as a sum of squares does.
 import numpy as np
 import numpy.typing as npt
 
-from featurizer.compiled import compiled
+from compiling.compiled import compiled
 
 
 class Moments:

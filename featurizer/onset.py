@@ -3,7 +3,7 @@
 import numpy as np
 import numpy.typing as npt
 
-from featurizer.compiled import compiled
+from compiling.compiled import compiled
 from featurizer.filters import N_MELS
 from featurizer.stft import HOP_LENGTH, N_FFT
 

@@ -11,7 +11,7 @@ moments are taken while it is in the cache, and it is gone.
 import numpy as np
 import numpy.typing as npt
 
-from featurizer.compiled import compiled, summing
+from compiling.compiled import compiled, summing
 from featurizer.moments import Moments, merge
 from featurizer.stft import HOP_LENGTH, N_FFT, window
 

@@ -3,8 +3,8 @@
 import numpy as np
 import numpy.typing as npt
 
+from compiling.compiled import compiled, inlined, summing
 from featurizer.columns import SAMPLE_RATE
-from featurizer.compiled import compiled, inlined, summing
 from featurizer.stft import N_BINS, N_FFT
 
 ROLL_PERCENT = 0.85

@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 import scipy.fft
 
-from featurizer.compiled import compiled, summing
+from compiling.compiled import compiled, summing
 from featurizer.workspace import workspace
 
 N_FFT = 2048

@@ -6,8 +6,8 @@ import numpy as np
 import numpy.typing as npt
 import scipy.fft
 
+from compiling.compiled import compiled, summing
 from featurizer.columns import SAMPLE_RATE
-from featurizer.compiled import compiled, summing
 from featurizer.stft import BLOCK_FRAMES, HOP_LENGTH
 from featurizer.workspace import workspace
 

@@ -3,8 +3,8 @@
 import numpy as np
 import numpy.typing as npt
 
+from compiling.compiled import compiled
 from featurizer.columns import SAMPLE_RATE
-from featurizer.compiled import compiled
 from featurizer.filters import CONCERT_PITCH, N_CHROMA, N_TUNINGS
 from featurizer.stft import N_BINS, N_FFT
 from featurizer.workspace import workspace

@@ -7,7 +7,7 @@ is the sum of four hops.
 import numpy as np
 import numpy.typing as npt
 
-from featurizer.compiled import compiled, summing
+from compiling.compiled import compiled, summing
 from featurizer.stft import HOP_LENGTH, N_FFT, reflected
 
 _EDGE = N_FFT // 2

@@ -403,6 +403,98 @@ def promote(
 
 
 @app.command()
+def similarity(
+    *,
+    store: StoreOption,
+    k: Annotated[
+        int, typer.Option("-k", "--neighbours", min=1, metavar="K", help="Neighbours of each.")
+    ] = 20,
+    level: Annotated[
+        Literal["track", "segment"], typer.Option(help="What is compared with one another.")
+    ] = "track",
+    duplicate_from: Annotated[
+        float,
+        typer.Option(
+            min=0.5,
+            max=1.0,
+            metavar="COSINE",
+            help="Two with this cosine or more are the same recording.",
+        ),
+    ] = 0.9999,
+    full: Annotated[
+        bool,
+        typer.Option(
+            "--full", help="Also write the whole matrix of cosines, of up to 20,000 tracks."
+        ),
+    ] = False,
+    scheduler: SchedulerOption = None,
+    workers: WorkersOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Find the nearest neighbours of every track, exactly, into STORE/similarity.
+
+    Features are z-scored over the store and compared by cosine. Pairs that are the same recording,
+    under one label or two, also go to STORE/duplicates.
+    """
+    from jobs.progress import Progress
+    from jobs.similarity import Request, find_similar
+    from jobs.similarity import as_json as said
+
+    request = Request(
+        store=store,
+        k=k,
+        level=level,
+        duplicate_from=duplicate_from,
+        full=full,
+        scheduler=scheduler,
+        workers=workers,
+    )
+    with Progress().shown() as progress:
+        outcome = find_similar(request, progress)
+    if as_json:
+        _print_json(said(outcome))
+    else:
+        from jobs.terminal import print_similarity
+
+        print_similarity(outcome, store)
+
+
+@app.command()
+def similar(
+    recording: Annotated[
+        str,
+        typer.Argument(
+            metavar="TRACK|FILE",
+            help="A track of STORE, by its name or the end of it (pop.00023); else the path of a "
+            "recording, which need not be in STORE.",
+        ),
+    ],
+    *,
+    store: StoreOption,
+    k: Annotated[
+        int, typer.Option("-k", "--neighbours", min=1, metavar="K", help="How many to show.")
+    ] = 5,
+    no_duplicates: Annotated[
+        bool, typer.Option("--no-duplicates", help="Leave out what is the same recording.")
+    ] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Show the tracks of STORE that are most like one of them, or like a recording never seen."""
+    from jobs.progress import Progress
+    from jobs.similar import as_json as said
+    from jobs.similar import similar as run
+
+    with Progress().shown() as progress:
+        outcome = run(recording, store, progress, k=k, leave_duplicates=no_duplicates)
+    if as_json:
+        _print_json(said(outcome))
+    else:
+        from jobs.terminal import print_similar
+
+        print_similar(outcome)
+
+
+@app.command()
 def status(
     store: StoreOption,
     failed: Annotated[

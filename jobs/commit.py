@@ -40,7 +40,7 @@ GRACE_S = 3600.0
 """For so long an emptied part stays, for readers that listed the folder before."""
 
 
-_ORDER = [("track_id", "ascending"), ("segment", "ascending")]
+_ORDER = [("track_id", "ascending"), ("segment", "ascending"), ("rank", "ascending")]
 
 EMPTIED_BYTES = 65536
 """An emptied part, which is all footer, is smaller."""
@@ -104,7 +104,7 @@ def stage_table(
     rows = _rows_to_write(
         store, table, additions, edit, (rewritten, merged) if tidy else (rewritten,)
     )
-    staged = _write_parts(store.storage, rows)
+    staged = _write_parts(store.storage, rows, PART_ROWS)
     names = [f"{table}/{os.path.basename(name)}" for name in staged]
     # A reader that has listed the folder and read some of it may still open any name that was
     # there: it must find no row there that it has read elsewhere, and would rather find a file.
@@ -150,7 +150,13 @@ def _rows_to_write(
 
 
 def stage_replacement(
-    store: Store, change: Change, table: str, rows: Iterable[pa.Table], schema: pa.Schema
+    store: Store,
+    change: Change,
+    table: str,
+    rows: Iterable[pa.Table],
+    schema: pa.Schema,
+    *,
+    part_rows: int | None = None,
 ) -> None:
     """Write what ``table`` shall have instead of all that it has, with columns of its own.
 
@@ -166,9 +172,11 @@ def stage_replacement(
         All its rows.
     schema : pa.Schema
         Its columns. Parts that stay empty get them too: readers want the same in all parts.
+    part_rows : int, optional
+        Rows of a full part; by default :data:`PART_ROWS`, which suit rows of features.
     """
     before = store.parts(table)
-    staged = _write_parts(store.storage, rows)
+    staged = _write_parts(store.storage, rows, part_rows or PART_ROWS)
     names = [f"{table}/{os.path.basename(name)}" for name in staged]
     names[: len(before)] = before[: len(names)]
     # A row must not be in an old part and in a new one at a time: the old ones are emptied first.
@@ -219,7 +227,7 @@ def recover(storage: Storage) -> bool:
     return unfinished
 
 
-def _write_parts(storage: Storage, tables: Iterable[pa.Table]) -> list[str]:
+def _write_parts(storage: Storage, tables: Iterable[pa.Table], part_rows: int) -> list[str]:
     """Write rows as few parts, each in order of the track; return where they are staged."""
     written: list[str] = []
 
@@ -238,11 +246,11 @@ def _write_parts(storage: Storage, tables: Iterable[pa.Table]) -> list[str]:
         if len(waiting) > _COMPACT:
             # A column of a small table takes far more memory than its values.
             waiting = [pa.concat_tables(waiting).combine_chunks()]
-        while count >= PART_ROWS:
+        while count >= part_rows:
             together = pa.concat_tables(waiting)
-            write(together.slice(0, PART_ROWS))
-            waiting = [together.slice(PART_ROWS)]
-            count -= PART_ROWS
+            write(together.slice(0, part_rows))
+            waiting = [together.slice(part_rows)]
+            count -= part_rows
     if count:
         write(pa.concat_tables(waiting))
     return written
@@ -288,12 +296,23 @@ def without_any(rows: pa.Table) -> pa.Table:
     return rows.slice(0, 0)
 
 
-def without_tracks(tracks: pa.Array) -> Edit:
-    """Return an edit that drops the rows of ``tracks``."""
+def without_tracks(tracks: pa.Array, *columns: str) -> Edit:
+    """Return an edit that drops the rows that name any of ``tracks``.
+
+    Parameters
+    ----------
+    tracks : pa.Array
+        The tracks.
+    *columns : str
+        Where a row names tracks; by default in ``track_id``.
+    """
 
     def edit(rows: pa.Table) -> pa.Table:
-        found = pc.is_in(rows["track_id"], value_set=tracks)
-        return rows.filter(pc.invert(found)) if pc.any(found).as_py() else rows
+        for column in columns or ("track_id",):
+            found = pc.is_in(rows[column], value_set=tracks)
+            if pc.any(found).as_py():
+                rows = rows.filter(pc.invert(found))
+        return rows
 
     return edit
 

@@ -158,7 +158,7 @@ def _result(future: "Future", batch: Batch) -> Summary | None:
     Raises
     ------
     TimeoutError
-        The result was lost after all.
+        The result was lost after all, or who was asked for it.
     """
     from distributed.scheduler import KilledWorker
 
@@ -170,8 +170,9 @@ def _result(future: "Future", batch: Batch) -> Summary | None:
         # Dask has given it up: of the workers that it was waiting for, too many have died.
         return fate(Storage(batch.root), batch.attempt)
     except OSError as error:
-        if isinstance(error, TimeoutError) and future.status != "error":
-            raise
+        if future.status != "error":
+            # Of the way here, and not the worker's: a lost scheduler closes its connections.
+            raise TimeoutError from error
         raise ClusterError(f"a worker cannot write to the store: {error}") from None
     assert isinstance(summary, Summary)
     return summary

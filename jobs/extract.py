@@ -38,7 +38,16 @@ from jobs.errors import RunInterruptedError, SongmillError, UsageError
 from jobs.lock import Lock
 from jobs.plan import Plan, batches, make_plan
 from jobs.progress import Progress
-from jobs.schemas import PREDICTED_SEGMENTS, PREDICTED_TRACKS, SEGMENTS, TABLES, TRACKS
+from jobs.schemas import (
+    DUPLICATES,
+    MATRIX,
+    PREDICTED_SEGMENTS,
+    PREDICTED_TRACKS,
+    SEGMENTS,
+    SIMILARITY,
+    TABLES,
+    TRACKS,
+)
 from jobs.sources import Listed, list_sources
 from jobs.stage import new_run_id, stage_run
 from jobs.storage import TEMPORARY, Storage, as_json
@@ -388,15 +397,20 @@ class _Run:
         files = commit.without_tracks(
             pa.concat_arrays([replaced, readdressed["track_id"].combine_chunks()])
         )
+        neighbours = commit.without_tracks(replaced, "track_id", "neighbour_id")
+        duplicates = commit.without_tracks(replaced, "track_id", "duplicate_id")
         if self.replace_all:
-            features = files = commit.without_any
+            features = files = neighbours = duplicates = commit.without_any
         stale = bool(len(replaced)) or self.replace_all
         for table, edit, needed, extra in (
             (TRACKS, features, stale or len(self.plan.relabelled), []),
             (SEGMENTS, features, stale or len(self.plan.relabelled), []),
-            # What was predicted of other features, or of tracks that are gone, goes with them.
+            # What was found from other features, or of tracks that are gone, goes with them.
             (PREDICTED_TRACKS, features, stale or len(self.plan.relabelled), []),
             (PREDICTED_SEGMENTS, features, stale or len(self.plan.relabelled), []),
+            (SIMILARITY, neighbours, stale, []),
+            (DUPLICATES, duplicates, stale, []),
+            (MATRIX, commit.without_any, stale, []),
             ("files", files, stale or readdressed.num_rows, [readdressed]),
         ):
             commit.stage_table(

@@ -155,5 +155,49 @@ def predictions(classes: list[str], *, segments: bool) -> pa.Schema:
     )
 
 
-FOLDERS = (*TABLES, "labels", PREDICTED_TRACKS, PREDICTED_SEGMENTS)
+SIMILARITY = "similarity"
+DUPLICATES = "duplicates"
+MATRIX = "similarity-matrix"
+"""One row and one column a track: ``track_id``, and the cosine with each track, in one order."""
+
+
+def similarity(level: str) -> pa.Schema:
+    """Return the columns of the nearest neighbours of rows of a level."""
+    segments = level == "segment"
+    return pa.schema(
+        [
+            ("track_id", pa.string()),
+            *([("segment", pa.int32())] if segments else []),
+            ("rank", pa.int32()),  # from 1
+            ("neighbour_id", pa.string()),
+            *([("neighbour_segment", pa.int32())] if segments else []),
+            ("cosine", pa.float64()),
+            ("duplicate", pa.bool_()),  # so near that it is the same recording
+        ]
+    )
+
+
+def duplicates(level: str) -> pa.Schema:
+    """Return the columns of pairs of rows of a level that are the same recording."""
+    segments = level == "segment"
+    return pa.schema(
+        [
+            ("track_id", pa.string()),
+            *([("segment", pa.int32())] if segments else []),
+            ("duplicate_id", pa.string()),
+            *([("duplicate_segment", pa.int32())] if segments else []),
+            ("cosine", pa.float64()),
+        ]
+    )
+
+
+FOLDERS = (
+    *TABLES,
+    "labels",
+    PREDICTED_TRACKS,
+    PREDICTED_SEGMENTS,
+    SIMILARITY,
+    DUPLICATES,
+    MATRIX,
+)
 """The folders of all tables. ``labels`` has the columns of its owner's CSV, all text."""

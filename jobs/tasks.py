@@ -54,6 +54,7 @@ def each(
     arguments: Iterable[tuple[Any, ...]],
     *,
     tick: Callable[[int], None] = lambda threads: None,
+    ahead: int = 0,
 ) -> Iterator[tuple[int, Any]]:
     """Have the workers work, one piece a thread at a time, and yield what they return.
 
@@ -67,6 +68,8 @@ def each(
         Of each piece. Taken from as there is room.
     tick : callable
         Called about every second with the number of threads.
+    ahead : int
+        Pieces that wait at each thread for the one before them, where pieces are short.
 
     Yields
     ------
@@ -85,7 +88,7 @@ def each(
     with losses(client):
         while True:
             threads = wait_for_threads(client, tick)
-            while len(under_way) < threads:
+            while len(under_way) < threads * (1 + ahead):
                 following = next(waiting, None)
                 if following is None:
                     break

@@ -15,6 +15,8 @@ from jobs.import_features import ImportOutcome
 from jobs.predict import FilesOutcome, StoreOutcome
 from jobs.progress import clock, printable
 from jobs.registry import Version
+from jobs.similar import Outcome as Similar
+from jobs.similarity import Outcome as Similarity
 from jobs.status import Status
 from jobs.train import Outcome as Training
 
@@ -213,6 +215,48 @@ def print_predicted_store(outcome: StoreOutcome, store: str) -> None:
     )
 
 
+def print_similarity(outcome: Similarity, store: str) -> None:
+    """Say what was found to be near to what."""
+    console = _console()
+    what = "track" if outcome.level == "track" else "segment"
+    console.print(
+        f"The {outcome.k} nearest of {_counted(outcome.rows, what)}, in {clock(outcome.seconds)}."
+    )
+    if outcome.duplicates:
+        across = f", {outcome.across_labels} of them under two labels"
+        console.print(
+            f"The same recording twice: {_counted(outcome.duplicates, 'pair')}"
+            f"{across if outcome.across_labels else ''}."
+        )
+        table = _table("track", "is also", "label", "label", "cosine")
+        for pair in outcome.shown:
+            names = (pair.track_id, pair.duplicate_id, pair.label or "", pair.duplicate_label or "")
+            table.add_row(*map(_cell, names), f"{pair.cosine:.6f}")
+        console.print(table)
+        if outcome.duplicates > len(outcome.shown):
+            console.print(f"… and {outcome.duplicates - len(outcome.shown)} more.")
+    else:
+        console.print("No recording is there twice.")
+    folders = "similarity, duplicates" + (", similarity-matrix" if outcome.full else "")
+    console.print(f"The tables are in {printable(store)}: {folders}.")
+
+
+def print_similar(outcome: Similar) -> None:
+    """Show what a recording is like."""
+    console = _console()
+    if outcome.track_id:
+        label = f" ({printable(outcome.label)})" if outcome.label else ""
+        console.print(f"Most like {printable(outcome.track_id)}{label}:")
+    else:
+        console.print(f"Most like {printable(outcome.file or '')}:")
+    table = _table("", "track", "label", "cosine", "same recording")
+    for one in outcome.neighbours:
+        names = (one.track_id, one.label or "")
+        same = "yes" if one.duplicate else ""
+        table.add_row(str(one.rank), *map(_cell, names), f"{one.cosine:.6f}", same)
+    console.print(table)
+
+
 def print_models(found: list[Version], wrong: list[str]) -> None:
     """List the models of a store, and what is wrong with some of them."""
     console = _console()
@@ -266,7 +310,17 @@ def _console() -> Console:
 
 
 def _table(first: str, *others: str) -> Table:
-    texts = ("stage", "outcome", "label", "predicted", "then", "rows of", "split")
+    texts = (
+        "stage",
+        "outcome",
+        "label",
+        "predicted",
+        "then",
+        "rows of",
+        "split",
+        "track",
+        "is also",
+    )
     table = Table(box=None, header_style="bold", padding=(0, 2, 0, 0), pad_edge=False)
     table.add_column(first)
     for name in others:

@@ -1,5 +1,5 @@
-"""Rows in, neighbours out.
+"""Rows in, neighbours out: the most similar rows by cosine, exact, block by block.
 
-Nothing here knows a store, a terminal or how a cluster is made. Features come from
-:mod:`featurizer`, tables from :mod:`jobs`.
+From the rows to the lists: :mod:`recommend.vectors` scales, :mod:`recommend.topk` holds the hot
+loops, :mod:`recommend.neighbours` plans which blocks meet and keeps the lists.
 """

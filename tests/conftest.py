@@ -9,7 +9,7 @@ from numba.core import config
 SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 
 # librosa leaves the keeping of its machine code to Numba, which mixes up what two processes keep at
-# once (see featurizer/machine_code.py); what the tests' processes compile is thus kept apart.
+# once (see compiling/machine_code.py); what the tests' processes compile is thus kept apart.
 config.CACHE_DIR = str(
     Path(__file__).parent / "__pycache__" / os.environ.get("PYTEST_XDIST_WORKER", "alone")
 )

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from random_arrays import KINDS, positive, spectrograms
 from scipy.ndimage import median_filter
 
-from featurizer.compiled import compiled
+from compiling.compiled import compiled
 from featurizer.median import (
     HALO,
     MEMORY,

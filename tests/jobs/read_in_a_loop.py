@@ -30,8 +30,15 @@ def by_duckdb(folder: Path) -> pd.DataFrame:
     """Read a table with DuckDB."""
     with duckdb.connect() as connection:
         connection.execute("SET threads = 1")
-        rows = connection.sql(f"SELECT * FROM '{folder}/*.parquet'").to_arrow_table()
-        return rows.to_pandas()
+        while True:
+            try:
+                rows = connection.sql(f"SELECT * FROM '{folder}/*.parquet'").to_arrow_table()
+            except duckdb.Error as error:
+                # It opens a file twice, and one that is replaced in between is shorter then.
+                if "bytes outside file" not in str(error):
+                    raise
+            else:
+                return rows.to_pandas()
 
 
 READERS: list[Callable[[Path], pd.DataFrame]] = [by_pyarrow, by_pandas, by_duckdb]

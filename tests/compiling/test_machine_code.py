@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 from numba.core import config
 
-from featurizer.machine_code import KernelCache, first_writable
+from compiling import machine_code
+from compiling.machine_code import KernelCache, first_writable
 
 ROWS = """
 import numpy as np
@@ -21,37 +22,39 @@ track, _ = features(np.sin(np.arange(20000) * 0.1).astype(np.float32))
 print(track.tobytes().hex())
 """
 
+PACKAGE = Path(machine_code.__file__).parent
+
 # A folder in which nobody can make anything, not even root.
 NOWHERE = Path("/proc")
 
 
 def test_the_first_folder_that_can_be_written_to_is_taken(tmp_path: Path) -> None:
-    found = first_writable([NOWHERE, tmp_path / "new" / "folder", tmp_path])
+    found = first_writable([NOWHERE, tmp_path / "new" / "folder", tmp_path], PACKAGE)
     assert found is not None
     assert found.parent == tmp_path / "new" / "folder"
     assert stat.S_IMODE(found.stat().st_mode) == 0o700
-    assert first_writable([tmp_path / "new" / "folder"]) == found
+    assert first_writable([tmp_path / "new" / "folder"], PACKAGE) == found
     assert list(found.iterdir()) == []
 
 
 def test_there_may_be_none() -> None:
-    assert first_writable([]) is None
-    assert first_writable([NOWHERE]) is None
+    assert first_writable([], PACKAGE) is None
+    assert first_writable([NOWHERE], PACKAGE) is None
 
 
 @pytest.mark.skipif(os.getuid() != 0, reason="only root can give a file to another user")
 def test_a_folder_of_somebody_else_is_not_trusted(tmp_path: Path) -> None:
-    found = first_writable([tmp_path])
+    found = first_writable([tmp_path], PACKAGE)
     assert found is not None
     os.chown(found, 12345, 12345)
-    assert first_writable([tmp_path]) is None
+    assert first_writable([tmp_path], PACKAGE) is None
 
 
 def test_a_folder_that_everybody_can_write_to_is_not_trusted(tmp_path: Path) -> None:
-    found = first_writable([tmp_path])
+    found = first_writable([tmp_path], PACKAGE)
     assert found is not None
     found.chmod(0o777)
-    assert first_writable([tmp_path]) is None
+    assert first_writable([tmp_path], PACKAGE) is None
 
 
 def test_code_that_is_long_unused_is_removed(tmp_path: Path) -> None:
@@ -60,7 +63,7 @@ def test_code_that_is_long_unused_is_removed(tmp_path: Path) -> None:
         (tmp_path / name / "code").touch()
         time = (tmp_path / name).stat().st_mtime - age * 24 * 3600
         os.utime(tmp_path / name, (time, time))
-    first_writable([tmp_path])
+    first_writable([tmp_path], PACKAGE)
     kept = {path.name for path in tmp_path.iterdir()}
     assert kept >= {"kernels-new", "other-old"}
     assert "kernels-old" not in kept

@@ -6,12 +6,13 @@ takes those that the processor has.
 """
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, TypeVar, cast
 
 import numba
 from numba.core import config
 
-from featurizer import machine_code
+from compiling import machine_code
 
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 
@@ -31,14 +32,14 @@ def compiled(function: _Function) -> _Function:
         is a place for it.
     """
     kernel: Any = numba.njit(nogil=True, error_model="numpy")(function)
-    if (folder := machine_code.folder()) is not None:
+    file = Path(function.__code__.co_filename)
+    # A function that comes from no file has no place either.
+    if file.is_file() and (folder := machine_code.folder(file.parent)) is not None:
         # Numba takes the folder from its settings, which are everybody's in this process.
         setting = vars(config)["CACHE_DIR"]
         vars(config)["CACHE_DIR"] = str(folder)
         try:
             kernel._cache = machine_code.KernelCache(kernel.py_func)
-        except RuntimeError:
-            pass  # A function that comes from no file has no place there.
         finally:
             vars(config)["CACHE_DIR"] = setting
     return cast(_Function, kernel)

@@ -1,6 +1,6 @@
 """Where the machine code of the kernels is kept, so that a second process need not compile it.
 
-Each state of this package's source has a folder of its own. Numba itself compares the file of a
+Each state of a package's source has a folder of its own. Numba itself compares the file of a
 kernel only, and not the files whose functions were compiled into it.
 """
 
@@ -19,8 +19,6 @@ from typing import Any
 
 import numba
 from numba.core.caching import FunctionCache, IndexDataCacheFile
-
-PACKAGE = Path(__file__).parent
 
 _UNUSED_S = 30 * 24 * 3600.0
 
@@ -99,11 +97,16 @@ class KernelCache(FunctionCache):  # type: ignore[misc]  # Numba has types in pa
 
 
 @cache
-def folder() -> Path | None:
-    """Find the folder for this process, and make it where there is none.
+def folder(package: Path) -> Path | None:
+    """Find the folder for a package's kernels in this process, and make it where there is none.
 
     It is looked for in ``NUMBA_CACHE_DIR`` alone, where that is set; else beside the source, in the
     user's cache folder, and in a folder of the user's own among the temporary files.
+
+    Parameters
+    ----------
+    package : Path
+        The folder of the package's source.
 
     Returns
     -------
@@ -111,8 +114,8 @@ def folder() -> Path | None:
         One that this process may write to. None where there is none: then the log says so, and
         every process compiles for itself.
     """
-    bases = list(_bases())
-    found = first_writable(bases)
+    bases = list(_bases(package))
+    found = first_writable(bases, package)
     if found is None:
         _log.warning(
             "compiled code cannot be kept, so that every process spends some 10 s on compiling: "
@@ -122,11 +125,11 @@ def folder() -> Path | None:
     return found
 
 
-def _bases() -> Iterator[Path]:
+def _bases(package: Path) -> Iterator[Path]:
     if chosen := os.environ.get("NUMBA_CACHE_DIR"):
         yield Path(chosen)
         return
-    yield PACKAGE / "__pycache__"
+    yield package / "__pycache__"
     if cache_home := os.environ.get("XDG_CACHE_HOME"):
         yield Path(cache_home) / "songmill"
     with contextlib.suppress(RuntimeError):  # A user may have no home.
@@ -134,13 +137,15 @@ def _bases() -> Iterator[Path]:
     yield Path(tempfile.gettempdir()) / f"songmill-{os.getuid()}"
 
 
-def first_writable(bases: Iterable[Path]) -> Path | None:
+def first_writable(bases: Iterable[Path], package: Path) -> Path | None:
     """Make a folder in the first of ``bases`` where that can be done.
 
     Parameters
     ----------
     bases : iterable of Path
         Folders, which need not be there.
+    package : Path
+        The folder of the source whose state the new folder is for.
 
     Returns
     -------
@@ -148,7 +153,7 @@ def first_writable(bases: Iterable[Path]) -> Path | None:
         None where no base can be written to, or only such as others can write to as well: they
         could have this process run what they put there.
     """
-    name = f"kernels-{_source_hash()}"
+    name = f"kernels-{_source_hash(package)}"
     for base in bases:
         found = base / name
         with contextlib.suppress(OSError):
@@ -164,9 +169,9 @@ def first_writable(bases: Iterable[Path]) -> Path | None:
     return None
 
 
-def _source_hash() -> str:
+def _source_hash(package: Path) -> str:
     digest = hashlib.sha256()
-    for path in sorted(PACKAGE.glob("*.py")):
+    for path in sorted(package.glob("*.py")):
         digest.update(path.read_bytes())
     return digest.hexdigest()[:16]
 

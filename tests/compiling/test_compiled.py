@@ -1,6 +1,6 @@
 from collections.abc import Callable
 
-from featurizer.compiled import compiled, inlined
+from compiling.compiled import compiled, inlined
 
 
 def test_a_function_without_a_place_for_its_machine_code_still_runs() -> None:

@@ -1,0 +1,1 @@
+"""How hot loops are compiled, and where their machine code is kept, for any package."""

@@ -1,0 +1,168 @@
+"""The recordings of a store that are most like one: a track of it, or a file that it never saw."""
+
+import os
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow.compute as pc
+
+from featurizer.errors import RecordingError
+from jobs.batch import opened, prepare_process
+from jobs.errors import SongmillError, UsageError
+from jobs.labels import tails
+from jobs.progress import Progress
+from jobs.similarity import DUPLICATE_FROM
+from jobs.store import Store, open_store
+from jobs.vectors import Vectors, read_vectors
+from recommend.topk import cosines_with, padded
+
+_NAMED = 3
+
+
+@dataclass(frozen=True)
+class Neighbour:
+    """A track of the store, and how near it is.
+
+    Parameters
+    ----------
+    rank : int
+        From 1.
+    track_id : str
+        The track.
+    label : str or None
+        Its label.
+    cosine : float
+        Of the z-scored features, -1 to 1.
+    duplicate : bool
+        Whether it is taken for the same recording.
+    """
+
+    rank: int
+    track_id: str
+    label: str | None
+    cosine: float
+    duplicate: bool
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a recording is like.
+
+    Parameters
+    ----------
+    track_id : str or None
+        The track that was asked for; None for a file.
+    file : str or None
+        The file that was asked for; None for a track.
+    label : str or None
+        The track's label.
+    neighbours : list of Neighbour
+        The nearest first; of equally near ones, that of the smaller ``track_id``.
+    """
+
+    track_id: str | None
+    file: str | None
+    label: str | None
+    neighbours: list[Neighbour]
+
+
+def similar(
+    recording: str, address: str, progress: Progress, *, k: int, leave_duplicates: bool
+) -> Outcome:
+    """Find the tracks of a store that are most like a recording.
+
+    Parameters
+    ----------
+    recording : str
+        A track of the store, or the unambiguous end of its name; else the path of a file.
+    address : str
+        The store.
+    progress : Progress
+        Is told what is done.
+    k : int
+        How many are wanted.
+    leave_duplicates : bool
+        Whether what is the same recording is left out.
+
+    Raises
+    ------
+    UsageError
+        There is neither such a track nor such a file, or several tracks.
+    SongmillError
+        The file cannot be read as a recording.
+    """
+    store = open_store(address)
+    progress.say("reading the features")
+    vectors = read_vectors(store, "track")
+    place = _place(vectors, recording, store)
+    if place is not None:
+        target = vectors.unit[place]
+    else:
+        progress.say(f"analysing {recording}")
+        target = vectors.scaling.unit(_features(recording)[np.newaxis])[0]
+    cosines = cosines_with(padded(vectors.unit), padded(target[np.newaxis])[0])
+    order = np.lexsort((np.arange(len(cosines)), -cosines))
+    order = order[order != place] if place is not None else order
+    if leave_duplicates:
+        order = order[cosines[order] < DUPLICATE_FROM]
+    nearest = vectors.names.take(order[:k]).to_pylist()
+    found = [
+        Neighbour(
+            rank=rank,
+            track_id=row["track_id"],
+            label=row["label"],
+            cosine=float(cosines[at]),
+            duplicate=bool(cosines[at] >= DUPLICATE_FROM),
+        )
+        for rank, (at, row) in enumerate(zip(order[:k], nearest, strict=True), 1)
+    ]
+    if place is None:
+        return Outcome(None, recording, None, found)
+    row = vectors.names.slice(place, 1).to_pylist()[0]
+    return Outcome(row["track_id"], None, row["label"], found)
+
+
+def _place(vectors: Vectors, recording: str, store: Store) -> int | None:
+    """Return the row of the track that is meant; None where it is a file."""
+    tracks = vectors.names["track_id"]
+    exact = pc.index(tracks, recording).as_py()
+    if exact >= 0:
+        return int(exact)
+    # Only what ends so, before or after a suffix, can be it.
+    may_be = pc.match_substring(tracks, recording)
+    places = [
+        int(place)
+        for place in np.flatnonzero(may_be.to_numpy())
+        if recording in tails(tracks[int(place)].as_py())
+    ]
+    if len(places) == 1:
+        return places[0]
+    if os.path.isfile(recording) or "://" in recording:
+        return None
+    if places:
+        named = [repr(tracks[place].as_py()) for place in places[:_NAMED]]
+        raise UsageError(
+            f"{recording!r} may be {', '.join(named)}{' …' if len(places) > _NAMED else ''}: "
+            "write more of its path"
+        )
+    raise UsageError(
+        f"{recording!r} is no track of the store {store.storage.root} and no file: name a track "
+        f"such as {tracks[0].as_py()!r} or its end, or the path of a recording"
+    )
+
+
+def _features(path: str) -> np.ndarray:
+    from featurizer.extract import extract
+
+    prepare_process()
+    try:
+        with opened(path) as source:
+            return extract(source).track
+    except RecordingError as error:
+        raise SongmillError(f"{path} gives no features ({error.kind}): {error.message}") from None
+
+
+def as_json(outcome: Outcome) -> dict[str, Any]:
+    """Return what ``--json`` prints."""
+    return asdict(outcome)
