@@ -495,6 +495,60 @@ def similar(
 
 
 @app.command()
+def export(
+    *,
+    name: Annotated[
+        Literal["similarity", "duplicates", "predictions", "features", "files"],
+        typer.Argument(
+            metavar="TABLE", help="Which: similarity, duplicates, predictions, features or files."
+        ),
+    ],
+    store: StoreOption,
+    to: Annotated[
+        str,
+        typer.Option(
+            "--to",
+            metavar="URL",
+            envvar="SONGMILL_EXPORT_TO",
+            help="postgresql://user@host/database (its password in PGPASSWORD or ~/.pgpass), "
+            "sqlite:///FILE, duckdb:///FILE, or a FILE that ends in .csv, .csv.gz, .jsonl, "
+            ".jsonl.gz, .parquet or .arrow.",
+        ),
+    ],
+    level: Annotated[
+        Literal["track", "segment"], typer.Option(help="Rows of which, where there are both.")
+    ] = "track",
+    schema: Annotated[
+        str | None, typer.Option(metavar="NAME", help="The database's schema to load into.")
+    ] = None,
+    table: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="What it shall be called there; by default as here."),
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Put a table of STORE into a database or a file, complete or not at all.
+
+    In a database it is loaded beside the table of the last export, indexed, and put in its place
+    in one transaction.
+    """
+    from jobs.export import Request
+    from jobs.export import as_json as said
+    from jobs.export import export as run
+    from jobs.progress import Progress
+
+    request = Request(name=name, store=store, to=to, level=level, schema=schema, table=table)
+    with Progress().shown() as progress:
+        outcome = run(request, progress)
+    if as_json:
+        _print_json(said(outcome))
+    else:
+        from jobs.terminal import print_export
+
+        print_export(outcome)
+
+
+@app.command()
 def status(
     store: StoreOption,
     failed: Annotated[

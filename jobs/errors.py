@@ -26,6 +26,10 @@ class StoreError(SongmillError):
     """The store is not one, belongs to another version, or is in use."""
 
 
+class ExportError(SongmillError):
+    """A database or a file did not take a table; what it had before is still there."""
+
+
 class RunInterruptedError(BaseException):
     """A signal asked the command to end. It may come at any line, and nothing is to catch it."""
 

@@ -10,6 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from jobs.compare import Outcome as Comparison
+from jobs.export import Outcome as Export
 from jobs.extract import Outcome
 from jobs.import_features import ImportOutcome
 from jobs.predict import FilesOutcome, StoreOutcome
@@ -255,6 +256,15 @@ def print_similar(outcome: Similar) -> None:
         same = "yes" if one.duplicate else ""
         table.add_row(str(one.rank), *map(_cell, names), f"{one.cosine:.6f}", same)
     console.print(table)
+
+
+def print_export(outcome: Export) -> None:
+    """Say what was exported."""
+    where = outcome.to if outcome.table == outcome.to else f"{outcome.table} of {outcome.to}"
+    _console().print(
+        f"{_counted(outcome.rows, 'row')} of {outcome.name} are in {printable(where)}, "
+        f"after {clock(outcome.seconds)}."
+    )
 
 
 def print_models(found: list[Version], wrong: list[str]) -> None:

@@ -1,0 +1,85 @@
+"""A table as one file: csv, jsonl, parquet or arrow; complete under its name, or not there."""
+
+import contextlib
+import os
+import time
+import uuid
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from jobs.errors import ExportError
+from jobs.export_rows import Rows
+
+_ABANDONED_S = 3600.0
+
+
+def write_file(rows: Rows, path: str) -> None:
+    """Write rows as a file, in place of what had its name.
+
+    Parameters
+    ----------
+    rows : Rows
+        The table.
+    path : str
+        The file; one of :data:`jobs.export_target.FORMATS` ends its name.
+
+    Raises
+    ------
+    ExportError
+        It cannot be written; what was there is still there.
+    """
+    folder, name = os.path.split(os.path.abspath(path))
+    for left in Path(folder).glob(f".songmill-*-{_escaped(name)}"):
+        with contextlib.suppress(OSError):
+            if left.stat().st_mtime < time.time() - _ABANDONED_S:
+                left.unlink()
+    temporary = os.path.join(folder, f".songmill-{uuid.uuid4().hex}-{name}")
+    try:
+        _write(rows, temporary, name.lower())
+        with open(temporary, "rb+") as file:
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except OSError as error:
+        raise ExportError(f"{path} cannot be written: {error.strerror or error}") from None
+    finally:
+        with contextlib.suppress(OSError):
+            os.unlink(temporary)
+
+
+def _escaped(name: str) -> str:
+    """Return a pattern that only ``name`` matches."""
+    return "".join(f"[{letter}]" if letter in "*?[" else letter for letter in name)
+
+
+def _write(rows: Rows, path: str, name: str) -> None:
+    if name.endswith(".parquet"):
+        with pq.ParquetWriter(path, rows.schema, compression="zstd") as parquet:
+            for batch in rows.reader():
+                parquet.write_batch(batch)
+    elif name.endswith(".arrow"):
+        with pa.OSFile(path, "wb") as file, pa.ipc.new_file(file, rows.schema) as arrow:
+            for batch in rows.reader():
+                arrow.write_batch(batch)
+    else:
+        _write_text(rows, path, name)
+
+
+def _write_text(rows: Rows, path: str, name: str) -> None:
+    import duckdb
+
+    text = "FORMAT csv, HEADER" if ".csv" in name[-7:] else "FORMAT json"
+    packing = "gzip" if name.endswith(".gz") else "none"
+    quoted = path.replace("'", "''")
+    with duckdb.connect() as connection:
+        connection.execute("SET TimeZone = 'UTC'")
+        connection.register("exported", rows.reader())
+        try:
+            connection.execute(
+                f"COPY (SELECT * FROM exported) TO '{quoted}' ({text}, COMPRESSION {packing})"
+            )
+        except duckdb.Error as error:
+            if rows.failure is not None:
+                raise rows.failure from None
+            raise ExportError(f"the file cannot be written: {error}") from None
