@@ -73,8 +73,7 @@ def to_postgresql(
         beside = f"{table[: MAX_NAME - 24]}_new"
         new = f"{_quoted(schema)}.{_quoted(beside)}"
         cursor.adbc_ingest(beside, rows.reader(), mode="create", db_schema_name=schema)
-        for columns in _indexes(rows.schema):
-            cursor.execute(f"CREATE INDEX ON {new} ({columns})")
+        cursor.execute(f"CREATE INDEX ON {new} ({_indexed(rows.schema)})")
         if old is not None:
             for grant in _grants(cursor, int(old), new):
                 cursor.execute(grant)
@@ -127,9 +126,8 @@ def to_sqlite(
         if kind is not None:
             cursor.execute(f"DROP TABLE {_quoted(table)}")
         cursor.execute(f"ALTER TABLE {_quoted(beside)} RENAME TO {_quoted(table)}")
-        for i, columns_indexed in enumerate(_indexes(rows.schema)):
-            name = _quoted(f"{table}_index{i}")
-            cursor.execute(f"CREATE INDEX {name} ON {_quoted(table)} ({columns_indexed})")
+        index = _quoted(f"{table}_index")
+        cursor.execute(f"CREATE INDEX {index} ON {_quoted(table)} ({_indexed(rows.schema)})")
         connection.commit()
 
 
@@ -166,8 +164,8 @@ def to_duckdb(
             "SELECT count(*) FROM duckdb_schemas() WHERE schema_name = ? "
             "AND database_name = current_database()",
             [schema],
-        ).fetchone()
-        if found == (0,):
+        ).fetchall()
+        if found == [(0,)]:
             raise UsageError(f"{target.shown} has no schema {schema!r}")
         old = connection.execute(
             "SELECT table_type, list(column_name) FROM information_schema.tables "
@@ -175,13 +173,13 @@ def to_duckdb(
             "WHERE table_catalog = current_database() AND table_schema = ? AND table_name = ? "
             "GROUP BY table_type",
             [schema, table],
-        ).fetchone()
-        if old is not None:
-            _check_known(old[0] == "BASE TABLE", set(old[1]), where, keys)
+        ).fetchall()
+        for table_type, columns in old:
+            _check_known(table_type == "BASE TABLE", set(columns), where, keys)
         connection.register("exported", rows.reader())
         connection.execute(f"CREATE OR REPLACE TABLE {where} AS SELECT * FROM exported")
-        for columns in _indexes(rows.schema):
-            connection.execute(f"CREATE INDEX {_quoted(table + '_index')} ON {where} ({columns})")
+        index = _quoted(f"{table}_index")
+        connection.execute(f"CREATE INDEX {index} ON {where} ({_indexed(rows.schema)})")
         connection.execute("COMMIT")
 
 
@@ -220,9 +218,9 @@ def _quoted(name: str) -> str:
     return '"' + name.replace('"', '""') + '"'
 
 
-def _indexes(schema: pa.Schema) -> list[str]:
-    """Return the columns of each index, quoted."""
-    return [", ".join(_quoted(name) for name in INDEXED if name in schema.names)]
+def _indexed(schema: pa.Schema) -> str:
+    """Return the columns of the index, quoted."""
+    return ", ".join(_quoted(name) for name in INDEXED if name in schema.names)
 
 
 def _ask(cursor: Any, question: str, *values: str) -> Any:

@@ -2,20 +2,30 @@
 
 import os
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.compute as pc
 
+from featurizer.columns import FEATURE_COLUMNS
 from featurizer.errors import RecordingError
 from jobs.batch import opened, prepare_process
 from jobs.errors import SongmillError, UsageError
 from jobs.labels import tails
 from jobs.progress import Progress
+from jobs.schemas import SEGMENTS
 from jobs.similarity import DUPLICATE_FROM
 from jobs.store import Store, open_store
 from jobs.vectors import Vectors, read_vectors
+from recommend.recognise import clearly_first, distances
 from recommend.topk import cosines_with, padded
+
+if TYPE_CHECKING:
+    from featurizer.extract import Features
+
+CANDIDATES = 1000
+"""So many tracks, the nearest by cosine, are looked at by their segments."""
 
 _NAMED = 3
 
@@ -35,7 +45,8 @@ class Neighbour:
     cosine : float
         Of the z-scored features, -1 to 1.
     duplicate : bool
-        Whether it is taken for the same recording.
+        Whether it is taken for the same recording: by its cosine or, where a file is a cut or
+        another encoding of it, by its segments (:mod:`recommend.recognise`).
     """
 
     rank: int
@@ -58,7 +69,8 @@ class Outcome:
     label : str or None
         The track's label.
     neighbours : list of Neighbour
-        The nearest first; of equally near ones, that of the smaller ``track_id``.
+        The same recording first, then the nearest; of equally near ones, that of the smaller
+        ``track_id``.
     """
 
     track_id: str | None
@@ -96,16 +108,22 @@ def similar(
     progress.say("reading the features")
     vectors = read_vectors(store, "track")
     place = _place(vectors, recording, store)
+    known = padded(vectors.unit)
     if place is not None:
-        target = vectors.unit[place]
+        cosines = cosines_with(known, known[place])
+        same = cosines >= DUPLICATE_FROM
     else:
         progress.say(f"analysing {recording}")
-        target = vectors.scaling.unit(_features(recording)[np.newaxis])[0]
-    cosines = cosines_with(padded(vectors.unit), padded(target[np.newaxis])[0])
-    order = np.lexsort((np.arange(len(cosines)), -cosines))
+        features = _features(recording, store.settings.segment_seconds)
+        cosines = cosines_with(known, padded(vectors.scaling.unit(features.track[np.newaxis]))[0])
+        same = cosines >= DUPLICATE_FROM
+        if not same.any():
+            progress.say("comparing its segments")
+            same = _recognised(store, vectors, features.segments, cosines)
+    order = np.lexsort((np.arange(len(cosines)), -cosines, ~same))
     order = order[order != place] if place is not None else order
     if leave_duplicates:
-        order = order[cosines[order] < DUPLICATE_FROM]
+        order = order[~same[order]]
     nearest = vectors.names.take(order[:k]).to_pylist()
     found = [
         Neighbour(
@@ -113,7 +131,7 @@ def similar(
             track_id=row["track_id"],
             label=row["label"],
             cosine=float(cosines[at]),
-            duplicate=bool(cosines[at] >= DUPLICATE_FROM),
+            duplicate=bool(same[at]),
         )
         for rank, (at, row) in enumerate(zip(order[:k], nearest, strict=True), 1)
     ]
@@ -152,13 +170,42 @@ def _place(vectors: Vectors, recording: str, store: Store) -> int | None:
     )
 
 
-def _features(path: str) -> np.ndarray:
+def _recognised(
+    store: Store, vectors: Vectors, segments: np.ndarray, cosines: np.ndarray
+) -> np.ndarray:
+    """Tell of each track whether the segments of a file show that the file is a form of it."""
+    same = np.zeros(len(cosines), bool)
+    candidates = np.argsort(-cosines, kind="stable")[:CANDIDATES]
+    tracks = vectors.names["track_id"].take(pa.array(candidates)).combine_chunks()
+    columns = ["track_id", *FEATURE_COLUMNS]
+    found: list[pa.Table] = []
+    for part in store.parts(SEGMENTS):
+        mask = pc.is_in(store.read_part(part, ["track_id"])["track_id"], value_set=tracks)
+        if pc.any(mask).as_py():
+            found.append(store.read_part(part, columns).filter(mask))
+    if not found or not len(segments):
+        return same
+    rows = pa.concat_tables(found)
+    owners = pc.index_in(rows["track_id"], value_set=tracks).to_numpy()
+    scaled = vectors.scaling.scaled
+    known = scaled(np.column_stack([rows[name].to_numpy() for name in FEATURE_COLUMNS]))
+    far = distances(scaled(segments), known, owners, len(candidates))
+    best = candidates[int(far.argmin())]
+    unit = padded(vectors.unit[candidates])
+    copies = cosines_with(unit, padded(vectors.unit[best][np.newaxis])[0]) >= DUPLICATE_FROM
+    copies[int(far.argmin())] = True
+    if clearly_first(far, copies):
+        same[candidates[copies]] = True
+    return same
+
+
+def _features(path: str, segment_seconds: float) -> "Features":
     from featurizer.extract import extract
 
     prepare_process()
     try:
         with opened(path) as source:
-            return extract(source).track
+            return extract(source, segment_seconds=segment_seconds)
     except RecordingError as error:
         raise SongmillError(f"{path} gives no features ({error.kind}): {error.message}") from None
 

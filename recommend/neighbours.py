@@ -18,6 +18,12 @@ BLOCK = (512, 1024)
 SAMPLE = 2048
 """So many cosines of a vector say, before all others, what cannot be among its nearest."""
 
+TILES = 12
+"""So many tiles are enough for some dozen workers."""
+
+LEAST_TILE, MOST_TILE = 4096, 32768
+"""Vectors of a tile. Small ones make many messages; for the last large one all others wait."""
+
 _NOBODY = np.iinfo(np.int64).max
 
 
@@ -245,9 +251,8 @@ class Neighbours:
 
 def tile_rows(n: int) -> int:
     """Return of how many vectors a tile is best, for n of them."""
-    least, most, tiles = 4096, 32768, 12
     step = max(BLOCK)
-    return min(most, max(least, -(-n // (tiles * step)) * step))
+    return min(MOST_TILE, max(LEAST_TILE, -(-n // (TILES * step)) * step))
 
 
 def meetings(n_tiles: int) -> Iterator[tuple[int, int]]:

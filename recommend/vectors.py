@@ -33,6 +33,11 @@ class Scaling:
         constant = rows.min(axis=0) == rows.max(axis=0)
         return cls(scaler.mean_, np.where(constant, 0.0, scaler.scale_))
 
+    def scaled(self, rows: np.ndarray) -> np.ndarray:
+        """Return the z-scores of rows [shape=(n, d), float64]; 0 in a column that is constant."""
+        varies = self.deviation > 0
+        return np.where(varies, rows - self.mean, 0.0) / np.where(varies, self.deviation, 1.0)
+
     def unit(self, rows: np.ndarray) -> np.ndarray:
         """Return the z-scores of each row, divided by their Euclidean norm.
 
@@ -47,8 +52,7 @@ class Scaling:
             Of length one; zero where a row is the mean in every column, or no column varies. Equal
             rows give equal vectors, to the last bit.
         """
-        varies = self.deviation > 0
-        scaled = np.where(varies, rows - self.mean, 0.0) / np.where(varies, self.deviation, 1.0)
+        scaled = self.scaled(rows)
         norms = np.sqrt(np.einsum("ij,ij->i", scaled, scaled))[:, np.newaxis]
         unit: np.ndarray = np.divide(scaled, norms, out=np.zeros_like(scaled), where=norms > 0)
         return unit

@@ -21,6 +21,7 @@ def each(
     arguments: Iterable[tuple[Any, ...]],
     *,
     tick: Callable[[int], None] = lambda threads: None,
+    ahead: int = 0,
 ) -> Iterator[tuple[int, Any]]:
     """Do as jobs.tasks.each; the last piece is finished first."""
     for place, given in reversed(list(enumerate(arguments))):
@@ -87,7 +88,7 @@ def install(monkeypatch: pytest.MonkeyPatch) -> Booster:
     booster = Booster()
     monkeypatch.setattr("jobs.tasks.connect", connect)
     monkeypatch.setattr("jobs.tasks.ask_workers", lambda *_: None)
-    for module in ("jobs.judge", "jobs.predict"):
+    for module in ("jobs.judge", "jobs.predict", "jobs.similarity"):
         monkeypatch.setattr(f"{module}.each", each)
     monkeypatch.setattr(boosting, "boost", booster)
     monkeypatch.setattr(boosting, "MOST_ROUNDS", 6)

@@ -1,0 +1,139 @@
+import brute_force
+import numpy as np
+import pytest
+
+from recommend import neighbours
+from recommend.neighbours import Neighbours, Tile, meet, meetings, nearest, tile_rows
+from recommend.topk import MOST_DUPLICATES
+from recommend.vectors import Scaling
+
+RANDOM = np.random.default_rng(0)
+
+
+def some_rows(n: int, kind: str) -> np.ndarray:
+    random = np.random.default_rng(n)
+    rows = random.normal(size=(n, 57))
+    if kind == "clustered":
+        rows = rows * 0.01 + random.normal(size=(5, 57))[random.integers(5, size=n)]
+    if kind == "duplicated":
+        rows = rows[random.integers(max(1, n // 3), size=n)]
+    if kind == "constant":
+        rows[:, ::2] = 0.1
+    if kind == "few-columns":
+        rows[:, 3:] = 7.0
+    if kind == "whole-numbers":
+        rows = np.round(rows * 0.7)
+    return rows
+
+
+KINDS = ["random", "clustered", "duplicated", "constant", "few-columns", "whole-numbers"]
+
+
+def small_tiles(monkeypatch: pytest.MonkeyPatch, rows: int) -> None:
+    monkeypatch.setattr(neighbours, "MOST_TILE", rows)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("n", [2, 3, 10, 97, 1000])
+def test_lists_are_those_of_brute_force(n: int, kind: str) -> None:
+    rows = some_rows(n, kind)
+    matrix = brute_force.cosines(rows)
+    vectors = Scaling.of(rows).unit(rows)
+    for k in {1, min(20, n - 1), n - 1}:
+        known = nearest(vectors, k)
+        brute_force.check_lists(*known.lists(0, n), matrix, k)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize(
+    ("size", "block"), [(100, (32, 64)), (7, (3, 5)), (999, (512, 8)), (1, (1, 1))]
+)
+def test_the_blocks_change_nothing(
+    kind: str, size: int, block: tuple[int, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = some_rows({1: 60, 7: 200}.get(size, 1000), kind)
+    vectors = Scaling.of(rows).unit(rows)
+    expected = nearest(vectors, 11)
+    small_tiles(monkeypatch, size)
+    monkeypatch.setattr(neighbours, "BLOCK", block)
+    found = nearest(vectors, 11)
+    for one, other in zip(expected.lists(0, len(rows)), found.lists(0, len(rows)), strict=True):
+        np.testing.assert_array_equal(one, other)
+    for one, other in zip(expected.duplicates(), found.duplicates(), strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_sample_that_raises_the_floors_loses_nothing(
+    kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = some_rows(700, kind)
+    matrix = brute_force.cosines(rows)
+    monkeypatch.setattr(neighbours, "SAMPLE", 64)
+    small_tiles(monkeypatch, 300)
+    for k in (1, 20, 31):
+        known = nearest(Scaling.of(rows).unit(rows), k)
+        brute_force.check_lists(*known.lists(0, 700), matrix, k)
+
+
+def test_tiles_that_meet_in_any_order_give_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = some_rows(500, "duplicated")
+    vectors = Scaling.of(rows).unit(rows)
+    tiles = [Tile.of(start, vectors[start : start + 60]) for start in range(0, 500, 60)]
+    expected = nearest(vectors, 20)
+    plan = list(meetings(len(tiles)))
+    assert len(plan) == len(set(plan)) == 9 * 10 // 2
+    for _ in range(3):
+        known = Neighbours(500, 20)
+        # As with several workers: what a tile is told may be of long ago.
+        waiting = []
+        for i, j in RANDOM.permutation(plan):
+            one, other = tiles[i], tiles[j]
+            if i == j:
+                other = one
+            floors = known.floors(one.start, one.stop), known.floors(other.start, other.stop)
+            waiting.append((one, other, floors))
+            if len(waiting) > 5:
+                one, other, floors = waiting.pop(int(RANDOM.integers(5)))
+                known.add(meet(one, other, floors, 20, 0.9999))
+        for one, other, floors in waiting:
+            known.add(meet(one, other, floors, 20, 0.9999))
+        for one_, other_ in zip(expected.lists(0, 500), known.lists(0, 500), strict=True):
+            np.testing.assert_array_equal(one_, other_)
+
+
+def test_duplicates_are_all_pairs_that_are_near_enough() -> None:
+    random = np.random.default_rng(5)
+    rows = random.normal(size=(600, 57))
+    # Copies, and such as an encoder makes, on both sides of the bound; more of one than k.
+    rows[500:530] = rows[3]
+    rows[530:600] = rows[100:170] + random.normal(size=(70, 57)) * random.uniform(0, 0.03, (70, 1))
+    matrix = brute_force.cosines(rows)
+    for least in (0.9999, 0.999, 1.0 - 1e-9):
+        pairs, cosines = nearest(Scaling.of(rows).unit(rows), 1, duplicate_from=least).duplicates()
+        expected = brute_force.pairs_from(matrix, least)
+        assert len(expected) > 400
+        assert [tuple(pair) for pair in pairs.tolist()] == expected
+        np.testing.assert_allclose(cosines, matrix[tuple(zip(*expected, strict=True))], atol=1e-12)
+
+
+def test_of_a_recording_that_is_everywhere_a_bounded_number_of_pairs_is_kept(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    rows = np.random.default_rng(2).normal(size=(400, 57))
+    rows[50:350] = rows[0]
+    vectors = Scaling.of(rows).unit(rows)
+    copies = [0, *range(50, 350)]
+    expected = sorted(
+        (early, late) for i, late in enumerate(copies) for early in copies[:i][:MOST_DUPLICATES]
+    )
+    for size in (400, 90, 33):
+        small_tiles(monkeypatch, size)
+        pairs, _ = nearest(vectors, 20).duplicates()
+        assert [tuple(pair) for pair in pairs.tolist()] == expected
+
+
+def test_tiles_are_few_enough_and_small_enough() -> None:
+    assert tile_rows(1) == tile_rows(40_000) == 4096
+    assert tile_rows(100_000) == 9216
+    assert tile_rows(10_000_000) == 32768
