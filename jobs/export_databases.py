@@ -18,11 +18,16 @@ from jobs.export_target import Kind, Target
 CONNECT_S = 10
 """For so long a PostgreSQL that does not answer is waited for."""
 
+RESERVE_S = 30
+"""For so long another export to the same table is waited for. One that was killed ends by then."""
+
 SWAP_TRIES = 60
 """So often an export asks for the table that others are reading, for a second each time."""
 
 INDEXED = ("track_id", "segment", "rank")
 """The columns that rows are found by, as far as a table has them."""
+
+_LOCK_NOT_AVAILABLE = "55P03"
 
 MAX_NAME = 63
 """Bytes of a name in PostgreSQL."""
@@ -65,8 +70,7 @@ def to_postgresql(
         # Closed without a commit, all of it is undone.
         schema = _schema(cursor, schema, target)
         where = f"{_quoted(schema)}.{_quoted(table)}"
-        if not _ask(cursor, "SELECT pg_try_advisory_xact_lock(hashtext($1))", f"songmill {where}"):
-            raise ExportError(f"another export to {where} of {target.shown} is under way")
+        _reserve(cursor, where, target)
         old = _ask(cursor, "SELECT to_regclass($1)::oid::bigint", where)
         if old is not None:
             _check_replaceable(cursor, int(old), where, keys)
@@ -247,6 +251,26 @@ def _check_known(is_table: bool, columns: set[str], table: str, keys: tuple[str,
 def _fit_name(table: str) -> None:
     if not table or len(table.encode()) > MAX_NAME:
         raise UsageError(f"--table {table!r}: PostgreSQL's names have 1 to {MAX_NAME} bytes")
+
+
+def _reserve(cursor: Any, where: str, target: Target) -> None:
+    """Keep other exports from a table until this one ends, however it does."""
+    # Else the server goes on with what a killed export has asked for.
+    cursor.execute(
+        "SELECT set_config(name, '1000', true) FROM pg_settings "
+        "WHERE name = 'client_connection_check_interval'"
+    )
+    cursor.fetchall()
+    cursor.execute(f"SET LOCAL lock_timeout = '{RESERVE_S}s'")
+    try:
+        cursor.execute("SELECT pg_advisory_xact_lock(hashtext($1))", (f"songmill {where}",))
+        cursor.fetchall()
+    except Exception as error:
+        if getattr(error, "sqlstate", None) != _LOCK_NOT_AVAILABLE:
+            raise
+        raise ExportError(
+            f"another export to {where} of {target.shown} is under way, for {RESERVE_S} s at least"
+        ) from None
 
 
 def _schema(cursor: Any, schema: str | None, target: Target) -> str:

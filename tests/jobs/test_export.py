@@ -347,7 +347,10 @@ def test_a_reader_that_stays_is_waited_for_and_then_given_up(
     assert ask(database, "SELECT 'busy'::regclass::oid::bigint") != before
 
 
-def test_a_second_export_to_the_same_table_is_refused(store: Path, database: str) -> None:
+def test_a_second_export_to_the_same_table_is_refused(
+    store: Path, database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(export_databases, "RESERVE_S", 1)
     with contextlib.closing(adbc_driver_postgresql.dbapi.connect(database)) as other:
         with contextlib.closing(other.cursor()) as cursor:
             cursor.execute("""SELECT pg_advisory_xact_lock(hashtext('songmill "public"."both"'))""")
@@ -598,13 +601,8 @@ def test_a_signal_ends_an_export_and_leaves_the_old_table(
 ) -> None:
     put(store, "similarity", database, table="ended")
     job = songmill("export", "similarity", "--store", large, "--to", database, "--table", "ended")
-    wait_until(
-        lambda: (
-            ask(database, "SELECT count(*) FROM pg_stat_activity WHERE query LIKE 'COPY%ended%'")
-            != [(0,)]
-        ),
-        what="the load",
-    )
+    loads = "FROM pg_stat_activity WHERE state = 'active' AND query LIKE 'COPY \"public%ended%'"
+    wait_until(lambda: ask(database, f"SELECT count(*) {loads}") == [(1,)], what="the load")
     job.send_signal(signal.SIGTERM)
     _, err = job.communicate(timeout=60)
     assert job.returncode == 143, err
@@ -640,7 +638,8 @@ def test_a_killed_export_leaves_the_old_file(
         assert count() in (before, 2_000_000)
         before = count()
     job = songmill("export", "similarity", "--store", large, "--to", to)
-    assert job.wait() == 0
+    job.communicate()
+    assert job.returncode == 0
     assert count() == 2_000_000
 
 
