@@ -580,7 +580,7 @@ def demo(
     ] = Path("songmill-demo"),
     workers: WorkersOption = None,
 ) -> None:
-    """Synthesise a small collection of a few styles, extract it, train: songmill at a glance."""
+    """Synthesise a small collection of a few styles, extract it, learn from it: at a glance."""
     from jobs.demo import run_demo
 
     run_demo(folder, workers)

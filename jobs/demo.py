@@ -5,17 +5,25 @@ from pathlib import Path
 from jobs.extract import Request, extract
 from jobs.progress import Progress
 from jobs.registry import champion
-from jobs.schemas import TRACKS
+from jobs.schemas import SIMILARITY, TRACKS
+from jobs.similarity import Request as Similarity
+from jobs.similarity import find_similar
 from jobs.status import read_status
 from jobs.store import open_store
 from jobs.synthesis import synthesise
-from jobs.terminal import print_features, print_outcome, print_status, print_training
+from jobs.terminal import (
+    print_features,
+    print_outcome,
+    print_similarity,
+    print_status,
+    print_training,
+)
 from jobs.train import Request as Training
 from jobs.train import train
 
 
 def run_demo(folder: Path, workers: int | None) -> None:
-    """Make a collection in ``folder``/collection, extract it into ``folder``/store, and train.
+    """Make a collection in ``folder``/collection, extract it into ``folder``/store, learn from it.
 
     Parameters
     ----------
@@ -45,8 +53,13 @@ def run_demo(folder: Path, workers: int | None) -> None:
         trained = None
         if outcome.extracted or champion(open_store(str(store))) is None:
             trained = train(Training(store=str(store), workers=workers), progress)
+        near = None
+        if outcome.extracted or not open_store(str(store)).parts(SIMILARITY):
+            near = find_similar(Similarity(store=str(store), workers=workers), progress)
     print_outcome(outcome, str(store))
     print_status(read_status(str(store)))
     print_features(open_store(str(store)).read(TRACKS))
     if trained:
         print_training(trained)
+    if near:
+        print_similarity(near, str(store))

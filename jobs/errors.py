@@ -34,5 +34,6 @@ class RunInterruptedError(BaseException):
     """A signal asked the command to end. It may come at any line, and nothing is to catch it."""
 
     def __init__(self, number: int) -> None:
-        super().__init__(f"ended by {signal.Signals(number).name}; what is finished is kept")
+        name = signal.Signals(number).name
+        super().__init__(f"ended by {name}: the store is whole, and the same command goes on")
         self.exit_code = 128 + number

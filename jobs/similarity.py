@@ -128,7 +128,7 @@ def find_similar(request: Request, progress: Progress) -> Outcome:
         k = min(request.k, n - 1)
         known, workers = Neighbours(n, max(k, 1)), 0
         if k:
-            workers = _fill(known, vectors.unit, run, request, progress)
+            workers = fill(known, vectors.unit, run, request, progress)
         pairs, cosines = known.duplicates()
         _warn_of_many(pairs, progress)
         change = commit.Change()
@@ -183,14 +183,33 @@ class _Meeting:
     duplicate_from: float
 
 
-def _fill(
+def fill(
     known: Neighbours,
     unit: np.ndarray,
     run: Stage,
     request: Request,
     progress: Progress,
 ) -> int:
-    """Have every two tiles meet, and return the number of workers that did it."""
+    """Have every two tiles meet, and return the number of workers that did it.
+
+    Parameters
+    ----------
+    known : Neighbours
+        Gets what they find.
+    unit : np.ndarray [shape=(n, 57), float64]
+        The vectors.
+    run : Stage
+        The stage, in whose folder the tiles lie meanwhile.
+    request : Request
+        Says which cluster.
+    progress : Progress
+        Is told how far it is.
+
+    Raises
+    ------
+    ClusterError
+        The cluster is lost, or fails.
+    """
     n, k = known.cosines.shape
     size = neighbours.tile_rows(n)
     starts = range(0, n, size)
@@ -318,7 +337,7 @@ def _warn_of_many(pairs: np.ndarray, progress: Progress) -> None:
 def _shown(vectors: Vectors, pairs: np.ndarray, cosines: np.ndarray) -> tuple[int, list[Duplicate]]:
     """Return how many pairs have two labels, and the first pairs, those before the others."""
     labels = np.array(vectors.names["label"].to_pylist(), object)
-    differ = np.array([labels[i] != labels[j] for i, j in pairs], bool)
+    differ = (labels[pairs[:, 0]] != labels[pairs[:, 1]]).astype(bool)
     order = np.argsort(~differ, kind="stable")[:_SHOWN]
     tracks = vectors.names["track_id"]
     shown = [

@@ -10,6 +10,8 @@ from jobs.dataset import TABLE_OF, Level, choose_level
 from jobs.store import Store
 from recommend.vectors import Scaling
 
+_BLOCK = 65_536
+
 
 @dataclass(frozen=True)
 class Vectors:
@@ -59,4 +61,6 @@ def read_vectors(store: Store, asked: Level) -> Vectors:
             features[place, column] = values.to_numpy()
         start += rows.num_rows
     scaling = Scaling.of(features)
-    return Vectors(level, names.drop_columns("place"), scaling, scaling.unit(features))
+    for start in range(0, len(features), _BLOCK):
+        features[start : start + _BLOCK] = scaling.unit(features[start : start + _BLOCK])
+    return Vectors(level, names.drop_columns("place"), scaling, features)

@@ -6,6 +6,7 @@ import os
 import shutil
 import signal
 from collections.abc import Callable, Iterator
+from itertools import permutations
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,8 @@ from jobs.errors import ClusterError
 from jobs.predict import Request as Prediction
 from jobs.predict import predict_all
 from jobs.progress import Progress
+from jobs.similarity import Request as Similarity
+from jobs.similarity import find_similar
 from jobs.store import open_store
 from jobs.train import Outcome, Request, train
 from training import boosting
@@ -268,7 +271,7 @@ def test_a_job_that_dies_leaves_a_whole_model_or_none(cluster: Processes, root: 
 # What leaves the store
 
 
-def test_predictions_leave_with_the_rows_that_they_were_made_of(
+def test_what_was_found_leaves_with_the_rows_that_it_was_found_from(
     cluster: Processes, tmp_path: Path
 ) -> None:
     root = tmp_path / "store"
@@ -290,6 +293,9 @@ def test_predictions_leave_with_the_rows_that_they_were_made_of(
     extract_all("parent")
     put_model(open_store(str(root)), "1", ["blues", "rock"], champion=True)
     predict_all(Prediction(str(root), segments=True, scheduler=cluster.scheduler_file), Told())
+    # All are duplicates of all, so that it is seen what becomes of those.
+    request = Similarity(str(root), k=3, duplicate_from=-1.0, full=True)
+    find_similar(request, Told())
     before = {level: predictions(root, level) for level in ("track", "segment")}
     assert set(before["segment"]["track_id"]) == set(before["track"]["track_id"])
     assert len(before["track"]) == 4
@@ -304,3 +310,15 @@ def test_predictions_leave_with_the_rows_that_they_were_made_of(
         found = predictions(root, level)
         pd.testing.assert_frame_equal(found.drop(columns="label"), kept.drop(columns="label"))
         assert dict(zip(found["track_id"], found["label"], strict=True))["blues/a.wav"] == "folk"
+    stay = {"blues/a.wav", "rock/d.wav"}
+    near = table(root, "similarity")
+    assert set(zip(near["track_id"], near["neighbour_id"], strict=True)) == set(permutations(stay))
+    pairs = table(root, "duplicates")
+    assert list(zip(pairs["track_id"], pairs["duplicate_id"], strict=True)) == [tuple(sorted(stay))]
+    assert table(root, "similarity-matrix").empty
+    find_similar(request, Told())
+    assert len(table(root, "similarity")) == len(table(root, "similarity-matrix")) * 3 == 12
+
+
+def table(root: Path, name: str) -> pd.DataFrame:
+    return pyarrow.dataset.dataset(root / name).to_table().to_pandas()

@@ -1,0 +1,218 @@
+"""Neighbours of every track, beside FAISS, scikit-learn and NumPy; and over two workers.
+
+    python -m benchmarks.similarity [TRACKS]
+
+Each contender finds the 20 nearest of 100,000 synthesised vectors of 57 features in a process of
+its own on one thread; by turns, medians. Then the job does it with twice as many tracks on a
+cluster of one worker and of two, and with three times as many, for the memory that it takes.
+
+FAISS brings an OpenBLAS that does not know processors of today and takes the slowest way: it is
+told to take the way of SkylakeX or Haswell, whichever is faster here.
+"""
+
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import psutil
+import pyarrow as pa
+
+from benchmarks.processes import Peak, dask_cluster
+from featurizer.columns import FEATURE_COLUMNS, FEATURE_SET
+from jobs.schemas import TRACK, TRACKS
+from jobs.storage import Storage
+from jobs.store import STORE_JSON, Settings
+
+N = 100_000
+D = len(FEATURE_COLUMNS)
+K = 20
+REPEATS = 3
+THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
+CORES = ("SKYLAKEX", "HASWELL")
+
+
+def vectors(n: int) -> np.ndarray:
+    """Return vectors of length one in no order."""
+    rows = np.random.default_rng(0).normal(size=(n, D))
+    return np.asarray(rows / np.linalg.norm(rows, axis=1, keepdims=True))
+
+
+def by_faiss(unit: np.ndarray) -> np.ndarray:
+    """Search the exact index of FAISS; one more is asked for, because the first is oneself."""
+    import faiss
+
+    faiss.omp_set_num_threads(1)
+    index = faiss.IndexFlatIP(D)
+    single = unit.astype(np.float32)
+    index.add(single)
+    return np.asarray(index.search(single, K + 1)[1][:, 1:])
+
+
+def by_sklearn(unit: np.ndarray) -> np.ndarray:
+    """Search by brute force."""
+    from sklearn.neighbors import NearestNeighbors
+
+    single = unit.astype(np.float32)
+    found = NearestNeighbors(n_neighbors=K + 1, algorithm="brute", metric="euclidean").fit(single)
+    return np.asarray(found.kneighbors(single, return_distance=False)[:, 1:])
+
+
+def by_numpy(unit: np.ndarray) -> np.ndarray:
+    """Multiply block by block, and partition each row."""
+    single = unit.astype(np.float32)
+    found = np.empty((len(unit), K), np.int64)
+    rows = 1024
+    for start in range(0, len(unit), rows):
+        cosines = single[start : start + rows] @ single.T
+        own = np.arange(len(cosines))
+        cosines[own, start + own] = -2
+        best = np.argpartition(cosines, -K, axis=1)[:, -K:]
+        order = np.argsort(-np.take_along_axis(cosines, best, 1), axis=1)
+        found[start : start + rows] = np.take_along_axis(best, order, 1)
+    return found
+
+
+def by_songmill(unit: np.ndarray) -> np.ndarray:
+    """Have every two tiles meet once, in this process."""
+    from recommend.neighbours import nearest
+
+    return nearest(unit, K).lists(0, len(unit))[0]
+
+
+CONTENDERS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
+    "FAISS IndexFlatIP": by_faiss,
+    "scikit-learn, brute force": by_sklearn,
+    "NumPy, blocks and argpartition": by_numpy,
+    "songmill": by_songmill,
+}
+
+
+def contend(name: str, n: int) -> None:
+    """Find the neighbours in this process, and print how long it took, and a digest of them."""
+    unit = vectors(n)
+    CONTENDERS[name](unit[:5000])  # compiled, and all libraries loaded
+    began = time.perf_counter()
+    found = CONTENDERS[name](unit)
+    seconds = time.perf_counter() - began
+    print(json.dumps({"seconds": seconds, "sums": found[:1000].sum(axis=1).tolist()}))
+
+
+def run(name: str, n: int, core: str | None = None) -> dict[str, Any]:
+    """Have a contender work in a process of its own."""
+    environment = {**os.environ, **dict.fromkeys(THREADS, "1")}
+    if core:
+        environment["OPENBLAS_CORETYPE"] = core
+    done = subprocess.run(
+        [sys.executable, "-m", "benchmarks.similarity", "--contend", name, str(n)],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    found: dict[str, Any] = json.loads(done.stdout)
+    return found
+
+
+def compare(n: int) -> None:
+    """Print the contenders' table."""
+    faiss = min(CORES, key=lambda core: run("FAISS IndexFlatIP", 20_000, core)["seconds"])
+    seconds: dict[str, list[float]] = {name: [] for name in CONTENDERS}
+    sums: dict[str, np.ndarray] = {}
+    for _ in range(REPEATS):
+        for name, taken in seconds.items():
+            found = run(name, n, faiss if name.startswith("FAISS") else None)
+            taken.append(found["seconds"])
+            sums[name] = np.array(found["sums"])
+    ratios = [a / b for a, b in zip(seconds["FAISS IndexFlatIP"], seconds["songmill"], strict=True)]
+    print(f"\n| {n:,} x {D}, the {K} nearest, one thread | s | same lists |\n|---|---|---|")
+    for name, taken in seconds.items():
+        same = (sums[name] == sums["songmill"]).mean()
+        print(f"| {name} | {statistics.median(taken):.1f} | {same:.1%} |")
+    print(f"\nFAISS takes {statistics.median(ratios):.2f} times as long ({faiss} for its OpenBLAS)")
+
+
+def make_store(folder: Path, n: int) -> None:
+    """Synthesise tracks."""
+    storage = Storage(str(folder))
+    storage.write(STORE_JSON, Settings(FEATURE_SET, 3.0).to_json())
+    features = np.random.default_rng(0).normal(size=(n, D))
+    columns: dict[str, Any] = {
+        "track_id": [f"{i:07d}.wav" for i in range(n)],
+        "label": ["label"] * n,
+        "length": np.full(n, 661_504),
+        **{name: features[:, i] for i, name in enumerate(FEATURE_COLUMNS)},
+    }
+    arrays = [pa.array(columns[field.name], field.type) for field in TRACK]
+    storage.write_table(f"{TRACKS}/part-0.parquet", pa.Table.from_arrays(arrays, schema=TRACK))
+
+
+def on_workers(folder: Path, scratch: Path, workers: int) -> dict[str, float]:
+    """Have the job work on a cluster, and return seconds and the peak of each process, in MB."""
+    from distributed import Client
+
+    from jobs import similarity
+    from jobs.progress import Progress
+
+    scratch.mkdir()
+    seconds = 0.0
+    fill = similarity.fill
+
+    def timed(*arguments: Any) -> int:
+        nonlocal seconds
+        began = time.perf_counter()
+        found = fill(*arguments)
+        seconds = time.perf_counter() - began
+        return found
+
+    similarity.fill = timed
+    try:
+        with dask_cluster(scratch, workers) as (address, _):
+            # A scheduler file is no longer than it takes to be read.
+            with Client(scheduler_file=address) as client:
+                client.wait_for_workers(workers)
+                peak = Peak()
+                for i, pid in enumerate(client.run(os.getpid).values()):
+                    peak.of(f"worker {i}", psutil.Process(pid))
+                peak.of("job", psutil.Process())
+            request = similarity.Request(store=str(folder), k=K, scheduler=address)
+            similarity.find_similar(request, Progress())
+    finally:
+        similarity.fill = fill
+    return {"seconds": seconds} | {name: size / 1e6 for name, size in peak.bytes.items()}
+
+
+def main() -> None:
+    """Print the tables."""
+    if sys.argv[1:2] == ["--contend"]:
+        contend(sys.argv[2], int(sys.argv[3]))
+        return
+    n = int(sys.argv[1]) if sys.argv[1:] else N
+    compare(n)
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        n *= 2  # long enough for what a cluster takes to begin not to count
+        make_store(folder / "store", n)
+        taken: dict[int, list[float]] = {1: [], 2: []}
+        for repeat in range(REPEATS):
+            for workers, times in taken.items():
+                scratch = folder / f"scratch-{repeat}-{workers}"
+                times.append(on_workers(folder / "store", scratch, workers)["seconds"])
+        one, two = (statistics.median(times) for times in taken.values())
+        print(f"\n{n:,} tracks: one worker {one:.1f} s, two {two:.1f} s: {one / two:.2f} times")
+        n = n * 3 // 2
+        make_store(folder / "large", n)
+        found = on_workers(folder / "large", folder / "scratch-large", 2)
+        memory = ", ".join(f"{key} {mb:,.0f} MB" for key, mb in found.items() if key != "seconds")
+        print(f"{n:,} tracks: two workers {found['seconds']:.1f} s; {memory}")
+
+
+if __name__ == "__main__":
+    main()
