@@ -19,7 +19,7 @@ from jobs.similarity import DUPLICATE_FROM
 from jobs.store import Store, open_store
 from jobs.vectors import Vectors, read_vectors
 from recommend.recognise import clearly_first, distances
-from recommend.topk import cosines_with, padded
+from recommend.topk import cosines_with
 
 if TYPE_CHECKING:
     from featurizer.extract import Features
@@ -108,14 +108,14 @@ def similar(
     progress.say("reading the features")
     vectors = read_vectors(store, "track")
     place = _place(vectors, recording, store)
-    known = padded(vectors.unit)
+    known = vectors.unit
     if place is not None:
         cosines = cosines_with(known, known[place])
         same = cosines >= DUPLICATE_FROM
     else:
         progress.say(f"analysing {recording}")
         features = _features(recording, store.settings.segment_seconds)
-        cosines = cosines_with(known, padded(vectors.scaling.unit(features.track[np.newaxis]))[0])
+        cosines = cosines_with(known, vectors.scaling.unit(features.track[np.newaxis])[0])
         same = cosines >= DUPLICATE_FROM
         if not same.any():
             progress.say("comparing its segments")
@@ -191,8 +191,7 @@ def _recognised(
     known = scaled(np.column_stack([rows[name].to_numpy() for name in FEATURE_COLUMNS]))
     far = distances(scaled(segments), known, owners, len(candidates))
     best = candidates[int(far.argmin())]
-    unit = padded(vectors.unit[candidates])
-    copies = cosines_with(unit, padded(vectors.unit[best][np.newaxis])[0]) >= DUPLICATE_FROM
+    copies = cosines_with(vectors.unit[candidates], vectors.unit[best]) >= DUPLICATE_FROM
     copies[int(far.argmin())] = True
     if clearly_first(far, copies):
         same[candidates[copies]] = True

@@ -25,8 +25,7 @@ from jobs.storage import Storage
 from jobs.tasks import cluster_for, each
 from jobs.vectors import Vectors, read_vectors
 from recommend import neighbours
-from recommend.neighbours import Floors, Found, Neighbours, Tile
-from recommend.topk import MOST_DUPLICATES
+from recommend.neighbours import MOST_DUPLICATES, Found, Neighbours, Tile
 
 DUPLICATE_FROM = 0.9999
 """Two recordings with this cosine or more are taken for the same one."""
@@ -126,7 +125,7 @@ def find_similar(request: Request, progress: Progress) -> Outcome:
                 "take a millionth of that"
             )
         k = min(request.k, n - 1)
-        known, workers = Neighbours(n, max(k, 1)), 0
+        known, workers = Neighbours(vectors.unit, k), 0
         if k:
             workers = fill(known, vectors.unit, run, request, progress)
         pairs, cosines = known.duplicates()
@@ -178,8 +177,8 @@ class _Meeting:
     root: str
     names: tuple[str, str]
     starts: tuple[int, int]
-    floors: tuple[Floors, Floors]
-    k: int
+    floors: tuple[np.ndarray, np.ndarray]
+    size: int
     duplicate_from: float
 
 
@@ -210,32 +209,39 @@ def fill(
     ClusterError
         The cluster is lost, or fails.
     """
-    n, k = known.cosines.shape
-    size = neighbours.tile_rows(n)
-    starts = range(0, n, size)
+    n = len(unit)
+    rows = neighbours.tile_rows(n)
+    starts = range(0, n, rows)
     if len(starts) == 1:
         # A cluster would take far longer to start.
         tile = Tile.of(0, unit)
         floors = known.floors(0, n)
-        known.add(neighbours.meet(tile, tile, (floors, floors), k, request.duplicate_from))
+        known.add(neighbours.meet(tile, tile, (floors, floors), known.size, request.duplicate_from))
         return 0
     storage = run.store.storage
     names: list[str] = []
     for start in starts:
         file = io.BytesIO()
-        np.save(file, unit[start : start + size], allow_pickle=False)
+        np.save(file, unit[start : start + rows], allow_pickle=False)
         # Workers that outlive this run keep what they have read, by its name.
         names.append(f"{run.work}/{run.run_id}-{start}.npy")
         storage.write(names[-1], file.getvalue())
     plan = list(neighbours.meetings(len(starts)))
 
     def meetings() -> Iterator[tuple[_Meeting]]:
-        for pair in plan:
-            begin = tuple(starts[i] for i in pair)
+        for i, j in plan:
             # As late as can be: the fuller the lists, the less there is to look at.
-            floors = tuple(known.floors(start, start + size) for start in begin)
-            files = tuple(names[i] for i in pair)
-            yield (_Meeting(storage.root, files, begin, floors, k, request.duplicate_from),)  # type: ignore[arg-type]
+            floors = [known.floors(starts[at], starts[at] + rows) for at in (i, j)]
+            yield (
+                _Meeting(
+                    root=storage.root,
+                    names=(names[i], names[j]),
+                    starts=(starts[i], starts[j]),
+                    floors=(floors[0], floors[1]),
+                    size=known.size,
+                    duplicate_from=request.duplicate_from,
+                ),
+            )
 
     done = 0
     with cluster_for(run, request.scheduler, request.workers, progress) as client:
@@ -258,7 +264,7 @@ def _meet(meeting: _Meeting) -> Found:
         _tile(meeting.root, name, start)
         for name, start in zip(meeting.names, meeting.starts, strict=True)
     )
-    return neighbours.meet(one, other, meeting.floors, meeting.k, meeting.duplicate_from)
+    return neighbours.meet(one, other, meeting.floors, meeting.size, meeting.duplicate_from)
 
 
 @functools.cache

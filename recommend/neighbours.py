@@ -10,10 +10,22 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from recommend.topk import MOST_DUPLICATES, Block, Pairs, Side, margin, merge, padded, scan
+from recommend.topk import (
+    Block,
+    Pairs,
+    Side,
+    enter_exactly,
+    margin,
+    merge,
+    scan,
+    settle,
+)
 
 BLOCK = (512, 1024)
 """Rows and columns of cosines that are computed together: they stay in a core's second cache."""
+
+SLACK = 2
+"""So many entries more than are wanted does a list have, for cosines too close to tell apart."""
 
 SAMPLE = 2048
 """So many cosines of a vector say, before all others, what cannot be among its nearest."""
@@ -24,7 +36,13 @@ TILES = 12
 LEAST_TILE, MOST_TILE = 4096, 32768
 """Vectors of a tile. Small ones make many messages; for the last large one all others wait."""
 
-_NOBODY = np.iinfo(np.int64).max
+MOST_DUPLICATES = 100
+"""So many duplicates of a vector are kept, those of the smallest index."""
+
+_NOBODY = -1
+
+_SAFE = 1.1
+"""More than the rounding of a bound to single precision."""
 
 
 @dataclass(frozen=True)
@@ -36,9 +54,9 @@ class Tile:
     start : int
         The index of the first among all.
     exact : np.ndarray [shape=(n, d), float64]
-        The vectors, with zeros up to a multiple of :data:`recommend.topk.LANES` columns.
+        The vectors.
     single : np.ndarray [shape=(n, d), float32]
-        The same, without the zeros.
+        The same.
     """
 
     start: int
@@ -48,7 +66,7 @@ class Tile:
     @classmethod
     def of(cls, start: int, vectors: np.ndarray) -> "Tile":
         """Make a tile of vectors of length one or zero [shape=(n, d), float64]."""
-        return cls(start, padded(vectors), vectors.astype(np.float32))
+        return cls(start, vectors, vectors.astype(np.float32))
 
     @property
     def stop(self) -> int:
@@ -57,28 +75,14 @@ class Tile:
 
 
 @dataclass(frozen=True)
-class Floors:
-    """The worst entry of each list of a tile: what does not beat it does not enter.
-
-    Parameters
-    ----------
-    cosines : np.ndarray [shape=(n,), float64]
-    indices : np.ndarray [shape=(n,), int64]
-    """
-
-    cosines: np.ndarray
-    indices: np.ndarray
-
-
-@dataclass(frozen=True)
 class Found:
     """What two tiles found in each other.
 
     Parameters
     ----------
-    rows, indices : np.ndarray [shape=(m,), int64]
+    rows, indices : np.ndarray [shape=(m,), int64 and int32]
         That the vector ``indices[i]`` may be among the nearest of ``rows[i]``.
-    cosines : np.ndarray [shape=(m,), float64]
+    cosines : np.ndarray [shape=(m,), float32]
         Of these two.
     duplicates : np.ndarray [shape=(p, 2), int64]
         Pairs that are duplicates, the smaller index first.
@@ -94,7 +98,11 @@ class Found:
 
 
 def meet(
-    one: Tile, other: Tile, floors: tuple[Floors, Floors], k: int, duplicate_from: float
+    one: Tile,
+    other: Tile,
+    floors: tuple[np.ndarray, np.ndarray],
+    size: int,
+    duplicate_from: float,
 ) -> Found:
     """Compute the cosines of two tiles, and return those that may count.
 
@@ -102,23 +110,23 @@ def meet(
     ----------
     one, other : Tile
         ``other`` is the same tile, or one that begins where ``one`` ends or later.
-    floors : (Floors, Floors)
-        Of their lists by now.
-    k : int
-        Length of a list.
+    floors : tuple of np.ndarray [shape=(n,), float32]
+        The worst entry of each of their lists by now: what is not above it does not enter.
+    size : int
+        Entries of a list.
     duplicate_from : float
         From which cosine on a pair is a duplicate.
     """
     off = margin(one.single.shape[1])
     if other is one:
-        raised = _raised(one, floors[0], k, off)
+        raised = _raised(one, floors[0], size, off)
         floors = raised, raised
-    cap = np.float32(duplicate_from - off)
-    first = _side(one, floors[0], k, off, cap)
-    second = first if other is one else _side(other, floors[1], k, off, cap)
+    cap = np.nextafter(np.float32(duplicate_from - _SAFE * off), np.float32(-2))
+    first = _side(one, floors[0], size, cap)
+    second = first if other is one else _side(other, floors[1], size, cap)
     n = len(other.exact)
     shape = n, MOST_DUPLICATES
-    pairs = Pairs(np.empty(shape, np.int64), np.empty(shape), np.zeros(n, np.int64))
+    pairs = Pairs(np.empty(shape, np.int32), np.empty(shape), np.zeros(n, np.int64))
     rows, columns = BLOCK
     buffer = np.empty(rows * columns, np.float32)
     # The columns' lists, which are met in no order, stay in the cache while the rows change.
@@ -130,61 +138,60 @@ def meet(
             cosines = buffer[: len(left) * len(right)].reshape(len(left), len(right))
             np.matmul(left, right.T, out=cosines)
             scan(
-                Block(cosines, one.start + i, other.start + j, duplicate_from, off),
+                Block(cosines, one.start + i, other.start + j, duplicate_from, cap),
                 Side(*(array[i : i + rows] for array in first)),
                 Side(*(array[j : j + columns] for array in second)),
                 Pairs(*(array[j : j + columns] for array in pairs)),
             )
-    entered = [_entered(one, other, first)]
+    entered = [_entered(one, first)]
     if other is not one:
-        entered.append(_entered(other, one, second))
+        entered.append(_entered(other, second))
     found_rows, found_indices, found_cosines = zip(*entered, strict=True)
-    kept = np.arange(MOST_DUPLICATES) < pairs.counts[:, np.newaxis]
-    later = np.nonzero(kept)[0] + other.start
+    later = np.flatnonzero(pairs.counts)
+    kept = np.arange(MOST_DUPLICATES) < pairs.counts[later, np.newaxis]
+    both = pairs.indices[later][kept], np.repeat(later, pairs.counts[later]) + other.start
     return Found(
         rows=np.concatenate(found_rows),
         indices=np.concatenate(found_indices),
         cosines=np.concatenate(found_cosines),
-        duplicates=np.stack([pairs.indices[kept], later], axis=1),
-        duplicate_cosines=pairs.cosines[kept],
+        duplicates=np.stack(both, axis=1).astype(np.int64),
+        duplicate_cosines=pairs.cosines[later][kept],
     )
 
 
-def _side(tile: Tile, worst: Floors, k: int, off: float, cap: np.float32) -> Side:
-    """Return lists of a tile that are full of what each of them has for its worst."""
+def _side(tile: Tile, worst: np.ndarray, size: int, cap: np.float32) -> Side:
+    """Return lists of a tile that are full of nobody, at what each has for its worst."""
     return Side(
         vectors=tile.exact,
-        cosines=np.repeat(worst.cosines[:, np.newaxis], k, axis=1),
-        indices=np.repeat(worst.indices[:, np.newaxis], k, axis=1),
-        floors=np.minimum(cap, (worst.cosines - off).astype(np.float32)),
+        cosines=np.repeat(worst[:, np.newaxis], size, axis=1),
+        indices=np.full((len(worst), size), _NOBODY, np.int32),
+        floors=np.minimum(cap, worst),
     )
 
 
-def _raised(tile: Tile, worst: Floors, k: int, off: float) -> Floors:
+def _raised(tile: Tile, worst: np.ndarray, size: int, off: float) -> np.ndarray:
     """Raise the floors of a tile's lists to what a sample of the tile alone would make them.
 
     Every entry of a list costs far more than a cosine, and most would be pushed out again.
     """
-    if len(tile.exact) <= SAMPLE or k >= SAMPLE // 2:
+    if len(tile.single) <= SAMPLE or size >= SAMPLE // 2:
         return worst
     sample = tile.single[:: -(-len(tile.single) // SAMPLE)].T
-    cosines = np.empty(len(tile.single))
+    cosines = np.empty(len(tile.single), np.float32)
     rows = BLOCK[0]
     for i in range(0, len(cosines), rows):
         block = tile.single[i : i + rows] @ sample
         # The vector itself may be in the sample.
-        cosines[i : i + rows] = np.partition(block, -(k + 1), axis=1)[:, -(k + 1)]
-    cosines -= off
-    better = cosines > worst.cosines
-    return Floors(
-        np.where(better, cosines, worst.cosines), np.where(better, _NOBODY, worst.indices)
-    )
+        cosines[i : i + rows] = np.partition(block, -(size + 1), axis=1)[:, -(size + 1)]
+    # Another product of the same two vectors may be rounded in another way.
+    raised: np.ndarray = np.maximum(worst, cosines - np.float32(3 * _SAFE * off))
+    return raised
 
 
-def _entered(tile: Tile, other: Tile, side: Side) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return rows, indices and cosines of what ``tile`` found in ``other``."""
-    new = (side.indices >= other.start) & (side.indices < other.stop)
-    return np.nonzero(new)[0] + tile.start, side.indices[new], side.cosines[new]
+def _entered(tile: Tile, side: Side) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return rows, indices and cosines of what a tile found."""
+    rows, places = np.nonzero(side.indices != _NOBODY)
+    return rows + tile.start, side.indices[rows, places], side.cosines[rows, places]
 
 
 class Neighbours:
@@ -192,30 +199,33 @@ class Neighbours:
 
     Parameters
     ----------
-    n : int
-        Number of vectors.
+    vectors : np.ndarray [shape=(n, d), float64]
+        Of length one or zero, as from :class:`recommend.vectors.Scaling`.
     k : int
-        Length of a list, below n.
+        Neighbours that are wanted of each, below n.
     """
 
-    def __init__(self, n: int, k: int) -> None:
-        self.cosines = np.full((n, k), -np.inf)
-        self.indices = np.full((n, k), _NOBODY)
+    def __init__(self, vectors: np.ndarray, k: int) -> None:
+        self._vectors = vectors
+        self.k = k
+        self.size = max(1, min(k + SLACK, len(vectors) - 1))
+        self._cosines = np.full((len(vectors), self.size), -np.inf, np.float32)
+        self._indices = np.full((len(vectors), self.size), _NOBODY, np.int32)
         self._duplicates: list[np.ndarray] = []
         self._duplicate_cosines: list[np.ndarray] = []
 
-    def floors(self, start: int, stop: int) -> Floors:
-        """Return the worst entries of the lists ``start`` to ``stop``."""
-        return Floors(self.cosines[start:stop, 0].copy(), self.indices[start:stop, 0].copy())
+    def floors(self, start: int, stop: int) -> np.ndarray:
+        """Return the worst entries of the lists ``start`` to ``stop`` [shape=(m,), float32]."""
+        return self._cosines[start:stop, 0].copy()
 
     def add(self, found: Found) -> None:
         """Enter what two tiles found."""
-        merge(self.cosines, self.indices, found.rows, found.cosines, found.indices)
+        merge(self._cosines, self._indices, found.rows, found.cosines, found.indices)
         self._duplicates.append(found.duplicates)
         self._duplicate_cosines.append(found.duplicate_cosines)
 
     def lists(self, start: int, stop: int) -> tuple[np.ndarray, np.ndarray]:
-        """Return the nearest of the vectors ``start`` to ``stop``, the nearest first.
+        """Return the nearest of the vectors ``start`` to ``stop``, once all tiles have met.
 
         Returns
         -------
@@ -223,14 +233,31 @@ class Neighbours:
         cosines : np.ndarray [shape=(stop - start, k), float64]
             Descending; equal ones by ascending index.
         """
-        indices, cosines = self.indices[start:stop], self.cosines[start:stop]
-        order = np.lexsort((indices, -cosines), axis=-1)
-        return np.take_along_axis(indices, order, 1), np.take_along_axis(cosines, order, 1)
+        entries = self._cosines[start:stop], self._indices[start:stop]
+        indices, cosines, clear = settle(self._vectors, start, *entries, self.k)
+        if self.size < len(self._vectors) - 1:
+            # What is not in a list may be as near as its k-th entry, for all that is known.
+            unclear = np.flatnonzero(clear <= _SAFE * margin(self._vectors.shape[1]))
+            for first in range(0, len(unclear), BLOCK[0]):
+                rows = unclear[first : first + BLOCK[0]]
+                indices[rows], cosines[rows] = self._settled(rows + start, cosines[rows, -1])
+        return indices, cosines
+
+    def _settled(self, rows: np.ndarray, kth: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return the nearest of some vectors, of whose k-th best the cosine is no less than kth."""
+        shape = len(rows), self.k
+        cosines, indices = np.full(shape, -np.inf), np.full(shape, np.iinfo(np.int64).max)
+        least = (kth - _SAFE * margin(self._vectors.shape[1])).astype(np.float32)
+        left = self._vectors[rows].astype(np.float32)
+        for start in range(0, len(self._vectors), LEAST_TILE):
+            right = self._vectors[start : start + LEAST_TILE].astype(np.float32)
+            enter_exactly(left @ right.T, start, rows, self._vectors, (least, cosines, indices))
+        return indices, cosines
 
     def duplicates(self) -> tuple[np.ndarray, np.ndarray]:
         """Return the pairs that are duplicates, in order, and their cosines.
 
-        Of a vector, the :data:`recommend.topk.MOST_DUPLICATES` of the smallest index among those
+        Of a vector, the :data:`MOST_DUPLICATES` of the smallest index among those
         before it.
 
         Returns
@@ -277,9 +304,9 @@ def nearest(vectors: np.ndarray, k: int, *, duplicate_from: float = 0.9999) -> N
     n = len(vectors)
     rows = tile_rows(n)
     tiles = [Tile.of(start, vectors[start : start + rows]) for start in range(0, n, rows)]
-    known = Neighbours(n, k)
+    known = Neighbours(vectors, k)
     for i, j in meetings(len(tiles)):
         one, other = tiles[i], tiles[j]
         floors = known.floors(one.start, one.stop), known.floors(other.start, other.stop)
-        known.add(meet(one, other, floors, k, duplicate_from))
+        known.add(meet(one, other, floors, known.size, duplicate_from))
     return known

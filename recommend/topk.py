@@ -1,11 +1,12 @@
-"""The hot loops: which pairs of a block of cosines enter the lists of the nearest.
+"""The hot loops: which pairs of a block of cosines may be among the nearest, and which are.
 
-A block of cosines comes in single precision. A pair that may enter a list by it is computed again
-in double precision, in one fixed order of additions, and only that value is compared: so the lists
-are exact, and the same whatever the blocks.
+Cosines come block by block in single precision. A list keeps the best of these: some more than are
+wanted in the end. Only its entries are computed again, in double precision and in one fixed order
+of additions, and by that the nearest are chosen: so the lists are exact, and the same whatever the
+blocks. Where more cosines lie closer together than single precision can tell than a list has room
+for, as in a collection full of copies, all of them are looked at again.
 
-A list is a heap of the k best found so far, its worst at the root. Of two with one cosine, the one
-of the smaller index is the better.
+A list is a heap, its worst at the root.
 """
 
 from typing import NamedTuple
@@ -15,13 +16,10 @@ import numpy as np
 from compiling.compiled import compiled, inlined
 
 LANES = 8
-"""Vectors are padded with zeros to a multiple of this, for the loops below."""
+"""So many sums of products are formed side by side."""
 
 FOLD = 8
-"""So many cosines of a row share a flag, and so many flags are looked at together."""
-
-MOST_DUPLICATES = 100
-"""So many duplicates of a row are kept, those of the smallest index."""
+"""So many cosines of a row share a flag."""
 
 
 def margin(n_columns: int) -> float:
@@ -43,22 +41,16 @@ def margin(n_columns: int) -> float:
     return terms / (1 - terms) + 2 * rounding
 
 
-def padded(vectors: np.ndarray) -> np.ndarray:
-    """Return vectors [shape=(n, d)] with columns of zeros up to a multiple of :data:`LANES`."""
-    return np.ascontiguousarray(np.pad(vectors, ((0, 0), (0, -vectors.shape[1] % LANES))))
-
-
 class Side(NamedTuple):
     """Vectors on one side of a block, and their lists, which change.
 
     Parameters
     ----------
     vectors : np.ndarray [shape=(m, d), float64]
-        d is a multiple of :data:`LANES`.
-    cosines, indices : np.ndarray [shape=(m, k), float64 and int64]
+    cosines, indices : np.ndarray [shape=(m, size), float32 and int32]
         The lists.
     floors : np.ndarray [shape=(m,), float32]
-        What a cosine in single precision must reach to be looked at; kept up to date.
+        What a cosine must be above to be looked at; kept up to date.
     """
 
     vectors: np.ndarray
@@ -72,8 +64,8 @@ class Pairs(NamedTuple):
 
     Parameters
     ----------
-    indices, cosines : np.ndarray [shape=(n, MOST_DUPLICATES), int64 and float64]
-        Of these.
+    indices, cosines : np.ndarray [shape=(n, most), int32 and float64]
+        Of these, as many as there is room for: those of the smallest index.
     counts : np.ndarray [shape=(n,), int64]
         How many there are.
     """
@@ -95,22 +87,23 @@ class Block(NamedTuple):
         index.
     duplicate_from : float
         From which cosine on a pair is a duplicate.
-    off : float
-        By how much a cosine may be off: :func:`margin`.
+    cap : np.float32
+        No cosine that is not above this can be one.
     """
 
     cosines: np.ndarray
     start_row: int
     start_column: int
     duplicate_from: float
-    off: float
+    cap: np.float32
 
 
 @inlined
 def _cosine(x: np.ndarray, y: np.ndarray) -> float:
     """Sum the products in an order that no compiler changes, whichever vector comes first."""
     s0 = s1 = s2 = s3 = s4 = s5 = s6 = s7 = 0.0
-    for c in range(0, x.shape[0], LANES):
+    whole = x.shape[0] - x.shape[0] % LANES
+    for c in range(0, whole, LANES):
         s0 += x[c] * y[c]
         s1 += x[c + 1] * y[c + 1]
         s2 += x[c + 2] * y[c + 2]
@@ -119,7 +112,11 @@ def _cosine(x: np.ndarray, y: np.ndarray) -> float:
         s5 += x[c + 5] * y[c + 5]
         s6 += x[c + 6] * y[c + 6]
         s7 += x[c + 7] * y[c + 7]
-    return min(1.0, max(-1.0, ((s0 + s4) + (s2 + s6)) + ((s1 + s5) + (s3 + s7))))
+    rest = 0.0
+    for c in range(whole, x.shape[0]):
+        rest += x[c] * y[c]
+    total = (((s0 + s4) + (s2 + s6)) + ((s1 + s5) + (s3 + s7))) + rest
+    return min(1.0, max(-1.0, total))
 
 
 @compiled
@@ -129,7 +126,6 @@ def cosines_with(vectors: np.ndarray, vector: np.ndarray) -> np.ndarray:
     Parameters
     ----------
     vectors : np.ndarray [shape=(n, d), float64]
-        d is a multiple of :data:`LANES`.
     vector : np.ndarray [shape=(d,), float64]
 
     Returns
@@ -143,36 +139,6 @@ def cosines_with(vectors: np.ndarray, vector: np.ndarray) -> np.ndarray:
 
 
 @inlined
-def _worse(cosine: float, index: int, other_cosine: float, other_index: int) -> bool:
-    return cosine < other_cosine or (cosine == other_cosine and index > other_index)
-
-
-@inlined
-def _offer(cosines: np.ndarray, indices: np.ndarray, cosine: float, index: int) -> bool:
-    """Put an entry into a heap in place of its worst, if it is better; tell whether it was."""
-    if not _worse(cosines[0], indices[0], cosine, index):
-        return False
-    n = cosines.shape[0]
-    hole = 0
-    while True:
-        child = 2 * hole + 1
-        if child >= n:
-            break
-        if child + 1 < n and _worse(
-            cosines[child + 1], indices[child + 1], cosines[child], indices[child]
-        ):
-            child += 1
-        if not _worse(cosines[child], indices[child], cosine, index):
-            break
-        cosines[hole] = cosines[child]
-        indices[hole] = indices[child]
-        hole = child
-    cosines[hole] = cosine
-    indices[hole] = index
-    return True
-
-
-@inlined
 def _flag(row: np.ndarray, floor: float, floors: np.ndarray, flags: np.ndarray) -> None:
     """Flag where one of the :data:`FOLD` cosines a stride apart passes; LLVM vectorises this."""
     stride = row.shape[0] // FOLD
@@ -182,7 +148,7 @@ def _flag(row: np.ndarray, floor: float, floors: np.ndarray, flags: np.ndarray) 
             lower = min(floors[j + fold * stride], floor)
             over = row[j + fold * stride] - lower
             above = over if over > above else above
-        flags[j] = above >= 0
+        flags[j] = above > 0
 
 
 @inlined
@@ -194,54 +160,82 @@ def _passing(  # noqa: PLR0917  # a kernel has no keywords
     flags: np.ndarray,
     places: np.ndarray,
 ) -> int:
-    """Put into ``places`` where a row, from ``begin`` on, passes; return how many these are."""
+    """Put into ``places`` where a row, from ``begin`` on, passes; return how many these are.
+
+    What does not count is written too, and then written over: a branch that no processor can
+    foresee takes longer than all the rest.
+    """
     n = row.shape[0]
     stride = n // FOLD
-    words = flags.view(np.uint64)
+    flagged = 0
+    for flag in range(stride):
+        places[flagged] = flag
+        flagged += flags[flag]
+    # The flags' places are taken from the end, so that they can be written over.
     count = 0
-    for word in range(words.shape[0]):
-        if words[word] != 0:
-            for flag in range(word * FOLD, min(stride, word * FOLD + FOLD)):
-                if flags[flag]:
-                    for j in range(flag, stride * FOLD, stride):
-                        if j >= begin and row[j] >= min(floor, floors[j]):
-                            places[count] = j
-                            count += 1
-    for j in range(max(begin, stride * FOLD), n):
-        if row[j] >= min(floor, floors[j]):
+    last = places.shape[0] - 1
+    for i in range(flagged):
+        places[last - i] = places[i]
+    for i in range(flagged):
+        flag = places[last - i]
+        for fold in range(FOLD):
+            j = flag + fold * stride
             places[count] = j
-            count += 1
+            count += (row[j] > min(floor, floors[j])) & (j >= begin)
+    for j in range(max(begin, stride * FOLD), n):
+        places[count] = j
+        count += row[j] > min(floor, floors[j])
     return count
+
+
+@inlined
+def _offer(cosines: np.ndarray, indices: np.ndarray, row: int, cosine: float, index: int) -> bool:
+    """Put an entry into a list in place of its worst, if it is better; tell whether it was."""
+    # A view of the row would cost more than all the rest: its references are counted.
+    if cosine <= cosines[row, 0]:
+        return False
+    n = cosines.shape[1]
+    hole = 0
+    child = 1
+    while child < n:
+        if child + 1 < n and cosines[row, child + 1] < cosines[row, child]:
+            child += 1
+        if cosines[row, child] >= cosine:
+            break
+        cosines[row, hole] = cosines[row, child]
+        indices[row, hole] = indices[row, child]
+        hole = child
+        child = 2 * hole + 1
+    cosines[row, hole] = cosine
+    indices[row, hole] = index
+    return True
 
 
 @compiled
 def scan(block: Block, rows: Side, columns: Side, pairs: Pairs) -> None:
     """Enter the pairs of a block into the lists of its rows and of its columns."""
     m, n = block.cosines.shape
-    off = block.off
-    cap = np.float32(block.duplicate_from - off)
-    flags = np.zeros(-(-n // (FOLD * FOLD)) * FOLD, np.uint8)
-    places = np.empty(n, np.int64)
-    cosines = np.empty(n)
+    flags = np.empty(n // FOLD, np.uint8)
+    places = np.empty(n + n // FOLD + 2, np.int64)
     for i in range(m):
         row = block.cosines[i]
         floor = rows.floors[i]
         begin = max(0, block.start_row + i + 1 - block.start_column)
         _flag(row, floor, columns.floors, flags)
-        # First all that pass, then all their cosines, then the lists: memory is waited for once.
         count = _passing(row, begin, floor, columns.floors, flags, places)
         for place in range(count):
-            cosines[place] = _cosine(rows.vectors[i], columns.vectors[places[place]])
-        for place in range(count):
-            j, cosine = places[place], cosines[place]
-            if _offer(rows.cosines[i], rows.indices[i], cosine, block.start_column + j):
-                rows.floors[i] = min(cap, np.float32(rows.cosines[i, 0] - off))
-            if _offer(columns.cosines[j], columns.indices[j], cosine, block.start_row + i):
-                columns.floors[j] = min(cap, np.float32(columns.cosines[j, 0] - off))
-            if cosine >= block.duplicate_from and pairs.counts[j] < MOST_DUPLICATES:
-                pairs.indices[j, pairs.counts[j]] = block.start_row + i
-                pairs.cosines[j, pairs.counts[j]] = cosine
-                pairs.counts[j] += 1
+            j = places[place]
+            cosine = row[j]
+            if _offer(rows.cosines, rows.indices, i, cosine, block.start_column + j):
+                rows.floors[i] = min(block.cap, rows.cosines[i, 0])
+            if _offer(columns.cosines, columns.indices, j, cosine, block.start_row + i):
+                columns.floors[j] = min(block.cap, columns.cosines[j, 0])
+            if cosine > block.cap and pairs.counts[j] < pairs.indices.shape[1]:
+                exact = _cosine(rows.vectors[i], columns.vectors[j])
+                if exact >= block.duplicate_from:
+                    pairs.indices[j, pairs.counts[j]] = block.start_row + i
+                    pairs.cosines[j, pairs.counts[j]] = exact
+                    pairs.counts[j] += 1
 
 
 @compiled
@@ -256,13 +250,113 @@ def merge(
 
     Parameters
     ----------
-    cosines, indices : np.ndarray [shape=(n, k), float64 and int64]
+    cosines, indices : np.ndarray [shape=(n, size), float32 and int32]
         The lists, which change.
-    rows : np.ndarray [shape=(m,), int64]
+    rows : np.ndarray [shape=(m,), int]
         The list that each entry is for.
-    new_cosines, new_indices : np.ndarray [shape=(m,), float64 and int64]
+    new_cosines, new_indices : np.ndarray [shape=(m,), float32 and int32]
         The entries.
     """
     for place in range(rows.shape[0]):
-        row = rows[place]
-        _offer(cosines[row], indices[row], new_cosines[place], new_indices[place])
+        _offer(cosines, indices, rows[place], new_cosines[place], new_indices[place])
+
+
+@inlined
+def _insert(cosines: np.ndarray, indices: np.ndarray, cosine: float, index: int) -> None:
+    """Put an entry into a descending list, of equals by index, if it is better than the last."""
+    place = cosines.shape[0] - 1
+    if cosine < cosines[place] or (cosine == cosines[place] and index > indices[place]):
+        return
+    while place > 0 and (
+        cosines[place - 1] < cosine or (cosines[place - 1] == cosine and indices[place - 1] > index)
+    ):
+        cosines[place] = cosines[place - 1]
+        indices[place] = indices[place - 1]
+        place -= 1
+    cosines[place] = cosine
+    indices[place] = index
+
+
+@compiled
+def settle(
+    vectors: np.ndarray, start: int, cosines: np.ndarray, indices: np.ndarray, k: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Choose the nearest among the entries of lists, by exact cosines.
+
+    Parameters
+    ----------
+    vectors : np.ndarray [shape=(n, d), float64]
+        All vectors.
+    start : int
+        The index of the vector that the first list is for.
+    cosines, indices : np.ndarray [shape=(m, size), float32 and int32]
+        The lists; an index below 0 is no entry.
+    k : int
+        How many are wanted.
+
+    Returns
+    -------
+    found_indices : np.ndarray [shape=(m, k), int64]
+    found_cosines : np.ndarray [shape=(m, k), float64]
+        Descending; equal ones by ascending index.
+    clear : np.ndarray [shape=(m,), float64]
+        By how much the k-th nearest is nearer than what did not enter the list, but for rounding.
+    """
+    m, size = cosines.shape
+    found_indices = np.full((m, k), np.iinfo(np.int64).max)
+    found_cosines = np.full((m, k), -np.inf)
+    clear = np.empty(m)
+    exact = np.empty(size)
+    for i in range(m):
+        for place in range(size):
+            exact[place] = -np.inf
+            if indices[i, place] >= 0:
+                exact[place] = _cosine(vectors[start + i], vectors[indices[i, place]])
+        order = np.argsort(-exact)
+        for place in range(size):
+            # Equal ones by index: they are few, or the list is short.
+            at = place
+            while at > 0 and (
+                exact[order[at - 1]] == exact[order[at]]
+                and indices[i, order[at - 1]] > indices[i, order[at]]
+            ):
+                order[at - 1], order[at] = order[at], order[at - 1]
+                at -= 1
+        for place in range(k):
+            if indices[i, order[place]] >= 0:
+                found_indices[i, place] = indices[i, order[place]]
+                found_cosines[i, place] = exact[order[place]]
+        clear[i] = found_cosines[i, k - 1] - cosines[i, 0]
+    return found_indices, found_cosines, clear
+
+
+@compiled
+def enter_exactly(
+    block: np.ndarray,
+    start_column: int,
+    rows: np.ndarray,
+    vectors: np.ndarray,
+    found: tuple[np.ndarray, np.ndarray, np.ndarray],
+) -> None:
+    """Enter into descending lists all vectors whose cosine is not too small, by exact cosines.
+
+    Parameters
+    ----------
+    block : np.ndarray [shape=(m, n), float32]
+        Cosines of the vectors ``rows`` with those from ``start_column`` on.
+    start_column : int
+        The index of the first column's vector.
+    rows : np.ndarray [shape=(m,), int64]
+        The index of each row's vector.
+    vectors : np.ndarray [shape=(n, d), float64]
+        All vectors.
+    found : tuple of arrays
+        The least cosine that is looked at [shape=(m,), float32], and the lists' cosines and indices
+        [shape=(m, k), float64 and int64].
+    """
+    least, cosines, indices = found
+    for i in range(block.shape[0]):
+        for j in range(block.shape[1]):
+            if block[i, j] >= least[i] and start_column + j != rows[i]:
+                exact = _cosine(vectors[rows[i]], vectors[start_column + j])
+                _insert(cosines[i], indices[i], exact, start_column + j)

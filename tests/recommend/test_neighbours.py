@@ -3,8 +3,15 @@ import numpy as np
 import pytest
 
 from recommend import neighbours
-from recommend.neighbours import Neighbours, Tile, meet, meetings, nearest, tile_rows
-from recommend.topk import MOST_DUPLICATES
+from recommend.neighbours import (
+    MOST_DUPLICATES,
+    Neighbours,
+    Tile,
+    meet,
+    meetings,
+    nearest,
+    tile_rows,
+)
 from recommend.vectors import Scaling
 
 RANDOM = np.random.default_rng(0)
@@ -84,7 +91,7 @@ def test_tiles_that_meet_in_any_order_give_the_same(monkeypatch: pytest.MonkeyPa
     plan = list(meetings(len(tiles)))
     assert len(plan) == len(set(plan)) == 9 * 10 // 2
     for _ in range(3):
-        known = Neighbours(500, 20)
+        known = Neighbours(vectors, 20)
         # As with several workers: what a tile is told may be of long ago.
         waiting = []
         for i, j in RANDOM.permutation(plan):
@@ -95,11 +102,41 @@ def test_tiles_that_meet_in_any_order_give_the_same(monkeypatch: pytest.MonkeyPa
             waiting.append((one, other, floors))
             if len(waiting) > 5:
                 one, other, floors = waiting.pop(int(RANDOM.integers(5)))
-                known.add(meet(one, other, floors, 20, 0.9999))
+                known.add(meet(one, other, floors, known.size, 0.9999))
         for one, other, floors in waiting:
-            known.add(meet(one, other, floors, 20, 0.9999))
+            known.add(meet(one, other, floors, known.size, 0.9999))
         for one_, other_ in zip(expected.lists(0, 500), known.lists(0, 500), strict=True):
             np.testing.assert_array_equal(one_, other_)
+
+
+def test_more_copies_than_a_list_has_room_for_are_told_apart_by_index(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    random = np.random.default_rng(4)
+    rows = random.normal(size=(600, 57))
+    # Some to the bit, some by less than single precision can tell.
+    copies = random.permutation(600)[:200]
+    rows[copies] = rows[0] + np.where(random.random((200, 1)) < 0.5, 0, 1e-9) * rows[copies]
+    matrix = brute_force.cosines(rows)
+    vectors = Scaling.of(rows).unit(rows)
+    settled = 0
+    real = Neighbours._settled
+
+    def counting(self: Neighbours, *given: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        nonlocal settled
+        settled += len(given[0])
+        return real(self, *given)
+
+    monkeypatch.setattr(Neighbours, "_settled", counting)
+    for size in (600, 77):
+        small_tiles(monkeypatch, size)
+        brute_force.check_lists(*nearest(vectors, 20).lists(0, 600), matrix, 20)
+    assert settled > 2 * 200
+    # Rows whose lists are clear are left alone.
+    before = settled
+    rows = random.normal(size=(600, 57))
+    nearest(Scaling.of(rows).unit(rows), 20).lists(0, 600)
+    assert settled - before < 6
 
 
 def test_duplicates_are_all_pairs_that_are_near_enough() -> None:

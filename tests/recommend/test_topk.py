@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from recommend.topk import LANES, cosines_with, margin, merge, padded
+from recommend.topk import cosines_with, margin, merge, settle
 
 
 def unit(n: int, d: int, seed: int = 0) -> np.ndarray:
@@ -12,24 +12,16 @@ def unit(n: int, d: int, seed: int = 0) -> np.ndarray:
 @pytest.mark.parametrize("d", [1, 7, 8, 57, 64])
 def test_cosines_are_those_of_numpy(d: int) -> None:
     vectors = unit(300, d)
-    found = cosines_with(padded(vectors), padded(vectors[:1])[0])
+    found = cosines_with(vectors, vectors[0])
     np.testing.assert_allclose(found, vectors @ vectors[0], rtol=0, atol=1e-15)
 
 
 def test_a_cosine_is_the_same_from_either_side_and_never_above_one() -> None:
-    vectors = padded(unit(400, 57))
+    vectors = unit(400, 57)
     both = np.array([cosines_with(vectors, vector) for vector in vectors])
     assert (both == both.T).all()
     assert both.max() <= 1
     assert both.min() >= -1
-
-
-def test_padding_adds_zeros_only() -> None:
-    vectors = unit(3, 57)
-    assert padded(vectors).shape == (3, 64)
-    assert (padded(vectors)[:, :57] == vectors).all()
-    assert (padded(vectors)[:, 57:] == 0).all()
-    assert padded(unit(3, 2 * LANES)).shape == (3, 2 * LANES)
 
 
 @pytest.mark.parametrize("d", [2, 57, 1000])
@@ -46,15 +38,24 @@ def test_single_precision_is_off_by_less_than_the_margin(d: int) -> None:
     assert margin(d) < 1e-6 * (d + 6)
 
 
-def test_merging_keeps_the_best_and_of_equals_the_first() -> None:
-    cosines, indices = np.full((2, 2), -np.inf), np.full((2, 2), 99)
-    rows = np.array([0, 0, 0, 1, 0, 0])
-    merge(
-        cosines,
-        indices,
-        rows,
-        np.array([0.1, 0.5, 0.3, 0.2, 0.3, 0.3]),
-        np.array([5, 4, 9, 1, 7, 8]),
-    )
-    assert sorted(zip(cosines[0], indices[0], strict=True)) == [(0.3, 7), (0.5, 4)]
-    assert sorted(zip(cosines[1], indices[1], strict=True)) == [(-np.inf, 99), (0.2, 1)]
+def test_merging_keeps_the_best() -> None:
+    cosines, indices = np.full((2, 2), -np.inf, np.float32), np.full((2, 2), -1, np.int32)
+    rows = np.array([0, 0, 0, 1, 0])
+    found = np.array([0.125, 0.5, 0.375, 0.25, 0.375], np.float32)
+    merge(cosines, indices, rows, found, np.array([5, 4, 9, 1, 7], np.int32))
+    assert sorted(zip(cosines[0], indices[0], strict=True)) == [(0.375, 9), (0.5, 4)]
+    assert sorted(zip(cosines[1], indices[1], strict=True)) == [(-np.inf, -1), (0.25, 1)]
+
+
+def test_entries_are_settled_by_exact_cosines_and_equals_by_index() -> None:
+    vectors = unit(50, 57)
+    vectors[[7, 31, 12]] = vectors[20]
+    cosines = np.array([[0.3, 0.5, 0.5, 0.5, 0.9]], np.float32)
+    indices = np.array([[-1, 31, 7, 12, 40]], np.int32)
+    found, exact, clear = settle(vectors, 20, cosines, indices, 3)
+    assert found.tolist() == [[7, 12, 31]]
+    np.testing.assert_allclose(exact, 1, atol=1e-15)
+    np.testing.assert_allclose(clear, 0.7, atol=1e-6)
+    found, exact, _ = settle(vectors, 20, cosines, indices, 4)
+    assert found.tolist() == [[7, 12, 31, 40]]
+    np.testing.assert_allclose(exact[0, 3], vectors[20] @ vectors[40])
