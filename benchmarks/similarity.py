@@ -3,8 +3,9 @@
     python -m benchmarks.similarity [TRACKS]
 
 Each contender finds the 20 nearest of 100,000 synthesised vectors of 57 features in a process of
-its own on one thread; the two fastest by turns, medians. Then the job does it with twice as many tracks on a
-cluster of one worker and of two, and with three times as many, for the memory that it takes.
+its own on one thread; the two fastest by turns, medians. Then the job does it with twice as many
+tracks on a cluster of one worker and of two, and with three times as many, for the memory that it
+takes.
 
 FAISS brings an OpenBLAS that does not know processors of today and takes the slowest way: it is
 told to take the way of SkylakeX or Haswell, whichever is faster here.
