@@ -367,6 +367,8 @@ def test_a_job_killed_at_any_step_of_the_commit_goes_on(
         for k in range(len(steps))
         if k == 0 or k + 1 == len(steps) or len({*kinds[k - 1 : k + 2]}) > 1
     ]
+    # The two that replace rows take the same steps but for their number: each dies at half of them.
+    chosen = {"fresh": chosen, "changed": chosen[::2], "forced": chosen[1::2]}[kind]
     assert sum(step.startswith("move ") for step in steps) >= 4
     if kind != "fresh":
         assert sum(step.startswith("write_table features/") for step in steps) >= 2
