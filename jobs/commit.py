@@ -177,6 +177,9 @@ def stage_replacement(
     """
     before = store.parts(table)
     staged = _write_parts(store.storage, rows, part_rows or PART_ROWS)
+    if not staged and not before:
+        # That nothing was found can be read too.
+        staged = [_write_part(store.storage, schema.empty_table())]
     names = [f"{table}/{os.path.basename(name)}" for name in staged]
     names[: len(before)] = before[: len(names)]
     # A row must not be in an old part and in a new one at a time: the old ones are emptied first.
@@ -230,14 +233,6 @@ def recover(storage: Storage) -> bool:
 def _write_parts(storage: Storage, tables: Iterable[pa.Table], part_rows: int) -> list[str]:
     """Write rows as few parts, each in order of the track; return where they are staged."""
     written: list[str] = []
-
-    def write(rows: pa.Table) -> None:
-        part = f"part-{time.strftime('%Y%m%dT%H%M%S', time.gmtime())}-{uuid.uuid4().hex[:8]}"
-        staged = f"{STAGE}/{part}.parquet"
-        keys = [key for key in _ORDER if key[0] in rows.schema.names]
-        storage.write_table(staged, rows.sort_by(keys) if keys else rows, durable=True)
-        written.append(staged)
-
     waiting: list[pa.Table] = []
     count = 0
     for rows in tables:
@@ -248,12 +243,20 @@ def _write_parts(storage: Storage, tables: Iterable[pa.Table], part_rows: int) -
             waiting = [pa.concat_tables(waiting).combine_chunks()]
         while count >= part_rows:
             together = pa.concat_tables(waiting)
-            write(together.slice(0, part_rows))
+            written.append(_write_part(storage, together.slice(0, part_rows)))
             waiting = [together.slice(part_rows)]
             count -= part_rows
     if count:
-        write(pa.concat_tables(waiting))
+        written.append(_write_part(storage, pa.concat_tables(waiting)))
     return written
+
+
+def _write_part(storage: Storage, rows: pa.Table) -> str:
+    part = f"part-{time.strftime('%Y%m%dT%H%M%S', time.gmtime())}-{uuid.uuid4().hex[:8]}"
+    staged = f"{STAGE}/{part}.parquet"
+    keys = [key for key in _ORDER if key[0] in rows.schema.names]
+    storage.write_table(staged, rows.sort_by(keys) if keys else rows, durable=True)
+    return staged
 
 
 def _roll_on(storage: Storage, change: Change) -> None:
@@ -274,7 +277,10 @@ def _roll_on(storage: Storage, change: Change) -> None:
 def _clear_emptied(storage: Storage) -> None:
     long_ago = time.time() - GRACE_S
     for table in FOLDERS:
-        for entry in _emptied(storage, table):
+        emptied = _emptied(storage, table)
+        # A table without rows is still one: its last part stays.
+        spare = sum(is_part(entry.name) for entry in storage.list(table)) == len(emptied)
+        for entry in emptied[1:] if spare else emptied:
             if entry.modified < long_ago:
                 storage.remove(entry.name)
 

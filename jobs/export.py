@@ -23,7 +23,6 @@ from jobs.schemas import (
     SIMILARITY,
     TABLES,
     TRACKS,
-    duplicates,
 )
 from jobs.stage import stage
 from jobs.store import Store
@@ -139,10 +138,6 @@ def _find(store: Store, request: Request) -> tuple[list[str], pa.Schema]:
     schemas = [store.storage.read_schema(part).remove_metadata() for part in parts]
     if schemas:
         schema = schemas[0]
-    elif request.name == "duplicates" and (found := store.parts(SIMILARITY)):
-        # None were found.
-        names = store.storage.read_schema(found[0]).names
-        schema = duplicates("segment" if "segment" in names else "track")
     elif request.name == "files":
         schema = TABLES["files"]
     else:

@@ -86,7 +86,7 @@ def _postgresql(given: str) -> Target:
     except ValueError:
         raise unclear from None
     # A password with such a character in it would be taken for another part, and shown.
-    if parts.netloc.count("@") > 1 or "@" in parts.path or "@" in parts.fragment:
+    if parts.netloc.count("@") > 1 or "@" in parts.path + parts.query + parts.fragment:
         raise unclear
     user, _, host = parts.netloc.rpartition("@")
     shown = f"postgresql://{user.partition(':')[0]}{'@' if user else ''}{host}{parts.path}"

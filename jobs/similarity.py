@@ -131,27 +131,31 @@ def find_similar(request: Request, progress: Progress) -> Outcome:
         pairs, cosines = known.duplicates()
         _warn_of_many(pairs, progress)
         change = commit.Change()
-        for table, rows, schema, part_rows in (
-            (
-                SIMILARITY,
-                _neighbour_rows(vectors, known, k, request.duplicate_from),
-                similarity(vectors.level),
-                _PART_ROWS,
-            ),
-            (
-                DUPLICATES,
-                [_pair_rows(vectors, pairs, cosines)],
-                duplicates(vectors.level),
-                _PART_ROWS,
-            ),
-            (
+        commit.stage_replacement(
+            run.store,
+            change,
+            SIMILARITY,
+            _neighbour_rows(vectors, known, k, request.duplicate_from),
+            similarity(vectors.level),
+            part_rows=_PART_ROWS,
+        )
+        commit.stage_replacement(
+            run.store,
+            change,
+            DUPLICATES,
+            [_pair_rows(vectors, pairs, cosines)],
+            duplicates(vectors.level),
+            part_rows=_PART_ROWS,
+        )
+        if request.full or run.store.parts(MATRIX):
+            commit.stage_replacement(
+                run.store,
+                change,
                 MATRIX,
                 _matrix_rows(vectors) if request.full else [],
                 _matrix_schema(vectors) if request.full else pa.schema([("track_id", pa.string())]),
-                max(1, _PART_BYTES // (4 * n)),
-            ),
-        ):
-            commit.stage_replacement(run.store, change, table, rows, schema, part_rows=part_rows)
+                part_rows=max(1, _PART_BYTES // (4 * n)),
+            )
         across, shown = _shown(vectors, pairs, cosines)
         run.commit(change, workers=workers, message=f"{k} nearest of {n} {vectors.level}s")
         return Outcome(

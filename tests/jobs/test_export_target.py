@@ -26,6 +26,7 @@ def test_a_database_is_shown_without_its_password(given: str, shown: str) -> Non
     [
         *("postgresql://me:a/b@h/d", "postgresql://me:a@b@h/d", "postgresql://me:a#b@h/d"),
         *("postgresql://me:a?b@h/d", "postgresql://me:a:b/c@h", "postgresql://h:port/d"),
+        *("postgresql://me:12?3@h/d", "postgresql://me:12?a/b=3@h/d", "postgresql://me:12#a@b/d"),
     ],
 )
 def test_a_password_that_is_not_escaped_is_refused_and_not_shown(given: str) -> None:

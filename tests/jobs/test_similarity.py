@@ -161,8 +161,11 @@ def test_one_track_has_no_neighbour_and_two_have_each_other(tmp_path: Path) -> N
         root = tmp_path / f"store{n}"
         make_store(root, [(name, None) for name in NAMES[:n]], level="track")
         assert find(root).k == n - 1
-        found = read(root, "similarity") if n == 2 else pd.DataFrame()
+        found = read(root, "similarity")
         assert len(found) == (2 if n == 2 else 0)
+        assert list(found) == ["track_id", "rank", "neighbour_id", "cosine", "duplicate"]
+        assert read(root, "duplicates").empty
+        assert not (root / "similarity-matrix").exists()
     np.testing.assert_allclose(found["cosine"], -1)
 
 
