@@ -272,9 +272,10 @@ def predict_all(request: Request, progress: Progress) -> StoreOutcome:
         schema = predictions(described.classes, segments=True)
         names = [entry.name for entry in store.storage.list(run.work) if ".segments." in entry.name]
         segments = sum(store.storage.count_rows(name) for name in names)
-        commit.stage_replacement(
-            store, change, PREDICTED_SEGMENTS, map(store.storage.read_table, names), schema
-        )
+        if request.segments or store.parts(PREDICTED_SEGMENTS):
+            commit.stage_replacement(
+                store, change, PREDICTED_SEGMENTS, map(store.storage.read_table, names), schema
+            )
         counts = pc.value_counts(tracks["predicted"]).to_pylist()
         run.commit(change, message=f"by {described.version}", workers=workers)
         return StoreOutcome(

@@ -12,6 +12,7 @@ from recommend.neighbours import (
     nearest,
     tile_rows,
 )
+from recommend.topk import margin
 from recommend.vectors import Scaling
 
 RANDOM = np.random.default_rng(0)
@@ -81,6 +82,19 @@ def test_a_sample_that_raises_the_floors_loses_nothing(
     for k in (1, 20, 31):
         known = nearest(Scaling.of(rows).unit(rows), k)
         brute_force.check_lists(*known.lists(0, 700), matrix, k)
+
+
+def test_floors_by_a_sample_leave_room_for_a_whole_list(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(neighbours, "SAMPLE", 64)
+    vectors = Scaling.of(some_rows(130, "clustered")).unit(some_rows(130, "clustered"))
+    off, size = margin(57), 12
+    floors = neighbours._raised(Tile.of(0, vectors), np.full(130, -1, np.float32), size, off)
+    matrix = vectors @ vectors.T
+    np.fill_diagonal(matrix, -2)
+    sampled = matrix[:, ::3]
+    # However the products are rounded.
+    assert ((sampled > floors[:, np.newaxis] + 2 * off).sum(axis=1) >= size).all()
+    assert (floors > -1).all()
 
 
 def test_tiles_that_meet_in_any_order_give_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
