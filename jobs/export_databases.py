@@ -1,9 +1,10 @@
-"""A table in a database: loaded beside the old one and put in its place in one transaction.
+"""A table in a database: loaded beside the old one, and put in its place in one transaction.
 
 Whoever reads meanwhile sees the old table or the new one, and an export that dies leaves the old.
 """
 
 import contextlib
+import hashlib
 import os
 import re
 from collections.abc import Callable, Iterator
@@ -67,26 +68,37 @@ def to_postgresql(
         contextlib.closing(dbapi.connect(target.address)) as connection,
         contextlib.closing(connection.cursor()) as cursor,
     ):
-        # Closed without a commit, all of it is undone.
         schema = _schema(cursor, schema, target)
         where = f"{_quoted(schema)}.{_quoted(table)}"
-        _reserve(cursor, where, target)
-        old = _ask(cursor, "SELECT to_regclass($1)::oid::bigint", where)
-        if old is not None:
-            _check_replaceable(cursor, int(old), where, keys)
-        beside = f"{table[: MAX_NAME - 24]}_new"
+        beside = f"_songmill_{hashlib.sha256(table.encode()).hexdigest()[:16]}"
         new = f"{_quoted(schema)}.{_quoted(beside)}"
+        _reserve(cursor, where, target)
+        _check_replaceable(cursor, where, keys)
+        if _check_replaceable(cursor, new, keys) is not None:
+            cursor.execute(f"DROP TABLE {new}")  # a killed export has left it
         cursor.adbc_ingest(beside, rows.reader(), mode="create", db_schema_name=schema)
-        cursor.execute(f"CREATE INDEX ON {new} ({_indexed(rows.schema)})")
-        if old is not None:
-            for grant in _grants(cursor, int(old), new):
-                cursor.execute(grant)
-        cursor.execute(f"ANALYZE {new}")
-        if old is not None:
-            cursor.execute(_lock(where))
-            cursor.execute(f"DROP TABLE {where}")
-        cursor.execute(f"ALTER TABLE {new} RENAME TO {_quoted(table)}")
+        cursor.execute(f"CREATE INDEX {beside}_index ON {new} ({_indexed(rows.schema)})")
+        # The rows are to be older than whoever waits for the swap: some readers (COPY) see what was
+        # there when they began to wait, in whichever table they find then.
         connection.commit()
+        cursor.execute(f"ANALYZE {new}")
+        try:
+            old = _check_replaceable(cursor, where, keys)
+            if old is not None:
+                for grant in _grants(cursor, old, new):
+                    cursor.execute(grant)
+                cursor.execute(_lock(where))
+                cursor.execute(f"DROP TABLE {where}")
+            index = _quoted(f"{table[: MAX_NAME // 2]}_index")
+            if _ask(cursor, "SELECT to_regclass($1)::text", f"{_quoted(schema)}.{index}") is None:
+                cursor.execute(f"ALTER INDEX {_quoted(schema)}.{beside}_index RENAME TO {index}")
+            cursor.execute(f"ALTER TABLE {new} RENAME TO {_quoted(table)}")
+            connection.commit()
+        except BaseException:
+            connection.rollback()
+            cursor.execute(f"DROP TABLE {new}")
+            connection.commit()
+            raise
 
 
 def to_sqlite(
@@ -254,16 +266,16 @@ def _fit_name(table: str) -> None:
 
 
 def _reserve(cursor: Any, where: str, target: Target) -> None:
-    """Keep other exports from a table until this one ends, however it does."""
+    """Keep other exports from a table until the connection ends, however it does."""
     # Else the server goes on with what a killed export has asked for.
     cursor.execute(
-        "SELECT set_config(name, '1000', true) FROM pg_settings "
+        "SELECT set_config(name, '1000', false) FROM pg_settings "
         "WHERE name = 'client_connection_check_interval'"
     )
     cursor.fetchall()
     cursor.execute(f"SET LOCAL lock_timeout = '{RESERVE_S}s'")
     try:
-        cursor.execute("SELECT pg_advisory_xact_lock(hashtext($1))", (f"songmill {where}",))
+        cursor.execute("SELECT pg_advisory_lock(hashtext($1))", (f"songmill {where}",))
         cursor.fetchall()
     except Exception as error:
         if getattr(error, "sqlstate", None) != _LOCK_NOT_AVAILABLE:
@@ -285,10 +297,15 @@ def _schema(cursor: Any, schema: str | None, target: Target) -> str:
     return schema
 
 
-def _check_replaceable(cursor: Any, old: int, where: str, keys: tuple[str, ...]) -> None:
+def _check_replaceable(cursor: Any, where: str, keys: tuple[str, ...]) -> int | None:
+    """Return the object id of an earlier export; None where there is no table of the name."""
+    old = _ask(cursor, "SELECT to_regclass($1)::oid::bigint", where)
+    if old is None:
+        return None
     kind = _ask(cursor, f"SELECT relkind::text FROM pg_class WHERE oid = {old}")
     cursor.execute(f"SELECT attname::text FROM pg_attribute WHERE attrelid = {old} AND attnum > 0")
     _check_known(kind == "r", {name for (name,) in cursor.fetchall()}, where, keys)
+    return int(old)
 
 
 def _grants(cursor: Any, old: int, new: str) -> list[str]:

@@ -4,6 +4,7 @@ Ends when the file STOP is there, and prints how often it read. Whatever is wron
 """
 
 import json
+import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -31,14 +32,20 @@ def by_duckdb(folder: Path) -> pd.DataFrame:
     with duckdb.connect() as connection:
         connection.execute("SET threads = 1")
         while True:
+            before = state(folder)
             try:
                 rows = connection.sql(f"SELECT * FROM '{folder}/*.parquet'").to_arrow_table()
-            except duckdb.Error as error:
-                # It opens a file twice, and one that is replaced in between is shorter then.
-                if "bytes outside file" not in str(error):
+            except duckdb.Error:
+                # It opens a part twice, and one that is replaced in between is another.
+                if state(folder) == before:
                     raise
             else:
                 return rows.to_pandas()
+
+
+def state(folder: Path) -> set[tuple[str, int]]:
+    """Return the parts of a table, and which files they are."""
+    return {(entry.name, entry.inode()) for entry in os.scandir(folder)}
 
 
 READERS: list[Callable[[Path], pd.DataFrame]] = [by_pyarrow, by_pandas, by_duckdb]

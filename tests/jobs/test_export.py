@@ -184,8 +184,9 @@ def test_types_and_index_are_real_in_postgresql(store: Path, database: str) -> N
     assert types["files.modified"] == "timestamp with time zone"
     indexes = ask(database, "SELECT indexdef::text FROM pg_indexes WHERE tablename = 'similarity'")
     assert len(indexes) == 1
+    assert indexes[0][0].startswith("CREATE INDEX similarity_index ON public.similarity ")
     assert indexes[0][0].endswith("(track_id, rank)")
-    left = ask(database, "SELECT count(*) FROM pg_class WHERE relname LIKE '%\\_new'")
+    left = ask(database, "SELECT count(*) FROM pg_class WHERE relname LIKE '\\_songmill%'")
     assert left == [(0,)]
 
 
@@ -353,7 +354,7 @@ def test_a_second_export_to_the_same_table_is_refused(
     monkeypatch.setattr(export_databases, "RESERVE_S", 1)
     with contextlib.closing(adbc_driver_postgresql.dbapi.connect(database)) as other:
         with contextlib.closing(other.cursor()) as cursor:
-            cursor.execute("""SELECT pg_advisory_xact_lock(hashtext('songmill "public"."both"'))""")
+            cursor.execute("""SELECT pg_advisory_lock(hashtext('songmill "public"."both"'))""")
             cursor.fetchall()
             with pytest.raises(ExportError, match="is under way"):
                 put(store, "similarity", database, table="both")
@@ -592,7 +593,9 @@ def test_two_million_rows_are_there_whole_or_not_at_all(
         seen, _ = poll.communicate()
     assert poll.returncode == 0
     assert seen.strip() == f"[({small}, 4), (2000000, 20)]"
-    assert ask(database, "SELECT count(*) FROM pg_class WHERE relname LIKE 'polled%new'") == [(0,)]
+    assert ask(database, "SELECT count(*) FROM pg_class WHERE relname LIKE '\\_songmill%'") == [
+        (0,)
+    ]
 
 
 @pytest.mark.slow
@@ -601,7 +604,7 @@ def test_a_signal_ends_an_export_and_leaves_the_old_table(
 ) -> None:
     put(store, "similarity", database, table="ended")
     job = songmill("export", "similarity", "--store", large, "--to", database, "--table", "ended")
-    loads = "FROM pg_stat_activity WHERE state = 'active' AND query LIKE 'COPY \"public%ended%'"
+    loads = "FROM pg_stat_activity WHERE state = 'active' AND query LIKE 'COPY \"public%songmill%'"
     wait_until(lambda: ask(database, f"SELECT count(*) {loads}") == [(1,)], what="the load")
     job.send_signal(signal.SIGTERM)
     _, err = job.communicate(timeout=60)
