@@ -438,7 +438,6 @@ def similarity(
     """
     from jobs.progress import Progress
     from jobs.similarity import Request, find_similar
-    from jobs.similarity import as_json as said
 
     request = Request(
         store=store,
@@ -452,7 +451,7 @@ def similarity(
     with Progress().shown() as progress:
         outcome = find_similar(request, progress)
     if as_json:
-        _print_json(said(outcome))
+        _print_json(asdict(outcome))
     else:
         from jobs.terminal import print_similarity
 
@@ -481,13 +480,12 @@ def similar(
 ) -> None:
     """Show the tracks of STORE that are most like one of them, or like a recording never seen."""
     from jobs.progress import Progress
-    from jobs.similar import as_json as said
     from jobs.similar import similar as run
 
     with Progress().shown() as progress:
         outcome = run(recording, store, progress, k=k, leave_duplicates=no_duplicates)
     if as_json:
-        _print_json(said(outcome))
+        _print_json(asdict(outcome))
     else:
         from jobs.terminal import print_similar
 
@@ -533,7 +531,6 @@ def export(
     in one transaction.
     """
     from jobs.export import Request
-    from jobs.export import as_json as said
     from jobs.export import export as run
     from jobs.progress import Progress
 
@@ -541,7 +538,7 @@ def export(
     with Progress().shown() as progress:
         outcome = run(request, progress)
     if as_json:
-        _print_json(said(outcome))
+        _print_json(asdict(outcome))
     else:
         from jobs.terminal import print_export
 

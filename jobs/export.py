@@ -4,8 +4,8 @@ The store is held meanwhile, so that no other run changes what is being read.
 """
 
 import time
-from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from dataclasses import dataclass
+from typing import Literal
 
 import pyarrow as pa
 
@@ -153,8 +153,3 @@ def _find(store: Store, request: Request) -> tuple[list[str], pa.Schema]:
             f"--level {found_level}, or run `songmill similarity --level {request.level}`"
         )
     return parts, schema
-
-
-def as_json(outcome: Outcome) -> dict[str, Any]:
-    """Return what ``--json`` prints."""
-    return asdict(outcome)

@@ -1,6 +1,7 @@
 """A table as one file: csv, jsonl, parquet or arrow; complete under its name, or not there."""
 
 import contextlib
+import glob
 import os
 import time
 import uuid
@@ -31,7 +32,7 @@ def write_file(rows: Rows, path: str) -> None:
         It cannot be written; what was there is still there.
     """
     folder, name = os.path.split(os.path.abspath(path))
-    for left in Path(folder).glob(f".songmill-*-{_escaped(name)}"):
+    for left in Path(folder).glob(f".songmill-*-{glob.escape(name)}"):
         with contextlib.suppress(OSError):
             if left.stat().st_mtime < time.time() - _ABANDONED_S:
                 left.unlink()
@@ -46,11 +47,6 @@ def write_file(rows: Rows, path: str) -> None:
     finally:
         with contextlib.suppress(OSError):
             os.unlink(temporary)
-
-
-def _escaped(name: str) -> str:
-    """Return a pattern that only ``name`` matches."""
-    return "".join(f"[{letter}]" if letter in "*?[" else letter for letter in name)
 
 
 def _write(rows: Rows, path: str, name: str) -> None:

@@ -21,17 +21,7 @@ from jobs.csv_rows import csv_rows
 from jobs.errors import UsageError
 from jobs.plan import is_import
 from jobs.progress import Progress
-from jobs.schemas import (
-    DUPLICATES,
-    FILES,
-    MATRIX,
-    PREDICTED_SEGMENTS,
-    PREDICTED_TRACKS,
-    SEGMENTS,
-    SIMILARITY,
-    TABLES,
-    TRACKS,
-)
+from jobs.schemas import DERIVED, FILES, SEGMENTS, TABLES, TRACKS
 from jobs.stage import stage
 from jobs.store import Settings, Store, read_settings, storage_to_write
 
@@ -136,7 +126,7 @@ def import_features(request: Request, progress: Progress) -> ImportOutcome:
         change = commit.Change()
         for table, rows in plan.tables(run.run_id).items():
             commit.stage_table(run.store, change, table, [rows], edit=commit.without_any)
-        for table in (PREDICTED_TRACKS, PREDICTED_SEGMENTS, SIMILARITY, DUPLICATES, MATRIX):
+        for table in DERIVED:
             # What was found from the rows before.
             commit.stage_table(run.store, change, table, [], edit=commit.without_any)
         labels.stage(run.store, change, plan.labelling, plan.gone)

@@ -191,13 +191,8 @@ def duplicates(level: str) -> pa.Schema:
     )
 
 
-FOLDERS = (
-    *TABLES,
-    "labels",
-    PREDICTED_TRACKS,
-    PREDICTED_SEGMENTS,
-    SIMILARITY,
-    DUPLICATES,
-    MATRIX,
-)
+DERIVED = (PREDICTED_TRACKS, PREDICTED_SEGMENTS, SIMILARITY, DUPLICATES, MATRIX)
+"""The folders of what is found from the features, and goes with them."""
+
+FOLDERS = (*TABLES, "labels", *DERIVED)
 """The folders of all tables. ``labels`` has the columns of its owner's CSV, all text."""

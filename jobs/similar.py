@@ -1,8 +1,8 @@
 """The recordings of a store that are most like one: a track of it, or a file that it never saw."""
 
 import os
-from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
@@ -207,8 +207,3 @@ def _features(path: str, segment_seconds: float) -> "Features":
             return extract(source, segment_seconds=segment_seconds)
     except RecordingError as error:
         raise SongmillError(f"{path} gives no features ({error.kind}): {error.message}") from None
-
-
-def as_json(outcome: Outcome) -> dict[str, Any]:
-    """Return what ``--json`` prints."""
-    return asdict(outcome)

@@ -8,8 +8,7 @@ import functools
 import io
 import time
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
@@ -154,7 +153,7 @@ def find_similar(request: Request, progress: Progress) -> Outcome:
                 MATRIX,
                 _matrix_rows(vectors) if request.full else [],
                 _matrix_schema(vectors) if request.full else pa.schema([("track_id", pa.string())]),
-                part_rows=max(1, _PART_BYTES // (4 * n)),
+                part_rows=_matrix_part_rows(n),
             )
         across, shown = _shown(vectors, pairs, cosines)
         run.commit(change, workers=workers, message=f"{k} nearest of {n} {vectors.level}s")
@@ -323,16 +322,20 @@ def _matrix_schema(vectors: Vectors) -> pa.Schema:
     return pa.schema([("track_id", pa.string()), *((track, pa.float32()) for track in tracks)])
 
 
+def _matrix_part_rows(n: int) -> int:
+    return max(1, _PART_BYTES // (4 * n))
+
+
 def _matrix_rows(vectors: Vectors) -> Iterator[pa.Table]:
     """Yield the rows of ``similarity-matrix``, as many at a time as a part has."""
     n = len(vectors.unit)
-    step = max(1, _PART_BYTES // (4 * n))
+    step, schema = _matrix_part_rows(n), _matrix_schema(vectors)
     for start in range(0, n, step):
         rows = vectors.unit[start : start + step]
         cosines = np.clip(rows @ vectors.unit.T, -1, 1).astype(np.float32)
         names = vectors.names["track_id"].slice(start, len(rows))
         columns = [names, *(pa.array(column) for column in cosines.T)]
-        yield pa.table(columns, schema=_matrix_schema(vectors))
+        yield pa.table(columns, schema=schema)
 
 
 def _warn_of_many(pairs: np.ndarray, progress: Progress) -> None:
@@ -361,8 +364,3 @@ def _shown(vectors: Vectors, pairs: np.ndarray, cosines: np.ndarray) -> tuple[in
         for place in order
     ]
     return int(differ.sum()), shown
-
-
-def as_json(outcome: Outcome) -> dict[str, Any]:
-    """Return what ``--json`` prints."""
-    return asdict(outcome)
