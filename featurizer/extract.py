@@ -15,6 +15,7 @@ import numpy.typing as npt
 from featurizer import audio
 from featurizer.chroma import chroma
 from featurizer.columns import FEATURE_COLUMNS, N_MFCC, SAMPLE_RATE, SEGMENT_SECONDS
+from featurizer.curves import Curves
 from featurizer.deadline import Deadline
 from featurizer.errors import RecordingError
 from featurizer.filters import N_MELS
@@ -156,9 +157,46 @@ def extract(
     ValueError
         If segments would be too short to be analysed.
     """
-    step = segment_step(segment_seconds)
     recording = audio.decode(source, deadline=deadline)
-    track, segments = features(recording.y, segment_seconds=segment_seconds, deadline=deadline)
+    return analyse(recording, segment_seconds=segment_seconds, deadline=deadline)
+
+
+def analyse(
+    recording: audio.Recording,
+    *,
+    segment_seconds: float = SEGMENT_SECONDS,
+    deadline: Deadline | None = None,
+    curves: Curves | None = None,
+) -> Features:
+    """Compute the features of a recording that is decoded.
+
+    Parameters
+    ----------
+    recording : Recording
+        From :func:`featurizer.audio.decode`.
+    segment_seconds : float
+        Length of a segment.
+    deadline : Deadline, optional
+        When to give up.
+    curves : Curves, optional
+        Of the recording's signal: is filled with what the features of the track are statistics of.
+
+    Returns
+    -------
+    features : Features
+        Finite in every column.
+
+    Raises
+    ------
+    RecordingError
+        ``too-short``, ``not-finite`` or ``timeout``.
+    ValueError
+        If segments would be too short to be analysed.
+    """
+    step = segment_step(segment_seconds)
+    track, segments = features(
+        recording.y, segment_seconds=segment_seconds, deadline=deadline, curves=curves
+    )
     return Features(
         track=track,
         segments=segments,
@@ -177,6 +215,7 @@ def features(
     *,
     segment_seconds: float = SEGMENT_SECONDS,
     deadline: Deadline | None = None,
+    curves: Curves | None = None,
 ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
     """Compute the features of a signal and of its segments.
 
@@ -188,6 +227,8 @@ def features(
         Length of a segment.
     deadline : Deadline, optional
         When to give up; it is looked at once a block.
+    curves : Curves, optional
+        Of the signal: is filled with what the features of the track are statistics of.
 
     Returns
     -------
@@ -213,7 +254,7 @@ def features(
             "too-short",
             f"{len(y):,} samples at {SAMPLE_RATE:,} Hz; at least {MIN_SAMPLES:,} are needed",
         )
-    track = signal_features(y, deadline)
+    track = signal_features(y, deadline, curves=curves)
     segments = np.empty((max(0, (len(y) + 1) // step), len(FEATURE_COLUMNS)))
     for i in range(len(segments)):
         segments[i] = signal_features(y[i * step : i * step + step - 1], deadline)
@@ -221,7 +262,10 @@ def features(
 
 
 def signal_features(
-    y: npt.NDArray[np.float32], deadline: Deadline | None = None
+    y: npt.NDArray[np.float32],
+    deadline: Deadline | None = None,
+    *,
+    curves: Curves | None = None,
 ) -> npt.NDArray[np.float64]:
     """Compute the features of a signal without segments.
 
@@ -231,6 +275,8 @@ def signal_features(
         Mono signal at 22,050 Hz; ``n > 1024``.
     deadline : Deadline, optional
         When to give up; it is looked at once a block.
+    curves : Curves, optional
+        Is filled with what the features are statistics of.
 
     Returns
     -------
@@ -244,7 +290,7 @@ def signal_features(
     """
     # Samples too large for single precision overflow; the result says so below.
     with np.errstate(over="ignore", invalid="ignore"):
-        row = _features_of(y, deadline)
+        row = _features_of(y, deadline, curves)
     if not np.isfinite(row).all():
         column = FEATURE_COLUMNS[int(np.isfinite(row).argmin())]
         raise RecordingError(
@@ -254,12 +300,14 @@ def signal_features(
     return row
 
 
-def _features_of(y: npt.NDArray[np.float32], deadline: Deadline | None) -> npt.NDArray[np.float64]:
+def _features_of(
+    y: npt.NDArray[np.float32], deadline: Deadline | None, curves: Curves | None
+) -> npt.NDArray[np.float64]:
     n = n_frames(len(y))
     powers = LatestFrames("power spectrogram", n, N_BINS, margin=HALO + MOST_FRAMES)
     mels = LatestFrames("mel spectrogram", n, N_MELS, margin=0)
     tuning_estimate = TuningEstimate()
-    parts = HarmonicPercussive(y, powers, n)
+    parts = HarmonicPercussive(y, powers, n, curves.percussive if curves else None)
     # Level, centroid, bandwidth, roll-off and zero-crossing rate.
     frame_values = Moments(5)
     loudest = np.float32(0)
@@ -281,6 +329,9 @@ def _features_of(y: npt.NDArray[np.float32], deadline: Deadline | None) -> npt.N
         spectral_shape(S, values[:, 1:4])
         frame_values.add(values)
         parts.add(start, D)
+        if curves:
+            curves.frames[start:stop] = values
+            curves.average(curves.power, start, P)
 
     tuning = tuning_estimate.tuning()
     pitch_classes = Moments(1)
@@ -294,14 +345,22 @@ def _features_of(y: npt.NDArray[np.float32], deadline: Deadline | None) -> npt.N
             P, mel = powers[start:stop], mels[start:stop]
         else:
             _, _, P, mel = transform(start, stop)
-        pitch_classes.add(chroma(P, tuning=tuning).reshape(-1, 1))
+        C = chroma(P, tuning=tuning)
+        pitch_classes.add(C.reshape(-1, 1))
         db = decibels(mel, loudest)
-        coefficients.add(mfcc(db))
+        M = mfcc(db)
+        coefficients.add(M)
+        if curves:
+            curves.average(curves.chroma, start, C)
+            curves.average(curves.mel_db, start, db)
+            curves.average(curves.mfcc, start, M)
         before = db[0] if before is None else before
         onset_strength(db, before, onsets[start + ONSET_DELAY - 1 : stop + ONSET_DELAY - 1])
         before = db[-1]
     # The first frame has none before it, and what is shifted beyond the last frame is dropped.
     onset_envelope = onsets[:n]
+    if curves:
+        curves.onset_strength[:] = onset_envelope
     return np.concatenate(
         [
             pitch_classes.interleaved(),

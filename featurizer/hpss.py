@@ -49,13 +49,22 @@ class HarmonicPercussive:
         before it and 15 frames before that.
     n_frames : int
         Frames of the whole signal.
+    percussive : np.ndarray [shape=(n,), float32], optional
+        Written, where it is given: the percussive part, of which the last samples may stay as they
+        are.
     """
 
-    def __init__(self, y: npt.NDArray[np.float32], powers: LatestFrames, n_frames: int) -> None:
+    def __init__(
+        self,
+        y: npt.NDArray[np.float32],
+        powers: LatestFrames,
+        n_frames: int,
+        percussive: npt.NDArray[np.float32] | None = None,
+    ) -> None:
         self._powers = powers
         self._n_frames = n_frames
         self._silent = len(y) - HOP_LENGTH * (n_frames - 1)
-        self._sums = OverlapAdd(y, n_frames)
+        self._sums = OverlapAdd(y, n_frames, percussive)
         # A block waits for the one that follows, of which it needs the first frames.
         self._waiting: tuple[int, npt.NDArray[np.complex64]] | None = None
 

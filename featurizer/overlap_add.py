@@ -1,8 +1,8 @@
 """Overlap-add: the signals that frames make, and their moments.
 
 A sample is the sum of the four frames around it, each weighted by the window, over the sum of the
-squared windows there [1]_. The signals themselves are not kept: a hop of 512 samples is summed, its
-moments are taken while it is in the cache, and it is gone.
+squared windows there [1]_. A hop of 512 samples is summed, its moments are taken while it is in the
+cache, and it is gone, unless a picture is to be drawn of the signal.
 
 .. [1] Griffin, D. W., and J. S. Lim. "Signal estimation from modified short-time Fourier
    transform." IEEE Transactions on Acoustics, Speech, and Signal Processing 32(2), 1984.
@@ -33,6 +33,8 @@ class OverlapAdd:
         The other signal: the whole, of which the frames are the percussive part.
     n_frames : int
         Frames that will come; ``n`` is at least 512 times the last one's index.
+    kept : np.ndarray [shape=(n,), float32], optional
+        Written, where it is given: the signal that the frames add up to.
 
     Attributes
     ----------
@@ -41,8 +43,14 @@ class OverlapAdd:
         over the samples that no later frame adds to.
     """
 
-    def __init__(self, y: npt.NDArray[np.float32], n_frames: int) -> None:
+    def __init__(
+        self,
+        y: npt.NDArray[np.float32],
+        n_frames: int,
+        kept: npt.NDArray[np.float32] | None = None,
+    ) -> None:
         self._y = y
+        self._kept = np.empty(0, dtype=np.float32) if kept is None else kept
         self._n_frames = n_frames
         # Sums of the last hops, which the next block's frames add to.
         self._carry = np.zeros(_CARRIED, dtype=np.float32)
@@ -61,7 +69,8 @@ class OverlapAdd:
         """
         mean, deviations = np.zeros(2), np.zeros(2)
         bounds = (start, stop, self._n_frames)
-        count = _overlap_add(frames, bounds, self._y, self._carry, (mean, deviations))
+        signals = (self._y, self._kept)
+        count = _overlap_add(frames, bounds, signals, self._carry, (mean, deviations))
         self.moments.merge(count, mean, deviations)
 
 
@@ -69,12 +78,13 @@ class OverlapAdd:
 def _overlap_add(
     frames: npt.NDArray[np.float32],
     bounds: tuple[int, int, int],
-    y: npt.NDArray[np.float32],
+    signals: tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]],
     carry: npt.NDArray[np.float32],
     moments: tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]],
 ) -> int:
     start, stop, n_frames = bounds
     mean, deviations = moments
+    y, kept = signals
     hop_mean, hop_deviations = np.empty(2), np.empty(2)
     count = 0
     sums = np.empty(HOP_LENGTH, dtype=np.float32)
@@ -102,6 +112,8 @@ def _overlap_add(
             for i in range(HOP_LENGTH):
                 sums[i] /= squared[i]
             i = (hop - _FIRST_HOP) * HOP_LENGTH
+            if len(kept):
+                kept[i : i + HOP_LENGTH] = sums
             _hop_moments(y[i : i + HOP_LENGTH], sums, hop_mean, hop_deviations)
             merge(mean, deviations, hop_mean, hop_deviations, (count, HOP_LENGTH))
             count += HOP_LENGTH

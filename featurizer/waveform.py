@@ -46,6 +46,11 @@ def rms_and_zero_crossings(
     return np.sqrt(power / N_FFT), counts / N_FFT
 
 
+def zero_crossings(y: npt.NDArray[np.float32]) -> int:
+    """Count the samples of a signal [shape=(n,), float32] whose sign is not that of the last."""
+    return int(_crossings(y))
+
+
 @compiled
 def _hop_sums(
     x: npt.NDArray[np.float32], first: int, stop: int

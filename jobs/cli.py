@@ -546,6 +546,68 @@ def export(
 
 
 @app.command()
+def inspect(
+    recording: Annotated[
+        str,
+        typer.Argument(
+            metavar="FILE",
+            help="A recording; with --store also one of its tracks, by the end of its name.",
+        ),
+    ],
+    *,
+    out: Annotated[
+        str | None,
+        typer.Option(
+            metavar="DIR",
+            help="The folder for pictures and page; by default inspect-NAME, in this folder.",
+        ),
+    ] = None,
+    store: Annotated[
+        str | None,
+        typer.Option(metavar="STORE", help="A store whose model says what it sounds like."),
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Draw the pictures of one recording, and list its facts and features, on one page."""
+    from jobs.inspection import inspect as run
+    from jobs.progress import Progress
+
+    with Progress().shown() as progress:
+        outcome = run(recording, store, out, progress)
+    if as_json:
+        _print_json(asdict(outcome))
+    else:
+        from jobs.terminal import print_inspection
+
+        print_inspection(outcome)
+
+
+@app.command()
+def report(
+    store: StoreOption,
+    out: Annotated[
+        str | None,
+        typer.Option(
+            metavar="DIR", help="The folder that gets index.html; by default STORE/report."
+        ),
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Write what STORE holds and how its models fare as one page: pictures and tables."""
+    from jobs.progress import Progress
+    from jobs.report import report as run
+
+    with Progress().shown() as progress:
+        outcome = run(store, out, progress)
+    if as_json:
+        _print_json(asdict(outcome))
+    else:
+        from jobs.terminal import print_report
+
+        print_report(outcome)
+
+
+@app.command()
 def status(
     store: StoreOption,
     failed: Annotated[

@@ -1,19 +1,13 @@
 """A table as one file: csv, jsonl, parquet or arrow; complete under its name, or not there."""
 
-import contextlib
-import glob
 import os
-import time
-import uuid
-from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from jobs.errors import ExportError
 from jobs.export_rows import Rows
-
-_ABANDONED_S = 3600.0
+from jobs.whole_file import whole_file
 
 
 def write_file(rows: Rows, path: str) -> None:
@@ -31,22 +25,11 @@ def write_file(rows: Rows, path: str) -> None:
     ExportError
         It cannot be written; what was there is still there.
     """
-    folder, name = os.path.split(os.path.abspath(path))
-    for left in Path(folder).glob(f".songmill-*-{glob.escape(name)}"):
-        with contextlib.suppress(OSError):
-            if left.stat().st_mtime < time.time() - _ABANDONED_S:
-                left.unlink()
-    temporary = os.path.join(folder, f".songmill-{uuid.uuid4().hex}-{name}")
     try:
-        _write(rows, temporary, name.lower())
-        with open(temporary, "rb+") as file:
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
+        with whole_file(path) as temporary:
+            _write(rows, temporary, os.path.basename(path).lower())
     except OSError as error:
         raise ExportError(f"{path} cannot be written: {error.strerror or error}") from None
-    finally:
-        with contextlib.suppress(OSError):
-            os.unlink(temporary)
 
 
 def _write(rows: Rows, path: str, name: str) -> None:

@@ -9,13 +9,13 @@ import functools
 import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from featurizer.columns import FEATURE_COLUMNS, FEATURE_SET
+from featurizer.columns import FEATURE_COLUMNS, FEATURE_SET, SAMPLE_RATE
 from featurizer.errors import RecordingError
 from jobs import commit, registry
 from jobs.batch import opened, prepare_process
@@ -37,6 +37,9 @@ from jobs.tasks import cluster_for, each
 from training.evaluate import by_track
 from training.model import Description, Model
 
+if TYPE_CHECKING:
+    from featurizer.extract import Features
+
 
 def champion(store: Store) -> Model:
     """Return the model that predicts.
@@ -57,6 +60,24 @@ def champion(store: Store) -> Model:
 
 
 # New recordings
+
+
+def champion_for_files(store: Store) -> Model:
+    """Return the model that predicts, fit for what this songmill makes of files.
+
+    Raises
+    ------
+    UsageError
+        There is none.
+    StoreError
+        It is damaged, or knows other features.
+    """
+    model = champion(store)
+    described = model.description
+    registry.check_fit(
+        described, feature_set=FEATURE_SET, segment_seconds=described.segment_seconds
+    )
+    return model
 
 
 MOST_NAMED = 5
@@ -147,30 +168,40 @@ def predict_files(files: list[str], address: str, progress: Progress) -> FilesOu
     SongmillError
         There is no such file, no model, or one of another feature set.
     """
-    model = champion(open_store(address))
-    described = model.description
-    registry.check_fit(
-        described, feature_set=FEATURE_SET, segment_seconds=described.segment_seconds
-    )
+    model = champion_for_files(open_store(address))
     listing = list_sources(files)
     prepare_process()
     found: list[FilePrediction] = []
     for recording in listing.recordings:
         progress.now(f"{len(found)} of {len(listing.recordings)} files")
         found.append(_predict_file(model, recording.uri, recording.path))
-    return FilesOutcome(described.version, found)
+    return FilesOutcome(model.description.version, found)
 
 
 def _predict_file(model: Model, uri: str, path: str) -> FilePrediction:
-    from featurizer.columns import SAMPLE_RATE
     from featurizer.extract import extract
 
-    described = model.description
     try:
         with opened(path) as source:
-            features = extract(source, segment_seconds=described.segment_seconds)
+            features = extract(source, segment_seconds=model.description.segment_seconds)
     except RecordingError as error:
         return FilePrediction(uri, error=error.kind, message=error.message)
+    return predict_features(model, uri, features)
+
+
+def predict_features(model: Model, file: str, features: "Features") -> FilePrediction:
+    """Predict a recording from its features, with segments of the model's length.
+
+    Parameters
+    ----------
+    model : Model
+        One that :func:`jobs.registry.check_fit` has let pass.
+    file : str
+        Its name.
+    features : Features
+        Of the recording.
+    """
+    described = model.description
     rows = features.track[np.newaxis]
     if described.level == "segment" and len(features.segments):
         rows = features.segments
@@ -185,7 +216,7 @@ def _predict_file(model: Model, uri: str, path: str) -> FilePrediction:
             )
             for i, one in enumerate(given)
         ]
-    return FilePrediction(uri, _best(described, mean), _named(described, mean), segments)
+    return FilePrediction(file, _best(described, mean), _named(described, mean), segments)
 
 
 def _best(described: Description, probabilities: np.ndarray) -> str:

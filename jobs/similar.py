@@ -2,27 +2,22 @@
 
 import os
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from featurizer.columns import FEATURE_COLUMNS
-from featurizer.errors import RecordingError
-from jobs.batch import opened, prepare_process
-from jobs.errors import SongmillError, UsageError
+from jobs.errors import UsageError
 from jobs.labels import tails
 from jobs.progress import Progress
+from jobs.recording import decoded
 from jobs.schemas import SEGMENTS
 from jobs.similarity import DUPLICATE_FROM
 from jobs.store import Store, open_store
 from jobs.vectors import Vectors, read_vectors
 from recommend.recognise import clearly_first, distances
 from recommend.topk import cosines_with
-
-if TYPE_CHECKING:
-    from featurizer.extract import Features
 
 CANDIDATES = 1000
 """So many tracks, the nearest by cosine, are looked at by their segments."""
@@ -104,6 +99,8 @@ def similar(
     SongmillError
         The file cannot be read as a recording.
     """
+    from featurizer.extract import analyse
+
     store = open_store(address)
     progress.say("reading the features")
     vectors = read_vectors(store, "track")
@@ -114,7 +111,8 @@ def similar(
         same = cosines >= DUPLICATE_FROM
     else:
         progress.say(f"analysing {recording}")
-        features = _features(recording, store.settings.segment_seconds)
+        with decoded(recording) as heard:
+            features = analyse(heard, segment_seconds=store.settings.segment_seconds)
         cosines = cosines_with(known, vectors.scaling.unit(features.track[np.newaxis])[0])
         same = cosines >= DUPLICATE_FROM
         if not same.any():
@@ -196,14 +194,3 @@ def _recognised(
     if clearly_first(far, copies):
         same[candidates[copies]] = True
     return same
-
-
-def _features(path: str, segment_seconds: float) -> "Features":
-    from featurizer.extract import extract
-
-    prepare_process()
-    try:
-        with opened(path) as source:
-            return extract(source, segment_seconds=segment_seconds)
-    except RecordingError as error:
-        raise SongmillError(f"{path} gives no features ({error.kind}): {error.message}") from None

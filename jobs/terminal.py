@@ -13,9 +13,11 @@ from jobs.compare import Outcome as Comparison
 from jobs.export import Outcome as Export
 from jobs.extract import Outcome
 from jobs.import_features import ImportOutcome
+from jobs.inspection import Outcome as Inspection
 from jobs.predict import FilesOutcome, StoreOutcome
 from jobs.progress import clock, printable
 from jobs.registry import Version
+from jobs.report import Outcome as Report
 from jobs.similar import Outcome as Similar
 from jobs.similarity import Outcome as Similarity
 from jobs.status import Status
@@ -256,6 +258,46 @@ def print_similar(outcome: Similar) -> None:
         same = "yes" if one.duplicate else ""
         table.add_row(str(one.rank), *map(_cell, names), f"{one.cosine:.6f}", same)
     console.print(table)
+
+
+def print_inspection(outcome: Inspection) -> None:
+    """Say what a recording is, and where its pictures are."""
+    console = _console()
+    facts = outcome.facts
+    table = Table.grid(padding=(0, 2))
+    rate = f"{facts.sample_rate:,} Hz, {_counted(facts.channels, 'channel')}"
+    table.add_row("file", printable(facts.file))
+    table.add_row("sound", f"{rate}, {facts.seconds:,.3f} s")
+    table.add_row("analysed", f"{facts.samples:,} samples at {facts.analysed_rate:,} Hz")
+    trimmed = facts.samples - facts.trimmed_samples
+    said = f"{facts.trimmed_samples:,} samples" if trimmed else "the same: nothing to trim"
+    table.add_row("without silence", said)
+    table.add_row("zero crossings", f"{facts.zero_crossings:,}")
+    table.add_row("tempo", f"{facts.tempo:,.3f} BPM" if facts.tempo else "none: no onset")
+    if facts.note:
+        table.add_row("remark", printable(facts.note))
+    if outcome.prediction and outcome.prediction.predicted:
+        first = next(iter(outcome.prediction.probabilities.values()))
+        predicted = printable(outcome.prediction.predicted)
+        table.add_row("sounds like", f"{predicted} ({first:.2f}), says {outcome.model}")
+    console.print(table)
+    console.print(
+        f"{len(outcome.pictures)} pictures are in {printable(outcome.folder)}; all of them, and "
+        f"the 57 features: {printable(outcome.page)}"
+    )
+
+
+def print_report(outcome: Report) -> None:
+    """Say where the report is."""
+    console = _console()
+    if outcome.missing:
+        console.print(f"Nothing to show yet: {', '.join(outcome.missing)}; the page says why.")
+    if outcome.sampled < outcome.tracks:
+        console.print(
+            f"The pictures are of {outcome.sampled:,} of the {outcome.tracks:,} tracks, drawn at "
+            "random."
+        )
+    console.print(f"The report: {printable(outcome.page)}")
 
 
 def print_export(outcome: Export) -> None:
