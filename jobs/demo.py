@@ -5,6 +5,7 @@ from pathlib import Path
 from jobs.extract import Request, extract
 from jobs.progress import Progress
 from jobs.registry import champion
+from jobs.report import PAGE, report
 from jobs.schemas import SIMILARITY, TRACKS
 from jobs.similarity import Request as Similarity
 from jobs.similarity import find_similar
@@ -14,6 +15,7 @@ from jobs.synthesis import synthesise
 from jobs.terminal import (
     print_features,
     print_outcome,
+    print_page,
     print_similarity,
     print_status,
     print_training,
@@ -56,6 +58,9 @@ def run_demo(folder: Path, workers: int | None) -> None:
         near = None
         if outcome.extracted or not open_store(str(store)).parts(SIMILARITY):
             near = find_similar(Similarity(store=str(store), workers=workers), progress)
+        page = store / "report" / PAGE
+        if outcome.extracted or trained or near or not page.exists():
+            report(str(store), None, progress)
     print_outcome(outcome, str(store))
     print_status(read_status(str(store)))
     print_features(open_store(str(store)).read(TRACKS))
@@ -63,3 +68,4 @@ def run_demo(folder: Path, workers: int | None) -> None:
         print_training(trained)
     if near:
         print_similarity(near, str(store))
+    print_page(str(page))

@@ -1,7 +1,7 @@
 """What a report reads of a store: counts, and a sample of tracks.
 
-Tables are gone through part by part, and of many tracks a sample is kept, so that a million need no
-more memory than fifty thousand.
+Tables are gone through some rows at a time, and of many tracks a sample is kept, so that a million
+need no more memory than fifty thousand.
 """
 
 from collections import Counter
@@ -20,8 +20,6 @@ from jobs.store import Store
 
 SAMPLE = 20_000
 """Of more tracks than that, so many are looked at, drawn at random."""
-
-_COLUMNS_AT_ONCE = 8
 
 MOST_PAIRS = 50
 """So many pairs of duplicates are shown."""
@@ -63,49 +61,34 @@ def sample_tracks(store: Store, size: int = SAMPLE) -> Sample:
     size : int
         How many, or all where they are fewer.
     """
-    parts = store.parts(TRACKS)
-    total = sum(store.storage.count_rows(name) for name in parts)
-    largest = _largest_hash(store, parts, size) if total > size else None
+    total = count_rows(store, TRACKS)
+    largest = _largest_hash(store, size) if total > size else None
     names = [pa.schema([TRACK.field("track_id"), TRACK.field("label")]).empty_table()]
-    rows = [np.empty((0, 1 + len(FEATURE_COLUMNS)))]
-    for name in parts:
-        named = store.read_part(name, ["track_id", "label"])
-        if largest is None:
-            chosen = np.arange(named.num_rows)
-        else:
-            chosen = np.flatnonzero(_hashes(named["track_id"]) <= largest)
-        names.append(named.take(chosen))
-        rows.append(_rows_of(store, name, chosen))
+    columns = ["length", *FEATURE_COLUMNS]
+    rows = [np.empty((0, len(columns)))]
+    for batch in store.read_batches(TRACKS, ["track_id", "label", *columns]):
+        chosen = np.arange(batch.num_rows)
+        if largest is not None:
+            chosen = np.flatnonzero(_hashes(batch["track_id"]) <= largest)
+        names.append(pa.table(batch.select(["track_id", "label"]).take(pa.array(chosen))))
+        rows.append(np.column_stack([batch[name].to_numpy()[chosen] for name in columns]))
     table = pa.concat_tables(names)
     order = pc.sort_indices(table["track_id"])
-    matrix = np.concatenate(rows)
-    return Sample(total, table.take(order), matrix[order.to_numpy()])
+    return Sample(total, table.take(order), np.concatenate(rows)[order.to_numpy()])
 
 
-def _hashes(tracks: pa.ChunkedArray) -> np.ndarray:
+def _hashes(tracks: pa.Array) -> np.ndarray:
     return pd.util.hash_array(tracks.to_numpy(zero_copy_only=False))
 
 
-def _largest_hash(store: Store, parts: Iterable[str], size: int) -> np.uint64:
+def _largest_hash(store: Store, size: int) -> np.uint64:
     """Return the hash that ``size`` tracks are not above."""
     smallest = np.empty(0, np.uint64)
-    for name in parts:
-        hashes = _hashes(store.read_part(name, ["track_id"])["track_id"])
-        smallest = np.concatenate([smallest, hashes])
+    for batch in store.read_batches(TRACKS, ["track_id"]):
+        smallest = np.concatenate([smallest, _hashes(batch["track_id"])])
         if len(smallest) > size:
             smallest = np.partition(smallest, size - 1)[:size]
     return np.uint64(smallest.max())
-
-
-def _rows_of(store: Store, name: str, chosen: np.ndarray) -> np.ndarray:
-    """Read some rows of a part, a few columns at a time: a part may be many times as large."""
-    columns = ["length", *FEATURE_COLUMNS]
-    rows = np.empty((len(chosen), len(columns)))
-    for first in range(0, len(columns), _COLUMNS_AT_ONCE):
-        some = columns[first : first + _COLUMNS_AT_ONCE]
-        for i, column in enumerate(store.read_part(name, some).itercolumns()):
-            rows[:, first + i] = column.to_numpy()[chosen]
-    return rows
 
 
 @dataclass(frozen=True)
@@ -141,8 +124,7 @@ def count_files(store: Store) -> Files:
     count = failed = 0
     seconds = 0.0
     columns = ["track_id", "status", "error", "message", "duration_s", "sample_rate", "channels"]
-    for name in store.parts("files"):
-        part = store.read_part(name, columns)
+    for part in store.read_batches("files", columns):
         count += part.num_rows
         ok = part.filter(pc.equal(part["status"], "ok"))
         seconds += pc.sum(ok["duration_s"]).as_py() or 0.0
@@ -173,8 +155,8 @@ def count_files(store: Store) -> Files:
 def count_labels(store: Store) -> list[tuple[str | None, int]]:
     """Count the tracks of each label, most first."""
     found = Counter[Any]()
-    for name in store.parts(TRACKS):
-        _count(found, store.read_part(name, ["label"])["label"])
+    for batch in store.read_batches(TRACKS, ["label"]):
+        _count(found, batch["label"])
     return _most_first(found)
 
 
@@ -183,7 +165,7 @@ def count_rows(store: Store, table: str) -> int:
     return sum(store.storage.count_rows(name) for name in store.parts(table))
 
 
-def _count(into: Counter[Any], column: pa.ChunkedArray) -> None:
+def _count(into: Counter[Any], column: pa.Array) -> None:
     for row in pc.value_counts(column).to_pylist():
         into[row["values"]] += row["counts"]
 
@@ -206,7 +188,7 @@ def neighbours_of(store: Store, tracks: list[str], k: int) -> dict[str, list[dic
     """
     wanted = pa.array(tracks, pa.string())
     found: dict[str, list[dict[str, Any]]] = {}
-    for rows in _matching(store, SIMILARITY, "track_id", wanted):
+    for rows in _matching(store, SIMILARITY, wanted):
         for row in rows.filter(pc.less_equal(rows["rank"], k)).to_pylist():
             found.setdefault(row["track_id"], []).append(row)
     for some in found.values():
@@ -218,23 +200,19 @@ def labels_of(store: Store, tracks: Iterable[str]) -> dict[str, str | None]:
     """Return the labels of some tracks."""
     wanted = pa.array(sorted(set(tracks)), pa.string())
     found: dict[str, str | None] = {}
-    for rows in _matching(store, TRACKS, "track_id", wanted, read=["track_id", "label"]):
+    for rows in _matching(store, TRACKS, wanted, ["track_id", "label"]):
         found |= dict(zip(rows["track_id"].to_pylist(), rows["label"].to_pylist(), strict=True))
     return found
 
 
 def _matching(
-    store: Store,
-    table: str,
-    column: str,
-    wanted: pa.Array,
-    read: list[str] | None = None,
-) -> Iterator[pa.Table]:
-    """Yield the rows of each part whose column is one of some values."""
-    for name in store.parts(table):
-        mask = pc.is_in(store.read_part(name, [column])[column], value_set=wanted)
+    store: Store, table: str, wanted: pa.Array, columns: list[str] | None = None
+) -> Iterator[pa.RecordBatch]:
+    """Yield the rows of some tracks."""
+    for batch in store.read_batches(table, columns):
+        mask = pc.is_in(batch["track_id"], value_set=wanted)
         if pc.any(mask).as_py():
-            yield store.read_part(name, read).filter(mask)
+            yield batch.filter(mask)
 
 
 def duplicate_pairs(store: Store) -> tuple[int, list[dict[str, Any]]]:
@@ -249,10 +227,9 @@ def duplicate_pairs(store: Store) -> tuple[int, list[dict[str, Any]]]:
     """
     total = 0
     found: list[dict[str, Any]] = []
-    for name in store.parts(DUPLICATES):
-        total += store.storage.count_rows(name)
-        if len(found) < _MOST_LOOKED_AT:
-            found += store.read_part(name).slice(0, _MOST_LOOKED_AT - len(found)).to_pylist()
+    for batch in store.read_batches(DUPLICATES):
+        total += batch.num_rows
+        found += batch.slice(0, _MOST_LOOKED_AT - len(found)).to_pylist()
     labels = labels_of(store, [row[end] for row in found for end in ("track_id", "duplicate_id")])
     for row in found:
         row["label"] = labels.get(row["track_id"])

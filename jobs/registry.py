@@ -150,6 +150,14 @@ def read_split(store: Store, version: str) -> dict[str, Part]:
     return found
 
 
+def read_table(store: Store, version: str, name: str) -> pa.Table:
+    """Return a table of a version, such as ``confusion.parquet``; StoreError if it is damaged."""
+    try:
+        return store.read_part(file_of(version, name))
+    except FileNotFoundError as error:
+        raise _damaged(store, file_of(version, name), error) from None
+
+
 def check_fit(described: Description, *, feature_set: str, segment_seconds: float) -> None:
     """See that a model can be given rows of this songmill.
 

@@ -12,7 +12,6 @@ from datetime import UTC, datetime
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 
 from featurizer.columns import FEATURE_COLUMNS
 from jobs import overview, registry
@@ -80,8 +79,6 @@ def report(address: str, out: str | None, progress: Progress) -> Outcome:
     StoreError
         It is damaged.
     """
-    # Arrow's own allocator keeps what was read, and the next part comes on top of it.
-    pa.set_memory_pool(pa.system_memory_pool())
     store = open_store(address)
     progress.say("reading the tables")
     sample = overview.sample_tracks(store)
@@ -296,11 +293,14 @@ class _Report:
         title = "The model that predicts"
         try:
             version = registry.champion(self._store)
-            described = version and registry.describe(self._store, version)
+            if version is None:
+                return Section("model", title, command=self._command("train"))
+            return self._described(title, version)
         except StoreError as error:
             return Section("model", title, text=printable(str(error)))
-        if not version or not described:
-            return Section("model", title, command=self._command("train"))
+
+    def _described(self, title: str, version: str) -> Section:
+        described = registry.describe(self._store, version)
         parts = described.split["tracks"]
         score = described.scores["track"]
         facts = (
@@ -317,7 +317,7 @@ class _Report:
             ("macro F1 by chance", f"{score['chance']:.3f}"),
         )
         pictures, tables = [], []
-        matrix = self._store.read_part(registry.file_of(version, "confusion.parquet"))
+        matrix = registry.read_table(self._store, version, "confusion.parquet")
         classes = described.classes
         place = {name: i for i, name in enumerate(classes)}
         counts = np.zeros((len(classes), len(classes)), np.int64)
@@ -333,7 +333,7 @@ class _Report:
             text = f"The confusion matrix of {len(classes)} labels is too large for a picture: "
             text += f"models/{version}/confusion.parquet has it."
         tables.append(self._by_class(version, classes))
-        matters = self._store.read_part(registry.file_of(version, "importance.parquet"))
+        matters = registry.read_table(self._store, version, "importance.parquet")
         rows = sorted(matters.to_pylist(), key=lambda row: (-row["mean"], row["feature"]))
         if rows:
             first = rows[:_MOST_IMPORTANT]
@@ -365,7 +365,7 @@ class _Report:
 
     def _by_class(self, version: str, classes: Sequence[str]) -> Table:
         found: dict[str, dict[str, dict[str, Any]]] = {name: {} for name in classes}
-        metrics = self._store.read_part(registry.file_of(version, "metrics.parquet"))
+        metrics = registry.read_table(self._store, version, "metrics.parquet")
         for row in metrics.to_pylist():
             if row["level"] == "track" and row["label"] in found:
                 found[row["label"]][row["metric"]] = row
@@ -458,7 +458,9 @@ class _Report:
         """Show what was done, and how the models have fared."""
         title = "Runs"
         runs = self._store.read("runs").sort_by([("started_at", "descending")])
-        if not runs.num_rows:
+        judged, table = self._models()
+        tables = [table] if table.rows else []
+        if not runs.num_rows and not tables:
             return self._needs_tracks("runs", title)
         rows = []
         for run in runs.slice(0, _SHOWN_RUNS).to_pylist():
@@ -480,13 +482,9 @@ class _Report:
             )
         columns = ("stage", "took", "files", "failed", "files/s")
         of = f"The last {len(rows)} of {runs.num_rows:,}" if len(rows) < runs.num_rows else "All"
-        tables = [Table(f"{of} runs, the newest first (UTC)", columns, rows)]
-        pictures = []
-        judged, table = self._models()
-        if judged:
-            tables.append(table)
-        if len(judged) > 1:
-            pictures.append(models.scores_over_time(judged))
+        if rows:
+            tables.insert(0, Table(f"{of} runs, the newest first (UTC)", columns, rows))
+        pictures = [models.scores_over_time(judged)] if len(judged) > 1 else []
         return Section("runs", title, pictures=pictures, tables=tables)
 
     def _models(self) -> tuple[list[models.Score], Table]:
@@ -571,5 +569,5 @@ def _compared(level: str, split: str, rows: list[dict[str, Any]]) -> Table:
 def _score(row: dict[str, Any], name: str) -> Cell:
     if row[name] is None:
         return number(None)
-    spread = f" ± {row[f'{name}_std']:.3f}" if row["folds"] > 1 else ""
-    return Cell(f"{row[name]:.3f}{spread}", row[name])
+    spread = f"± {row[f'{name}_std']:.3f}" if row["folds"] > 1 else ""
+    return Cell(f"{row[name]:.3f}", row[name], under=spread)

@@ -25,6 +25,12 @@ _NO_LINKS = (errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS)
 """What file systems without hard links answer: FAT, some network and FUSE ones."""
 
 
+_BATCH_ROWS = 16_384
+
+_BUFFER_BYTES = 65_536
+"""Of each column: without it, a column's bytes of a whole part would be read at once."""
+
+
 @dataclass(frozen=True)
 class Entry:
     """One file: its name below the root, its size, and when it was last written."""
@@ -63,6 +69,11 @@ class Storage:
         # A ParquetFile, because the data set reader would add the columns of `level=...` folders.
         with pq.ParquetFile(self.path(name)) as file:
             return file.read(columns=columns)
+
+    def read_batches(self, name: str, columns: list[str] | None = None) -> Iterator[pa.RecordBatch]:
+        """Yield the rows of the Parquet file ``name``, some at a time, in memory for those only."""
+        with pq.ParquetFile(self.path(name), buffer_size=_BUFFER_BYTES) as file:
+            yield from file.iter_batches(_BATCH_ROWS, columns=columns, use_threads=False)
 
     def read_schema(self, name: str) -> pa.Schema:
         """Return the columns of the Parquet file ``name``."""

@@ -6,6 +6,8 @@ are :mod:`jobs.schemas`.
 
 import json
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 
 import pyarrow as pa
@@ -69,8 +71,24 @@ class Store:
 
     def read_part(self, name: str, columns: list[str] | None = None) -> pa.Table:
         """Return one part, or some of its columns; StoreError where it is damaged."""
-        try:
+        with self._undamaged(name):
             return self.storage.read_table(name, columns)
+
+    def read_batches(
+        self, table: str, columns: list[str] | None = None
+    ) -> Iterator[pa.RecordBatch]:
+        """Yield the rows of ``table``, some at a time; StoreError where a part is damaged.
+
+        However many rows there are, it takes no more memory.
+        """
+        for name in self.parts(table):
+            with self._undamaged(name):
+                yield from self.storage.read_batches(name, columns)
+
+    @contextmanager
+    def _undamaged(self, name: str) -> Iterator[None]:
+        try:
+            yield
         except (pa.ArrowException, OSError) as error:
             if isinstance(error, OSError) and error.errno is not None:
                 raise  # the system's own words are the better ones

@@ -297,7 +297,12 @@ def print_report(outcome: Report) -> None:
             f"The pictures are of {outcome.sampled:,} of the {outcome.tracks:,} tracks, drawn at "
             "random."
         )
-    console.print(f"The report: {printable(outcome.page)}")
+    print_page(outcome.page)
+
+
+def print_page(path: str) -> None:
+    """Say where the report is."""
+    _console().print(f"The report, to be opened in a browser: {printable(path)}")
 
 
 def print_export(outcome: Export) -> None:

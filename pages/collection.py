@@ -1,13 +1,14 @@
 """The pictures of a collection: how its columns, its labels and its tracks lie to one another."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
 
 from pages.picture import Picture, draw
 from pages.statistics import Components, Spread
-from pages.style import OTHERS, LabelStyles, Look, short
+from pages.style import NARROW_LOOK, OTHERS, LabelStyles, Look, short
 
 _CROWDED = 2000
 _LINE = 22
@@ -154,9 +155,10 @@ def component_scatter(
     def paint(figure: Figure, look: Look) -> None:
         axes = figure.subplots()
         crowded = len(labels) > _CROWDED
+        marks = []
         for name in names:
             points = found.points[each == name]
-            axes.scatter(
+            mark = axes.scatter(
                 points[:, 0],
                 points[:, 1],
                 s=(10 if look.narrow else 18) if crowded else (16 if look.narrow else 36),
@@ -165,19 +167,22 @@ def component_scatter(
                 edgecolors=look.scheme.paper,
                 linewidths=0.4,
                 alpha=0.8,
-                label=short(name),
             )
+            marks.append(mark)
         axes.set_xlabel(f"component 1 ({found.explained[0]:.1%} of the variance)")
         axes.set_ylabel(f"component 2 ({found.explained[1]:.1%})")
         axes.grid()
         axes.set_axisbelow(True)
-        beside = look.legend_beside()
-        figure.legend(loc=beside.place, ncols=beside.columns, handletextpad=0.2)
+        shown = [short(name) for name in names]
+        beside = look.legend_beside(shown)
+        how: dict[str, Any] = {"loc": beside.place, "ncols": beside.columns, "handletextpad": 0.2}
+        # Given by hand, since matplotlib leaves out names that begin with a line below.
+        figure.legend(marks, shown, **how)
 
     centres = {name: found.points[each == name, 0].mean() for name in names}
     low, high = min(names, key=lambda name: centres[name]), max(names, key=lambda n: centres[n])
     apart = f" Along the first, {short(low)} lies at one end and {short(high)} at the other."
-    rows = -(-len(names) // 3)
+    rows = -(-len(names) // NARROW_LOOK.legend_beside(map(short, names)).columns)
     return draw(
         paint,
         name="components",

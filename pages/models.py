@@ -119,10 +119,9 @@ def importance_bars(
         axes.tick_params(axis="y", length=0)
         axes.grid(axis="x")
         axes.set_axisbelow(True)
-        axes.set_xlabel("accuracy lost when shuffled (± standard deviation)")
-        if look.narrow:
-            axes.set_xlabel("accuracy lost when shuffled (± std)")
-            axes.locator_params(axis="x", nbins=4)
+        lost = "accuracy lost (± std)" if look.narrow else "accuracy lost when shuffled (± std)"
+        axes.set_xlabel(lost)
+        axes.locator_params(axis="x", nbins=4 if look.narrow else 8)
 
     first = ", ".join(
         f"{name} {mean:.3f}" for name, mean in list(zip(features, means, strict=True))[:3]

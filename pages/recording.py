@@ -13,7 +13,7 @@ from matplotlib.ticker import MaxNLocator, ScalarFormatter
 from featurizer.columns import N_MFCC, SAMPLE_RATE
 from featurizer.curves import FRAME_CURVES, Curves, bin_frequencies
 from pages.picture import Picture, draw
-from pages.style import LabelStyles, Look, short
+from pages.style import NARROW_LOOK, LabelStyles, Look, short
 
 _MINUTE = 60
 _HOUR = 3600
@@ -23,7 +23,7 @@ _TALL = (420, 300)
 
 _PITCHES = ("C", "C♯", "D", "D♯", "E", "F", "F♯", "G", "G♯", "A", "A♯", "B")
 
-_MOST_BARS = 400
+_MOST_BARS = 120
 
 
 def pictures(curves: Curves, tempo: float) -> Iterator[Picture]:
@@ -402,12 +402,14 @@ def predicted_over_time(found: Stretches) -> Picture:
     order = np.argsort(-given.mean(axis=0), kind="stable")
     shown = sorted(order[:_SHOWN_CLASSES].tolist(), key=lambda i: found.classes[i])
     styles = LabelStyles(list(found.classes))
+    names = [short(found.classes[i]) for i in shown]
 
     def paint(figure: Figure, look: Look) -> None:
         axes = figure.subplots()
         below = np.zeros(bars)
+        stacks = []
         for i in shown:
-            axes.bar(
+            stack = axes.bar(
                 edges[:-1],
                 heights[:, i],
                 np.diff(edges),
@@ -415,18 +417,18 @@ def predicted_over_time(found: Stretches) -> Picture:
                 align="edge",
                 color=styles.colour(found.classes[i]),
                 edgecolor=look.scheme.paper,
-                linewidth=0.4 if bars < _MOST_BARS / 4 else 0,
-                label=short(found.classes[i]),
+                linewidth=0.4 if bars < _MOST_BARS else 0,
             )
+            stacks.append(stack[0])
             below += heights[:, i]
         axes.set_ylim(0, 1)
         axes.set_ylabel("probability")
         _time_axis(axes, float(edges[-1]), look)
-        beside = look.legend_beside()
-        handles, names = axes.get_legend_handles_labels()
-        if not look.narrow:  # in the order in which the bars are stacked
-            handles, names = handles[::-1], names[::-1]
-        figure.legend(handles, names, loc=beside.place, ncols=beside.columns, handlelength=1.2)
+        # Beside the bars, in the order in which they are stacked.
+        order = slice(None) if look.narrow else slice(None, None, -1)
+        beside = look.legend_beside(names)
+        how: dict[str, Any] = {"loc": beside.place, "ncols": beside.columns, "handlelength": 1.2}
+        figure.legend(stacks[order], names[order], **how)
 
     best = given.argmax(axis=1)
     share = np.bincount(best, minlength=given.shape[1])
@@ -442,5 +444,5 @@ def predicted_over_time(found: Stretches) -> Picture:
         caption=f"A bar is a segment of {found.step_s:g} s."
         if bars == len(given)
         else f"{len(given):,} segments of {found.step_s:g} s, averaged to {bars} bars.",
-        heights=(330, 380),
+        heights=(330, 310 + 20 * -(-len(shown) // NARROW_LOOK.legend_beside(names).columns)),
     )

@@ -4,6 +4,7 @@ Colours are told apart by people who see red and green alike, and a label has a 
 colour.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -66,6 +67,13 @@ SHARPNESS = 1.6
 """Pixels of a picture for one of the page, since many screens have more than one."""
 
 
+_NARROW_LETTERS = 45
+"""So many letters stand in a line of a narrow picture, small ones and large ones."""
+
+_MARK_LETTERS = 5
+"""So many take a legend's mark and the space around it."""
+
+
 @dataclass(frozen=True)
 class LegendPlace:
     """Where a legend stands, so that it covers no data: matplotlib's word, and its columns."""
@@ -86,11 +94,12 @@ class Look:
         """Whether there is room for the picture alone, and for none of what stands beside it."""
         return self.width is NARROW
 
-    def legend_beside(self) -> LegendPlace:
-        """Return the place of a legend of labels: below a narrow picture, beside a wide one."""
-        if self.narrow:
-            return LegendPlace("outside lower center", 3)
-        return LegendPlace("outside right upper", 1)
+    def legend_beside(self, names: Iterable[str]) -> LegendPlace:
+        """Return the place of a legend: below a narrow picture, beside a wide one."""
+        if not self.narrow:
+            return LegendPlace("outside right upper", 1)
+        longest = max(len(name) for name in names) + _MARK_LETTERS
+        return LegendPlace("outside lower center", max(1, min(3, _NARROW_LETTERS // longest)))
 
     def settings(self) -> dict[str, Any]:
         """Return matplotlib's."""
@@ -120,6 +129,8 @@ class Look:
             "ytick.labelcolor": scheme.ink,
         }
 
+
+NARROW_LOOK = Look(LIGHT, NARROW)
 
 COLOURS = (
     *("#0173b2", "#de8f05", "#029e73", "#d55e00", "#cc78bc"),

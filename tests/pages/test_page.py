@@ -1,0 +1,86 @@
+"""A page: what is put into it is text, and it needs nothing beside it."""
+
+import base64
+import hashlib
+import re
+
+import numpy as np
+from read_page import Reader
+
+from pages.models import confusion_matrix
+from pages.page import Cell, Page, Section, Table, number, render
+
+HOSTILE = "<script>alert(1)</script>\"'&{{ 7 * 7 }}"
+
+
+def hostile_page() -> str:
+    picture = confusion_matrix([HOSTILE, "b"], np.array([[3, 9], [1, 4]]), HOSTILE)
+    cells = [[Cell(HOSTILE, colour="#0173b2"), number(3), Cell("x", under=HOSTILE)]]
+    table = Table(HOSTILE, (HOSTILE, "n", "x"), cells, note=HOSTILE)
+    folded = Table(f"{HOSTILE} folded", (HOSTILE, "n", "x"), cells, folded=True)
+    sections = [
+        Section("a", HOSTILE, text=HOSTILE, facts=((HOSTILE, HOSTILE),), pictures=(picture,)),
+        Section("b", "two", tables=(table, folded), command=f"songmill {HOSTILE}"),
+    ]
+    return render(Page(HOSTILE, HOSTILE, sections)).decode()
+
+
+def test_names_from_outside_are_text() -> None:
+    page = Reader(hostile_page())
+    assert len(page.every("script")) == 1
+    assert "alert(1)" not in "".join(str(attributes) for attributes in page.every("script"))
+    assert page.text.count(HOSTILE) >= 12
+    assert any(HOSTILE in (image["alt"] or "") for image in page.every("img"))
+
+
+def test_it_asks_for_nothing_and_says_so() -> None:
+    html = hostile_page()
+    page = Reader(html)
+    for tag, attributes in page.elements:
+        for name in ("src", "srcset", "href", "action", "data", "poster"):
+            value = attributes.get(name)
+            assert value is None or value.startswith(("data:", "#")), (tag, value)
+    assert "@import" not in html
+    assert "url(" not in html
+    policy = next(
+        meta["content"] or ""
+        for meta in page.every("meta")
+        if meta.get("http-equiv") == "Content-Security-Policy"
+    )
+    assert policy.startswith("default-src 'none'; img-src data:;")
+    for tag in ("style", "script"):
+        body = re.search(rf"<{tag}>(.*?)</{tag}>", html, re.DOTALL)
+        assert body is not None
+        digest = base64.b64encode(hashlib.sha256(body[1].encode()).digest()).decode()
+        assert f"{tag}-src 'sha256-{digest}'" in policy
+
+
+def test_every_picture_has_its_words_and_its_four_files() -> None:
+    page = Reader(hostile_page())
+    assert len(page.every("img")) == 1
+    assert len(page.every("source")) == 3
+    assert all(image["alt"] for image in page.every("img"))
+
+
+def test_tables_have_headers_of_rows_and_columns_and_values_to_sort_by() -> None:
+    page = Reader(hostile_page())
+    scopes = [head["scope"] for head in page.every("th")]
+    assert scopes == ["col", "col", "col", "row"] * 2
+    values = [cell["data-value"] for cell in page.every("td") if "data-value" in cell]
+    assert values == ["3.0", "3.0"]
+    names = [caption["id"] for caption in page.every("caption")]
+    assert len(set(names)) == len(names)
+    assert [box["aria-labelledby"] for box in page.every("div") if box.get("role")] == names
+
+
+def test_what_is_no_text_in_any_encoding_is_shown_somehow() -> None:
+    name = b"\xff.wav".decode("utf-8", "surrogateescape")
+    assert render(Page(name, name, [Section("a", "b", text=name)])).count(b"?.wav") == 4
+
+
+def test_a_missing_number_is_a_dash_below_all_others() -> None:
+    cell = number(None)
+    assert cell.text == "–"
+    assert cell.value is not None
+    assert cell.value < -1e300
+    assert number(1234.5, ",.1f") == Cell("1,234.5", 1234.5)

@@ -1,0 +1,180 @@
+"""Every picture: nothing is cut off, whatever it is of, and its words say what it shows."""
+
+import io
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+from drawn import watched
+from PIL import Image
+
+from featurizer.curves import Curves
+from featurizer.extract import signal_features
+from pages import collection, models, picture, recording
+from pages.picture import Picture
+from pages.statistics import Components, Spread, correlations
+from pages.style import COLOURS, LIGHT, SCHEMES, LabelStyles, short
+
+NAMES = {
+    "one": ["rock"],
+    "ten": ["blues", "classical", "country", "disco", "hiphop", "jazz", "metal", "pop", "x", "y"],
+    "odd": ["$\\frac$", "<script>", "a" * 300, "Ångström – 音楽", "tab\there", "_x_", "&amp;", "$"],
+    "twenty": [f"a label of some length {i}" for i in range(20)],
+}
+
+
+@pytest.fixture(autouse=True)
+def nothing_is_cut_off(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    # What is dark is drawn as what is light, and takes as long.
+    monkeypatch.setattr(picture, "SCHEMES", (LIGHT,))
+    with watched(monkeypatch) as cut:
+        yield
+        assert cut == []
+
+
+def check(found: Picture) -> None:
+    assert set(found.drawn) == {("wide", "light"), ("narrow", "light")}
+    assert len(found.alt) > 30
+    assert found.caption
+
+
+def test_a_picture_has_a_png_for_every_screen(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(picture, "SCHEMES", SCHEMES)
+    found = models.confusion_matrix(["a", "b"], np.array([[3, 1], [2, 9]]), "tracks")
+    assert set(found.drawn) == {(w, s) for w in ("wide", "narrow") for s in ("light", "dark")}
+    for (width, scheme), drawn in found.drawn.items():
+        image = Image.open(io.BytesIO(drawn.png))
+        assert image.format == "PNG"
+        assert drawn.width == (960 if width == "wide" else 360)
+        assert image.size == (int(drawn.width * 1.6), int(drawn.height * 1.6))
+        corner = np.asarray(image.convert("RGB"))[0, 0]
+        assert (corner > 200).all() if scheme == "light" else (corner < 60).all()
+    assert found.file is found.drawn["wide", "light"]
+
+
+def signal(kind: str) -> np.ndarray:
+    rng = np.random.default_rng(0)
+    n = {"short": 1025, "hops": 3000, "song": 100_000, "minutes": 22050 * 75}.get(kind, 22050)
+    t = np.arange(n) / 22050
+    y = {
+        "silence": np.zeros(n),
+        "constant": np.full(n, 0.5),
+        "faint": 1e-7 * rng.normal(size=n),
+        "loud": 40 * np.sin(2 * np.pi * 440 * t),
+        "click": (np.arange(n) == 5000).astype(float),
+    }.get(kind, 0.3 * np.sin(2 * np.pi * 220 * t) + 0.05 * rng.normal(size=n))
+    return y.astype(np.float32)
+
+
+@pytest.mark.parametrize(
+    "kind",
+    ["short", "hops", "silence", "constant", "faint", "loud", "click", "song", "minutes"],
+)
+def test_pictures_of_a_recording(kind: str) -> None:
+    curves = Curves(signal(kind))
+    row = signal_features(curves.y, curves=curves)
+    pictures = list(recording.pictures(curves, float(row[16])))
+    assert [one.name for one in pictures] == [
+        *("waveform", "spectrogram", "mel-spectrogram", "harmonic-percussive", "centroid"),
+        *("rolloff", "mfcc", "mfcc-scaled", "chromagram", "onset-strength"),
+    ]
+    for found in pictures:
+        check(found)
+        assert "nan" not in found.alt + found.caption
+
+
+def test_words_tell_the_numbers_of_a_recording() -> None:
+    t = np.arange(3 * 22050) / 22050
+    curves = Curves((0.25 * np.sin(2 * np.pi * 440 * t)).astype(np.float32))
+    row = signal_features(curves.y, curves=curves)
+    alts = {one.name: one.alt for one in recording.pictures(curves, float(row[16]))}
+    assert "0.25 of full scale" in alts["waveform"]
+    assert "about 441 Hz" in alts["spectrogram"]  # the bin that is nearest
+    assert "the strongest are A," in alts["chromagram"]
+    assert "harmonic part has 100% of the power" in alts["harmonic-percussive"]
+
+
+@pytest.mark.parametrize(("names", "n"), [("one", 1), ("ten", 10), ("odd", 10), ("twenty", 700)])
+def test_predictions_over_time(names: str, n: int) -> None:
+    classes = sorted(NAMES[names])
+    given = np.random.default_rng(n).dirichlet(np.ones(len(classes)), n)
+    found = recording.predicted_over_time(recording.Stretches(3.0, classes, given))
+    check(found)
+    best = np.bincount(given.argmax(axis=1), minlength=len(classes))
+    assert f"{classes[int(best.argmax())]} {best.max()} times" in found.alt
+
+
+@pytest.mark.parametrize("names", NAMES)
+def test_box_plot(names: str) -> None:
+    rng = np.random.default_rng(0)
+    spreads = [Spread(name, np.sort(rng.normal(120, 30, 40))) for name in NAMES[names]]
+    found = collection.tempo_box_plot(spreads, LabelStyles(NAMES[names]), "all 40 tracks")
+    check(found)
+    highest = max(spreads, key=lambda spread: float(np.median(spread.values)))
+    assert f"highest in {highest.label}, {np.median(highest.values):.1f} BPM" in found.alt
+
+
+@pytest.mark.parametrize(("names", "n"), [("one", 40), ("ten", 40), ("odd", 40), ("twenty", 3000)])
+def test_scatter(names: str, n: int) -> None:
+    points = np.random.default_rng(0).normal(size=(n, 2))
+    labels = [NAMES[names][i % len(NAMES[names])] for i in range(n)]
+    components = Components(points, (0.24394, 0.21782))
+    found = collection.component_scatter(components, labels, LabelStyles(NAMES[names]), "tracks")
+    check(found)
+    assert "0.24394 and 0.21782" in found.caption
+
+
+def test_heatmap() -> None:
+    rows = np.random.default_rng(0).normal(size=(30, 28))
+    rows[:, 5] = -rows[:, 3]
+    rows[:, 9] = 1.0
+    names = [f"zero_crossing_rate{i}_mean" for i in range(28)]
+    found = collection.correlation_heatmap(names, correlations(rows), "all 30 tracks")
+    check(found)
+    assert f"{names[3]} and {names[5]} -1.00" in found.alt
+    assert "28 columns" in found.alt
+
+
+def test_heatmap_of_columns_that_never_change() -> None:
+    found = collection.correlation_heatmap(["a", "b", "c"], np.full((3, 3), np.nan), "tracks")
+    assert "none" in found.alt
+
+
+@pytest.mark.parametrize("names", NAMES)
+def test_confusion(names: str) -> None:
+    classes = NAMES[names]
+    counts = np.random.default_rng(0).integers(0, 3000, (len(classes),) * 2)
+    found = models.confusion_matrix(classes, counts, "the test tracks")
+    check(found)
+    assert f"{np.trace(counts):,} of {counts.sum():,}" in found.alt
+
+
+def test_confusion_of_what_was_never_tested() -> None:
+    found = models.confusion_matrix(["a", "b"], np.zeros((2, 2), int), "no tracks")
+    assert "mistake" not in found.alt
+
+
+def test_importance_and_scores() -> None:
+    names = [f"spectral_bandwidth{i}_mean" for i in range(20)]
+    check(models.importance_bars(names, np.linspace(0.1, -0.01, 20), [0.01] * 20, "segments"))
+    days = [np.datetime64("2026-11-01T03:00") + np.timedelta64(i, "D") for i in range(40)]
+    scores = [models.Score(day, 0.7, 0.75, champion=i == 3) for i, day in enumerate(days)]
+    for some in (scores, scores[:2]):
+        check(models.scores_over_time(some))
+
+
+def test_a_label_keeps_its_colour_and_shape_and_twenty_are_told_apart() -> None:
+    one = LabelStyles(["rock", "blues"])
+    assert one.colour("blues") == COLOURS[0]
+    assert one.colour("rock") == COLOURS[1]
+    assert one.colour("unknown") not in COLOURS
+    names = [f"label {i:02}" for i in range(20)]
+    many = LabelStyles(names)
+    assert len({(many.colour(name), many.shape(name)) for name in names}) == 20
+    assert len({many.colour(name) for name in names[:10]}) == 10
+
+
+def test_a_long_name_loses_its_middle() -> None:
+    assert short("rock") == "rock"
+    assert short("a" * 30 + "b" * 30) == "aaaaaaaaaa…bbbbbbbbbb"
+    assert "\n" not in short("two\nlines")
