@@ -164,9 +164,9 @@ def component_scatter(
                 s=(10 if look.narrow else 18) if crowded else (16 if look.narrow else 36),
                 marker=styles.shape(name),
                 color=styles.colour(name),
-                edgecolors=look.scheme.paper,
+                edgecolors=look.scheme.quiet,
                 linewidths=0.4,
-                alpha=0.8,
+                alpha=0.85,
             )
             marks.append(mark)
         axes.set_xlabel(f"component 1 ({found.explained[0]:.1%} of the variance)")
