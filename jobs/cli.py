@@ -71,6 +71,40 @@ LevelOption = Annotated[
         help="Rows to learn from; by default segments, where there are any.",
     ),
 ]
+LabelsOption = Annotated[
+    str,
+    typer.Option(
+        metavar="parent|none|FILE.csv",
+        help="The tracks' labels: their folder's name, none, or a CSV with the columns "
+        "track_id and label (and further ones, such as artist).",
+    ),
+]
+SegmentOption = Annotated[float, typer.Option(metavar="SECONDS", help="Length of a segment.")]
+RetryOption = Annotated[
+    bool, typer.Option("--retry-failed", help="Try the files again that failed before.")
+]
+MaxFailedOption = Annotated[
+    float,
+    typer.Option(
+        min=0.0, max=1.0, metavar="SHARE", help="End with code 3 if more of the files fail."
+    ),
+]
+ToleranceOption = Annotated[
+    float,
+    typer.Option(
+        min=0.0,
+        max=1.0,
+        help="The new model predicts from now on unless its macro F1 by track is below that "
+        "of the champion (the one that predicts) by more than this.",
+    ),
+]
+NeighboursOption = Annotated[
+    int, typer.Option("-k", "--neighbours", min=1, metavar="K", help="Neighbours of each.")
+]
+SchemaOption = Annotated[
+    str | None, typer.Option(metavar="NAME", help="The database's schema to load into.")
+]
+Stages = Literal["extract", "train", "similarity", "predict", "export", "report"]
 JsonOption = Annotated[
     bool, typer.Option("--json", help="Print one JSON object, and nothing else, on stdout.")
 ]
@@ -82,6 +116,35 @@ def _version(asked: bool) -> None:
 
         typer.echo(f"songmill {songmill_version()}")
         raise typer.Exit
+
+
+def _checked_segment(seconds: float) -> float:
+    from featurizer.columns import SAMPLE_RATE
+
+    least, most = 0.1, 600.0
+    if not least <= seconds <= most:
+        raise typer.BadParameter(
+            f"a segment of {seconds:g} s ({seconds * SAMPLE_RATE:g} samples): "
+            f"say {least:g} to {most:g} seconds",
+            param_hint="--segment-seconds",
+        )
+    return seconds
+
+
+def _configure(context: typer.Context, path: Path | None) -> Path | None:
+    """Take the options of a TOML file for those that the command line does not give."""
+    if path is not None:
+        from jobs.config import read_config
+
+        names = {
+            (parameter.name or "") if parameter.param_type_name == "argument" else option: parameter
+            for parameter in context.command.params
+            for option in [max(parameter.opts, key=len).removeprefix("--")]
+            if option not in ("config", "help")
+        }
+        given = read_config(path, list(names))
+        context.default_map = {str(names[option].name): value for option, value in given.items()}
+    return path
 
 
 @app.callback()
@@ -106,31 +169,15 @@ def extract(
         ),
     ],
     store: StoreOption,
-    labels: Annotated[
-        str,
-        typer.Option(
-            metavar="parent|none|FILE.csv",
-            help="The tracks' labels: their folder's name, none, or a CSV with the columns "
-            "track_id and label (and further ones, such as artist).",
-        ),
-    ] = "parent",
+    labels: LabelsOption = "parent",
     scheduler: SchedulerOption = None,
     workers: WorkersOption = None,
-    segment_seconds: Annotated[
-        float, typer.Option(metavar="SECONDS", help="Length of a segment.")
-    ] = 3.0,
+    segment_seconds: SegmentOption = 3.0,
     force: Annotated[
         bool, typer.Option("--force", help="Extract every file anew, changed or not.")
     ] = False,
-    retry_failed: Annotated[
-        bool, typer.Option("--retry-failed", help="Try the files again that failed before.")
-    ] = False,
-    max_failed: Annotated[
-        float,
-        typer.Option(
-            min=0.0, max=1.0, metavar="SHARE", help="End with code 3 if more of the files fail."
-        ),
-    ] = 0.1,
+    retry_failed: RetryOption = False,
+    max_failed: MaxFailedOption = 0.1,
     as_json: JsonOption = False,
 ) -> None:
     """Extract 57 features of every recording, and of every 3-second segment, into STORE.
@@ -138,25 +185,17 @@ def extract(
     Only new and changed files are worked on; files that are gone leave the tables. Run the same
     command again after anything that stopped it: what is finished is kept.
     """
-    from featurizer.columns import SAMPLE_RATE
     from jobs.extract import Request
     from jobs.extract import extract as run
     from jobs.progress import Progress
 
-    least, most = 0.1, 600.0
-    if not least <= segment_seconds <= most:
-        raise typer.BadParameter(
-            f"a segment of {segment_seconds:g} s ({segment_seconds * SAMPLE_RATE:g} samples): "
-            f"say {least:g} to {most:g} seconds",
-            param_hint="--segment-seconds",
-        )
     request = Request(
         sources=sources,
         store=store,
         labels=labels,
         scheduler=scheduler,
         workers=workers,
-        segment_seconds=segment_seconds,
+        segment_seconds=_checked_segment(segment_seconds),
         force=force,
         retry_failed=retry_failed,
         max_failed=max_failed,
@@ -260,15 +299,7 @@ def train(
     store: StoreOption,
     split: SplitOption = "by-track",
     level: LevelOption = None,
-    tolerance: Annotated[
-        float,
-        typer.Option(
-            min=0.0,
-            max=1.0,
-            help="The new model predicts from now on unless its macro F1 by track is below that "
-            "of the champion (the one that predicts) by more than this.",
-        ),
-    ] = 0.01,
+    tolerance: ToleranceOption = 0.01,
     promote: Annotated[
         bool | None,
         typer.Option(
@@ -406,9 +437,7 @@ def promote(
 def similarity(
     *,
     store: StoreOption,
-    k: Annotated[
-        int, typer.Option("-k", "--neighbours", min=1, metavar="K", help="Neighbours of each.")
-    ] = 20,
+    k: NeighboursOption = 20,
     level: Annotated[
         Literal["track", "segment"], typer.Option(help="What is compared with one another.")
     ] = "track",
@@ -493,6 +522,98 @@ def similar(
 
 
 @app.command()
+def run(
+    *,
+    sources: Annotated[
+        list[str],
+        typer.Argument(metavar="SOURCE…", help="What to extract: as for `songmill extract`."),
+    ],
+    store: StoreOption,
+    config: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE.toml",
+            callback=_configure,
+            is_eager=True,
+            help="A TOML file with any of these options, such as sources, store or max-failed; "
+            "what the command line says comes first.",
+        ),
+    ] = None,
+    labels: LabelsOption = "parent",
+    segment_seconds: SegmentOption = 3.0,
+    retry_failed: RetryOption = False,
+    max_failed: MaxFailedOption = 0.1,
+    split: SplitOption = "by-track",
+    level: LevelOption = None,
+    tolerance: ToleranceOption = 0.01,
+    neighbours: NeighboursOption = 20,
+    export: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="TABLE=URL",
+            help="Put a table where somebody else reads it: similarity, duplicates, predictions, "
+            "features or files, and a URL as for `songmill export`. May be given several times.",
+        ),
+    ] = None,
+    schema: SchemaOption = None,
+    only: Annotated[
+        Stages | None,
+        typer.Option(help="Do this stage alone, whether or not anything has changed."),
+    ] = None,
+    first: Annotated[
+        Stages | None,
+        typer.Option("--from", help="Begin with this stage, whether or not anything has changed."),
+    ] = None,
+    scheduler: SchedulerOption = None,
+    workers: WorkersOption = None,
+    log_format: Annotated[
+        Literal["text", "json"],
+        typer.Option(help="Lines for people, or an object a line for machines, on stderr."),
+    ] = "text",
+    as_json: JsonOption = False,
+) -> None:
+    """Bring everything in STORE up to date: what a night's job does.
+
+    Extract what is new or changed, train and judge a model and promote it unless it is worse, find
+    what sounds alike, predict, export, report. A stage is skipped where nothing that it reads has
+    changed. Run it again after anything that stopped it.
+    """
+    from jobs.progress import JsonLog, Progress
+    from jobs.run import Request
+    from jobs.run import run as work
+
+    request = Request(
+        sources=sources,
+        store=store,
+        labels=labels,
+        segment_seconds=_checked_segment(segment_seconds),
+        retry_failed=retry_failed,
+        max_failed=max_failed,
+        split=split,
+        level=level,
+        tolerance=tolerance,
+        neighbours=neighbours,
+        exports=export or [],
+        schema=schema,
+        scheduler=scheduler,
+        workers=workers,
+        only=only,
+        first=first,
+    )
+    with (JsonLog() if log_format == "json" else Progress()).shown() as progress:
+        outcome = work(request, progress)
+        if outcome.message:
+            progress.write("error", outcome.message)
+    if as_json:
+        _print_json(asdict(outcome))
+    elif log_format == "text":
+        from jobs.terminal import print_run
+
+        print_run(outcome)
+    raise typer.Exit(outcome.exit_code)
+
+
+@app.command()
 def export(
     *,
     name: Annotated[
@@ -516,9 +637,7 @@ def export(
     level: Annotated[
         Literal["track", "segment"], typer.Option(help="Rows of which, where there are both.")
     ] = "track",
-    schema: Annotated[
-        str | None, typer.Option(metavar="NAME", help="The database's schema to load into.")
-    ] = None,
+    schema: SchemaOption = None,
     table: Annotated[
         str | None,
         typer.Option(metavar="NAME", help="What it shall be called there; by default as here."),

@@ -466,9 +466,11 @@ class _Run:
     def _stage_run(self, change: commit.Change, started: float) -> None:
         outcome = self.outcome
         outcome.seconds = time.time() - started
-        known = self.store.read("runs", ["run_id", "outcome"]).to_pylist()
+        known = self.store.read("runs", ["run_id", "stage", "outcome"]).to_pylist()
         if any(
-            row["run_id"] == outcome.run_id and row["outcome"] in ("done", "too-many-failed")
+            row["run_id"] == outcome.run_id
+            and row["stage"] == "extract"
+            and row["outcome"] in ("done", "too-many-failed")
             for row in known
         ):
             return  # it was killed after its last commit, and this is what it had to clear away

@@ -12,6 +12,7 @@ import socket
 import threading
 import time
 import uuid
+from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -28,8 +29,36 @@ WATCH_S = 20.0
 """A holder on another machine is dead if it has not shown a pulse for so long."""
 
 
+_throughout: dict[str, "Lock"] = {}
+"""The locks that a run of several stages holds, by the root of the store."""
+
+
+@contextlib.contextmanager
+def held_throughout(storage: Storage) -> Iterator[None]:
+    """Hold a store while several stages work on it, so that no other run comes in between.
+
+    Parameters
+    ----------
+    storage : Storage
+        The store's files.
+
+    Raises
+    ------
+    StoreError
+        Another run that lives holds it.
+    """
+    with Lock(storage) as lock:
+        _throughout[storage.root] = lock
+        try:
+            yield
+        finally:
+            del _throughout[storage.root]
+
+
 class Lock:
     """The right to change a store, as a context manager.
+
+    Inside of :func:`held_throughout` it is that lock.
 
     Parameters
     ----------
@@ -48,9 +77,13 @@ class Lock:
         self._held: dict[str, Any] = {}
         self._ended = threading.Event()
         self._lost = False
+        self._outer: Lock | None = None
         self._thread = threading.Thread(target=self._beat, daemon=True, name="store lock")
 
     def __enter__(self) -> "Lock":
+        self._outer = _throughout.get(self._storage.root)
+        if self._outer is not None:
+            return self._outer
         self._held = {
             "token": self._token,
             "pulse": 0,
@@ -78,6 +111,8 @@ class Lock:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
+        if self._outer is not None:
+            return
         self._ended.set()
         self._thread.join()
         holder = _read(self._storage)

@@ -1,9 +1,11 @@
 """How far a job is: a live line on a terminal, a line now and then in a log. On stderr only."""
 
 import contextlib
+import json
 import sys
 import time
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from rich.console import Console
@@ -64,7 +66,12 @@ class Progress:
         if self._status:
             self.show(text)
         else:
-            self.console.print(escape(printable(text)))
+            self.write("info", text)
+
+    def write(self, level: str, text: str) -> None:
+        """Write a line that stays; ``level`` is info, warning or error."""
+        style = {"warning": "[yellow]warning:[/] ", "error": "[red]error:[/] "}.get(level, "")
+        self.console.print(f"{style}{escape(printable(text))}")
 
     def show(self, text: str) -> None:
         """Change the live line; a log is not told."""
@@ -78,7 +85,7 @@ class Progress:
             self.show(text)
         elif now - self._logged >= LOG_EVERY_S:
             self._logged = now
-            self.console.print(escape(printable(text)))
+            self.write("info", text)
 
     def workers(self, threads: int) -> None:
         """Say, once, that the cluster has no worker just now."""
@@ -88,24 +95,25 @@ class Progress:
 
     def warn(self, text: str) -> None:
         """Say what a person should look at."""
-        self.console.print(f"[yellow]warning:[/] {escape(printable(text))}")
+        self.write("warning", text)
 
     def plan(self, outcome: "Outcome", count: int) -> None:
         """Say what there is to do: ``count`` files to work on."""
         self._total = count
         kept = f", {outcome.kept} finished by an earlier run" if outcome.kept else ""
         kept += f"; {outcome.relabelled} get another label" if outcome.relabelled else ""
-        self.console.print(
+        self.write(
+            "info",
             f"{outcome.listed} files: {outcome.new} new, {outcome.changed} changed, "
             f"{outcome.retried} to try again, {outcome.unchanged} unchanged, "
-            f"{outcome.gone} gone{kept}"
+            f"{outcome.gone} gone{kept}",
         )
 
     def begin(self, dashboard: str, threads: int) -> None:
         """Say that the cluster works."""
         self._began = self._logged = time.monotonic()
         self._threads = threads
-        self.console.print(f"Dask's dashboard: {escape(dashboard)}")
+        self.write("info", f"Dask's dashboard: {dashboard}")
 
     def tick(self, threads: int) -> None:
         """Note the number of workers' threads, about every second."""
@@ -127,3 +135,30 @@ class Progress:
             left = elapsed / self._done * (self._total - self._done)
             text += f", {self._audio_s / elapsed:.0f} x realtime, {clock(left)} left"
         return text
+
+
+class JsonLog(Progress):
+    """A log for machines: an object a line.
+
+    Attributes
+    ----------
+    run_id, stage : str
+        What every line says beside its time, its level and its text; empty until it is known.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(Console(file=sys.stderr, force_terminal=False))
+        self.run_id = ""
+        self.stage = ""
+
+    def write(self, level: str, text: str) -> None:
+        """Write a line that stays; ``level`` is info, warning or error."""
+        line = {
+            "time": datetime.now(UTC).isoformat(timespec="milliseconds"),
+            "level": level,
+            "run_id": self.run_id,
+            "stage": self.stage,
+            "message": text,
+        }
+        sys.stderr.write(f"{json.dumps(line)}\n")
+        sys.stderr.flush()

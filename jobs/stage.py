@@ -8,6 +8,7 @@ import time
 import uuid
 from collections.abc import Iterator
 from contextlib import suppress
+from contextvars import ContextVar
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib import metadata
@@ -23,10 +24,27 @@ from jobs.schemas import RUNS
 from jobs.storage import Storage, as_json
 from jobs.store import Settings, Store, open_store, open_to_write, storage_to_write
 
+_run_id: ContextVar[str | None] = ContextVar("run_id", default=None)
+
 
 def new_run_id() -> str:
-    """Return a name that no other run has; names of later runs are greater."""
-    return f"{time.strftime('%Y%m%dT%H%M%S', time.gmtime())}-{uuid.uuid4().hex[:6]}"
+    """Return a name that no other run has; names of later runs are greater.
+
+    Inside of :func:`one_run` it is the name of that run.
+    """
+    now = time.strftime("%Y%m%dT%H%M%S", time.gmtime())
+    return _run_id.get() or f"{now}-{uuid.uuid4().hex[:6]}"
+
+
+@contextlib.contextmanager
+def one_run() -> Iterator[str]:
+    """Give all stages of the body one name."""
+    run_id = new_run_id()
+    token = _run_id.set(run_id)
+    try:
+        yield run_id
+    finally:
+        _run_id.reset(token)
 
 
 def stage_run(store: Store, change: commit.Change, **columns: Any) -> None:

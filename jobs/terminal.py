@@ -18,6 +18,7 @@ from jobs.predict import FilesOutcome, StoreOutcome
 from jobs.progress import clock, printable
 from jobs.registry import Version
 from jobs.report import Outcome as Report
+from jobs.run import Outcome as Run
 from jobs.similar import Outcome as Similar
 from jobs.similarity import Outcome as Similarity
 from jobs.status import Status
@@ -300,6 +301,17 @@ def print_report(outcome: Report) -> None:
     print_page(outcome.page)
 
 
+def print_run(outcome: Run) -> None:
+    """Say how each stage of a night's run ended."""
+    console = _console()
+    table = _table("stage", "outcome", "took", "what")
+    for one in outcome.stages:
+        took = clock(one.seconds) if one.seconds else ""
+        table.add_row(_cell(one.stage), one.outcome, took, _cell(one.message))
+    console.print(table)
+    console.print(f"Run {outcome.run_id}: {outcome.outcome}, in {clock(outcome.seconds)}.")
+
+
 def print_page(path: str) -> None:
     """Say where the report is."""
     _console().print(f"The report, to be opened in a browser: {printable(path)}")
@@ -370,6 +382,7 @@ def _table(first: str, *others: str) -> Table:
     texts = (
         "stage",
         "outcome",
+        "what",
         "label",
         "predicted",
         "then",
