@@ -4,6 +4,7 @@ Heavy imports happen where they are used, so that ``songmill --help`` answers at
 """
 
 import json
+import re
 import signal
 import sys
 from dataclasses import asdict
@@ -766,7 +767,9 @@ def demo(
 
 def _print_json(value: dict[str, Any]) -> None:
     """Print one object; a label that is missing is the key ``null``."""
-    typer.echo(json.dumps(value, ensure_ascii=False, default=lambda moment: moment.isoformat()))
+    text = json.dumps(value, ensure_ascii=False, default=lambda moment: moment.isoformat())
+    # Half of a surrogate pair, in the name of a file that is no UTF-8, has no bytes.
+    typer.echo(re.sub("[\ud800-\udfff]", lambda found: f"\\u{ord(found[0]):04x}", text))
 
 
 def _complain(text: str) -> None:

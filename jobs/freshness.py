@@ -58,10 +58,7 @@ def state(store: Store) -> State:
             if run["stage"] in makers and _changed_something(run):
                 found[table] = f"{run['stage']} {run['run_id']}"
     # A run that was killed may have committed rows and left no row of its own.
-    counts = [
-        sum(store.storage.count_rows(name) for name in store.parts(table))
-        for table in (TRACKS, SEGMENTS, "files")
-    ]
+    counts = [store.count_rows(table) for table in (TRACKS, SEGMENTS, "files")]
     found["features"] = [found["features"], counts, store.settings.to_json().decode()]
     known = labels.read(store)
     found["labels"] = hashlib.sha256(json.dumps(known.to_pylist()).encode()).hexdigest()

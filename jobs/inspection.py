@@ -13,11 +13,13 @@ from featurizer.columns import FEATURE_COLUMNS, SAMPLE_RATE, SEGMENT_SECONDS
 from jobs import registry
 from jobs.errors import UsageError
 from jobs.labels import tails
+from jobs.overview import count_labels, label_styles
 from jobs.predict import FilePrediction, champion_for_files, predict_features
 from jobs.progress import Progress, printable
 from jobs.recording import decoded
 from jobs.store import Store, open_store
-from jobs.whole_file import whole_file, write_whole
+from jobs.whole_file import check_folder, write_whole
+from pages.style import LabelStyles, named
 from training.model import Description
 
 if TYPE_CHECKING:
@@ -131,12 +133,15 @@ def inspect(recording: str, address: str | None, out: str | None, progress: Prog
         model = champion_for_files(store)
     stem = os.path.splitext(os.path.basename(path.rstrip("/")))[0]
     folder = os.path.abspath(out or f"inspect-{printable(stem)}")
+    check_folder(folder)
     progress.say(f"analysing {path}")
     with decoded(path) as heard:
         curves = Curves(heard.y)
         seconds = model.description.segment_seconds if model else SEGMENT_SECONDS
         features = analyse(heard, segment_seconds=seconds, curves=curves)
+    styles = label_styles(count_labels(store)) if store else LabelStyles([])
     found = _Found(
+        styles=styles,
         facts=_facts(path, features, curves),
         features=dict(zip(FEATURE_COLUMNS, features.track.tolist(), strict=True)),
         prediction=predict_features(model, path, features) if model else None,
@@ -201,6 +206,7 @@ def _facts(path: str, features: "Features", curves: "Curves") -> Facts:
 
 @dataclass(frozen=True)
 class _Found:
+    styles: LabelStyles
     facts: Facts
     features: dict[str, float]
     prediction: FilePrediction | None
@@ -227,13 +233,15 @@ def _write(folder: str, found: _Found, curves: "Curves", progress: Progress) -> 
                 probabilities=np.array(
                     [[one.probabilities[name] for name in classes] for one in segments]
                 ),
-            )
+            ),
+            found.styles,
         )
     every = [*pictures, *([predicted] if predicted else [])]
     for picture in every:
         write_whole(os.path.join(folder, f"{picture.name}.png"), picture.file.png)
-    with whole_file(os.path.join(folder, FRAMES)) as temporary:
-        pq.write_table(_frames(curves), temporary)
+    frames = pa.BufferOutputStream()
+    pq.write_table(_frames(curves), frames)
+    write_whole(os.path.join(folder, FRAMES), frames.getvalue().to_pybytes())
     page = os.path.join(folder, PAGE)
     write_whole(page, render(_page(found, pictures, predicted)))
     return Outcome(
@@ -256,7 +264,7 @@ def _frames(curves: "Curves") -> pa.Table:
 
 
 def _page(found: _Found, pictures: "list[Picture]", predicted: "Picture | None") -> "Page":
-    from pages.page import Cell, Page, Section, Table, number
+    from pages.page import Cell, Content, Page, Section, Table, number
 
     facts = found.facts
     trimmed = facts.samples - facts.trimmed_samples
@@ -275,15 +283,17 @@ def _page(found: _Found, pictures: "list[Picture]", predicted: "Picture | None")
     ]
     rows = [[Cell(name), number(value, ".6g")] for name, value in found.features.items()]
     sections = [
-        Section("facts", "Facts", facts=shown),
+        Section("facts", "Facts", Content(facts=shown)),
         *_predicted(found, predicted),
-        Section("pictures", "Pictures", pictures=pictures),
+        Section("pictures", "Pictures", Content(pictures=pictures)),
         Section(
             "features",
             "The 57 features",
-            text="The mean and the variance of each curve over the whole recording, as they stand "
-            "in a store's table.",
-            tables=(Table("Features of the recording", ("feature", "value"), rows),),
+            Content(
+                text="The mean and the variance of each curve over the whole recording, as they "
+                "stand in a store's table.",
+                tables=(Table("Features of the recording", ("feature", "value"), rows),),
+            ),
         ),
     ]
     name = printable(os.path.basename(facts.file.rstrip("/")))
@@ -293,15 +303,13 @@ def _page(found: _Found, pictures: "list[Picture]", predicted: "Picture | None")
 
 
 def _predicted(found: _Found, picture: "Picture | None") -> "list[Section]":
-    from pages.page import Cell, Section, Table, number
-    from pages.style import LabelStyles
+    from pages.page import Cell, Content, Section, Table, number
 
     prediction, model = found.prediction, found.model
     if prediction is None or model is None:
         return []
-    styles = LabelStyles(model.classes)
     rows = [
-        [Cell(printable(name), colour=styles.colour(name)), number(share, ".3f")]
+        [Cell(named(printable(name)), colour=found.styles.colour(name)), number(share, ".3f")]
         for name, share in prediction.probabilities.items()
     ]
     how = "the mean over its segments" if prediction.segments else "of the whole"
@@ -309,8 +317,12 @@ def _predicted(found: _Found, picture: "Picture | None") -> "list[Section]":
         Section(
             "predicted",
             "What it sounds like",
-            text=f"{printable(prediction.predicted or '')}, says the model {model.version}.",
-            pictures=(picture,) if picture else (),
-            tables=(Table(f"Probability of each label, {how}", ("label", "probability"), rows),),
+            Content(
+                text=f"{printable(prediction.predicted or '')}, says the model {model.version}.",
+                pictures=(picture,) if picture else (),
+                tables=(
+                    Table(f"Probability of each label, {how}", ("label", "probability"), rows),
+                ),
+            ),
         )
     ]

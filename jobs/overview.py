@@ -17,9 +17,13 @@ import pyarrow.compute as pc
 from featurizer.columns import FEATURE_COLUMNS
 from jobs.schemas import DUPLICATES, SIMILARITY, TRACK, TRACKS
 from jobs.store import Store
+from pages.style import MOST_NAMED, LabelStyles
 
 SAMPLE = 20_000
 """Of more tracks than that, so many are looked at, drawn at random."""
+
+BEYOND = 1e12
+"""No feature of a recording is as large; of an imported table one may be."""
 
 MOST_PAIRS = 50
 """So many pairs of duplicates are shown."""
@@ -35,6 +39,8 @@ class Sample:
     ----------
     total : int
         Tracks that the store has.
+    beyond : int
+        Tracks that were drawn and are left out, as they have numbers that no recording gives.
     names : pa.Table
         ``track_id`` and ``label`` of those that were drawn, in the order of their names.
     rows : np.ndarray [shape=(n, 58), float64]
@@ -42,6 +48,7 @@ class Sample:
     """
 
     total: int
+    beyond: int
     names: pa.Table
     rows: np.ndarray
 
@@ -61,7 +68,7 @@ def sample_tracks(store: Store, size: int = SAMPLE) -> Sample:
     size : int
         How many, or all where they are fewer.
     """
-    total = count_rows(store, TRACKS)
+    total = store.count_rows(TRACKS)
     largest = _largest_hash(store, size) if total > size else None
     names = [pa.schema([TRACK.field("track_id"), TRACK.field("label")]).empty_table()]
     columns = ["length", *FEATURE_COLUMNS]
@@ -72,9 +79,10 @@ def sample_tracks(store: Store, size: int = SAMPLE) -> Sample:
             chosen = np.flatnonzero(_hashes(batch["track_id"]) <= largest)
         names.append(pa.table(batch.select(["track_id", "label"]).take(pa.array(chosen))))
         rows.append(np.column_stack([batch[name].to_numpy()[chosen] for name in columns]))
-    table = pa.concat_tables(names)
-    order = pc.sort_indices(table["track_id"])
-    return Sample(total, table.take(order), np.concatenate(rows)[order.to_numpy()])
+    table, matrix = pa.concat_tables(names), np.concatenate(rows)
+    order = pc.sort_indices(table["track_id"]).to_numpy()
+    order = order[(np.abs(matrix[order]) < BEYOND).all(axis=1)]
+    return Sample(total, len(matrix) - len(order), table.take(pa.array(order)), matrix[order])
 
 
 def _hashes(tracks: pa.Array) -> np.ndarray:
@@ -160,9 +168,15 @@ def count_labels(store: Store) -> list[tuple[str | None, int]]:
     return _most_first(found)
 
 
-def count_rows(store: Store, table: str) -> int:
-    """Count the rows of a table, by what its parts say of themselves."""
-    return sum(store.storage.count_rows(name) for name in store.parts(table))
+def label_styles(counts: list[tuple[str | None, int]]) -> LabelStyles:
+    """Return the colours of a store's labels, on all its pages: the most frequent are told apart.
+
+    Parameters
+    ----------
+    counts : list of (str or None, int)
+        From :func:`count_labels`.
+    """
+    return LabelStyles([label for label, _ in counts if label is not None][:MOST_NAMED])
 
 
 def _count(into: Counter[Any], column: pa.Array) -> None:

@@ -20,11 +20,11 @@ from jobs.overview import Sample
 from jobs.progress import Progress, clock, printable
 from jobs.schemas import SEGMENTS, SIMILARITY
 from jobs.store import Store, open_store
-from jobs.whole_file import write_whole
+from jobs.whole_file import check_folder, write_whole
 from pages import collection, models
-from pages.page import Cell, Page, Section, Table, number, render
+from pages.page import Cell, Content, Page, Section, Table, number, render
 from pages.statistics import Spread, correlations, principal_components
-from pages.style import MOST_NAMED, NO_LABEL, OTHERS, LabelStyles
+from pages.style import MOST_NAMED, NO_LABEL, OTHERS, named
 
 PAGE = "index.html"
 
@@ -80,23 +80,29 @@ def report(address: str, out: str | None, progress: Progress) -> Outcome:
         It is damaged.
     """
     store = open_store(address)
+    path = os.path.join(os.path.abspath(out) if out else store.storage.path("report"), PAGE)
+    check_folder(os.path.dirname(path))
     progress.say("reading the tables")
     sample = overview.sample_tracks(store)
     report = _Report(store, address, sample)
     sections = []
-    for title, make in (
-        ("the collection", report.collection),
-        ("correlations", report.correlations),
-        ("tempo", report.tempo),
-        ("principal components", report.components),
-        ("ten models", report.comparison),
-        ("the model", report.champion),
-        ("neighbours", report.neighbours),
-        ("duplicates", report.duplicates),
-        ("runs", report.runs),
+    for anchor, title, make in (
+        ("collection", "The collection", report.collection),
+        ("correlations", "Correlations", report.correlations),
+        ("tempo", "Tempo", report.tempo),
+        ("components", "Principal components", report.components),
+        ("comparison", "Ten models", report.comparison),
+        ("model", "The model that predicts", report.champion),
+        ("neighbours", "Neighbours", report.neighbours),
+        ("duplicates", "Duplicates", report.duplicates),
+        ("runs", "Runs", report.runs),
     ):
-        progress.say(f"drawing {title}")
-        sections.append(make())
+        progress.say(f"drawing: {title}")
+        try:
+            sections.append(Section(anchor, title, make()))
+        except StoreError as error:
+            # What is damaged costs its own section.
+            sections.append(Section(anchor, title, Content(text=printable(str(error)))))
     settings = store.settings
     name = os.path.basename(store.storage.root) or store.storage.root
     page = Page(
@@ -106,13 +112,12 @@ def report(address: str, out: str | None, progress: Progress) -> Outcome:
         f"{settings.segment_seconds:g} s.",
         sections=sections,
     )
-    path = os.path.join(os.path.abspath(out) if out else store.storage.path("report"), PAGE)
     write_whole(path, render(page))
     return Outcome(
         page=path,
         tracks=sample.total,
         sampled=len(sample.rows),
-        missing=[section.title for section in sections if section.command],
+        missing=[section.title for section in sections if section.content.command],
     )
 
 
@@ -133,38 +138,41 @@ class _Report:
         self._store = store
         self._option = f"--store {shlex.quote(printable(address))}"
         self._sample = sample
+        extract, imported = self._command("extract SOURCE…"), self._command("import-features CSV…")
+        self._tracks_command = f"{extract} or {imported}"
         self._counts = overview.count_labels(store)
-        named = [label for label, _ in self._counts if label is not None][:MOST_NAMED]
-        self._styles = LabelStyles(named)
-        known = set(named)
+        self._styles = overview.label_styles(self._counts)
         self._labels = [
-            NO_LABEL if label is None else label if label in known else OTHERS
+            NO_LABEL if label is None else label if self._styles.knows(label) else OTHERS
             for label in sample.names["label"].to_pylist()
         ]
         drawn = len(sample.rows)
         self._of = (
             f"all {drawn:,} tracks"
-            if drawn == sample.total
+            if drawn + sample.beyond == sample.total
             else f"a sample of {drawn:,} of the {sample.total:,} tracks, drawn at random"
         )
+        if sample.beyond:
+            self._of += f" ({sample.beyond:,} are left out: no recording has such numbers)"
 
     def _command(self, command: str) -> str:
         return f"songmill {command} {self._option}"
 
-    def _needs_tracks(self, anchor: str, title: str) -> Section:
-        return Section(anchor, title, command=self._command("extract SOURCE…"))
+    def _needs_tracks(self) -> Content:
+        """Say what makes rows of tracks."""
+        return Content(command=self._tracks_command)
 
     def _label(self, label: str | None) -> Cell:
         if label is None:
             return Cell(NO_LABEL)
-        return Cell(printable(label), colour=self._styles.colour(label))
+        return Cell(named(printable(label)), colour=self._styles.colour(label))
 
     def _track(self, name: str, label: str | None) -> Cell:
         if label is None:
             return Cell(name, under=NO_LABEL)
-        return Cell(name, colour=self._styles.colour(label), under=printable(label))
+        return Cell(name, colour=self._styles.colour(label), under=named(printable(label)))
 
-    def collection(self) -> Section:
+    def collection(self) -> Content:
         """Show what there is."""
         files = overview.count_files(self._store)
         total = max(self._sample.total, 1)
@@ -196,44 +204,40 @@ class _Report:
                 )
             )
         labels = sum(label is not None for label, _ in self._counts)
-        return Section(
-            "collection",
-            "The collection",
+        return Content(
             facts=(
                 ("tracks", f"{self._sample.total:,}"),
-                ("segments", f"{overview.count_rows(self._store, SEGMENTS):,}"),
+                ("segments", f"{self._store.count_rows(SEGMENTS):,}"),
                 ("hours", f"{files.hours:,.2f}"),
                 ("labels", f"{labels:,}"),
                 ("files", f"{files.count:,}"),
                 ("failed files", f"{files.failed:,}"),
             ),
             tables=tables,
-            command="" if files.count else self._command("extract SOURCE…"),
+            command="" if files.count or self._sample.total else self._tracks_command,
         )
 
-    def correlations(self) -> Section:
+    def correlations(self) -> Content:
         """Show which columns rise and fall together."""
-        title = "Correlations"
-        if len(self._sample.rows) < 2:  # noqa: PLR2004  # one point correlates with nothing
-            return self._needs_tracks("correlations", title)
+        if not len(self._sample.rows):
+            return self._needs_tracks()
+        if len(self._sample.rows) == 1:
+            return Content(text="One track correlates with nothing: two or more are needed.")
         chosen = [FEATURE_COLUMNS.index(name) for name in _MEANS]
         found = correlations(self._sample.features[:, chosen])
         rows = [
             [Cell(one), Cell(other), number(r, "+.3f")]
             for one, other, r in collection.strongest(_MEANS, found, _STRONGEST)
         ]
-        return Section(
-            "correlations",
-            title,
+        return Content(
             pictures=(collection.correlation_heatmap(_MEANS, found, self._of),),
             tables=(Table("The strongest correlations", ("column", "with", "r"), rows),),
         )
 
-    def tempo(self) -> Section:
+    def tempo(self) -> Content:
         """Show how fast the labels are."""
-        title = "Tempo"
         if not len(self._sample.rows):
-            return self._needs_tracks("tempo", title)
+            return self._needs_tracks()
         tempos = self._sample.features[:, FEATURE_COLUMNS.index("tempo")]
         each = np.array(self._labels, object)
         spreads = [Spread(name, np.sort(tempos[each == name])) for name in sorted(set(each))]
@@ -248,58 +252,53 @@ class _Report:
                 ]
             )
         columns = ("label", "tracks", "25 %", "median", "75 %")
-        return Section(
-            "tempo",
-            title,
+        return Content(
             pictures=(collection.tempo_box_plot(spreads, self._styles, self._of),),
             tables=(Table("Tempo by label: quartiles, in BPM", columns, rows),),
         )
 
-    def components(self) -> Section:
+    def components(self) -> Content:
         """Show which tracks lie near one another."""
-        title = "Principal components"
+        if not len(self._sample.rows):
+            return self._needs_tracks()
         found = principal_components(self._sample.rows)
         if found is None:
-            return self._needs_tracks("components", title)
-        return Section(
-            "components",
-            title,
+            return Content(text="Three tracks or more, not all alike, are needed.")
+        return Content(
             pictures=(collection.component_scatter(found, self._labels, self._styles, self._of),),
         )
 
-    def comparison(self) -> Section:
+    def comparison(self) -> Content:
         """Show the ten models side by side."""
-        title = "Ten models"
         found = self._store.read("comparison").to_pylist()
         if not found:
             command = self._command("compare --split by-track --split random")
-            return Section("comparison", title, command=command)
+            return Content(command=command)
         by_split: dict[tuple[str, str], list[dict[str, Any]]] = {}
         for row in found:
             by_split.setdefault((row["level"], row["split"]), []).append(row)
         tables = []
         for (level, split), rows in sorted(by_split.items(), key=lambda item: item[1][0]["leaky"]):
             tables.append(_compared(level, split, rows))
-        return Section(
-            "comparison",
-            title,
+        return Content(
             text="A split marked LEAKY has segments of one track on both sides: its scores "
             "flatter, and say little of new tracks.",
             tables=tables,
         )
 
-    def champion(self) -> Section:
+    def champion(self) -> Content:
         """Show the model that predicts."""
-        title = "The model that predicts"
+        version = registry.champion(self._store)
+        if version is None:
+            return Content(command=self._command("train"))
         try:
-            version = registry.champion(self._store)
-            if version is None:
-                return Section("model", title, command=self._command("train"))
-            return self._described(title, version)
-        except StoreError as error:
-            return Section("model", title, text=printable(str(error)))
+            return self._described(version)
+        except (KeyError, TypeError) as error:
+            folder = self._store.storage.path(f"{registry.MODELS}/{version}")
+            text = f"the files in {folder} do not fit together ({error!r}): put undamaged copies "
+            return Content(text=f"{printable(text)}in their place, or train another model.")
 
-    def _described(self, title: str, version: str) -> Section:
+    def _described(self, version: str) -> Content:
         described = registry.describe(self._store, version)
         parts = described.split["tracks"]
         score = described.scores["track"]
@@ -361,7 +360,7 @@ class _Report:
                     folded=True,
                 )
             )
-        return Section("model", title, text=text, facts=facts, pictures=pictures, tables=tables)
+        return Content(text=text, facts=facts, pictures=pictures, tables=tables)
 
     def _by_class(self, version: str, classes: Sequence[str]) -> Table:
         found: dict[str, dict[str, dict[str, Any]]] = {name: {} for name in classes}
@@ -380,11 +379,12 @@ class _Report:
             "Test tracks, by label", ("label", "precision", "recall", "F1", "tracks"), rows
         )
 
-    def neighbours(self) -> Section:
+    def neighbours(self) -> Content:
         """Show what some tracks sound like."""
-        title = "Neighbours"
         if not self._store.parts(SIMILARITY):
-            return Section("neighbours", title, command=self._command("similarity"))
+            return Content(command=self._command("similarity"))
+        if not len(self._sample.rows):
+            return self._needs_tracks()
         # One track of each label, from all over the collection.
         first: dict[str, str] = {}
         tracks = self._sample.names["track_id"].to_pylist()
@@ -412,22 +412,20 @@ class _Report:
             name = _place(rows[0], "track_id", "segment")
             columns = ("rank", "track", "cosine")
             tables.append(Table(f"Nearest to {name}{named}", columns, cells))
-        return Section(
-            "neighbours",
-            title,
+        return Content(
             text="The nearest by cosine of the z-scored features, of a track of each label "
             f"(of {_SHOWN_TRACKS} labels at most).",
             tables=tables,
         )
 
-    def duplicates(self) -> Section:
+    def duplicates(self) -> Content:
         """Show what is there twice."""
-        title = "Duplicates"
         if not self._store.parts(SIMILARITY):
-            return Section("duplicates", title, command=self._command("similarity"))
+            return Content(command=self._command("similarity"))
         total, pairs = overview.duplicate_pairs(self._store)
         if not total:
-            return Section("duplicates", title, text="No recording is there twice.")
+            return Content(text="No recording is there twice.")
+        across = any(row["label"] != row["duplicate_label"] for row in pairs)
         rows = [
             [
                 self._track(_place(row, "track_id", "segment"), row["label"]),
@@ -439,11 +437,9 @@ class _Report:
             for row in pairs
         ]
         more = "" if len(pairs) == total else f"{len(pairs):,} of {total:,} pairs."
-        return Section(
-            "duplicates",
-            title,
-            text=f"{total:,} pairs are so near each other that they are taken for the same "
-            "recording. Those under two labels come first: one of them is wrong.",
+        return Content(
+            text=f"{_pairs(total)} so near each other that they are taken for the same recording."
+            + (" Those under two labels come first: one of them is wrong." if across else ""),
             tables=(
                 Table(
                     "Pairs to look at",
@@ -454,14 +450,13 @@ class _Report:
             ),
         )
 
-    def runs(self) -> Section:
+    def runs(self) -> Content:
         """Show what was done, and how the models have fared."""
-        title = "Runs"
         runs = self._store.read("runs").sort_by([("started_at", "descending")])
         judged, table = self._models()
         tables = [table] if table.rows else []
         if not runs.num_rows and not tables:
-            return self._needs_tracks("runs", title)
+            return self._needs_tracks()
         rows = []
         for run in runs.slice(0, _SHOWN_RUNS).to_pylist():
             worked = None
@@ -485,7 +480,7 @@ class _Report:
         if rows:
             tables.insert(0, Table(f"{of} runs, the newest first (UTC)", columns, rows))
         pictures = [models.scores_over_time(judged)] if len(judged) > 1 else []
-        return Section("runs", title, pictures=pictures, tables=tables)
+        return Content(pictures=pictures, tables=tables)
 
     def _models(self) -> tuple[list[models.Score], Table]:
         try:
@@ -512,6 +507,10 @@ class _Report:
             )
         columns = ("model", "accuracy", "macro F1", "predicts")
         return scores, Table("Models, judged by track (UTC)", columns, rows[::-1])
+
+
+def _pairs(count: int) -> str:
+    return "One pair is" if count == 1 else f"{count:,} pairs are"
 
 
 def _place(row: dict[str, Any], track: str, segment: str) -> str:

@@ -160,6 +160,14 @@ def _parse_export(text: str) -> tuple[Name, str]:
     return name, to
 
 
+_FOUND_FROM: dict[Name, tuple[str, ...]] = {
+    "similarity": ("similarity",),
+    "duplicates": ("similarity",),
+    "predictions": ("predictions",),
+}
+"""What else of a store's state an export reads."""
+
+
 @dataclass(frozen=True)
 class _Step:
     """A stage of this run, or one of its exports.
@@ -216,7 +224,6 @@ class _Running:
 
     def _plan(self, exports: list[tuple[Name, str]]) -> list[_Step]:
         request = self._request
-        derived = ("features", "similarity", "predictions")
         learnt = {name: getattr(request, name) for name in ("split", "level", "tolerance")}
         return [
             _Step("extract", "extract", self._extract),
@@ -250,8 +257,8 @@ class _Running:
                     "export",
                     f"export {table} {parse_target(to).shown}",
                     functools.partial(self._export, table, to),
-                    # The tables of features and files change with the extraction alone.
-                    reads=("features",) if table in ("features", "files") else derived,
+                    # What is found from features goes with those that change.
+                    reads=("features", *_FOUND_FROM.get(table, ())),
                     options={"schema": request.schema},
                     why_not=_no_predictions if table == "predictions" else lambda _: "",
                 )
@@ -261,7 +268,10 @@ class _Running:
                 "report",
                 "report",
                 self._report,
-                reads=(*derived, "labels", "comparison", "models", "champion"),
+                reads=(
+                    *("features", "labels", "similarity", "predictions", "comparison"),
+                    *("models", "champion"),
+                ),
                 is_made=lambda store: store.storage.exists(f"report/{PAGE}"),
             ),
         ]

@@ -61,8 +61,8 @@ def read_status(address: str) -> Status:
         feature_set=store.settings.feature_set,
         segment_seconds=store.settings.segment_seconds,
         files=files.num_rows,
-        tracks=_count_rows(store, TRACKS),
-        segments=_count_rows(store, SEGMENTS),
+        tracks=store.count_rows(TRACKS),
+        segments=store.count_rows(SEGMENTS),
         hours=(pc.sum(files["duration_s"]).as_py() or 0.0) / 3600,
         labels=_count(store.read(TRACKS, ["label"])["label"]),
         failures=_count(failed["error"]),
@@ -78,10 +78,6 @@ def _model(store: Store) -> str | None:
         return champion(store)
     except StoreError as error:
         return f"damaged: {error}"
-
-
-def _count_rows(store: Store, table: str) -> int:
-    return sum(store.storage.count_rows(name) for name in store.parts(table))
 
 
 def _count(column: pa.ChunkedArray) -> dict[Any, int]:

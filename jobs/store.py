@@ -22,6 +22,15 @@ FORMAT = 1
 """Layout and columns of a store. It changes when an older songmill could not read or write it."""
 
 
+_MADE_ANEW = {
+    "comparison": "remove the folder and run `songmill compare`",
+    "duplicates": "remove the folder and run `songmill similarity`",
+    "predictions": "remove the folder and run `songmill predict --all`",
+    "similarity": "remove the folder and run `songmill similarity`",
+}
+"""What makes a table anew that is not made by an extraction."""
+
+
 @dataclass(frozen=True)
 class Settings:
     """What every row of a store's features has in common.
@@ -85,6 +94,14 @@ class Store:
             with self._undamaged(name):
                 yield from self.storage.read_batches(name, columns)
 
+    def count_rows(self, table: str) -> int:
+        """Return the rows that ``table`` has, as its parts say; StoreError where one is damaged."""
+        total = 0
+        for name in self.parts(table):
+            with self._undamaged(name):
+                total += self.storage.count_rows(name)
+        return total
+
     @contextmanager
     def _undamaged(self, name: str) -> Iterator[None]:
         try:
@@ -92,9 +109,10 @@ class Store:
         except (pa.ArrowException, OSError) as error:
             if isinstance(error, OSError) and error.errno is not None:
                 raise  # the system's own words are the better ones
+            remedy = _MADE_ANEW.get(name.partition("/")[0], "extract into another store")
             raise StoreError(
                 f"{self.storage.path(name)} is damaged ({error}): put an undamaged copy in its "
-                "place, or extract into another store"
+                f"place, or {remedy}"
             ) from None
 
 

@@ -117,15 +117,19 @@ def tempo_box_plot(spreads: Sequence[Spread], styles: LabelStyles, of: str) -> P
         axes.set_xlabel("tempo (BPM)")
 
     medians = sorted(((spread.quartiles[1], spread.label) for spread in spreads), reverse=True)
-    ends = " and ".join(
-        f"{which} in {label}, {median:.1f} BPM"
-        for which, (median, label) in (("highest", medians[0]), ("lowest", medians[-1]))
-    )
+    if len(medians) == 1:
+        said = f"the label {medians[0][1]}. The median is {medians[0][0]:.1f} BPM."
+    else:
+        ends = " and ".join(
+            f"{which} in {label}, {median:.1f} BPM"
+            for which, (median, label) in (("highest", medians[0]), ("lowest", medians[-1]))
+        )
+        said = f"{len(spreads)} labels. The median is {ends}."
     return draw(
         paint,
         name="tempo",
         title="Tempo by label",
-        alt=f"Box plot of the tempo of {len(spreads)} labels. The median is {ends}.",
+        alt=f"Box plot of the tempo of {said}",
         caption=f"Over {of}. The box goes from the first quartile to the third, the line in it is "
         "the median; whiskers reach 1.5 times the box, circles are tracks beyond.",
         heights=(90 + 34 * len(spreads), 90 + 28 * len(spreads)),
@@ -182,12 +186,13 @@ def component_scatter(
     centres = {name: found.points[each == name, 0].mean() for name in names}
     low, high = min(names, key=lambda name: centres[name]), max(names, key=lambda n: centres[n])
     apart = f" Along the first, {short(low)} lies at one end and {short(high)} at the other."
+    of_labels = f"{len(names)} labels" if len(names) > 1 else f"the label {short(names[0])}"
     rows = -(-len(names) // NARROW_LOOK.legend_beside(map(short, names)).columns)
     return draw(
         paint,
         name="components",
         title="Principal components",
-        alt=f"Scatter plot of {len(labels):,} tracks of {len(names)} labels by two principal "
+        alt=f"Scatter plot of {len(labels):,} tracks of {of_labels} by two principal "
         f"components, which explain {found.explained[0]:.1%} and {found.explained[1]:.1%} of the "
         f"variance.{apart if len(names) > 1 else ''}",
         caption=f"Over {of}: the 57 features and the length, each scaled to 0 … 1. The "

@@ -9,7 +9,7 @@ import hashlib
 import re
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
@@ -102,6 +102,31 @@ class Table:
 
 
 @dataclass(frozen=True)
+class Content:
+    """What stands in a section, from the top down.
+
+    Parameters
+    ----------
+    text : str
+        What is said first.
+    command : str
+        Where there is nothing to show: the command that makes it.
+    facts : sequence of (str, str)
+        Names and values.
+    pictures : sequence of Picture
+        In order.
+    tables : sequence of Table
+        In order.
+    """
+
+    text: str = ""
+    command: str = ""
+    facts: Sequence[tuple[str, str]] = ()
+    pictures: Sequence[Picture] = ()
+    tables: Sequence[Table] = ()
+
+
+@dataclass(frozen=True)
 class Section:
     """A part of a page.
 
@@ -111,25 +136,13 @@ class Section:
         Names it in addresses.
     title : str
         Its heading.
-    text : str
-        What is said first.
-    facts : sequence of (str, str)
-        Names and values.
-    pictures : sequence of Picture
-        Shown below the facts.
-    tables : sequence of Table
-        Shown below the pictures.
-    command : str
-        Where there is nothing to show: the command that makes it.
+    content : Content
+        What stands below it.
     """
 
     anchor: str
     title: str
-    text: str = ""
-    facts: Sequence[tuple[str, str]] = field(default_factory=tuple)
-    pictures: Sequence[Picture] = field(default_factory=tuple)
-    tables: Sequence[Table] = field(default_factory=tuple)
-    command: str = ""
+    content: Content
 
 
 @dataclass(frozen=True)

@@ -101,7 +101,7 @@ def draw(
 
 def _png(painter: Painter, look: Look, height: int) -> bytes:
     with mpl.rc_context(look.settings()), warnings.catch_warnings():
-        # A name in a script that the font lacks is shown as boxes; the page's text has it right.
+        # A name in a script that no font here has is shown as boxes; the page's text has it right.
         warnings.filterwarnings("ignore", message="Glyph .* missing from font")
         figure = Figure(
             figsize=(look.width.pixels / PIXELS_AN_INCH, height / PIXELS_AN_INCH),

@@ -12,12 +12,17 @@ from matplotlib.ticker import MaxNLocator, ScalarFormatter
 
 from featurizer.columns import N_MFCC, SAMPLE_RATE
 from featurizer.curves import FRAME_CURVES, Curves, bin_frequencies
+from featurizer.mel import A_MIN
 from pages.picture import Picture, draw
 from pages.style import NARROW_LOOK, LabelStyles, Look, short
 
 _MINUTE = 60
 _HOUR = 3600
 _FLOOR_DB = -80.0
+_FAINTEST_DB = 10 * np.log10(A_MIN) + 0.01
+_STEADY = 1e-6
+"""What spreads by less, in dB, does not change but for rounding."""
+_SILENT = "It is silent."
 _HEIGHTS = (330, 250)
 _TALL = (420, 300)
 
@@ -118,10 +123,20 @@ def _waveform(curves: Curves) -> Picture:
     )
 
 
-def _db(power: np.ndarray) -> np.ndarray:
-    """Return levels in dB below the loudest, none below -80 [shape=(width, n_columns)]."""
+_LEVEL = "level (dB, the loudest: 0)"
+_LEVELS: dict[str, Any] = {"cmap": "magma", "vmin": _FLOOR_DB, "vmax": 0.0}
+
+
+def _sounds(curves: Curves) -> bool:
+    """Tell whether any mel band is louder than the faintest level that there is."""
+    return bool(curves.mel_db.max() > _FAINTEST_DB)
+
+
+def _db(curves: Curves) -> np.ndarray:
+    """Return levels in dB below the loudest, none below -80 [shape=(1025, n_columns)]."""
+    power = curves.power
     loudest = power.max()
-    if loudest <= 0:
+    if not _sounds(curves):
         return np.full(power.T.shape, _FLOOR_DB)
     least = loudest * 10 ** (_FLOOR_DB / 10)
     levels: np.ndarray = 10 * np.log10(np.maximum(power.T, least) / loudest)
@@ -161,22 +176,22 @@ def _map(
 
 
 def _spectrogram(curves: Curves) -> Picture:
-    levels = _db(curves.power)
+    levels = _db(curves)
 
     def paint(figure: Figure, look: Look) -> None:
         axes = figure.subplots()
-        _map(axes, look, curves, levels, "level (dB, the loudest: 0)", y_axis="log", cmap="magma")
+        _map(axes, look, curves, levels, _LEVEL, y_axis="log", **_LEVELS)
         axes.set_ylabel("frequency (Hz), log")
 
     mean = curves.power.mean(axis=0)
     at = float(bin_frequencies()[int(mean.argmax())])
+    strongest = f"On average the strongest frequency is about {at:,.0f} Hz."
     return draw(
         paint,
         name="spectrogram",
         title="Spectrogram",
         alt="Spectrogram: the level of each frequency, on a logarithmic axis from 0 to 11,025 Hz, "
-        f"over {_clock(_duration(curves))}. On average the strongest frequency is about "
-        f"{at:,.0f} Hz.",
+        f"over {_clock(_duration(curves))}. {strongest if _sounds(curves) else _SILENT}",
         caption=f"Level in decibels. {_averaged(curves)}",
         heights=_TALL,
     )
@@ -190,22 +205,24 @@ def _averaged(curves: Curves) -> str:
 
 
 def _mel_spectrogram(curves: Curves) -> Picture:
-    levels = curves.mel_db.T - curves.mel_db.max()
+    loudest = curves.mel_db.max()
+    levels = curves.mel_db.T - (loudest if _sounds(curves) else loudest - _FLOOR_DB)
 
     def paint(figure: Figure, look: Look) -> None:
         axes = figure.subplots()
-        how: dict[str, Any] = {"y_axis": "mel", "fmax": SAMPLE_RATE / 2, "cmap": "magma"}
-        _map(axes, look, curves, levels, "level (dB, the loudest: 0)", **how)
+        how: dict[str, Any] = {"y_axis": "mel", "fmax": SAMPLE_RATE / 2, **_LEVELS}
+        _map(axes, look, curves, levels, _LEVEL, **how)
         axes.set_ylabel("frequency (Hz), mel")
 
     centres = librosa.mel_frequencies(n_mels=levels.shape[0], fmax=SAMPLE_RATE / 2)
     at = float(centres[int(levels.mean(axis=1).argmax())])
+    strongest = f"On average the strongest band is about {at:,.0f} Hz."
     return draw(
         paint,
         name="mel-spectrogram",
         title="Mel spectrogram",
         alt="Mel spectrogram: the level of 128 bands, spaced as the ear hears pitch, over "
-        f"{_clock(_duration(curves))}. On average the strongest band is about {at:,.0f} Hz.",
+        f"{_clock(_duration(curves))}. {strongest if _sounds(curves) else _SILENT}",
         caption=f"Level in decibels of Slaney's mel bands. {_averaged(curves)}",
         heights=_TALL,
     )
@@ -224,13 +241,15 @@ def _parts(curves: Curves) -> Picture:
         _time_axis(axes, _duration(curves), look)
         _legend_above(figure, axes)
 
-    share = f"{powers[0] / sum(powers):.0%}" if sum(powers) else "none"
+    said = _SILENT
+    if sum(powers):
+        said = f"The harmonic part has {powers[0] / sum(powers):.0%} of the power of both."
     return draw(
         paint,
         name="harmonic-percussive",
         title="Harmonic and percussive waves",
         alt="Two waveforms over one another: the harmonic part, of what sounds, and the percussive "
-        f"part, of what strikes. The harmonic part has {share} of the power of both.",
+        f"part, of what strikes. {said}",
         caption="Separated by medians along time and along frequency.",
         heights=_HEIGHTS,
     )
@@ -285,9 +304,12 @@ def _mfcc(curves: Curves, *, scaled: bool) -> Picture:
     if scaled:
         spread = values.std(axis=1, keepdims=True)
         # What never changes has nothing to be scaled by, and stays at its mean.
-        values = (values - values.mean(axis=1, keepdims=True)) / np.where(spread > 0, spread, 1)
+        changes = spread > _STEADY
+        values = (values - values.mean(axis=1, keepdims=True)) / np.where(changes, spread, np.inf)
     # The first coefficient, the level, is many times as large as all others.
-    most = float(np.percentile(np.abs(values if scaled else values[1:]), 99.5)) or 1.0
+    most = max(float(np.percentile(np.abs(values if scaled else values[1:]), 99.5)), _STEADY)
+    if most <= _STEADY:
+        most = 1.0
 
     def paint(figure: Figure, look: Look) -> None:
         axes = figure.subplots()
@@ -302,7 +324,7 @@ def _mfcc(curves: Curves, *, scaled: bool) -> Picture:
     if scaled:
         alt = (
             "The 20 mel-frequency cepstral coefficients over time, each with mean 0 and standard "
-            "deviation 1, so that all can be seen to change."
+            "deviation 1, so that all can be seen to change; what never changes is 0."
         )
     else:
         alt = (
@@ -332,12 +354,14 @@ def _chromagram(curves: Curves) -> Picture:
 
     mean = curves.chroma.mean(axis=0)
     strongest = [_PITCHES[i] for i in np.argsort(-mean, kind="stable")[:3]]
+    said = f"On average the strongest are {strongest[0]}, {strongest[1]} and {strongest[2]}."
+    if not _sounds(curves):
+        said = _SILENT
     return draw(
         paint,
         name="chromagram",
         title="Chromagram",
-        alt="Chromagram: how strong each of the twelve pitch classes is over time. On average the "
-        f"strongest are {strongest[0]}, {strongest[1]} and {strongest[2]}.",
+        alt=f"Chromagram: how strong each of the twelve pitch classes is over time. {said}",
         caption=f"Octaves are folded together, and tuning is corrected. {_averaged(curves)}",
         heights=_TALL,
     )
@@ -346,7 +370,7 @@ def _chromagram(curves: Curves) -> Picture:
 def _onsets(curves: Curves, tempo: float) -> Picture:
     strength = curves.onset_strength
     step = max(1, len(strength) // _MOST_POINTS)
-    found = f"{tempo:,.3f} BPM" if tempo else "none: there is no onset"
+    found = f"{tempo:,.3f} BPM" if tempo else "none, as there is no onset"
 
     def paint(figure: Figure, look: Look) -> None:
         axes = figure.subplots()
@@ -357,11 +381,14 @@ def _onsets(curves: Curves, tempo: float) -> Picture:
         axes.set_title(f"tempo: {found}", loc="left", fontsize=look.width.text)
 
     at = float(curves.times_s[int(strength.argmax())])
+    strongest = f"the strongest onset being at {_clock(at)}"
+    if not strength.any():
+        strongest = "which is 0 throughout"
     return draw(
         paint,
         name="onset-strength",
         title="Onset strength and tempo",
-        alt=f"Onset strength over time, the strongest onset being at {_clock(at)}. Tempo: {found}.",
+        alt=f"Onset strength over time, {strongest}. Tempo: {found}.",
         caption="By how much the mel spectrum rises from one frame to the next, median over bands. "
         "The tempo is the lag at which it repeats itself best, 120 BPM being the likeliest.",
         heights=_HEIGHTS,
@@ -390,8 +417,16 @@ class Stretches:
 _SHOWN_CLASSES = 10
 
 
-def predicted_over_time(found: Stretches) -> Picture:
-    """Draw what a model takes a recording for, from stretch to stretch."""
+def predicted_over_time(found: Stretches, styles: LabelStyles) -> Picture:
+    """Draw what a model takes a recording for, from stretch to stretch.
+
+    Parameters
+    ----------
+    found : Stretches
+        What it takes it for.
+    styles : LabelStyles
+        Of the page.
+    """
     given = found.probabilities
     # Of a long recording, several stretches are one bar.
     bars = min(len(given), _MOST_BARS)
@@ -401,7 +436,6 @@ def predicted_over_time(found: Stretches) -> Picture:
     edges = np.concatenate([[0], np.cumsum(counts)]) * found.step_s
     order = np.argsort(-given.mean(axis=0), kind="stable")
     shown = sorted(order[:_SHOWN_CLASSES].tolist(), key=lambda i: found.classes[i])
-    styles = LabelStyles(list(found.classes))
     names = [short(found.classes[i]) for i in shown]
 
     def paint(figure: Figure, look: Look) -> None:

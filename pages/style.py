@@ -4,11 +4,13 @@ Colours are told apart by people who see red and green alike, and a label has a 
 colour.
 """
 
+import functools
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Literal
 
 from cycler import cycler
+from matplotlib import font_manager
 
 
 @dataclass(frozen=True)
@@ -74,6 +76,32 @@ _MARK_LETTERS = 5
 """So many take a legend's mark and the space around it."""
 
 
+@functools.cache
+def _fonts() -> list[str]:
+    """Return the fonts to look for a letter in: matplotlib's own, and those of the machine."""
+    there = font_manager.fontManager.get_font_names()
+    return ["DejaVu Sans", *(name for name in _OTHER_SCRIPTS if name in there)]
+
+
+_OTHER_SCRIPTS = (
+    *(
+        "Noto Sans CJK JP",
+        "Noto Sans CJK SC",
+        "WenQuanYi Micro Hei",
+        "IPAGothic",
+        "Droid Sans Fallback",
+    ),
+    *("Noto Sans Devanagari", "Noto Sans Thai", "Noto Sans Hebrew", "Noto Sans Arabic"),
+    *(
+        "Arial Unicode MS",
+        "Hiragino Sans",
+        "Apple SD Gothic Neo",
+        "Microsoft YaHei",
+        "Malgun Gothic",
+    ),
+)
+
+
 @dataclass(frozen=True)
 class LegendPlace:
     """Where a legend stands, so that it covers no data: matplotlib's word, and its columns."""
@@ -115,7 +143,7 @@ class Look:
             "figure.constrained_layout.h_pad": 0.08,
             "figure.constrained_layout.w_pad": 0.08,
             "figure.facecolor": scheme.paper,
-            "font.family": "DejaVu Sans",
+            "font.family": _fonts(),
             "font.size": self.width.text,
             "grid.color": scheme.lines,
             "legend.frameon": False,
@@ -162,6 +190,10 @@ class LabelStyles:
     def __init__(self, labels: list[str]) -> None:
         self._place = {label: i for i, label in enumerate(sorted(labels))}
 
+    def knows(self, label: str) -> bool:
+        """Tell whether a label is told apart."""
+        return label in self._place
+
     def colour(self, label: str) -> str:
         """Return the colour of a label; grey where it is not told apart."""
         place = self._place.get(label)
@@ -172,8 +204,14 @@ class LabelStyles:
         return SHAPES[self._place.get(label, 0) % len(SHAPES)]
 
 
+def named(name: str) -> str:
+    """Return a name, or a word for one of nothing but blanks."""
+    return name if name.strip() else "(blank)"
+
+
 def short(name: str) -> str:
     """Return a name as it fits beside an axis: a long one loses its middle."""
+    name = named(name)
     clean = "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in name)
     if len(clean) <= _LONGEST:
         return clean

@@ -20,6 +20,7 @@ from featurizer.extract import extract
 from jobs.errors import SongmillError, UsageError
 from jobs.inspection import Outcome, inspect
 from jobs.progress import Progress
+from jobs.report import report
 from jobs.schemas import FILES
 from pages import picture
 
@@ -196,6 +197,41 @@ def test_json_has_facts_features_and_files(
     assert said["page"] == str(tmp_path / "inspect-a song" / "index.html")
     report = CliRunner().invoke(app, ["report", "--store", str(store), "--json"])
     assert json.loads(report.stdout)["page"] == str(store / "report" / "index.html")
+
+
+def test_a_name_that_is_no_utf_8_is_valid_json(
+    recording: Path, tmp_path: Path, capfdbinary: pytest.CaptureFixture[bytes]
+) -> None:
+    from jobs.cli import _print_json
+
+    name = os.fsencode(recording.parent) + b"/\xff.wav"
+    os.rename(recording, name)
+    outcome, _ = look(os.fsdecode(name), tmp_path / "out")
+    _print_json({"file": outcome.facts.file, "others": "\u97f3 \U0001f3b8"})
+    said = json.loads(capfdbinary.readouterr().out)
+    assert said == {"file": os.fsdecode(name), "others": "\u97f3 \U0001f3b8"}
+
+
+def test_labels_have_the_colours_that_they_have_in_the_report(
+    recording: Path, tmp_path: Path
+) -> None:
+    root = tmp_path / "s"
+    labels = [f"label {i:02}" for i in range(30)]
+    many = [(f"{i:03}.wav", labels[i % 30 if i < 60 else 29 - i % 10]) for i in range(120)]
+    store = make_store(root, many, level="track")
+    put_model(store, "v1", sorted(labels), champion=True, level="track")
+    _, seen = look(recording, tmp_path / "out", root)
+    report(str(root), None, Progress())
+    shown = Reader((root / "report" / "index.html").read_text())
+    colours = {}
+    for page, caption in ((seen, "Probability of each"), (shown, "Tracks by label")):
+        colours[caption] = dict(
+            zip(page.table(caption).column("label"), page.marks(caption), strict=True)
+        )
+    ours, theirs = colours.values()
+    common = {label: mark for label, mark in ours.items() if label in theirs}
+    assert len(common) == 20
+    assert common == {label: theirs[label] for label in common}
 
 
 def test_the_terminal_says_where_things_are(

@@ -1,5 +1,6 @@
 """The report of a store: what it counts and draws, and what it says where there is nothing."""
 
+import json
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from read_page import Reader
 
 from featurizer.columns import FEATURE_COLUMNS
 from jobs import overview
-from jobs.errors import UsageError
+from jobs.errors import StoreError, UsageError
 from jobs.import_features import Request as Import
 from jobs.import_features import import_features
 from jobs.progress import Progress
@@ -55,8 +56,9 @@ def test_a_store_of_nothing_says_which_commands_make_something(tmp_path: Path) -
         *("The model that predicts", "Neighbours", "Duplicates", "Runs"),
     ]
     option = f"--store '{store.storage.root}'"
-    for command in ("extract SOURCE…", "compare --split by-track --split random", "train"):
-        assert f"Nothing yet: songmill {command} {option} makes it." in page.text
+    for command in ("import-features CSV…", "compare --split by-track --split random", "train"):
+        assert f"songmill {command} {option} makes it." in page.text
+    assert f"Nothing yet: songmill extract SOURCE… {option} or songmill import-" in page.text
     assert page.text.count(f"songmill similarity {option}") == 2
     assert page.tables == []
 
@@ -167,10 +169,10 @@ def test_of_many_labels_the_most_frequent_are_told_apart(tmp_path: Path) -> None
 def test_one_track_is_enough_and_two_are(tmp_path: Path) -> None:
     for n in (1, 2, 3):
         make_store(tmp_path / "s", TRACKS[:n], level="track")
-        outcome, _ = read(tmp_path / "s")
-        assert ("Principal components" in outcome.missing) == (n < 3)
-        assert ("Correlations" in outcome.missing) == (n < 2)
-        assert "Tempo" not in outcome.missing
+        outcome, page = read(tmp_path / "s")
+        assert ("Three tracks or more, not all alike, are needed." in page.text) == (n < 3)
+        assert ("One track correlates with nothing" in page.text) == (n < 2)
+        assert {"Tempo", "Correlations", "Principal components"}.isdisjoint(outcome.missing)
 
 
 def test_neighbours_and_duplicates(tmp_path: Path) -> None:
@@ -334,3 +336,68 @@ def test_another_folder_gets_the_page_and_nothing_else(tmp_path: Path) -> None:
     assert [path.name for path in (tmp_path / "out" / "here").iterdir()] == ["index.html"]
     assert outcome.page == str(tmp_path / "out" / "here" / "index.html")
     assert sorted(path for path in (tmp_path / "s").rglob("*")) == before
+
+
+def test_damaged_features_are_said_and_damaged_neighbours_cost_their_section(
+    tmp_path: Path,
+) -> None:
+    store = make_store(tmp_path / "s", TRACKS, level="track")
+    find_similar(Similarity(store=str(tmp_path / "s")), Progress())
+    part = Path(store.storage.path(store.parts("similarity")[0]))
+    part.write_bytes(part.read_bytes()[:500])
+    outcome, page = read(tmp_path / "s")
+    assert "is damaged" in page.text
+    assert "remove the folder and run `songmill similarity`" in page.text
+    assert "Tempo" not in outcome.missing
+    features = Path(store.storage.path(store.parts("features/level=track")[0]))
+    features.write_bytes(features.read_bytes()[:500])
+    with pytest.raises(StoreError, match=r"is damaged .* extract into another store"):
+        read(tmp_path / "s")
+
+
+@pytest.mark.parametrize("name", ["confusion", "metrics"])
+def test_files_of_a_model_that_do_not_fit_together(tmp_path: Path, name: str) -> None:
+    store = make_store(tmp_path / "s", TRACKS, level="track")
+    put_model(store, "v1", ["blues", "jazz"], champion=True)
+    model_tables(store, "v1", ["blues", "jazz"])
+    if name == "confusion":
+        model_tables(store, "v1", ["blues", "bluez"])
+    else:
+        path = tmp_path / "s" / "models" / "v1" / "model.json"
+        said = json.loads(path.read_text())
+        del said["split"]["tracks"]
+        path.write_text(json.dumps(said))
+    _, page = read(tmp_path / "s")
+    assert "models/v1 do not fit together" in page.text.replace(str(tmp_path), "")
+
+
+def test_numbers_that_no_recording_gives_are_left_out(tmp_path: Path) -> None:
+    store = make_store(tmp_path / "s", TRACKS, level="track")
+    name = store.parts("features/level=track")[0]
+    frame = store.storage.read_table(name).to_pandas()
+    frame.loc[3, "tempo"], frame.loc[4, "rms_mean"] = 1e308, -1e300
+    store.storage.write_table(name, pa.Table.from_pandas(frame, store.storage.read_schema(name)))
+    outcome, page = read(tmp_path / "s")
+    assert (outcome.tracks, outcome.sampled) == (60, 58)
+    assert "all 58 tracks (2 are left out: no recording has such numbers)" in page.text
+
+
+def test_segments_alone_have_no_neighbours_of_tracks(tmp_path: Path) -> None:
+    make_store(tmp_path / "s", [*TRACKS, *TRACKS], level="segment")
+    find_similar(Similarity(store=str(tmp_path / "s"), level="segment"), Progress())
+    outcome, _ = read(tmp_path / "s")
+    assert "Neighbours" in outcome.missing
+
+
+@pytest.mark.parametrize("where", ["file", "file/below"])
+def test_a_folder_that_can_be_none_is_refused_before_the_work(tmp_path: Path, where: str) -> None:
+    make_store(tmp_path / "s", TRACKS, level="track")
+    (tmp_path / "file").touch()
+    with pytest.raises(UsageError, match=r"cannot be a folder, since .*file is a file: say"):
+        report(str(tmp_path / "s"), str(tmp_path / where), Progress())
+
+
+def test_a_label_of_blanks_has_a_name(tmp_path: Path) -> None:
+    make_store(tmp_path / "s", [*TRACKS, ("b.wav", "  ")], level="track")
+    _, page = read(tmp_path / "s")
+    assert "(blank)" in page.table("Tracks by label").column("label")

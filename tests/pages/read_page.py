@@ -10,6 +10,7 @@ class ReadTable:
     """A table: its caption, its header, and its rows as texts."""
 
     caption: str = ""
+    marks: list[str] = field(default_factory=list)
     rows: list[list[str]] = field(default_factory=list)
 
     def column(self, name: str) -> list[str]:
@@ -39,6 +40,10 @@ class Reader(HTMLParser):
         """Return the table whose caption begins so."""
         return next(table for table in self.tables if table.caption.startswith(caption))
 
+    def marks(self, caption: str) -> list[str]:
+        """Return the coloured marks of the table whose caption begins so; "" for a row of none."""
+        return self.table(caption).marks[1:]
+
     def facts(self) -> dict[str, str]:
         pairs = re.findall(r"\x01(.*?)\x02(.*?)\x03", "".join(self._texts), re.DOTALL)
         return {_plain(name): _plain(value) for name, value in pairs}
@@ -50,6 +55,9 @@ class Reader(HTMLParser):
             self.tables.append(ReadTable())
         elif tag == "tr":
             self.tables[-1].rows.append([])
+            self.tables[-1].marks.append("")
+        elif tag == "span" and "mark-" in (dict(attrs)["class"] or ""):
+            self.tables[-1].marks[-1] = dict(attrs)["class"] or ""
         elif tag in ("th", "td"):
             self.tables[-1].rows[-1].append("")
         elif tag == "dt":

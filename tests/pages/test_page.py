@@ -8,7 +8,7 @@ import numpy as np
 from read_page import Reader
 
 from pages.models import confusion_matrix
-from pages.page import Cell, Page, Section, Table, number, render
+from pages.page import Cell, Content, Page, Section, Table, number, render
 
 HOSTILE = "<script>alert(1)</script>\"'&{{ 7 * 7 }}"
 
@@ -19,8 +19,8 @@ def hostile_page() -> str:
     table = Table(HOSTILE, (HOSTILE, "n", "x"), cells, note=HOSTILE)
     folded = Table(f"{HOSTILE} folded", (HOSTILE, "n", "x"), cells, folded=True)
     sections = [
-        Section("a", HOSTILE, text=HOSTILE, facts=((HOSTILE, HOSTILE),), pictures=(picture,)),
-        Section("b", "two", tables=(table, folded), command=f"songmill {HOSTILE}"),
+        Section("a", HOSTILE, Content(HOSTILE, facts=((HOSTILE, HOSTILE),), pictures=(picture,))),
+        Section("b", "two", Content(tables=(table, folded), command=f"songmill {HOSTILE}")),
     ]
     return render(Page(HOSTILE, HOSTILE, sections)).decode()
 
@@ -75,7 +75,7 @@ def test_tables_have_headers_of_rows_and_columns_and_values_to_sort_by() -> None
 
 def test_what_is_no_text_in_any_encoding_is_shown_somehow() -> None:
     name = b"\xff.wav".decode("utf-8", "surrogateescape")
-    assert render(Page(name, name, [Section("a", "b", text=name)])).count(b"?.wav") == 4
+    assert render(Page(name, name, [Section("a", "b", Content(name))])).count(b"?.wav") == 4
 
 
 def test_a_missing_number_is_a_dash_below_all_others() -> None:

@@ -2,6 +2,7 @@
 
 import io
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import pytest
@@ -83,6 +84,36 @@ def test_pictures_of_a_recording(kind: str) -> None:
         assert "nan" not in found.alt + found.caption
 
 
+def test_silence_is_said_to_be_silent_and_drawn_as_nothing(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    curves = Curves(np.zeros(60_000, np.float32))
+    signal_features(curves.y, curves=curves)
+    maps: dict[str, tuple[np.ndarray, tuple[float, float]]] = {}
+    show = recording.librosa.display.specshow
+
+    def specshow(values: np.ndarray, **how: Any) -> Any:
+        mesh = show(values, **how)
+        maps.setdefault(str(len(maps)), (values, mesh.get_clim()))
+        return mesh
+
+    monkeypatch.setattr(recording.librosa.display, "specshow", specshow)
+    alts = {one.name: one.alt for one in recording.pictures(curves, 0.0)}
+    for name in ("spectrogram", "mel-spectrogram", "harmonic-percussive", "chromagram"):
+        assert alts[name].endswith("It is silent.")
+    assert alts["onset-strength"].endswith(
+        "which is 0 throughout. Tempo: none, as there is no onset."
+    )
+    wide = list(maps.values())[::2]
+    spectrogram, mel, mfcc, scaled, chroma = wide
+    for values, limits in (spectrogram, mel):
+        assert (values == -80).all()
+        assert limits == (-80, 0)
+    assert np.abs(mfcc[0][1:]).max() < 1e-6 * mfcc[1][1]
+    assert not scaled[0].any()
+    assert not chroma[0].any()
+
+
 def test_words_tell_the_numbers_of_a_recording() -> None:
     t = np.arange(3 * 22050) / 22050
     curves = Curves((0.25 * np.sin(2 * np.pi * 440 * t)).astype(np.float32))
@@ -98,7 +129,8 @@ def test_words_tell_the_numbers_of_a_recording() -> None:
 def test_predictions_over_time(names: str, n: int) -> None:
     classes = sorted(NAMES[names])
     given = np.random.default_rng(n).dirichlet(np.ones(len(classes)), n)
-    found = recording.predicted_over_time(recording.Stretches(3.0, classes, given))
+    stretches = recording.Stretches(3.0, classes, given)
+    found = recording.predicted_over_time(stretches, LabelStyles(classes[:20]))
     check(found)
     best = np.bincount(given.argmax(axis=1), minlength=len(classes))
     assert f"{classes[int(best.argmax())]} {best.max()} times" in found.alt
@@ -111,7 +143,8 @@ def test_box_plot(names: str) -> None:
     found = collection.tempo_box_plot(spreads, LabelStyles(NAMES[names]), "all 40 tracks")
     check(found)
     highest = max(spreads, key=lambda spread: float(np.median(spread.values)))
-    assert f"highest in {highest.label}, {np.median(highest.values):.1f} BPM" in found.alt
+    where = f"highest in {highest.label}, " if len(spreads) > 1 else "label rock. The median is "
+    assert f"{where}{np.median(highest.values):.1f} BPM" in found.alt
 
 
 @pytest.mark.parametrize(("names", "n"), [("one", 40), ("ten", 40), ("odd", 40), ("twenty", 3000)])
