@@ -157,6 +157,7 @@ def extract(
     ValueError
         If segments would be too short to be analysed.
     """
+    segment_step(segment_seconds)  # refused before the recording is read
     recording = audio.decode(source, deadline=deadline)
     return analyse(recording, segment_seconds=segment_seconds, deadline=deadline)
 

@@ -32,7 +32,7 @@ from featurizer.columns import FEATURE_COLUMNS, FEATURE_SET, SAMPLE_RATE
 from featurizer.errors import FailureKind, RecordingError
 from jobs.schemas import FILES, SEGMENT, SEGMENTS, TABLES, TRACK, TRACKS
 from jobs.sources import Listed, examine, visible
-from jobs.storage import Storage, as_json
+from jobs.storage import Storage, as_json, storage_of
 from jobs.store import Settings
 
 if TYPE_CHECKING:
@@ -274,7 +274,7 @@ def work(batch: Batch) -> Summary:
     OSError
         The store cannot be written.
     """
-    storage = Storage(batch.root)
+    storage = storage_of(batch.root)
     reason = unfit(batch)
     if reason:
         return Summary("unfit", reason)
@@ -377,7 +377,7 @@ def unfit_for_store(root: str, mark: str, run_id: str, songmill: str, feature_se
     songmill, feature_set : str
         The job's versions.
     """
-    storage = Storage(root)
+    storage = storage_of(root)
     here = f"the worker on {socket.gethostname()}"
     if (songmill_version(), FEATURE_SET) != (songmill, feature_set):
         return (

@@ -6,7 +6,6 @@ work is one model on one fold.
 
 import functools
 import math
-import os
 import time
 import warnings
 from collections import defaultdict
@@ -18,7 +17,6 @@ from typing import Any, Literal
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from featurizer.columns import FEATURE_COLUMNS
 from jobs import commit
@@ -28,6 +26,7 @@ from jobs.progress import Progress
 from jobs.schemas import COMPARISON
 from jobs.split_choice import OUTSIDE, Folds, choose_folds
 from jobs.stage import Stage, stage
+from jobs.storage import storage_of
 from jobs.store import Store
 from jobs.tasks import cluster_for, each
 from training import splits
@@ -79,8 +78,10 @@ class Assignment:
 
     Parameters
     ----------
-    path : str
-        The file with the rows.
+    root : str
+        The store's.
+    name : str
+        The file of the store with the rows.
     split : int
         Which split: the number in the name of its column of folds.
     fold : int
@@ -91,7 +92,8 @@ class Assignment:
         Whether it is the tutorial's split, of rows, with its scaling over all rows.
     """
 
-    path: str
+    root: str
+    name: str
     split: int
     fold: int
     model: str
@@ -158,12 +160,12 @@ def compare(request: Request, progress: Progress) -> Outcome:
                     f"one by itself: {folds.ungrouped}"
                 )
         # Workers of a cluster that stays keep the rows that they have read, by this name.
-        path = run.store.storage.path(f"{run.work}/{run.run_id}.parquet")
-        sizes = _write_rows(run.store, labelled, chosen, path)
+        name = f"{run.work}/{run.run_id}.parquet"
+        sizes = _write_rows(run.store, labelled, chosen, name)
         with cluster_for(run, request.scheduler, request.workers, progress) as client:
             workers = len(client.nthreads())
             assignments = [
-                Assignment(path, i, fold, model, folds.leaky)
+                Assignment(run.store.storage.root, name, i, fold, model, folds.leaky)
                 for model in SLOWEST_FIRST
                 for i, folds in enumerate(chosen)
                 for fold in folds.tested
@@ -208,15 +210,15 @@ def _sample(labelled: Labelled, progress: Progress) -> Labelled:
 
 
 def _write_rows(
-    store: Store, labelled: Labelled, chosen: list[Folds], path: str
+    store: Store, labelled: Labelled, chosen: list[Folds], name: str
 ) -> list[tuple[int, int]]:
     """Write what workers need; return how many rows and tracks each split has."""
     tracks = labelled.tracks
     ids = pa.array(tracks.ids, pa.string())
     found: list[pa.Table] = []
     order = ["track_id", *(["segment"] if labelled.level == "segment" else [])]
-    for name in store.parts(TABLE_OF[labelled.level]):
-        rows = store.read_part(name, [*order, *FEATURE_COLUMNS])
+    for part in store.parts(TABLE_OF[labelled.level]):
+        rows = store.read_part(part, [*order, *FEATURE_COLUMNS])
         place = pc.index_in(rows["track_id"], value_set=ids)
         found.append(rows.append_column("track", place).filter(pc.is_valid(place)))
     # The order of the published table, on which the tutorial's split depends.
@@ -230,14 +232,13 @@ def _write_rows(
         taken = fold != OUTSIDE
         sizes.append((int(taken.sum()), len(np.unique(place[taken]))))
     columns |= {name: rows[name] for name in FEATURE_COLUMNS}
-    os.makedirs(os.path.dirname(path), exist_ok=True)
-    pq.write_table(pa.table(columns), path)
+    store.storage.write_table(name, pa.table(columns))
     return sizes
 
 
 @functools.lru_cache(maxsize=1)
-def _read_rows(path: str) -> tuple[pa.Table, np.ndarray]:
-    table = pq.read_table(path)
+def _read_rows(root: str, name: str) -> tuple[pa.Table, np.ndarray]:
+    table = storage_of(root).read_table(name)
     return table, feature_matrix(table, np.float64)
 
 
@@ -253,7 +254,7 @@ def assess(assignment: Assignment) -> Assessment:
 
     from training.models import make
 
-    table, features = _read_rows(assignment.path)
+    table, features = _read_rows(assignment.root, assignment.name)
     classes, tracks = table["class"].to_numpy(), table["track"].to_numpy()
     model = make(assignment.model)
     if assignment.leaky:

@@ -16,7 +16,7 @@ import pyarrow.compute as pc
 from featurizer.columns import FEATURE_COLUMNS
 from jobs.errors import UsageError
 from jobs.schemas import SEGMENTS, TRACKS
-from jobs.storage import Storage
+from jobs.storage import Storage, storage_of
 from jobs.store import Store
 from training.splits import Tracks
 
@@ -197,7 +197,7 @@ def write_roster(storage: Storage, name: str, tracks: Tracks, parts: np.ndarray)
 
 @functools.lru_cache(maxsize=1)
 def _roster(root: str, name: str) -> tuple[pa.Array, np.ndarray, np.ndarray]:
-    table = Storage(root).read_table(name)
+    table = storage_of(root).read_table(name)
     numbers = (table[column].to_numpy() for column in ("class", "part"))
     classes, parts = numbers
     return table["track_id"].combine_chunks(), classes, parts
@@ -206,7 +206,7 @@ def _roster(root: str, name: str) -> tuple[pa.Array, np.ndarray, np.ndarray]:
 def load(rows: Rows) -> Loaded:
     """Read rows on a worker, in the order in which they lie in the store."""
     ids, classes, parts = _roster(rows.root, rows.roster)
-    storage = Storage(rows.root)
+    storage = storage_of(rows.root)
     tracks = [np.empty(0, np.int64)]
     features = [np.empty((0, len(FEATURE_COLUMNS)), np.float32)]
     for piece in rows.slices:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from jobs.batch import Batch, Summary, fate, process_of, work
 from jobs.cluster import LostError, finished, losses, wait_for_threads
 from jobs.errors import ClusterError
-from jobs.storage import Storage
+from jobs.storage import storage_of
 
 if TYPE_CHECKING:
     from distributed import Client, Future
@@ -124,7 +124,7 @@ class _Queue:
         """Put back a batch whose worker died, but for a file that is to blame: return that."""
         # A process may have died of anything that was at work in it. Of several threads' files
         # each is tried once more when nothing else is under way.
-        processes = {process_of(Storage(other.root), other.attempt) for other in others}
+        processes = {process_of(storage_of(other.root), other.attempt) for other in others}
         alone = summary.process not in self._dead | processes
         self._dead.add(summary.process)
         places = range(len(batch.files))
@@ -168,7 +168,7 @@ def _result(future: "Future", batch: Batch) -> Summary | None:
         summary: Any = future.result(timeout=RESULT_TIMEOUT_S)
     except KilledWorker:
         # Dask has given it up: of the workers that it was waiting for, too many have died.
-        return fate(Storage(batch.root), batch.attempt)
+        return fate(storage_of(batch.root), batch.attempt)
     except OSError as error:
         if future.status != "error":
             # Of the way here, and not the worker's: a lost scheduler closes its connections.

@@ -15,6 +15,7 @@ import numpy as np
 from featurizer.columns import FEATURE_COLUMNS
 from jobs.dataset import Labelled, Rows, load
 from jobs.errors import ClusterError
+from jobs.storage import storage_of
 from jobs.tasks import each
 from training.evaluate import Scores, by_track, score, score_predicted
 from training.importance import REPEATS, permutation_importance
@@ -68,7 +69,7 @@ def judge(
     client: "Client",
     pieces: Iterable[Rows],
     labelled: Labelled,
-    path: str,
+    trees: str,
     places: np.ndarray,
     *,
     tick: Tick,
@@ -83,8 +84,9 @@ def judge(
         The test rows.
     labelled : Labelled
         The tracks that they are of.
-    path : str
-        The booster's file, by a name that no other has had: workers keep what they have read.
+    trees : str
+        The booster's file in the store, by a name that no other has had: workers keep what they
+        have read.
     places : np.ndarray [shape=(n,), int]
         Which of the booster's outputs stands for each class of today, and then, for classes that
         are no more, for these; -1 where it has none.
@@ -94,7 +96,7 @@ def judge(
     Scores, OfTracks
         Of the rows, and of the tracks.
     """
-    judged = _in_order(each(client, _judge, ((rows, path, places) for rows in pieces), tick=tick))
+    judged = _in_order(each(client, _judge, ((rows, trees, places) for rows in pieces), tick=tick))
     sums = np.zeros((len(labelled.tracks.ids), len(places)))
     counts = np.zeros(len(sums), np.int64)
     for one in judged:
@@ -115,7 +117,7 @@ def judge(
 def importance(
     client: "Client",
     rows: Rows,
-    path: str,
+    trees: str,
     n_classes: int,
     heard: Callable[[int], None],
     *,
@@ -129,7 +131,7 @@ def importance(
         The cluster.
     rows : Rows
         Test rows.
-    path : str
+    trees : str
         The booster's file, as for :func:`judge`.
     n_classes : int
         Number of its classes.
@@ -141,7 +143,7 @@ def importance(
     list of dict
         Rows of :data:`jobs.schemas.IMPORTANCE`, the most important feature first.
     """
-    arguments = [(rows, path, n_classes, i) for i in range(len(FEATURE_COLUMNS))]
+    arguments = [(rows, trees, n_classes, i) for i in range(len(FEATURE_COLUMNS))]
     found = _in_order(each(client, _importance_of, arguments, tick=tick), heard)
     listed = [
         {"feature": name, "mean": mean, "std": std, "repeats": REPEATS}
@@ -178,17 +180,18 @@ def _in_order(
 
 
 @functools.lru_cache(maxsize=4)
-def _booster(path: str) -> Any:
+def _booster(root: str, name: str) -> Any:
     import xgboost
 
     # Each of a worker's threads has its own rows: more of them would only wait for one another.
-    return xgboost.Booster({"nthread": 1}, model_file=path)
+    trees = bytearray(storage_of(root).read(name))
+    return xgboost.Booster({"nthread": 1}, model_file=trees)
 
 
-def _judge(rows: Rows, path: str, places: np.ndarray) -> _Judged:
+def _judge(rows: Rows, trees: str, places: np.ndarray) -> _Judged:
     loaded = load(rows)
     has = places >= 0
-    given = predict(_booster(path), loaded.features, int(has.sum()))
+    given = predict(_booster(rows.root, trees), loaded.features, int(has.sum()))
     found = np.zeros((len(given), len(places)), np.float32)
     found[:, has] = given[:, places[has]]
     tracks, sums, counts = by_track(loaded.tracks, found)
@@ -199,9 +202,9 @@ def _judge(rows: Rows, path: str, places: np.ndarray) -> _Judged:
 _load_once = functools.lru_cache(maxsize=1)(load)
 
 
-def _importance_of(rows: Rows, path: str, n_classes: int, column: int) -> tuple[float, float]:
+def _importance_of(rows: Rows, trees: str, n_classes: int, column: int) -> tuple[float, float]:
     loaded = _load_once(rows)
-    booster = _booster(path)
+    booster = _booster(rows.root, trees)
     # The shuffles are of rows in an order that does not depend on how the store is cut.
     order = np.lexsort((loaded.features[:, 0], loaded.tracks))
     return permutation_importance(

@@ -31,7 +31,7 @@ from jobs.schemas import (
 )
 from jobs.sources import list_sources
 from jobs.stage import Stage, stage
-from jobs.storage import Storage
+from jobs.storage import storage_of
 from jobs.store import Store, open_store
 from jobs.tasks import cluster_for, each
 from training.evaluate import by_track
@@ -488,7 +488,7 @@ def _model(root: str, version: str) -> Model:
 
 @functools.lru_cache(maxsize=1)
 def _left_out(root: str, name: str) -> pa.Array:
-    return Storage(root).read_table(name)["track_id"].combine_chunks()
+    return storage_of(root).read_table(name)["track_id"].combine_chunks()
 
 
 def _rows(

@@ -20,7 +20,7 @@ from jobs.errors import ClusterError, UsageError
 from jobs.progress import Progress
 from jobs.schemas import DUPLICATES, MATRIX, SIMILARITY, duplicates, similarity
 from jobs.stage import Stage, stage
-from jobs.storage import Storage
+from jobs.storage import storage_of
 from jobs.tasks import cluster_for, each
 from jobs.vectors import Vectors, read_vectors
 from recommend import neighbours
@@ -280,7 +280,7 @@ def _one_thread() -> None:
 
 @functools.lru_cache(maxsize=6)
 def _tile(root: str, name: str, start: int) -> Tile:
-    data = io.BytesIO(Storage(root).read(name))
+    data = io.BytesIO(storage_of(root).read(name))
     return Tile.of(start, np.load(data, allow_pickle=False))
 
 

@@ -1,7 +1,7 @@
 """Files below one root, with the few operations that a store needs of a file system.
 
-Whatever is written appears whole under its name or not at all. Only folders are served here; the
-operations are those that an object store has too (put, get, list, delete, create-if-absent, copy).
+Whatever is written appears whole under its name or not at all. A root is a folder, or a prefix of a
+bucket (:mod:`jobs.bucket`).
 """
 
 import errno
@@ -40,6 +40,28 @@ class Entry:
     modified: float
 
 
+def parquet(table: pa.Table, to: Any) -> None:
+    """Write a table as Parquet, to a path or a file."""
+    # Hardly a feature occurs twice: dictionaries of them would be larger than the values.
+    dictionary = [field.name for field in table.schema if pa.types.is_string(field.type)]
+    pq.write_table(table, to, compression="zstd", use_dictionary=dictionary)
+
+
+def batches_of(source: Any, columns: list[str] | None) -> Iterator[pa.RecordBatch]:
+    """Yield the rows of a Parquet file, by its path or open, some at a time."""
+    with pq.ParquetFile(source, buffer_size=_BUFFER_BYTES) as file:
+        yield from file.iter_batches(_BATCH_ROWS, columns=columns, use_threads=False)
+
+
+def storage_of(root: str) -> "Storage":
+    """Return the files below a root: a folder's path, or ``s3://BUCKET/PREFIX``."""
+    if root.startswith("s3://"):
+        from jobs.bucket import Bucket
+
+        return Bucket(root)
+    return Storage(root)
+
+
 class Storage:
     """The files below a folder.
 
@@ -60,6 +82,10 @@ class Storage:
         """Tell whether there is a file ``name``."""
         return os.path.isfile(self.path(name))
 
+    def names(self) -> list[str]:
+        """Return the names directly below the root; none where there is none."""
+        return sorted(os.listdir(self.root)) if os.path.isdir(self.root) else []
+
     def read(self, name: str) -> bytes:
         """Return the bytes of ``name``; FileNotFoundError where it is not."""
         return Path(self.path(name)).read_bytes()
@@ -72,8 +98,7 @@ class Storage:
 
     def read_batches(self, name: str, columns: list[str] | None = None) -> Iterator[pa.RecordBatch]:
         """Yield the rows of the Parquet file ``name``, some at a time, in memory for those only."""
-        with pq.ParquetFile(self.path(name), buffer_size=_BUFFER_BYTES) as file:
-            yield from file.iter_batches(_BATCH_ROWS, columns=columns, use_threads=False)
+        yield from batches_of(self.path(name), columns)
 
     def read_schema(self, name: str) -> pa.Schema:
         """Return the columns of the Parquet file ``name``."""
@@ -92,9 +117,7 @@ class Storage:
     def write_table(self, name: str, table: pa.Table, *, durable: bool = False) -> None:
         """Write ``table`` as the Parquet file ``name``."""
         temporary = self._temporary()
-        # Hardly a feature occurs twice: dictionaries of them would be larger than the values.
-        dictionary = [field.name for field in table.schema if pa.types.is_string(field.type)]
-        pq.write_table(table, temporary, compression="zstd", use_dictionary=dictionary)
+        parquet(table, temporary)
         self._place(temporary, name, durable=durable)
 
     def create(self, name: str, data: bytes) -> bool:

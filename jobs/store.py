@@ -15,7 +15,7 @@ import pyarrow as pa
 from featurizer.columns import FEATURE_SET
 from jobs.errors import StoreError, UsageError
 from jobs.schemas import TABLES
-from jobs.storage import Storage, as_json
+from jobs.storage import Storage, as_json, storage_of
 
 STORE_JSON = "store.json"
 FORMAT = 1
@@ -123,13 +123,20 @@ def is_part(name: str) -> bool:
 
 
 def storage_at(address: str) -> Storage:
-    """Return the storage at ``address``; UsageError where it is no folder."""
+    """Return the storage at ``address``; UsageError where there can be none."""
+    if address.startswith("s3://"):
+        from jobs.bucket import check_bucket
+
+        check_bucket(address)
+        return storage_of(address)
     if "://" in address and not address.startswith("file://"):
-        raise UsageError(f"a store is a folder, and {address} is not: name a path of this machine")
+        raise UsageError(
+            f"a store is a folder or s3://BUCKET/PREFIX, and {address} is neither: name one of them"
+        )
     root = address.removeprefix("file://")
     if os.path.exists(root) and not os.path.isdir(root):
         raise UsageError(f"a store is a folder, and {root} is a file")
-    storage = Storage(root)
+    storage = storage_of(root)
     try:
         storage.root.encode()
     except UnicodeEncodeError:
@@ -198,8 +205,8 @@ def storage_to_write(address: str) -> Storage:
         The folder holds other things than a store.
     """
     storage = storage_at(address)
-    if read_settings(storage) is None and os.path.isdir(storage.root):
-        strangers = [name for name in os.listdir(storage.root) if not name.startswith(("_", "."))]
+    if read_settings(storage) is None:
+        strangers = [name for name in storage.names() if not name.startswith(("_", "."))]
         if strangers:
             raise UsageError(
                 f"{storage.root} is not a store and not empty (it holds {min(strangers)!r}): "

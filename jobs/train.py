@@ -320,7 +320,7 @@ class _Training:
             client,
             plan.pieces((TEST,)),
             self.labelled,
-            self.store.storage.path(self._trees(name)),
+            self._trees(name),
             places,
             tick=self.progress.workers,
         )
@@ -421,7 +421,7 @@ class _Training:
         return importance(
             client,
             rows,
-            self.store.storage.path(self._trees("newcomer")),
+            self._trees("newcomer"),
             self.n_classes,
             lambda done: self.progress.now(f"shuffling features: {done} of {len(FEATURE_COLUMNS)}"),
             tick=self.progress.workers,

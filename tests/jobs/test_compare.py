@@ -1,6 +1,7 @@
 """The comparison of models, against scikit-learn used by hand; without a cluster."""
 
 import contextlib
+import os
 import warnings
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
@@ -34,6 +35,11 @@ QUICK = ("naive Bayes", "decision tree")
 
 
 # Helpers
+
+
+def at(path: str) -> tuple[str, str]:
+    """Return the root of a store and the name of a file in it."""
+    return os.path.dirname(path), os.path.basename(path)
 
 
 @pytest.fixture
@@ -158,7 +164,7 @@ def test_scaling_by_track_sees_the_training_rows_only(
     fold[:6] = -1
     features[:6] -= 1000  # outside
     path = rows(np.arange(30) % 2, features, fold=fold)
-    assess(Assignment(path, 0, 1, "any", leaky=False))
+    assess(Assignment(*at(path), 0, 1, "any", leaky=False))
     learn, test = (fold == 0) | (fold == 2), fold == 1
     low, high = features[learn].min(axis=0), features[learn].max(axis=0)
     assert pytest.approx((features[learn] - low) / (high - low)) == recorder.X
@@ -172,7 +178,7 @@ def test_the_leaky_split_is_the_tutorials(rows: Callable[..., str], recorder: Re
     frame = pd.DataFrame(random.normal(size=(40, len(FEATURES))) ** 3, columns=FEATURES)
     classes = pd.Series(np.arange(40) % 3)
     path = rows(classes.to_numpy(), frame.to_numpy(), fold=np.full(40, -1))
-    found = assess(Assignment(path, 0, 0, "any", leaky=True))
+    found = assess(Assignment(*at(path), 0, 0, "any", leaky=True))
     scaled = pd.DataFrame(MinMaxScaler().fit_transform(frame), columns=FEATURES)
     X_train, X_test, y_train, y_test = train_test_split(
         scaled, classes, test_size=0.3, random_state=42
@@ -202,7 +208,7 @@ def test_classes_that_were_not_learnt_are_not_predicted(
     classes = np.arange(180) % 6
     fold = np.where(np.isin(classes, learnt), np.arange(180) // 6 % 3, 0)
     features = np.repeat(classes[:, np.newaxis] * 1.0, len(FEATURES), axis=1)
-    found = assess(Assignment(rows(classes, features, fold=fold), 0, 0, name, leaky=False))
+    found = assess(Assignment(*at(rows(classes, features, fold=fold)), 0, 0, name, leaky=False))
     truth = classes[fold == 0]
     known = np.isin(truth, learnt)
     assert found.scores["accuracy"] == pytest.approx(known.mean())
@@ -217,7 +223,7 @@ def test_scores_are_scikit_learns_and_tracks_vote(rows: Callable[..., str]) -> N
     fold = (tracks * 7 % 5).astype(int)
     features = random.normal(size=(400, len(FEATURES))) + 0.1 * classes[:, np.newaxis]
     path = rows(classes, features, tracks=tracks * 3, fold=fold)
-    found = assess(Assignment(path, 0, 4, "decision tree", leaky=False))
+    found = assess(Assignment(*at(path), 0, 4, "decision tree", leaky=False))
     learn, test = fold != 4, fold == 4
     scaler = MinMaxScaler().fit(features[learn])
     tree = DecisionTreeClassifier(random_state=0)
@@ -241,12 +247,12 @@ def test_scores_are_scikit_learns_and_tracks_vote(rows: Callable[..., str]) -> N
 def test_tracks_of_one_row_do_not_vote_unless_others_do(rows: Callable[..., str]) -> None:
     fold = np.arange(20) // 2 % 2
     path = rows(np.arange(20) % 2, fold=fold)
-    alone = assess(Assignment(path, 0, 0, "decision tree", leaky=False)).scores
+    alone = assess(Assignment(*at(path), 0, 0, "decision tree", leaky=False)).scores
     assert alone["vote_accuracy"] is alone["vote_macro_f1"] is None
     # In the other fold tracks have many rows: the means over folds are of all folds.
     tracks = np.where(fold == 0, np.arange(20), 100)
     path = rows(np.arange(20) % 2, tracks=tracks, fold=fold)
-    found = assess(Assignment(path, 0, 0, "decision tree", leaky=False)).scores
+    found = assess(Assignment(*at(path), 0, 0, "decision tree", leaky=False)).scores
     assert found == {
         **alone,
         "vote_accuracy": alone["accuracy"],
@@ -266,7 +272,7 @@ def test_what_a_library_remarks_is_kept(
 ) -> None:
     monkeypatch.setattr(models, "make", lambda name: Talkative())
     path = rows([0, 1] * 10, fold=np.arange(20) // 10)
-    assert assess(Assignment(path, 0, 0, "any", leaky=False)).remark == "again; slow"
+    assert assess(Assignment(*at(path), 0, 0, "any", leaky=False)).remark == "again; slow"
 
 
 # The means
@@ -332,7 +338,7 @@ def test_what_was_with_a_worker_that_died_is_tried_again_alone(
 
     monkeypatch.setattr(compare_module, "each", each)
     names = ("SVM", "MLP")
-    assignments = [Assignment("", 0, fold, name, False) for name in names for fold in range(3)]
+    assignments = [Assignment("", "", 0, fold, name, False) for name in names for fold in range(3)]
     found = compare_module._assess_all(None, assignments, Progress())
     assert at_a_time == [6, 1, 1, 1, 1]
     scores = [one.scores["accuracy"] for one in found[0, "SVM"] if isinstance(one, Assessment)]
