@@ -42,20 +42,20 @@ def file_system(protocol: str) -> Any:
 
 
 def check_bucket(address: str) -> None:
-    """See that the bucket of an address is there and can be read, before any work.
+    """See that the bucket of a store or a source is there and can be read, before any work.
 
     Raises
     ------
     UsageError
         It is not, or cannot.
     """
-    bucket, _, prefix = address.partition("://")[2].partition("/")
+    bucket = address.partition("://")[2].partition("/")[0]
     if not bucket:
         raise UsageError(f"{address} names no bucket: say s3://BUCKET/PREFIX")
     from botocore.exceptions import BotoCoreError
 
     try:
-        file_system("s3").call_s3("list_objects_v2", Bucket=bucket, Prefix=prefix, MaxKeys=1)
+        file_system("s3").call_s3("list_objects_v2", Bucket=bucket, MaxKeys=1)
     except FileNotFoundError:
         raise UsageError(f"there is no bucket {bucket}: make it first, or name another") from None
     except PermissionError as error:

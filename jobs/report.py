@@ -80,8 +80,8 @@ def report(address: str, out: str | None, progress: Progress) -> Outcome:
         It is damaged.
     """
     store = open_store(address)
-    path = os.path.join(os.path.abspath(out) if out else store.storage.path("report"), PAGE)
-    check_folder(os.path.dirname(path))
+    if out:
+        check_folder(out)
     progress.say("reading the tables")
     sample = overview.sample_tracks(store)
     report = _Report(store, address, sample)
@@ -112,7 +112,12 @@ def report(address: str, out: str | None, progress: Progress) -> Outcome:
         f"{settings.segment_seconds:g} s.",
         sections=sections,
     )
-    write_whole(path, render(page))
+    if out:
+        path = os.path.join(os.path.abspath(out), PAGE)
+        write_whole(path, render(page))
+    else:
+        path = store.storage.path(f"report/{PAGE}")
+        store.storage.write(f"report/{PAGE}", render(page))
     return Outcome(
         page=path,
         tracks=sample.total,

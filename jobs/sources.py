@@ -241,6 +241,10 @@ def _fingerprint(path: str) -> tuple[int | None, int | None]:
 
 def _list_remote(source: str) -> Iterator[Listed]:
     """Yield what lies below an address, by whatever fsspec reads it with."""
+    if source.startswith("s3://"):
+        from jobs.bucket import check_bucket
+
+        check_bucket(source)
     system, root = _reach(source)
     # A file system's own paths may lack the host: what is below is named as the source was.
     base = source

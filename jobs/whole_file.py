@@ -51,7 +51,7 @@ def check_folder(path: str) -> None:
     UsageError
         It is a file, or below one, or its rights do not allow it.
     """
-    there = path
+    there = os.path.abspath(path)
     while not os.path.lexists(there):
         there = os.path.dirname(there)
     if not os.path.isdir(there):
