@@ -35,7 +35,7 @@ check: $(VENV)/installed-dev
 
 test: check
 	$(BIN)/python -m pytest -m 'not slow' -n auto --dist loadfile --max-worker-restart 0
-	$(BIN)/python -m pytest -m slow --durations 15
+	$(BIN)/python -m pytest -m slow -n auto --dist loadfile --max-worker-restart 0 --durations 15
 
 bench: $(VENV)/installed-dev
 	$(BIN)/python -m benchmarks.extract

@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal, NoReturn
 
 import typer
 
-from jobs.errors import RunInterruptedError, SongmillError
+from jobs.errors import RunInterruptedError, SongmillError, interrupt, interruption_heard
 
 app = typer.Typer(
     name="songmill",
@@ -779,7 +779,7 @@ def _complain(text: str) -> None:
 
 
 def _end(number: int, frame: Any) -> NoReturn:
-    raise RunInterruptedError(number)
+    interrupt(number)
 
 
 def main() -> None:
@@ -789,6 +789,7 @@ def main() -> None:
     try:
         app(standalone_mode=True)
     except (SongmillError, RunInterruptedError) as error:
+        interruption_heard()
         _complain(str(error))
         sys.exit(error.exit_code)
     except OSError as error:

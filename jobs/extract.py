@@ -34,7 +34,7 @@ from jobs.batch import (
     unfit,
 )
 from jobs.cluster import ask_workers, connect, count_threads, scheduler_address
-from jobs.errors import RunInterruptedError, SongmillError, UsageError
+from jobs.errors import RunInterruptedError, SongmillError, UsageError, interruption_heard
 from jobs.lock import Lock
 from jobs.plan import Plan, batches, make_plan
 from jobs.progress import Progress
@@ -499,6 +499,7 @@ class _Run:
     def abandon(self, started: float, error: BaseException) -> None:
         """Write down that the run ended early; what is finished stays for the next one."""
         interrupted = isinstance(error, RunInterruptedError)
+        interruption_heard()
         self.outcome.outcome = "interrupted" if interrupted else "failed"
         self.outcome.message = str(error) or type(error).__name__
         with suppress(OSError, SongmillError):

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 from rich.markup import escape
 
+from jobs.errors import raise_if_interrupted
+
 if TYPE_CHECKING:
     from jobs.batch import Summary
     from jobs.extract import Outcome
@@ -63,6 +65,7 @@ class Progress:
 
     def say(self, text: str) -> None:
         """Say what happens now: in the live line, or as a line of the log."""
+        raise_if_interrupted()
         if self._status:
             self.show(text)
         else:
@@ -80,6 +83,7 @@ class Progress:
 
     def now(self, text: str) -> None:
         """Say how far it is: in the live line, or as a line of the log now and then."""
+        raise_if_interrupted()
         now = time.monotonic()
         if self._status:
             self.show(text)

@@ -12,8 +12,9 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, Literal, get_args
 
 from jobs import commit, registry
+from jobs.cluster import kept_cluster
 from jobs.dataset import Level
-from jobs.errors import RunInterruptedError, SongmillError, UsageError
+from jobs.errors import RunInterruptedError, SongmillError, UsageError, interruption_heard
 from jobs.export import MADE_BY, Name
 from jobs.export_target import parse_target
 from jobs.freshness import read_stages, state, write_stage
@@ -135,13 +136,14 @@ def run(request: Request, progress: Progress) -> Outcome:
             progress.run_id = run_id
         running = _Running(request, exports, progress, outcome)
         try:
-            with held_throughout(storage):
+            with held_throughout(storage), kept_cluster():
                 running.work()
         except SongmillError as error:
             running.end("failed", error, error.exit_code)
         except OSError as error:
             running.end("failed", error, 1)
         except RunInterruptedError as error:
+            interruption_heard()
             running.end("interrupted", error, error.exit_code)
         outcome.seconds = time.time() - started
     return outcome

@@ -18,7 +18,7 @@ import pyarrow as pa
 
 from jobs import commit
 from jobs.batch import songmill_version
-from jobs.errors import RunInterruptedError, SongmillError, UsageError
+from jobs.errors import RunInterruptedError, SongmillError, UsageError, interruption_heard
 from jobs.lock import Lock
 from jobs.schemas import RUNS
 from jobs.storage import Storage, as_json
@@ -129,6 +129,7 @@ class Stage:
     def abandon(self, error: BaseException) -> None:
         """Write down that the stage ended early."""
         interrupted = isinstance(error, RunInterruptedError)
+        interruption_heard()
         with suppress(OSError, SongmillError):
             self.lock.check()
             # A commit that was decided is completed first, or its journal would be lost.

@@ -6,6 +6,8 @@ from pathlib import Path
 import pytest
 from numba.core import config
 
+import jobs.cluster
+
 SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 
 # librosa leaves the keeping of its machine code to Numba, which mixes up what two processes keep at
@@ -13,6 +15,10 @@ SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 config.CACHE_DIR = str(
     Path(__file__).parent / "__pycache__" / os.environ.get("PYTEST_XDIST_WORKER", "alone")
 )
+
+
+# Of two processes that find one port free at the same time, one leaves an open socket.
+jobs.cluster.DASHBOARD_PORT = 0
 
 
 @pytest.fixture(scope="session")

@@ -106,8 +106,8 @@ def _take_away(what: str) -> None:
     import jobs.batch
 
     if what == "store":
-        storage = jobs.batch.Storage
-        jobs.batch.Storage = lambda root: storage(root + "-elsewhere")  # type: ignore[assignment,misc]
+        storage_of = jobs.batch.storage_of
+        jobs.batch.storage_of = lambda root: storage_of(root + "-elsewhere")
     elif what == "source":
         jobs.batch.visible = lambda source: False
     elif what == "version":

@@ -62,7 +62,7 @@ def test_from_bucket_to_bucket_to_database(server: ObjectStore, tmp_path: Path) 
         play(music / label / f"{i:02}.wav", label, i)
     system.put(f"{music}/", "music/in/", recursive=True)
     system.pipe_file("music/in/hum/rotten.wav", b"RIFF and no more")
-    options = ["--segment-seconds", "1", "--neighbours", "5", "--json", "--workers", "2"]
+    options = ["--segment-seconds", "1", "--neighbours", "5", "--json", "--workers", "1"]
     with postgres.server() as uri:
         exports = ["--export", f"similarity={uri}", "--export", f"predictions={uri}"]
         line = ["run", "s3://music/in", "--store", "s3://music/tables/store", *options, *exports]

@@ -53,7 +53,7 @@ def collection(folder: Path) -> None:
 
 
 def night(started: Processes, music: Path, store: Path, *options: str, code: int = 0) -> Any:
-    line = ["run", music, "--store", store, "--workers", "2", "--segment-seconds", "1", "--json"]
+    line = ["run", music, "--store", store, "--workers", "1", "--segment-seconds", "1", "--json"]
     result = started.songmill(*line, "--max-failed", "0.2", "--neighbours", "5", *options).wait(240)
     assert result.code == code, result
     result.assert_quiet()
@@ -125,7 +125,7 @@ def test_three_nights(started: Processes, tmp_path: Path) -> None:
 def test_sigterm_ends_a_run_and_the_next_goes_on(started: Processes, tmp_path: Path) -> None:
     music, store = tmp_path / "music", tmp_path / "store"
     collection(music)
-    line = ["run", music, "--store", store, "--workers", "2", "--segment-seconds", "1", "--json"]
+    line = ["run", music, "--store", store, "--workers", "1", "--segment-seconds", "1", "--json"]
     job = started.songmill(*line, "--log-format", "json")
     wait_until((store / "_work" / "train").exists, what="the training", seconds=120)
     os.kill(job.process.pid, signal.SIGTERM)
@@ -146,7 +146,7 @@ def test_sigterm_ends_a_run_and_the_next_goes_on(started: Processes, tmp_path: P
 def test_two_runs_at_once_and_the_lock_of_a_killed_one(started: Processes, tmp_path: Path) -> None:
     music, store = tmp_path / "music", tmp_path / "store"
     collection(music)
-    line = ["run", music, "--store", store, "--workers", "2", "--segment-seconds", "1", "--json"]
+    line = ["run", music, "--store", store, "--workers", "1", "--segment-seconds", "1", "--json"]
     job = started.songmill(*line)
     wait_until((store / LOCK).exists, what="the lock")
     second = started.songmill(*line).wait(60)

@@ -1,5 +1,6 @@
 """The nightly run: which stages are done, which are skipped, and what is said of each."""
 
+import contextlib
 import json
 import signal
 import sys
@@ -227,6 +228,24 @@ def test_a_stage_that_fails_ends_the_run_and_the_next_night_goes_on(
     assert not (night.root / LOCK).exists()
     again = night.run()
     assert done(again) == ALL
+
+
+def test_a_signal_that_somebody_swallows_ends_the_run_at_the_next_stage(
+    night: Night, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    work = jobs.train.train
+
+    def train(*arguments: Any) -> Any:
+        with contextlib.suppress(BaseException):  # as a library does that tries an import
+            cli._end(signal.SIGTERM, None)
+        return work(*arguments)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(jobs.train, "train", train)
+        found = night.run()
+    assert (found.outcome, found.exit_code) == ("interrupted", 143)
+    assert list(outcomes(found).values())[:2] == ["done", "interrupted"]
+    assert done(night.run()) == ALL
 
 
 def test_a_fault_of_our_own_is_no_outcome(night: Night, monkeypatch: pytest.MonkeyPatch) -> None:
