@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 
 from pages.picture import Picture, draw
 from pages.statistics import Components, Spread
-from pages.style import NARROW_LOOK, OTHERS, LabelStyles, Look, short
+from pages.style import LIGHT, NARROW_LOOK, OTHERS, LabelStyles, Look, short
 
 _CROWDED = 2000
 _LINE = 22
@@ -49,7 +49,7 @@ def correlation_heatmap(names: Sequence[str], found: np.ndarray, of: str) -> Pic
         axes.spines[:].set_visible(False)
         # In the half that is empty, so that the cells are as large as can be.
         inner = axes.inset_axes((0.5, 0.9, 0.45, 0.03) if look.narrow else (0.6, 0.9, 0.33, 0.025))
-        ticks = [-1, -0.5, 0, 0.5, 1]
+        ticks = [-1, 0, 1] if look.narrow else [-1, -0.5, 0, 0.5, 1]
         bar = figure.colorbar(mesh, cax=inner, orientation="horizontal", ticks=ticks)
         bar.outline.set_visible(False)
         bar.set_label("correlation (Pearson's r)")
@@ -97,7 +97,8 @@ def tempo_box_plot(spreads: Sequence[Spread], styles: LabelStyles, of: str) -> P
             orientation="horizontal",
             patch_artist=True,
             widths=0.62,
-            medianprops={**line, "linewidth": 1.8},
+            # On the colours of labels, which are bright, it is dark in both schemes.
+            medianprops={"color": LIGHT.ink, "linewidth": 1.8},
             whiskerprops=dict(line),
             capprops=dict(line),
             boxprops={"edgecolor": look.scheme.ink, "linewidth": 1.0},

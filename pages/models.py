@@ -112,7 +112,7 @@ def importance_bars(
             xerr=spreads,
             height=0.66,
             color=look.scheme.first,
-            error_kw={"ecolor": look.scheme.ink, "capsize": 2.5, "elinewidth": 1.0},
+            error_kw={"ecolor": look.scheme.second, "capsize": 2.5, "elinewidth": 1.0},
         )
         axes.set_yticks(places, features)
         axes.invert_yaxis()
