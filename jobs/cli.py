@@ -27,7 +27,12 @@ app = typer.Typer(
 )
 
 StoreOption = Annotated[
-    str, typer.Option("--store", metavar="STORE", help="The store: a folder of Parquet tables.")
+    str,
+    typer.Option(
+        "--store",
+        metavar="STORE",
+        help="The store: a folder of Parquet tables, or s3://BUCKET/PREFIX.",
+    ),
 ]
 SchedulerOption = Annotated[
     str | None,
