@@ -6,13 +6,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from featurizer.columns import FEATURE_COLUMNS, SAMPLE_RATE, SEGMENT_SECONDS
 from jobs import registry
 from jobs.errors import UsageError
-from jobs.labels import tails
+from jobs.labels import ambiguous, meant
 from jobs.overview import count_labels, label_styles
 from jobs.predict import FilePrediction, champion_for_files, predict_features
 from jobs.progress import Progress, printable
@@ -27,8 +26,6 @@ if TYPE_CHECKING:
     from featurizer.extract import Features
     from pages.page import Page, Section
     from pages.picture import Picture
-
-_NAMED = 3
 
 PAGE = "index.html"
 FRAMES = "frames.parquet"
@@ -71,6 +68,18 @@ class Facts:
     zero_crossings: int
     tempo: float
     note: str | None
+
+    @property
+    def trimmed_in_words(self) -> str:
+        """What is left without the silence around it."""
+        if self.trimmed_samples == self.samples:
+            return "the same: nothing to trim"
+        return f"{self.trimmed_samples:,} samples"
+
+    @property
+    def tempo_in_words(self) -> str:
+        """The tempo, or why there is none."""
+        return f"{self.tempo:,.3f} BPM" if self.tempo else "none: no onset"
 
 
 @dataclass(frozen=True)
@@ -160,30 +169,21 @@ def _file(recording: str, store: Store | None) -> str:
         raise UsageError(
             f"there is no file {recording}: name a recording, or with --store one of its tracks"
         )
-    found = [
-        row
-        for part in store.parts("files")
-        for row in _called(store.read_part(part, ["track_id", "uri"]), recording)
-    ]
-    exact = [row for row in found if row["track_id"] == recording] or found
-    if len(exact) != 1:
-        named = ", ".join(repr(row["track_id"]) for row in exact[:_NAMED])
-        several = f"may be {named}{' …' if len(exact) > _NAMED else ''}: write more of its path"
-        what = (
-            f"is no file, and no track of the store {store.storage.root}: name the path of a "
-            "recording, or a track or the end of its name"
+    files = store.read("files", ["track_id", "uri"])
+    tracks = files["track_id"]
+    places = meant(tracks, recording)
+    if not places:
+        raise UsageError(
+            f"{recording!r} is no file, and no track of the store {store.storage.root}: name the "
+            "path of a recording, or a track or the end of its name"
         )
-        raise UsageError(f"{recording!r} {several if exact else what}")
-    path = str(exact[0]["uri"])
+    if len(places) > 1:
+        raise ambiguous(tracks, recording, places)
+    path = str(files["uri"][places[0]].as_py())
     if "://" not in path and not os.path.isfile(path):
-        raise UsageError(f"the file of the track {exact[0]['track_id']!r} is not there: {path}")
+        track = tracks[places[0]].as_py()
+        raise UsageError(f"the file of the track {track!r} is not there: {path}")
     return path
-
-
-def _called(files: pa.Table, name: str) -> list[dict[str, str]]:
-    """Return the rows of the tracks that a name may mean."""
-    rows = files.filter(pc.match_substring(files["track_id"], name)).to_pylist()
-    return [row for row in rows if name in tails(row["track_id"])]
 
 
 def _facts(path: str, features: "Features", curves: "Curves") -> Facts:
@@ -267,18 +267,14 @@ def _page(found: _Found, pictures: "list[Picture]", predicted: "Picture | None")
     from pages.page import Cell, Content, Page, Section, Table, number
 
     facts = found.facts
-    trimmed = facts.samples - facts.trimmed_samples
     shown = [
         ("sample rate of the file", f"{facts.sample_rate:,} Hz"),
         ("channels of the file", f"{facts.channels}"),
         ("length", f"{facts.seconds:,.3f} s"),
         (f"samples at {facts.analysed_rate:,} Hz", f"{facts.samples:,}"),
-        (
-            "without silence around it",
-            f"{facts.trimmed_samples:,} samples" if trimmed else "the same: nothing to trim",
-        ),
+        ("without silence around it", facts.trimmed_in_words),
         ("zero crossings", f"{facts.zero_crossings:,}"),
-        ("tempo", f"{facts.tempo:,.3f} BPM" if facts.tempo else "none: no onset"),
+        ("tempo", facts.tempo_in_words),
         *([("remark", printable(facts.note))] if facts.note else []),
     ]
     rows = [[Cell(name), number(value, ".6g")] for name, value in found.features.items()]

@@ -24,6 +24,9 @@ PART = "labels/part-0.parquet"
 """The table's only part. Its columns are its owner's and may change, and readers want the same in
 all parts of a table, so that no emptied part may stay: a commit puts the new in the old's place."""
 
+_NAMED = 3
+"""So many tracks are named where a name may mean more."""
+
 _NOTHING = pa.schema([("track_id", pa.string()), ("label", pa.string())]).empty_table()
 
 
@@ -93,6 +96,32 @@ def tails(track_id: str) -> list[str]:
         bare = os.path.splitext(tail)[0]
         names += [tail] if bare == tail else [tail, bare]
     return names
+
+
+def meant(tracks: pa.ChunkedArray, name: str) -> list[int]:
+    """Return the places of the tracks that a name may mean: of the one that has it, or its tail.
+
+    Parameters
+    ----------
+    tracks : pa.ChunkedArray
+        Of ``track_id``.
+    name : str
+        A track, or the end of its path, with or without its suffix.
+    """
+    exact = pc.index(tracks, name).as_py()
+    if exact >= 0:
+        return [int(exact)]
+    # Only what ends so, before or after a suffix, can be it.
+    may_be = pc.match_substring(tracks, name)
+    places = pc.indices_nonzero(may_be).to_pylist()
+    return [place for place in places if name in tails(tracks[place].as_py())]
+
+
+def ambiguous(tracks: pa.ChunkedArray, name: str, places: list[int]) -> UsageError:
+    """Return what says that a name may mean several tracks."""
+    named = [repr(tracks[place].as_py()) for place in places[:_NAMED]]
+    more = " …" if len(places) > _NAMED else ""
+    return UsageError(f"{name!r} may be {', '.join(named)}{more}: write more of its path")
 
 
 @dataclass(frozen=True)

@@ -152,10 +152,10 @@ def count_files(store: Store) -> Files:
         count=count,
         failed=failed,
         hours=seconds / 3600,
-        suffixes=_most_first(counts["suffix"]),
-        rates=_most_first(counts["sample_rate"]),
-        channels=_most_first(counts["channels"]),
-        failures=_most_first(counts["error"]),
+        suffixes=most_first(counts["suffix"]),
+        rates=most_first(counts["sample_rate"]),
+        channels=most_first(counts["channels"]),
+        failures=most_first(counts["error"]),
         examples=examples,
     )
 
@@ -165,7 +165,7 @@ def count_labels(store: Store) -> list[tuple[str | None, int]]:
     found = Counter[Any]()
     for batch in store.read_batches(TRACKS, ["label"]):
         _count(found, batch["label"])
-    return _most_first(found)
+    return most_first(found)
 
 
 def label_styles(counts: list[tuple[str | None, int]]) -> LabelStyles:
@@ -184,7 +184,8 @@ def _count(into: Counter[Any], column: pa.Array) -> None:
         into[row["values"]] += row["counts"]
 
 
-def _most_first(found: Counter[Any]) -> list[tuple[Any, int]]:
+def most_first(found: Counter[Any]) -> list[tuple[Any, int]]:
+    """Return what was counted with its count, most first, then by name."""
     return sorted(found.items(), key=lambda item: (-item[1], str(item[0] or "")))
 
 

@@ -17,7 +17,7 @@ from jobs.dataset import Level
 from jobs.errors import RunInterruptedError, SongmillError, UsageError, interruption_heard
 from jobs.export import MADE_BY, Name
 from jobs.export_target import parse_target
-from jobs.freshness import read_stages, state, write_stage
+from jobs.freshness import State, read_stages, state, write_stage
 from jobs.lock import held_throughout
 from jobs.overview import count_labels
 from jobs.progress import JsonLog, Progress, clock
@@ -219,6 +219,7 @@ class _Running:
             "scheduler": request.scheduler,
             "workers": request.workers,
         }
+        self._state: State | None = None
         self._now: StageOutcome | None = None
         self._began = 0.0
         self._steps = self._plan(exports)
@@ -290,6 +291,7 @@ class _Running:
                 self._skip(step, one, why_not)
                 continue
             message, one.details = step.work()
+            self._state = None
             # What the stage itself has changed is no reason to do it again.
             self._remember(step)
             self._finish(one, message)
@@ -345,15 +347,19 @@ class _Running:
         why_not = step.why_not(store)
         if why_not or in_any_case or not step.is_made(store):
             return why_not
-        seen = state(store).fingerprint(step.reads, step.options)
-        fresh = read_stages(store).get(step.label) == seen
+        fresh = read_stages(store).get(step.label) == self._seen_by(step, store)
         return "nothing that it reads has changed" if fresh else ""
 
     def _remember(self, step: _Step) -> None:
         if step.reads:
             store = open_store(self._request.store)
-            seen = state(store).fingerprint(step.reads, step.options)
-            write_stage(store, step.label, seen)
+            write_stage(store, step.label, self._seen_by(step, store))
+
+    def _seen_by(self, step: _Step, store: Store) -> str:
+        """Return the fingerprint of what a stage reads. The store, which is held, is read once."""
+        if self._state is None:
+            self._state = state(store)
+        return self._state.fingerprint(step.reads, step.options)
 
     # What the stages are
 

@@ -9,7 +9,7 @@ import pyarrow.compute as pc
 
 from featurizer.columns import FEATURE_COLUMNS
 from jobs.errors import UsageError
-from jobs.labels import tails
+from jobs.labels import ambiguous, meant
 from jobs.progress import Progress
 from jobs.recording import decoded
 from jobs.schemas import SEGMENTS
@@ -21,8 +21,6 @@ from recommend.topk import cosines_with
 
 CANDIDATES = 1000
 """So many tracks, the nearest by cosine, are looked at by their segments."""
-
-_NAMED = 3
 
 
 @dataclass(frozen=True)
@@ -142,26 +140,13 @@ def similar(
 def _place(vectors: Vectors, recording: str, store: Store) -> int | None:
     """Return the row of the track that is meant; None where it is a file."""
     tracks = vectors.names["track_id"]
-    exact = pc.index(tracks, recording).as_py()
-    if exact >= 0:
-        return int(exact)
-    # Only what ends so, before or after a suffix, can be it.
-    may_be = pc.match_substring(tracks, recording)
-    places = [
-        int(place)
-        for place in np.flatnonzero(may_be.to_numpy())
-        if recording in tails(tracks[int(place)].as_py())
-    ]
+    places = meant(tracks, recording)
     if len(places) == 1:
         return places[0]
     if os.path.isfile(recording) or "://" in recording:
         return None
     if places:
-        named = [repr(tracks[place].as_py()) for place in places[:_NAMED]]
-        raise UsageError(
-            f"{recording!r} may be {', '.join(named)}{' …' if len(places) > _NAMED else ''}: "
-            "write more of its path"
-        )
+        raise ambiguous(tracks, recording, places)
     raise UsageError(
         f"{recording!r} is no track of the store {store.storage.root} and no file: name a track "
         f"such as {tracks[0].as_py()!r} or its end, or the path of a recording"

@@ -1,13 +1,14 @@
 """What is in a store: counts, labels, failures, the last runs."""
 
+from collections import Counter
 from dataclasses import dataclass
 from typing import Any
 
-import pyarrow as pa
 import pyarrow.compute as pc
 
 from jobs.batch import finished_attempts
 from jobs.errors import StoreError
+from jobs.overview import count_labels, most_first
 from jobs.registry import champion
 from jobs.schemas import SEGMENTS, TRACKS
 from jobs.store import Store, open_store
@@ -64,8 +65,8 @@ def read_status(address: str) -> Status:
         tracks=store.count_rows(TRACKS),
         segments=store.count_rows(SEGMENTS),
         hours=(pc.sum(files["duration_s"]).as_py() or 0.0) / 3600,
-        labels=_count(store.read(TRACKS, ["label"])["label"]),
-        failures=_count(failed["error"]),
+        labels=dict(count_labels(store)),
+        failures=dict(most_first(Counter(failed["error"].to_pylist()))),
         failed_files=failed.select(["track_id", "error", "message", "uri"]).to_pylist(),
         runs=runs.to_pylist(),
         model=_model(store),
@@ -78,8 +79,3 @@ def _model(store: Store) -> str | None:
         return champion(store)
     except StoreError as error:
         return f"damaged: {error}"
-
-
-def _count(column: pa.ChunkedArray) -> dict[Any, int]:
-    counts = {row["values"]: row["counts"] for row in pc.value_counts(column).to_pylist()}
-    return dict(sorted(counts.items(), key=lambda item: (-item[1], item[0] or "")))

@@ -1,33 +1,36 @@
 """What commands say at their end, as tables on a terminal."""
 
 import shlex
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import pyarrow as pa
 import typer
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from jobs.compare import Outcome as Comparison
-from jobs.export import Outcome as Export
-from jobs.extract import Outcome
-from jobs.import_features import ImportOutcome
-from jobs.inspection import Outcome as Inspection
-from jobs.predict import FilesOutcome, StoreOutcome
 from jobs.progress import clock, printable
-from jobs.registry import Version
-from jobs.report import Outcome as Report
-from jobs.run import Outcome as Run
-from jobs.similar import Outcome as Similar
-from jobs.similarity import Outcome as Similarity
-from jobs.status import Status
-from jobs.train import Outcome as Training
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from jobs.compare import Outcome as Comparison
+    from jobs.export import Outcome as Export
+    from jobs.extract import Outcome
+    from jobs.import_features import ImportOutcome
+    from jobs.inspection import Outcome as Inspection
+    from jobs.predict import FilesOutcome, StoreOutcome
+    from jobs.registry import Version
+    from jobs.report import Outcome as Report
+    from jobs.run import Outcome as Run
+    from jobs.similar import Outcome as Similar
+    from jobs.similarity import Outcome as Similarity
+    from jobs.status import Status
+    from jobs.train import Outcome as Training
 
 MOST_LABELS = 20
 
 
-def print_outcome(outcome: Outcome, store: str) -> None:
+def print_outcome(outcome: "Outcome", store: str) -> None:
     """Say what an extraction did."""
     console = _console()
     worked = outcome.extracted + outcome.failed
@@ -47,7 +50,7 @@ def print_outcome(outcome: Outcome, store: str) -> None:
     console.print(f"The tables are in {printable(store)}.")
 
 
-def print_status(status: Status) -> None:
+def print_status(status: "Status") -> None:
     """Show what is in a store."""
     console = _console()
     facts = Table.grid(padding=(0, 2))
@@ -84,7 +87,7 @@ def print_status(status: Status) -> None:
         console.print(table)
 
 
-def print_failed(status: Status) -> None:
+def print_failed(status: "Status") -> None:
     """List the failed files of a store, a line each that other programs can cut at the tabs."""
     console = _console()
     if not status.failed_files:
@@ -97,7 +100,7 @@ def print_failed(status: Status) -> None:
 SHOWN_FEATURES = ("tempo", "rms_mean", "spectral_centroid_mean", "zero_crossing_rate_mean")
 
 
-def print_features(tracks: pa.Table) -> None:
+def print_features(tracks: "pa.Table") -> None:
     """Show what a few features of the track table say of each label."""
     means = tracks.group_by("label").aggregate([(name, "mean") for name in SHOWN_FEATURES])
     table = _table("mean of", *SHOWN_FEATURES)
@@ -107,7 +110,7 @@ def print_features(tracks: pa.Table) -> None:
     _console().print(table)
 
 
-def print_comparison(outcome: Comparison) -> None:
+def print_comparison(outcome: "Comparison") -> None:
     """Show how good each model is: the splits beside each other."""
     console = _console()
     splits = list(dict.fromkeys((row["split"], row["leaky"]) for row in outcome.rows))
@@ -146,7 +149,7 @@ def print_comparison(outcome: Comparison) -> None:
 MOST_FEATURES = 10
 
 
-def print_training(outcome: Training) -> None:
+def print_training(outcome: "Training") -> None:
     """Show how good the new model is, and whether it predicts."""
     console = _console()
     described = outcome.description
@@ -183,7 +186,7 @@ def print_training(outcome: Training) -> None:
 SHOWN_CLASSES = 3
 
 
-def print_predicted_files(outcome: FilesOutcome, *, segments: bool) -> None:
+def print_predicted_files(outcome: "FilesOutcome", *, segments: bool) -> None:
     """Show what recordings are taken for; ``segments``: and when they sound like what."""
     console = _console()
     table = _table("file", "predicted", "probability", "then")
@@ -202,7 +205,7 @@ def print_predicted_files(outcome: FilesOutcome, *, segments: bool) -> None:
     console.print(f"By the model {outcome.model}.")
 
 
-def print_predicted_store(outcome: StoreOutcome, store: str) -> None:
+def print_predicted_store(outcome: "StoreOutcome", store: str) -> None:
     """Say what the tracks of a store are taken for."""
     console = _console()
     table = _table("predicted", "tracks")
@@ -219,7 +222,7 @@ def print_predicted_store(outcome: StoreOutcome, store: str) -> None:
     )
 
 
-def print_similarity(outcome: Similarity, store: str) -> None:
+def print_similarity(outcome: "Similarity", store: str) -> None:
     """Say what was found to be near to what."""
     console = _console()
     what = "track" if outcome.level == "track" else "segment"
@@ -245,7 +248,7 @@ def print_similarity(outcome: Similarity, store: str) -> None:
     console.print(f"The tables are in {printable(store)}: {folders}.")
 
 
-def print_similar(outcome: Similar) -> None:
+def print_similar(outcome: "Similar") -> None:
     """Show what a recording is like."""
     console = _console()
     if outcome.track_id:
@@ -261,7 +264,7 @@ def print_similar(outcome: Similar) -> None:
     console.print(table)
 
 
-def print_inspection(outcome: Inspection) -> None:
+def print_inspection(outcome: "Inspection") -> None:
     """Say what a recording is, and where its pictures are."""
     console = _console()
     facts = outcome.facts
@@ -270,11 +273,9 @@ def print_inspection(outcome: Inspection) -> None:
     table.add_row("file", printable(facts.file))
     table.add_row("sound", f"{rate}, {facts.seconds:,.3f} s")
     table.add_row("analysed", f"{facts.samples:,} samples at {facts.analysed_rate:,} Hz")
-    trimmed = facts.samples - facts.trimmed_samples
-    said = f"{facts.trimmed_samples:,} samples" if trimmed else "the same: nothing to trim"
-    table.add_row("without silence", said)
+    table.add_row("without silence", facts.trimmed_in_words)
     table.add_row("zero crossings", f"{facts.zero_crossings:,}")
-    table.add_row("tempo", f"{facts.tempo:,.3f} BPM" if facts.tempo else "none: no onset")
+    table.add_row("tempo", facts.tempo_in_words)
     if facts.note:
         table.add_row("remark", printable(facts.note))
     if outcome.prediction and outcome.prediction.predicted:
@@ -288,7 +289,7 @@ def print_inspection(outcome: Inspection) -> None:
     )
 
 
-def print_report(outcome: Report) -> None:
+def print_report(outcome: "Report") -> None:
     """Say where the report is."""
     console = _console()
     if outcome.missing:
@@ -301,7 +302,7 @@ def print_report(outcome: Report) -> None:
     print_page(outcome.page)
 
 
-def print_run(outcome: Run) -> None:
+def print_run(outcome: "Run") -> None:
     """Say how each stage of a night's run ended."""
     console = _console()
     table = _table("stage", "outcome", "took", "what")
@@ -317,7 +318,7 @@ def print_page(path: str) -> None:
     _console().print(f"The report, to be opened in a browser: {printable(path)}")
 
 
-def print_export(outcome: Export) -> None:
+def print_export(outcome: "Export") -> None:
     """Say what was exported."""
     where = outcome.to if outcome.table == outcome.to else f"{outcome.table} of {outcome.to}"
     _console().print(
@@ -326,7 +327,7 @@ def print_export(outcome: Export) -> None:
     )
 
 
-def print_models(found: list[Version], wrong: list[str]) -> None:
+def print_models(found: "list[Version]", wrong: list[str]) -> None:
     """List the models of a store, and what is wrong with some of them."""
     console = _console()
     if not found:
@@ -402,7 +403,7 @@ def _cell(text: str) -> Text:
     return Text(printable(text))
 
 
-def print_import(outcome: ImportOutcome, store: str) -> None:
+def print_import(outcome: "ImportOutcome", store: str) -> None:
     """Say what an import did."""
     counts = (_counted(outcome.tracks, "track"), _counted(outcome.segments, "segment"))
     if outcome.tracks:

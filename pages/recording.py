@@ -255,8 +255,10 @@ def _parts(curves: Curves) -> Picture:
     )
 
 
-def _legend_above(figure: Figure, axes: Axes) -> None:
-    handles, names = axes.get_legend_handles_labels()
+def _legend_above(figure: Figure, *axes: Axes) -> None:
+    found = [one.get_legend_handles_labels() for one in axes]
+    handles = [handle for some, _ in found for handle in some]
+    names = [name for _, some in found for name in some]
     figure.legend(handles, names, loc="outside upper left", ncols=2, handlelength=1.2)
 
 
@@ -281,8 +283,7 @@ def _over_the_wave(curves: Curves, *, name: str, column: str, title: str, captio
         axes.set_ylim(0, max(float(values.max()) * 1.05, 1.0))
         axes.set_ylabel(f"{what.removeprefix('spectral ')} (Hz)")
         _time_axis(wave, _duration(curves), look)
-        handles = [*wave.get_legend_handles_labels()[0], *axes.get_legend_handles_labels()[0]]
-        figure.legend(handles, ["wave", what], loc="outside upper left", ncols=2, handlelength=1.2)
+        _legend_above(figure, wave, axes)
 
     first = ", ".join(f"{value:,.3f}" for value in values[:3])
     return draw(
@@ -307,7 +308,7 @@ def _mfcc(curves: Curves, *, scaled: bool) -> Picture:
         changes = spread > _STEADY
         values = (values - values.mean(axis=1, keepdims=True)) / np.where(changes, spread, np.inf)
     # The first coefficient, the level, is many times as large as all others.
-    most = max(float(np.percentile(np.abs(values if scaled else values[1:]), 99.5)), _STEADY)
+    most = float(np.percentile(np.abs(values if scaled else values[1:]), 99.5))
     if most <= _STEADY:
         most = 1.0
 

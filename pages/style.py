@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from cycler import cycler
-from matplotlib import font_manager
 
 
 @dataclass(frozen=True)
@@ -79,6 +78,8 @@ _MARK_LETTERS = 5
 @functools.cache
 def _fonts() -> list[str]:
     """Return the fonts to look for a letter in: matplotlib's own, and those of the machine."""
+    from matplotlib import font_manager
+
     there = font_manager.fontManager.get_font_names()
     return ["DejaVu Sans", *(name for name in _OTHER_SCRIPTS if name in there)]
 
