@@ -4,12 +4,14 @@ VENV := .venv
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check bench lock clean
+.PHONY: help demo test check storm containers bench lock clean
 
 help:
 	@echo "make demo    synthesise a small collection and extract it (about a minute; the second time, seconds)"
-	@echo "make test    ruff, mypy and every test, quick ones first"
+	@echo "make test    ruff, mypy and the tests, quick ones first"
 	@echo "make check   ruff and mypy alone"
+	@echo "make storm   the longer tests of faults: kills and full disks at many moments (a quarter of an hour)"
+	@echo "make containers  build the images and run docker-compose.yml for real, where a Docker daemon answers"
 	@echo "make bench   how fast the features are, beside the plain recipe (about ten minutes)"
 	@echo "make lock    pin the newest versions that pyproject.toml allows"
 	@echo "make clean   remove the virtual environment, the demo and every cache"
@@ -34,8 +36,14 @@ check: $(VENV)/installed-dev
 	$(BIN)/mypy
 
 test: check
-	$(BIN)/python -m pytest -m 'not slow' -n auto --dist loadfile --max-worker-restart 0
-	$(BIN)/python -m pytest -m slow -n auto --dist loadfile --max-worker-restart 0 --durations 15
+	$(BIN)/python -m pytest -m 'not slow and not storm and not containers' -n auto --dist loadfile --max-worker-restart 0
+	$(BIN)/python -m pytest -m 'slow and not storm' -n auto --dist loadfile --max-worker-restart 0 --durations 15
+
+storm: $(VENV)/installed-dev
+	$(BIN)/python -m pytest -m storm -n auto --durations 5 --max-worker-restart 0
+
+containers: $(VENV)/installed-dev
+	$(BIN)/python -m pytest -m containers -o faulthandler_timeout=1800 tests/containers
 
 bench: $(VENV)/installed-dev
 	$(BIN)/python -m benchmarks.extract

@@ -19,7 +19,7 @@ import threading
 import time
 import traceback
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from importlib import metadata
@@ -30,6 +30,7 @@ import pyarrow as pa
 
 from featurizer.columns import FEATURE_COLUMNS, FEATURE_SET, SAMPLE_RATE
 from featurizer.errors import FailureKind, RecordingError
+from jobs.s3 import is_lost, reach, state_of
 from jobs.schemas import FILES, SEGMENT, SEGMENTS, TABLES, TRACK, TRACKS
 from jobs.sources import Listed, examine, visible
 from jobs.storage import Storage, as_json, storage_of
@@ -279,8 +280,10 @@ def work(batch: Batch) -> Summary:
     if reason:
         return Summary("unfit", reason)
     before = fate(storage, batch.attempt)
-    if before is None and not storage.create(_mark(batch.attempt), _at_work(0)):
-        before = fate(storage, batch.attempt)
+    mark = _at_work(0)
+    if before is None and not storage.create(_mark(batch.attempt), mark):
+        # It may be ours, and the answer was lost on its way.
+        before = None if _is_ours(storage, batch.attempt, mark) else fate(storage, batch.attempt)
     if before is not None:
         return before
     prepare_process()
@@ -339,6 +342,13 @@ def process_of(storage: Storage, attempt: str) -> str | None:
 
 def _mark(attempt: str) -> str:
     return f"{STARTED}/{attempt}"
+
+
+def _is_ours(storage: Storage, attempt: str, mark: bytes) -> bool:
+    try:
+        return storage.read(_mark(attempt)) == mark
+    except FileNotFoundError:
+        return False
 
 
 def _at_work(file: int) -> bytes:
@@ -406,15 +416,21 @@ def _extract(recording: Listed, label: str | None, batch: Batch, rows: Rows) -> 
     hang = threading.Timer(HANG_TIMEOUT_S, os._exit, (1,))
     hang.daemon = True
     hang.start()
-    try:
+
+    def attempt() -> "Features":
         with opened(recording.path) as source:
-            features = extract(
+            return extract(
                 source,
                 segment_seconds=batch.settings.segment_seconds,
                 deadline=Deadline(FILE_TIMEOUT_S),
             )
+
+    try:
+        features = _read_surely(recording, attempt)
     except RecordingError as error:
         rows.add_file(recording, batch.run_id, error=error.kind, message=error.message)
+    except ObjectStoreLostError:
+        raise
     except Exception as error:
         # Whatever one file brings about, the other files of the batch are not to suffer for it.
         rows.add_file(recording, batch.run_id, error="internal", message=_describe(error))
@@ -432,16 +448,59 @@ def opened(path: str) -> Iterator[str | BinaryIO]:
     if "://" not in path:
         yield path
         return
-    import fsspec
-
     try:
-        file = fsspec.open(path, "rb").open()
+        system, name = reach(path)
+        file = system.open(name, "rb")
     except FileNotFoundError:
         raise RecordingError("vanished", "it was listed and is not there any more") from None
-    except PermissionError:
-        raise RecordingError("forbidden", "these credentials may not read it") from None
+    except PermissionError as error:
+        raise RecordingError("forbidden", "these credentials may not read it") from error
     with file:
         yield file
+
+
+class ObjectStoreLostError(OSError):
+    """An object store gives out nothing: of its files nothing is known, and none has failed."""
+
+
+def _read_surely(recording: Listed, attempt: Callable[[], "Features"]) -> "Features":
+    """Read a recording; where its object store is to blame, say that and not that it has failed.
+
+    Raises
+    ------
+    RecordingError
+        The recording cannot be read, while its object store answers.
+    ObjectStoreLostError
+        The object store answers nobody, or takes the credentials no more.
+    """
+    path = recording.path
+    for again in (True, False):
+        try:
+            return attempt()
+        except Exception as error:
+            lost = error.__cause__ if isinstance(error, RecordingError) else error
+            if not path.startswith("s3://") or not is_lost(lost):
+                raise
+            state = state_of(path)
+            # What a listing was made of can be listed, or the credentials have run out.
+            if state == "silent":
+                raise ObjectStoreLostError(
+                    f"the object store with {path} is silent: {lost}"
+                ) from None
+            if state == "denies" and recording.source.startswith("s3://"):
+                raise ObjectStoreLostError(
+                    f"the object store with {path} takes these credentials no more: {lost}"
+                ) from None
+            if isinstance(lost, PermissionError):
+                raise RecordingError("forbidden", "these credentials may not read it") from None
+            if not again:
+                raise RecordingError(
+                    "unreadable",
+                    f"the object store answers, and does not give it out ({lost}): a new copy "
+                    "would do",
+                ) from None
+            # It may have been away until a moment ago.
+    raise AssertionError("unreachable")
 
 
 def _describe(error: Exception) -> str:

@@ -8,67 +8,16 @@ are both, and the commit's journal has it done once more.
 import io
 from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import cache
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from jobs.errors import StoreError, UsageError
+from jobs.s3 import answering, file_system
 from jobs.storage import Entry, Storage, batches_of, parquet
 
 LAST = "model.json"
 """Of a folder, the file that is copied last: without it a model is none."""
-
-_ATTEMPTS = 8
-_CONNECT_S = 10
-_READ_S = 60
-
-
-@cache
-def file_system(protocol: str) -> Any:
-    """Return what speaks to the object store, by the credentials and the address that it finds.
-
-    Throttled and failed requests are tried again, with longer and longer waits.
-    """
-    import fsspec
-
-    retries = {"mode": "standard", "total_max_attempts": _ATTEMPTS}
-    timeouts = {"connect_timeout": _CONNECT_S, "read_timeout": _READ_S}
-    # What was listed a moment ago is no news of a store that others write to.
-    return fsspec.filesystem(
-        protocol, use_listings_cache=False, config_kwargs={"retries": retries, **timeouts}
-    )
-
-
-def check_bucket(address: str) -> None:
-    """See that the bucket of a store or a source is there and can be read, before any work.
-
-    Raises
-    ------
-    UsageError
-        It is not, or cannot.
-    """
-    bucket = address.partition("://")[2].partition("/")[0]
-    if not bucket:
-        raise UsageError(f"{address} names no bucket: say s3://BUCKET/PREFIX")
-    from botocore.exceptions import BotoCoreError
-
-    try:
-        file_system("s3").call_s3("list_objects_v2", Bucket=bucket, MaxKeys=1)
-    except FileNotFoundError:
-        raise UsageError(f"there is no bucket {bucket}: make it first, or name another") from None
-    except PermissionError as error:
-        raise UsageError(
-            f"the bucket {bucket} does not take these credentials ({error}): AWS_ACCESS_KEY_ID and "
-            "AWS_SECRET_ACCESS_KEY, or AWS_PROFILE, say others"
-        ) from None
-    except (BotoCoreError, OSError) as error:
-        raise UsageError(
-            f"the object store with {address} does not answer as it should ({error}): "
-            "AWS_ENDPOINT_URL says where, and AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY say who "
-            "asks"
-        ) from None
 
 
 class Bucket(Storage):
@@ -82,7 +31,7 @@ class Bucket(Storage):
 
     def __init__(self, root: str) -> None:
         self.root = root.rstrip("/")
-        self._system = file_system(root.partition("://")[0])
+        self._system = file_system()
 
     def path(self, name: str) -> str:
         """Return the address of ``name``."""
@@ -109,25 +58,13 @@ class Bucket(Storage):
         return data
 
     def _ask(self, operation: str, *arguments: Any, **how: Any) -> Any:
-        with self._answering():
+        with answering(self.root):
             return getattr(self._system, operation)(*arguments, **how)
 
     @contextmanager
     def _opened(self, name: str) -> Iterator[Any]:
-        with self._answering(), self._system.open(self.path(name), "rb") as file:
+        with answering(self.root), self._system.open(self.path(name), "rb") as file:
             yield file
-
-    @contextmanager
-    def _answering(self) -> Iterator[None]:
-        """Say in our words that the object store has not answered, however often it was asked."""
-        from botocore.exceptions import BotoCoreError
-
-        try:
-            yield
-        except BotoCoreError as error:
-            raise StoreError(
-                f"the object store with {self.root} does not answer: {error}"
-            ) from None
 
     def read_table(self, name: str, columns: list[str] | None = None) -> pa.Table:
         """Return the Parquet file ``name``, or some of its columns."""

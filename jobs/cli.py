@@ -5,15 +5,15 @@ Heavy imports happen where they are used, so that ``songmill --help`` answers at
 
 import json
 import re
-import signal
 import sys
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any, Literal, NoReturn
+from typing import Annotated, Any, Literal
 
 import typer
 
-from jobs.errors import RunInterruptedError, SongmillError, interrupt, interruption_heard
+from jobs.errors import RunInterruptedError, SongmillError
+from jobs.signals import interruption_heard, listen
 
 app = typer.Typer(
     name="songmill",
@@ -783,14 +783,9 @@ def _complain(text: str) -> None:
     typer.echo(f"songmill: {printable(text)}", err=True)
 
 
-def _end(number: int, frame: Any) -> NoReturn:
-    interrupt(number)
-
-
 def main() -> None:
     """Run the command line; what a user can cause ends in one line and an exit code."""
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, _end)
+    listen()
     try:
         app(standalone_mode=True)
     except (SongmillError, RunInterruptedError) as error:

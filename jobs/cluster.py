@@ -1,10 +1,12 @@
 """The Dask cluster: one of this machine's own by default, any running one by its address."""
 
 import contextlib
+import errno
 import json
 import logging
 import os
 import socket
+import ssl
 import tempfile
 import time
 import warnings
@@ -14,12 +16,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from jobs.batch import songmill_version
-from jobs.errors import ClusterError, UsageError
+from jobs.errors import ClusterError, SongmillError, UsageError
 
 if TYPE_CHECKING:
     from distributed import Client, Future
 
 DASHBOARD_PORT = 8787
+
+_UNREACHABLE = {errno.EHOSTUNREACH, errno.ENETUNREACH, errno.EHOSTDOWN, errno.ENETDOWN}
 
 NO_WORKERS_S = 300.0
 """For so long a cluster may be without any worker before the job gives up."""
@@ -92,13 +96,38 @@ def connect(scheduler: str | None, workers: int | None) -> Iterator["Client"]:
     with dask.config.set({"distributed.client.scheduler-info-interval": "5s"}):
         try:
             client = Client(address, timeout=10)
-        except (OSError, TypeError, ValueError) as error:
-            raise ClusterError(f"no Dask scheduler answers at {address}: {error}") from None
+        except (OSError, TypeError, ValueError, RuntimeError) as error:
+            raise ClusterError(_unanswered(address, error)) from None
     try:
         yield client
     finally:
         with contextlib.suppress(Exception):
             client.close(timeout=5)
+
+
+def _unanswered(address: str, error: Exception) -> str:
+    """Say why a scheduler could not be talked to, and what would do."""
+    settings = (
+        "distributed.comm.tls.ca-file, and .client.cert and .client.key in Dask's configuration "
+        "(or DASK_DISTRIBUTED__COMM__TLS__CA_FILE and so on)"
+    )
+    if "ssl_context" in str(error):  # a TypeError of Dask's
+        return f"{address} asks for a certificate, and this job has none: {settings} name them"
+    if "encryption required" in str(error):
+        return (
+            f"Dask's configuration asks for encryption (distributed.comm.require-encryption), and "
+            f"{address} is not under TLS: say tls://…"
+        )
+    cause = f"{error}" if str(error) else f"{error.__cause__ or type(error).__name__}"
+    if isinstance(error.__cause__, ssl.SSLCertVerificationError):
+        return (
+            f"the certificate of the scheduler at {address} is not good for this job "
+            f"({error.__cause__.verify_message}): {settings} name those that the cluster has"
+        )
+    remedy = ""
+    if address.startswith("tcp://") and "reset by peer" in cause:
+        remedy = ". If the cluster is under TLS, its address begins with tls://"
+    return f"no Dask scheduler answers at {address}: {cause}{remedy}"
 
 
 class _Keeper:
@@ -188,7 +217,14 @@ def _free_port(wanted: int) -> int:
 
 def count_threads(client: "Client") -> int:
     """Return the number of tasks that the cluster's workers can do at once."""
-    return sum(client.nthreads().values())
+    with losses(client):
+        return sum(client.nthreads().values())
+
+
+def count_workers(client: "Client") -> int:
+    """Return the number of the cluster's workers."""
+    with losses(client):
+        return len(client.nthreads())
 
 
 def ask_workers(client: "Client", unfit: Callable[..., str], *arguments: Any) -> None:
@@ -220,6 +256,8 @@ def ask_workers(client: "Client", unfit: Callable[..., str], *arguments: Any) ->
             )
         if isinstance(answer, OSError) and answer.errno is None:
             continue  # Dask's, not the system's: the worker has died since
+        if isinstance(answer, SongmillError):
+            raise ClusterError(f"the worker {address} cannot begin: {answer}")
         if isinstance(answer, BaseException):
             raise ClusterError(f"the worker {address} does not answer as it should: {answer!r}")
         if answer:
@@ -275,11 +313,29 @@ class LostError(Exception):
 @contextlib.contextmanager
 def losses(client: "Client") -> Iterator[None]:
     """Turn the many ways in which a scheduler is missed into one clear error."""
-    address = client.scheduler.address if client.scheduler else "?"
+    where = f" at {client.scheduler.address}" if client.scheduler else ""
     try:
         yield
-    except (LostError, CancelledError, OSError):
+    except Exception as error:
+        if not _tells_of_a_loss(client, error):
+            raise
         raise ClusterError(
-            f"the scheduler at {address} was lost. What is finished is kept: start it, and run "
-            "the same command again"
+            f"the scheduler{where} was lost. What is finished is kept: start it, and run the same "
+            "command again"
         ) from None
+
+
+def _tells_of_a_loss(client: "Client", error: Exception) -> bool:
+    if isinstance(error, SongmillError):
+        return False
+    if isinstance(error, OSError):
+        return not _is_of_this_machine(error)
+    # What Dask's client raises once it is closed depends on what it is asked for: its own
+    # ClosedClientError here, an AttributeError there.
+    return isinstance(error, LostError | CancelledError) or client.status != "running"
+
+
+def _is_of_this_machine(error: OSError) -> bool:
+    """Tell a full disk and its like, which have a number, from a connection that ends."""
+    of_the_way = isinstance(error, ConnectionError | TimeoutError | socket.gaierror)
+    return error.errno is not None and not of_the_way and error.errno not in _UNREACHABLE

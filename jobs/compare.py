@@ -20,7 +20,7 @@ import pyarrow.compute as pc
 
 from featurizer.columns import FEATURE_COLUMNS
 from jobs import commit
-from jobs.cluster import scheduler_address
+from jobs.cluster import count_workers, scheduler_address
 from jobs.dataset import TABLE_OF, Labelled, Level, choose_level, feature_matrix, labelled_tracks
 from jobs.progress import Progress
 from jobs.schemas import COMPARISON
@@ -163,7 +163,7 @@ def compare(request: Request, progress: Progress) -> Outcome:
         name = f"{run.work}/{run.run_id}.parquet"
         sizes = _write_rows(run.store, labelled, chosen, name)
         with cluster_for(run, request.scheduler, request.workers, progress) as client:
-            workers = len(client.nthreads())
+            workers = count_workers(client)
             assignments = [
                 Assignment(run.store.storage.root, name, i, fold, model, folds.leaky)
                 for model in SLOWEST_FIRST

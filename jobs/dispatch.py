@@ -173,6 +173,6 @@ def _result(future: "Future", batch: Batch) -> Summary | None:
         if future.status != "error":
             # Of the way here, and not the worker's: a lost scheduler closes its connections.
             raise TimeoutError from error
-        raise ClusterError(f"a worker cannot write to the store: {error}") from None
+        raise ClusterError(f"a worker cannot go on: {error}") from None
     assert isinstance(summary, Summary)
     return summary

@@ -4,7 +4,6 @@
 """
 
 import signal
-from typing import NoReturn
 
 
 class SongmillError(Exception):
@@ -32,33 +31,12 @@ class ExportError(SongmillError):
 
 
 class RunInterruptedError(BaseException):
-    """A signal asked the command to end. It may come at any line, and nothing is to catch it."""
+    """A signal asked the command to end.
+
+    It may come almost anywhere (see :mod:`jobs.signals`), and nothing is to catch it.
+    """
 
     def __init__(self, number: int) -> None:
         name = signal.Signals(number).name
         super().__init__(f"ended by {name}: the store is whole, and the same command goes on")
         self.exit_code = 128 + number
-
-
-_pending: list[int] = []
-"""Signals that asked the command to end and of which it is not known that they were heard.
-
-Code of others may catch the exception, such as a library that tries an import.
-"""
-
-
-def interrupt(number: int) -> NoReturn:
-    """Ask the command to end, in the middle of whatever it does."""
-    _pending.append(number)
-    raise RunInterruptedError(number)
-
-
-def raise_if_interrupted() -> None:
-    """Raise RunInterruptedError once more, where somebody has caught the first."""
-    if _pending:
-        raise RunInterruptedError(_pending[-1])
-
-
-def interruption_heard() -> None:
-    """Note that the command is about to end: what it still says and writes is not in the way."""
-    _pending.clear()

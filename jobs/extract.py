@@ -33,8 +33,8 @@ from jobs.batch import (
     songmill_version,
     unfit,
 )
-from jobs.cluster import ask_workers, connect, count_threads, scheduler_address
-from jobs.errors import RunInterruptedError, SongmillError, UsageError, interruption_heard
+from jobs.cluster import ask_workers, connect, count_threads, count_workers, scheduler_address
+from jobs.errors import RunInterruptedError, SongmillError, UsageError
 from jobs.lock import Lock
 from jobs.plan import Plan, batches, make_plan
 from jobs.progress import Progress
@@ -48,6 +48,7 @@ from jobs.schemas import (
     TABLES,
     TRACKS,
 )
+from jobs.signals import interruption_heard
 from jobs.sources import Listed, list_sources
 from jobs.stage import new_run_id, stage_run
 from jobs.storage import TEMPORARY, Storage, as_json
@@ -319,7 +320,7 @@ class _Run:
         with connect(self.request.scheduler, self.request.workers) as client:
             ask_workers(client, unfit, self._batch((new or again)[:1]))
             threads = count_threads(client)
-            self.outcome.workers = len(client.nthreads())
+            self.outcome.workers = count_workers(client)
             progress.begin(client.dashboard_link, threads)
             ours = chain(batches(new, threads), batches(again, threads))
             for batch, heard in dispatch(client, map(self._batch, ours), tick=progress.tick):

@@ -95,6 +95,8 @@ class Lock:
         }
         while not self._storage.create(LOCK, as_json(self._held)):
             holder = _read(self._storage)
+            if holder is not None and holder["token"] == self._token:
+                break  # it was made, and the answer was lost on its way
             if holder is not None and _lives(self._storage, holder):
                 raise StoreError(
                     f"another run is at work on the store {self._storage.root}: process "
@@ -130,13 +132,13 @@ class Lock:
 
     def _beat(self) -> None:
         while not self._ended.wait(PULSE_S):
-            holder = _read(self._storage)
-            if holder is None or holder.get("token") != self._token:
-                self._lost = True
-                return
-            self._held["pulse"] += 1
-            # A full disk holds the pulse up, and not the run.
-            with contextlib.suppress(OSError):
+            # A full disk or an object store that is away holds the pulse up, and not the run.
+            with contextlib.suppress(OSError, StoreError):
+                holder = _read(self._storage)
+                if holder is None or holder.get("token") != self._token:
+                    self._lost = True
+                    return
+                self._held["pulse"] += 1
                 self._storage.write(LOCK, as_json(self._held))
 
     def _break(self, holder: dict[str, Any] | None) -> None:

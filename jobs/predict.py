@@ -19,7 +19,7 @@ from featurizer.columns import FEATURE_COLUMNS, FEATURE_SET, SAMPLE_RATE
 from featurizer.errors import RecordingError
 from jobs import commit, registry
 from jobs.batch import opened, prepare_process
-from jobs.cluster import scheduler_address
+from jobs.cluster import count_workers, scheduler_address
 from jobs.dataset import READ_ROWS, TABLE_OF, Level, feature_matrix
 from jobs.errors import ClusterError, UsageError
 from jobs.progress import Progress
@@ -294,7 +294,7 @@ def predict_all(request: Request, progress: Progress) -> StoreOutcome:
                 "--segments, or train with --level segment"
             )
         with cluster_for(run, request.scheduler, request.workers, progress) as client:
-            workers = len(client.nthreads())
+            workers = count_workers(client)
             sums = _predict_level(client, run, described, request, progress)
         tracks = sums.table(described)
         _say_what_it_does_not_know(tracks, described, progress)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 from rich.markup import escape
 
-from jobs.errors import raise_if_interrupted
+from jobs.signals import raise_if_interrupted
 
 if TYPE_CHECKING:
     from jobs.batch import Summary

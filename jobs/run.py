@@ -14,7 +14,7 @@ from typing import Any, Literal, get_args
 from jobs import commit, registry
 from jobs.cluster import kept_cluster
 from jobs.dataset import Level
-from jobs.errors import RunInterruptedError, SongmillError, UsageError, interruption_heard
+from jobs.errors import RunInterruptedError, SongmillError, UsageError
 from jobs.export import MADE_BY, Name
 from jobs.export_target import parse_target
 from jobs.freshness import State, read_stages, state, write_stage
@@ -23,6 +23,7 @@ from jobs.overview import count_labels
 from jobs.progress import JsonLog, Progress, clock
 from jobs.report import PAGE
 from jobs.schemas import PREDICTED_TRACKS, SIMILARITY
+from jobs.signals import interruption_heard
 from jobs.stage import one_run, stage
 from jobs.store import Store, open_store, storage_to_write
 

@@ -14,7 +14,7 @@ import numpy as np
 import pyarrow as pa
 
 from jobs import commit
-from jobs.cluster import scheduler_address
+from jobs.cluster import count_workers, scheduler_address
 from jobs.dataset import Level
 from jobs.errors import ClusterError, UsageError
 from jobs.progress import Progress
@@ -248,7 +248,7 @@ def fill(
 
     done = 0
     with cluster_for(run, request.scheduler, request.workers, progress) as client:
-        workers = len(client.nthreads())
+        workers = count_workers(client)
         for place, found in each(client, _meet, meetings(), tick=progress.workers, ahead=1):
             if not isinstance(found, Found):
                 one, other = plan[place]

@@ -11,14 +11,13 @@ import glob
 import os
 import re
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-import fsspec
-
 from featurizer.formats import AUDIO_SUFFIXES
-from jobs.errors import UsageError
+from jobs.errors import StoreError, UsageError
+from jobs.s3 import answering, check_bucket, list_objects, reach, state_of
 
 LIST_SUFFIXES = (".txt", ".lst", ".m3u", ".m3u8")
 
@@ -78,9 +77,11 @@ def list_sources(sources: list[str]) -> Listing:
     ------
     UsageError
         A source is not there or lists no recording, or two recordings would get one track_id.
+    StoreError
+        An object store does not answer any more.
     """
     listing = Listing()
-    by_path: dict[str, Listed] = {}
+    paths: set[str] = set()
     by_track: dict[str, Listed] = {}
     for source in sources:
         count = 0
@@ -88,16 +89,18 @@ def list_sources(sources: list[str]) -> Listing:
         listing.sources.append(name)
         for recording in found:
             count += 1
-            if recording.path in by_path:
-                continue
+            # Within one source, a file that is listed twice is the same track twice.
+            if len(sources) > 1:
+                if recording.path in paths:
+                    continue
+                paths.add(recording.path)
             twin = by_track.setdefault(recording.track_id, recording)
-            if twin is not recording:
+            if twin.path != recording.path:
                 raise UsageError(
                     f"two recordings would both be track {recording.track_id!r}: {twin.uri} and "
                     f"{recording.uri}. Give a folder above both as the source, or extract them "
                     "into two stores"
                 )
-            by_path[recording.path] = recording
         if not count and name in listing.unlisted:
             raise UsageError(f"the folder {source} cannot be read: is it yours to read?")
         if not count:
@@ -105,7 +108,7 @@ def list_sources(sources: list[str]) -> Listing:
                 f"no recording was found in {source}: looked for names that end in .wav, .flac, "
                 f".mp3, .ogg, .m4a and {len(AUDIO_SUFFIXES) - 5} more. Nothing was changed"
             )
-    listing.recordings = sorted(by_path.values(), key=lambda recording: recording.track_id)
+    listing.recordings = [by_track[track] for track in sorted(by_track)]
     return listing
 
 
@@ -242,42 +245,46 @@ def _fingerprint(path: str) -> tuple[int | None, int | None]:
 def _list_remote(source: str) -> Iterator[Listed]:
     """Yield what lies below an address, by whatever fsspec reads it with."""
     if source.startswith("s3://"):
-        from jobs.bucket import check_bucket
-
         check_bucket(source)
     system, root = _reach(source)
     # A file system's own paths may lack the host: what is below is named as the source was.
     base = source
-    if glob.has_magic(source):
-        found: dict[str, dict[str, Any]] = system.glob(root, detail=True)
-        root, base = _fixed_folder(root), _fixed_folder(source)
-    else:
-        found = system.find(root, detail=True)
-        if list(found) == [root]:
-            yield _listed_remote(source, root.rpartition("/")[2], source, found[root])
-            return
-    for path, info in found.items():
-        track = path.removeprefix(root).lstrip("/")
-        hidden = any(step.startswith(".") for step in track.split("/"))
-        if info.get("type") == "file" and _is_audio(path) and not hidden:
-            yield _listed_remote(f"{base}/{track}", track, source, info)
+    with answering(source):
+        found: Iterable[tuple[str, dict[str, Any]]]
+        if glob.has_magic(source):
+            found = system.glob(root, detail=True).items()
+            root, base = _fixed_folder(root), _fixed_folder(source)
+        elif source.startswith("s3://"):
+            found = list_objects(source)
+        else:
+            found = system.find(root, detail=True).items()
+        for path, info in found:
+            if path == root and not glob.has_magic(source):
+                yield _listed_remote(source, root.rpartition("/")[2], source, info)
+                continue
+            track = path.removeprefix(root).lstrip("/")
+            hidden = any(step.startswith(".") for step in track.split("/"))
+            if info.get("type") == "file" and _is_audio(path) and not hidden:
+                yield _listed_remote(f"{base}/{track}", track, source, info)
 
 
 def _reach(address: str) -> tuple[Any, str]:
     """Return the file system of an address, and what that calls it."""
     try:
-        system, path = fsspec.core.url_to_fs(address)
+        return reach(address)
     except (ImportError, ValueError) as error:
         raise UsageError(f"{address} cannot be reached: {error}") from None
-    return system, path
 
 
 def _listed_remote(uri: str, track: str, source: str, info: dict[str, Any] | None) -> Listed:
     if info is None:
         system, path = _reach(uri)
         try:
-            info = dict(system.info(path))
-        except OSError:
+            with answering(uri):
+                info = dict(system.info(path))
+        except OSError as error:
+            if uri.startswith("s3://") and state_of(uri) == "silent":
+                raise StoreError(f"the object store with {uri} does not answer: {error}") from None
             info = {}
     modified = None
     for key in ("LastModified", "last_modified", "mtime", "modified", "created"):

@@ -18,9 +18,10 @@ import pyarrow as pa
 
 from jobs import commit
 from jobs.batch import songmill_version
-from jobs.errors import RunInterruptedError, SongmillError, UsageError, interruption_heard
+from jobs.errors import RunInterruptedError, SongmillError, UsageError
 from jobs.lock import Lock
 from jobs.schemas import RUNS
+from jobs.signals import interruption_heard
 from jobs.storage import Storage, as_json
 from jobs.store import Settings, Store, open_store, open_to_write, storage_to_write
 

@@ -125,7 +125,7 @@ def is_part(name: str) -> bool:
 def storage_at(address: str) -> Storage:
     """Return the storage at ``address``; UsageError where there can be none."""
     if address.startswith("s3://"):
-        from jobs.bucket import check_bucket
+        from jobs.s3 import check_bucket
 
         check_bucket(address)
         return storage_of(address)

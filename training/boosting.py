@@ -7,6 +7,7 @@ dies ends the training of all: it is begun anew with the workers that are there 
 
 import ctypes
 import os
+import socket
 import sys
 import threading
 import time
@@ -17,6 +18,7 @@ from operator import getitem
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
+import dask
 import numpy as np
 import xgboost
 import xgboost.dask
@@ -273,7 +275,10 @@ class _Training:
                 evals=evals,
                 verbose_eval=False,
                 callbacks=callbacks,
-                coll_cfg=xgboost.collective.Config(tracker_timeout=MEET_S),
+                coll_cfg=xgboost.collective.Config(
+                    tracker_timeout=MEET_S,
+                    tracker_host_ip=meeting_place(self.client, self.workers[0]),
+                ),
             )
         except BaseException as error:  # asyncio's CancelledError is no Exception
             self.error = error
@@ -325,6 +330,49 @@ def _trains(topic: str) -> bool:
     return False
 
 
+def meeting_place(client: "Client", worker: str) -> str | None:
+    """Return the address of the scheduler's host under which the workers meet there.
+
+    XGBoost would take that of the default route; of a host in several networks it may be one that
+    no worker can reach.
+
+    Parameters
+    ----------
+    client : Client
+        The cluster.
+    worker : str
+        The address of a worker that takes part.
+
+    Returns
+    -------
+    str or None
+        The IP address by which that worker reaches the scheduler. None where it is not the host's
+        own, but that of something between: there XGBoost's guess is the better one. None also
+        where Dask's configuration says ``xgboost.scheduler_address``.
+    """
+    if dask.config.get("xgboost.scheduler_address", None):
+        return None  # XGBoost's own setting, which it will not have contradicted
+    seen: str = client.run(_scheduler_seen, workers=[worker])[worker]
+    return seen if client.run_on_scheduler(_is_of_this_host, seen) else None
+
+
+def _scheduler_seen(dask_worker: Any) -> str:
+    from distributed.comm import get_address_host
+
+    host = get_address_host(dask_worker.scheduler.address)
+    return str(socket.getaddrinfo(host, None)[0][4][0])
+
+
+def _is_of_this_host(address: str) -> bool:
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    with socket.socket(family) as probe:
+        try:
+            probe.bind((address, 0))
+        except OSError:
+            return False
+    return True
+
+
 def _load(load: Load, share: Any) -> tuple[np.ndarray, np.ndarray]:
     _silence()
     return load(share)
@@ -361,8 +409,10 @@ class _Tell(xgboost.callback.TrainingCallback):  # type: ignore[misc]
 
 def _names(client: "Client") -> dict[str, str]:
     """Return the names that the workers' owner gave them, by address."""
-    info = client.scheduler_info(n_workers=-1)["workers"]
-    return {address: str(worker["name"]) for address, worker in info.items()}
+    info = client.scheduler_info(n_workers=-1)
+    if "workers" not in info:  # what a client knows that has lost its scheduler
+        raise ConnectionError("the scheduler was lost")
+    return {address: str(worker["name"]) for address, worker in info["workers"].items()}
 
 
 def _ranked(client: "Client") -> list[str]:

@@ -184,6 +184,7 @@ class Processes:
     panel: Panel
     started: list["subprocess.Popen[str]"] = field(default_factory=list)
     workers: list["subprocess.Popen[str]"] = field(default_factory=list)
+    variables: dict[str, str] = field(default_factory=dict)
     scheduler: "subprocess.Popen[str] | None" = None
     generation: int = 0
 
@@ -209,6 +210,7 @@ class Processes:
             faults.PANEL: str(self.panel.folder),
             "DASK_DISTRIBUTED__WORKER__PRELOAD": json.dumps(["faults"]),
             "DASK_TEMPORARY_DIRECTORY": str(self.folder),
+            **self.variables,
         }
 
     def start_scheduler(
@@ -263,7 +265,7 @@ class Processes:
     def worker_pids(self) -> list[int]:
         """Return the processes that nannies keep for working."""
         found = [child for worker in self.workers for child in descendants(worker.pid)]
-        return [child.pid for child in found if "spawn_main" in " ".join(child.cmdline())]
+        return [child.pid for child in found if "spawn_main" in command_line(child)]
 
     def reader(self, store: Path, stop: Path) -> Job:
         """Start what reads a store in a loop (see read_in_a_loop.py)."""
@@ -344,6 +346,13 @@ class Processes:
             self.end(process)
 
 
+def command_line(process: psutil.Process) -> str:
+    """Return what a process was started with; nothing of one that has ended."""
+    with contextlib.suppress(psutil.NoSuchProcess):
+        return " ".join(process.cmdline())
+    return ""
+
+
 def descendants(pid: int) -> list[psutil.Process]:
     """Return the children of a process, and theirs."""
     with contextlib.suppress(psutil.NoSuchProcess):
@@ -362,14 +371,23 @@ def processes(folder: Path) -> Iterator[Processes]:
         found.close()
 
 
+def sorted_tables(
+    read: Callable[[str], pd.DataFrame], keys: dict[str, list[str]], without: list[str]
+) -> dict[str, pd.DataFrame]:
+    """Read the tables that ``keys`` names, by their keys, without columns that may differ."""
+    return {
+        name: read(name).drop(columns=without, errors="ignore").sort_values(by, ignore_index=True)
+        for name, by in keys.items()
+    }
+
+
 def tables(store: Path) -> dict[str, pd.DataFrame]:
     """Read the tables as anybody would, without what differs between equal runs."""
-    found = {}
-    for name, keys in TABLES.items():
-        frame = ds.dataset(store / name, format="parquet").to_table().to_pandas()
-        frame = frame.drop(columns=[column for column in VOLATILE if column in frame])
-        found[name] = frame.sort_values(keys, ignore_index=True)
-    return found
+    return sorted_tables(
+        lambda name: ds.dataset(store / name, format="parquet").to_table().to_pandas(),
+        TABLES,
+        VOLATILE,
+    )
 
 
 def assert_equal_tables(store: Path, expected: dict[str, pd.DataFrame]) -> None:

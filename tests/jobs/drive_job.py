@@ -5,6 +5,7 @@ The JSON object may have
 ``set``          {"jobs.module.NAME": value}: constants to change, so that a test need not be large
 ``die_before``   the number of the storage operation, from 0, before which the process kills itself
 ``die_at``       [operation, part of the name]: the same, for the first such operation
+``fill_before``  [number of the operation, path]: before it, a file is written until no room is left
 ``trace``        the path of a file that gets the operations, one a line
 
 Without arguments it reads commands instead, one a line: [output, JSON, ARG, ...]. It forks a
@@ -18,6 +19,7 @@ import sys
 from typing import Any
 
 import faults
+import small_disk
 
 
 def drive(plan: dict[str, Any], arguments: list[str]) -> None:
@@ -36,6 +38,9 @@ def drive(plan: dict[str, Any], arguments: list[str]) -> None:
         wanted, part = plan.get("die_at", ("", ""))
         if count == plan.get("die_before") or (operation == wanted and part in name):
             faults.die()
+        at, filler = plan.get("fill_before", (None, ""))
+        if count == at:
+            small_disk.fill(filler)
         count += 1
 
     faults.before_operations(notice)

@@ -78,7 +78,8 @@ def _watch_extractions(panel: Path) -> None:
     extract = module.extract
 
     def watched(source: Any, **options: Any) -> Any:
-        name = os.path.basename(source)
+        # From a bucket there come bytes, which have no name.
+        name = os.path.basename(source) if isinstance(source, str) else "-"
         with open(panel / "extracted.log", "ab", buffering=0) as log:
             log.write(f"{os.getpid()} {source}\n".encode())
         if name.startswith(POISON):

@@ -117,14 +117,14 @@ def object_store() -> Iterator[ObjectStore]:
 @contextlib.contextmanager
 def as_our_own(server: ObjectStore) -> Iterator[None]:
     """Have this process, and those that it starts, ask that server."""
-    from jobs import bucket
+    from jobs import s3
 
     with pytest.MonkeyPatch.context() as patch:
         for name, value in server.environment.items():
             patch.setitem(os.environ, name, value)
-        bucket.file_system.cache_clear()
+        s3.file_system.cache_clear()
         import fsspec
 
         fsspec.filesystem("s3").clear_instance_cache()
         yield
-    bucket.file_system.cache_clear()
+    s3.file_system.cache_clear()

@@ -1,22 +1,31 @@
 """A store's files in a bucket, on a real object store: what a folder does, and what it cannot."""
 
 import contextlib
+import io
 import itertools
 import os
+import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pytest
+import soundfile
 from object_store import ObjectStore, as_our_own, object_store
+from shaky_proxy import shaky_proxy
 
-from jobs import bucket, commit
+from featurizer.columns import FEATURE_SET
+from jobs import commit, s3
+from jobs.batch import RUN_JSON, Batch, songmill_version, work
 from jobs.bucket import Bucket
 from jobs.errors import StoreError, UsageError
 from jobs.lock import LOCK, Lock
-from jobs.storage import Storage, storage_of
+from jobs.sources import list_sources
+from jobs.storage import Storage, as_json, storage_of
 from jobs.store import Settings, open_store, open_to_write, storage_to_write
 
 pytestmark = pytest.mark.slow
@@ -129,7 +138,7 @@ def test_a_model_is_whole_or_not_there(
     storage = storage_of("s3://music/half/store")
     for name in ("model.json", "a.ubj", "z.parquet"):
         storage.write(f"stage/v1/{name}", name.encode())
-    system, copied = bucket.file_system("s3"), []
+    system, copied = s3.file_system(), []
 
     def copy(one: str, other: str) -> None:
         copied.append(one.rpartition("/")[2])
@@ -170,7 +179,7 @@ def test_a_commit_that_dies_at_any_step_is_rolled_on(
             change = commit.Change()
             commit.stage_replacement(store, change, "runs", [rows, rows], rows.schema)
             commit.stage_file(store, change, "file", b"data")
-            system, count = bucket.file_system("s3"), itertools.count(1)
+            system, count = s3.file_system(), itertools.count(1)
             with monkeypatch.context() as patch, contextlib.suppress(KeyboardInterrupt):
                 for name in ("cp_file", "pipe_file", "rm_file"):
                     patch.setattr(system, name, dying(getattr(system, name), count, steps))
@@ -220,17 +229,176 @@ def test_what_does_not_work_is_said_before_any_work(
 ) -> None:
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
-    monkeypatch.setattr(bucket, "_ATTEMPTS", 1)
-    bucket.file_system.cache_clear()
-    bucket.file_system("s3").clear_instance_cache()
-    bucket.file_system.cache_clear()
-    try:
+    with asking(os.environ["AWS_ENDPOINT_URL"], monkeypatch, attempts=1):
         with pytest.raises(UsageError, match=said) as refusal:
             storage_to_write(address)
         assert "wrong" not in str(refusal.value)
         assert server.environment["AWS_SECRET_ACCESS_KEY"] not in str(refusal.value)
+
+
+@contextlib.contextmanager
+def asking(url: str, monkeypatch: pytest.MonkeyPatch, *, attempts: int) -> Iterator[None]:
+    """Have this process ask elsewhere, so many times."""
+    monkeypatch.setenv("AWS_ENDPOINT_URL", url)
+    monkeypatch.setattr(s3, "_ATTEMPTS", attempts)
+    s3.file_system.cache_clear()
+    s3.file_system().clear_instance_cache()
+    s3.file_system.cache_clear()
+    try:
+        yield
     finally:
         monkeypatch.undo()
-        bucket.file_system.cache_clear()
-        bucket.file_system("s3").clear_instance_cache()
-        bucket.file_system.cache_clear()
+        s3.file_system.cache_clear()
+        s3.file_system().clear_instance_cache()
+        s3.file_system.cache_clear()
+
+
+def test_a_listing_is_paged_and_stays_below_its_prefix(
+    server: ObjectStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = [f"{i:05}.wav" for i in range(2_300)]
+    system = server.system()
+    system.pipe({f"music/many/{name}": b"x" for name in names})
+    system.pipe({f"music/many-others/{name}": b"x" for name in names[:3]})
+    with shaky_proxy(server.ports[3]) as (proxy, url), asking(url, monkeypatch, attempts=1):
+        found = [one.track_id for one in list_sources(["s3://music/many"]).recordings]
+        assert found == names
+        # One is the question whether the bucket is there.
+        assert proxy.requests == {"LIST": 1 + 3}
+        assert len(list_sources(["s3://music/many/**"]).recordings) == len(names)
+        (one,) = list_sources(["s3://music/many/00007.wav"]).recordings
+        assert (one.track_id, one.uri, one.size) == ("00007.wav", "s3://music/many/00007.wav", 1)
+
+
+def test_what_is_refused_now_and_then_is_asked_for_again(
+    server: ObjectStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with shaky_proxy(server.ports[3]) as (proxy, url), asking(url, monkeypatch, attempts=8):
+        proxy.refused = 0.3
+        storage = storage_of("s3://music/refused")
+        for i in range(8):
+            storage.write_table(f"x/part-{i}.parquet", TABLE)
+            assert storage.read_table(f"x/part-{i}.parquet") == TABLE
+        assert len(names(storage, "x")) == 8
+        storage.move("x/part-0.parquet", "x/part-9.parquet")
+        assert storage.create("lock", b"ours")
+        assert not storage.create("lock", b"theirs")
+        assert {500, 502, 503} <= set(proxy.refusals)
+
+
+@pytest.mark.storm
+def test_an_object_store_may_be_away_for_a_while(
+    server: ObjectStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    attempts = s3._ATTEMPTS
+    with shaky_proxy(server.ports[3]) as (proxy, url), asking(url, monkeypatch, attempts=attempts):
+        storage = storage_of("s3://music/away")
+        storage.write("before", b"")
+        proxy.refused = 1.0
+        again = threading.Timer(25, setattr, (proxy, "refused", 0.0))
+        again.start()
+        # The waits are drawn by lot: of so many requests one would be given up too soon.
+        with ThreadPoolExecutor(12) as threads:
+            list(threads.map(lambda i: storage.write(f"x/{i}", b"x"), range(12)))
+        again.join()
+        assert len(names(storage, "x")) == 12
+
+
+def recording(server: ObjectStore, name: str) -> Batch:
+    """Put a recording into the bucket, and give the batch of it and of another."""
+    file = io.BytesIO()
+    wave = np.random.default_rng(0).normal(size=44_100) * 0.1
+    soundfile.write(file, wave, 22_050, format="WAV")
+    system = server.system()
+    system.pipe({f"music/{name}/a.wav": file.getvalue(), f"music/{name}/b.wav": file.getvalue()})
+    root = f"s3://music/{name}-store"
+    storage_of(root).write(RUN_JSON, as_json({"run_id": "r"}))
+    listed = list_sources([f"s3://music/{name}"]).recordings
+    settings = Settings(FEATURE_SET, 1.0)
+    return Batch("attempt", "r", root, songmill_version(), settings, listed, [None, None])
+
+
+def test_a_file_that_the_object_store_does_not_give_out_has_failed(
+    server: ObjectStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    batch = recording(server, "rotten")
+    with shaky_proxy(server.ports[3]) as (proxy, url), asking(url, monkeypatch, attempts=1):
+        proxy.rotten = {"/music/rotten/a.wav"}
+        summary = work(batch)
+        assert summary.extracted == 1
+        assert proxy.sent["/music/rotten/b.wav"] == 44_100 * 2 + 44  # once, and as a whole
+        rows = storage_of(batch.root).read_table("_work/done/attempt.files.parquet").to_pylist()
+        assert [row["error"] for row in rows] == ["unreadable", None]
+        assert "the object store answers" in rows[0]["message"]
+
+
+@pytest.mark.parametrize("way", ["refuses", "gone"])
+def test_of_an_object_store_that_is_gone_no_file_has_failed(
+    server: ObjectStore, monkeypatch: pytest.MonkeyPatch, way: str
+) -> None:
+    batch = recording(server, way)
+    reached = storage_of(batch.root)
+    monkeypatch.setattr("jobs.batch.storage_of", lambda root: reached)
+    with shaky_proxy(server.ports[3]) as (proxy, url):
+        proxy.refused = 1.0
+        elsewhere = url if way == "refuses" else "http://127.0.0.1:9"
+        with (
+            asking(elsewhere, monkeypatch, attempts=1),
+            pytest.raises(OSError, match=f"the object store with s3://music/{way}/a.wav is silent"),
+        ):
+            work(batch)
+    assert not storage_of(batch.root).exists("_work/done/attempt.files.parquet")
+
+
+def test_an_object_store_that_comes_back_meanwhile_has_cost_no_file(
+    server: ObjectStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    batch = recording(server, "back")
+    reached = storage_of(batch.root)
+    ask = s3.state_of
+
+    def back_again(address: str) -> str:
+        proxy.refused = 0.0
+        return ask(address)
+
+    with shaky_proxy(server.ports[3]) as (proxy, url), asking(url, monkeypatch, attempts=1):
+        monkeypatch.setattr("jobs.batch.state_of", back_again)
+        monkeypatch.setattr("jobs.batch.storage_of", lambda root: reached)
+        proxy.refused = 1.0
+        assert work(batch).extracted == 2
+
+
+def test_credentials_that_run_out_end_the_run(
+    server: ObjectStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    batch = recording(server, "denied")
+    reached = storage_of(batch.root)
+    with asking(os.environ["AWS_ENDPOINT_URL"], monkeypatch, attempts=1):
+        monkeypatch.setattr("jobs.batch.storage_of", lambda root: reached)
+        monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "run out")
+        with pytest.raises(OSError, match="takes these credentials no more"):
+            work(batch)
+
+
+def test_a_mark_whose_making_was_confirmed_to_nobody_is_ours(
+    server: ObjectStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    batch = recording(server, "unheard")
+    create = Bucket.create
+
+    def unheard(self: Bucket, name: str, data: bytes) -> bool:
+        create(self, name, data)
+        return create(self, name, data)
+
+    monkeypatch.setattr(Bucket, "create", unheard)
+    assert work(batch).extracted == 2
+
+
+def test_a_listing_that_breaks_off_is_said(
+    server: ObjectStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recording(server, "broken")
+    with asking("http://127.0.0.1:9", monkeypatch, attempts=1):
+        monkeypatch.setattr("jobs.sources.check_bucket", lambda address: None)
+        with pytest.raises(StoreError, match="with s3://music/broken does not answer"):
+            list_sources(["s3://music/broken"])

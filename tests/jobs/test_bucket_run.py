@@ -13,8 +13,9 @@ import pandas as pd
 import postgres
 import pyarrow.dataset as ds
 import pytest
+from cluster_processes import sorted_tables
 from object_store import SECRET, ObjectStore, object_store
-from test_nights import KEYS, LABELS, play
+from test_nights import KEYS, LABELS, collection, play
 
 from jobs.storage import as_json
 
@@ -46,11 +47,7 @@ def songmill(server: ObjectStore, *arguments: str, code: int = 0, **environment:
 
 
 def tables(read: Any) -> dict[str, pd.DataFrame]:
-    found = {}
-    for name, keys in KEYS.items():
-        table = read(name).drop(columns=VOLATILE, errors="ignore")
-        found[name] = table.sort_values(keys, ignore_index=True)
-    return found
+    return sorted_tables(read, KEYS, VOLATILE)
 
 
 def test_from_bucket_to_bucket_to_database(server: ObjectStore, tmp_path: Path) -> None:
@@ -58,8 +55,7 @@ def test_from_bucket_to_bucket_to_database(server: ObjectStore, tmp_path: Path) 
 
     system = server.system()
     music = tmp_path / "music"
-    for i, label in enumerate(LABELS * 8):
-        play(music / label / f"{i:02}.wav", label, i)
+    collection(music)
     system.put(f"{music}/", "music/in/", recursive=True)
     system.pipe_file("music/in/hum/rotten.wav", b"RIFF and no more")
     options = ["--segment-seconds", "1", "--neighbours", "5", "--json", "--workers", "1"]

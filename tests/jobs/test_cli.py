@@ -207,6 +207,22 @@ def test_what_can_go_wrong_is_one_line_and_an_exit_code(
         assert str(error).replace("\n", r"\n") in err
 
 
+def test_an_interrupt_while_the_command_line_is_loaded_is_no_traceback() -> None:
+    code = (
+        "import os, signal, sys\n"
+        "class Interrupts:\n"
+        "    def find_spec(self, name, path=None, target=None):\n"
+        "        if name == 'typer': os.kill(os.getpid(), signal.SIGINT)\n"
+        "sys.meta_path.insert(0, Interrupts())\n"
+        "from importlib.metadata import entry_points\n"
+        "[program] = entry_points(group='console_scripts', name='songmill')\n"
+        "program.load()()"
+    )
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stderr) == (-signal.SIGINT, "")
+
+
 def test_an_interrupt_from_the_keyboard_is_no_traceback(
     run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -113,7 +113,7 @@ def inline(
 def without_cluster(monkeypatch: pytest.MonkeyPatch) -> None:
     @contextlib.contextmanager
     def connect(*_: Any) -> Iterator[Any]:
-        yield SimpleNamespace(dashboard_link="", nthreads=lambda: {"a": 1})
+        yield SimpleNamespace(scheduler=None, dashboard_link="", nthreads=lambda: {"a": 1})
 
     def ask(client: Any, unfit: Callable[..., str | None], *arguments: Any) -> None:
         assert not unfit(*arguments)

@@ -32,6 +32,7 @@ from cluster_processes import (
     wait_until,
 )
 from distributed import Client
+from small_disk import small_disk
 
 from jobs.batch import Batch, Summary
 from jobs.cluster import finished as finished_futures
@@ -325,6 +326,7 @@ def change_collection(source: Path) -> None:
     write_recording(source / "style3/take101.wav", 106)
 
 
+@pytest.mark.storm
 @pytest.mark.parametrize("kind", ["fresh", "changed", "forced"])
 def test_a_job_killed_at_any_step_of_the_commit_goes_on(
     running: Processes, tmp_path: Path, kind: str
@@ -613,14 +615,9 @@ def test_a_cluster_without_workers_is_given_up(running: Processes, tmp_path: Pat
 @pytest.fixture
 def disk(tmp_path: Path, running: Processes) -> Iterator[Path]:
     """A disk of 64 MB, to be made smaller."""
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=64m", "tmpfs", str(folder)]
-    if subprocess.run(mount, check=False, capture_output=True).returncode:
-        pytest.skip("this user may not mount a small disk")
-    yield folder
-    running.close()
-    subprocess.run(["umount", str(folder)], check=True)
+    with small_disk(tmp_path / "disk") as folder:
+        yield folder
+        running.close()
 
 
 def leave(disk: Path, room: int) -> None:
@@ -699,6 +696,7 @@ def test_a_signal_ends_the_job_at_once(
 # Anything, at any time
 
 
+@pytest.mark.storm
 def test_random_kills(
     running: Processes, collection: Path, undisturbed: Tables, tmp_path: Path
 ) -> None:

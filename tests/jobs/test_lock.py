@@ -254,3 +254,43 @@ def test_a_lock_that_a_faster_contender_has_taken_is_given_back(
     with pytest.raises(StoreError, match="another run is at work"), Lock(storage):
         pass
     assert holder(storage) == faster
+
+
+def test_a_lock_whose_making_was_confirmed_to_nobody_is_ours(
+    storage: Storage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    create = storage.create
+
+    def unheard(name: str, data: bytes) -> bool:
+        # The answer is lost, and who asks again hears that it is there.
+        create(name, data)
+        return create(name, data)
+
+    monkeypatch.setattr(storage, "create", unheard)
+    with Lock(storage) as lock:
+        lock.check()
+    assert not storage.exists(LOCK)
+
+
+@pytest.mark.usefixtures("quick")
+@pytest.mark.parametrize("error", [OSError("full"), StoreError("away")])
+def test_a_storage_that_is_away_for_a_while_costs_a_pulse_and_not_the_run(
+    storage: Storage, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    read, away, asked = storage.read, threading.Event(), []
+
+    def moody(name: str) -> bytes:
+        asked.append(name)
+        if away.is_set():
+            raise error
+        return read(name)
+
+    monkeypatch.setattr(storage, "read", moody)
+    with Lock(storage) as lock:
+        away.set()
+        before = len(asked)
+        until(lambda: len(asked) > before + 3)
+        away.clear()
+        pulse = holder(storage)["pulse"]
+        until(lambda: holder(storage)["pulse"] > pulse + 1)
+        lock.check()

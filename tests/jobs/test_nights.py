@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import soundfile
-from cluster_processes import VOLATILE, Processes, processes, wait_until
+from cluster_processes import VOLATILE, Processes, processes, sorted_tables, wait_until
 
 from jobs.lock import LOCK
 from jobs.registry import champion
@@ -47,8 +47,8 @@ def play(path: Path, label: str, seed: int) -> None:
     soundfile.write(path, 0.2 * y + 0.01 * rng.normal(size=len(t)), 22050)
 
 
-def collection(folder: Path) -> None:
-    for i, label in enumerate(LABELS * 8):
+def collection(folder: Path, of_each: int = 8) -> None:
+    for i, label in enumerate(LABELS * of_each):
         play(folder / label / f"{i:02}.wav", label, i)
 
 
@@ -65,11 +65,7 @@ def stages(found: Any) -> dict[str, str]:
 
 
 def tables(store: Path) -> dict[str, pd.DataFrame]:
-    found = {}
-    for name, keys in KEYS.items():
-        table = pd.read_parquet(store / name).drop(columns=VOLATILE + ["level"], errors="ignore")
-        found[name] = table.sort_values(keys, ignore_index=True)
-    return found
+    return sorted_tables(lambda name: pd.read_parquet(store / name), KEYS, [*VOLATILE, "level"])
 
 
 def assert_as_from_scratch(started: Processes, music: Path, store: Path, *options: str) -> None:

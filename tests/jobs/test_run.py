@@ -17,7 +17,7 @@ import jobs.compare
 import jobs.extract
 import jobs.train
 from featurizer.columns import FEATURE_SET
-from jobs import cli, commit, registry
+from jobs import cli, commit, registry, signals
 from jobs.errors import ClusterError, RunInterruptedError, StoreError, UsageError
 from jobs.extract import Outcome as Extracted
 from jobs.lock import LOCK, Lock
@@ -237,7 +237,7 @@ def test_a_signal_that_somebody_swallows_ends_the_run_at_the_next_stage(
 
     def train(*arguments: Any) -> Any:
         with contextlib.suppress(BaseException):  # as a library does that tries an import
-            cli._end(signal.SIGTERM, None)
+            signals._hear(signal.SIGTERM, None)
         return work(*arguments)
 
     with monkeypatch.context() as patch:

@@ -363,6 +363,7 @@ def bucket() -> Iterator[fsspec.AbstractFileSystem]:
         ("memory://bucket/rock", ["80s/b.mp3", "a.wav"]),
         ("memory://bucket/*/a.wav", ["rock/a.wav"]),
         ("memory://bucket/**/*.mp3", ["rock/80s/b.mp3"]),
+        ("memory://bucket/**", ["c.wav", "rock/80s/b.mp3", "rock/a.wav"]),
         ("memory://bucket/rock/a.wav", ["a.wav"]),
     ],
 )

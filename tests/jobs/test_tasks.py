@@ -1,17 +1,23 @@
 """Pieces of work on a cluster of threads of this process."""
 
+import errno
+import socket
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import CancelledError
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from distributed import Client
+from distributed import Client, LocalCluster
 
 from jobs import tasks
-from jobs.errors import ClusterError
+from jobs.cluster import ask_workers, count_threads, count_workers, losses
+from jobs.errors import ClusterError, StoreError
 from jobs.tasks import each
+from training import boosting
 
 THREADS = 2
 
@@ -113,3 +119,73 @@ def test_work_that_a_scheduler_has_dropped_is_a_lost_scheduler(
     monkeypatch.setattr(tasks, "finished", dropped)
     with pytest.raises(ClusterError, match=f"scheduler at {client.scheduler.address} was lost"):
         list(each(client, power, [(2, 3)]))
+
+
+@pytest.mark.parametrize(
+    ("error", "is_said"),
+    [
+        (OSError("in <TCP (closed)>: Stream is closed"), True),
+        (ConnectionRefusedError(errno.ECONNREFUSED, "refused"), True),
+        (OSError(errno.EHOSTUNREACH, "no route"), True),
+        (socket.gaierror(-2, "unknown"), True),
+        (CancelledError(), True),
+        (OSError(errno.ENOSPC, "No space left on device"), False),
+        (OSError(errno.EIO, "the object store has a fault"), False),
+    ],
+)
+def test_a_full_disk_is_no_lost_scheduler(error: BaseException, is_said: bool) -> None:
+    client: Any = SimpleNamespace(
+        scheduler=SimpleNamespace(address="tcp://there"), status="running"
+    )
+    expected = ClusterError if is_said else OSError
+    with pytest.raises(expected, match="tcp://there was lost" if is_said else None), losses(client):
+        raise error
+
+
+@pytest.mark.parametrize(
+    "ask",
+    [
+        lambda client: client.unsubscribe_topic("storm"),
+        lambda client: client.subscribe_topic("calm", print),
+        lambda client: client.submit(power, 2, 3),
+        lambda client: client.run(power, 2, 3),
+        count_threads,
+        count_workers,
+        lambda client: boosting._gather(client, 1),
+    ],
+)
+def test_whatever_a_client_says_that_lost_its_scheduler(ask: Callable[[Client], Any]) -> None:
+    with LocalCluster(n_workers=0, processes=False, dashboard_address=":0") as cluster:
+        client = Client(cluster)
+        client.subscribe_topic("storm", print)
+
+        def work() -> None:
+            with losses(client):
+                client.close()
+                ask(client)
+
+        with pytest.raises(ClusterError, match="the scheduler.* was lost"):
+            work()
+
+
+def test_what_a_worker_says_of_its_store_is_told(client: Client) -> None:
+    def silent() -> str:
+        raise StoreError("the object store does not answer")
+
+    said = "the worker inproc://.* cannot begin: the object store does not answer$"
+    with pytest.raises(ClusterError, match=said):
+        ask_workers(client, silent)
+
+
+def test_an_error_of_our_own_is_told_although_the_scheduler_is_lost() -> None:
+    client: Any = SimpleNamespace(scheduler=None, status="closed")
+    with pytest.raises(StoreError, match="no store"), losses(client):
+        raise StoreError("no store")
+    with pytest.raises(OSError, match="No space"), losses(client):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+
+def test_a_fault_of_our_own_is_no_lost_scheduler() -> None:
+    client: Any = SimpleNamespace(scheduler=None, status="running")
+    with pytest.raises(KeyError), losses(client):
+        raise KeyError("workers")

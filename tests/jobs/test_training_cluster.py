@@ -147,6 +147,18 @@ def test_as_many_workers_give_the_same_trees_and_others_as_good_ones(
     assert min(accuracy.values()) > 0.9
 
 
+def test_workers_meet_where_they_reach_the_scheduler(
+    cluster: Processes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with Client(cluster.address) as client:
+        worker = boosting._ranked(client)[0]
+        # Not the address of this host's default route, which XGBoost would take.
+        assert boosting.meeting_place(client, worker) == "127.0.0.1"
+        # An address of something between, such as a service of Kubernetes.
+        monkeypatch.setattr(boosting, "_scheduler_seen", lambda: "192.0.2.1")
+        assert boosting.meeting_place(client, worker) is None
+
+
 def test_a_plain_program_gets_what_predict_has_written(cluster: Processes, root: Path) -> None:
     version = champion_of(root)
     outcome = predict_all(

@@ -1,0 +1,134 @@
+"""Many known files and a few new ones: how long until a run knows what it has to do.
+
+    python -m benchmarks.planning [COUNT] [s3://BUCKET/PREFIX]
+
+A folder, or what is below a prefix of a bucket, gets COUNT empty files (1,000,000 by default), of
+which a store knows all but 100. ``songmill extract`` is run on it: the table gives the seconds
+until it has listed the files, read what is known and said what is new, those until it has ended
+(an empty file is a failed one, so that there is nothing to extract), and its peak memory.
+"""
+
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+import psutil
+import pyarrow as pa
+
+from benchmarks.processes import Peak
+from featurizer.columns import FEATURE_COLUMNS, FEATURE_SET
+from jobs.s3 import file_system
+from jobs.schemas import FILES, TRACK
+from jobs.sources import Listed, list_sources
+from jobs.storage import storage_of
+from jobs.store import Settings, open_to_write
+
+NEW = 100
+A_FOLDER = 1_000
+ROWS_A_PART = 100_000
+
+
+def make_files(source: str, count: int) -> None:
+    """Make the files, a thousand in a folder."""
+    for start in range(0, count, A_FOLDER):
+        folder = f"{source}/{start // A_FOLDER:04d}"
+        paths = [f"{folder}/{i:07d}.wav" for i in range(start, min(start + A_FOLDER, count))]
+        if source.startswith("s3://"):
+            file_system().pipe(dict.fromkeys(paths, b""))
+            continue
+        Path(folder).mkdir(parents=True)
+        for path in paths:
+            Path(path).touch()
+
+
+def make_store(root: str, known: list[Listed]) -> None:
+    """Make a store that knows the files, with features of each."""
+    storage = storage_of(root)
+    open_to_write(storage, Settings(FEATURE_SET, 3.0), force=False)
+    rng = np.random.default_rng(0)
+    for start in range(0, len(known), ROWS_A_PART):
+        rows = known[start : start + ROWS_A_PART]
+        names = pa.array([row.track_id for row in rows], pa.string())
+        now = pa.array([datetime.now(UTC)] * len(rows), FILES.field("extracted_at").type)
+        values = {
+            "track_id": names,
+            "uri": pa.array([row.uri for row in rows], pa.string()),
+            "source": pa.array([row.source for row in rows], pa.string()),
+            "bytes": pa.array([row.size for row in rows], pa.int64()),
+            "modified": pa.array([row.modified for row in rows], FILES.field("modified").type),
+            "status": pa.array(["ok"] * len(rows), pa.string()),
+            "extracted_at": now,
+            "run_id": pa.array(["20260101T000000-000000"] * len(rows), pa.string()),
+        }
+        storage.write_table(f"files/part-{start}.parquet", _table(FILES, values))
+        labels = pa.array([row.track_id[:4] for row in rows], pa.string())
+        features = {name: pa.array(rng.normal(size=len(rows))) for name in FEATURE_COLUMNS}
+        length = pa.array([0] * len(rows), pa.int64())
+        tracks = {"track_id": names, "label": labels, "length": length, **features}
+        storage.write_table(f"features/level=track/part-{start}.parquet", _table(TRACK, tracks))
+
+
+def _table(schema: pa.Schema, values: dict[str, pa.Array]) -> pa.Table:
+    count = len(values["track_id"])
+    return pa.Table.from_arrays(
+        [values.get(one.name, pa.nulls(count, one.type)) for one in schema], schema=schema
+    )
+
+
+def measure(source: str, count: int, folder: Path) -> dict[str, float]:
+    """Make it all, run it, and return what it took."""
+    make_files(source, count)
+    known = list_sources([source]).recordings
+    assert len(known) == count
+    new = set(np.random.default_rng(1).choice(count, NEW, replace=False).tolist())
+    store = str(folder / "store")
+    make_store(store, [one for i, one in enumerate(known) if i not in new])
+    del known
+    began = time.monotonic()
+    job = subprocess.Popen(
+        [sys.executable, "-m", "jobs.cli", "extract", source, "--store", store, "--workers", "1",
+         "--json"],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    peak = Peak()
+    peak.of("job", psutil.Process(job.pid))
+    planned = None
+    assert job.stderr is not None
+    for line in job.stderr:
+        if planned is None and f"{NEW} new" in line:
+            planned = time.monotonic() - began
+            planned_bytes = peak.bytes["job"]
+    answer, _ = job.communicate()
+    outcome = json.loads(answer)
+    assert planned is not None
+    assert (outcome["new"], outcome["unchanged"]) == (NEW, count - NEW), outcome
+    return {
+        "planned": planned,
+        "planned_mb": planned_bytes / 1e6,
+        "ended": time.monotonic() - began,
+        "ended_mb": peak.bytes["job"] / 1e6,
+    }
+
+
+def main() -> None:
+    """Print the table."""
+    count = int(next(iter(sys.argv[1:]), "1000000"))
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        source = next(iter(sys.argv[2:]), str(folder / "music"))
+        row = measure(source, count, folder)
+    print("| files | new | planned after, s | peak so far, MB | ended after, s | peak, MB |")
+    print("|---|---|---|---|---|---|")
+    print(
+        f"| {count:,} | {NEW} | {row['planned']:.0f} | {row['planned_mb']:,.0f} | "
+        f"{row['ended']:.0f} | {row['ended_mb']:,.0f} |"
+    )
+
+
+if __name__ == "__main__":
+    main()

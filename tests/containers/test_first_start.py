@@ -1,0 +1,71 @@
+"""What the containers trust one another by: made once, or taken from who gives it."""
+
+import configparser
+from pathlib import Path
+
+import pytest
+
+from containers.first_start import make_credentials
+
+
+@pytest.fixture(autouse=True)
+def _nothing_given(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("OBJECT_STORE_KEY", "OBJECT_STORE_SECRET", "DATABASE_PASSWORD"):
+        monkeypatch.delenv(f"SONGMILL_{name}", raising=False)
+
+
+def start(folder: Path, **given: str) -> tuple[str, str, str]:
+    """Start once, and return what was written: key, secret and password."""
+    for name in ("s3", "pg", "given"):
+        (folder / name).mkdir(exist_ok=True)
+    for name, text in given.items():
+        (folder / "given" / name).write_text(text)
+    make_credentials(folder / "s3", folder / "pg", folder / "given")
+    for path in (*(folder / "s3").iterdir(), *(folder / "pg").iterdir()):
+        assert path.stat().st_mode & 0o077 == 0
+    found = configparser.ConfigParser()
+    found.read(folder / "s3" / "credentials")
+    default = found["default"]
+    password = (folder / "pg" / "password").read_text().removesuffix("\n")
+    assert (folder / "pg" / "pgpass").read_text() == (
+        f"*:*:*:songmill:{password.replace(':', chr(92) + ':')}\n"
+    )
+    return default["aws_access_key_id"], default["aws_secret_access_key"], password
+
+
+def test_secrets_are_drawn_once(tmp_path: Path) -> None:
+    (tmp_path / "a").mkdir()
+    first = start(tmp_path / "a")
+    assert len(set(first)) == 3
+    assert min(map(len, first)) >= 20
+    assert start(tmp_path / "a") == first
+    (tmp_path / "b").mkdir()
+    assert not set(start(tmp_path / "b")) & set(first)
+
+
+def test_files_go_before_the_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("OBJECT_STORE_KEY", "OBJECT_STORE_SECRET", "DATABASE_PASSWORD"):
+        monkeypatch.setenv(f"SONGMILL_{name}", f"environment-{name[-3:]}")
+    assert start(tmp_path) == ("environment-KEY", "environment-RET", "environment-ORD")
+    found = start(tmp_path, object_store_secret="file:secret\n")
+    assert found == ("environment-KEY", "file:secret", "environment-ORD")
+
+
+def test_a_password_with_a_colon_is_escaped(tmp_path: Path) -> None:
+    assert start(tmp_path, database_password="a:b")[2] == "a:b"
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"object_store_key": "alone"}, "say both"),
+        ({"database_password": "two words"}, "database_password has a space"),
+        ({"database_password": 'a"b'}, "a quote"),
+        ({"database_password": "a\\b"}, "backslash"),
+    ],
+)
+def test_what_cannot_be_kept_is_refused(tmp_path: Path, given: dict[str, str], said: str) -> None:
+    with pytest.raises(SystemExit, match=said) as raised:
+        start(tmp_path, **given)
+    assert "alone" not in str(raised.value)
+    assert "two words" not in str(raised.value)
