@@ -17,9 +17,10 @@ from typing import TYPE_CHECKING, Any
 
 from jobs.batch import songmill_version
 from jobs.errors import ClusterError, SongmillError, UsageError
+from jobs.signals import raise_if_interrupted
 
 if TYPE_CHECKING:
-    from distributed import Client, Future
+    from distributed import Client, Future, LocalCluster
 
 DASHBOARD_PORT = 8787
 
@@ -172,7 +173,6 @@ def _silence() -> None:
 def _local_cluster(workers: int | None) -> Iterator[Any]:
     import dask
     from dask.system import CPU_COUNT
-    from distributed import LocalCluster
 
     environment = {
         "OMP_NUM_THREADS": "1",
@@ -183,6 +183,7 @@ def _local_cluster(workers: int | None) -> Iterator[Any]:
     # Another run may take the dashboard's port in this moment; the one that is found is printed.
     warnings.filterwarnings("ignore", message="Port .* is already in use", category=UserWarning)
     preloads = dask.config.get("distributed.worker.preload")
+    preloads = [preloads] if isinstance(preloads, str) else preloads
     with (
         dask.config.set(
             {
@@ -191,7 +192,7 @@ def _local_cluster(workers: int | None) -> Iterator[Any]:
                 "distributed.worker.preload": [*preloads, "jobs.local_worker"],
             }
         ),
-        LocalCluster(
+        _started(
             n_workers=workers or CPU_COUNT,
             threads_per_worker=1,
             processes=True,
@@ -202,6 +203,18 @@ def _local_cluster(workers: int | None) -> Iterator[Any]:
         ) as cluster,
     ):
         yield cluster
+
+
+def _started(**settings: Any) -> "LocalCluster":
+    from distributed import LocalCluster
+
+    try:
+        return LocalCluster(**settings)
+    except RuntimeError as error:
+        # Ctrl-C goes to the workers too, and ends them while they start.
+        raise_if_interrupted()
+        cause = error.__cause__ or error
+        raise ClusterError(f"the workers of a local cluster did not start: {cause}") from None
 
 
 def _free_port(wanted: int) -> int:

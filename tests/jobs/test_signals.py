@@ -6,11 +6,17 @@ import sys
 import pytest
 
 BEGIN = """
-import logging, os, queue, random, signal, sys, threading, time
+import logging, os, queue, random, signal, sys, threading, time, types
 from jobs.errors import RunInterruptedError
 from jobs.signals import listen
 
 listen()
+__name__ = "jobs.this"
+
+def of_others(code):
+    module = types.ModuleType("others")
+    exec(code, vars(module))
+    return module
 
 def ask_to_end(after):
     threading.Timer(after, lambda: os.kill(os.getpid(), signal.SIGTERM)).start()
@@ -42,15 +48,40 @@ def notify():
             CONDITION.notify()
         sum(range(1000))
 
+LIBRARY = of_others('''
+import threading
+LOCK, CONDITION = threading.RLock(), threading.Condition()
+
+def take():
+    LOCK.acquire()
+    for _ in range(1000):
+        pass
+    try:
+        sum(range(1000))
+    finally:
+        LOCK.release()
+
+def never_come_back():
+    while True:
+        with CONDITION:
+            pass
+''')
+
+def use_a_library():
+    while True:
+        LIBRARY.take()
+        sum(range(1000))
+
 for work in (talk, notify):
     start(work)
-for attempt in range(30):
+WORK = 10 * [silence, notify, use_a_library] + 6 * [LIBRARY.never_come_back]
+for attempt, work in enumerate(WORK):
     try:
         ask_to_end(after=random.uniform(0.005, 0.02))
-        (notify if attempt % 2 else silence)()
+        work()
     except RunInterruptedError:
         pass
-    for lock in (logging._lock, CONDITION):
+    for lock in (logging._lock, CONDITION, LIBRARY.LOCK, LIBRARY.CONDITION):
         if lock._is_owned():
             os.write(1, f"{lock} is lost at attempt {attempt}".encode())
             os._exit(1)
@@ -59,8 +90,7 @@ os._exit(0)
 """
 
 GARBAGE = """
-import gc
-import distributed.gc
+import distributed.gc, gc, weakref
 
 diagnosis = distributed.gc.GCDiagnosis()
 diagnosis.enable()
@@ -70,16 +100,13 @@ class Garbage:
         self.itself = self
 
     def __del__(self):
-        tidy()
-
-def tidy():
-    sum(range(1000))
+        sum(range(1000))
 
 def litter():
     while True:
-        Garbage()
+        known = weakref.WeakSet(Garbage() for _ in range(20))
         gc.collect(0)
-        sum(range(1000))
+        sum(range(20_000))
 
 for _ in range(30):
     try:
@@ -100,6 +127,8 @@ WAITS = {
     "condition.__enter__()",
     "for time": "time.sleep(60)",
     "for nothing": "while True: sum(range(1000))",
+    "for code of others": "of_others('while True: sum(range(1000))')",
+    "for others that wait": "of_others('import time; time.sleep(60)')",
 }
 
 END = """
