@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal
 import typer
 
 from jobs.errors import RunInterruptedError, SongmillError
-from jobs.signals import interruption_heard, listen
+from jobs.signals import interruption_heard, listening
 
 app = typer.Typer(
     name="songmill",
@@ -785,17 +785,17 @@ def _complain(text: str) -> None:
 
 def main() -> None:
     """Run the command line; what a user can cause ends in one line and an exit code."""
-    listen()
-    try:
-        app(standalone_mode=True)
-    except (SongmillError, RunInterruptedError) as error:
-        interruption_heard()
-        _complain(str(error))
-        sys.exit(error.exit_code)
-    except OSError as error:
-        # Full disks, lost mounts, missing rights: the system's own words name the file.
-        _complain(str(error))
-        sys.exit(1)
+    with listening():
+        try:
+            app(standalone_mode=True)
+        except (SongmillError, RunInterruptedError) as error:
+            interruption_heard()
+            _complain(str(error))
+            sys.exit(error.exit_code)
+        except OSError as error:
+            # Full disks, lost mounts, missing rights: the system's own words name the file.
+            _complain(str(error))
+            sys.exit(1)
 
 
 if __name__ == "__main__":

@@ -10,7 +10,8 @@ itself waits, or computes for long.
 import signal
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from types import CodeType, FrameType
@@ -59,18 +60,28 @@ _put_off: list[_PutOff] = []
 """The one signal that waits, if one does."""
 
 
-def listen() -> None:
-    """Have SIGTERM and SIGINT raise RunInterruptedError in the main thread from now on."""
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, _hear)
-    signal.signal(signal.SIGALRM, _hear_again)
-    sys.unraisablehook = partial(_hear_dropped, sys.unraisablehook)
+@contextmanager
+def listening() -> Iterator[None]:
+    """Have SIGTERM and SIGINT raise RunInterruptedError in the main thread in the body."""
+    answers = {signal.SIGALRM: _hear_again, signal.SIGTERM: _hear, signal.SIGINT: _hear}
+    before = {number: signal.signal(number, answer) for number, answer in answers.items()}
+    hook = sys.unraisablehook
+    sys.unraisablehook = partial(_hear_dropped, hook)
+    try:
+        yield
+    finally:
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, before[number])
+        # An alarm that came later would be the end of Python.
+        _wait_no_more()
+        signal.signal(signal.SIGALRM, before[signal.SIGALRM])
+        sys.unraisablehook = hook
 
 
 def raise_if_interrupted() -> None:
     """Raise RunInterruptedError where a signal waits, or where somebody has caught the first."""
     _pending.extend(one.number for one in _put_off)
-    _put_off.clear()
+    _wait_no_more()
     if _pending:
         raise RunInterruptedError(_pending[-1])
 
@@ -78,6 +89,11 @@ def raise_if_interrupted() -> None:
 def interruption_heard() -> None:
     """Note that the command is about to end: what it still says and writes is not in the way."""
     _pending.clear()
+    _wait_no_more()
+
+
+def _wait_no_more() -> None:
+    signal.setitimer(signal.ITIMER_REAL, 0)
     _put_off.clear()
 
 
@@ -88,7 +104,7 @@ def _hear(number: int, frame: FrameType | None) -> None:
     if frame is not None and _is_to_wait(number, frame):
         signal.setitimer(signal.ITIMER_REAL, AGAIN_S)
         return
-    _put_off.clear()
+    _wait_no_more()
     _pending.append(number)
     raise RunInterruptedError(number)
 

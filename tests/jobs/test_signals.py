@@ -8,9 +8,10 @@ import pytest
 BEGIN = """
 import logging, os, queue, random, signal, sys, threading, time, types
 from jobs.errors import RunInterruptedError
-from jobs.signals import listen
+from jobs.signals import interruption_heard, listening, raise_if_interrupted
 
-listen()
+listening = listening()
+listening.__enter__()
 __name__ = "jobs.this"
 
 def of_others(code):
@@ -143,6 +144,17 @@ except RunInterruptedError as error:
 os._exit(0)
 """
 
+HEARD_ELSEWHERE = """
+of_others("import os, signal; os.kill(os.getpid(), signal.SIGTERM)")
+try:
+    raise_if_interrupted()
+except RunInterruptedError:
+    interruption_heard()
+    listening.__exit__(None, None, None)
+    time.sleep(0.1)
+    os.write(1, b"all is over")
+"""
+
 
 def test_an_interruption_never_loses_a_lock() -> None:
     done = run(BEGIN + LOCKS)
@@ -152,6 +164,11 @@ def test_an_interruption_never_loses_a_lock() -> None:
 def test_an_interruption_is_not_lost_with_the_garbage() -> None:
     done = run(BEGIN + GARBAGE)
     assert (done.stdout, done.stderr) == ("all are heard", "")
+
+
+def test_a_signal_that_was_put_off_and_then_heard_is_over() -> None:
+    done = run(BEGIN + HEARD_ELSEWHERE)
+    assert (done.returncode, done.stdout) == (0, "all is over")
 
 
 @pytest.mark.parametrize("wait", WAITS.values(), ids=WAITS)
