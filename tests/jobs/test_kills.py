@@ -402,9 +402,12 @@ def test_a_lost_scheduler_ends_the_job_in_one_line(
 ) -> None:
     panel, store = running.panel, tmp_path / "store"
 
-    def lose_scheduler(job: Job) -> None:
+    def lose_scheduler(job: Job, *, comes_again: bool = False) -> None:
         assert job.running()
+        address = running.address
         running.kill_scheduler()
+        if comes_again:
+            running.start_scheduler(address)
         result = job.wait(60)
         assert result.code == 1, result
         assert "scheduler" in result.complaint
@@ -439,15 +442,13 @@ def test_a_lost_scheduler_ends_the_job_in_one_line(
     # Another one comes at the same address before the job has given up.
     running.start_cluster(2)
     count = Count(running, store)
+    left = {str(path) for path in collection.rglob("*.wav")} - count.finished
+    held = Path(min(left)).name
+    panel.shut(held)
     job = running.job(collection, store=store)
-    wait_until(lambda: len(finished(store)) > len(count.finished), what="one more")
-    address = running.address
-    running.kill_scheduler()
-    running.start_scheduler(address)
-    result = job.wait(60)
-    assert result.code == 1, result
-    assert "lost" in result.complaint
-    running.end_workers()
+    panel.waiting(held)
+    lose_scheduler(job, comes_again=True)
+    panel.open(held)
 
     panel.slow(0)
     count = Count(running, store)
