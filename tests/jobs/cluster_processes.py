@@ -9,7 +9,7 @@ import subprocess
 import sys
 import sysconfig
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -51,9 +51,10 @@ class Panel:
         self.log = folder / "extracted.log"
         self.log.touch()
 
-    def extracted(self, since: int = 0) -> list[str]:
-        """Return the paths whose extraction has begun, after the first ``since``."""
-        return [line.split(" ", 1)[1] for line in self.log.read_text().splitlines()][since:]
+    def extracted(self, but_for: Collection[int] = ()) -> list[str]:
+        """Return the paths whose extraction has begun, but for jobs of these process ids."""
+        lines = [line.split(" ", 1) for line in self.log.read_text().splitlines()]
+        return [path for attempt, path in lines if int(attempt.split("-")[0]) not in but_for]
 
     def slow(self, seconds: float) -> None:
         """Have every extraction take longer."""

@@ -44,6 +44,7 @@ def drive(plan: dict[str, Any], arguments: list[str]) -> None:
         count += 1
 
     faults.before_operations(notice)
+    faults.name_attempts()
 
     from jobs.cli import main as songmill
 

@@ -2,7 +2,7 @@
 
 A folder is the control panel, so that a test can change its mind while processes run:
 
-``extracted.log``    gets a line ``pid track`` when an extraction begins: the count
+``extracted.log``    gets a line ``attempt path`` when an extraction begins: the count
 ``slow``             holds the seconds that every extraction takes longer
 ``gate/NAME``        an extraction of a file NAME waits while this exists and does not hold its
                      process id, and says so by
@@ -72,16 +72,30 @@ def dask_setup(worker: object) -> None:
     before_operations(functools.partial(_die_on_demand, panel))
 
 
+def name_attempts() -> None:
+    """Have this job's attempts begin with its process id: batches of a killed job may go on."""
+    import jobs.dispatch as module
+
+    new_attempt = module.new_attempt
+    module.new_attempt = lambda: f"{os.getpid()}-{new_attempt()}"
+
+
 def _watch_extractions(panel: Path) -> None:
     import featurizer.extract as module
+    import jobs.batch
 
-    extract = module.extract
+    extract, of_batch = module.extract, jobs.batch._extract
+    at_work = threading.local()
+
+    def known(recording: Any, label: Any, batch: Any, rows: Any) -> None:
+        at_work.attempt = batch.attempt
+        of_batch(recording, label, batch, rows)
 
     def watched(source: Any, **options: Any) -> Any:
         # From a bucket there come bytes, which have no name.
         name = os.path.basename(source) if isinstance(source, str) else "-"
         with open(panel / "extracted.log", "ab", buffering=0) as log:
-            log.write(f"{os.getpid()} {source}\n".encode())
+            log.write(f"{at_work.attempt} {source}\n".encode())
         if name.startswith(POISON):
             die()
         if (panel / "slow").exists():
@@ -93,6 +107,7 @@ def _watch_extractions(panel: Path) -> None:
                 time.sleep(0.02)
         return extract(source, **options)
 
+    jobs.batch._extract = known
     module.extract = watched
 
 
