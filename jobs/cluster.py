@@ -10,7 +10,7 @@ import ssl
 import tempfile
 import time
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from concurrent.futures import CancelledError
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -277,7 +277,9 @@ def ask_workers(client: "Client", unfit: Callable[..., str], *arguments: Any) ->
             raise ClusterError(answer)
 
 
-def wait_for_threads(client: "Client", tick: Callable[[int], None]) -> int:
+def wait_for_threads(
+    client: "Client", tick: Callable[[int], None], under_way: Collection["Future"] = ()
+) -> int:
     """Return the cluster's threads, waiting where it has none just now.
 
     Parameters
@@ -286,16 +288,21 @@ def wait_for_threads(client: "Client", tick: Callable[[int], None]) -> int:
         The cluster.
     tick : callable
         Called with the number of threads, about every second while there is none.
+    under_way : collection of Future
+        What is on the cluster meanwhile.
 
     Raises
     ------
     ClusterError
         There has been none for :data:`NO_WORKERS_S`.
+    LostError
+        Another scheduler has come in the place of the one that knew what is under way.
     """
     end = time.monotonic() + NO_WORKERS_S
     while True:
         threads = count_threads(client)
         tick(threads)
+        _see_known(under_way)
         if threads:
             return threads
         if time.monotonic() > end:
@@ -315,8 +322,15 @@ def finished(client: "Client", futures: list["Future"]) -> list["Future"]:
         wait(futures, timeout=1, return_when="FIRST_COMPLETED")
     if client.status != "running":
         raise LostError
+    _see_known(futures)
     # One whose result was lost with its worker is pending again.
     return [future for future in futures if future.status not in ("pending", "lost")]
+
+
+def _see_known(futures: Collection["Future"]) -> None:
+    """Raise LostError where the client has given them up, as it does without its scheduler."""
+    if any(future.status == "cancelled" for future in futures):
+        raise LostError
 
 
 class LostError(Exception):

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from jobs.batch import Batch, Summary, fate, process_of, work
-from jobs.cluster import LostError, finished, losses, wait_for_threads
+from jobs.cluster import finished, losses, wait_for_threads
 from jobs.errors import ClusterError
 from jobs.storage import storage_of
 
@@ -64,7 +64,7 @@ def dispatch(
     under_way: dict[Future, Batch] = {}
     with losses(client):
         while True:
-            threads = wait_for_threads(client, tick)
+            threads = wait_for_threads(client, tick, under_way)
             while len(under_way) < max(1, threads) * WINDOW_PER_THREAD:
                 batch = queue.next(idle=not under_way)
                 if batch is None:
@@ -162,8 +162,6 @@ def _result(future: "Future", batch: Batch) -> Summary | None:
     """
     from distributed.scheduler import KilledWorker
 
-    if future.status == "cancelled":
-        raise LostError
     try:
         summary: Any = future.result(timeout=RESULT_TIMEOUT_S)
     except KilledWorker:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from featurizer.columns import FEATURE_SET
 from jobs.batch import songmill_version, unfit_for_store
-from jobs.cluster import LostError, ask_workers, connect, finished, losses, wait_for_threads
+from jobs.cluster import ask_workers, connect, finished, losses, wait_for_threads
 from jobs.progress import Progress
 from jobs.stage import Stage
 
@@ -87,7 +87,7 @@ def each(
     under_way: dict[Any, int] = {}
     with losses(client):
         while True:
-            threads = wait_for_threads(client, tick)
+            threads = wait_for_threads(client, tick, under_way)
             while len(under_way) < threads * (1 + ahead):
                 following = next(waiting, None)
                 if following is None:
@@ -98,8 +98,6 @@ def each(
                 return
             for future in finished(client, list(under_way)):
                 result: Any
-                if future.status == "cancelled":
-                    raise LostError
                 if future.status == "error":
                     result = future.exception()
                 else:

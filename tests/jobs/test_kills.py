@@ -397,29 +397,31 @@ def test_a_job_killed_at_any_step_of_the_commit_goes_on(
 # The scheduler
 
 
+def lose_scheduler(running: Processes, job: Job, *, comes_again: bool = False) -> None:
+    """Kill the scheduler and see the job say so and end; the workers end too."""
+    assert job.running()
+    address = running.address
+    running.kill_scheduler()
+    if comes_again:
+        running.start_scheduler(address)
+    result = job.wait(60)
+    assert result.code == 1, result
+    assert "scheduler" in result.complaint
+    assert "lost" in result.complaint
+    running.end_workers()
+
+
 def test_a_lost_scheduler_ends_the_job_in_one_line(
     running: Processes, collection: Path, undisturbed: Tables, tmp_path: Path
 ) -> None:
     panel, store = running.panel, tmp_path / "store"
-
-    def lose_scheduler(job: Job, *, comes_again: bool = False) -> None:
-        assert job.running()
-        address = running.address
-        running.kill_scheduler()
-        if comes_again:
-            running.start_scheduler(address)
-        result = job.wait(60)
-        assert result.code == 1, result
-        assert "scheduler" in result.complaint
-        assert "lost" in result.complaint
-        running.end_workers()
 
     # Before any worker has come.
     running.start_scheduler()
     job = running.job(collection, store=store)
     wait_until((store / "_work/run.json").exists)
     time.sleep(2)
-    lose_scheduler(job)
+    lose_scheduler(running, job)
 
     # Inside a batch, with others finished.
     panel.shut("take013.wav")
@@ -427,7 +429,7 @@ def test_a_lost_scheduler_ends_the_job_in_one_line(
     job = running.job(collection, store=store)
     panel.waiting("take013.wav")
     wait_until(lambda: finished(store), what="a finished batch")
-    lose_scheduler(job)
+    lose_scheduler(running, job)
     panel.open("take013.wav")
 
     # Between batches, or near it.
@@ -436,21 +438,45 @@ def test_a_lost_scheduler_ends_the_job_in_one_line(
     running.start_cluster(2)
     job = running.job(collection, store=store)
     wait_until(lambda: len(finished(store)) > len(count.finished), what="one more")
-    lose_scheduler(job)
+    lose_scheduler(running, job)
     count.assert_none_twice()
 
-    # Another one comes at the same address before the job has given up.
-    running.start_cluster(2)
-    count = Count(running, store)
-    left = {str(path) for path in collection.rglob("*.wav")} - count.finished
-    held = Path(min(left)).name
-    panel.shut(held)
-    job = running.job(collection, store=store)
-    panel.waiting(held)
-    lose_scheduler(job, comes_again=True)
-    panel.open(held)
-
     panel.slow(0)
+    count = Count(running, store)
+    assert 0 < len(count.finished) < 24
+    running.start_cluster(2)
+    result = running.run(collection, store=store)
+    assert result.code == 0, result
+    count.assert_none_twice()
+    assert_equal_tables(store, undisturbed)
+    assert_tidy(store)
+
+
+def test_a_scheduler_that_comes_again_knows_nothing_of_the_job(
+    running: Processes, collection: Path, undisturbed: Tables, tmp_path: Path
+) -> None:
+    """It comes at the same address before the job has given up the one that was lost."""
+    panel, store = running.panel, tmp_path / "store"
+    panel.shut("take013.wav")
+
+    # While a batch is at work.
+    running.start_cluster(2)
+    job = running.job(collection, store=store)
+    panel.waiting("take013.wav")
+    wait_until(lambda: finished(store), what="a finished batch")
+    lose_scheduler(running, job, comes_again=True)
+
+    # While the job waits for a worker.
+    count = Count(running, store)
+    running.start_scheduler()
+    running.start_worker(nanny=False)
+    job = running.job(collection, store=store)
+    kill(panel.waiting("take013.wav"))
+    time.sleep(2)
+    lose_scheduler(running, job, comes_again=True)
+    count.assert_none_twice()
+    panel.open("take013.wav")
+
     count = Count(running, store)
     assert 0 < len(count.finished) < 24
     running.start_cluster(2)
