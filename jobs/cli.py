@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal
 import typer
 
 from jobs.errors import RunInterruptedError, SongmillError
-from jobs.signals import interruption_heard, listening
+from jobs.signals import interruption_heard, interruption_prevails, listening
 
 app = typer.Typer(
     name="songmill",
@@ -787,7 +787,8 @@ def main() -> None:
     """Run the command line; what a user can cause ends in one line and an exit code."""
     with listening():
         try:
-            app(standalone_mode=True)
+            with interruption_prevails():
+                app(standalone_mode=True)
         except (SongmillError, RunInterruptedError) as error:
             interruption_heard()
             _complain(str(error))

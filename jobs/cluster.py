@@ -5,6 +5,7 @@ import errno
 import json
 import logging
 import os
+import signal
 import socket
 import ssl
 import tempfile
@@ -12,15 +13,16 @@ import time
 import warnings
 from collections.abc import Callable, Collection, Iterator
 from concurrent.futures import CancelledError
+from multiprocessing import resource_tracker
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from jobs.batch import songmill_version
 from jobs.errors import ClusterError, SongmillError, UsageError
-from jobs.signals import raise_if_interrupted
 
 if TYPE_CHECKING:
     from distributed import Client, Future, LocalCluster
+    from tornado.ioloop import IOLoop
 
 DASHBOARD_PORT = 8787
 
@@ -192,7 +194,9 @@ def _local_cluster(workers: int | None) -> Iterator[Any]:
                 "distributed.worker.preload": [*preloads, "jobs.local_worker"],
             }
         ),
+        _deaf_loop() as loop,
         _started(
+            loop=loop,
             n_workers=workers or CPU_COUNT,
             threads_per_worker=1,
             processes=True,
@@ -205,14 +209,34 @@ def _local_cluster(workers: int | None) -> Iterator[Any]:
         yield cluster
 
 
+@contextlib.contextmanager
+def _deaf_loop() -> Iterator["IOLoop"]:
+    """Give a running event loop whose threads, and the processes they start, hear no Ctrl-C.
+
+    A terminal's goes to all of them, and who is to end is told by the job.
+    """
+    from distributed.utils import LoopRunner
+
+    # The thread that starts it would hear Ctrl-C from then on.
+    resource_tracker.ensure_running()
+    runner = LoopRunner()
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        runner.start()
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+    try:
+        yield runner.loop
+    finally:
+        runner.stop()
+
+
 def _started(**settings: Any) -> "LocalCluster":
     from distributed import LocalCluster
 
     try:
         return LocalCluster(**settings)
     except RuntimeError as error:
-        # Ctrl-C goes to the workers too, and ends them while they start.
-        raise_if_interrupted()
         cause = error.__cause__ or error
         raise ClusterError(f"the workers of a local cluster did not start: {cause}") from None
 

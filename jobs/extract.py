@@ -48,7 +48,7 @@ from jobs.schemas import (
     TABLES,
     TRACKS,
 )
-from jobs.signals import interruption_heard
+from jobs.signals import interruption_heard, interruption_prevails
 from jobs.sources import Listed, list_sources
 from jobs.stage import new_run_id, stage_run
 from jobs.storage import TEMPORARY, Storage, as_json
@@ -181,9 +181,10 @@ def extract(request: Request, progress: Progress) -> Outcome:
             outcome=outcome,
         )
         try:
-            run.adopt()
-            run.work(progress)
-            run.finish(started)
+            with interruption_prevails():
+                run.adopt()
+                run.work(progress)
+                run.finish(started)
         except BaseException as error:
             run.abandon(started, error)
             raise

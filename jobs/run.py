@@ -23,7 +23,7 @@ from jobs.overview import count_labels
 from jobs.progress import JsonLog, Progress, clock
 from jobs.report import PAGE
 from jobs.schemas import PREDICTED_TRACKS, SIMILARITY
-from jobs.signals import interruption_heard
+from jobs.signals import interruption_heard, interruption_prevails
 from jobs.stage import one_run, stage
 from jobs.store import Store, open_store, storage_to_write
 
@@ -137,7 +137,7 @@ def run(request: Request, progress: Progress) -> Outcome:
             progress.run_id = run_id
         running = _Running(request, exports, progress, outcome)
         try:
-            with held_throughout(storage), kept_cluster():
+            with interruption_prevails(), held_throughout(storage), kept_cluster():
                 running.work()
         except SongmillError as error:
             running.end("failed", error, error.exit_code)

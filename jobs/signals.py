@@ -9,6 +9,7 @@ itself waits, or computes for long.
 
 import signal
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -79,11 +80,29 @@ def listening() -> Iterator[None]:
 
 
 def raise_if_interrupted() -> None:
-    """Raise RunInterruptedError where a signal waits, or where somebody has caught the first."""
+    """Raise RunInterruptedError where a signal waits, or where somebody has caught the first.
+
+    Other threads than the main one, such as that of Dask's client, are not to end of it.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        return
     _pending.extend(one.number for one in _put_off)
     _wait_no_more()
     if _pending:
         raise RunInterruptedError(_pending[-1])
+
+
+@contextmanager
+def interruption_prevails() -> Iterator[None]:
+    """Raise RunInterruptedError in place of what code of others has made of it in the body.
+
+    Python itself makes a RuntimeError of what interrupts the creation of a class, for one.
+    """
+    try:
+        yield
+    except Exception:
+        raise_if_interrupted()
+        raise
 
 
 def interruption_heard() -> None:

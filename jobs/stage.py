@@ -21,7 +21,7 @@ from jobs.batch import songmill_version
 from jobs.errors import RunInterruptedError, SongmillError, UsageError
 from jobs.lock import Lock
 from jobs.schemas import RUNS
-from jobs.signals import interruption_heard
+from jobs.signals import interruption_heard, interruption_prevails
 from jobs.storage import Storage, as_json
 from jobs.store import Settings, Store, open_store, open_to_write, storage_to_write
 
@@ -179,7 +179,8 @@ def stage(address: str, name: str, *, made_with: Settings | None = None) -> Iter
         storage.remove_folder(under_way.work)  # a killed one may have left it
         try:
             storage.write(under_way.mark, as_json({"run_id": under_way.run_id}))
-            yield under_way
+            with interruption_prevails():
+                yield under_way
         except UsageError:
             raise  # nothing was begun
         except BaseException as error:

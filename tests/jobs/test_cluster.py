@@ -1,12 +1,15 @@
-"""A local cluster whose workers end while they start."""
+"""A local cluster whose workers end while they start, or are to."""
 
+import os
+import signal
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 import soundfile
-from cluster_processes import Job, processes
+from cluster_processes import Job, command_line, descendants, processes, wait_until
 
 
 @pytest.fixture
@@ -34,3 +37,19 @@ def test_ctrl_c_that_reaches_them_first_ends_the_job(extract: Callable[[str], Jo
     result = extract(ctrl_c).wait(60)
     assert result.code == 130
     assert "ended by SIGINT" in result.complaint
+
+
+@pytest.mark.parametrize("after", [0.1, 0.4, 0.8])
+def test_ctrl_c_does_not_reach_workers_that_start(
+    extract: Callable[[str], Job], after: float
+) -> None:
+    job = extract("")
+    family = wait_until(
+        lambda: [p for p in descendants(job.process.pid) if "spawn_main" in command_line(p)]
+    )
+    time.sleep(after)
+    os.killpg(job.process.pid, signal.SIGINT)  # as a terminal does
+    result = job.wait(30)
+    assert result.code == 130
+    assert "ended by SIGINT" in result.complaint
+    wait_until(lambda: not any(p.is_running() for p in family), seconds=15, what="no worker")

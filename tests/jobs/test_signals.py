@@ -1,9 +1,15 @@
 """Signals end a command at once, and lose no lock for which a thread of others may wait."""
 
+import json
 import subprocess
 import sys
+from pathlib import Path
 
+import numpy as np
+import pyarrow.dataset as ds
 import pytest
+import soundfile
+from made_stores import make_store
 
 BEGIN = """
 import logging, os, queue, random, signal, sys, threading, time, types
@@ -156,6 +162,65 @@ except RunInterruptedError:
 """
 
 
+HEARD_BY_ANOTHER_THREAD = """
+heard = queue.Queue()
+
+def say():
+    try:
+        heard.put(raise_if_interrupted())
+    except RunInterruptedError as error:
+        heard.put(error)
+
+try:
+    of_others('''
+import os, signal, threading
+def ask_to_end(say):
+    os.kill(os.getpid(), signal.SIGTERM)
+    thread = threading.Thread(target=say)
+    thread.start()
+    thread.join()
+''').ask_to_end(say)
+    for _ in range(20_000):
+        sum(range(1000))
+    os.write(1, b"it was lost")
+except RunInterruptedError:
+    os.write(1, f"the other one heard {heard.get()}".encode())
+os._exit(0)
+"""
+
+TURNED_INTO_AN_ERROR = """
+import importlib
+interruption_heard()
+listening.__exit__(None, None, None)
+
+def interrupted(*_, **__):
+    of_others('''
+import os, signal
+class Named:
+    def __set_name__(self, owner, name):
+        try:
+            os.kill(os.getpid(), signal.SIGTERM)
+            while True:
+                pass
+        except BaseException as error:  # as Python 3.11 does itself
+            raise RuntimeError("Error calling __set_name__") from error
+class Owner:
+    name = Named()
+''')
+
+place, *arguments = sys.argv[1:]
+module, name = place.split(":")
+holder = importlib.import_module(module)
+*classes, name = name.split(".")
+for one in classes:
+    holder = getattr(holder, one)
+setattr(holder, name, interrupted)
+sys.argv = ["songmill", *arguments]
+from jobs.cli import main
+main()
+"""
+
+
 def test_an_interruption_never_loses_a_lock() -> None:
     done = run(BEGIN + LOCKS)
     assert done.stdout == "none is lost", done.stderr
@@ -171,11 +236,47 @@ def test_a_signal_that_was_put_off_and_then_heard_is_over() -> None:
     assert (done.returncode, done.stdout) == (0, "all is over")
 
 
+def test_another_thread_does_not_take_a_signal_that_was_put_off() -> None:
+    done = run(BEGIN + HEARD_BY_ANOTHER_THREAD)
+    assert done.stdout == "the other one heard None", done.stderr
+
+
+@pytest.mark.parametrize(
+    ("place", "stage"),
+    [
+        ("jobs.extract:list_sources", None),
+        ("jobs.extract:_Run.adopt", "extract"),
+        ("jobs.similarity:read_vectors", "similarity"),
+    ],
+)
+@pytest.mark.parametrize("whole", [True, False], ids=["run", "stage"])
+def test_what_others_make_of_an_interruption_is_the_interruption(
+    tmp_path: Path, place: str, stage: str | None, whole: bool
+) -> None:
+    source, store = tmp_path / "takes", tmp_path / "store"
+    (source / "blues").mkdir(parents=True)
+    soundfile.write(source / "blues/one.wav", np.zeros(22050), 22050)
+    if stage == "similarity":
+        make_store(store, [("blues/one.wav", "blues")], level="track")
+    command = ["extract", str(source)] if stage != "similarity" else ["similarity"]
+    if whole:
+        command = ["run", str(source), "--only", command[0], "--json"]
+    done = run(BEGIN + TURNED_INTO_AN_ERROR, place, *command, "--store", str(store))
+    assert done.returncode == 143, done.stderr
+    assert "ended by SIGTERM" in done.stderr.splitlines()[-1]
+    assert "Traceback" not in done.stderr
+    if whole:
+        assert json.loads(done.stdout)["outcome"] == "interrupted"
+    if stage is not None:
+        row = ds.dataset(store / "runs").to_table().to_pylist()[-1]
+        assert (row["stage"], row["outcome"]) == (stage, "interrupted")
+
+
 @pytest.mark.parametrize("wait", WAITS.values(), ids=WAITS)
 def test_whatever_a_command_waits_for_it_is_interrupted(wait: str) -> None:
     assert run(BEGIN + END.replace("WAIT", wait)).stdout == "143"
 
 
-def run(code: str) -> "subprocess.CompletedProcess[str]":
-    command = [sys.executable, "-c", code]
+def run(code: str, *arguments: str) -> "subprocess.CompletedProcess[str]":
+    command = [sys.executable, "-c", code, *arguments]
     return subprocess.run(command, check=False, capture_output=True, text=True, timeout=60)
