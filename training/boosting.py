@@ -5,6 +5,7 @@ workers, so that the same rows on as many workers give the same trees, byte for 
 dies ends the training of all: it is begun anew with the workers that are there then.
 """
 
+import contextlib
 import ctypes
 import os
 import socket
@@ -65,6 +66,12 @@ _BLOW_S = 1.0
 """So long may those still be counted that are to die of the same blow as one that has died."""
 
 _TELL_S = 0.5
+
+_TURN_S = 0.25
+"""So often a job asks whether the training of another, on the same workers, is over."""
+
+_AT_WORK = "songmill-trainings"
+"""Names what the scheduler knows of trainings."""
 
 Load = Callable[[Any], tuple[np.ndarray, np.ndarray]]
 """Returns a share's features [shape=(n, n_columns), float32] and classes [shape=(n,), int]."""
@@ -196,6 +203,10 @@ class _Training:
     def run(self, *, n_classes: int, rounds: int, topic: str) -> Boosted:
         """Train; _WorkerLostError where it has to be done again."""
         parameters = {**PARAMETERS, "num_class": n_classes}
+        while not self.client.run_on_scheduler(_enter, self.client.id, self.workers):
+            time.sleep(_TURN_S)
+            if not self._all_there():
+                raise _WorkerLostError
         # XGBoost waits inside, where it hears of no worker that is gone for good.
         self.thread = threading.Thread(
             target=self._work, args=(parameters, rounds, topic), daemon=True, name="boosting"
@@ -230,7 +241,8 @@ class _Training:
         They hear of the loss, or give up. But one may wait for ever, in XGBoost's own code (3.2),
         which only the end of its process ends; a nanny starts another.
         """
-        assert self.thread is not None
+        if self.thread is None:
+            return  # it had not begun
         for patience, last in ((MEET_S + _NOTICE_S, False), (_NOTICE_S, True)):
             end = time.monotonic() + patience
             while (waiting := self._at_work(topic)) or self.thread.is_alive():
@@ -267,6 +279,8 @@ class _Training:
                         rounds=PATIENCE, metric_name="mlogloss", data_name="valid", save_best=True
                     )
                 )
+            # Again, for what is asked for since: the next request is XGBoost's.
+            self.client.run_on_scheduler(_enter, self.client.id, self.workers)
             self.result = xgboost.dask.train(
                 self.client,
                 parameters,
@@ -282,6 +296,8 @@ class _Training:
             )
         except BaseException as error:  # asyncio's CancelledError is no Exception
             self.error = error
+        with contextlib.suppress(OSError):  # a scheduler that is lost knows nothing of it
+            self.client.run_on_scheduler(_leave, self.client.id)
 
     def _matrix(self, shares: list[Any], ref: Any = None) -> Any:
         """Return the matrix of which each worker holds its own share."""
@@ -315,6 +331,34 @@ class _Training:
         return self.client.submit(
             function, *arguments, workers=[worker], allow_other_workers=True, pure=False
         )
+
+
+def _enter(client: str, workers: list[str], *, dask_scheduler: Any) -> bool:
+    """Note on the scheduler that a client trains with workers; False while another one does.
+
+    ``xgboost.dask`` (3.2) locks the workers for its training, by a MultiLock of Dask's (2026.3)
+    that a client which dies, or is stopped, leaves locked for ever. What clients that are gone
+    have left is released here. Whose a lock is, it does not say: the first one asked for on just
+    these workers, after they were noted.
+    """
+    trainings = dask_scheduler.extensions.setdefault(_AT_WORK, {})
+    locks = dask_scheduler.extensions["multi_locks"]
+    for other, (others, earlier) in list(trainings.items()):
+        if other not in dask_scheduler.clients:
+            for lock, names in list(locks.requests.items()):
+                if names == others and lock not in earlier:
+                    locks.release(id=lock)
+                    break
+            del trainings[other]
+        elif other != client and others & set(workers):
+            return False
+    trainings[client] = (set(workers), set(locks.requests))
+    return True
+
+
+def _leave(client: str, *, dask_scheduler: Any) -> None:
+    """Note on the scheduler that a client's training is over."""
+    dask_scheduler.extensions.get(_AT_WORK, {}).pop(client, None)
 
 
 def _trains(topic: str) -> bool:
@@ -388,22 +432,27 @@ def _silence() -> None:
 
 
 class _Tell(xgboost.callback.TrainingCallback):  # type: ignore[misc]
-    """Tells the client now and then how far the training is."""
+    """Tells the client now and then how far the training is; ends it when that is gone."""
 
     def __init__(self, topic: str) -> None:
         self.topic = topic
         self._told = 0.0
 
     def after_iteration(self, model: Any, epoch: int, evals_log: Any) -> bool:
-        """Tell it, from one worker; never stop."""
+        """Tell it, from one worker; stop where the client has gone, all after the same round."""
         from distributed import get_worker
 
+        worker = get_worker()
+        task = worker.state.tasks.get(worker.get_current_task())
+        unwanted = np.array([task is None or task.state == "cancelled"], dtype=np.int32)
+        if xgboost.collective.allreduce(unwanted, xgboost.collective.Op.MAX)[0]:
+            return True
         now = time.monotonic()
         if now - self._told >= _TELL_S and xgboost.collective.get_rank() == 0:
             self._told = now
             losses = evals_log.get("valid", {}).get("mlogloss")
             loss = float(losses[-1]) if losses else None
-            get_worker().log_event(self.topic, {"round": epoch + 1, "loss": loss})
+            worker.log_event(self.topic, {"round": epoch + 1, "loss": loss})
         return False
 
 

@@ -16,7 +16,7 @@ import pyarrow.dataset
 import pyarrow.parquet as pq
 import pytest
 import soundfile
-from cluster_processes import Processes, processes
+from cluster_processes import Job, Processes, processes, wait_until
 from distributed import Client
 from made_models import champion_of, plainly, put_model
 from made_stores import make_store, read_rows
@@ -278,6 +278,64 @@ def test_a_job_that_dies_leaves_a_whole_model_or_none(cluster: Processes, root: 
     done = cluster.songmill("models", "--store", root, "--json").wait()
     assert done.code == 0
     assert len(done.outcome["models"]) == 1 + len(DECIDED)
+
+
+LONG = {"training.boosting.MOST_ROUNDS": 100_000, "training.boosting.PATIENCE": 100_000}
+
+
+def begin_rounds(running: Processes, root: Path) -> Job:
+    """Start a training that takes long, and return it when it is well inside."""
+    log = running.panel.folder / "rounds.log"
+    log.unlink(missing_ok=True)
+    job = running.songmill(
+        *("train", "--store", root, "--scheduler", running.scheduler_file),
+        faulty={"set": {"jobs.train.SHARE_ROWS": 30, **LONG}},
+    )
+    wait_until(lambda: log.exists() and log.stat().st_size > 200, what="rounds")
+    return job
+
+
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM])
+def test_a_job_that_ends_within_a_training_does_not_keep_the_next_from_it(
+    tmp_path: Path, trained: Path, how: signal.Signals
+) -> None:
+    root = Path(shutil.copytree(trained, tmp_path / "store"))
+    with processes(tmp_path / "processes") as running:
+        start(running, 3, nanny=True)
+        job = begin_rounds(running, root)
+        job.process.send_signal(how)
+        assert job.wait(30).code == (-how if how == signal.SIGKILL else 128 + how)
+        with Client(running.address) as client:
+            left = client.run_on_scheduler(
+                lambda dask_scheduler: dask_scheduler.extensions["multi_locks"].locks
+            )
+            # Without one, this would not show what it is to show.
+            assert any(left.values()) or how != signal.SIGKILL
+        next_one = running.songmill(
+            *("train", "--store", root, "--scheduler", running.scheduler_file),
+            faulty={"set": {"training.boosting.MOST_ROUNDS": 12, "jobs.train.SHARE_ROWS": 30}},
+        )
+        assert next_one.wait(120).code == 0
+
+
+def test_the_training_of_a_living_job_is_waited_for(
+    cluster: Processes, root: Path, tmp_path: Path
+) -> None:
+    other = Path(shutil.copytree(root, tmp_path / "other"))
+    first = begin_rounds(cluster, other)
+    with Client(cluster.address) as client:
+        workers = boosting._ranked(client)
+        for _ in range(3):
+            assert not client.run_on_scheduler(boosting._enter, client.id, workers)
+        locks = client.run_on_scheduler(
+            lambda dask_scheduler: dask_scheduler.extensions["multi_locks"].requests
+        )
+        assert len(locks) == 1
+        first.kill()
+        wait_until(
+            lambda: client.run_on_scheduler(boosting._enter, client.id, workers), what="a turn"
+        )
+        client.run_on_scheduler(boosting._leave, client.id)
 
 
 # What leaves the store
