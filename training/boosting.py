@@ -5,7 +5,6 @@ workers, so that the same rows on as many workers give the same trees, byte for 
 dies ends the training of all: it is begun anew with the workers that are there then.
 """
 
-import contextlib
 import ctypes
 import os
 import socket
@@ -222,6 +221,8 @@ class _Training:
                 if time.monotonic() - gone_since > _NOTICE_S:
                     raise _WorkerLostError
         if self.error is None:
+            # After an error the job ends, and its client with it, or it begins anew.
+            self.client.run_on_scheduler(_leave, self.client.id)
             losses = self.result["history"].get("valid", {}).get("mlogloss", [])
             return Boosted(self.result["booster"], losses, len(self.workers))
         end = time.monotonic() + _NOTICE_S
@@ -296,8 +297,6 @@ class _Training:
             )
         except BaseException as error:  # asyncio's CancelledError is no Exception
             self.error = error
-        with contextlib.suppress(OSError):  # a scheduler that is lost knows nothing of it
-            self.client.run_on_scheduler(_leave, self.client.id)
 
     def _matrix(self, shares: list[Any], ref: Any = None) -> Any:
         """Return the matrix of which each worker holds its own share."""
