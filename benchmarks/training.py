@@ -129,6 +129,7 @@ def run_workers(folder: Path, scratch: Path) -> dict[str, float]:
             rounds=ROUNDS,
             heard=lambda round_, loss: None,
             lost=lambda workers: None,
+            waits=lambda: None,
         )
         seconds = time.perf_counter() - began
         assert boosted.workers == THREADS

@@ -289,6 +289,9 @@ class _Training:
         def lost(workers: int) -> None:
             self.progress.warn(f"a worker was lost: {what} begins anew, with {workers}")
 
+        def waits() -> None:
+            self.progress.say(f"{what}: waiting for another job, which trains with these workers")
+
         self.progress.say(what)
         try:
             with losses(client):
@@ -300,6 +303,7 @@ class _Training:
                     rounds=rounds,
                     heard=heard,
                     lost=lost,
+                    waits=waits,
                 )
         except TrainingError as error:
             raise ClusterError(f"{error}. The models of the store are as they were") from None

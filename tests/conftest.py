@@ -12,9 +12,19 @@ SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 
 # librosa leaves the keeping of its machine code to Numba, which mixes up what two processes keep at
 # once (see compiling/machine_code.py); what the tests' processes compile is thus kept apart.
-config.CACHE_DIR = str(
-    Path(__file__).parent / "__pycache__" / os.environ.get("PYTEST_XDIST_WORKER", "alone")
-)
+COMPILED = Path(__file__).parent / "__pycache__" / os.environ.get("PYTEST_XDIST_WORKER", "alone")
+_from_environment = config._env_reloader.process_environ
+
+
+def _keep_apart(environment: dict[str, str]) -> None:
+    _from_environment(environment)
+    config.CACHE_DIR = str(COMPILED)
+
+
+# Numba reads all its settings anew when one changes in the environment, where a local cluster's
+# start leaves some. A function half of which came from another place ends the process.
+config._env_reloader.process_environ = _keep_apart
+_keep_apart(config._env_reloader.old_environ)
 
 
 # Of two processes that find one port free at the same time, one leaves an open socket.

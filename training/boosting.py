@@ -124,6 +124,7 @@ def boost(
     rounds: int,
     heard: Callable[[int, float | None], None],
     lost: Callable[[int], None],
+    waits: Callable[[], None],
 ) -> Boosted:
     """Train with the workers that are there.
 
@@ -145,6 +146,8 @@ def boost(
     lost : callable
         Called with the number of workers that are there when one was lost and training begins
         anew.
+    waits : callable
+        Called, once an attempt, where another job's training on these workers has to end first.
 
     Returns
     -------
@@ -164,6 +167,7 @@ def boost(
                 lost(len(ranked))
             training = _Training(client, ranked, divide(len(ranked)), load)
             try:
+                training.take_turn(waits)
                 return training.run(n_classes=n_classes, rounds=rounds, topic=topic)
             except _WorkerLostError:
                 time.sleep(_BLOW_S)
@@ -199,13 +203,20 @@ class _Training:
         self.error: BaseException | None = None
         self.thread: threading.Thread | None = None
 
-    def run(self, *, n_classes: int, rounds: int, topic: str) -> Boosted:
-        """Train; _WorkerLostError where it has to be done again."""
-        parameters = {**PARAMETERS, "num_class": n_classes}
+    def take_turn(self, waits: Callable[[], None]) -> None:
+        """Wait until no other job trains with these workers; _WorkerLostError where one goes."""
+        told = False
         while not self.client.run_on_scheduler(_enter, self.client.id, self.workers):
+            if not told:
+                waits()
+                told = True
             time.sleep(_TURN_S)
             if not self._all_there():
                 raise _WorkerLostError
+
+    def run(self, *, n_classes: int, rounds: int, topic: str) -> Boosted:
+        """Train; _WorkerLostError where it has to be done again."""
+        parameters = {**PARAMETERS, "num_class": n_classes}
         # XGBoost waits inside, where it hears of no worker that is gone for good.
         self.thread = threading.Thread(
             target=self._work, args=(parameters, rounds, topic), daemon=True, name="boosting"

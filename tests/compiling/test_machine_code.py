@@ -204,3 +204,17 @@ resource.setrlimit(resource.RLIMIT_FSIZE, (5000, 5000))
     assert found.stdout == run(KERNEL).stdout
     assert "cannot be kept" in found.stderr
     assert "File too large" in found.stderr
+
+
+def test_what_the_tests_compile_is_kept_apart_whatever_the_environment_says_later(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    before = config.CACHE_DIR
+    monkeypatch.setenv("NUMBA_BOUNDSCHECK", "1")
+    config.reload_config()
+    read_anew, after = config.BOUNDSCHECK, config.CACHE_DIR
+    monkeypatch.undo()
+    config.reload_config()
+    assert read_anew == 1
+    assert Path(after).parts[-3:-1] == ("tests", "__pycache__")
+    assert after == before

@@ -54,6 +54,7 @@ class Booster:
         rounds: int,
         heard: Callable[[int, float | None], None],
         lost: Callable[[int], None],
+        waits: Callable[[], None],
     ) -> Boosted:
         shares = divide(len(client.nthreads()))
         loaded = [load(share.learn) for share in shares]

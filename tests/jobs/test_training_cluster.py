@@ -5,6 +5,7 @@ import json
 import os
 import shutil
 import signal
+import threading
 from collections.abc import Callable, Iterator
 from itertools import permutations
 from pathlib import Path
@@ -323,19 +324,25 @@ def test_the_training_of_a_living_job_is_waited_for(
 ) -> None:
     other = Path(shutil.copytree(root, tmp_path / "other"))
     first = begin_rounds(cluster, other)
-    with Client(cluster.address) as client:
-        workers = boosting._ranked(client)
-        for _ in range(3):
-            assert not client.run_on_scheduler(boosting._enter, client.id, workers)
-        locks = client.run_on_scheduler(
-            lambda dask_scheduler: dask_scheduler.extensions["multi_locks"].requests
-        )
-        assert len(locks) == 1
+    locks = []
+
+    def end_it() -> None:
+        with Client(cluster.address) as client:
+            locks.append(
+                client.run_on_scheduler(
+                    lambda dask_scheduler: len(dask_scheduler.extensions["multi_locks"].requests)
+                )
+            )
         first.kill()
-        wait_until(
-            lambda: client.run_on_scheduler(boosting._enter, client.id, workers), what="a turn"
-        )
-        client.run_on_scheduler(boosting._leave, client.id)
+
+    waiting = "learning: waiting for another job, which trains with these workers"
+    # Later, so that it asks more than once.
+    later = threading.Timer(4 * boosting._TURN_S, end_it)
+    told = Told({waiting: later.start})
+    assert do(cluster, root, told).description.workers == 3
+    later.join()
+    assert told.text.getvalue().count(waiting) == 1
+    assert locks == [1]  # XGBoost, which would give up soon, has not been asked
 
 
 # What leaves the store
