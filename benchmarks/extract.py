@@ -36,7 +36,7 @@ from benchmarks.published import SHARED_DATA
 from featurizer import audio, extract, hpss, overlap_add, stft
 from featurizer.columns import SEGMENT_SECONDS
 from featurizer.errors import RecordingError
-from jobs.synthesis import synthesise
+from jobs.demo.collection import synthesise
 
 TURNS = 5
 """So often ours is timed for each turn of the plain recipe."""
@@ -209,7 +209,7 @@ def where_the_time_goes(signals: dict[Path, Signal]) -> Iterator[str]:
 
 START = """
 import sys
-import distributed.worker, jobs.batch
+import distributed.worker, jobs.extraction.batch
 from featurizer.extract import extract
 extract(sys.argv[1])
 """
@@ -272,7 +272,7 @@ def scaling(recordings: list[Path], files: int) -> Iterator[str]:
             with dask_cluster(folder, workers) as (scheduler_file, _):
                 watched = WorkersMemory()
                 job = subprocess.run(
-                    [sys.executable, "-m", "jobs.cli", "extract", audio_folder, "--store",
+                    [sys.executable, "-m", "songmill", "extract", audio_folder, "--store",
                      folder / "store", "--scheduler", scheduler_file, "--json"],
                     stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, check=True,
                 )  # fmt: skip

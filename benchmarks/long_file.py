@@ -57,7 +57,7 @@ def main() -> None:
         make_file(root / "audio" / "long.wav", hours)
         with dask_cluster(root, 1) as (scheduler_file, _):
             job = subprocess.Popen(
-                [sys.executable, "-m", "jobs.cli", "extract", root / "audio", "--store",
+                [sys.executable, "-m", "songmill", "extract", root / "audio", "--store",
                  root / "store", "--scheduler", scheduler_file, "--json"],
                 stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
             )  # fmt: skip

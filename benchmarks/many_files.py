@@ -45,7 +45,7 @@ def measure(count: int) -> dict[str, float]:
         make_files(root / "audio", count)
         with dask_cluster(root, WORKERS) as (scheduler_file, scheduler):
             job = subprocess.Popen(
-                [sys.executable, "-m", "jobs.cli", "extract", root / "audio", "--store",
+                [sys.executable, "-m", "songmill", "extract", root / "audio", "--store",
                  root / "store", "--scheduler", scheduler_file, "--json"],
                 stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
             )  # fmt: skip

@@ -22,11 +22,11 @@ import pyarrow as pa
 
 from benchmarks.processes import Peak
 from featurizer.columns import FEATURE_COLUMNS, FEATURE_SET
-from jobs.s3 import file_system
-from jobs.schemas import FILES, TRACK
-from jobs.sources import Listed, list_sources
-from jobs.storage import storage_of
-from jobs.store import Settings, open_to_write
+from jobs.inputs.sources import Listed, list_sources
+from jobs.store.address import storage_of
+from jobs.store.s3 import file_system
+from jobs.store.schemas import FILES, TRACK
+from jobs.store.tables import Settings, open_to_write
 
 NEW = 100
 A_FOLDER = 1_000
@@ -91,7 +91,7 @@ def measure(source: str, count: int, folder: Path) -> dict[str, float]:
     del known
     began = time.monotonic()
     job = subprocess.Popen(
-        [sys.executable, "-m", "jobs.cli", "extract", source, "--store", store, "--workers", "1",
+        [sys.executable, "-m", "songmill", "extract", source, "--store", store, "--workers", "1",
          "--json"],
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
     )  # fmt: skip

@@ -19,9 +19,9 @@ import pyarrow as pa
 
 from benchmarks.processes import Peak
 from featurizer.columns import FEATURE_COLUMNS, FEATURE_SET
-from jobs.schemas import DUPLICATES, FILES, SIMILARITY, TRACK, TRACKS, duplicates, similarity
-from jobs.storage import Storage
-from jobs.store import STORE_JSON, Settings
+from jobs.store.folder import Storage
+from jobs.store.schemas import DUPLICATES, FILES, SIMILARITY, TRACK, TRACKS, duplicates, similarity
+from jobs.store.tables import STORE_JSON, Settings
 
 SIZES = (50_000, 1_000_000)
 PART = 100_000
@@ -37,7 +37,7 @@ def main() -> None:
         with tempfile.TemporaryDirectory() as folder:
             write_store(Path(folder), tracks)
             began = time.perf_counter()
-            command = [sys.executable, "-m", "jobs.cli", "report", "--store", folder]
+            command = [sys.executable, "-m", "songmill", "report", "--store", folder]
             job = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
             peak = Peak(every=0.02)
             peak.of("report", psutil.Process(job.pid))

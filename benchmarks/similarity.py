@@ -28,9 +28,9 @@ import pyarrow as pa
 
 from benchmarks.processes import Peak, dask_cluster
 from featurizer.columns import FEATURE_COLUMNS, FEATURE_SET
-from jobs.schemas import TRACK, TRACKS
-from jobs.storage import Storage
-from jobs.store import STORE_JSON, Settings
+from jobs.store.folder import Storage
+from jobs.store.schemas import TRACK, TRACKS
+from jobs.store.tables import STORE_JSON, Settings
 
 N = 100_000
 D = len(FEATURE_COLUMNS)
@@ -164,7 +164,7 @@ def on_workers(folder: Path, scratch: Path, workers: int) -> dict[str, float]:
     """Have the job work on a cluster, and return seconds and the peak of each process, in MB."""
     from distributed import Client
 
-    from jobs import similarity
+    from jobs.neighbours import similarity
     from jobs.progress import Progress
 
     scratch.mkdir()

@@ -24,11 +24,12 @@ import pyarrow.parquet as pq
 
 from benchmarks.processes import Peak, dask_cluster
 from featurizer.columns import FEATURE_COLUMNS, FEATURE_SET
-from jobs.cluster import connect
-from jobs.dataset import RowPlan, Rows, feature_matrix, labelled_tracks, load_share, write_roster
-from jobs.schemas import SEGMENT, SEGMENTS
-from jobs.storage import Storage
-from jobs.store import STORE_JSON, Settings, open_store
+from jobs.cluster.connect import connect
+from jobs.learning.dataset import RowPlan, Rows, labelled_tracks, load_share, write_roster
+from jobs.store.folder import Storage
+from jobs.store.levels import feature_matrix
+from jobs.store.schemas import SEGMENT, SEGMENTS
+from jobs.store.tables import STORE_JSON, Settings, open_store
 
 ROWS = 2_000_000
 LABELS = 10

@@ -4,8 +4,8 @@ import sys
 import tempfile
 from pathlib import Path
 
-from jobs.s3 import bucket_of, file_system
-from jobs.synthesis import LABELS, synthesise
+from jobs.demo.collection import LABELS, synthesise
+from jobs.store.s3 import bucket_of, file_system
 
 
 def main() -> None:

@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from jobs.whole_file import whole_file
+from jobs.store.whole_file import whole_file
 
 YEARS = 10
 """For so long the certificates hold; to make new ones, remove their volume."""

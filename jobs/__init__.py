@@ -1,1 +1,4 @@
-"""The command line and the batch jobs: everything that knows a cluster, a store, a terminal."""
+"""What runs on the cluster, a folder for each concern, and the command line.
+
+May use every package of songmill but the public face, `songmill`.
+"""

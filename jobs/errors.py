@@ -33,7 +33,7 @@ class ExportError(SongmillError):
 class RunInterruptedError(BaseException):
     """A signal asked the command to end.
 
-    It may come almost anywhere (see :mod:`jobs.signals`), and nothing is to catch it.
+    It may come almost anywhere (see :mod:`jobs.interruption`), and nothing is to catch it.
     """
 
     def __init__(self, number: int) -> None:

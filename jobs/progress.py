@@ -6,16 +6,11 @@ import sys
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.markup import escape
 
-from jobs.signals import raise_if_interrupted
-
-if TYPE_CHECKING:
-    from jobs.batch import Summary
-    from jobs.extract import Outcome
+from jobs.interruption import raise_if_interrupted
 
 LOG_EVERY_S = 15.0
 
@@ -48,14 +43,8 @@ class Progress:
             file=sys.stderr, highlight=False, soft_wrap=True, emoji=False
         )
         self._status = self.console.status("") if self.console.is_terminal else None
-        self._total = 0
-        self._done = 0
-        self._failed = 0
-        self._audio_s = 0.0
-        self._threads = 0
         self._waits = False
-        self._began = time.monotonic()
-        self._logged = self._began
+        self._logged = time.monotonic()
 
     @contextlib.contextmanager
     def shown(self) -> Iterator["Progress"]:
@@ -73,6 +62,7 @@ class Progress:
 
     def write(self, level: str, text: str) -> None:
         """Write a line that stays; ``level`` is info, warning or error."""
+        self._logged = time.monotonic()
         style = {"warning": "[yellow]warning:[/] ", "error": "[red]error:[/] "}.get(level, "")
         self.console.print(f"{style}{escape(printable(text))}")
 
@@ -84,11 +74,9 @@ class Progress:
     def now(self, text: str) -> None:
         """Say how far it is: in the live line, or as a line of the log now and then."""
         raise_if_interrupted()
-        now = time.monotonic()
         if self._status:
             self.show(text)
-        elif now - self._logged >= LOG_EVERY_S:
-            self._logged = now
+        elif time.monotonic() - self._logged >= LOG_EVERY_S:
             self.write("info", text)
 
     def workers(self, threads: int) -> None:
@@ -100,45 +88,6 @@ class Progress:
     def warn(self, text: str) -> None:
         """Say what a person should look at."""
         self.write("warning", text)
-
-    def plan(self, outcome: "Outcome", count: int) -> None:
-        """Say what there is to do: ``count`` files to work on."""
-        self._total = count
-        kept = f", {outcome.kept} finished by an earlier run" if outcome.kept else ""
-        kept += f"; {outcome.relabelled} get another label" if outcome.relabelled else ""
-        self.write(
-            "info",
-            f"{outcome.listed} files: {outcome.new} new, {outcome.changed} changed, "
-            f"{outcome.retried} to try again, {outcome.unchanged} unchanged, "
-            f"{outcome.gone} gone{kept}",
-        )
-
-    def begin(self, dashboard: str, threads: int) -> None:
-        """Say that the cluster works."""
-        self._began = self._logged = time.monotonic()
-        self._threads = threads
-        self.write("info", f"Dask's dashboard: {dashboard}")
-
-    def tick(self, threads: int) -> None:
-        """Note the number of workers' threads, about every second."""
-        self._threads = threads
-        self.now(self._line(time.monotonic()))
-
-    def advance(self, summary: "Summary") -> None:
-        """Count a finished batch."""
-        self._done += summary.extracted + summary.failed
-        self._failed += summary.failed
-        self._audio_s += summary.audio_s
-
-    def _line(self, now: float) -> str:
-        elapsed = max(now - self._began, 1e-9)
-        text = f"{self._done} of {self._total} files, {self._failed} failed"
-        if self._threads == 0:
-            return f"{text}; the cluster has no worker, waiting for one"
-        if self._done:
-            left = elapsed / self._done * (self._total - self._done)
-            text += f", {self._audio_s / elapsed:.0f} x realtime, {clock(left)} left"
-        return text
 
 
 class JsonLog(Progress):
@@ -157,6 +106,7 @@ class JsonLog(Progress):
 
     def write(self, level: str, text: str) -> None:
         """Write a line that stays; ``level`` is info, warning or error."""
+        self._logged = time.monotonic()
         line = {
             "time": datetime.now(UTC).isoformat(timespec="milliseconds"),
             "level": level,

@@ -1,6 +1,7 @@
 """One stage of work on a store: its lock, what an earlier one left undone, its row in ``runs``.
 
-The extraction, whose unfinished batches outlive it, does these steps itself: :mod:`jobs.extract`.
+The extraction, whose unfinished batches outlive it, does these steps itself:
+:mod:`jobs.extraction.extract`.
 """
 
 import contextlib
@@ -12,18 +13,26 @@ from contextvars import ContextVar
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib import metadata
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
-from jobs import commit
-from jobs.batch import songmill_version
+from featurizer.columns import FEATURE_SET
+from jobs.cluster.connect import connect
+from jobs.cluster.failures import ask_workers
+from jobs.cluster.fitness import songmill_version, unfit_for_store
 from jobs.errors import RunInterruptedError, SongmillError, UsageError
-from jobs.lock import Lock
-from jobs.schemas import RUNS
-from jobs.signals import interruption_heard, interruption_prevails
-from jobs.storage import Storage, as_json
-from jobs.store import Settings, Store, open_store, open_to_write, storage_to_write
+from jobs.interruption import interruption_heard, interruption_prevails
+from jobs.progress import Progress
+from jobs.store import commit
+from jobs.store.folder import Storage
+from jobs.store.lock import Lock
+from jobs.store.schemas import RUNS
+from jobs.store.storage import as_json
+from jobs.store.tables import Settings, Store, open_store, open_to_write, storage_to_write
+
+if TYPE_CHECKING:
+    from distributed import Client
 
 _run_id: ContextVar[str | None] = ContextVar("run_id", default=None)
 
@@ -58,8 +67,8 @@ def stage_run(store: Store, change: commit.Change, **columns: Any) -> None:
     change : Change
         Gets the row.
     **columns
-        Values of columns of :data:`jobs.schemas.RUNS`; ``started`` stands for the time when it
-        began, in seconds since 1970, and ``finished_at``, ``seconds`` and versions come of
+        Values of columns of :data:`jobs.store.schemas.RUNS`; ``started`` stands for the time when
+        it began, in seconds since 1970, and ``finished_at``, ``seconds`` and versions come of
         themselves.
     """
     started = columns.pop("started")
@@ -188,3 +197,31 @@ def stage(address: str, name: str, *, made_with: Settings | None = None) -> Iter
             raise
         finally:
             storage.remove_folder(under_way.work)
+
+
+@contextlib.contextmanager
+def cluster_for(
+    run: Stage, scheduler: str | None, workers: int | None, progress: Progress
+) -> Iterator["Client"]:
+    """Give a client of a cluster whose workers can all work on the stage's store.
+
+    Parameters
+    ----------
+    run : Stage
+        The stage.
+    scheduler, workers
+        As for :func:`jobs.cluster.connect.connect`.
+    progress : Progress
+        Is told where the dashboard is.
+
+    Raises
+    ------
+    ClusterError
+        There are no workers, or one is unfit.
+    """
+    with connect(scheduler, workers) as client:
+        root = run.store.storage.root
+        versions = (songmill_version(), FEATURE_SET)
+        ask_workers(client, unfit_for_store, root, run.mark, run.run_id, *versions)
+        progress.say(f"Dask's dashboard: {client.dashboard_link}")
+        yield client

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from numba.core import config
 
-import jobs.cluster
+import jobs.cluster.connect
 
 SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 
@@ -28,7 +28,7 @@ _keep_apart(config._env_reloader.old_environ)
 
 
 # Of two processes that find one port free at the same time, one leaves an open socket.
-jobs.cluster.DASHBOARD_PORT = 0
+jobs.cluster.connect.DASHBOARD_PORT = 0
 
 
 @pytest.fixture(scope="session")

@@ -3,7 +3,7 @@ import numpy as np
 import numpy.typing as npt
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from random_arrays import spectrograms
+from support.random_arrays import spectrograms
 
 from featurizer.chroma import chroma
 

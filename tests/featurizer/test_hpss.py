@@ -4,7 +4,7 @@ import numpy.typing as npt
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from random_arrays import KINDS, positive
+from support.random_arrays import KINDS, positive
 
 from featurizer import spectrogram
 from featurizer.hpss import HarmonicPercussive, percussive_pairs

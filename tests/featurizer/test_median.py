@@ -3,8 +3,8 @@ import numpy.typing as npt
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from random_arrays import KINDS, positive, spectrograms
 from scipy.ndimage import median_filter
+from support.random_arrays import KINDS, positive, spectrograms
 
 from compiling.compiled import compiled
 from featurizer.median import (

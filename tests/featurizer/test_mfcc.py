@@ -2,7 +2,7 @@ import librosa
 import numpy as np
 import numpy.typing as npt
 from hypothesis import given, settings
-from random_arrays import spectrograms
+from support.random_arrays import spectrograms
 
 from featurizer.mfcc import mfcc
 

@@ -3,7 +3,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 from hypothesis import given, settings
-from random_arrays import spectrograms
+from support.random_arrays import spectrograms
 
 from featurizer.spectral import spectral_shape
 

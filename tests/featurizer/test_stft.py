@@ -5,7 +5,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 from hypothesis import given, settings
-from random_arrays import signals
+from support.random_arrays import signals
 
 from featurizer.stft import blocks, n_frames, reflected, stft, window
 

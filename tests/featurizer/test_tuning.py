@@ -5,7 +5,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 from hypothesis import given, settings
-from random_arrays import spectrograms
+from support.random_arrays import spectrograms
 
 from featurizer.tuning import TuningEstimate, _count, _peaks
 

@@ -3,7 +3,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 from hypothesis import given, settings
-from random_arrays import signals
+from support.random_arrays import signals
 
 from featurizer.stft import n_frames
 from featurizer.waveform import rms_and_zero_crossings

@@ -6,9 +6,6 @@ import sys
 import pytest
 from rich.console import Console
 
-from jobs import progress as module
-from jobs.batch import Summary
-from jobs.extract import Outcome
 from jobs.progress import Progress, clock, printable
 
 
@@ -68,53 +65,13 @@ def test_what_is_said_is_one_line_and_no_markup(log: io.StringIO, progress: Prog
     assert log.getvalue() == f"{shown}\nwarning: {shown}\n"
 
 
-def test_the_plan_is_said_in_numbers(log: io.StringIO, progress: Progress) -> None:
-    outcome = Outcome("run", listed=12, new=3, changed=2, retried=1, unchanged=6, gone=4)
-    progress.plan(outcome, 6)
-    outcome.kept = 5
-    progress.plan(outcome, 1)
-    first = "12 files: 3 new, 2 changed, 1 to try again, 6 unchanged, 4 gone"
-    assert log.getvalue() == f"{first}\n{first}, 5 finished by an earlier run\n"
-
-
-def test_a_log_gets_a_line_now_and_then(
-    log: io.StringIO, progress: Progress, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    now = 1000.0
-    monkeypatch.setattr(module.time, "monotonic", lambda: now)
-    progress.plan(Outcome("run", listed=10), 10)
-    progress.begin("http://127.0.0.1:8787/status", 2)
-    log.seek(0)
-    log.truncate()
-    progress.advance(Summary("done", extracted=3, failures={"empty": 1}, audio_s=900.0))
-    for moment in (1001.0, 1010.0, 1014.9, 1015.0, 1016.0, 1029.9, 1030.0):
-        now = moment
-        progress.tick(2)
-    # 900 s of audio in 15 s are 60 x realtime; 4 of 10 files in 15 s leave 22.5 s for 6.
-    assert log.getvalue().splitlines() == [
-        "4 of 10 files, 1 failed, 60 x realtime, 22 s left",
-        "4 of 10 files, 1 failed, 30 x realtime, 45 s left",
-    ]
-
-
-def test_a_cluster_without_workers_is_said_to_be_so(
-    log: io.StringIO, progress: Progress, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    now = 0.0
-    monkeypatch.setattr(module.time, "monotonic", lambda: now)
-    progress.begin("http://127.0.0.1:8787/status", 2)
-    now = 100.0
-    progress.tick(0)
-    assert "0 of 0 files, 0 failed; the cluster has no worker, waiting" in log.getvalue()
-
-
 def test_a_terminal_gets_a_live_line_that_goes_and_warnings_that_stay(log: io.StringIO) -> None:
     console = Console(file=log, force_terminal=True, width=80, highlight=False)
     progress = Progress(console)
     with progress.shown():
-        progress.begin("http://127.0.0.1:8787/status", 2)
+        progress.write("info", "http://127.0.0.1:8787/status")
         progress.say("working on [it]")
-        progress.tick(2)
+        progress.now("1 of 2")
         progress.warn("look at this")
     assert "look at this" in log.getvalue()
     assert "http://127.0.0.1:8787/status" in log.getvalue()

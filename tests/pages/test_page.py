@@ -5,7 +5,7 @@ import hashlib
 import re
 
 import numpy as np
-from read_page import Reader
+from support.read_page import Reader
 
 from pages.models import confusion_matrix
 from pages.page import Cell, Content, Page, Section, Table, number, render

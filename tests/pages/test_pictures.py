@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from drawn import watched
 from PIL import Image
+from support.drawn import watched
 
 from featurizer.curves import Curves
 from featurizer.extract import signal_features

@@ -1,6 +1,6 @@
-import brute_force
 import numpy as np
 import pytest
+from support import brute_force
 
 from recommend import neighbours
 from recommend.neighbours import (

@@ -1,0 +1,147 @@
+"""`songmill extract` and `songmill import-features`: the commands and their output."""
+
+import shlex
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from jobs.cli.options import (
+    JsonOption,
+    LabelsOption,
+    MaxFailedOption,
+    RetryOption,
+    SchedulerOption,
+    SegmentOption,
+    StoreOption,
+    WorkersOption,
+    checked_segment,
+)
+from jobs.cli.tables import counted, print_error, print_json, show
+from jobs.progress import clock, printable
+
+if TYPE_CHECKING:
+    from jobs.extraction.extract import Outcome
+    from jobs.extraction.import_features import ImportOutcome
+
+
+def print_outcome(outcome: "Outcome", store: str) -> None:
+    """Say what an extraction did."""
+    worked = outcome.extracted + outcome.failed
+    speed = f", {outcome.audio_s / outcome.seconds:.0f} x realtime" if outcome.seconds else ""
+    if worked:
+        show(
+            f"{worked} files worked on in {clock(outcome.seconds)}{speed}: "
+            f"{outcome.extracted} extracted, {outcome.segments} segments, {outcome.failed} failed."
+        )
+    else:
+        show("No file is new or changed: there was nothing to extract.")
+    if outcome.failures or outcome.failed_in_all:
+        kinds = ", ".join(f"{count} {kind}" for kind, count in sorted(outcome.failures.items()))
+        command = f"songmill status --store {shlex.quote(printable(store))} --failed"
+        found = kinds or f"{outcome.failed_in_all} in earlier runs"
+        show(f"Failed: {found}. `{command}` lists them.")
+    show(f"The tables are in {printable(store)}.")
+
+
+def print_import(outcome: "ImportOutcome", store: str) -> None:
+    """Say what an import did."""
+    counts = (counted(outcome.tracks, "track"), counted(outcome.segments, "segment"))
+    if outcome.tracks:
+        text = " and ".join(counts) if outcome.segments else counts[0]
+    else:
+        text = f"{counts[1]} of {counted(outcome.listed, 'track')}"
+    if outcome.unlabelled:
+        show(f"Without a label: {counted(outcome.unlabelled, 'track')}.")
+    show(f"Imported {text}; the tables are in {printable(store)}.")
+
+
+def extract(
+    *,
+    sources: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="SOURCE…",
+            help="A folder (walked), a file, a glob in quotes, or a list file (.txt, .lst, .m3u: "
+            "one path a line). Also any address that fsspec reads.",
+        ),
+    ],
+    store: StoreOption,
+    labels: LabelsOption = "parent",
+    scheduler: SchedulerOption = None,
+    workers: WorkersOption = None,
+    segment_seconds: SegmentOption = 3.0,
+    force: Annotated[
+        bool, typer.Option("--force", help="Extract every file anew, changed or not.")
+    ] = False,
+    retry_failed: RetryOption = False,
+    max_failed: MaxFailedOption = 0.1,
+    as_json: JsonOption = False,
+) -> None:
+    """Extract 57 features of every recording, and of every 3-second segment, into STORE.
+
+    Only new and changed files are worked on; files that are gone leave the tables. Run the same
+    command again after anything that stopped it: what is finished is kept.
+    """
+    from jobs.extraction.extract import Request
+    from jobs.extraction.extract import extract as run
+    from jobs.progress import Progress
+
+    request = Request(
+        sources=sources,
+        store=store,
+        labels=labels,
+        scheduler=scheduler,
+        workers=workers,
+        segment_seconds=checked_segment(segment_seconds),
+        force=force,
+        retry_failed=retry_failed,
+        max_failed=max_failed,
+    )
+    with Progress().shown() as progress:
+        outcome = run(request, progress)
+    if as_json:
+        print_json({**asdict(outcome), "failed": outcome.failed, "store": store})
+    else:
+        print_outcome(outcome, store)
+    if outcome.outcome == "too-many-failed":
+        print_error(outcome.message or "")
+        raise typer.Exit(3)
+
+
+def import_features(
+    *,
+    tables: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="CSV…",
+            help="Tables with the columns filename, length, the 57 features and label, such as "
+            "GTZAN's features_30_sec.csv (tracks) and features_3_sec.csv (segments).",
+        ),
+    ],
+    store: StoreOption,
+    labels: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FILE.csv",
+            help="A CSV with the column track_id and further ones, such as artist; a column label "
+            "takes the place of the tables' labels.",
+        ),
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Import published tables of features into STORE, without any recording.
+
+    The tracks or the segments, or both, whichever the tables hold, take the place of those that
+    an earlier import left.
+    """
+    from jobs.extraction.import_features import Request
+    from jobs.extraction.import_features import import_features as run
+    from jobs.progress import Progress
+
+    with Progress().shown() as progress:
+        outcome = run(Request(tables, store, labels), progress)
+    if as_json:
+        print_json({**asdict(outcome), "store": store})
+    else:
+        print_import(outcome, store)

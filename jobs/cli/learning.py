@@ -1,0 +1,331 @@
+"""`compare`, `train`, `predict`, `models` and `promote`: the commands and their output."""
+
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from jobs.cli.options import (
+    JsonOption,
+    LevelOption,
+    SchedulerOption,
+    SplitOption,
+    SplitsOption,
+    StoreOption,
+    ToleranceOption,
+    WorkersOption,
+)
+from jobs.cli.tables import MOST_LABELS, cell, counted, new_table, print_error, print_json, show
+from jobs.progress import printable
+
+if TYPE_CHECKING:
+    from jobs.learning.compare import Outcome as Comparison
+    from jobs.learning.predict import FilesOutcome, StoreOutcome
+    from jobs.learning.registry import Version
+    from jobs.learning.train import Outcome as Training
+
+
+def print_comparison(outcome: "Comparison") -> None:
+    """Show how good each model is: the splits beside each other."""
+    splits = list(dict.fromkeys((row["split"], row["leaky"]) for row in outcome.rows))
+    voted = any(row["vote_accuracy"] is not None for row in outcome.rows)
+    table = new_table(f"{outcome.level}s")
+    for split, leaky in splits:
+        first = f"{printable(split)}{' (leaky)' if leaky else ''}"
+        table.add_column(f"{first}\naccuracy", justify="right")
+        table.add_column("\nmacro F1", justify="right")
+        if voted:
+            table.add_column("\ntracks by vote", justify="right")
+        table.add_column("\nto fit", justify="right")
+    by_model: dict[str, list[dict[str, Any]]] = {}
+    for row in outcome.rows:
+        by_model.setdefault(row["model"], []).append(row)
+    for model, rows in by_model.items():
+        cells: list[str] = []
+        for row in rows:
+            cells += [_mean(row, "accuracy"), _mean(row, "macro_f1")]
+            cells += [_mean(row, "vote_accuracy")] if voted else []
+            cells += ["" if row["seconds"] is None else f"{row['seconds']:.1f} s"]
+        table.add_row(model, *cells)
+    show(table)
+    for row in outcome.rows:
+        if row["accuracy"] is None:
+            show(f"{row['model']}, {printable(row['split'])}: {printable(row['message'])}")
+    if any(leaky for _, leaky in splits):
+        show(
+            "leaky: segments of one track fall on both sides, so that the score says little of new "
+            "tracks."
+        )
+    if any(row["folds"] > 1 for row in outcome.rows):
+        show("Where there are several folds: their mean, ± their standard deviation.")
+
+
+MOST_FEATURES = 10
+
+
+def print_training(outcome: "Training") -> None:
+    """Show how good the new model is, and whether it predicts."""
+    described = outcome.description
+    parts = described.split["tracks"]
+    show(
+        f"Judged by {parts['test']:,} tracks ({printable(described.split['name'])}) after learning "
+        f"from {parts['train']:,}, stopped by {parts['valid']:,}; {described.rounds} rounds."
+    )
+    table = new_table("", "accuracy", "macro F1", "by chance", "log loss, nats", "count")
+    for level, scores in described.scores.items():
+        names = ("accuracy", "macro_f1", "chance", "log_loss")
+        shown = [f"{scores[name]:.3f}" for name in names]
+        table.add_row(f"{level}s", *shown, f"{scores['count']:,}")
+    show(table)
+    table = new_table("label", "precision", "recall", "F1", "tracks")
+    for label, of_class in list(outcome.per_class.items())[:MOST_LABELS]:
+        shown = [f"{of_class[name]:.2f}" for name in ("precision", "recall", "f1")]
+        table.add_row(cell(label), *shown, f"{of_class['support']:,}")
+    show(table)
+    if len(outcome.per_class) > MOST_LABELS:
+        show(f"and {len(outcome.per_class) - MOST_LABELS} more labels")
+    table = new_table("feature", "accuracy lost when shuffled", "±")
+    for row in outcome.importance[:MOST_FEATURES]:
+        table.add_row(row["feature"], f"{row['mean']:.3f}", f"{row['std']:.3f}")
+    show(table)
+    track = described.scores["track"]
+    if track["macro_f1"] <= track["chance"]:
+        show("Its macro F1 by track is no better than chance would reach, now and then.")
+    verdict = outcome.verdict
+    said = "predicts from now on" if verdict.promoted else "is kept, and does not predict"
+    show(f"The model {described.version} {said}: {printable(verdict.reason)}.")
+
+
+SHOWN_CLASSES = 3
+
+
+def print_predicted_files(outcome: "FilesOutcome", *, segments: bool) -> None:
+    """Show what recordings are taken for; ``segments``: and when they sound like what."""
+    table = new_table("file", "predicted", "probability", "then")
+    for one in outcome.files:
+        if one.predicted is None:
+            table.add_row(cell(one.file), "-", "", cell(f"{one.error}: {one.message}"))
+            continue
+        first, *others = list(one.probabilities.items())[:SHOWN_CLASSES]
+        then = ", ".join(f"{name} {share:.2f}" for name, share in others)
+        table.add_row(cell(one.file), cell(first[0]), f"{first[1]:.2f}", cell(then))
+        for stretch in one.segments if segments else []:
+            where = f"  {stretch.start_s:.1f} to {stretch.end_s:.1f} s"
+            share = stretch.probabilities[stretch.predicted]
+            table.add_row(where, cell(stretch.predicted), f"{share:.2f}", "")
+    show(table)
+    show(f"By the model {outcome.model}.")
+
+
+def print_predicted_store(outcome: "StoreOutcome", store: str) -> None:
+    """Say what the tracks of a store are taken for."""
+    table = new_table("predicted", "tracks")
+    found = sorted(outcome.labels.items(), key=lambda item: (-item[1], item[0]))
+    for label, count in found[:MOST_LABELS]:
+        table.add_row(cell(label), f"{count:,}")
+    if len(found) > MOST_LABELS:
+        table.add_row(f"{len(found) - MOST_LABELS} more labels", "")
+    show(table)
+    segments = f" and {counted(outcome.segments, 'segment')}" if outcome.segments else ""
+    show(
+        f"Predicted {counted(outcome.tracks, 'track')}{segments} by the model {outcome.model}, "
+        f"into {printable(store)}/predictions."
+    )
+
+
+def print_models(found: "list[Version]", wrong: list[str]) -> None:
+    """List the models of a store, and what is wrong with some of them."""
+    if not found:
+        show("There is no model yet: `songmill train` makes one.")
+        return
+    names = ("predicts", "made", "rows of", "split", "tracks", "accuracy", "macro F1")
+    table = new_table("model", *names)
+    for one in found:
+        described = one.description
+        predicts = "yes" if one.champion else ""
+        if described is None:
+            table.add_row(cell(one.version), predicts, "damaged")
+            continue
+        scores = described.scores["track"]
+        table.add_row(
+            cell(one.version),
+            predicts,
+            described.created_at[:16].replace("T", " "),
+            f"{described.level}s",
+            cell(described.split["name"]),
+            f"{described.data['tracks']:,}",
+            f"{scores['accuracy']:.3f}",
+            f"{scores['macro_f1']:.3f}",
+        )
+    show(table)
+    for text in wrong:
+        show(f"warning: {printable(text)}")
+
+
+def _mean(row: dict[str, Any], name: str) -> str:
+    """Return a score with its spread over folds, if there are several."""
+    if row[name] is None:
+        return "-"
+    spread = f" ± {row[f'{name}_std']:.3f}" if row["folds"] > 1 else ""
+    return f"{row[name]:.3f}{spread}"
+
+
+def compare(
+    *,
+    store: StoreOption,
+    split: SplitsOption = ["by-track"],  # noqa: B006  # Typer's way to say it
+    folds: Annotated[
+        int, typer.Option(min=2, metavar="K", help="Folds of a split by track or by group.")
+    ] = 5,
+    level: LevelOption = None,
+    scheduler: SchedulerOption = None,
+    workers: WorkersOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Fit ten models side by side and show how good each is, into STORE/comparison.
+
+    Say --split twice to see two splits side by side: random is the tutorial's, which flatters,
+    because segments of one track fall on both sides.
+    """
+    from jobs.learning.compare import Request
+    from jobs.learning.compare import as_json as said
+    from jobs.learning.compare import compare as run
+    from jobs.progress import Progress
+
+    request = Request(
+        store=store, splits=split, folds=folds, level=level, scheduler=scheduler, workers=workers
+    )
+    with Progress().shown() as progress:
+        outcome = run(request, progress)
+    if as_json:
+        print_json(said(outcome))
+    else:
+        print_comparison(outcome)
+    if outcome.failed == len(outcome.rows):
+        print_error("no model could be fitted")
+        raise typer.Exit(1)
+
+
+def train(
+    *,
+    store: StoreOption,
+    split: SplitOption = "by-track",
+    level: LevelOption = None,
+    tolerance: ToleranceOption = 0.01,
+    promote: Annotated[
+        bool | None,
+        typer.Option(
+            "--promote/--no-promote",
+            help="Have the new model predict, or not, whatever its score.",
+        ),
+    ] = None,
+    scheduler: SchedulerOption = None,
+    workers: WorkersOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Train boosted trees on the cluster, judge them, and keep them in STORE/models.
+
+    What is judged has learnt from the training part only; what predicts has learnt from all rows.
+    """
+    from jobs.learning.train import Request
+    from jobs.learning.train import as_json as said
+    from jobs.learning.train import train as run
+    from jobs.progress import Progress
+
+    request = Request(
+        store=store,
+        split=split,
+        level=level,
+        tolerance=tolerance,
+        promote=promote,
+        scheduler=scheduler,
+        workers=workers,
+    )
+    with Progress().shown() as progress:
+        outcome = run(request, progress)
+    if as_json:
+        print_json(said(outcome))
+    else:
+        print_training(outcome)
+
+
+def predict(
+    *,
+    files: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="FILE…",
+            help="Recordings: files, folders, globs in quotes or list files, as for extract.",
+        ),
+    ] = None,
+    store: StoreOption,
+    every: Annotated[
+        bool,
+        typer.Option("--all", help="Predict every track of STORE instead, into STORE/predictions."),
+    ] = False,
+    segments: Annotated[
+        bool,
+        typer.Option("--segments", help="Also say what each segment is: when, in a file, which."),
+    ] = False,
+    scheduler: SchedulerOption = None,
+    workers: WorkersOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Predict the label of recordings by the champion, the model of STORE that predicts.
+
+    FILEs are read and analysed by this process; --all works on the cluster.
+    """
+    from jobs.learning.predict import Request, predict_all, predict_files
+    from jobs.learning.predict import as_json as said
+    from jobs.progress import Progress
+
+    if bool(files) == every:
+        raise typer.BadParameter("say either FILEs, or --all for every track of the store")
+    failed = count = 0
+    with Progress().shown() as progress:
+        if files:
+            of_files = predict_files(files, store, progress)
+            failed, count = of_files.failed, len(of_files.files)
+        else:
+            request = Request(store, segments=segments, scheduler=scheduler, workers=workers)
+            of_store = predict_all(request, progress)
+    if as_json:
+        print_json(said(of_files if files else of_store, segments=segments))
+    elif files:
+        print_predicted_files(of_files, segments=segments)
+    else:
+        print_predicted_store(of_store, store)
+    if failed:
+        print_error(f"{failed} of {count} files gave no prediction")
+        raise typer.Exit(1)
+
+
+def models(store: StoreOption, as_json: JsonOption = False) -> None:
+    """List the models of STORE, the newest first, and which of them predicts."""
+    from jobs.learning.registry import list_models
+
+    found, wrong = list_models(store)
+    if as_json:
+        print_json({"models": [asdict(one) for one in found], "wrong": wrong})
+    else:
+        print_models(found, wrong)
+
+
+def promote(
+    version: Annotated[
+        str, typer.Argument(metavar="VERSION", help="One that `songmill models` lists, or its end.")
+    ],
+    store: StoreOption,
+    as_json: JsonOption = False,
+) -> None:
+    """Have another model of STORE predict: an older one, to roll back."""
+    from jobs.learning.promote import promote as run
+
+    found = run(store, version)
+    if as_json:
+        print_json(found)
+    elif found["before"] == found["version"]:
+        typer.echo(f"{found['version']} predicts, as it did.")
+    else:
+        instead = f", in place of {found['before']}" if found["before"] else ""
+        typer.echo(f"{found['version']} predicts from now on{instead}.")

@@ -1,0 +1,79 @@
+"""The program's commands, and the exit code of what ends one.
+
+Heavy imports happen where they are used, so that ``songmill --help`` answers at once.
+"""
+
+import sys
+from typing import Annotated
+
+import typer
+
+from jobs.cli import demo, exporting, extraction, learning, neighbours, nightly, reporting
+from jobs.cli.tables import print_error
+from jobs.errors import RunInterruptedError, SongmillError
+from jobs.interruption import interruption_heard, interruption_prevails, listening
+
+app = typer.Typer(
+    name="songmill",
+    help="Turns a collection of recordings into tables of audio features, on a Dask cluster.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="markdown",
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog="Exit codes: 0 done, 1 failed, 2 wrong usage, 3 too many files failed.",
+)
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        from jobs.cluster.fitness import songmill_version
+
+        typer.echo(f"songmill {songmill_version()}")
+        raise typer.Exit
+
+
+@app.callback()
+def songmill(
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=_version, is_eager=True, help="Print the version."),
+    ] = False,
+) -> None:
+    """Turn a collection of recordings into tables of audio features, on a Dask cluster."""
+
+
+for _command in (
+    extraction.extract,
+    extraction.import_features,
+    learning.compare,
+    learning.train,
+    learning.predict,
+    learning.models,
+    learning.promote,
+    neighbours.similarity,
+    neighbours.similar,
+    nightly.run,
+    exporting.export,
+    reporting.inspect,
+    reporting.report,
+    reporting.status,
+    demo.demo,
+):
+    app.command()(_command)
+
+
+def main() -> None:
+    """Run the command line; what a user can cause ends in one line and an exit code."""
+    with listening():
+        try:
+            with interruption_prevails():
+                app(standalone_mode=True)
+        except (SongmillError, RunInterruptedError) as error:
+            interruption_heard()
+            print_error(str(error))
+            sys.exit(error.exit_code)
+        except OSError as error:
+            # Full disks, lost mounts, missing rights: the system's own words name the file.
+            print_error(str(error))
+            sys.exit(1)

@@ -1,0 +1,189 @@
+"""`songmill inspect`, `report` and `status`: the commands and their output."""
+
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.table import Table
+
+from jobs.cli.options import JsonOption, StoreOption
+from jobs.cli.tables import MOST_LABELS, cell, counted, new_table, print_json, show
+from jobs.progress import clock, printable
+
+if TYPE_CHECKING:
+    from jobs.reporting.inspection import Outcome as Inspection
+    from jobs.reporting.report import Outcome as Report
+    from jobs.reporting.status import Status
+
+
+def print_status(status: "Status") -> None:
+    """Show what is in a store."""
+    facts = Table.grid(padding=(0, 2))
+    facts.add_row("store", printable(status.store))
+    facts.add_row("features", f"{status.feature_set}, segments of {status.segment_seconds:g} s")
+    facts.add_row("files", f"{status.files:,}")
+    facts.add_row("tracks", f"{status.tracks:,}")
+    facts.add_row("segments", f"{status.segments:,}")
+    facts.add_row("hours", f"{status.hours:,.2f}")
+    facts.add_row("failed", f"{len(status.failed_files):,}")
+    facts.add_row("model", status.model or "none yet: `songmill train` makes one")
+    if status.waiting:
+        facts.add_row("waiting", f"{status.waiting} batches of an unfinished run: run it again")
+    show(facts)
+    if status.labels:
+        table = new_table("label", "tracks")
+        for label, count in list(status.labels.items())[:MOST_LABELS]:
+            table.add_row(cell("(none)" if label is None else label), f"{count:,}")
+        if len(status.labels) > MOST_LABELS:
+            rest = sum(list(status.labels.values())[MOST_LABELS:])
+            table.add_row(f"{len(status.labels) - MOST_LABELS} more labels", f"{rest:,}")
+        show(table)
+    if status.failures:
+        table = new_table("failure", "files")
+        for kind, count in status.failures.items():
+            table.add_row(kind, f"{count:,}")
+        show(table)
+    if status.runs:
+        table = new_table(
+            *("last runs", "stage", "outcome", "took", "extracted", "failed", "unchanged", "gone")
+        )
+        for run in status.runs:
+            table.add_row(*(cell(value) for value in _run_cells(run)))
+        show(table)
+
+
+def print_failed(status: "Status") -> None:
+    """List the failed files of a store, a line each that other programs can cut at the tabs."""
+    if not status.failed_files:
+        show("No file failed.")
+    for row in status.failed_files:
+        line = "\t".join(printable(row[name]) for name in ("error", "track_id", "message"))
+        typer.echo(line)  # Rich would put spaces for the tabs
+
+
+def print_inspection(outcome: "Inspection") -> None:
+    """Say what a recording is, and where its pictures are."""
+    facts = outcome.facts
+    table = Table.grid(padding=(0, 2))
+    rate = f"{facts.sample_rate:,} Hz, {counted(facts.channels, 'channel')}"
+    table.add_row("file", printable(facts.file))
+    table.add_row("sound", f"{rate}, {facts.seconds:,.3f} s")
+    table.add_row("analysed", f"{facts.samples:,} samples at {facts.analysed_rate:,} Hz")
+    table.add_row("without silence", facts.trimmed_in_words)
+    table.add_row("zero crossings", f"{facts.zero_crossings:,}")
+    table.add_row("tempo", facts.tempo_in_words)
+    if facts.note:
+        table.add_row("remark", printable(facts.note))
+    if outcome.prediction and outcome.prediction.predicted:
+        first = next(iter(outcome.prediction.probabilities.values()))
+        predicted = printable(outcome.prediction.predicted)
+        table.add_row("sounds like", f"{predicted} ({first:.2f}), says {outcome.model}")
+    show(table)
+    show(
+        f"{len(outcome.pictures)} pictures are in {printable(outcome.folder)}; all of them, and "
+        f"the 57 features: {printable(outcome.page)}"
+    )
+
+
+def print_report(outcome: "Report") -> None:
+    """Say where the report is."""
+    if outcome.missing:
+        show(f"Nothing to show yet: {', '.join(outcome.missing)}; the page says why.")
+    if outcome.sampled < outcome.tracks:
+        show(
+            f"The pictures are of {outcome.sampled:,} of the {outcome.tracks:,} tracks, drawn at "
+            "random."
+        )
+    print_page(outcome.page)
+
+
+def print_page(path: str) -> None:
+    """Say where the report is."""
+    show(f"The report, to be opened in a browser: {printable(path)}")
+
+
+def _run_cells(run: dict[str, Any]) -> list[str]:
+    # Only an extraction counts files.
+    names = ("extracted", "failed", "unchanged", "gone")
+    counts = ["" if run[name] is None else f"{run[name]:,}" for name in names]
+    started = f"{run['started_at']:%Y-%m-%d %H:%M}"
+    return [started, run["stage"] or "", run["outcome"], clock(run["seconds"]), *counts]
+
+
+def inspect(
+    recording: Annotated[
+        str,
+        typer.Argument(
+            metavar="FILE",
+            help="A recording; with --store also one of its tracks, by the end of its name.",
+        ),
+    ],
+    *,
+    out: Annotated[
+        str | None,
+        typer.Option(
+            metavar="DIR",
+            help="The folder for pictures and page; by default inspect-NAME, in this folder.",
+        ),
+    ] = None,
+    store: Annotated[
+        str | None,
+        typer.Option(metavar="STORE", help="A store whose model says what it sounds like."),
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Draw the pictures of one recording, and list its facts and features, on one page."""
+    from jobs.progress import Progress
+    from jobs.reporting.inspection import inspect as run
+
+    with Progress().shown() as progress:
+        outcome = run(recording, store, out, progress)
+    if as_json:
+        print_json(asdict(outcome))
+    else:
+        print_inspection(outcome)
+
+
+def report(
+    store: StoreOption,
+    out: Annotated[
+        str | None,
+        typer.Option(
+            metavar="DIR", help="The folder that gets index.html; by default STORE/report."
+        ),
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Write what STORE holds and how its models fare as one page: pictures and tables."""
+    from jobs.progress import Progress
+    from jobs.reporting.report import report as run
+
+    with Progress().shown() as progress:
+        outcome = run(store, out, progress)
+    if as_json:
+        print_json(asdict(outcome))
+    else:
+        print_report(outcome)
+
+
+def status(
+    store: StoreOption,
+    failed: Annotated[
+        bool, typer.Option("--failed", help="List the files that failed, and why.")
+    ] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Show what is in STORE: tracks, segments, hours, labels, failures, the last runs."""
+    from jobs.reporting.status import read_status
+
+    found = read_status(store)
+    if as_json:
+        labels = [{"label": label, "tracks": count} for label, count in found.labels.items()]
+        said = {**asdict(found), "labels": labels, "failed": len(found.failed_files)}
+        if not failed:
+            del said["failed_files"]
+        print_json(said)
+    elif failed:
+        print_failed(found)
+    else:
+        print_status(found)

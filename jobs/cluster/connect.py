@@ -1,0 +1,210 @@
+"""The Dask cluster: one of this machine's own by default, any running one by its address."""
+
+import contextlib
+import json
+import os
+import signal
+import socket
+import tempfile
+import warnings
+from collections.abc import Iterator
+from multiprocessing import resource_tracker
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from jobs.cluster.failures import _silence, _unanswered
+from jobs.errors import ClusterError, UsageError
+
+if TYPE_CHECKING:
+    from distributed import Client, LocalCluster
+    from tornado.ioloop import IOLoop
+
+DASHBOARD_PORT = 8787
+
+
+def scheduler_address(scheduler: str | None, workers: int | None) -> str | None:
+    """Return the address of the scheduler that is asked for; None for a cluster of its own.
+
+    Parameters
+    ----------
+    scheduler, workers
+        As for :func:`connect`.
+
+    Raises
+    ------
+    UsageError
+        Both were given, or the scheduler is neither an address nor a scheduler file.
+    """
+    if not scheduler:
+        return None
+    if workers:
+        raise UsageError("--workers is for a cluster of this machine; --scheduler brings its own")
+    if not os.path.isfile(scheduler):
+        if "://" not in scheduler:
+            raise UsageError(
+                f"--scheduler {scheduler} is neither an address such as tcp://host:8786 or "
+                "tls://host:8786 nor the path of a scheduler file"
+            )
+        return scheduler
+    try:
+        return str(json.loads(Path(scheduler).read_bytes())["address"])
+    except (ValueError, KeyError, TypeError):
+        raise UsageError(
+            f"--scheduler {scheduler} is a file without a scheduler's address: name one that "
+            "`dask scheduler --scheduler-file` has written"
+        ) from None
+
+
+@contextlib.contextmanager
+def connect(scheduler: str | None, workers: int | None) -> Iterator["Client"]:
+    """Give a client of a cluster, and end a cluster made for it afterwards.
+
+    Parameters
+    ----------
+    scheduler : str or None
+        Address of a running scheduler, or path of its scheduler file. None makes a local cluster.
+    workers : int or None
+        Single-threaded processes of the local cluster; by default one a core.
+
+    Raises
+    ------
+    UsageError
+        As from :func:`scheduler_address`.
+    ClusterError
+        The scheduler does not answer.
+    """
+    import dask
+    from distributed import Client
+
+    _silence()
+    address = scheduler_address(scheduler, workers)
+    if address is None:
+        if _kept:
+            yield _kept[-1].client(workers)
+            return
+        with _local_cluster(workers) as cluster, Client(cluster) as client:
+            yield client
+        return
+    # A lost scheduler is an error here: one that comes back knows nothing of this job's tasks.
+    with dask.config.set({"distributed.client.scheduler-info-interval": "5s"}):
+        try:
+            client = Client(address, timeout=10)
+        except (OSError, TypeError, ValueError, RuntimeError) as error:
+            raise ClusterError(_unanswered(address, error)) from None
+    try:
+        yield client
+    finally:
+        with contextlib.suppress(Exception):
+            client.close(timeout=5)
+
+
+class _Keeper:
+    """A local cluster that is started when it is needed first, and ends with the run."""
+
+    def __init__(self, stack: contextlib.ExitStack) -> None:
+        self._stack = stack
+        self._client: Client | None = None
+
+    def client(self, workers: int | None) -> "Client":
+        """Return its client."""
+        from distributed import Client
+
+        if self._client is None or self._client.status != "running":
+            cluster = self._stack.enter_context(_local_cluster(workers))
+            self._client = self._stack.enter_context(Client(cluster))
+        return self._client
+
+
+_kept: list[_Keeper] = []
+
+
+@contextlib.contextmanager
+def kept_cluster() -> Iterator[None]:
+    """Have all stages of the body share one local cluster, which takes some seconds to start."""
+    with contextlib.ExitStack() as stack:
+        _kept.append(_Keeper(stack))
+        try:
+            yield
+        finally:
+            _kept.pop()
+
+
+@contextlib.contextmanager
+def _local_cluster(workers: int | None) -> Iterator[Any]:
+    import dask
+    from dask.system import CPU_COUNT
+
+    environment = {
+        "OMP_NUM_THREADS": "1",
+        "MKL_NUM_THREADS": "1",
+        "OPENBLAS_NUM_THREADS": "1",
+        "NUMBA_NUM_THREADS": "1",
+    }
+    # Another run may take the dashboard's port in this moment; the one that is found is printed.
+    warnings.filterwarnings("ignore", message="Port .* is already in use", category=UserWarning)
+    preloads = dask.config.get("distributed.worker.preload")
+    preloads = [preloads] if isinstance(preloads, str) else preloads
+    with (
+        dask.config.set(
+            {
+                # The workers' environment must stand before their process does.
+                "distributed.nanny.pre-spawn-environ": environment,
+                "distributed.worker.preload": [*preloads, "jobs.cluster.local_worker"],
+            }
+        ),
+        _deaf_loop() as loop,
+        _started(
+            loop=loop,
+            n_workers=workers or CPU_COUNT,
+            threads_per_worker=1,
+            processes=True,
+            host="127.0.0.1",
+            dashboard_address=f"127.0.0.1:{_free_port(DASHBOARD_PORT)}",
+            local_directory=tempfile.gettempdir(),
+            silence_logs="CRITICAL",
+        ) as cluster,
+    ):
+        yield cluster
+
+
+@contextlib.contextmanager
+def _deaf_loop() -> Iterator["IOLoop"]:
+    """Give a running event loop whose threads, and the processes they start, hear no Ctrl-C.
+
+    A terminal's goes to all of them, and who is to end is told by the job.
+    """
+    from distributed.utils import LoopRunner
+
+    # The thread that starts it would hear Ctrl-C from then on.
+    resource_tracker.ensure_running()
+    runner = LoopRunner()
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        runner.start()
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+    try:
+        yield runner.loop
+    finally:
+        runner.stop()
+
+
+def _started(**settings: Any) -> "LocalCluster":
+    from distributed import LocalCluster
+
+    try:
+        return LocalCluster(**settings)
+    except RuntimeError as error:
+        cause = error.__cause__ or error
+        raise ClusterError(f"the workers of a local cluster did not start: {cause}") from None
+
+
+def _free_port(wanted: int) -> int:
+    """Return ``wanted`` if nobody listens there, else 0: any."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", wanted))
+        except OSError:
+            return 0
+    return wanted

@@ -1,0 +1,4 @@
+"""The synthetic collection of the demo: songs, styles, instruments.
+
+Knows nothing else of songmill.
+"""

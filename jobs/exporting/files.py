@@ -1,0 +1,64 @@
+"""A table as one file: csv, jsonl, parquet or arrow; complete under its name, or not there."""
+
+import os
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from jobs.errors import ExportError
+from jobs.exporting.rows import Rows
+from jobs.store.whole_file import whole_file
+
+
+def write_file(rows: Rows, path: str) -> None:
+    """Write rows as a file, in place of what had its name.
+
+    Parameters
+    ----------
+    rows : Rows
+        The table.
+    path : str
+        The file; one of :data:`jobs.exporting.target.FORMATS` ends its name.
+
+    Raises
+    ------
+    ExportError
+        It cannot be written; what was there is still there.
+    """
+    try:
+        with whole_file(path) as temporary:
+            _write(rows, temporary, os.path.basename(path).lower())
+    except OSError as error:
+        raise ExportError(f"{path} cannot be written: {error.strerror or error}") from None
+
+
+def _write(rows: Rows, path: str, name: str) -> None:
+    if name.endswith(".parquet"):
+        with pq.ParquetWriter(path, rows.schema, compression="zstd") as parquet:
+            for batch in rows.reader():
+                parquet.write_batch(batch)
+    elif name.endswith(".arrow"):
+        with pa.OSFile(path, "wb") as file, pa.ipc.new_file(file, rows.schema) as arrow:
+            for batch in rows.reader():
+                arrow.write_batch(batch)
+    else:
+        _write_text(rows, path, name)
+
+
+def _write_text(rows: Rows, path: str, name: str) -> None:
+    import duckdb
+
+    text = "FORMAT csv, HEADER" if ".csv" in name[-7:] else "FORMAT json"
+    packing = "gzip" if name.endswith(".gz") else "none"
+    quoted = path.replace("'", "''")
+    with duckdb.connect() as connection:
+        connection.execute("SET TimeZone = 'UTC'")
+        connection.register("exported", rows.reader())
+        try:
+            connection.execute(
+                f"COPY (SELECT * FROM exported) TO '{quoted}' ({text}, COMPRESSION {packing})"
+            )
+        except duckdb.Error as error:
+            if rows.failure is not None:
+                raise rows.failure from None
+            raise ExportError(f"the file cannot be written: {error}") from None

@@ -1,0 +1,65 @@
+"""Progress of an extraction: files done, failures, speed, and the time left."""
+
+import time
+from typing import TYPE_CHECKING
+
+from jobs.progress import Progress, clock
+
+if TYPE_CHECKING:
+    from jobs.extraction.attempts import Summary
+    from jobs.extraction.extract import Outcome
+
+
+class ExtractionProgress:
+    """Counts of an extraction under way.
+
+    Parameters
+    ----------
+    progress : Progress
+        Shows them.
+    """
+
+    def __init__(self, progress: Progress) -> None:
+        self._progress = progress
+        self._total = 0
+        self._done = 0
+        self._failed = 0
+        self._audio_s = 0.0
+        self._began = time.monotonic()
+
+    def plan(self, outcome: "Outcome", count: int) -> None:
+        """Write what there is to do: ``count`` files to work on."""
+        self._total = count
+        kept = f", {outcome.kept} finished by an earlier run" if outcome.kept else ""
+        kept += f"; {outcome.relabelled} get another label" if outcome.relabelled else ""
+        self._progress.write(
+            "info",
+            f"{outcome.listed} files: {outcome.new} new, {outcome.changed} changed, "
+            f"{outcome.retried} to try again, {outcome.unchanged} unchanged, "
+            f"{outcome.gone} gone{kept}",
+        )
+
+    def begin(self, dashboard: str) -> None:
+        """Start the clock, and write the address of Dask's dashboard."""
+        self._began = time.monotonic()
+        self._progress.write("info", f"Dask's dashboard: {dashboard}")
+
+    def tick(self, threads: int) -> None:
+        """Show the counts; ``threads`` is the number of the workers' threads."""
+        self._progress.now(self._line(threads))
+
+    def advance(self, summary: "Summary") -> None:
+        """Count a finished batch."""
+        self._done += summary.extracted + summary.failed
+        self._failed += summary.failed
+        self._audio_s += summary.audio_s
+
+    def _line(self, threads: int) -> str:
+        text = f"{self._done} of {self._total} files, {self._failed} failed"
+        if not threads:
+            return f"{text}; the cluster has no worker, waiting for one"
+        if self._done:
+            elapsed = max(time.monotonic() - self._began, 1e-9)
+            left = elapsed / self._done * (self._total - self._done)
+            text += f", {self._audio_s / elapsed:.0f} x realtime, {clock(left)} left"
+        return text

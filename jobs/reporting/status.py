@@ -1,0 +1,81 @@
+"""What is in a store: counts, labels, failures, the last runs."""
+
+from collections import Counter
+from dataclasses import dataclass
+from typing import Any
+
+import pyarrow.compute as pc
+
+from jobs.errors import StoreError
+from jobs.extraction.attempts import finished_attempts
+from jobs.learning.registry import champion
+from jobs.store.counts import count_labels, most_first
+from jobs.store.schemas import SEGMENTS, TRACKS
+from jobs.store.tables import Store, open_store
+
+LAST_RUNS = 5
+
+
+@dataclass(frozen=True)
+class Status:
+    """A store's contents.
+
+    Parameters
+    ----------
+    labels : dict of (str or None) to int
+        Tracks of each label, most first; None counts those without.
+    failures : dict of str to int
+        Failed files of each kind, most first.
+    failed_files : list of dict
+        ``track_id``, ``error``, ``message`` and ``uri`` of each failed file.
+    runs : list of dict
+        The last rows of the ``runs`` table, the newest first.
+    model : str or None
+        The version that predicts; None where there is none.
+    waiting : int
+        Batches that an unfinished run has left, to be taken over by the next.
+    """
+
+    store: str
+    feature_set: str
+    segment_seconds: float
+    files: int
+    tracks: int
+    segments: int
+    hours: float
+    labels: dict[str | None, int]
+    failures: dict[str, int]
+    failed_files: list[dict[str, Any]]
+    runs: list[dict[str, Any]]
+    model: str | None
+    waiting: int
+
+
+def read_status(address: str) -> Status:
+    """Read what is in the store at ``address``; UsageError where there is none."""
+    store = open_store(address)
+    files = store.read("files", ["track_id", "uri", "status", "error", "message", "duration_s"])
+    failed = files.filter(pc.equal(files["status"], "failed")).sort_by("track_id")
+    runs = store.read("runs").sort_by([("started_at", "descending")]).slice(0, LAST_RUNS)
+    return Status(
+        store=store.storage.root,
+        feature_set=store.settings.feature_set,
+        segment_seconds=store.settings.segment_seconds,
+        files=files.num_rows,
+        tracks=store.count_rows(TRACKS),
+        segments=store.count_rows(SEGMENTS),
+        hours=(pc.sum(files["duration_s"]).as_py() or 0.0) / 3600,
+        labels=dict(count_labels(store)),
+        failures=dict(most_first(Counter(failed["error"].to_pylist()))),
+        failed_files=failed.select(["track_id", "error", "message", "uri"]).to_pylist(),
+        runs=runs.to_pylist(),
+        model=_model(store),
+        waiting=sum(1 for _ in finished_attempts(store.storage)),
+    )
+
+
+def _model(store: Store) -> str | None:
+    try:
+        return champion(store)
+    except StoreError as error:
+        return f"damaged: {error}"

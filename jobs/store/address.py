@@ -1,0 +1,40 @@
+"""Addresses of stores: a folder's path, or ``s3://BUCKET/PREFIX``."""
+
+import os
+
+from jobs.errors import UsageError
+from jobs.store.folder import Storage
+
+
+def storage_of(root: str) -> "Storage":
+    """Return the files below a root: a folder's path, or ``s3://BUCKET/PREFIX``."""
+    if root.startswith("s3://"):
+        from jobs.store.bucket import Bucket
+
+        return Bucket(root)
+    return Storage(root)
+
+
+def storage_at(address: str) -> Storage:
+    """Return the storage at ``address``; UsageError where there can be none."""
+    if address.startswith("s3://"):
+        from jobs.store.s3 import check_bucket
+
+        check_bucket(address)
+        return storage_of(address)
+    if "://" in address and not address.startswith("file://"):
+        raise UsageError(
+            f"a store is a folder or s3://BUCKET/PREFIX, and {address} is neither: name one of them"
+        )
+    root = address.removeprefix("file://")
+    if os.path.exists(root) and not os.path.isdir(root):
+        raise UsageError(f"a store is a folder, and {root} is a file")
+    storage = storage_of(root)
+    try:
+        storage.root.encode()
+    except UnicodeEncodeError:
+        raise UsageError(
+            f"the path {storage.root} is not UTF-8, and those who read Parquet need that: "
+            "name another folder"
+        ) from None
+    return storage

@@ -1,0 +1,54 @@
+"""Levels of rows, track and segment, and their features as a matrix."""
+
+from typing import Literal
+
+import numpy as np
+import pyarrow as pa
+
+from featurizer.columns import FEATURE_COLUMNS
+from jobs.errors import UsageError
+from jobs.store.schemas import SEGMENTS, TRACKS
+from jobs.store.tables import Store
+
+Level = Literal["segment", "track"]
+
+TABLE_OF: dict[Level, str] = {"segment": SEGMENTS, "track": TRACKS}
+
+
+def choose_level(store: Store, asked: Level | None) -> Level:
+    """Return the level to learn from: segments where there are any, unless asked for.
+
+    Raises
+    ------
+    UsageError
+        The store has no such rows.
+    """
+    there = {
+        level: any(store.read_part(name, []).num_rows for name in store.parts(table))
+        for level, table in TABLE_OF.items()
+    }
+    if not any(there.values()):
+        raise UsageError(
+            f"the store {store.storage.root} has no features: `songmill extract` or `songmill "
+            "import-features` makes some"
+        )
+    level: Level = asked or ("segment" if there["segment"] else "track")
+    if not there[level]:
+        other = "track" if level == "segment" else "segment"
+        raise UsageError(
+            f"the store {store.storage.root} has no rows of level {level}: say --level {other}"
+        )
+    return level
+
+
+def feature_matrix(table: pa.Table, dtype: type = np.float32) -> np.ndarray:
+    """Return the feature columns of a table as one matrix [shape=(n, 57)].
+
+    What a ``dtype`` cannot hold becomes the largest number that it can: a tree asks only which of
+    two numbers is larger.
+    """
+    matrix = np.empty((table.num_rows, len(FEATURE_COLUMNS)), dtype)
+    most = np.finfo(dtype).max
+    for i, name in enumerate(FEATURE_COLUMNS):
+        np.clip(table[name].to_numpy(), -most, most, out=matrix[:, i], casting="same_kind")
+    return matrix

@@ -1,0 +1,194 @@
+"""One run at a time on a store: a lock that a dead run does not leave behind.
+
+The lock is a file that says who holds it. On the holder's own machine the process table tells
+whether it still lives. From another machine its pulse tells: the holder rewrites the file every
+few seconds, and a contender watches whether it does. No clocks are compared.
+"""
+
+import contextlib
+import json
+import os
+import socket
+import threading
+import time
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import psutil
+
+from jobs.errors import StoreError
+from jobs.store.folder import Storage
+from jobs.store.storage import as_json
+
+LOCK = "_lock.json"
+
+PULSE_S = 5.0
+WATCH_S = 20.0
+"""A holder on another machine is dead if it has not shown a pulse for so long."""
+
+_throughout: dict[str, "Lock"] = {}
+"""The locks that a run of several stages holds, by the root of the store."""
+
+
+@contextlib.contextmanager
+def held_throughout(storage: Storage) -> Iterator[None]:
+    """Hold a store while several stages work on it, so that no other run comes in between.
+
+    Parameters
+    ----------
+    storage : Storage
+        The store's files.
+
+    Raises
+    ------
+    StoreError
+        Another run that lives holds it.
+    """
+    with Lock(storage) as lock:
+        _throughout[storage.root] = lock
+        try:
+            yield
+        finally:
+            del _throughout[storage.root]
+
+
+class Lock:
+    """The right to change a store, as a context manager.
+
+    Inside of :func:`held_throughout` it is that lock.
+
+    Parameters
+    ----------
+    storage : Storage
+        The store's files.
+
+    Raises
+    ------
+    StoreError
+        On entry: another run that lives holds it.
+    """
+
+    def __init__(self, storage: Storage) -> None:
+        self._storage = storage
+        self._token = uuid.uuid4().hex
+        self._held: dict[str, Any] = {}
+        self._ended = threading.Event()
+        self._lost = False
+        self._outer: Lock | None = None
+        self._thread = threading.Thread(target=self._beat, daemon=True, name="store lock")
+
+    def __enter__(self) -> "Lock":
+        self._outer = _throughout.get(self._storage.root)
+        if self._outer is not None:
+            return self._outer
+        self._held = {
+            "token": self._token,
+            "pulse": 0,
+            "host": socket.gethostname(),
+            "machine": _machine(),
+            "pid": os.getpid(),
+            "process_started": psutil.Process().create_time(),
+            "since": time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime()),
+        }
+        while not self._storage.create(LOCK, as_json(self._held)):
+            holder = _read(self._storage)
+            if holder is not None and holder["token"] == self._token:
+                break  # it was made, and the answer was lost on its way
+            if holder is not None and _lives(self._storage, holder):
+                raise StoreError(
+                    f"another run is at work on the store {self._storage.root}: process "
+                    f"{holder.get('pid')} on {holder.get('host')}, since {holder.get('since')}. "
+                    "Wait until it ends, or stop it"
+                )
+            self._break(holder)
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if self._outer is not None:
+            return
+        self._ended.set()
+        self._thread.join()
+        holder = _read(self._storage)
+        if holder is not None and holder.get("token") == self._token:
+            self._storage.remove(LOCK)
+
+    def check(self) -> None:
+        """Raise StoreError if another run has taken the lock, as from a suspended process."""
+        holder = _read(self._storage)
+        if self._lost or holder is None or holder.get("token") != self._token:
+            raise StoreError(
+                f"another run has taken over the store {self._storage.root}, as this one had "
+                "shown no sign of life: nothing more is written here"
+            )
+
+    def _beat(self) -> None:
+        while not self._ended.wait(PULSE_S):
+            # A full disk or an object store that is away holds the pulse up, and not the run.
+            with contextlib.suppress(OSError, StoreError):
+                holder = _read(self._storage)
+                if holder is None or holder.get("token") != self._token:
+                    self._lost = True
+                    return
+                self._held["pulse"] += 1
+                self._storage.write(LOCK, as_json(self._held))
+
+    def _break(self, holder: dict[str, Any] | None) -> None:
+        """Take a dead run's lock away, so that of several contenders one does."""
+        grave = f"_work/tmp/lock-{uuid.uuid4().hex}"
+        try:
+            self._storage.move(LOCK, grave)
+        except FileNotFoundError:
+            return
+        taken = _read(self._storage, grave)
+        self._storage.remove(grave)
+        if taken is not None and (holder is None or taken["token"] != holder["token"]):
+            # A contender was faster, and this was its lock, new and alive.
+            self._storage.create(LOCK, as_json(taken))
+
+
+def _read(storage: Storage, name: str = LOCK) -> dict[str, Any] | None:
+    """Return what a lock says; None where there is none, or none that can be understood."""
+    for wait in (0.0, 0.5):
+        time.sleep(wait)
+        try:
+            found = json.loads(storage.read(name))
+        except FileNotFoundError:
+            return None
+        except ValueError:
+            continue  # it is being written
+        return found if isinstance(found, dict) and "token" in found else None
+    return None
+
+
+def _machine() -> str:
+    """Name this boot of this machine and its process table: where a pid means the same."""
+    name = socket.gethostname()
+    with contextlib.suppress(OSError):
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+        name += f" {boot} {os.readlink('/proc/self/ns/pid')}"
+    return name
+
+
+def _lives(storage: Storage, holder: dict[str, Any]) -> bool:
+    if holder.get("machine") == _machine():
+        try:
+            process = psutil.Process(int(holder["pid"]))
+            same = abs(process.create_time() - float(holder["process_started"])) < 1.0
+            return same and process.status() != psutil.STATUS_ZOMBIE
+        except (psutil.NoSuchProcess, KeyError, ValueError):
+            return False
+    end = time.monotonic() + WATCH_S
+    while time.monotonic() < end:
+        time.sleep(0.5)
+        if _read(storage) != holder:
+            return True
+    return False

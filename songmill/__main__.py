@@ -1,0 +1,5 @@
+"""``python -m songmill``: the command line."""
+
+from jobs.cli.console import main
+
+main()

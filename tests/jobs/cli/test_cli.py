@@ -1,0 +1,345 @@
+"""The command line: options in, exit codes out, one line for what a user can cause."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pytest
+
+import jobs.extraction.extract
+from featurizer.columns import FEATURE_SET
+from jobs.cli import main as cli
+from jobs.errors import ClusterError, RunInterruptedError, StoreError, UsageError
+from jobs.extraction.extract import Outcome, Request
+from jobs.store.schemas import FILES, RUNS, TRACK
+from jobs.store.tables import Settings, open_to_write, storage_to_write
+
+Run = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def run(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Run:
+    """Run the command line in this process; its exit code, stdout and stderr."""
+    monkeypatch.delenv("DASK_SCHEDULER_ADDRESS", raising=False)
+    monkeypatch.setenv("COLUMNS", "200")
+    monkeypatch.setattr(signal, "signal", lambda *_: None)
+
+    def run_cli(*arguments: object) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["songmill", *map(str, arguments)])
+        with pytest.raises(SystemExit) as end:
+            cli.main()
+        out, err = capfd.readouterr()
+        return int(end.value.code or 0), out, err
+
+    return run_cli
+
+
+@pytest.fixture
+def requests(monkeypatch: pytest.MonkeyPatch) -> list[Request]:
+    """What is asked of the job, which does nothing."""
+    asked: list[Request] = []
+
+    def extract(request: Request, progress: object) -> Outcome:
+        asked.append(request)
+        return Outcome("run")
+
+    monkeypatch.setattr(jobs.extraction.extract, "extract", extract)
+    return asked
+
+
+def raising(monkeypatch: pytest.MonkeyPatch, error: BaseException) -> None:
+    def extract(request: Request, progress: object) -> Outcome:
+        raise error
+
+    monkeypatch.setattr(jobs.extraction.extract, "extract", extract)
+
+
+# Help
+
+
+def modules_after(code: str) -> set[str]:
+    code += "; import sys; print(*sys.modules, file=sys.stderr)"
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60
+    )
+    return {name.partition(".")[0] for name in done.stderr.split()}
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["extract", "--help"], ["status", "-h"]])
+def test_help_loads_nothing_heavy(arguments: list[str]) -> None:
+    loaded = modules_after(
+        f"import sys; sys.argv[1:] = {arguments}\n"
+        "from jobs.cli.main import main\n"
+        "try: main()\n"
+        "except SystemExit as end: assert not end.code"
+    )
+    assert "typer" in loaded
+    heavy = {"numpy", "pandas", "pyarrow", "scipy", "librosa", "numba", "dask", "distributed"}
+    heavy |= {"av", "bokeh", "fsspec", "psutil", "soundfile", "soxr", "sklearn", "featurizer"}
+    assert not loaded & heavy
+
+
+def test_help_names_the_commands_and_the_exit_codes(run: Run) -> None:
+    code, out, err = run("--help")
+    assert (code, err) == (0, "")
+    for word in ("extract", "status", "demo", "0 done, 1 failed, 2 wrong usage, 3 too many"):
+        assert word in out
+    code, out, _ = run("extract", "--help")
+    assert code == 0
+    for option in (
+        *("--store", "--labels", "--scheduler", "--workers", "--segment-seconds", "--force"),
+        *("--retry-failed", "--max-failed", "--json", "SOURCE"),
+    ):
+        assert option in out
+
+
+def test_the_version_is_the_installed_ones(run: Run) -> None:
+    from importlib.metadata import version
+
+    assert run("--version") == (0, f"songmill {version('songmill')}\n", "")
+
+
+# Options
+
+
+def test_options_have_the_documented_defaults(run: Run, requests: list[Request]) -> None:
+    code, _, _ = run("extract", "a", "b c", "--store", "s")
+    assert code == 0
+    assert requests == [
+        Request(
+            sources=["a", "b c"],
+            store="s",
+            labels="parent",
+            scheduler=None,
+            workers=None,
+            segment_seconds=3.0,
+            force=False,
+            retry_failed=False,
+            max_failed=0.1,
+        )
+    ]
+
+
+def test_options_reach_the_job(run: Run, requests: list[Request]) -> None:
+    run(
+        *("extract", "a", "--store", "s", "--labels", "l.csv", "--scheduler", "tcp://x:1"),
+        *("--segment-seconds", "2.5", "--force", "--retry-failed", "--max-failed", "1"),
+    )
+    run("extract", "--store", "s", "--workers", "7", "--", "-a.wav")
+    assert requests == [
+        Request(["a"], "s", "l.csv", "tcp://x:1", None, 2.5, True, True, 1.0),
+        Request(["-a.wav"], "s", workers=7),
+    ]
+
+
+def test_the_schedulers_address_may_come_from_the_environment(
+    run: Run, requests: list[Request], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DASK_SCHEDULER_ADDRESS", "tcp://from-the-environment:8786")
+    run("extract", "a", "--store", "s")
+    run("extract", "a", "--store", "s", "--scheduler", "tcp://given:8786")
+    monkeypatch.setenv("DASK_SCHEDULER_ADDRESS", "")
+    run("extract", "a", "--store", "s")
+    found = [request.scheduler or None for request in requests]
+    assert found == ["tcp://from-the-environment:8786", "tcp://given:8786", None]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["extract", "a"], "--store"),
+        (["extract", "--store", "s"], "SOURCE"),
+        (["extract", "a", "--store", "s", "--wrokers", "1"], "--wrokers"),
+        (["extract", "a", "--store", "s", "--workers", "0"], "--workers"),
+        (["extract", "a", "--store", "s", "--workers", "two"], "--workers"),
+        (["extract", "a", "--store", "s", "--max-failed", "1.5"], "--max-failed"),
+        (["extract", "a", "--store", "s", "--max-failed", "nan"], "--max-failed"),
+        (["extract", "a", "--store", "s", "--segment-seconds", "0"], "0.1 to 600 seconds"),
+        (["extract", "a", "--store", "s", "--segment-seconds", "-3"], "0.1 to 600 seconds"),
+        (["extract", "a", "--store", "s", "--segment-seconds", "nan"], "0.1 to 600 seconds"),
+        (["extract", "a", "--store", "s", "--segment-seconds", "inf"], "0.1 to 600 seconds"),
+        (["extract", "a", "--store", "s", "--segment-seconds", "0.04"], "0.1 to 600 seconds"),
+        (["extrac"], "extrac"),
+        (["status"], "--store"),
+    ],
+)
+def test_wrong_usage_ends_with_2_and_names_what_was_given(
+    run: Run, requests: list[Request], arguments: list[str], said: str
+) -> None:
+    code, out, err = run(*arguments)
+    assert (code, out) == (2, "")
+    assert said in err
+    assert "Traceback" not in err
+    assert requests == []
+
+
+# Ends
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (UsageError("of\nuse [red]"), 2),
+        (StoreError("of the store"), 1),
+        (ClusterError("of the cluster"), 1),
+        (RunInterruptedError(signal.SIGTERM), 143),
+        (RunInterruptedError(signal.SIGINT), 130),
+        (OSError(28, "No space left on device", "/store/x"), 1),
+        (PermissionError(13, "Permission denied", "/store/x"), 1),
+    ],
+)
+def test_what_can_go_wrong_is_one_line_and_an_exit_code(
+    run: Run, monkeypatch: pytest.MonkeyPatch, error: BaseException, code: int
+) -> None:
+    raising(monkeypatch, error)
+    for options in ([], ["--json"]):
+        ended, out, err = run("extract", "a", "--store", "s", *options)
+        assert (ended, out) == (code, "")
+        assert err.startswith("songmill: ")
+        assert len(err.strip().splitlines()) == 1
+        assert str(error).replace("\n", r"\n") in err
+
+
+def test_an_interrupt_while_the_command_line_is_loaded_is_no_traceback() -> None:
+    code = (
+        "import os, signal, sys\n"
+        "class Interrupts:\n"
+        "    def find_spec(self, name, path=None, target=None):\n"
+        "        if name == 'typer': os.kill(os.getpid(), signal.SIGINT)\n"
+        "sys.meta_path.insert(0, Interrupts())\n"
+        "from importlib.metadata import entry_points\n"
+        "[program] = entry_points(group='console_scripts', name='songmill')\n"
+        "program.load()()"
+    )
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stderr) == (-signal.SIGINT, "")
+
+
+def test_an_interrupt_from_the_keyboard_is_no_traceback(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    raising(monkeypatch, KeyboardInterrupt())
+    code, out, err = run("extract", "a", "--store", "s")
+    assert (code, out) == (130, "")
+    assert len(err.splitlines()) <= 1
+
+
+def test_too_many_failed_files_are_3_and_the_counts_are_printed_all_the_same(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    outcome = Outcome("run", outcome="too-many-failed", message="5 of 9 files", listed=9)
+    outcome.failures = {"empty": 5}
+    monkeypatch.setattr(jobs.extraction.extract, "extract", lambda *_: outcome)
+    code, out, err = run("extract", "a", "--store", "s")
+    assert (code, err) == (3, "songmill: 5 of 9 files\n")
+    assert "5 empty" in out
+    code, out, err = run("extract", "a", "--store", "s", "--json")
+    assert (code, err) == (3, "songmill: 5 of 9 files\n")
+    found = json.loads(out)
+    assert (found["outcome"], found["failed"], found["failures"]) == (
+        "too-many-failed",
+        5,
+        {"empty": 5},
+    )
+
+
+def test_json_is_one_object_with_the_counts_of_the_run(run: Run, requests: list[Request]) -> None:
+    code, out, _ = run("extract", "a", "--store", "caf\xe9 \N{GUITAR}", "--json")
+    assert code == 0
+    found = json.loads(out)
+    assert found["store"] == "caf\xe9 \N{GUITAR}"
+    counts = {"listed", "new", "changed", "retried", "unchanged", "gone", "relabelled", "kept"}
+    counts |= {"extracted", "failed", "segments", "failed_in_all", "audio_s", "compute_s"}
+    assert {name: found[name] for name in counts} == dict.fromkeys(counts, 0)
+    assert found["failures"] == {}
+
+
+# Status
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Path:
+    made = open_to_write(
+        storage_to_write(str(tmp_path / "store")), Settings(FEATURE_SET, 3.0), force=False
+    )
+    failed = {
+        "track_id": "a\n\N{GUITAR}\x1b[31m.wav",
+        "status": "failed",
+        "error": "empty",
+        "message": "holds no bytes",
+    }
+    run = {"run_id": "1", "outcome": "done", "started_at": datetime(2026, 1, 2, tzinfo=UTC)}
+    for name in ("seconds", "extracted", "failed", "unchanged", "gone"):
+        run[name] = 1
+    for table, rows, schema in (
+        ("files", [failed], FILES),
+        ("features/level=track", [{"track_id": "b", "label": None}], TRACK),
+        ("runs", [run], RUNS),
+    ):
+        made.storage.write_table(f"{table}/part-1.parquet", pa.Table.from_pylist(rows, schema))
+    return tmp_path / "store"
+
+
+def test_status_shows_a_store(run: Run, store: Path) -> None:
+    code, out, err = run("status", "--store", store)
+    assert (code, err) == (0, "")
+    assert str(store) in out
+    assert "2026-01-02" in out
+    code, out, err = run("status", "--store", store, "--failed")
+    assert (code, err) == (0, "")
+    assert out == "empty\ta\\n\N{GUITAR}\\x1b[31m.wav\tholds no bytes\n"
+
+
+def test_status_as_json_is_one_object(run: Run, store: Path) -> None:
+    for options in ([], ["--failed"]):
+        code, out, err = run("status", "--store", store, "--json", *options)
+        assert (code, err) == (0, "")
+        found: dict[str, Any] = json.loads(out)
+        assert (found["tracks"], found["files"]) == (1, 1)
+        assert found["labels"] == [{"label": None, "tracks": 1}]
+        assert (found["failed"], found["failures"]) == (1, {"empty": 1})
+        assert found["runs"][0]["started_at"] == "2026-01-02T00:00:00+00:00"
+        assert ("failed_files" in found) == (options != [])
+    assert [row["track_id"] for row in found["failed_files"]] == ["a\n\N{GUITAR}\x1b[31m.wav"]
+
+
+def test_status_without_a_store_is_wrong_usage(run: Run, tmp_path: Path) -> None:
+    code, out, err = run("status", "--store", tmp_path / "missing")
+    assert (code, out) == (2, "")
+    assert (
+        err == f"songmill: there is no store at {tmp_path}/missing: `songmill extract` or "
+        "`songmill import-features` makes one\n"
+    )
+
+
+@pytest.mark.parametrize("options", [[], ["--json"], ["--failed"], ["--failed", "--json"]])
+def test_a_terminal_that_knows_few_letters_is_no_reason_to_fail(
+    store: Path, options: list[str]
+) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "songmill", "status", "--store", str(store), *options],
+        capture_output=True,
+        env={**os.environ, "PYTHONIOENCODING": "ascii"},
+        check=False,
+        timeout=60,
+    )
+    assert (done.returncode, done.stderr) == (0, b"")
+    if "--json" in options:
+        json.loads(done.stdout)
+
+
+def test_a_store_whose_name_is_no_utf8_is_refused(run: Run, store: Path) -> None:
+    name = os.fsdecode(os.fsencode(store.parent) + b"/caf\xe9")
+    store.rename(name)
+    for arguments in (["status"], ["extract", str(store.parent)]):
+        code, out, err = run(*arguments, "--store", name)
+        assert (code, out) == (2, "")
+        assert r"caf\udce9 is not UTF-8" in err

@@ -1,0 +1,55 @@
+"""A local cluster whose workers end while they start, or are to."""
+
+import os
+import signal
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+from support.cluster_processes import Job, command_line, descendants, processes, wait_until
+
+
+@pytest.fixture
+def extract(tmp_path: Path) -> Iterator[Callable[[str], Job]]:
+    soundfile.write(tmp_path / "one.wav", np.zeros(22050), 22050)
+
+    def start(as_they_start: str) -> Job:
+        (tmp_path / "as_they_start.py").write_text(as_they_start)
+        started.variables["DASK_DISTRIBUTED__WORKER__PRELOAD"] = str(tmp_path / "as_they_start.py")
+        store = tmp_path / "store"
+        return started.songmill("extract", tmp_path / "one.wav", "--store", store, "--workers", "1")
+
+    with processes(tmp_path / "processes") as started:
+        yield start
+
+
+def test_the_cause_is_told(extract: Callable[[str], Job]) -> None:
+    result = extract("import no_such_module").wait(60)
+    assert result.code == 1
+    assert "did not start: No module named 'no_such_module'" in result.complaint
+
+
+def test_ctrl_c_that_reaches_them_first_ends_the_job(extract: Callable[[str], Job]) -> None:
+    ctrl_c = "import os, signal; os.kill(os.getppid(), signal.SIGINT); raise RuntimeError"
+    result = extract(ctrl_c).wait(60)
+    assert result.code == 130
+    assert "ended by SIGINT" in result.complaint
+
+
+@pytest.mark.parametrize("after", [0.1, 0.4, 0.8])
+def test_ctrl_c_does_not_reach_workers_that_start(
+    extract: Callable[[str], Job], after: float
+) -> None:
+    job = extract("")
+    family = wait_until(
+        lambda: [p for p in descendants(job.process.pid) if "spawn_main" in command_line(p)]
+    )
+    time.sleep(after)
+    os.killpg(job.process.pid, signal.SIGINT)  # as a terminal does
+    result = job.wait(30)
+    assert result.code == 130
+    assert "ended by SIGINT" in result.complaint
+    wait_until(lambda: not any(p.is_running() for p in family), seconds=15, what="no worker")

@@ -1,0 +1,191 @@
+"""Pieces of work on a cluster of threads of this process."""
+
+import errno
+import socket
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from concurrent.futures import CancelledError
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from distributed import Client, LocalCluster
+
+from jobs.cluster import window as tasks
+from jobs.cluster.failures import ask_workers, count_threads, count_workers, losses
+from jobs.cluster.window import each
+from jobs.errors import ClusterError, StoreError
+from training import boosting
+
+THREADS = 2
+
+
+@pytest.fixture(scope="module")
+def client() -> Iterator[Client]:
+    # Port 0: whatever else runs on this machine may have the dashboard's own.
+    with Client(
+        processes=False, n_workers=THREADS, threads_per_worker=1, dashboard_address=":0"
+    ) as client:
+        yield client
+
+
+def power(base: int, exponent: int) -> int:
+    return base**exponent
+
+
+def test_results_come_with_their_places(client: Client) -> None:
+    arguments = [(base, exponent) for base in range(8) for exponent in (2, 3)]
+    found = list(each(client, power, iter(arguments)))
+    assert sorted(found) == [(place, power(*given)) for place, given in enumerate(arguments)]
+    assert list(each(client, power, [])) == []
+
+
+def test_one_is_yielded_when_it_is_finished(client: Client, tmp_path: Path) -> None:
+    mark = tmp_path / "go on"
+
+    def work(place: int) -> int:
+        end = time.monotonic() + 20
+        while place == 0 and not mark.exists() and time.monotonic() < end:
+            time.sleep(0.01)
+        return place
+
+    found = []
+    for place, result in each(client, work, ((place,) for place in range(4))):
+        found.append((place, result))
+        if len(found) == 3:
+            mark.touch()
+    assert found == [(1, 1), (2, 2), (3, 3), (0, 0)]
+
+
+def test_an_exception_is_a_result_and_the_others_go_on(client: Client) -> None:
+    def work(place: int) -> int:
+        if place % 2:
+            raise [ValueError, OSError, KeyError, TimeoutError][place // 2](f"no {place}")
+        return place
+
+    found: dict[int, Any] = dict(each(client, work, ((place,) for place in range(8))))
+    assert [found[place] for place in (0, 2, 4, 6)] == [0, 2, 4, 6]
+    for place, kind in ((1, ValueError), (3, OSError), (5, KeyError), (7, TimeoutError)):
+        assert type(found[place]) is kind
+        assert f"no {place}" in str(found[place])
+
+
+def test_arguments_are_taken_as_there_is_room(client: Client) -> None:
+    taken, done = [], []
+
+    def work(place: int) -> tuple[float, float]:
+        began = time.monotonic()
+        time.sleep(0.05)
+        return began, time.monotonic()
+
+    def arguments() -> Iterator[tuple[int]]:
+        for place in range(10):
+            taken.append(place)
+            assert len(taken) - len(done) <= THREADS
+            yield (place,)
+
+    spans = []
+    for place, span in each(client, work, arguments()):
+        done.append(place)
+        spans.append(span)
+    assert sorted(done) == taken == list(range(10))
+    # All threads have worked at a time.
+    at_a_time = [sum(began <= moment < ended for began, ended in spans) for moment, _ in spans]
+    assert max(at_a_time) == THREADS
+
+
+def test_the_same_arguments_are_worked_on_each_time(client: Client) -> None:
+    def work(value: int) -> str:
+        return f"{value} {uuid.uuid4()}"
+
+    assert len({result for _, result in each(client, work, [(1,), (1,), (1,)])}) == 3
+
+
+def test_the_threads_are_told(client: Client) -> None:
+    told: list[int] = []
+    assert len(list(each(client, power, [(1, 1)] * 5, tick=told.append))) == 5
+    assert set(told) == {THREADS}
+
+
+def test_work_that_a_scheduler_has_dropped_is_a_lost_scheduler(
+    client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def dropped(client: Client, futures: list[Any]) -> list[Any]:
+        client.cancel(futures)
+        return futures
+
+    monkeypatch.setattr(tasks, "finished", dropped)
+    with pytest.raises(ClusterError, match=f"scheduler at {client.scheduler.address} was lost"):
+        list(each(client, power, [(2, 3)]))
+
+
+@pytest.mark.parametrize(
+    ("error", "is_said"),
+    [
+        (OSError("in <TCP (closed)>: Stream is closed"), True),
+        (ConnectionRefusedError(errno.ECONNREFUSED, "refused"), True),
+        (OSError(errno.EHOSTUNREACH, "no route"), True),
+        (socket.gaierror(-2, "unknown"), True),
+        (CancelledError(), True),
+        (OSError(errno.ENOSPC, "No space left on device"), False),
+        (OSError(errno.EIO, "the object store has a fault"), False),
+    ],
+)
+def test_a_full_disk_is_no_lost_scheduler(error: BaseException, is_said: bool) -> None:
+    client: Any = SimpleNamespace(
+        scheduler=SimpleNamespace(address="tcp://there"), status="running"
+    )
+    expected = ClusterError if is_said else OSError
+    with pytest.raises(expected, match="tcp://there was lost" if is_said else None), losses(client):
+        raise error
+
+
+@pytest.mark.parametrize(
+    "ask",
+    [
+        lambda client: client.unsubscribe_topic("storm"),
+        lambda client: client.subscribe_topic("calm", print),
+        lambda client: client.submit(power, 2, 3),
+        lambda client: client.run(power, 2, 3),
+        count_threads,
+        count_workers,
+        lambda client: boosting._gather(client, 1),
+    ],
+)
+def test_whatever_a_client_says_that_lost_its_scheduler(ask: Callable[[Client], Any]) -> None:
+    with LocalCluster(n_workers=0, processes=False, dashboard_address=":0") as cluster:
+        client = Client(cluster)
+        client.subscribe_topic("storm", print)
+
+        def work() -> None:
+            with losses(client):
+                client.close()
+                ask(client)
+
+        with pytest.raises(ClusterError, match="the scheduler.* was lost"):
+            work()
+
+
+def test_what_a_worker_says_of_its_store_is_told(client: Client) -> None:
+    def silent() -> str:
+        raise StoreError("the object store does not answer")
+
+    said = "the worker inproc://.* cannot begin: the object store does not answer$"
+    with pytest.raises(ClusterError, match=said):
+        ask_workers(client, silent)
+
+
+def test_an_error_of_our_own_is_told_although_the_scheduler_is_lost() -> None:
+    client: Any = SimpleNamespace(scheduler=None, status="closed")
+    with pytest.raises(StoreError, match="no store"), losses(client):
+        raise StoreError("no store")
+    with pytest.raises(OSError, match="No space"), losses(client):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+
+def test_a_fault_of_our_own_is_no_lost_scheduler() -> None:
+    client: Any = SimpleNamespace(scheduler=None, status="running")
+    with pytest.raises(KeyError), losses(client):
+        raise KeyError("workers")

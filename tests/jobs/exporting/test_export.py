@@ -1,0 +1,656 @@
+"""Exports, read back as their readers do: from real databases, and from files."""
+
+import contextlib
+import gzip
+import io
+import json
+import os
+import signal
+import sqlite3
+import stat
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import adbc_driver_postgresql.dbapi
+import duckdb
+import numpy as np
+import pandas as pd
+import psutil
+import pyarrow as pa
+import pyarrow.dataset as ds
+import pytest
+from support import postgres
+from support.cluster_processes import wait_until
+from support.made_models import put_model
+from support.made_stores import make_store
+
+from jobs.cli import main as cli
+from jobs.errors import ExportError, SongmillError, UsageError
+from jobs.exporting import databases as export_databases
+from jobs.exporting.export import Outcome, Request, export
+from jobs.learning.predict import Request as Prediction
+from jobs.learning.predict import predict_all
+from jobs.neighbours.similarity import Request as Similarity
+from jobs.neighbours.similarity import find_similar
+from jobs.progress import Progress
+from jobs.store.schemas import FILES, similarity
+from jobs.store.tables import open_store
+
+NASTY = ['"quoted", comma', "new\nline", "'; DROP TABLE x; --", "\N{GUITAR} ü", "tab\there"]
+
+
+def put(root: Path, name: str, to: str | Path, **options: Any) -> Outcome:
+    return export(Request(name=name, store=str(root), to=str(to), **options), Progress())  # type: ignore[arg-type]
+
+
+def read(root: Path, table: str) -> pd.DataFrame:
+    return ds.dataset(root / table, format="parquet", partitioning=None).to_table().to_pandas()
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Every table, with names of all kinds, missing values and times."""
+    root = tmp_path_factory.mktemp("made") / "store"
+    names = [*NASTY, *(f"take{i}.wav" for i in range(25))]
+    labels = [None, *NASTY, *["jazz"] * 25]
+    rows = list(zip(names, labels, strict=False))
+    made = make_store(root, rows[:11], rows[11:], level="track")
+    make_store(root, [row for row in rows for _ in range(2)])
+    files = [
+        {
+            "track_id": name,
+            "uri": f"/music/{name}",
+            "source": "/music",
+            "bytes": 2**40 + i,
+            "modified": datetime(2026, 1, 2, 3, 4, 5, 678901, tzinfo=UTC),
+            "status": "ok" if i else "failed",
+            "error": None if i else "too-short",
+            "message": None if i else 'is, "too" short',
+            "duration_s": 1.1 * i or None,
+            "sample_rate": 22050,
+            "channels": None,
+            "extracted_at": None,
+            "run_id": "r",
+        }
+        for i, name in enumerate(names)
+    ]
+    made.storage.write_table("files/part-0.parquet", pa.Table.from_pylist(files, schema=FILES))
+    put_model(made, "20260301T120000-aaaaaa", ["a,b", 'c"d', "jazz"], champion=True)
+    # One recording twice.
+    part = made.parts("features/level=track")[1]
+    rows_there = made.read_part(part)
+    twice = rows_there.take([1, *range(1, rows_there.num_rows)])
+    twice = twice.set_column(0, "track_id", rows_there["track_id"])
+    made.storage.write_table(part, twice)
+    find_similar(Similarity(store=str(root), k=4), Progress())
+    predict_all(Prediction(str(root), segments=True, workers=1), Progress())
+    return root
+
+
+TABLES = [
+    ("similarity", "track", "similarity"),
+    ("duplicates", "track", "duplicates"),
+    ("predictions", "track", "predictions/level=track"),
+    ("predictions", "segment", "predictions/level=segment"),
+    ("features", "track", "features/level=track"),
+    ("features", "segment", "features/level=segment"),
+    ("files", "track", "files"),
+]
+
+
+def sorted_rows(frame: pd.DataFrame) -> pd.DataFrame:
+    keys = [name for name in ("track_id", "segment", "rank") if name in frame]
+    return frame.sort_values(keys, ignore_index=True)
+
+
+def same(found: pd.DataFrame, expected: pd.DataFrame) -> None:
+    """Compare values, exactly; what a format cannot tell apart (None, NaN, NaT) is equal."""
+    found, expected = sorted_rows(found), sorted_rows(expected)
+    assert list(found) == list(expected)
+    assert len(found) == len(expected)
+    for name in expected:
+        one, other = found[name], expected[name]
+        if isinstance(other.dtype, pd.DatetimeTZDtype):
+            one = pd.to_datetime(one, utc=True, format="ISO8601").astype(other.dtype)
+        elif pd.api.types.is_bool_dtype(other):
+            one = one.astype(bool)
+        elif pd.api.types.is_numeric_dtype(other):
+            one = pd.to_numeric(one).astype(other.dtype)
+        assert (one.isna() == other.isna()).all(), name
+        assert one[one.notna()].tolist() == other[other.notna()].tolist(), name
+
+
+@pytest.fixture(scope="module")
+def database() -> Iterator[str]:
+    with postgres.server() as uri:
+        yield uri
+
+
+@contextlib.contextmanager
+def asking(uri: str) -> Iterator[Any]:
+    with (
+        contextlib.closing(adbc_driver_postgresql.dbapi.connect(uri, autocommit=True)) as connected,
+        contextlib.closing(connected.cursor()) as cursor,
+    ):
+        yield cursor
+
+
+def ask(uri: str, question: str) -> Any:
+    """Run SQL, and return the rows that it gives."""
+    with asking(uri) as cursor:
+        cursor.execute(question)
+        return cursor.fetchall() if cursor.description else None
+
+
+def table_of(uri: str, name: str) -> pd.DataFrame:
+    with asking(uri) as cursor:
+        cursor.execute(f'SELECT * FROM "{name}"')
+        return cursor.fetch_arrow_table().to_pandas()
+
+
+# What is read back
+
+
+@pytest.mark.parametrize(("name", "level", "folder"), TABLES)
+def test_a_table_comes_back_from_postgresql(
+    store: Path, database: str, name: str, level: str, folder: str
+) -> None:
+    expected = read(store, folder)
+    for _ in range(2):
+        outcome = put(store, name, database, level=level)
+        assert outcome.rows == len(expected)
+        same(table_of(database, outcome.table), expected)
+
+
+def test_types_and_index_are_real_in_postgresql(store: Path, database: str) -> None:
+    put(store, "similarity", database)
+    put(store, "files", database)
+    types = dict(
+        ask(
+            database,
+            "SELECT table_name::text || '.' || column_name::text, data_type::text "
+            "FROM information_schema.columns WHERE table_name IN ('similarity', 'files')",
+        )
+    )
+    assert types["similarity.track_id"] == "text"
+    assert types["similarity.rank"] == "integer"
+    assert types["similarity.cosine"] == "double precision"
+    assert types["similarity.duplicate"] == "boolean"
+    assert types["files.bytes"] == "bigint"
+    assert types["files.modified"] == "timestamp with time zone"
+    indexes = ask(database, "SELECT indexdef::text FROM pg_indexes WHERE tablename = 'similarity'")
+    assert len(indexes) == 1
+    assert indexes[0][0].startswith("CREATE INDEX similarity_index ON public.similarity ")
+    assert indexes[0][0].endswith("(track_id, rank)")
+    left = ask(database, "SELECT count(*) FROM pg_class WHERE relname LIKE '\\_songmill%'")
+    assert left == [(0,)]
+
+
+@pytest.mark.parametrize(("name", "level", "folder"), TABLES)
+def test_a_table_comes_back_from_sqlite(
+    store: Path, tmp_path: Path, name: str, level: str, folder: str
+) -> None:
+    path = tmp_path / "x.db"
+    for _ in range(2):
+        outcome = put(store, name, f"sqlite:///{path}", level=level)
+        with contextlib.closing(sqlite3.connect(path)) as connection:
+            same(pd.read_sql(f"SELECT * FROM {outcome.table}", connection), read(store, folder))
+            indexed = connection.execute("SELECT sql FROM sqlite_master WHERE type = 'index'")
+            assert len(indexed.fetchall()) == 1
+            objects = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
+            assert objects == (2,)
+
+
+@pytest.mark.parametrize(("name", "level", "folder"), TABLES)
+def test_a_table_comes_back_from_duckdb(
+    store: Path, tmp_path: Path, name: str, level: str, folder: str
+) -> None:
+    path = tmp_path / "x.db"
+    for _ in range(2):
+        outcome = put(store, name, f"duckdb:///{path}", level=level)
+        with duckdb.connect(str(path)) as connection:
+            found = connection.sql(f"SELECT * FROM {outcome.table}").to_arrow_table().to_pandas()
+            same(found, read(store, folder))
+            assert connection.sql("SELECT count(*) FROM duckdb_indexes()").fetchall() == [(1,)]
+            assert connection.sql("SELECT count(*) FROM duckdb_tables()").fetchall() == [(1,)]
+
+
+@pytest.mark.parametrize("end", [".csv", ".csv.gz", ".jsonl", ".jsonl.gz", ".parquet", ".arrow"])
+@pytest.mark.parametrize(("name", "level", "folder"), TABLES)
+def test_a_table_comes_back_from_a_file(
+    store: Path, tmp_path: Path, name: str, level: str, folder: str, end: str
+) -> None:
+    path = tmp_path / f"it's a {name}{end}"
+    path.write_text("old")
+    path.chmod(0o644)
+    outcome = put(store, name, path, level=level)
+    assert outcome.to == outcome.table == str(path)
+    if end == ".parquet":
+        found = pd.read_parquet(path)
+    elif end == ".arrow":
+        with pa.memory_map(str(path)) as file:
+            found = pa.ipc.open_file(file).read_all().to_pandas()
+    else:
+        data = path.read_bytes()
+        text = (gzip.decompress(data) if end.endswith(".gz") else data).decode()
+        if ".csv" in end:
+            found = pd.read_csv(io.StringIO(text))
+        else:
+            rows = [json.loads(line) for line in text.splitlines()]
+            found = pd.DataFrame(rows, columns=list(read(store, folder)))
+    same(found, read(store, folder))
+    assert [entry.name for entry in tmp_path.iterdir()] == [path.name]
+    assert stat.S_IMODE(path.stat().st_mode) == 0o644
+
+
+def test_an_export_is_a_run_of_the_store(store: Path, tmp_path: Path) -> None:
+    put(store, "similarity", tmp_path / "x.csv")
+    runs = read(store, "runs").sort_values("started_at")
+    last = runs.iloc[-1]
+    assert (last["stage"], last["outcome"]) == ("export", "done")
+    assert last["message"] == f"{30 * 4} rows of similarity to {tmp_path}/x.csv"
+
+
+# What stays as it was
+
+
+def test_a_view_that_depends_on_the_table_keeps_it(store: Path, database: str) -> None:
+    put(store, "similarity", database, table="viewed")
+    before = table_of(database, "viewed")
+    ask(database, "CREATE VIEW nearest AS SELECT * FROM viewed WHERE rank = 1")
+    with pytest.raises(ExportError, match="view nearest depends on table viewed"):
+        put(store, "similarity", database, table="viewed")
+    same(table_of(database, "viewed"), before)
+    assert len(table_of(database, "nearest")) == 30
+    with pytest.raises(UsageError, match="is no table"):
+        put(store, "similarity", database, table="nearest")
+
+
+def test_a_view_in_sqlite_shows_the_new_table(store: Path, tmp_path: Path) -> None:
+    path = tmp_path / "x.db"
+    put(store, "similarity", f"sqlite:///{path}")
+    with contextlib.closing(sqlite3.connect(path)) as connection:
+        connection.execute("CREATE VIEW nearest AS SELECT * FROM similarity WHERE rank = 1")
+        connection.execute("DELETE FROM similarity")
+        connection.commit()
+    put(store, "similarity", f"sqlite:///{path}")
+    with contextlib.closing(sqlite3.connect(path)) as connection:
+        assert connection.execute("SELECT count(*) FROM nearest").fetchone() == (30,)
+
+
+def test_somebody_elses_table_is_left_alone(store: Path, database: str, tmp_path: Path) -> None:
+    create = "CREATE TABLE files (track_id text, mine integer)"
+    ask(database, "DROP TABLE IF EXISTS files")
+    ask(database, create)
+    ask(database, "INSERT INTO files VALUES ('x', 1)")
+    with contextlib.closing(sqlite3.connect(tmp_path / "s.db")) as connection:
+        connection.execute(create)
+        connection.commit()
+    with duckdb.connect(str(tmp_path / "d.db")) as connection_:
+        connection_.execute(create)
+    for to in (database, f"sqlite:///{tmp_path}/s.db", f"duckdb:///{tmp_path}/d.db"):
+        with pytest.raises(UsageError, match="not an earlier export .*no column uri"):
+            put(store, "files", to)
+    assert ask(database, "SELECT * FROM files") == [("x", 1)]
+    ask(database, "DROP TABLE files")
+    with contextlib.closing(sqlite3.connect(tmp_path / "s.db")) as connection:
+        assert connection.execute("SELECT count(*) FROM files").fetchone() == (0,)
+
+
+def test_schemas_and_names_of_all_kinds(store: Path, database: str, tmp_path: Path) -> None:
+    for name in NASTY:
+        schema = name[:20]
+        quoted = '"' + schema.replace('"', '""') + '"'
+        ask(database, f"CREATE SCHEMA {quoted}")
+        put(store, "duplicates", database, schema=schema, table=name)
+        put(store, "duplicates", database, schema=schema, table=name)
+        put(store, "duplicates", f"sqlite:///{tmp_path}/s.db", table=name)
+        put(store, "duplicates", f"sqlite:///{tmp_path}/s.db", table=name)
+        put(store, "duplicates", f"duckdb:///{tmp_path}/d.db", table=name)
+        put(store, "duplicates", f"duckdb:///{tmp_path}/d.db", table=name)
+    found = ask(
+        database,
+        "SELECT schemaname::text, tablename::text FROM pg_tables WHERE tablename "
+        "NOT LIKE 'pg%' AND schemaname NOT IN ('public', 'information_schema', 'pg_catalog')",
+    )
+    assert sorted(found) == sorted((name[:20], name) for name in NASTY)
+
+
+def test_rights_go_over_to_the_new_table(store: Path, database: str) -> None:
+    put(store, "similarity", database, table="shared")
+    ask(database, 'CREATE ROLE "down stream"')
+    ask(database, 'GRANT SELECT ON shared TO "down stream" WITH GRANT OPTION')
+    ask(database, "GRANT SELECT ON shared TO PUBLIC")
+    before = ask(database, "SELECT relacl::text FROM pg_class WHERE relname = 'shared'")
+    put(store, "similarity", database, table="shared")
+    assert ask(database, "SELECT relacl::text FROM pg_class WHERE relname = 'shared'") == before
+
+
+def test_a_reader_that_stays_is_waited_for_and_then_given_up(
+    store: Path, database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(export_databases, "SWAP_TRIES", 2)
+    put(store, "similarity", database, table="busy")
+    before = ask(database, "SELECT 'busy'::regclass::oid::bigint")
+    with contextlib.closing(adbc_driver_postgresql.dbapi.connect(database)) as reader:
+        with contextlib.closing(reader.cursor()) as cursor:
+            cursor.execute("SELECT count(*) FROM busy")
+            cursor.fetchall()
+            with pytest.raises(ExportError, match="others have been reading the table for 4 s"):
+                put(store, "similarity", database, table="busy")
+        reader.rollback()
+    assert ask(database, "SELECT 'busy'::regclass::oid::bigint") == before
+    put(store, "similarity", database, table="busy")
+    assert ask(database, "SELECT 'busy'::regclass::oid::bigint") != before
+
+
+def test_a_second_export_to_the_same_table_is_refused(
+    store: Path, database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(export_databases, "RESERVE_S", 1)
+    with contextlib.closing(adbc_driver_postgresql.dbapi.connect(database)) as other:
+        with contextlib.closing(other.cursor()) as cursor:
+            cursor.execute("""SELECT pg_advisory_lock(hashtext('songmill "public"."both"'))""")
+            cursor.fetchall()
+            with pytest.raises(ExportError, match="is under way"):
+                put(store, "similarity", database, table="both")
+        other.rollback()
+    put(store, "similarity", database, table="both")
+
+
+# What is refused
+
+
+@pytest.fixture
+def no_secrets(
+    store: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> Any:
+    """Runs a command line, and sees that no password is anywhere afterwards."""
+
+    def run(*arguments: str) -> str:
+        argv = ["songmill", "export", "similarity", "--store", str(store), *arguments]
+        monkeypatch.setattr(sys, "argv", argv)
+        with pytest.raises(SystemExit) as ended:
+            cli.main()
+        assert ended.value.code != 0
+        said = capsys.readouterr()
+        everything = said.out + said.err + str(read(store, "runs").to_dict())
+        assert "s3cret" not in everything
+        assert "Traceback" not in everything
+        return said.err.splitlines()[-1]
+
+    return run
+
+
+def test_a_wrong_password_is_said_and_not_shown(database: str, no_secrets: Any) -> None:
+    ask(database, "CREATE ROLE somebody LOGIN PASSWORD 'right'")
+    socket = database.partition("host=")[2]
+    folder = Path(socket) if Path(socket, "pg_hba.conf").exists() else None
+    assert folder is not None
+    rules = (folder / "pg_hba.conf").read_text()
+    (folder / "pg_hba.conf").write_text("local all somebody scram-sha-256\n" + rules)
+    ask(database, "SELECT pg_reload_conf()")
+    uri = f"postgresql://somebody:s3cret@/postgres?host={socket}"
+    said = wait_until(
+        lambda: (text := no_secrets("--to", uri)) and "password" in text and text, seconds=20
+    )
+    assert 'password authentication failed for user "somebody"' in said
+    assert "what was there is still there" in said
+
+
+def test_an_absent_server_is_said(no_secrets: Any) -> None:
+    said = no_secrets("--to", "postgresql://me:s3cret@127.0.0.1:1/d")
+    assert "postgresql://me@127.0.0.1:1/d" in said
+    assert "Connection refused" in said
+
+
+def test_a_missing_right_a_schema_that_is_not_there(database: str, no_secrets: Any) -> None:
+    assert "has no schema 'nope'" in no_secrets("--to", database, "--schema", "nope")
+    ask(database, "CREATE ROLE weak LOGIN")
+    ask(database, "REVOKE CREATE ON SCHEMA public FROM PUBLIC")
+    weak = database.replace("postgres:@", "weak@")
+    assert "permission denied for schema public" in no_secrets("--to", weak)
+    long = "x" * 64
+    assert "1 to 63 bytes" in no_secrets("--to", database, "--table", long)
+
+
+def test_options_that_do_not_fit_are_refused(tmp_path: Path, no_secrets: Any) -> None:
+    assert "are for databases" in no_secrets("--to", f"{tmp_path}/x.csv", "--table", "x")
+    to = f"sqlite:///{tmp_path}/x.db"
+    assert "no schemas" in no_secrets("--to", to, "--schema", "x")
+    assert "say --level track" in no_secrets("--to", to, "--level", "segment")
+
+
+def test_files_of_other_kinds_are_left_alone(store: Path, tmp_path: Path) -> None:
+    path = tmp_path / "letter.txt"
+    path.write_text("a letter, and no database " * 100)
+    for kind in ("sqlite", "duckdb"):
+        with pytest.raises(SongmillError, match=r"database|still there"):
+            put(store, "similarity", f"{kind}:///{path}")
+    assert path.read_text().startswith("a letter")
+
+
+def test_a_table_that_is_not_there_is_said(tmp_path: Path) -> None:
+    make_store(tmp_path / "s", [("a", None)], level="track")
+    for name, command in (
+        ("similarity", "songmill similarity"),
+        ("duplicates", "songmill similarity"),
+        ("predictions", "songmill predict --all"),
+    ):
+        with pytest.raises(UsageError, match=f"has no {name}: `{command}` makes"):
+            put(tmp_path / "s", name, tmp_path / "x.csv")
+    with pytest.raises(UsageError, match="of segments"):
+        put(tmp_path / "s", "features", tmp_path / "x.csv", level="segment")
+    assert not (tmp_path / "x.csv").exists()
+
+
+def test_no_duplicates_are_an_empty_table(tmp_path: Path, database: str) -> None:
+    root = tmp_path / "s"
+    make_store(root, [("a", None), ("b", None), ("c", None)], level="track")
+    find_similar(Similarity(store=str(root)), Progress())
+    assert put(root, "duplicates", tmp_path / "x.csv").rows == 0
+    assert (tmp_path / "x.csv").read_text() == "track_id,duplicate_id,cosine\n"
+    put(root, "duplicates", database, table="none")
+    assert table_of(database, "none").empty
+
+
+def test_a_damaged_part_ends_the_export_and_says_which(
+    tmp_path: Path, database: str, store: Path
+) -> None:
+    root = tmp_path / "s"
+    made = make_store(root, [(f"{i}", None) for i in range(20)], level="track")
+    find_similar(Similarity(store=str(root), k=3), Progress())
+    targets = [database, f"sqlite:///{tmp_path}/s.db", f"duckdb:///{tmp_path}/d.db"]
+    targets += [str(tmp_path / f"x{end}") for end in (".csv", ".parquet", ".arrow")]
+    for to in targets:
+        put(root, "similarity", to)
+    part = Path(made.storage.path(open_store(str(root)).parts("similarity")[0]))
+    data = bytearray(part.read_bytes())
+    data[10:200] = bytes(190)
+    part.write_bytes(data)
+    before = (tmp_path / "x.csv").read_bytes()
+    for to in targets:
+        with pytest.raises(SongmillError, match=r"part-.*is damaged"):
+            put(root, "similarity", to)
+    assert (tmp_path / "x.csv").read_bytes() == before
+    assert len(table_of(database, "similarity")) == 60
+    assert len([path for path in tmp_path.iterdir() if path.name.startswith(".")]) == 0
+
+
+def test_a_full_disk_leaves_the_old_file(
+    store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put(store, "similarity", tmp_path / "x.csv")
+    before = (tmp_path / "x.csv").read_bytes()
+    code = """
+import resource, signal, sys
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+from jobs.exporting.files import write_file
+from jobs.exporting.rows import Rows
+from jobs.progress import Progress
+from jobs.store.tables import open_store
+store = open_store(sys.argv[1])
+parts = store.parts("similarity")
+rows = Rows(store, parts, store.storage.read_schema(parts[0]), Progress())
+resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
+write_file(rows, sys.argv[2])
+"""
+    for end in ("csv", "parquet", "jsonl.gz", "arrow"):
+        target = tmp_path / f"x.{end}"
+        old = target.read_bytes() if target.exists() else None
+        ended = subprocess.run(
+            [sys.executable, "-c", code, str(store), str(target)],
+            capture_output=True,
+            text=True,
+            cwd=Path(__file__).parents[3],
+            check=False,
+        )
+        assert ended.returncode == 1
+        assert "ExportError" in ended.stderr.splitlines()[-1], ended.stderr
+        assert (target.read_bytes() if target.exists() else None) == old
+    assert (tmp_path / "x.csv").read_bytes() == before
+
+
+# Two million rows, with a reader that polls throughout
+
+
+@pytest.fixture(scope="module")
+def large(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("large") / "store"
+    made = make_store(root, [("a", None)], level="track")
+    n, k = 100_000, 20
+    names = pa.array([f"collection/genre{i % 10}/track{i:06}.wav" for i in range(n)])
+    random = np.random.default_rng(0)
+    for part in range(2):
+        own = np.repeat(np.arange(part * n // 2, (part + 1) * n // 2), k)
+        columns = [
+            names.take(pa.array(own)),
+            pa.array(np.tile(np.arange(1, k + 1, dtype=np.int32), n // 2)),
+            names.take(pa.array(random.integers(n, size=len(own)))),
+            pa.array(random.random(len(own))),
+            pa.array(np.zeros(len(own), bool)),
+        ]
+        rows = pa.table(columns, schema=similarity("track"))
+        made.storage.write_table(f"similarity/part-{part}.parquet", rows)
+    return root
+
+
+POLL = """
+import sys, adbc_driver_postgresql.dbapi as dbapi
+uri, stop = sys.argv[1:]
+import os
+seen = set()
+with dbapi.connect(uri, autocommit=True) as connection, connection.cursor() as cursor:
+    while not os.path.exists(stop):
+        cursor.execute("SELECT count(*), count(DISTINCT rank) FROM polled")
+        seen.add(cursor.fetchone())
+print(sorted(seen))
+"""
+
+
+def songmill(*arguments: str | Path) -> "subprocess.Popen[str]":
+    code = "from jobs.cli.main import main; main()"
+    return subprocess.Popen(
+        [sys.executable, "-c", code, *map(str, arguments)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        cwd=Path(__file__).parents[3],
+    )
+
+
+@pytest.mark.slow
+def test_two_million_rows_are_there_whole_or_not_at_all(
+    store: Path, large: Path, database: str, tmp_path: Path
+) -> None:
+    put(store, "similarity", database, table="polled")
+    small = 30 * 4
+    stop = tmp_path / "stop"
+    poll = subprocess.Popen(
+        [sys.executable, "-c", POLL, database, str(stop)], stdout=subprocess.PIPE, text=True
+    )
+    arguments = ("export", "similarity", "--store", large, "--to", database, "--table", "polled")
+    try:
+        for moment in (0.5, 1.5, 2.5, 3.5, 5.0):
+            job = songmill(*arguments)
+            time.sleep(moment)
+            killed = job.poll() is None
+            job.kill()
+            job.communicate()
+            if killed:
+                assert ask(database, "SELECT count(*) FROM polled") in ([(small,)], [(2_000_000,)])
+        put(store, "similarity", database, table="polled")
+        job = songmill(*arguments)
+        out, err = job.communicate()
+        assert job.returncode == 0, err
+        assert "2,000,000 rows of similarity" in out
+    finally:
+        stop.touch()
+        seen, _ = poll.communicate()
+    assert poll.returncode == 0
+    assert seen.strip() == f"[({small}, 4), (2000000, 20)]"
+    assert ask(database, "SELECT count(*) FROM pg_class WHERE relname LIKE '\\_songmill%'") == [
+        (0,)
+    ]
+
+
+@pytest.mark.slow
+def test_a_signal_ends_an_export_and_leaves_the_old_table(
+    store: Path, large: Path, database: str
+) -> None:
+    put(store, "similarity", database, table="ended")
+    job = songmill("export", "similarity", "--store", large, "--to", database, "--table", "ended")
+    loads = "FROM pg_stat_activity WHERE state = 'active' AND query LIKE 'COPY \"public%songmill%'"
+    wait_until(lambda: ask(database, f"SELECT count(*) {loads}") == [(1,)], what="the load")
+    job.send_signal(signal.SIGTERM)
+    _, err = job.communicate(timeout=60)
+    assert job.returncode == 143, err
+    assert "Traceback" not in err
+    assert len(table_of(database, "ended")) == 30 * 4
+    runs = read(large, "runs").sort_values("started_at")
+    assert runs["outcome"].tolist()[-1] == "interrupted"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["sqlite", "duckdb", "csv", "parquet"])
+def test_a_killed_export_leaves_the_old_file(
+    store: Path, large: Path, tmp_path: Path, kind: str
+) -> None:
+    path = tmp_path / f"x.{kind}"
+    to = f"{kind}:///{path}" if kind in ("sqlite", "duckdb") else str(path)
+    put(store, "similarity", to)
+
+    def count() -> int:
+        if kind == "sqlite":
+            with contextlib.closing(sqlite3.connect(path)) as connection:
+                return int(connection.execute("SELECT count(*) FROM similarity").fetchone()[0])
+        if kind == "duckdb":
+            with duckdb.connect(str(path)) as connection_:
+                return int(connection_.execute("SELECT count(*) FROM similarity").fetchall()[0][0])
+        return len(pd.read_csv(path) if kind == "csv" else pd.read_parquet(path))
+
+    before = count()
+    for moment in (0.7, 1.1, 1.5):
+        job = songmill("export", "similarity", "--store", large, "--to", to)
+        time.sleep(moment)
+        job.kill()
+        job.communicate()
+        assert count() in (before, 2_000_000)
+        before = count()
+    job = songmill("export", "similarity", "--store", large, "--to", to)
+    job.communicate()
+    assert job.returncode == 0
+    assert count() == 2_000_000
+
+
+def test_processes_of_the_server_are_ended() -> None:
+    with postgres.server() as uri:
+        assert ask(uri, "SELECT 1") == [(1,)]
+        folder = uri.partition("host=")[2]
+    for process in psutil.process_iter(["cmdline"]):
+        assert folder not in " ".join(process.info["cmdline"] or []), os.fspath(folder)

@@ -1,0 +1,478 @@
+"""What a worker does with a batch, with extractions made up for the test."""
+
+import json
+import os
+import platform
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import fsspec
+import numpy as np
+import pyarrow as pa
+import pytest
+from threadpoolctl import threadpool_info, threadpool_limits
+
+import featurizer.extract
+from featurizer.columns import FEATURE_COLUMNS, FEATURE_SET
+from featurizer.errors import FAILURE_KINDS, RecordingError
+from featurizer.extract import Features
+from jobs.cluster.fitness import songmill_version
+from jobs.extraction import batch as module
+from jobs.extraction.attempts import (
+    DONE,
+    RUN_JSON,
+    STARTED,
+    Batch,
+    Summary,
+    finished_attempts,
+    piece,
+    pieces,
+    read_finished,
+)
+from jobs.extraction.batch import unfit, work
+from jobs.inputs.sources import Listed, list_sources
+from jobs.store.folder import Storage
+from jobs.store.schemas import FILES, SEGMENT, TABLES, TRACK
+from jobs.store.storage import as_json
+from jobs.store.tables import Settings
+
+SETTINGS = Settings(FEATURE_SET, 3.0)
+TRACKS, SEGMENTS = "features/level=track", "features/level=segment"
+
+Extract = Callable[..., Features]
+
+
+def made_up(value: float, segments: int = 2) -> Features:
+    """Features whose every number says where it belongs."""
+    columns = np.arange(57.0)
+    return Features(
+        track=value + columns / 100,
+        segments=np.array([value + columns / 100 + 10 * (i + 1) for i in range(segments)]).reshape(
+            segments, 57
+        ),
+        length=661500,
+        segment_length=66149,
+        segment_step=66150,
+        duration_s=30.0,
+        sample_rate=44100,
+        channels=2,
+        note="a remark" if value == 3 else None,
+    )
+
+
+@pytest.fixture
+def extracted(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Have a file's one byte say what its extraction gives; the names of what was extracted."""
+    names: list[str] = []
+
+    def extract(source: Any, *, segment_seconds: float, deadline: Any) -> Features:
+        assert segment_seconds == SETTINGS.segment_seconds
+        assert deadline.seconds == module.FILE_TIMEOUT_S
+        names.append(os.path.basename(source) if isinstance(source, str) else "an open file")
+        text = (Path(source).read_bytes() if isinstance(source, str) else source.read()).decode()
+        if text in FAILURE_KINDS:
+            raise RecordingError(text, f"it is {text}")  # type: ignore[arg-type]
+        if text == "fault":
+            raise ZeroDivisionError("never\nseen")
+        return made_up(float(text), 0 if text == "0" else 2)
+
+    monkeypatch.setattr(featurizer.extract, "extract", extract)
+    return names
+
+
+@pytest.fixture
+def storage(tmp_path: Path) -> Storage:
+    storage = Storage(str(tmp_path / "store"))
+    storage.write(RUN_JSON, as_json({"run_id": "now"}))
+    return storage
+
+
+@pytest.fixture
+def batch(tmp_path: Path, storage: Storage) -> Callable[..., Batch]:
+    """Make a batch of files, given as names and contents."""
+
+    def make(attempt: str = "attempt", **contents: str) -> Batch:
+        folder = tmp_path / "music"
+        folder.mkdir(exist_ok=True)
+        for name, text in contents.items():
+            (folder / f"{name}.wav").write_text(text)
+        files = list_sources([str(folder)]).recordings if contents else []
+        labels = [None if i == 0 else f"label {i}" for i in range(len(files))]
+        return Batch(attempt, "now", storage.root, songmill_version(), SETTINGS, files, labels)
+
+    return make
+
+
+def left(storage: Storage, table: str, attempt: str = "attempt") -> list[dict[str, Any]]:
+    rows = storage.read_table(piece(attempt, table))
+    assert rows.schema == TABLES[table]
+    return rows.to_pylist()  # type: ignore[no-any-return]
+
+
+# What is left in the store
+
+
+@pytest.mark.usefixtures("extracted")
+def test_a_batch_leaves_its_rows_and_sends_its_counts(
+    storage: Storage, batch: Callable[..., Batch]
+) -> None:
+    summary = work(batch(a="1", b="0", c="3", d="empty", e="fault", f="empty"))
+    assert summary.outcome == "done"
+    assert (summary.extracted, summary.segments, summary.audio_s) == (3, 4, 90.0)
+    assert summary.failures == {"empty": 2, "internal": 1}
+    assert summary.failed == 3
+    assert summary.compute_s > 0
+
+    tracks = left(storage, TRACKS)
+    assert [(r["track_id"], r["label"]) for r in tracks] == [
+        ("a.wav", None),
+        ("b.wav", "label 1"),
+        ("c.wav", "label 2"),
+    ]
+    for row, value in zip(tracks, (1, 0, 3), strict=True):
+        assert row["length"] == 661500
+        assert [row[name] for name in FEATURE_COLUMNS] == [value + i / 100 for i in range(57)]
+
+    segments = left(storage, SEGMENTS)
+    assert [(r["track_id"], r["label"], r["segment"], r["start_s"]) for r in segments] == [
+        ("a.wav", None, 0, 0.0),
+        ("a.wav", None, 1, 3.0),
+        ("c.wav", "label 2", 0, 0.0),
+        ("c.wav", "label 2", 1, 3.0),
+    ]
+    for row, value in zip(segments, (11, 21, 13, 23), strict=True):
+        assert row["length"] == 66149
+        found = [row[name] for name in FEATURE_COLUMNS]
+        assert found == pytest.approx([value + i / 100 for i in range(57)], rel=1e-15)
+
+
+@pytest.mark.usefixtures("extracted")
+def test_a_batch_writes_down_every_file(
+    tmp_path: Path, storage: Storage, batch: Callable[..., Batch]
+) -> None:
+    work(batch(a="1", c="3", d="not-finite"))
+    rows = {row["track_id"]: row for row in left(storage, "files")}
+    assert rows.keys() == {"a.wav", "c.wav", "d.wav"}
+    for name, row in rows.items():
+        path = tmp_path / "music" / name
+        state = path.stat()
+        assert (row["uri"], row["source"]) == (str(path), str(path.parent))
+        assert row["bytes"] == state.st_size
+        assert round(row["modified"].timestamp() * 1e6) == state.st_mtime_ns // 1000
+        assert row["run_id"] == "now"
+        assert abs(row["extracted_at"].timestamp() - time.time()) < 3600
+    named = ("status", "error", "message", "duration_s", "sample_rate", "channels")
+    assert [rows["a.wav"][name] for name in named] == ["ok", None, None, 30.0, 44100, 2]
+    assert [rows["c.wav"][name] for name in named] == ["ok", None, "a remark", 30.0, 44100, 2]
+    failed = ["failed", "not-finite", "it is not-finite", None, None, None]
+    assert [rows["d.wav"][name] for name in named] == failed
+
+
+@pytest.mark.parametrize("kind", FAILURE_KINDS)
+@pytest.mark.usefixtures("extracted")
+def test_each_kind_of_failure_costs_its_own_file_alone(
+    storage: Storage, batch: Callable[..., Batch], kind: str
+) -> None:
+    summary = work(batch(a="1", b=kind, c="1"))
+    assert summary.failures == {kind: 1}
+    assert [r["status"] for r in left(storage, "files")] == ["ok", "failed", "ok"]
+    assert [r["track_id"] for r in left(storage, TRACKS)] == ["a.wav", "c.wav"]
+
+
+@pytest.mark.usefixtures("extracted")
+def test_a_fault_of_songmills_own_is_described_with_its_place(
+    storage: Storage, batch: Callable[..., Batch]
+) -> None:
+    work(batch(a="fault"))
+    (row,) = left(storage, "files")
+    assert row["error"] == "internal"
+    for part in ("please report", "ZeroDivisionError", "never\nseen", "test_batch.py:"):
+        assert part in row["message"]
+
+
+@pytest.mark.usefixtures("extracted")
+def test_a_batch_without_any_feature_leaves_tables_all_the_same(
+    storage: Storage, batch: Callable[..., Batch]
+) -> None:
+    work(batch(a="empty"))
+    assert left(storage, TRACKS) == left(storage, SEGMENTS) == []
+    assert len(left(storage, "files")) == 1
+
+
+@pytest.mark.usefixtures("extracted")
+def test_a_file_is_examined_when_it_is_worked_on(
+    tmp_path: Path, storage: Storage, batch: Callable[..., Batch]
+) -> None:
+    planned = batch(a="1")
+    (tmp_path / "music/a.wav").write_text("0.0")
+    os.utime(tmp_path / "music/a.wav", (5, 7))
+    work(planned)
+    (row,) = left(storage, "files")
+    assert (row["bytes"], row["modified"].timestamp()) == (3, 7.0)
+
+
+def test_the_files_piece_is_the_last_and_only_with_it_a_batch_is_finished(
+    storage: Storage,
+    batch: Callable[..., Batch],
+    extracted: list[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    place = Storage._place
+
+    def full(self: Storage, temporary: str, name: str, *, durable: bool) -> None:
+        if name == piece("attempt", "files"):
+            raise OSError(28, "No space left on device")
+        place(self, temporary, name, durable=durable)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Storage, "_place", full)
+        with pytest.raises(OSError, match="No space"):
+            work(batch(a="1"))
+    assert storage.exists(piece("attempt", TRACKS))
+    assert storage.exists(piece("attempt", SEGMENTS))
+    assert list(finished_attempts(storage)) == []
+    assert read_finished(storage, "attempt") is None
+    assert extracted == ["a.wav"]
+
+
+# Attempts
+
+
+def test_a_finished_attempt_is_not_done_again(
+    storage: Storage, batch: Callable[..., Batch], extracted: list[str]
+) -> None:
+    planned = batch(a="1", b="empty")
+    first = work(planned)
+    assert list(storage.list(STARTED)) == []
+    assert work(planned) == first
+    assert extracted == ["a.wav", "b.wav"]
+    assert list(finished_attempts(storage)) == ["attempt"]
+    summary, settings, files = read_finished(storage, "attempt")  # type: ignore[misc]
+    assert (summary, settings) == (first, SETTINGS)
+    assert files["track_id"].to_pylist() == ["a.wav", "b.wav"]
+    assert {e.name for e in storage.list(DONE)} == set(pieces("attempt"))
+
+
+class KilledError(BaseException):
+    """What a process that is killed does not see."""
+
+
+def test_an_attempt_that_was_begun_and_not_finished_is_not_begun_again(
+    storage: Storage,
+    batch: Callable[..., Batch],
+    extracted: list[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def die(*_: object, **__: object) -> Features:
+        raise KilledError
+
+    with monkeypatch.context() as patch:
+        patch.setattr(featurizer.extract, "extract", die)
+        with pytest.raises(KilledError):
+            work(batch(a="1", b="1"))
+    summary = work(batch(a="1", b="1"))
+    assert (summary.outcome, summary.hung) == ("died", False)
+    assert extracted == []
+    now = time.time()
+    monkeypatch.setattr(time, "time", lambda: now + module.HANG_TIMEOUT_S + 1)
+    assert work(batch(a="1", b="1")).hung
+    assert extracted == []
+    assert read_finished(storage, "attempt") is None
+
+
+def test_while_it_works_its_mark_says_where(
+    storage: Storage, batch: Callable[..., Batch], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[dict[str, Any]] = []
+
+    def extract(*_: object, **__: object) -> Features:
+        seen.append(json.loads(storage.read(f"{STARTED}/attempt")))
+        return made_up(1)
+
+    monkeypatch.setattr(featurizer.extract, "extract", extract)
+    work(batch(a="1"))
+    assert seen[0]["pid"] == os.getpid()
+
+
+@pytest.mark.usefixtures("extracted")
+@pytest.mark.parametrize("table", ["features/level=track", "features/level=segment", "files"])
+def test_what_a_lost_power_left_in_halves_is_not_finished(
+    storage: Storage, batch: Callable[..., Batch], table: str
+) -> None:
+    work(batch(a="1", b="1"))
+    name = piece("attempt", table)
+    whole = storage.read(name)
+    for damaged in (b"", whole[: len(whole) // 2], bytes(len(whole))):
+        storage.write(name, damaged)
+        assert read_finished(storage, "attempt") is None
+    storage.remove(name)
+    assert read_finished(storage, "attempt") is None
+
+
+def test_a_file_that_hangs_ends_its_worker_in_the_end(
+    batch: Callable[..., Batch], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ended = threading.Event()
+    monkeypatch.setattr(os, "_exit", lambda _: ended.set())
+    monkeypatch.setattr(module, "HANG_TIMEOUT_S", 0.01)
+
+    def hang(*_: object, **__: object) -> Features:
+        assert ended.wait(20)
+        return made_up(1)
+
+    monkeypatch.setattr(featurizer.extract, "extract", hang)
+    assert work(batch(a="1")).extracted == 1
+    ended.clear()
+    monkeypatch.setattr(module, "HANG_TIMEOUT_S", 30.0)
+    monkeypatch.setattr(featurizer.extract, "extract", lambda *_, **__: made_up(1))
+    work(batch("second", b="1"))
+    assert not [t for t in threading.enumerate() if isinstance(t, threading.Timer)]
+    assert not ended.is_set()
+
+
+# Addresses
+
+
+def test_a_recording_at_an_address_is_opened_with_fsspec(
+    storage: Storage, batch: Callable[..., Batch], extracted: list[str]
+) -> None:
+    fsspec.filesystem("memory").pipe("/bucket/a.wav", b"1")
+    there = list_sources(["memory://bucket/a.wav"]).recordings[0]
+    address = "memory://bucket/b.wav"
+    gone = Listed("b.wav", address, "memory://bucket", address, 1, 1)
+    planned = batch()
+    planned.files.extend([there, gone])
+    planned.labels.extend([None, None])
+    summary = work(planned)
+    fsspec.filesystem("memory").rm("/bucket", recursive=True)
+    assert (summary.extracted, summary.failures) == (1, {"vanished": 1})
+    assert extracted == ["an open file"]
+    assert left(storage, "files")[1]["uri"] == address
+
+
+# Workers that do not fit
+
+
+def changed(batch: Batch, **fields: Any) -> Batch:
+    from dataclasses import replace
+
+    return replace(batch, **fields)
+
+
+def test_a_worker_that_fits_has_nothing_to_say(batch: Callable[..., Batch]) -> None:
+    assert unfit(batch(a="1")) == ""
+
+
+def test_a_worker_of_another_songmill_or_feature_set_works_on_nothing(
+    batch: Callable[..., Batch], extracted: list[str]
+) -> None:
+    good = batch(a="1")
+    for bad, named in (
+        (changed(good, songmill="99.0"), "99.0"),
+        (changed(good, settings=Settings("other-set", 3.0)), "other-set"),
+    ):
+        summary = work(bad)
+        assert summary.outcome == "unfit"
+        for part in (named, songmill_version(), FEATURE_SET, "install the same on both"):
+            assert part in summary.message
+    assert extracted == []
+
+
+def test_a_worker_that_does_not_see_the_jobs_store_works_on_nothing(
+    tmp_path: Path, batch: Callable[..., Batch], extracted: list[str]
+) -> None:
+    good = batch(a="1")
+    for bad in (changed(good, root=str(tmp_path / "empty")), changed(good, run_id="another")):
+        summary = work(bad)
+        assert summary.outcome == "unfit"
+        assert f"does not see the store {bad.root}" in summary.message
+    assert extracted == []
+    assert not (tmp_path / "empty").exists()
+
+
+def test_a_worker_that_does_not_see_a_source_works_on_nothing(
+    tmp_path: Path, batch: Callable[..., Batch], extracted: list[str]
+) -> None:
+    good = batch(a="1")
+    (tmp_path / "music").rename(tmp_path / "elsewhere")
+    summary = work(good)
+    assert summary.outcome == "unfit"
+    assert f"does not see the source {tmp_path}/music" in summary.message
+    assert extracted == []
+
+
+def test_a_file_that_is_gone_is_no_reason_to_stop(
+    tmp_path: Path, batch: Callable[..., Batch]
+) -> None:
+    good = batch(a="1", b="1")
+    (tmp_path / "music/a.wav").unlink()
+    assert unfit(good) == ""
+
+
+def test_a_summary_counts_failures() -> None:
+    assert Summary("done", failures={"empty": 2, "timeout": 3}).failed == 5
+
+
+def test_the_pieces_of_an_attempt_are_one_for_each_table() -> None:
+    assert len(set(pieces("x"))) == 3
+    assert pieces("x")[-1] == piece("x", "files")
+    assert {TRACK, SEGMENT, FILES} == {TABLES[t] for t in (TRACKS, SEGMENTS, "files")}
+    assert isinstance(FILES, pa.Schema)
+
+
+@pytest.mark.usefixtures("extracted")
+def test_a_finished_batch_with_damaged_pages_is_not_finished(
+    storage: Storage, batch: Callable[..., Batch]
+) -> None:
+    work(batch(a="1"))
+    name = piece("attempt", "files")
+    whole = storage.read(name)
+    storage.write(name, whole[:4] + bytes(len(whole) // 3) + whole[4 + len(whole) // 3 :])
+    assert read_finished(storage, "attempt") is None
+
+
+@pytest.mark.usefixtures("extracted")
+def test_matrix_products_keep_to_one_thread(batch: Callable[..., Batch]) -> None:
+    threadpool_limits(limits=2)
+    module.prepare_process.cache_clear()
+    work(batch(a="1"))
+    threads = [pool["num_threads"] for pool in threadpool_info()]
+    assert threads
+    assert set(threads) == {1}
+
+
+FAULTS = """
+import resource
+import numpy as np
+from featurizer.extract import features
+from featurizer.process import prepare_process
+
+def faults():
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    features(y)
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+
+y = np.sin(np.arange(661500) * 0.1).astype(np.float32)
+features(y)
+print(faults())
+prepare_process()
+features(y)
+print(faults())
+"""
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="it is glibc that is set")
+def test_memory_is_kept_for_the_next_file_though_dask_has_it_given_back() -> None:
+    # What Dask's nanny gives its workers.
+    environment = {**os.environ, "MALLOC_TRIM_THRESHOLD_": "65536"}
+    found = subprocess.run(
+        [sys.executable, "-c", FAULTS], env=environment, capture_output=True, text=True, check=True
+    )
+    before, after = map(int, found.stdout.split())
+    assert before > 1000
+    assert after < 100

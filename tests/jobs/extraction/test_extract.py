@@ -1,0 +1,840 @@
+"""The extraction job, end to end: real files, a real cluster, and the store as others read it."""
+
+import contextlib
+import io
+import json
+import os
+import shutil
+import socket
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import dask.dataframe
+import duckdb
+import numpy as np
+import pandas as pd
+import pyarrow.dataset
+import pyarrow.parquet as pq
+import pytest
+import soundfile
+from rich.console import Console
+from threadpoolctl import threadpool_limits
+
+import jobs.cluster.connect
+import jobs.extraction.extract
+import jobs.store.commit
+from featurizer.columns import FEATURE_COLUMNS
+from featurizer.extract import extract as extract_features
+from jobs.errors import ClusterError, UsageError
+from jobs.extraction.extract import Outcome, Request, extract
+from jobs.extraction.plan import Plan
+from jobs.progress import Progress
+from jobs.reporting.status import read_status
+
+TRACKS, SEGMENTS = "features/level=track", "features/level=segment"
+SR = 22050
+
+Run = Callable[..., Outcome]
+
+
+def table(store: Path, name: str) -> pd.DataFrame:
+    """Read a table as a stranger does; in order of its keys."""
+    frame = pyarrow.dataset.dataset(store / name).to_table().to_pandas()
+    keys = [key for key in ("track_id", "segment") if key in frame]
+    frame = frame.sort_values(keys or ["started_at"]).reset_index(drop=True)
+    assert not keys or not frame[keys].duplicated().any()
+    return frame
+
+
+def tracks_of(store: Path) -> list[str]:
+    return list(table(store, TRACKS)["track_id"])
+
+
+def labels_of(store: Path) -> dict[str, str | None]:
+    """The tracks' labels, of which those of the segments must be copies."""
+    found = {}
+    for name in (TRACKS, SEGMENTS):
+        frame = table(store, name)
+        labels = frame["label"].astype(object).where(frame["label"].notna(), None)
+        found[name] = dict(zip(frame["track_id"], labels, strict=True))
+        assert frame.groupby("track_id")["label"].nunique(dropna=False).le(1).all()
+    assert found[SEGMENTS].items() <= found[TRACKS].items()
+    return found[TRACKS]
+
+
+def looked_at(store: Path) -> dict[str, Any]:
+    """When each file was last worked on."""
+    frame = table(store, "files")
+    return dict(zip(frame["track_id"], frame["extracted_at"], strict=True))
+
+
+def clip(path: Path, seed: int = 0, seconds: float = 0.4, sr: int = SR) -> None:
+    """Write a tone in noise."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    rng = np.random.default_rng(seed)
+    t = np.arange(int(seconds * sr)) / sr
+    y = 0.3 * np.sin(2 * np.pi * (220 + 20 * seed) * t) + 0.05 * rng.standard_normal(len(t))
+    soundfile.write(path, y, sr)
+
+
+@pytest.fixture
+def music(tmp_path: Path) -> Path:
+    """Six clips of two styles, and a file that is none."""
+    for i in range(3):
+        clip(tmp_path / f"music/blues/{i}.wav", i)
+        clip(tmp_path / f"music/rock/{i}.wav", 10 + i)
+    (tmp_path / "music/rock/bad.wav").write_text("not a recording")
+    return tmp_path / "music"
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Path:
+    return tmp_path / "store"
+
+
+@pytest.fixture(scope="module")
+def address() -> Iterator[str]:
+    """A running cluster of two processes."""
+    from distributed import LocalCluster
+
+    with LocalCluster(
+        n_workers=2, threads_per_worker=1, host="127.0.0.1", dashboard_address="127.0.0.1:0"
+    ) as cluster:
+        yield cluster.scheduler_address
+
+
+def job(store: Path, *sources: object, **options: Any) -> Outcome:
+    request = Request(
+        sources=[str(source) for source in sources],
+        store=str(store),
+        **{"segment_seconds": 0.1, "max_failed": 1.0, **options},
+    )
+    return extract(request, Progress(Console(file=io.StringIO())))
+
+
+@pytest.fixture
+def run(address: str) -> Run:
+    """Run the job, on a cluster that is there already."""
+
+    def run_job(store: Path, *sources: object, **options: Any) -> Outcome:
+        return job(store, *sources, scheduler=address, **options)
+
+    return run_job
+
+
+@pytest.fixture
+def without_cluster(monkeypatch: pytest.MonkeyPatch) -> Run:
+    """Run a job that must have nothing to extract."""
+
+    def refuse(*_: object) -> None:
+        pytest.fail("a cluster was asked for")
+
+    def run_job(store: Path, *sources: object, **options: Any) -> Outcome:
+        with monkeypatch.context() as patch:
+            patch.setattr(jobs.cluster.connect, "connect", refuse)
+            outcome = job(store, *sources, **options)
+        assert outcome.extracted == outcome.failed == 0
+        return outcome
+
+    return run_job
+
+
+# The published tracks
+
+
+@pytest.mark.slow
+def test_the_published_tracks(shared_data: Path, store: Path, run: Run) -> None:
+    collection = shared_data / "gtzan/genres_original"
+    outcome = run(store, collection, segment_seconds=3.0)
+    assert (outcome.listed, outcome.extracted, outcome.failed) == (42, 41, 1)
+    assert outcome.failures == {"unreadable": 1}, "jazz.00054.wav is no recording"
+
+    for name, csv, keys in (
+        (TRACKS, "features_30_sec.csv", ["track_id", "label"]),
+        (SEGMENTS, "features_3_sec.csv", ["track_id", "label", "segment", "start_s"]),
+    ):
+        published = pd.read_csv(shared_data / "gtzan" / csv)
+        columns = list(published.columns[1:-1])
+        ours = table(store, name)
+        assert list(ours.columns) == keys + columns
+
+        # Published under the name of a wav, also where the recording here is an .au.
+        ours["name"] = ours["track_id"].str.extract(r"([^/]*)\.\w+$")[0]
+        mine = {*ours["name"]}
+        if name == SEGMENTS:
+            ours["name"] += "." + ours["segment"].astype(str)
+            assert np.array_equal(ours["start_s"], ours["segment"] * 3.0)
+        published["name"] = published["filename"].str.removesuffix(".wav")
+        theirs = published[published["name"].str.split(".").str[:2].str.join(".").isin(mine)]
+        # A few segments were never published.
+        both = theirs.merge(ours, on="name", suffixes=("_published", ""), validate="1:1")
+        assert len(both) == len(theirs)
+        assert (both["label"] == both["label_published"]).all()
+        assert (both["length"] == both["length_published"]).all()
+
+        features = columns[1:]
+        expected = both[[f"{column}_published" for column in features]].to_numpy()
+        scale = np.abs(expected) + 0.001 * published[features].std().to_numpy()
+        error = (np.abs(both[features].to_numpy() - expected) / scale).max(axis=1)
+        if name == TRACKS:
+            assert len(both) == len(ours) == 41
+            assert error.max() < 1e-3
+            assert np.quantile(error, 0.99) < 2e-4
+        else:
+            assert len(both) > 380
+            assert np.quantile(error, 0.99) < 5e-4
+            assert np.quantile(error, 0.999) < 1e-3
+
+    tracks, segments = table(store, TRACKS), table(store, SEGMENTS)
+    whole = (tracks.set_index("track_id")["length"] - 66149) // 66150 + 1
+    assert segments.groupby("track_id").size().to_dict() == whole.to_dict()
+    for track_id in tracks["track_id"][::4]:
+        with threadpool_limits(1):  # as in a worker: sums differ in their last bits otherwise
+            found = extract_features(str(collection / track_id))
+        row = tracks[tracks["track_id"] == track_id]
+        assert np.array_equal(row[list(FEATURE_COLUMNS)].to_numpy()[0], found.track)
+        rows = segments[segments["track_id"] == track_id]
+        assert np.array_equal(rows[list(FEATURE_COLUMNS)].to_numpy(), found.segments)
+
+
+# Rotten files
+
+WEIRD = "two\nlines 'single' \"double\" \N{GUITAR} [red]"
+
+ROTTEN = {
+    "headerless.wav": "unreadable",
+    "empty.wav": "empty",
+    "text.wav": "unreadable",
+    "short.wav": "too-short",
+    "nan.wav": "not-finite",
+    "infinite.wav": "not-finite",
+    "x.wav": "unreadable",
+    "dangling.wav": "vanished",
+    "pipe.wav": "unreadable",
+    f"{WEIRD}.flac": "empty",
+    r"caf\xe9.wav": "empty",
+    "secret.wav": "forbidden",
+}
+"""What fails, and how."""
+
+SOUND = [
+    *("constant.wav", "eighth.wav", "good.flac", "good.wav", "khz-192.wav", "khz-8.wav"),
+    *("promises.wav", "silence.wav", f"{WEIRD}.wav", r"na\xefve.wav"),
+]
+"""What gives rows."""
+
+EITHER = ["cut.flac", "cut.mp3"]
+"""What gives rows, or is unreadable, as its decoder finds."""
+
+
+def make_zoo(folder: Path) -> None:
+    rng = np.random.default_rng(0)
+    # Whole numbers, which every lossless format keeps.
+    second = (6000 * rng.standard_normal(SR).clip(-4, 4)).astype(np.int16)
+    good = np.tile(second, 2)
+    folder.mkdir()
+    for name in ("good.wav", "good.flac", f"{WEIRD}.wav", "secret.wav"):
+        soundfile.write(folder / name, good, SR)
+    shutil.copy(folder / "good.wav", os.fsencode(folder) + b"/na\xefve.wav")
+    (folder / "secret.wav").chmod(0)
+    (folder / "headerless.wav").write_bytes(second.tobytes())
+    (folder / "empty.wav").write_bytes(b"")
+    (folder / f"{WEIRD}.flac").write_bytes(b"")
+    Path(os.fsdecode(os.fsencode(folder) + b"/caf\xe9.wav")).write_bytes(b"")
+    (folder / "text.wav").write_text("Dear diary,\ntoday I renamed a text.\n" * 50)
+    soundfile.write(folder / "short.wav", good[:1024], SR)
+    soundfile.write(folder / "silence.wav", np.zeros(SR), SR)
+    soundfile.write(folder / "constant.wav", np.full(SR, 0.25), SR)
+    for name, value in (("nan", np.nan), ("infinite", np.inf)):
+        bad = good / 32768
+        bad[1000] = value
+        soundfile.write(folder / f"{name}.wav", bad, SR, subtype="FLOAT")
+    eight = np.zeros((SR, 8), np.int16)
+    eight[:, 3] = second
+    soundfile.write(folder / "eighth.wav", eight, SR)
+    soundfile.write(folder / "khz-8.wav", good, 8000)
+    soundfile.write(folder / "khz-192.wav", np.tile(good, 10), 192000)
+    for suffix in ("flac", "mp3"):
+        soundfile.write(folder / f"whole.{suffix}", np.tile(good, 5), SR)
+        data = (folder / f"whole.{suffix}").read_bytes()
+        (folder / f"cut.{suffix}").write_bytes(data[: len(data) // 2])
+        (folder / f"whole.{suffix}").unlink()
+    data = bytearray((folder / "good.wav").read_bytes())
+    (folder / "promises.wav").write_bytes(data[: len(data) // 2])
+    (folder / "x.wav").mkdir()
+    (folder / "dangling.wav").symlink_to("nowhere.wav")
+    os.mkfifo(folder / "pipe.wav")
+
+
+# Gives up root's leave to read everything, if it has that: permissions bind nobody else.
+_BOUND = """
+import ctypes, os, sys
+for capability in (1, 2):  # CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH
+    ctypes.CDLL(None).prctl(24, capability, 0, 0, 0)  # PR_CAPBSET_DROP
+os.execv(sys.argv[1], sys.argv[1:])
+"""
+
+
+def songmill(*arguments: object) -> tuple[int, str, str]:
+    """Run the real command as somebody whom permissions bind."""
+    command = [sys.executable, "-m", "songmill", *map(str, arguments)]
+    done = subprocess.run(
+        [sys.executable, "-c", _BOUND, *command],
+        capture_output=True,
+        check=False,
+        timeout=240,
+        env={name: value for name, value in os.environ.items() if name != "DASK_SCHEDULER_ADDRESS"},
+    )
+    return done.returncode, done.stdout.decode(), done.stderr.decode()
+
+
+@pytest.fixture(scope="module")
+def zoo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, tuple[int, str, str]]]:
+    """A store of the rotten files, and how the command that made it ended."""
+    folder = tmp_path_factory.mktemp("zoo")
+    make_zoo(folder / "music")
+    (folder / "music/secret.wav").chmod(0)
+    ended = songmill(
+        *("extract", folder / "music", "--store", folder / "store", "--labels", "none"),
+        *("--segment-seconds", "0.5", "--workers", "2", "--json"),
+    )
+    yield folder, ended
+    (folder / "music/secret.wav").chmod(0o600)
+
+
+Zoo = tuple[Path, tuple[int, str, str]]
+
+
+def bound(zoo: Zoo) -> bool:
+    """Tell whether permissions bound the command: dropping root's leave may not be allowed."""
+    rows = table(zoo[0] / "store", "files").set_index("track_id")
+    return bool(rows.loc["secret.wav", "status"] == "failed")
+
+
+@pytest.mark.slow
+def test_rotten_files_cost_no_other_file_and_end_with_3(zoo: Zoo) -> None:
+    folder, (code, out, err) = zoo
+    assert code == 3, err
+    found = json.loads(out)
+    assert out.count("\n") == 1
+    rows = table(folder / "store", "files").set_index("track_id")
+    assert set(rows.index) == {*ROTTEN, *SOUND, *EITHER}
+    failed = rows[rows["status"] == "failed"]["error"].to_dict()
+    expected = {t: kind for t, kind in ROTTEN.items() if t != "secret.wav" or bound(zoo)}
+    assert {t: kind for t, kind in failed.items() if t not in EITHER} == expected
+    assert {failed.get(track) for track in EITHER} <= {None, "unreadable"}
+    assert rows.loc[[*failed], "message"].str.len().min() > 10
+
+    good = sorted(set(rows.index) - set(failed))
+    for name in (TRACKS, SEGMENTS):
+        frame = table(folder / "store", name)
+        assert np.isfinite(frame[list(FEATURE_COLUMNS)].to_numpy()).all()
+        assert sorted(set(frame["track_id"])) == good
+    assert (found["listed"], found["extracted"]) == (len(rows), len(good))
+    assert (found["failed"], found["failed_in_all"]) == (len(failed), len(failed))
+    assert sum(found["failures"].values()) == len(failed)
+    assert found["outcome"] == "too-many-failed"
+    assert f"{len(failed)} of {len(rows)} files" in found["message"]
+
+
+@pytest.mark.slow
+def test_rotten_files_leave_a_quiet_log(zoo: Zoo) -> None:
+    _, (_, _, err) = zoo
+    for word in ("Traceback", "Error", "distributed", "[0m", "\x1b"):
+        assert word not in err
+    lines = err.splitlines()
+    assert lines[-1].startswith("songmill: ")
+    assert "--max-failed 0.1" in lines[-1]
+    assert len(lines) < 10
+
+
+@pytest.mark.slow
+def test_what_a_rotten_file_had_all_the_same_is_told(zoo: Zoo) -> None:
+    rows = table(zoo[0] / "store", "files").set_index("track_id")
+    facts = rows.loc[SOUND, ["duration_s", "sample_rate", "channels"]].to_dict("index")
+    assert facts["good.wav"] == {"duration_s": 2.0, "sample_rate": SR, "channels": 1}
+    assert facts["eighth.wav"] == {"duration_s": 1.0, "sample_rate": SR, "channels": 8}
+    assert facts["khz-8.wav"] == {"duration_s": 5.5125, "sample_rate": 8000, "channels": 1}
+    assert facts["khz-192.wav"]["sample_rate"] == 192000
+    assert "promises" in rows.loc["promises.wav", "message"]
+    assert pd.isna(rows.loc["good.wav", "message"])
+    # One recording in two formats and under three names.
+    tracks = table(zoo[0] / "store", TRACKS).set_index("track_id")[list(FEATURE_COLUMNS)]
+    for twin in ("good.flac", f"{WEIRD}.wav", r"na\xefve.wav"):
+        assert tracks.loc[twin].equals(tracks.loc["good.wav"])
+
+
+@pytest.mark.slow
+def test_rotten_files_are_listed_in_a_line_each(zoo: Zoo) -> None:
+    folder, _ = zoo
+    code, out, err = songmill("status", "--store", folder / "store", "--failed")
+    assert (code, err) == (0, "")
+    failed = read_status(str(folder / "store")).failed_files
+    lines = [line.split("\t") for line in out.splitlines()]
+    assert len(lines) == len(failed)
+    assert {tuple(line[:2]) for line in lines} == {
+        (row["error"], row["track_id"].replace("\n", r"\n")) for row in failed
+    }
+    assert all(len(line) == 3 and line[2] for line in lines)
+    code, out, _ = songmill("status", "--store", folder / "store")
+    assert code == 0
+    assert "too-many-failed" in out
+
+
+@pytest.mark.slow
+def test_rotten_files_are_not_tried_again_and_may_be_allowed(zoo: Zoo) -> None:
+    folder, _ = zoo
+    before = looked_at(folder / "store")
+    options = ("extract", folder / "music", "--store", folder / "store", "--segment-seconds", "0.5")
+    code, out, err = songmill(*options, "--labels", "none", "--max-failed", "1", "--json")
+    assert code == 0, err
+    found = json.loads(out)
+    assert (found["extracted"], found["failed"], found["workers"]) == (0, 0, 0)
+    assert found["failed_in_all"] >= 10
+    code, out, err = songmill(*options, "--labels", "none")
+    assert code == 3, "that files failed before is no reason to be content"
+    assert "nothing to extract" in out
+    assert looked_at(folder / "store") == before
+
+
+@pytest.mark.slow
+def test_a_file_that_vanishes_after_planning_costs_no_other(
+    music: Path, store: Path, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_plan = jobs.extraction.extract.make_plan
+
+    def late(*arguments: Any, **options: Any) -> Plan:
+        plan = make_plan(*arguments, **options)
+        (music / "blues/1.wav").unlink()
+        clip(music / "blues/2.wav", 50, seconds=0.6)
+        return plan
+
+    monkeypatch.setattr(jobs.extraction.extract, "make_plan", late)
+    outcome = run(store, music)
+    assert (outcome.extracted, outcome.failures) == (5, {"vanished": 1, "unreadable": 1})
+    files = table(store, "files").set_index("track_id")
+    assert files.loc["blues/1.wav", "error"] == "vanished"
+    assert files.loc["blues/2.wav", "duration_s"] == pytest.approx(0.6, abs=1e-3)
+    monkeypatch.undo()
+    # The one that changed is known as it was read; the other one is gone.
+    outcome = run(store, music)
+    assert (outcome.unchanged, outcome.gone, outcome.extracted) == (6, 1, 0)
+    assert "blues/1.wav" not in looked_at(store)
+
+
+# Runs after the first
+
+
+@pytest.mark.slow
+def test_a_run_without_changes_extracts_nothing_and_starts_nothing(
+    music: Path, store: Path, run: Run, without_cluster: Run
+) -> None:
+    first = run(store, music)
+    assert (first.new, first.extracted, first.failures) == (7, 6, {"unreadable": 1})
+    parts = {path: path.read_bytes() for path in store.glob("f*/**/*.parquet")}
+    second = without_cluster(store, music)
+    assert (second.listed, second.unchanged, second.new, second.changed) == (7, 7, 0, 0)
+    assert {path: path.read_bytes() for path in store.glob("f*/**/*.parquet")} == parts
+    runs = table(store, "runs")
+    assert list(runs["extracted"]) == [6, 0]
+    assert list(runs["unchanged"]) == [0, 7]
+    assert list(runs["workers"]) == [2, 0]
+    assert set(runs["outcome"]) == {"done"}
+    assert runs["run_id"].is_unique
+
+
+@pytest.mark.slow
+def test_one_changed_one_new_and_one_deleted_file_cost_two_extractions(
+    music: Path, store: Path, run: Run
+) -> None:
+    run(store, music)
+    before, tracks = looked_at(store), table(store, TRACKS).set_index("track_id")
+    clip(music / "blues/0.wav", 99)
+    clip(music / "rock/new.wav", 98)
+    (music / "rock/2.wav").unlink()
+    outcome = run(store, music)
+    assert (outcome.new, outcome.changed, outcome.gone, outcome.unchanged) == (1, 1, 1, 5)
+    assert (outcome.extracted, outcome.failed) == (2, 0)
+    after = looked_at(store)
+    worked_on = {track for track in after if after[track] != before.get(track)}
+    assert worked_on == {"blues/0.wav", "rock/new.wav"}
+    assert set(before) - set(after) == {"rock/2.wav"}
+    now = table(store, TRACKS).set_index("track_id")
+    assert set(now.index) == {*(f"blues/{i}.wav" for i in range(3)), *now.index[3:]}
+    assert list(now.index[3:]) == ["rock/0.wav", "rock/1.wav", "rock/new.wav"]
+    assert now.loc["blues/1.wav"].equals(tracks.loc["blues/1.wav"])
+    assert not now.loc["blues/0.wav"].equals(tracks.loc["blues/0.wav"])
+    assert set(table(store, SEGMENTS)["track_id"]) == set(now.index)
+
+
+@pytest.mark.slow
+def test_a_long_run_commits_new_files_on_its_way_and_replaces_others_at_its_end(
+    music: Path, store: Path, tmp_path: Path, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run(store, music)
+    old = table(store, TRACKS).set_index("track_id")["rms_mean"].to_dict()
+    for i in range(3):
+        clip(music / f"blues/{i}.wav", 60 + i)
+        clip(music / f"rock/{i}.wav", 70 + i)
+        clip(music / f"jazz/{i}.wav", 80 + i)
+    seen: list[dict[str, float]] = []
+    commit = jobs.store.commit.commit
+
+    def watched(*arguments: Any) -> None:
+        commit(*arguments)
+        seen.append(table(store, TRACKS).set_index("track_id")["rms_mean"].to_dict())
+
+    monkeypatch.setattr(jobs.store.commit, "PART_ROWS", 5)
+    monkeypatch.setattr(jobs.store.commit, "commit", watched)
+    outcome = run(store, music)
+    assert (outcome.new, outcome.changed, outcome.extracted) == (3, 6, 9)
+    assert len(seen) >= 3
+    for tracks in seen[:-1]:
+        assert {track: tracks[track] for track in old} == old
+    counts = [len(tracks) for tracks in seen]
+    assert counts == sorted(counts)
+    assert counts[0] > len(old)
+    run(tmp_path / "fresh", music)
+    for name in (TRACKS, SEGMENTS):
+        assert table(store, name).equals(table(tmp_path / "fresh", name))
+
+
+@pytest.mark.slow
+def test_a_touched_file_is_a_changed_one(music: Path, store: Path, run: Run) -> None:
+    run(store, music)
+    before, features = looked_at(store), table(store, TRACKS)
+    os.utime(music / "rock/1.wav", ns=(0, 1_600_000_000_000_001_000))
+    outcome = run(store, music)
+    assert (outcome.changed, outcome.extracted) == (1, 1)
+    after = looked_at(store)
+    assert {track for track in after if after[track] != before[track]} == {"rock/1.wav"}
+    assert table(store, TRACKS).equals(features)
+
+
+@pytest.mark.slow
+def test_failed_files_are_tried_again_when_asked_for_and_all_with_force(
+    music: Path, store: Path, run: Run
+) -> None:
+    run(store, music)
+    before = looked_at(store)
+    outcome = run(store, music, retry_failed=True)
+    assert (outcome.retried, outcome.failed, outcome.extracted) == (1, 1, 0)
+    again = looked_at(store)
+    assert {track for track in again if again[track] != before[track]} == {"rock/bad.wav"}
+    features = table(store, TRACKS)
+    outcome = run(store, music, force=True)
+    assert (outcome.retried, outcome.failed, outcome.extracted) == (7, 1, 6)
+    forced = looked_at(store)
+    assert all(forced[track] != again[track] for track in forced)
+    assert table(store, TRACKS).equals(features)
+    # A second time is not the first time again.
+    assert run(store, music, force=True).extracted == 6
+
+
+@pytest.mark.slow
+def test_other_segments_ask_for_force_and_replace_everything(
+    music: Path, store: Path, run: Run, tmp_path: Path
+) -> None:
+    clip(tmp_path / "other/one.wav")
+    run(store, music)
+    run(store, tmp_path / "other")
+    before = looked_at(store)
+    with pytest.raises(UsageError, match="--force"):
+        run(store, music, segment_seconds=0.2)
+    assert looked_at(store) == before
+    outcome = run(store, music, segment_seconds=0.2, force=True)
+    assert (outcome.extracted, outcome.gone) == (6, 1)
+    assert "one.wav" not in tracks_of(store)
+    assert "one.wav" not in looked_at(store)
+    assert set(table(store, SEGMENTS)["length"]) == {round(0.2 * SR) - 1}
+    assert set(table(store, SEGMENTS).groupby("track_id").size()) == {2}
+    assert json.loads((store / "store.json").read_text())["segment_seconds"] == 0.2
+    assert run(store, music, segment_seconds=0.2).unchanged == 7
+
+
+@pytest.mark.slow
+def test_labels_change_without_extraction(
+    music: Path, store: Path, tmp_path: Path, run: Run, without_cluster: Run
+) -> None:
+    run(store, music)
+    names = [*(f"blues/{i}.wav" for i in range(3)), *(f"rock/{i}.wav" for i in range(3))]
+    assert labels_of(store) == {name: name.partition("/")[0] for name in names}
+    before, features = looked_at(store), table(store, TRACKS)[list(FEATURE_COLUMNS)]
+
+    assert without_cluster(store, music, labels="none").relabelled == 6
+    assert labels_of(store) == dict.fromkeys(names)
+
+    csv = tmp_path / "labels.csv"
+    csv.write_text("track_id,label,artist\nblues/0,sad,A\nrock/1.wav,loud,B\nstranger,x,C\n")
+    assert without_cluster(store, music, labels=str(csv)).relabelled == 2
+    expected = dict.fromkeys(names) | {"blues/0.wav": "sad", "rock/1.wav": "loud"}
+    assert labels_of(store) == expected
+    assert table(store, "labels").to_dict("records") == [
+        {"track_id": "blues/0.wav", "label": "sad", "artist": "A"},
+        {"track_id": "rock/1.wav", "label": "loud", "artist": "B"},
+    ]
+    assert without_cluster(store, music, labels=str(csv)).relabelled == 0
+
+    assert without_cluster(store, music).relabelled == 6
+    assert labels_of(store) == {name: name.partition("/")[0] for name in names}
+    assert looked_at(store) == before
+    assert table(store, TRACKS)[list(FEATURE_COLUMNS)].equals(features)
+
+
+@pytest.mark.slow
+def test_a_collection_that_moved_is_not_extracted_again(
+    music: Path, store: Path, tmp_path: Path, run: Run, without_cluster: Run
+) -> None:
+    run(store, music)
+    before = looked_at(store)
+    music.rename(tmp_path / "elsewhere")
+    outcome = without_cluster(store, tmp_path / "elsewhere")
+    assert (outcome.unchanged, outcome.gone) == (7, 0)
+    assert looked_at(store) == before
+    files = table(store, "files")
+    assert list(files["uri"]) == [f"{tmp_path}/elsewhere/{track}" for track in files["track_id"]]
+    (tmp_path / "elsewhere/rock/2.wav").unlink()
+    assert without_cluster(store, tmp_path / "elsewhere").gone == 1
+
+
+@pytest.mark.slow
+def test_sources_of_other_runs_stay(music: Path, store: Path, run: Run) -> None:
+    for i in range(3):
+        (music / f"rock/{i}.wav").rename(music / f"rock/r{i}.wav")
+    run(store, music / "blues")
+    run(store, music / "rock", labels="none")
+    everything = {f"{i}.wav" for i in range(3)} | {f"r{i}.wav" for i in range(3)}
+    assert set(tracks_of(store)) == everything
+    (music / "blues/0.wav").unlink()
+    assert run(store, music / "rock", labels="none").gone == 0
+    assert set(tracks_of(store)) == everything
+    assert run(store, music / "blues").gone == 1
+    assert set(labels_of(store).items()) == {
+        *((f"{i}.wav", "blues") for i in (1, 2)),
+        *((f"r{i}.wav", None) for i in range(3)),
+    }
+
+
+@pytest.mark.slow
+def test_an_emptied_source_is_refused_and_removes_nothing(
+    music: Path, store: Path, run: Run, without_cluster: Run
+) -> None:
+    run(store, music)
+    before = tracks_of(store)
+    shutil.rmtree(music)
+    for refused in ("there is no", "no recording was found"):
+        with pytest.raises(UsageError, match=refused):
+            without_cluster(store, music)
+        music.mkdir(exist_ok=True)
+    assert tracks_of(store) == before
+
+
+@pytest.fixture
+def barred(monkeypatch: pytest.MonkeyPatch) -> Callable[[Path], None]:
+    """Make a folder unreadable, also for root, whom no permission keeps out."""
+    scandir = os.scandir
+
+    def bar(folder: Path) -> None:
+        def refusing(path: str | int) -> Any:
+            if path == str(folder):
+                raise PermissionError(13, "Permission denied", path)
+            return scandir(path)
+
+        monkeypatch.setattr(os, "scandir", refusing)
+
+    return bar
+
+
+@pytest.mark.slow
+def test_a_folder_that_cannot_be_listed_removes_nothing(
+    music: Path, store: Path, run: Run, without_cluster: Run, barred: Callable[[Path], None]
+) -> None:
+    run(store, music)
+    before = tracks_of(store)
+    (music / "blues/0.wav").unlink()
+    barred(music / "rock")
+    assert without_cluster(store, music).gone == 1
+    assert tracks_of(store) == before[1:]
+
+
+@pytest.mark.slow
+def test_a_folder_that_cannot_be_listed_leaves_no_rows_of_other_segments(
+    music: Path, store: Path, run: Run, barred: Callable[[Path], None]
+) -> None:
+    run(store, music)
+    barred(music / "rock")
+    run(store, music, segment_seconds=0.2, force=True)
+    assert tracks_of(store) == [f"blues/{i}.wav" for i in range(3)]
+    assert set(table(store, SEGMENTS)["length"]) == {round(0.2 * SR) - 1}
+    assert set(looked_at(store)) == set(tracks_of(store))
+
+
+# Stores that are none
+
+
+def test_what_is_no_store_is_left_alone(music: Path, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("x")
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other/thesis.tex").write_text("x")
+    for name, said in (("file", "is a file"), ("other", "not a store and not empty")):
+        with pytest.raises(UsageError, match=said):
+            job(tmp_path / name, music)
+    assert [path.name for path in (tmp_path / "other").iterdir()] == ["thesis.tex"]
+    with pytest.raises(UsageError, match="there is no"):
+        job(tmp_path / "new", tmp_path / "missing")
+    with pytest.raises(UsageError, match="labels"):
+        job(tmp_path / "new", music, labels="missing.csv")
+    assert not (tmp_path / "new").exists(), "a store was made for nothing"
+
+
+def test_a_scheduler_and_workers_do_not_go_together(music: Path, store: Path) -> None:
+    with pytest.raises(UsageError, match="--workers"):
+        job(store, music, scheduler="tcp://127.0.0.1:1", workers=2)
+    assert not store.exists(), "a store was made for nothing"
+
+
+def test_what_is_no_scheduler_is_refused(music: Path, store: Path, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="localhost is neither an address"):
+        job(store, music, scheduler="localhost")
+    for text in ("", "{", "[]", "{}", "tcp://127.0.0.1:1"):
+        (tmp_path / "file").write_text(text)
+        with pytest.raises(UsageError, match="a file without a scheduler's address"):
+            job(store, music, scheduler=str(tmp_path / "file"))
+    assert not store.exists(), "a store was made for nothing"
+
+
+def test_a_scheduler_file_says_where_the_scheduler_is(tmp_path: Path) -> None:
+    file = tmp_path / "scheduler.json"
+    file.write_text(json.dumps({"type": "Scheduler", "address": "tcp://127.0.0.1:1"}))
+    assert jobs.cluster.connect.scheduler_address(str(file), None) == "tcp://127.0.0.1:1"
+    assert jobs.cluster.connect.scheduler_address("tls://host:8786", None) == "tls://host:8786"
+    assert jobs.cluster.connect.scheduler_address(None, 2) is None
+    assert jobs.cluster.connect.scheduler_address("", 2) is None
+
+
+@pytest.mark.slow
+def test_a_run_without_a_scheduler_that_answers_ends_in_words(music: Path, store: Path) -> None:
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        address = f"tcp://127.0.0.1:{unused.getsockname()[1]}"
+        with pytest.raises(ClusterError, match=f"no Dask scheduler answers at {address}"):
+            job(store, music, scheduler=address)
+    runs = table(store, "runs")
+    assert list(runs["outcome"]) == ["failed"]
+    assert list(runs["new"]) == [7]
+    assert not (store / "_lock.json").exists()
+
+
+# Any number of workers
+
+
+@pytest.mark.slow
+def test_one_two_or_three_workers_make_equal_tables(music: Path, tmp_path: Path, run: Run) -> None:
+    for i in range(20):
+        clip(music / f"jazz/{i}.flac", 20 + i, seconds=0.2 + i / 20)
+    found = []
+    for workers in (1, 2, 3):
+        store = tmp_path / f"store{workers}"
+        outcome = run(store, music) if workers == 2 else job(store, music, workers=workers)
+        assert outcome.workers == workers
+        files = table(store, "files").drop(columns=["extracted_at", "run_id"])
+        found.append([table(store, TRACKS), table(store, SEGMENTS), files])
+        assert len(found[-1][0]) == 26
+    for other in found[1:]:
+        for one, two in zip(found[0], other, strict=True):
+            pd.testing.assert_frame_equal(one, two, check_exact=True)
+
+
+# Others' readers
+
+# Dask still says inplace=True to pandas.
+pandas_in_dask = pytest.mark.filterwarnings("ignore:The inplace keyword:DeprecationWarning")
+
+
+@pandas_in_dask
+@pytest.mark.slow
+def test_every_table_can_be_read_whole_by_every_reader(
+    music: Path, store: Path, tmp_path: Path, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(jobs.store.commit, "PART_ROWS", 3)
+    csv = tmp_path / "labels.csv"
+    csv.write_text("track_id,label,artist\nblues/0,sad,A\n")
+    run(store, music, labels=str(csv))
+    # In several parts, or the one would be replaced and none emptied.
+    clip(music / "blues/0.wav", 77)
+    clip(music / "rock/2.wav", 78)
+    csv.write_text("track_id,label,year\nblues/0,sad,1969\n")
+    run(store, music, labels=str(csv))
+    counts = {TRACKS: 6, SEGMENTS: 24, "files": 7, "runs": 2, "labels": 1}
+    folders = {str(p.parent.relative_to(store)) for p in store.rglob("part-*.parquet")}
+    assert folders == set(counts)
+    emptied = [p for p in store.rglob("part-*.parquet") if not pq.read_metadata(p).num_rows]
+    assert emptied, "no reader met an emptied part"
+    for name, count in counts.items():
+        folder = store / name
+        columns = set(pq.read_table(folder, partitioning=None).column_names)
+        for frame in (
+            pd.read_parquet(folder, partitioning=None),
+            pyarrow.dataset.dataset(folder, partitioning=None).to_table().to_pandas(),
+            duckdb.sql(
+                f"SELECT * FROM read_parquet('{folder}/*.parquet', hive_partitioning=0)"
+            ).df(),
+            dask.dataframe.read_parquet(folder).compute(scheduler="synchronous"),
+        ):
+            assert len(frame) == count
+            assert columns <= set(frame.columns)
+    assert "year" in pd.read_parquet(store / "labels")
+
+
+@pytest.mark.slow
+def test_nothing_is_left_over(music: Path, store: Path, run: Run) -> None:
+    # Nor what runs before had left: halves of files, attempts that nobody takes over.
+    for name in ("done/a.files.parquet", "done/b.track.parquet", "started/c", "tmp/d", "commit/e"):
+        path = store / "_work" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"half a file")
+    run(store, music)
+    left = [str(p.relative_to(store)) for p in store.rglob("*") if p.is_file()]
+    names = {name.rpartition("/")[0] or name for name in left}
+    assert names == {"store.json", TRACKS, SEGMENTS, "files", "runs"}
+    assert stat_modes(store) <= {0o644, 0o664, 0o666}
+
+
+def stat_modes(store: Path) -> set[int]:
+    """The permissions of what is in the tables: those that any new file gets."""
+    with contextlib.suppress(FileNotFoundError):
+        return {p.stat().st_mode & 0o777 for p in store.rglob("part-*")}
+    return set()
+
+
+@pytest.mark.slow
+def test_what_a_killed_run_finished_waits_for_a_run_of_its_sources(
+    music: Path, store: Path, tmp_path: Path, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def lost(*_: object) -> None:
+        raise ClusterError("lost just before the commit")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(jobs.extraction.extract._Run, "finish", lost)
+        with pytest.raises(ClusterError):
+            run(store, music)
+    clip(tmp_path / "other/one.wav")
+    assert run(store, tmp_path / "other").extracted == 1
+    assert tracks_of(store) == ["one.wav"]
+    outcome = run(store, music)
+    assert (outcome.kept, outcome.extracted, outcome.failed) == (7, 0, 0)
+    assert len(tracks_of(store)) == 7
+    assert list((store / "_work" / "done").iterdir()) == []
+
+
+def test_labels_that_name_no_track_at_all_are_refused(
+    music: Path, store: Path, tmp_path: Path
+) -> None:
+    csv = tmp_path / "labels.csv"
+    csv.write_text("track_id,label\nstranger,x\n")
+    with pytest.raises(UsageError, match="no row of .* names a listed track"):
+        job(store, music, labels=str(csv))
+    assert not store.exists()

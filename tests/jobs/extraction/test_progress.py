@@ -1,0 +1,63 @@
+"""What an extraction tells of its progress."""
+
+import io
+import sys
+
+import pytest
+
+from jobs import progress as module
+from jobs.extraction.attempts import Summary
+from jobs.extraction.extract import Outcome
+from jobs.extraction.progress import ExtractionProgress
+from jobs.progress import Progress
+
+
+@pytest.fixture
+def log() -> io.StringIO:
+    return io.StringIO()
+
+
+@pytest.fixture
+def extraction(log: io.StringIO, monkeypatch: pytest.MonkeyPatch) -> ExtractionProgress:
+    monkeypatch.setattr(sys, "stderr", log)
+    return ExtractionProgress(Progress())
+
+
+def test_the_plan_is_said_in_numbers(log: io.StringIO, extraction: ExtractionProgress) -> None:
+    outcome = Outcome("run", listed=12, new=3, changed=2, retried=1, unchanged=6, gone=4)
+    extraction.plan(outcome, 6)
+    outcome.kept = 5
+    extraction.plan(outcome, 1)
+    first = "12 files: 3 new, 2 changed, 1 to try again, 6 unchanged, 4 gone"
+    assert log.getvalue() == f"{first}\n{first}, 5 finished by an earlier run\n"
+
+
+def test_a_log_gets_a_line_now_and_then(
+    log: io.StringIO, extraction: ExtractionProgress, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = 1000.0
+    monkeypatch.setattr(module.time, "monotonic", lambda: now)
+    extraction.plan(Outcome("run", listed=10), 10)
+    extraction.begin("http://127.0.0.1:8787/status")
+    log.seek(0)
+    log.truncate()
+    extraction.advance(Summary("done", extracted=3, failures={"empty": 1}, audio_s=900.0))
+    for moment in (1001.0, 1010.0, 1014.9, 1015.0, 1016.0, 1029.9, 1030.0):
+        now = moment
+        extraction.tick(2)
+    # 900 s of audio in 15 s are 60 x realtime; 4 of 10 files in 15 s leave 22.5 s for 6.
+    assert log.getvalue().splitlines() == [
+        "4 of 10 files, 1 failed, 60 x realtime, 22 s left",
+        "4 of 10 files, 1 failed, 30 x realtime, 45 s left",
+    ]
+
+
+def test_a_cluster_without_workers_is_said_to_be_so(
+    log: io.StringIO, extraction: ExtractionProgress, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = 0.0
+    monkeypatch.setattr(module.time, "monotonic", lambda: now)
+    extraction.begin("http://127.0.0.1:8787/status")
+    now = 100.0
+    extraction.tick(0)
+    assert "0 of 0 files, 0 failed; the cluster has no worker, waiting" in log.getvalue()

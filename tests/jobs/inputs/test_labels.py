@@ -1,0 +1,325 @@
+"""Labels: which word a track gets, and what the store's ``labels`` table then holds."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import duckdb
+import pandas as pd
+import pyarrow as pa
+import pyarrow.dataset
+import pytest
+
+from featurizer.columns import FEATURE_SET
+from jobs.errors import UsageError
+from jobs.inputs import labels
+from jobs.inputs.labels import Labels, label_tracks
+from jobs.inputs.sources import Listed
+from jobs.store.commit import Change, commit
+from jobs.store.folder import Storage
+from jobs.store.tables import Settings, Store
+from jobs.store.track_names import tails
+
+Read = Callable[..., Labels]
+
+TRACKS = ["blues/blues.00000.wav", "blues/blues.00001.wav", "jazz/jazz.00000.wav"]
+
+
+def recordings(*track_ids: str, root: str = "/music") -> list[Listed]:
+    return [Listed(t, f"{root}/{t}", root, f"{root}/{t}", 1, 1) for t in track_ids]
+
+
+@pytest.fixture
+def read(tmp_path: Path) -> Read:
+    """Label tracks by a CSV of these bytes."""
+
+    def read_csv(text: str | bytes, *track_ids: str) -> Labels:
+        path = tmp_path / "labels.csv"
+        path.write_bytes(text.encode() if isinstance(text, str) else text)
+        return label_tracks(str(path), recordings(*(track_ids or TRACKS)))
+
+    return read_csv
+
+
+# Without a CSV
+
+
+def test_none_gives_every_track_no_label() -> None:
+    found = label_tracks("none", recordings(*TRACKS))
+    assert found.of_track == dict.fromkeys(TRACKS)
+    assert found.table is None
+
+
+@pytest.mark.parametrize(
+    ("uri", "expected"),
+    [
+        ("/music/blues/a.wav", "blues"),
+        ("/music/a.wav", "music"),
+        ("/a.wav", None),
+        ("s3://bucket/rock/a.wav", "rock"),
+        ("s3://bucket/a.wav", "bucket"),
+        ("/music/\N{GUITAR} \n'\"/a.wav", "\N{GUITAR} \n'\""),
+    ],
+)
+def test_parent_is_the_folder_that_the_file_lies_in(uri: str, expected: str | None) -> None:
+    # Also where the track_id, which starts at the source, does not show the folder.
+    assert label_tracks("parent", [Listed("a.wav", uri, "s", uri, 1, 1)]).of_track == {
+        "a.wav": expected
+    }
+
+
+# With one
+
+
+def test_a_csv_labels_by_the_whole_track_id(read: Read) -> None:
+    found = read(f"track_id,label\n{TRACKS[0]},sad\n{TRACKS[2]},blue\n")
+    assert found.of_track == {TRACKS[0]: "sad", TRACKS[1]: None, TRACKS[2]: "blue"}
+    assert found.unmatched == 0
+
+
+@pytest.mark.parametrize(
+    "tail",
+    ["blues/blues.00000.wav", "blues/blues.00000", "blues.00000.wav", "blues.00000"],
+)
+def test_any_tail_that_names_one_track_will_do(read: Read, tail: str) -> None:
+    found = read(f"track_id,label\n{tail},sad\n")
+    assert found.of_track[TRACKS[0]] == "sad"
+    assert found.table.to_pylist() == [{"track_id": TRACKS[0], "label": "sad"}]
+
+
+@pytest.mark.parametrize("part", ["00000.wav", "s/blues.00000.wav", "blues", "blues/", "wav"])
+def test_a_part_of_a_name_is_no_tail(read: Read, part: str) -> None:
+    found = read(f"track_id,label\n{part},sad\n")
+    assert set(found.of_track.values()) == {None}
+    assert found.unmatched == 1
+
+
+def test_tails_of_a_deep_path_with_dots() -> None:
+    assert tails("a.b/c/d.e.flac") == [
+        *("a.b/c/d.e.flac", "a.b/c/d.e", "c/d.e.flac", "c/d.e", "d.e.flac", "d.e"),
+    ]
+    assert tails("a/b") == ["a/b", "b"]
+
+
+def test_a_tail_of_two_tracks_is_refused_with_its_line_and_both(read: Read) -> None:
+    with pytest.raises(UsageError) as refusal:
+        read("track_id,label\nb.wav,x\na.wav,y\n", "one/a.wav", "two/a.wav", "b.wav")
+    for part in ("line 3", "'a.wav'", "'one/a.wav'", "'two/a.wav'"):
+        assert part in str(refusal.value)
+
+
+def test_a_whole_track_id_is_never_ambiguous(read: Read) -> None:
+    found = read("track_id,label\na.wav,y\n", "a.wav", "one/a.wav")
+    assert found.of_track == {"a.wav": "y", "one/a.wav": None}
+
+
+def test_one_name_in_two_formats_is_told_apart_by_the_suffix(read: Read) -> None:
+    found = read("track_id,label\na.wav,x\na.flac,y\n", "a.wav", "a.flac")
+    assert found.of_track == {"a.wav": "x", "a.flac": "y"}
+    with pytest.raises(UsageError, match="write more of its path"):
+        read("track_id,label\na,x\n", "a.wav", "a.flac")
+
+
+def test_two_rows_of_one_track_are_refused_with_both_lines(read: Read) -> None:
+    with pytest.raises(UsageError, match=r"line 4: .*blues\.00000\.wav.* in line 2"):
+        read("track_id,label\nblues.00000,x\njazz.00000,x\nblues/blues.00000,x\n")
+
+
+def test_rows_of_tracks_that_are_not_listed_are_counted(read: Read) -> None:
+    found = read("track_id,label\nblues.00000,x\nrock.00000,y\n,z\n")
+    assert found.unmatched == 2
+    assert found.table.num_rows == 1
+
+
+def test_an_empty_cell_is_no_label(read: Read) -> None:
+    found = read("track_id,label,artist\nblues.00000,,Someone\n")
+    assert found.of_track[TRACKS[0]] is None
+    assert found.table.to_pylist() == [
+        {"track_id": TRACKS[0], "label": None, "artist": "Someone"},
+    ]
+
+
+def test_further_columns_are_kept_in_any_order(read: Read) -> None:
+    found = read("artist,label,year,track_id\nSomeone,x,1969,blues.00000\n")
+    assert found.table.to_pylist() == [
+        {"artist": "Someone", "label": "x", "year": "1969", "track_id": TRACKS[0]}
+    ]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "\ufefftrack_id,label\nblues.00000,x\n",
+        "track_id,label\r\nblues.00000,x\r\n",
+        "track_id,label\nblues.00000,x",
+        "\n\ntrack_id,label\n\nblues.00000,x\n\n".lstrip("\n"),
+        '"track_id","label"\n"blues.00000","x"\n',
+    ],
+)
+def test_what_spreadsheets_write_is_read(read: Read, text: str) -> None:
+    found = read(text)
+    assert found.of_track[TRACKS[0]] == "x"
+    assert found.unmatched == 0
+
+
+def test_a_cell_may_hold_newlines_quotes_and_commas(read: Read) -> None:
+    name = 'a\n"b", \N{GUITAR}.wav'
+    quoted = '"' + name.replace('"', '""') + '"'
+    found = read(f'track_id,label\n{quoted},"two\r\nlines, ""quoted"""\n', name)
+    assert found.of_track == {name: 'two\r\nlines, "quoted"'}
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (b"", ["no column track_id and no column label", "nothing"]),
+        (b"track_id;label\na;b\n", ["no column track_id", "track_id;label"]),
+        (b"file,label\na,b\n", ["no column track_id", "file, label"]),
+        (b"track_id,genre\na,b\n", ["no column label", "track_id, genre"]),
+        (b"track_id,label,label\na,b,c\n", ["a column twice"]),
+        (b"track_id,label\nblues.00000,b\njazz.00000\n", ["line 3", "2 columns"]),
+        (b"track_id,label\nblues.00000,b,c\n", ["line 2", "2 columns"]),
+        (b"track_id,label\nblues.00000,caf\xe9\n", ["not a CSV in UTF-8"]),
+        ("track_id,label\na,b\n".encode("utf-16"), ["not a CSV in UTF-8"]),
+        (b'track_id,label\n"a"b,c\n', ["not a CSV in UTF-8"]),
+        (b'track_id,label\n"a,b\n', ["not a CSV in UTF-8"]),
+    ],
+)
+def test_a_csv_that_is_not_as_it_should_be_is_refused(
+    read: Read, tmp_path: Path, text: bytes, said: list[str]
+) -> None:
+    with pytest.raises(UsageError) as refusal:
+        read(text)
+    for part in (str(tmp_path / "labels.csv"), *said):
+        assert part in str(refusal.value)
+
+
+def test_a_csv_that_is_not_there_is_refused_with_what_would_do(tmp_path: Path) -> None:
+    for path in (tmp_path / "missing.csv", tmp_path, Path("parents")):
+        with pytest.raises(UsageError) as refusal:
+            label_tracks(str(path), recordings(*TRACKS))
+        assert str(path) in str(refusal.value)
+        assert "parent, none or a CSV" in str(refusal.value)
+
+
+# Where the tracks have labels already
+
+
+@pytest.mark.parametrize(
+    ("text", "expected", "table"),
+    [
+        ("track_id,artist\nb,B\n", ["x", "y"], [{"track_id": "b.wav", "artist": "B"}]),
+        ("track_id,label\nb,z\n", ["x", "z"], [{"track_id": "b.wav", "label": "z"}]),
+        ("track_id,label\nb,\n", ["x", None], [{"track_id": "b.wav", "label": None}]),
+    ],
+)
+def test_only_a_column_of_labels_takes_the_place_of_those_that_are_there(
+    tmp_path: Path, text: str, expected: list[str | None], table: list[dict[str, str | None]]
+) -> None:
+    path = tmp_path / "sheet.csv"
+    path.write_text(text)
+    sheet = labels.read_sheet(str(path), needed=("track_id",), wanted="a CSV")
+    before: dict[str, str | None] = {"a.wav": "x", "b.wav": "y"}
+    found = labels.match(sheet, before)
+    assert list(found.of_track.values()) == expected
+    assert found.table.to_pylist() == table
+    assert before == {"a.wav": "x", "b.wav": "y"}
+
+
+def test_a_sheet_that_cannot_be_read_is_refused_with_the_option_that_named_it(
+    tmp_path: Path,
+) -> None:
+    with pytest.raises(UsageError, match="cannot be read .*: --split is a or b"):
+        labels.read_sheet(str(tmp_path), needed=("track_id",), wanted="a or b", option="--split")
+
+
+# The table
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    return Store(Storage(str(tmp_path / "store")), Settings(FEATURE_SET, 3.0))
+
+
+def put(store: Store, found: Labels, gone: list[str] | None = None) -> Change:
+    change = Change()
+    labels.stage(store, change, found, gone or [])
+    commit(store, change)
+    return change
+
+
+def rows(store: Store) -> list[dict[str, str | None]]:
+    """Read the table as a downstream team would, by each reader, and see that all agree."""
+    folder = store.storage.path("labels")
+    table = pyarrow.dataset.dataset(folder).to_table()
+    expected = table.sort_by("track_id").to_pylist()
+    frame = pd.read_parquet(folder).sort_values("track_id")
+    assert frame.astype(object).where(frame.notna(), None).to_dict("records") == expected
+    found = duckdb.sql(f"SELECT * FROM '{folder}/*.parquet' ORDER BY track_id")
+    assert [dict(zip(found.columns, row, strict=True)) for row in found.fetchall()] == expected
+    return expected
+
+
+def csv_of(columns: list[str], *values: list[str | None], listed: list[str]) -> Labels:
+    table = pa.table(
+        [pa.array(column, pa.string()) for column in zip(*values, strict=True)], names=columns
+    )
+    return Labels(dict.fromkeys(listed), table)
+
+
+def test_there_is_no_table_without_a_csv(store: Store) -> None:
+    change = put(store, Labels(dict.fromkeys(TRACKS)))
+    assert change == Change()
+
+
+def test_the_table_holds_every_column_and_stays_as_it_is_when_nothing_changed(
+    store: Store,
+) -> None:
+    found = csv_of(
+        ["track_id", "label", "artist"], ["b", "x", "B"], ["a", None, "A"], listed=["a", "b"]
+    )
+    assert put(store, found) != Change()
+    assert rows(store) == [
+        {"track_id": "a", "label": None, "artist": "A"},
+        {"track_id": "b", "label": "x", "artist": "B"},
+    ]
+    assert put(store, found) == Change()
+
+
+def test_columns_may_come_and_go_and_every_reader_sees_todays(store: Store) -> None:
+    columns = ["track_id", "label"]
+    put(store, csv_of([*columns, "artist"], ["a", "x", "A"], listed=["a"]))
+    put(store, csv_of([*columns, "year"], ["a", "x", "1969"], listed=["a"]))
+    assert rows(store) == [{"track_id": "a", "label": "x", "year": "1969"}]
+    put(store, csv_of([*columns, "artist", "year"], ["a", "x", "A", "1969"], listed=["a"]))
+    assert rows(store) == [{"track_id": "a", "label": "x", "artist": "A", "year": "1969"}]
+
+
+def test_rows_of_tracks_that_this_run_does_not_list_stay(store: Store) -> None:
+    columns = ["track_id", "label"]
+    put(store, csv_of([*columns, "artist"], ["a", "x", "A"], listed=["a"]))
+    put(store, csv_of([*columns, "year"], ["b", "y", "1969"], listed=["b"]))
+    assert rows(store) == [
+        {"track_id": "a", "label": "x", "artist": "A", "year": None},
+        {"track_id": "b", "label": "y", "artist": None, "year": "1969"},
+    ]
+
+
+def test_a_table_may_have_no_labels(store: Store) -> None:
+    found = csv_of(["track_id", "artist"], ["a", "A"], listed=["a"])
+    assert put(store, found) != Change()
+    assert rows(store) == [{"track_id": "a", "artist": "A"}]
+    assert put(store, found) == Change()
+    put(store, csv_of(["track_id", "label"], ["b", "y"], listed=["b"]))
+    assert rows(store) == [
+        {"track_id": "a", "artist": "A", "label": None},
+        {"track_id": "b", "artist": None, "label": "y"},
+    ]
+
+
+def test_rows_leave_with_their_tracks_and_with_the_csv(store: Store) -> None:
+    values = [["a", "x"], ["b", "y"], ["c", "z"]]
+    put(store, csv_of(["track_id", "label"], *values, listed=["a", "b", "c"]))
+    put(store, Labels({"a": None}), gone=["b"])
+    assert rows(store) == [{"track_id": "c", "label": "z"}]
+    put(store, Labels({"c": None}))
+    assert rows(store) == []

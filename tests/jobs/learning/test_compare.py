@@ -1,0 +1,508 @@
+"""The comparison of models, against scikit-learn used by hand; without a cluster."""
+
+import contextlib
+import os
+import warnings
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from distributed.scheduler import KilledWorker
+from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.metrics import accuracy_score, f1_score
+from sklearn.model_selection import train_test_split
+from sklearn.naive_bayes import GaussianNB
+from sklearn.preprocessing import MinMaxScaler
+from sklearn.tree import DecisionTreeClassifier
+from support.made_stores import Row, make_store, read_rows
+
+from featurizer.columns import FEATURE_COLUMNS
+from jobs.errors import UsageError
+from jobs.extraction import import_features
+from jobs.learning import compare as compare_module
+from jobs.learning.compare import Assessment, Assignment, Outcome, Request, assess, compare
+from jobs.progress import Progress
+from training import models, splits
+
+FEATURES = list(FEATURE_COLUMNS)
+QUICK = ("naive Bayes", "decision tree")
+
+
+# Helpers
+
+
+def at(path: str) -> tuple[str, str]:
+    """Return the root of a store and the name of a file in it."""
+    return os.path.dirname(path), os.path.basename(path)
+
+
+@pytest.fixture
+def rows(tmp_path: Path) -> Callable[..., str]:
+    """Write rows as a comparison does for its workers; the file."""
+
+    def write(classes: Any, features: Any = None, *, tracks: Any = None, fold: Any = None) -> str:
+        count = len(classes)
+        if features is None:
+            random = np.random.default_rng(0)
+            features = random.normal(size=(count, len(FEATURES))) + np.asarray(classes)[:, None]
+        columns = {
+            "track": pa.array(np.arange(count) if tracks is None else tracks, pa.int32()),
+            "class": pa.array(classes, pa.int64()),
+            "fold 0": pa.array(np.zeros(count, int) if fold is None else fold, pa.int64()),
+        }
+        columns |= {name: pa.array(features[:, i]) for i, name in enumerate(FEATURES)}
+        path = tmp_path / f"{len(list(tmp_path.iterdir()))}.parquet"
+        pq.write_table(pa.table(columns), path)
+        return str(path)
+
+    return write
+
+
+class Recorder(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
+    """A model that keeps what it is shown, and predicts the class of the first row."""
+
+    def fit(self, X: np.ndarray, y: np.ndarray) -> "Recorder":
+        self.X, self.y = X, y
+        self.classes_ = np.unique(y)
+        return self
+
+    def predict(self, X: np.ndarray) -> np.ndarray:
+        self.asked = X
+        return np.full(len(X), self.y[0])
+
+
+@pytest.fixture
+def recorder(monkeypatch: pytest.MonkeyPatch) -> Recorder:
+    found = Recorder()
+    monkeypatch.setattr(models, "make", lambda name: found)
+    return found
+
+
+@pytest.fixture
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two models of ten."""
+    monkeypatch.setattr(compare_module, "MODELS", QUICK)
+    monkeypatch.setattr(compare_module, "SLOWEST_FIRST", QUICK[::-1])
+
+
+def inline(
+    client: Any,
+    function: Callable[..., Any],
+    arguments: Iterable[tuple[Any, ...]],
+    *,
+    tick: Callable[[int], None] = lambda threads: None,
+) -> Iterator[tuple[int, Any]]:
+    """As jobs.cluster.window.each does, in this process and backwards: workers end in any order."""
+    found: list[tuple[int, Any]] = []
+    for place, given in enumerate(arguments):
+        tick(1)
+        try:
+            found.append((place, function(*given)))
+        except Exception as error:
+            found.append((place, error))
+    yield from reversed(found)
+
+
+@pytest.fixture
+def without_cluster(monkeypatch: pytest.MonkeyPatch) -> None:
+    @contextlib.contextmanager
+    def connect(*_: Any) -> Iterator[Any]:
+        yield SimpleNamespace(scheduler=None, dashboard_link="", nthreads=lambda: {"a": 1})
+
+    def ask(client: Any, unfit: Callable[..., str | None], *arguments: Any) -> None:
+        assert not unfit(*arguments)
+
+    monkeypatch.setattr("jobs.stage.connect", connect)
+    monkeypatch.setattr("jobs.stage.ask_workers", ask)
+    monkeypatch.setattr(compare_module, "each", inline)
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    return tmp_path / "store"
+
+
+@pytest.fixture
+def do(root: Path, without_cluster: None, quick: None) -> Callable[..., Outcome]:
+    def run(*splits: str, folds: int = 3, level: Any = None) -> Outcome:
+        return compare(Request(str(root), list(splits), folds, level), Progress())
+
+    return run
+
+
+def two_parts(tracks: int = 12, segments: int = 5) -> list[list[Row]]:
+    """Rows of tracks in two parts, some tracks in both."""
+    all_rows = [
+        (f"{i:02}.wav", "xy"[i % 2] if i < tracks else None)
+        for i in range(tracks + 1)
+        for _ in range(segments)
+    ]
+    return [all_rows[: len(all_rows) * 2 // 5], all_rows[len(all_rows) * 2 // 5 :]]
+
+
+def table(root: Path) -> pd.DataFrame:
+    parts = [pd.read_parquet(path) for path in sorted((root / "comparison").glob("part-*"))]
+    return pd.concat([part for part in parts if len(part)], ignore_index=True)
+
+
+# One fit
+
+
+def test_scaling_by_track_sees_the_training_rows_only(
+    rows: Callable[..., str], recorder: Recorder
+) -> None:
+    random = np.random.default_rng(0)
+    features = random.normal(size=(30, len(FEATURES)))
+    fold = np.arange(30) % 3
+    features[fold == 1] += 1000  # tested with
+    fold[:6] = -1
+    features[:6] -= 1000  # outside
+    path = rows(np.arange(30) % 2, features, fold=fold)
+    assess(Assignment(*at(path), 0, 1, "any", leaky=False))
+    learn, test = (fold == 0) | (fold == 2), fold == 1
+    low, high = features[learn].min(axis=0), features[learn].max(axis=0)
+    assert pytest.approx((features[learn] - low) / (high - low)) == recorder.X
+    assert recorder.asked == pytest.approx((features[test] - low) / (high - low))
+    assert recorder.asked.min() > 100
+    assert recorder.y.tolist() == (np.arange(30) % 2)[learn].tolist()
+
+
+def test_the_leaky_split_is_the_tutorials(rows: Callable[..., str], recorder: Recorder) -> None:
+    random = np.random.default_rng(0)
+    frame = pd.DataFrame(random.normal(size=(40, len(FEATURES))) ** 3, columns=FEATURES)
+    classes = pd.Series(np.arange(40) % 3)
+    path = rows(classes.to_numpy(), frame.to_numpy(), fold=np.full(40, -1))
+    found = assess(Assignment(*at(path), 0, 0, "any", leaky=True))
+    scaled = pd.DataFrame(MinMaxScaler().fit_transform(frame), columns=FEATURES)
+    X_train, X_test, y_train, y_test = train_test_split(
+        scaled, classes, test_size=0.3, random_state=42
+    )
+    assert np.array_equal(recorder.X, X_train)
+    assert np.array_equal(recorder.asked, X_test)
+    assert recorder.y.tolist() == y_train.tolist()
+    assert found.scores["accuracy"] == np.mean(y_test == y_train.iloc[0])
+
+
+@pytest.mark.parametrize("name", ["naive Bayes", "decision tree", "XGB", "XGBRF"])
+@pytest.mark.parametrize("learnt", [(0, 2, 5), (1, 4)])
+def test_classes_that_were_not_learnt_are_not_predicted(
+    rows: Callable[..., str],
+    monkeypatch: pytest.MonkeyPatch,
+    name: str,
+    learnt: tuple[int, ...],
+) -> None:
+    make = models.make
+
+    def quick(name: str) -> Any:
+        model = make(name)
+        return model.set_params(n_estimators=5) if name.startswith("XGB") else model
+
+    monkeypatch.setattr(models, "make", quick)
+    # Of every class one row in three is tested with; those of other classes are all.
+    classes = np.arange(180) % 6
+    fold = np.where(np.isin(classes, learnt), np.arange(180) // 6 % 3, 0)
+    features = np.repeat(classes[:, np.newaxis] * 1.0, len(FEATURES), axis=1)
+    found = assess(Assignment(*at(rows(classes, features, fold=fold)), 0, 0, name, leaky=False))
+    truth = classes[fold == 0]
+    known = np.isin(truth, learnt)
+    assert found.scores["accuracy"] == pytest.approx(known.mean())
+    assert found.scores["macro_f1"] is not None
+    assert 0 < found.scores["macro_f1"] < len(learnt) / 6
+
+
+def test_scores_are_scikit_learns_and_tracks_vote(rows: Callable[..., str]) -> None:
+    random = np.random.default_rng(0)
+    tracks = np.sort(random.integers(0, 40, 400))
+    classes = random.integers(0, 3, 40)[tracks] * 2  # no row is of class 1
+    fold = (tracks * 7 % 5).astype(int)
+    features = random.normal(size=(400, len(FEATURES))) + 0.1 * classes[:, np.newaxis]
+    path = rows(classes, features, tracks=tracks * 3, fold=fold)
+    found = assess(Assignment(*at(path), 0, 4, "decision tree", leaky=False))
+    learn, test = fold != 4, fold == 4
+    scaler = MinMaxScaler().fit(features[learn])
+    tree = DecisionTreeClassifier(random_state=0)
+    tree.fit(scaler.transform(features[learn]), classes[learn])
+    predicted = tree.predict(scaler.transform(features[test]))
+    of_tracks = pd.DataFrame({"truth": classes[test], "predicted": predicted})
+    voted = of_tracks.groupby(tracks[test]).agg(lambda values: values.mode().iloc[0])
+    assert found.scores == {
+        "accuracy": pytest.approx(accuracy_score(classes[test], predicted)),
+        "macro_f1": pytest.approx(f1_score(classes[test], predicted, average="macro")),
+        "vote_accuracy": pytest.approx(accuracy_score(voted["truth"], voted["predicted"])),
+        "vote_macro_f1": pytest.approx(
+            f1_score(voted["truth"], voted["predicted"], average="macro")
+        ),
+    }
+    assert found.scores["vote_accuracy"] != found.scores["accuracy"]
+    assert found.seconds > 0
+    assert found.remark == ""
+
+
+def test_tracks_of_one_row_do_not_vote_unless_others_do(rows: Callable[..., str]) -> None:
+    fold = np.arange(20) // 2 % 2
+    path = rows(np.arange(20) % 2, fold=fold)
+    alone = assess(Assignment(*at(path), 0, 0, "decision tree", leaky=False)).scores
+    assert alone["vote_accuracy"] is alone["vote_macro_f1"] is None
+    # In the other fold tracks have many rows: the means over folds are of all folds.
+    tracks = np.where(fold == 0, np.arange(20), 100)
+    path = rows(np.arange(20) % 2, tracks=tracks, fold=fold)
+    found = assess(Assignment(*at(path), 0, 0, "decision tree", leaky=False)).scores
+    assert found == {
+        **alone,
+        "vote_accuracy": alone["accuracy"],
+        "vote_macro_f1": alone["macro_f1"],
+    }
+
+
+class Talkative(Recorder):
+    def fit(self, X: np.ndarray, y: np.ndarray) -> "Recorder":
+        for text in ("slow\nand more", "slow\nor less", "again"):
+            warnings.warn(text, RuntimeWarning, stacklevel=1)
+        return super().fit(X, y)
+
+
+def test_what_a_library_remarks_is_kept(
+    rows: Callable[..., str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(models, "make", lambda name: Talkative())
+    path = rows([0, 1] * 10, fold=np.arange(20) // 10)
+    assert assess(Assignment(*at(path), 0, 0, "any", leaky=False)).remark == "again; slow"
+
+
+# The means
+
+
+def assessment(
+    accuracy: float, vote: float | None = None, seconds: float = 1.0, remark: str = ""
+) -> Assessment:
+    scores = {"accuracy": accuracy, "macro_f1": accuracy / 2}
+    return Assessment({**scores, "vote_accuracy": vote, "vote_macro_f1": vote}, seconds, remark)
+
+
+def test_a_row_has_means_and_spreads_over_folds() -> None:
+    values = [0.1, 0.7, 0.4, 0.30000000000000004]
+    folds = [
+        assessment(value, 1 - value, value * 10, "b" if value > 0.5 else "") for value in values
+    ]
+    found = compare_module._summary(folds)
+    for name, expected in (
+        ("accuracy", np.array(values)),
+        ("macro_f1", np.array(values) / 2),
+        ("vote_accuracy", 1 - np.array(values)),
+        ("vote_macro_f1", 1 - np.array(values)),
+    ):
+        assert found[name] == pytest.approx(expected.mean())
+        assert found[f"{name}_std"] == pytest.approx(expected.std())
+    assert found["seconds"] == pytest.approx(np.mean(values) * 10)
+    assert found["message"] == "b"
+    seconds = found.pop("seconds")
+    for order in ([3, 1, 0, 2], [2, 3, 1, 0], [1, 0, 3, 2]):
+        again = compare_module._summary([folds[i] for i in order])
+        assert again.pop("seconds") == pytest.approx(seconds)
+        assert again == found
+    alone = compare_module._summary([assessment(0.5)])
+    assert (alone["accuracy"], alone["accuracy_std"], alone["message"]) == (0.5, 0.0, None)
+    assert "vote_accuracy" not in alone
+
+
+def test_a_fold_that_failed_says_why_the_row_has_no_scores() -> None:
+    error = ValueError("no room\nin here")
+    assert compare_module._summary([assessment(0.5), error, OSError(28, "full")]) == {
+        "message": "OSError: [Errno 28] full"
+    }
+    assert compare_module._summary([error, assessment(0.5)])["message"] == "ValueError: no room"
+    assert compare_module._summary([MemoryError()])["message"] == "MemoryError: "
+    killed = KilledWorker("assess-1", SimpleNamespace(address="a"), 4)
+    assert "too little memory?" in compare_module._summary([killed])["message"]
+
+
+def test_what_was_with_a_worker_that_died_is_tried_again_alone(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    at_a_time: list[int] = []
+    killed = KilledWorker("assess-1", SimpleNamespace(address="a"), 4)
+
+    def each(client: Any, function: Any, arguments: Any, *, tick: Any) -> Any:
+        given = [assignment for (assignment,) in arguments]
+        at_a_time.append(len(given))
+        tick(1)
+        for place, assignment in enumerate(given):
+            lost = assignment.model == "MLP" or len(given) > 1 and assignment.fold == 0
+            yield place, killed if lost else assessment(assignment.fold)
+
+    monkeypatch.setattr(compare_module, "each", each)
+    names = ("SVM", "MLP")
+    assignments = [Assignment("", "", 0, fold, name, False) for name in names for fold in range(3)]
+    found = compare_module._assess_all(None, assignments, Progress())
+    assert at_a_time == [6, 1, 1, 1, 1]
+    scores = [one.scores["accuracy"] for one in found[0, "SVM"] if isinstance(one, Assessment)]
+    assert sorted(scores) == [0, 1, 2]
+    assert found[0, "MLP"] == [killed] * 3
+
+
+# The whole
+
+
+def test_a_comparison_is_a_table_of_models_and_splits(
+    do: Callable[..., Outcome], root: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    # In the store's parts rows may lie in any order.
+    store = make_store(root, *(part[::-1] for part in two_parts()[::-1]), shift={"x": 0.3})
+    outcome = do("by-track", "random", "by-track")
+    assert "tracks without a label, which are left out: 1\n" in capfd.readouterr().err
+    found = table(root)
+    assert (outcome.level, outcome.failed) == ("segment", 0)
+    keys = [(row["model"], row["split"]) for row in outcome.rows]
+    assert keys == [(model, split) for model in QUICK for split in ("by-track", "random")]
+    assert sorted(keys) == sorted(zip(found["model"], found["split"], strict=True))
+    assert (found["run_id"] == outcome.run_id).all()
+    assert set(zip(found["split"], found["leaky"], found["folds"], strict=True)) == {
+        ("by-track", False, 3),
+        ("random", True, 1),
+    }
+    assert (found[["level", "rows", "tracks"]] == ["segment", 60, 12]).all().all()
+
+    # The same by hand, of the rows in the order of tracks and segments.
+    frame = read_rows(root).dropna(subset=["label"]).sort_values(["track_id", "segment"])
+    features = frame[FEATURES].to_numpy()
+    labels = frame["label"].to_numpy()
+    tracks = compare_module.labelled_tracks(store, "segment").tracks
+    fold = dict(zip(tracks.ids, splits.folds(tracks, 3), strict=True))
+    of_row = frame["track_id"].map(fold).to_numpy()
+    accuracies, f1 = [], []
+    for tested in range(3):
+        learn, test = of_row != tested, of_row == tested
+        scaler = MinMaxScaler().fit(features[learn])
+        model = GaussianNB().fit(scaler.transform(features[learn]), labels[learn])
+        predicted = model.predict(scaler.transform(features[test]))
+        accuracies.append(accuracy_score(labels[test], predicted))
+        f1.append(f1_score(labels[test], predicted, average="macro"))
+    row = found[(found["model"] == "naive Bayes") & (found["split"] == "by-track")].iloc[0]
+    assert row["accuracy"] == pytest.approx(np.mean(accuracies))
+    assert row["accuracy_std"] == pytest.approx(np.std(accuracies))
+    assert row["macro_f1"] == pytest.approx(np.mean(f1))
+    train, test = train_test_split(np.arange(60), test_size=0.3, random_state=42)
+    scaled = MinMaxScaler().fit_transform(features)
+    leaky = GaussianNB().fit(scaled[train], labels[train]).score(scaled[test], labels[test])
+    row = found[(found["model"] == "naive Bayes") & (found["split"] == "random")].iloc[0]
+    assert row["accuracy"] == pytest.approx(leaky)
+
+    (run,) = pd.read_parquet(root / "runs").to_dict("records")
+    assert (run["stage"], run["outcome"], run["workers"]) == ("compare", "done", 1)
+    assert not list((root / "_work").glob("compare*"))
+
+
+def test_a_model_that_fails_costs_its_own_row_only(
+    do: Callable[..., Outcome], root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_store(root, *two_parts())
+
+    class Failing(Recorder):
+        def fit(self, X: np.ndarray, y: np.ndarray) -> "Recorder":
+            raise ValueError("it is too much\nfor me")
+
+    make = models.make
+    monkeypatch.setattr(
+        models, "make", lambda name: Failing() if name == "decision tree" else make(name)
+    )
+    outcome = do("by-track")
+    assert outcome.failed == 1
+    found = table(root).set_index("model")
+    assert found.loc["decision tree", "message"] == "ValueError: it is too much"
+    scores = [name for name in found.columns if name.startswith(("accuracy", "macro", "vote"))]
+    assert found.loc["decision tree", [*scores, "seconds"]].isna().all()
+    assert found.loc["naive Bayes", scores].notna().all()
+    assert compare_module.as_json(outcome)["failed"] == 1
+
+
+def test_a_comparison_replaces_its_own_rows_only(do: Callable[..., Outcome], root: Path) -> None:
+    make_store(root, *two_parts(), level="track")
+    make_store(root, *two_parts())
+    runs = {"tracks": do("by-track", level="track").run_id, "both": do("random", "by-track").run_id}
+    before = table(root)
+    runs["again"] = do("by-track").run_id
+    found = table(root)
+    by_run = found.groupby(["level", "split"])["run_id"].agg(set).to_dict()
+    assert by_run == {
+        ("track", "by-track"): {runs["tracks"]},
+        ("segment", "random"): {runs["both"]},
+        ("segment", "by-track"): {runs["again"]},
+    }
+    assert len(found) == len(before) == 6
+    kept = before["run_id"] != runs["both"]
+    kept |= before["split"] == "random"
+    order = ["level", "split", "model"]
+    pd.testing.assert_frame_equal(
+        found[found["run_id"] != runs["again"]].sort_values(order, ignore_index=True),
+        before[kept].sort_values(order, ignore_index=True),
+    )
+
+
+def test_workers_that_stay_read_the_rows_of_today(do: Callable[..., Outcome], root: Path) -> None:
+    make_store(root, *two_parts(), shift={"x": 50})
+    assert {row["accuracy"] for row in do("by-track").rows} == {1.0}
+    make_store(root, *two_parts())
+    assert max(row["accuracy"] for row in do("by-track").rows) < 0.9
+
+
+def test_of_too_many_rows_whole_tracks_are_drawn(
+    do: Callable[..., Outcome],
+    root: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    # A track that is too long by itself keeps no other out.
+    make_store(root, *two_parts(20, 4), [("99.wav", "x")] * 60)
+    monkeypatch.setattr(compare_module, "MOST_ROWS", 50)
+    rows = do("by-track", "random").rows
+    assert {(row["rows"], row["tracks"]) for row in rows} == {(48, 12)}
+    assert all(row["accuracy"] is not None for row in rows)
+    said = "140 rows are more than ten models can be compared with: 48 rows of 12 tracks"
+    assert said in capfd.readouterr().err
+
+
+def test_tracks_outside_a_file_take_no_part(
+    do: Callable[..., Outcome], root: Path, tmp_path: Path
+) -> None:
+    make_store(root, *two_parts())
+    path = tmp_path / "split.csv"
+    path.write_text("track_id,test_fold\n00,a\n01,a\n02,b\n03,b\n04,c\n05,c\n")
+    for row in do(str(path)).rows:
+        assert (row["split"], row["leaky"], row["folds"]) == (str(path), False, 3)
+        assert (row["rows"], row["tracks"]) == (30, 6)
+
+
+def test_a_split_that_does_not_fit_changes_nothing(do: Callable[..., Outcome], root: Path) -> None:
+    make_store(root, *two_parts())
+    with pytest.raises(UsageError, match="too few for 13 folds"):
+        do("random", "by-track", folds=13)
+    assert not (root / "comparison").exists()
+    assert not list((root / "_work").glob("compare*"))
+
+
+# The tutorial
+
+TUTORIAL = {
+    **{"naive Bayes": 0.502, "SGD": 0.670, "KNN": 0.803, "decision tree": 0.626},
+    **{"SVM": 0.730, "logistic regression": 0.671},
+}
+"""What its code gives with the 57 features, without `length`, and the libraries of today."""
+
+
+def test_the_tutorials_split_gives_its_scores(
+    root: Path, shared_data: Path, without_cluster: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = tuple(TUTORIAL)
+    monkeypatch.setattr(compare_module, "MODELS", names)
+    monkeypatch.setattr(compare_module, "SLOWEST_FIRST", names)
+    tables = [str(shared_data / "gtzan" / "features_3_sec.csv")]
+    import_features.import_features(import_features.Request(tables, str(root)), Progress())
+    found = compare(Request(str(root), ["random"]), Progress())
+    scores = {row["model"]: row["accuracy"] for row in found.rows}
+    assert scores == pytest.approx(TUTORIAL, abs=0.015)

@@ -1,0 +1,233 @@
+"""What training reads of a store, against pandas reading the same files."""
+
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from support.made_stores import make_store, read_rows
+
+from featurizer.columns import FEATURE_COLUMNS
+from jobs.errors import StoreError, UsageError
+from jobs.learning import dataset
+from jobs.learning.dataset import (
+    Loaded,
+    RowPlan,
+    Rows,
+    labelled_tracks,
+    load,
+    load_share,
+    write_roster,
+)
+from jobs.store.levels import choose_level, feature_matrix
+
+TWO = [("a", "blues"), ("b", "rock")]
+
+# The level
+
+
+def test_segments_are_learnt_from_unless_asked_for_tracks(tmp_path: Path) -> None:
+    make_store(tmp_path, TWO, level="track")
+    store = make_store(tmp_path, TWO)
+    assert choose_level(store, None) == "segment"
+    assert choose_level(store, "segment") == "segment"
+    assert choose_level(store, "track") == "track"
+
+
+@pytest.mark.parametrize(("level", "other"), [("segment", "track"), ("track", "segment")])
+def test_a_level_that_is_not_there_is_refused(tmp_path: Path, level: Any, other: Any) -> None:
+    store = make_store(tmp_path, TWO, level=other)
+    make_store(tmp_path, [], level=level)  # emptied parts are no rows
+    assert choose_level(store, None) == other
+    with pytest.raises(UsageError, match=f"no rows of level {level}: say --level {other}"):
+        choose_level(store, level)
+
+
+def test_a_store_without_features_is_refused(tmp_path: Path) -> None:
+    for store in (make_store(tmp_path), make_store(tmp_path, [], [])):
+        with pytest.raises(UsageError, match=f"{tmp_path} has no features: .*import-features"):
+            choose_level(store, None)
+
+
+def test_a_damaged_part_is_named(tmp_path: Path) -> None:
+    store = make_store(tmp_path, TWO)
+    (path,) = (tmp_path / "features" / "level=segment").iterdir()
+    path.write_bytes(path.read_bytes()[:1000])
+    with pytest.raises(StoreError, match=f"{path} is damaged"):
+        choose_level(store, None)
+
+
+# The tracks
+
+
+def test_labelled_tracks_are_those_with_rows_and_a_label(tmp_path: Path) -> None:
+    # c spans three parts, and e is unlabelled in two.
+    store = make_store(
+        tmp_path,
+        [("b", "rock"), ("c", "blues"), ("e", None)],
+        [("c", "blues")] * 4,
+        [],
+        [("a", "rock"), ("c", "blues"), ("d", None), ("e", None)],
+    )
+    found = labelled_tracks(store, "segment")
+    assert found.level == "segment"
+    assert found.tracks.ids.tolist() == ["a", "b", "c"]
+    assert found.tracks.classes == ("blues", "rock")
+    assert found.tracks.labels.tolist() == [1, 1, 0]
+    assert found.rows.tolist() == [1, 1, 6]
+    assert found.unlabelled == 2
+    assert found.tracks.groups is None
+
+
+def test_labels_and_names_are_any_text(tmp_path: Path) -> None:
+    texts = ["", " ", "a,b", '"', "../x", "a\nb", "None", "caf\xe9", "\N{GUITAR}", "NA", "y" * 9999]
+    store = make_store(tmp_path, [(text, text) for text in texts], level="track")
+    found = labelled_tracks(store, "track")
+    assert found.tracks.classes == tuple(sorted(texts))
+    names = [found.tracks.classes[code] for code in found.tracks.labels]
+    assert found.tracks.ids.tolist() == names == sorted(texts)
+    loaded = load_all(store, found)
+    assert loaded.classes.tolist() == [found.tracks.classes.index(text) for text in texts]
+
+
+@pytest.mark.parametrize(
+    ("rows", "said"),
+    [
+        ([("a", None), ("b", None)], "no track of .* has a label: extract with --labels parent"),
+        ([("a", "x, y"), ("b", "x, y"), ("c", None)], "has the label 'x, y': a model needs two"),
+    ],
+)
+def test_fewer_than_two_labels_are_refused(tmp_path: Path, rows: Any, said: str) -> None:
+    store = make_store(tmp_path, rows)
+    with pytest.raises(UsageError, match=said) as refusal:
+        labelled_tracks(store, "segment")
+    assert str(tmp_path) in str(refusal.value)
+
+
+# The rows
+
+
+def load_all(store: Any, labelled: Any) -> Loaded:
+    write_roster(store.storage, "all.parquet", labelled.tracks, np.zeros(len(labelled.rows)))
+    plan = RowPlan(store, labelled, "all.parquet", np.zeros(len(labelled.rows)))
+    (rows,) = plan.shares((0,), 1)
+    return load(rows)
+
+
+def put_together(loaded: list[Loaded]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    return (
+        np.concatenate([one.tracks for one in loaded]),
+        np.concatenate([one.classes for one in loaded]),
+        np.concatenate([one.features for one in loaded]),
+    )
+
+
+LABELS = {"a": "x", "b": "y", "c": None, "d": "x", "e": "\N{GUITAR}", "f": "y"}
+
+layouts = st.lists(st.lists(st.sampled_from("abcdef"), max_size=12), min_size=1, max_size=4)
+
+
+@settings(deadline=None, max_examples=25)
+@given(
+    layouts,
+    st.dictionaries(st.sampled_from("abdef"), st.integers(-1, 2)),
+    st.sets(st.integers(0, 2), min_size=1),
+    st.integers(1, 50),
+    st.integers(1, 6),
+)
+def test_shares_and_pieces_are_every_wanted_row_once(
+    layout: list[list[str]], codes: dict[str, int], wanted: set[int], n: int, at_a_time: int
+) -> None:
+    # Two that are always there and count or do not: fewer labels are refused.
+    layout = [*layout, ["a", "b"]]
+    with tempfile.TemporaryDirectory() as folder:
+        root = Path(folder)
+        store = make_store(root, *([(track, LABELS[track]) for track in part] for part in layout))
+        labelled = labelled_tracks(store, "segment")
+        parts = np.array([codes.get(track, -1) for track in labelled.tracks.ids])
+        write_roster(store.storage, "_work/roster.parquet", labelled.tracks, parts)
+        plan = RowPlan(store, labelled, "_work/roster.parquet", parts)
+
+        frame = read_rows(root)
+        counts = frame["track_id"].map(codes).isin(wanted) & frame["label"].notna()
+        expected = frame[counts]
+        want = tuple(wanted)
+        assert plan.count(want) == len(expected)
+
+        shares = [load(rows) for rows in plan.shares(want, n)]
+        sizes = [len(one.tracks) for one in shares]
+        assert len(shares) == n
+        assert max(sizes) - min(sizes) <= 1
+        with pytest.MonkeyPatch.context() as patched:
+            patched.setattr(dataset, "READ_ROWS", at_a_time)
+            pieces = [load(rows) for rows in plan.pieces(want)]
+        assert all(0 < len(one.tracks) <= at_a_time for one in pieces)
+
+        for loaded in (shares, pieces):
+            if not loaded:
+                assert expected.empty
+                continue
+            tracks, classes, features = put_together(loaded)
+            assert features.dtype == np.float32
+            assert classes.dtype == np.int32
+            assert labelled.tracks.ids[tracks].tolist() == expected["track_id"].tolist()
+            names = [labelled.tracks.classes[code] for code in classes]
+            assert names == expected["label"].tolist()
+            oracle = expected[list(FEATURE_COLUMNS)].to_numpy(np.float32)
+            assert np.array_equal(features, oracle)
+
+
+def test_shares_are_of_one_size_to_a_row(tmp_path: Path) -> None:
+    store = make_store(tmp_path, TWO * 2, TWO * 3)
+    labelled = labelled_tracks(store, "segment")
+    write_roster(store.storage, "r.parquet", labelled.tracks, np.array([0, 0]))
+    plan = RowPlan(store, labelled, "r.parquet", np.array([0, 0]))
+    for n in range(1, 13):
+        sizes = [len(load(rows).tracks) for rows in plan.shares((0,), n)]
+        assert (len(sizes), sum(sizes)) == (n, 10)
+        assert max(sizes) - min(sizes) <= 1
+
+
+def test_a_share_is_features_and_classes(tmp_path: Path) -> None:
+    store = make_store(tmp_path, [*TWO, ("c", "blues")], level="track")
+    labelled = labelled_tracks(store, "track")
+    write_roster(store.storage, "r.parquet", labelled.tracks, np.array([0, 1, 0]))
+    features, classes = load_share(
+        *RowPlan(store, labelled, "r.parquet", np.array([0, 1, 0])).shares((0,), 1)
+    )
+    frame = read_rows(tmp_path, "track")
+    assert np.array_equal(features, frame.loc[[0, 2], list(FEATURE_COLUMNS)].to_numpy(np.float32))
+    assert classes.tolist() == [0, 0]
+
+
+def test_no_rows_are_a_share_without_rows(tmp_path: Path) -> None:
+    store = make_store(tmp_path, TWO)
+    labelled = labelled_tracks(store, "segment")
+    write_roster(store.storage, "r.parquet", labelled.tracks, np.array([0, 0]))
+    features, classes = load_share(Rows(str(tmp_path), "r.parquet", (0,), ()))
+    assert (features.shape, features.dtype) == ((0, len(FEATURE_COLUMNS)), np.float32)
+    assert (classes.shape, classes.dtype) == ((0,), np.int32)
+
+
+def test_another_roster_is_not_taken_for_the_one_before(tmp_path: Path) -> None:
+    store = make_store(tmp_path, TWO)
+    labelled = labelled_tracks(store, "segment")
+    found: list[list[int]] = []
+    for name, parts in (("1.parquet", [0, 1]), ("2.parquet", [1, 0])):
+        write_roster(store.storage, name, labelled.tracks, np.array(parts))
+        (rows,) = RowPlan(store, labelled, name, np.array(parts)).shares((0,), 1)
+        found.append(load(rows).tracks.tolist())
+    assert found == [[0], [1]]
+
+
+def test_a_number_beyond_float32_becomes_the_largest_that_there_is() -> None:
+    values = [1e300, -1e300, 0.1, 1e-320]
+    table = pa.table(dict.fromkeys(FEATURE_COLUMNS, values))
+    most = float(np.finfo(np.float32).max)
+    expected = np.array([most, -most, np.float32(0.1), 0.0], np.float32)
+    assert np.array_equal(feature_matrix(table), np.tile(expected, (len(FEATURE_COLUMNS), 1)).T)
+    assert feature_matrix(table, np.float64)[:, 0].tolist() == values

@@ -1,0 +1,303 @@
+"""The models of a store: which predicts, how that changes, and files that are damaged."""
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from support.made_models import champion_of, make_trees, put_model
+from support.made_stores import make_store, read_rows
+
+from featurizer.columns import FEATURE_COLUMNS, FEATURE_SET
+from jobs.errors import StoreError, UsageError
+from jobs.learning import registry
+from jobs.learning.promote import promote
+from jobs.store.tables import Store, open_store
+from training.model import Description, Model, ModelError, digest
+
+OLD, MIDDLE, NEW = "20260301T120000-aaaaaa", "20260302T120000-bbaaaa", "20260303T120000-cccccc"
+CLASSES = ["blues", "rock"]
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    return tmp_path / "store"
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A store with three models, of which the newest predicts."""
+    root = tmp_path_factory.mktemp("made") / "store"
+    store = make_store(root, [("a", "blues"), ("b", "rock")])
+    for version in (OLD, MIDDLE, NEW):
+        put_model(store, version, CLASSES, champion=version == NEW)
+    return root
+
+
+@pytest.fixture
+def store(root: Path, made: Path) -> Store:
+    """A copy: to make one takes long, because a commit waits for the disk."""
+    shutil.copytree(made, root)
+    return open_store(str(root))
+
+
+# Which predicts
+
+
+@pytest.mark.parametrize("wanted", [OLD, "1T120000-aaaaaa"])
+def test_an_older_model_predicts_again_by_its_version_or_an_end_of_it(
+    store: Store, root: Path, wanted: str
+) -> None:
+    assert promote(str(root), wanted) == {"version": OLD, "before": NEW}
+    assert champion_of(root) == OLD == registry.champion(store)
+    assert promote(str(root), NEW) == {"version": NEW, "before": OLD}
+
+
+@pytest.mark.parametrize(
+    ("wanted", "says"),
+    [
+        ("aaaa", "several models"),
+        ("2026", "no model"),
+        ("aaa", "no model"),
+        ("120000", "no model"),
+        ("20260304T120000-aaaaaa", "no model"),
+        ("", "no model"),
+    ],
+)
+def test_no_model_or_several_are_refused(store: Store, root: Path, wanted: str, says: str) -> None:
+    with pytest.raises(UsageError, match=says) as refusal:
+        promote(str(root), wanted)
+    assert all(version in str(refusal.value) for version in (OLD, MIDDLE, NEW))
+    assert champion_of(root) == NEW
+
+
+def test_a_version_that_begins_another_is_itself(store: Store, root: Path) -> None:
+    put_model(store, OLD + "a", CLASSES)
+    assert promote(str(root), OLD)["version"] == OLD
+
+
+def test_a_store_without_models_says_how_one_is_made(tmp_path: Path) -> None:
+    store = make_store(tmp_path / "store", [("a", "blues")])
+    assert registry.champion(store) is None
+    assert registry.list_models(str(tmp_path / "store")) == ([], [])
+    with pytest.raises(UsageError, match="songmill train"):
+        promote(str(tmp_path / "store"), OLD)
+
+
+def test_models_are_listed_the_newest_first(store: Store, root: Path) -> None:
+    (root / "models/20260304T000000-nothing").mkdir()
+    found, wrong = registry.list_models(str(root))
+    assert [one.version for one in found] == [NEW, MIDDLE, OLD]
+    assert [one.description and one.description.version for one in found] == [NEW, MIDDLE, OLD]
+    assert wrong == []
+    assert [one.champion for one in found] == [True, False, False]
+
+
+def test_a_promotion_stands_in_the_runs(store: Store, root: Path) -> None:
+    promote(str(root), OLD)
+    (run,) = store.read("runs").to_pylist()
+    assert (run["stage"], run["outcome"], run["message"]) == ("promote", "done", f"promoted {OLD}")
+
+
+# What is damaged
+
+DAMAGED = [b"", b"{", b"[]", b"null", b"{}", b'"x"', b"\xff", b'{"version": "20260305T0-x"}']
+
+
+@pytest.mark.parametrize("text", DAMAGED)
+def test_a_damaged_champion_json_is_said_and_mended_by_a_promotion(
+    store: Store, root: Path, text: bytes
+) -> None:
+    (root / "models/champion.json").write_bytes(text)
+    with pytest.raises(StoreError, match=r"champion\.json .*songmill promote"):
+        registry.champion(store)
+    # Else nobody would know what to promote.
+    found, (wrong,) = registry.list_models(str(root))
+    assert [(one.version, one.champion) for one in found] == [
+        (name, False) for name in (NEW, MIDDLE, OLD)
+    ]
+    assert "champion.json" in wrong
+    assert promote(str(root), MIDDLE) == {"version": MIDDLE, "before": None}
+    assert registry.champion(store) == MIDDLE
+
+
+def without(name: str) -> Callable[[bytes], bytes]:
+    def edit(text: bytes) -> bytes:
+        found = json.loads(text)
+        del found[name]
+        return json.dumps(found).encode()
+
+    return edit
+
+
+def instead(**said: Any) -> Callable[[bytes], bytes]:
+    return lambda text: json.dumps({**json.loads(text), **said}).encode()
+
+
+@pytest.mark.parametrize(
+    "edit",
+    [
+        lambda text: text[: len(text) // 2],
+        lambda text: b"",
+        lambda text: b"null",
+        lambda text: b"[1]",
+        lambda text: text.replace(b'"format": 1', b'"format": 2'),
+        lambda text: text.replace(b'"rounds"', b'"bounds"'),
+        lambda text: b"\xff" + text,
+        instead(level="album"),
+        instead(classes=7),
+        instead(classes=["a", "a"]),
+        instead(classes=["a"]),
+        instead(scores={}),
+        instead(created_at=5),
+        instead(split={}),
+        instead(data=None),
+        without("classes"),
+        without("digests"),
+        without("format"),
+    ],
+)
+def test_a_damaged_model_json_is_said(
+    store: Store, root: Path, edit: Callable[[bytes], bytes]
+) -> None:
+    path = root / "models" / OLD / "model.json"
+    path.write_bytes(edit(path.read_bytes()))
+    for ask in (
+        lambda: registry.load(store, OLD),
+        lambda: promote(str(root), OLD),
+    ):
+        with pytest.raises(StoreError, match=f"{OLD}/model.json"):
+            ask()
+    assert champion_of(root) == NEW
+    found, (wrong,) = registry.list_models(str(root))
+    assert [one.version for one in found if one.description is None] == [OLD]
+    assert f"{OLD}/model.json" in wrong
+
+
+def test_what_a_later_songmill_says_of_a_model_is_no_matter(store: Store, root: Path) -> None:
+    path = root / "models" / OLD / "model.json"
+    path.write_bytes(instead(future=1)(path.read_bytes()))
+    assert registry.load(store, OLD).description.classes == CLASSES
+
+
+def test_classes_that_are_not_as_many_as_the_trees_are_refused(store: Store, root: Path) -> None:
+    path = root / "models" / OLD / "model.json"
+    path.write_bytes(instead(classes=[*CLASSES, "one more"])(path.read_bytes()))
+    with pytest.raises(StoreError, match="columns, rounds and classes"):
+        promote(str(root), OLD)
+
+
+@pytest.mark.parametrize("rows", [{"track_id": ["a"]}, {"track_id": ["a"], "set": ["tune"]}, None])
+def test_a_damaged_split_is_said(
+    root: Path, store: Store, rows: dict[str, list[str]] | None
+) -> None:
+    path = root / "models" / OLD / "split.parquet"
+    path.unlink()
+    if rows:
+        pq.write_table(pa.table(rows), path)
+    with pytest.raises(StoreError, match=f"{OLD}/split.parquet"):
+        registry.read_split(store, OLD)
+
+
+def flip(place: float) -> Callable[[bytes], bytes]:
+    def edit(trees: bytes) -> bytes:
+        found = bytearray(trees)
+        found[int(place * (len(found) - 1))] ^= 1
+        return bytes(found)
+
+    return edit
+
+
+@pytest.mark.parametrize("name", ["model.ubj", "judged.ubj"])
+@pytest.mark.parametrize(
+    "edit",
+    [
+        *(flip(place / 10) for place in (0, 3, 10)),
+        lambda trees: trees[: len(trees) // 2],
+        lambda trees: trees[:-1],
+        lambda trees: trees + b"\0",
+        lambda trees: b"",
+        lambda trees: b"\0" * len(trees),
+        lambda trees: make_trees(2, seed=1),
+    ],
+)
+def test_damaged_trees_are_said_and_end_no_process(
+    store: Store, root: Path, name: str, edit: Callable[[bytes], bytes]
+) -> None:
+    path = root / "models" / OLD / name
+    path.write_bytes(edit(path.read_bytes()))
+    with pytest.raises(StoreError, match=f"{OLD}/{name} is damaged"):
+        registry.load(store, OLD, name)
+    if name == "model.ubj":
+        with pytest.raises(StoreError, match=f"{OLD}/{name} is damaged"):
+            promote(str(root), OLD)
+        assert champion_of(root) == NEW
+
+
+def test_missing_trees_are_said(store: Store, root: Path) -> None:
+    (root / "models" / OLD / "model.ubj").unlink()
+    with pytest.raises(StoreError, match=rf"{OLD}/model\.ubj is not there"):
+        promote(str(root), OLD)
+
+
+@pytest.mark.parametrize(
+    ("trees", "says"),
+    [
+        (b"trees of a later XGBoost", "no model that XGBoost can read"),
+        (make_trees(2, columns=56), r"\(56, 4, 2\)"),
+    ],
+)
+def test_trees_that_do_not_fit_their_description_are_refused(
+    store: Store, trees: bytes, says: str
+) -> None:
+    described = put_model(store, "20260305T0-x", CLASSES, digests={"model.ubj": digest(trees)})
+    with pytest.raises(ModelError, match=says):
+        Model.load(described, "model.ubj", trees)
+
+
+# What fits
+
+MISFITS: list[tuple[dict[str, Any], str]] = [
+    ({"feature_set": "other-9"}, "other-9"),
+    ({"columns": [*FEATURE_COLUMNS[1::-1], *FEATURE_COLUMNS[2:]]}, FEATURE_COLUMNS[1]),
+    ({"columns": list(FEATURE_COLUMNS[:-1])}, "56 for 57"),
+    ({"segment_seconds": 5.0}, "segments of 5 s"),
+]
+
+
+@pytest.mark.parametrize(("changes", "says"), MISFITS)
+def test_a_model_of_other_rows_is_not_promoted(
+    store: Store, root: Path, changes: dict[str, Any], says: str
+) -> None:
+    trees = make_trees(2, columns=len(changes.get("columns", FEATURE_COLUMNS)))
+    put_model(store, "20260304T0-x", CLASSES, trees=trees, **changes)
+    with pytest.raises(StoreError, match=says):
+        promote(str(root), "20260304T0-x")
+    assert champion_of(root) == NEW
+
+
+def test_segments_of_another_length_do_not_matter_to_a_model_of_tracks(store: Store) -> None:
+    described = put_model(store, "20260304T0-x", CLASSES, level="track", segment_seconds=5.0)
+    registry.check_fit(described, feature_set=FEATURE_SET, segment_seconds=3.0)
+
+
+# The two files
+
+
+def test_a_description_is_read_as_it_was_written(store: Store, root: Path) -> None:
+    classes = ["", "null", 'a,b\n"c"\t\\', "\N{GUITAR}", "\u202e", "p_x", "a" * 300]
+    described = put_model(store, "20260304T0-x", classes)
+    found = Description.from_json((root / "models/20260304T0-x/model.json").read_bytes())
+    assert found == described
+    assert found.classes == classes
+
+
+def test_no_rows_give_no_probabilities(store: Store, root: Path) -> None:
+    model = registry.load(store, OLD)
+    rows = read_rows(root)[list(FEATURE_COLUMNS)].to_numpy()
+    assert model.probabilities(rows).shape == (2, 2)
+    assert model.probabilities(rows[:0]).shape == (0, 2)

@@ -1,0 +1,595 @@
+"""What a training decides, and what it leaves; without a cluster, by plain XGBoost."""
+
+import io
+import json
+from collections import Counter
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import sklearn.metrics
+from rich.console import Console
+from support import inline_cluster
+from support.made_models import champion_of, plainly, put_model
+from support.made_stores import make_store, read_rows
+
+from featurizer.columns import FEATURE_COLUMNS
+from jobs.errors import StoreError, UsageError
+from jobs.learning import registry
+from jobs.learning.train import Outcome, Request, _divide, train
+from jobs.progress import Progress
+from jobs.store.schemas import SEGMENTS
+from jobs.store.tables import Store, open_store
+
+Labels = dict[str, str | None]
+
+SHIFT: dict[str | None, float] = {"blues": 0.0, "jazz": 1.5, "rock": 3.0, "folk": -1.5}
+
+
+def made_of(*classes: str, each: int = 8) -> Labels:
+    """So many tracks of each class."""
+    return {f"{name}{i:02}.wav": name for i in range(each) for name in classes}
+
+
+def fill(root: Path, labels: Labels, *, truth: Labels | None = None, segments: int = 2) -> Store:
+    """Make a store whose features are of the ``truth``, and whose labels may be others."""
+    own = truth or labels
+    rows = [(track, own[track]) for track in labels for _ in range(segments)]
+    half = len(rows) // 2 + 1  # which cuts a track
+    store = make_store(root, rows[:half], [], rows[half:], shift=SHIFT)
+    for name in store.parts(SEGMENTS) if truth else []:
+        table = store.read_part(name)
+        given = pa.array([labels[track] for track in table["track_id"].to_pylist()], pa.string())
+        store.storage.write_table(name, table.set_column(1, "label", given))
+    return store
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    return tmp_path / "store"
+
+
+@pytest.fixture(autouse=True)
+def _filled(root: Path) -> None:
+    fill(root, made_of("blues", "jazz", "rock"))
+
+
+@pytest.fixture
+def booster(monkeypatch: pytest.MonkeyPatch) -> inline_cluster.Booster:
+    return inline_cluster.install(monkeypatch)
+
+
+@pytest.fixture
+def said() -> io.StringIO:
+    """What the trainings of a test have said."""
+    return io.StringIO()
+
+
+Train = Callable[..., Outcome]
+
+
+@pytest.fixture
+def do(root: Path, booster: inline_cluster.Booster, said: io.StringIO) -> Train:
+    def run(**options: Any) -> Outcome:
+        console = Console(file=said, soft_wrap=True)
+        return train(Request(str(root), **options), Progress(console))
+
+    return run
+
+
+def split_of(root: Path, version: str) -> dict[str, str]:
+    found = pq.read_table(root / "models" / version / "split.parquet").to_pylist()
+    return {row["track_id"]: row["set"] for row in found}
+
+
+def models_in(root: Path) -> list[str]:
+    return sorted(path.name for path in (root / "models").glob("*/"))
+
+
+def judged(root: Path, version: str, tracks: Iterable[str], level: str = "segment") -> pd.DataFrame:
+    """Judge a version's judged model by tracks, with plain XGBoost: their truth and prediction."""
+    rows = read_rows(root, level)
+    rows = rows[rows["track_id"].isin(list(tracks))].reset_index(drop=True)
+    classes, given = plainly(root, version, rows, "judged.ubj")
+    frame = pd.DataFrame(given, columns=classes).assign(track=rows["track_id"])
+    predicted = frame.groupby("track").mean().idxmax(axis=1)
+    truth = rows.groupby("track_id")["label"].first()
+    return pd.DataFrame({"truth": truth, "predicted": predicted})
+
+
+def macro_f1(found: pd.DataFrame) -> float:
+    """The mean over the classes that the truth holds."""
+    labels = sorted(set(found["truth"]))
+    return float(
+        sklearn.metrics.f1_score(
+            found["truth"], found["predicted"], labels=labels, average="macro", zero_division=0
+        )
+    )
+
+
+# What it leaves
+
+
+def test_what_is_written_down_is_what_sklearn_finds(root: Path, do: Train) -> None:
+    """The second time too: workers that outlive a run keep what they have read."""
+    first = do().description.version
+    fill(root, made_of("blues", "folk", "rock"))
+    version = do(promote=True).description.version
+    assert first != version
+    tests = [track for track, part in split_of(root, version).items() if part == "test"]
+    assert tests
+    metrics = pq.read_table(root / "models" / version / "metrics.parquet").to_pandas()
+    confusion = pq.read_table(root / "models" / version / "confusion.parquet").to_pandas()
+    said = json.loads((root / "models" / version / "model.json").read_text())
+    classes = ["blues", "folk", "rock"]
+    assert said["classes"] == classes
+
+    rows = read_rows(root)
+    rows = rows[rows["track_id"].isin(tests)].reset_index(drop=True)
+    given = plainly(root, version, rows, "judged.ubj")[1].astype(float)
+    of_tracks = pd.DataFrame(given).groupby(rows["track_id"]).mean()
+    truth_of_tracks = rows.groupby("track_id")["label"].first()
+    for level, truth, probabilities in (
+        ("segment", rows["label"].to_numpy(), given),
+        ("track", truth_of_tracks.to_numpy(), of_tracks.to_numpy()),
+    ):
+        predicted = np.array(classes)[probabilities.argmax(axis=1)]
+        own = metrics[metrics["level"] == level]
+        whole = own[own["label"].isna()].set_index("metric")
+        report = sklearn.metrics.classification_report(
+            truth, predicted, output_dict=True, zero_division=0
+        )
+        normal = probabilities / probabilities.sum(axis=1, keepdims=True)
+        wanted = {
+            "accuracy": sklearn.metrics.accuracy_score(truth, predicted),
+            "macro_f1": report["macro avg"]["f1-score"],
+            "log_loss": sklearn.metrics.log_loss(truth, normal, labels=classes),
+        }
+        for metric, value in wanted.items():
+            assert whole.loc[metric, "value"] == pytest.approx(value, abs=1e-6), (level, metric)
+            assert said["scores"][level][metric] == whole.loc[metric, "value"]
+        assert set(whole["count"]) == {len(truth)}
+        assert set(whole.index) == {"accuracy", "macro_f1", "log_loss", "chance"}
+        for name in classes:
+            of_class = own[own["label"] == name].set_index("metric")
+            for metric, key in (("precision",) * 2, ("recall",) * 2, ("f1", "f1-score")):
+                assert of_class.loc[metric, "value"] == pytest.approx(report[name][key])
+            assert set(of_class["count"]) == {report[name]["support"]}
+        matrix = sklearn.metrics.confusion_matrix(truth, predicted, labels=classes)
+        found = confusion[confusion["level"] == level].pivot(
+            index="label", columns="predicted", values="count"
+        )
+        assert found.loc[classes, classes].to_numpy().tolist() == matrix.tolist()
+
+
+def test_a_version_is_whole_and_plain_files(root: Path, do: Train) -> None:
+    outcome = do()
+    version = outcome.description.version
+    found = {path.name for path in (root / "models" / version).iterdir()}
+    assert found == {
+        "model.ubj",
+        "judged.ubj",
+        "model.json",
+        "split.parquet",
+        "metrics.parquet",
+        "confusion.parquet",
+        "importance.parquet",
+    }
+    suffixes = {path.suffix for path in root.rglob("*") if path.is_file()}
+    assert suffixes == {".json", ".parquet", ".ubj"}
+    assert champion_of(root) == version
+    assert registry.describe(open_store(str(root)), version) == outcome.description
+    (run,) = open_store(str(root)).read("runs").to_pylist()
+    assert (run["stage"], run["outcome"], run["workers"]) == ("train", "done", 2)
+    assert run["message"] == "promoted: it is the first"
+    matters = pq.read_table(root / "models" / version / "importance.parquet").to_pandas()
+    assert sorted(matters["feature"]) == sorted(FEATURE_COLUMNS)
+    assert matters["mean"].is_monotonic_decreasing
+
+
+def test_the_final_model_learns_from_all_labelled_rows_and_the_judged_from_its_part(
+    root: Path, do: Train, booster: inline_cluster.Booster
+) -> None:
+    labels = made_of("blues", "jazz") | {"nobody.wav": None}
+    fill(root, labels)
+    described = do().description
+    parts = Counter(split_of(root, described.version).values())
+    assert [sum(rows) for rows in booster.rows] == [2 * parts["train"], 2 * 16]
+    # Less than two shares of rows, and more.
+    assert [len(rows) for rows in booster.rows] == [1, 2]
+    assert described.split["tracks"] == parts
+    assert described.data["rows"] == 32
+    assert described.data["labels"] == {"blues": 8, "jazz": 8}
+    assert "nobody.wav" not in split_of(root, described.version)
+
+
+def test_tracks_outside_a_split_are_learnt_from_in_the_end(
+    root: Path, do: Train, booster: inline_cluster.Booster, tmp_path: Path
+) -> None:
+    file = write_split(tmp_path, {"blues00": "train", "jazz00": "train", "rock00": "test"})
+    described = do(split=file).description
+    assert [sum(rows) for rows in booster.rows] == [4, 48]
+    assert described.data["rows"] == 48
+    assert set(split_of(root, described.version)) == {"blues00.wav", "jazz00.wav", "rock00.wav"}
+
+
+def write_split(folder: Path, sets: dict[str, str]) -> str:
+    lines = ["track_id,set", *(f"{track},{part}" for track, part in sets.items())]
+    (folder / "split.csv").write_text("\n".join(lines) + "\n")
+    return str(folder / "split.csv")
+
+
+# Who predicts
+
+LIKE_ONE_ANOTHER: Labels = {f"{i:02}.wav": ("soul", "funk")[i % 2] for i in range(24)}
+"""Of classes whose features are alike."""
+
+
+def test_a_model_as_good_as_the_champion_is_promoted(root: Path, do: Train) -> None:
+    first = do()
+    second = do()
+    assert second.verdict.promoted
+    assert (
+        second.verdict.newcomer
+        == second.verdict.champion
+        == macro_f1(judged(root, first.description.version, judged_by(root, first)))
+    )
+    assert second.verdict.tracks == len(judged_by(root, first))
+    assert champion_of(root) == second.description.version
+    # The same rows on as many workers: the same trees.
+    for name in ("model.ubj", "judged.ubj"):
+        trees = [(root / "models" / version / name).read_bytes() for version in models_in(root)]
+        assert trees[0] == trees[1]
+
+
+def judged_by(root: Path, outcome: Outcome) -> list[str]:
+    parts = split_of(root, outcome.description.version)
+    return [track for track, part in parts.items() if part == "test"]
+
+
+@pytest.mark.parametrize(
+    ("options", "promoted"),
+    [
+        ({}, False),
+        ({"tolerance": 1.0}, True),
+        ({"promote": True}, True),
+        ({"tolerance": 1.0, "promote": False}, False),
+    ],
+)
+def test_a_worse_model_is_kept_and_does_not_predict_unless_asked_for(
+    root: Path,
+    do: Train,
+    monkeypatch: pytest.MonkeyPatch,
+    options: dict[str, Any],
+    promoted: bool,
+) -> None:
+    first = do().description.version
+    fill(root, LIKE_ONE_ANOTHER)
+    # The champion, judged on the rows of today, would fare as badly.
+    monkeypatch.setattr(
+        "jobs.learning.train._Training._judge_champion",
+        lambda self, client, newcomer: newcomer.truth,
+    )
+    outcome = do(**options)
+    verdict = outcome.verdict
+    assert verdict.champion == 1.0
+    assert verdict.newcomer is not None
+    assert verdict.newcomer < 0.99
+    assert verdict.promoted is promoted
+    assert ("--promote" in verdict.reason) == ("promote" in options and promoted)
+    assert ("--no-promote" in verdict.reason) == ("promote" in options and not promoted)
+    assert champion_of(root) == (outcome.description.version if promoted else first)
+    assert outcome.description.version in models_in(root)
+
+
+@pytest.mark.parametrize(("difference", "promoted"), [(-1e-9, True), (1e-9, False)])
+def test_a_model_may_be_worse_by_the_tolerance_and_no_more(
+    root: Path,
+    do: Train,
+    monkeypatch: pytest.MonkeyPatch,
+    difference: float,
+    promoted: bool,
+) -> None:
+    do()
+    scores = iter((0.80, 0.81 + difference))
+    monkeypatch.setattr("jobs.learning.train.macro_f1", lambda truth, predicted: next(scores))
+    assert do(tolerance=0.01).verdict.promoted is promoted
+
+
+def test_the_first_model_predicts_unless_it_is_not_to(root: Path, do: Train) -> None:
+    outcome = do(promote=False)
+    assert not outcome.verdict.promoted
+    assert not (root / "models/champion.json").exists()
+    outcome = do()
+    assert outcome.verdict.promoted
+    assert champion_of(root) == outcome.description.version
+
+
+def test_a_model_of_shuffled_labels_does_not_predict(root: Path, do: Train) -> None:
+    # Of fewer tracks, chance alone might judge all right.
+    labels = made_of("blues", "jazz", "rock", each=20)
+    fill(root, labels)
+    first = do().description.version
+    shuffled = np.random.default_rng(0).permutation(list(labels.values())).tolist()
+    fill(root, dict(zip(labels, shuffled, strict=True)), truth=labels)
+    assert not do().verdict.promoted
+    # However much worse it may be: where labels say nothing, the champion's score says nothing.
+    verdict = do(tolerance=1.0).verdict
+    assert not verdict.promoted
+    assert "neither is better than chance" in verdict.reason
+    assert champion_of(root) == first
+    # Once the labels are right again, so is the model.
+    fill(root, labels)
+    assert do().verdict.promoted
+
+
+def test_a_champion_that_was_no_better_than_chance_gives_way_to_another_such(
+    root: Path, do: Train
+) -> None:
+    fill(root, LIKE_ONE_ANOTHER)
+    first = do()
+    assert first.description.scores["track"]["macro_f1"] < 0.8
+    assert do().verdict.promoted
+
+
+def test_tracks_stay_in_their_part_and_new_ones_are_dealt_in(root: Path, do: Train) -> None:
+    labels = made_of("blues", "jazz", "rock", each=10)
+    fill(root, labels)
+    before = split_of(root, do().description.version)
+    del labels["rock00.wav"]
+    labels |= {f"new{i:02}.wav": name for i in range(15) for name in ("blues", "rock")[i % 2 :][:1]}
+    labels |= {f"folk{i}.wav": "folk" for i in range(5)}
+    fill(root, labels)
+    after = split_of(root, do().description.version)
+    assert set(after) == set(labels)
+    assert {track: after[track] for track in before if track in after} == {
+        track: part for track, part in before.items() if track in after
+    }
+    new = Counter(part for track, part in after.items() if track not in before)
+    assert set(new) == {"train", "valid", "test"}
+
+
+def test_both_are_judged_by_tracks_that_neither_has_learnt_from(
+    root: Path, do: Train, tmp_path: Path
+) -> None:
+    first = do()
+    parts = split_of(root, first.description.version)
+    of_part = {
+        part: sorted(track for track in parts if parts[track] == part)
+        for part in ("train", "valid", "test")
+    }
+    # A file's test part: some the champion was tested with, some it has learnt from, a new one.
+    labels = made_of("blues", "jazz", "rock") | {"new.wav": "rock"}
+    fill(root, labels)
+    fair = of_part["test"][:3]
+    tests = [*fair, *of_part["train"][:2], *of_part["valid"][:2], "new.wav"]
+    others = [track for track in parts if track not in tests]
+    file = write_split(tmp_path, dict.fromkeys(others, "train") | dict.fromkeys(tests, "test"))
+    second = do(split=file, tolerance=1.0)
+    assert second.verdict.tracks == 4
+    for outcome, score in ((first, second.verdict.champion), (second, second.verdict.newcomer)):
+        found = judged(root, outcome.description.version, [*fair, "new.wav"])
+        assert score == pytest.approx(macro_f1(found))
+
+
+@pytest.mark.parametrize("promote", [None, True, False])
+def test_where_the_champion_has_learnt_from_every_test_track_nothing_is_compared(
+    root: Path, do: Train, tmp_path: Path, promote: bool | None
+) -> None:
+    first = do()
+    parts = split_of(root, first.description.version)
+    # The other way round.
+    sides = {"train": "test", "valid": "test", "test": "train"}
+    file = write_split(tmp_path, {track: sides[part] for track, part in parts.items()})
+    verdict = do(split=file, promote=promote).verdict
+    assert (verdict.promoted, verdict.champion) == (promote is True, None)
+    assert "has learnt from every track" in verdict.reason
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"feature_set": "other-9"}, "feature set other-9"),
+        ({"columns": [*FEATURE_COLUMNS[1::-1], *FEATURE_COLUMNS[2:]]}, "other columns"),
+        ({"segment_seconds": 5.0}, "segments of 5 s"),
+    ],
+)
+@pytest.mark.parametrize("promote", [None, False])
+def test_a_champion_of_other_rows_gives_way_and_it_is_said_why(
+    root: Path, do: Train, changes: dict[str, Any], says: str, promote: bool | None
+) -> None:
+    split = dict.fromkeys(made_of("blues", "jazz", "rock"), "train") | {"rock00.wav": "test"}
+    put_model(open_store(str(root)), "1", ["a", "b", "c"], champion=True, split=split, **changes)
+    outcome = do(promote=promote)
+    assert outcome.verdict.promoted is (promote is None)
+    assert "the champion cannot be judged" in outcome.verdict.reason
+    assert says in outcome.verdict.reason
+    assert champion_of(root) == ("1" if promote is False else outcome.description.version)
+
+
+def test_a_class_that_is_gone_and_one_that_is_new(root: Path, do: Train) -> None:
+    """Segments that the champion takes for a class of then are wrong, never of another class."""
+    first = do().description.version
+    # Of the tracks that were jazz, which lies in between, half are folk now.
+    labels = made_of("blues", "rock") | {
+        track: "folk" if int(track[4:6]) % 2 else "rock" for track in made_of("jazz")
+    }
+    fill(root, labels, truth=made_of("blues", "rock") | made_of("jazz"))
+    second = do(tolerance=1.0)
+    assert second.description.classes == ["blues", "folk", "rock"]
+    tests = judged_by(root, second)
+    champion = judged(root, first, tests)
+    assert "jazz" in set(champion["predicted"])
+    assert "folk" in set(champion["truth"])
+    assert second.verdict.champion == pytest.approx(macro_f1(champion))
+    newcomer = judged(root, second.description.version, tests)
+    assert second.verdict.newcomer == pytest.approx(macro_f1(newcomer))
+
+
+def test_a_champion_of_tracks_is_judged_by_the_rows_of_its_level(root: Path, do: Train) -> None:
+    labels = made_of("blues", "jazz", "rock")
+    # Of which no segment tells anything.
+    shift = {"blues": -5.0, "jazz": 9.0, "rock": -9.0}
+    make_store(root, labels.items(), level="track", shift=shift)
+    tracks = do(level="track")
+    gone = judged_by(root, tracks)[0]
+    make_store(root, [one for one in labels.items() if one[0] != gone], level="track", shift=shift)
+    # A store's splits are of tracks, whatever the level.
+    segments = do(level="segment", tolerance=1.0)
+    tests = judged_by(root, segments)
+    assert segments.description.level == "segment"
+    own = judged(root, tracks.description.version, tests, level="track")
+    truth = pd.Series(made_of("blues", "jazz", "rock"), name="truth")[tests]
+    # A track without a row is no class's.
+    champion = own[["predicted"]].join(truth, how="right").fillna("-")
+    assert gone in tests
+    assert segments.verdict.tracks == len(tests)
+    assert 0.5 < macro_f1(champion) < 1
+    assert segments.verdict.champion == pytest.approx(macro_f1(champion))
+
+
+DAMAGES: list[tuple[str, bytes | None]] = [
+    ("champion.json", b"{"),
+    ("{}/model.json", b"{"),
+    ("{}/judged.ubj", b"\0"),
+    ("{}/split.parquet", b"\0"),
+]
+
+
+@pytest.mark.parametrize(("name", "data"), DAMAGES)
+def test_a_damaged_champion_is_said_before_anything_is_learnt(
+    root: Path, do: Train, booster: inline_cluster.Booster, name: str, data: bytes
+) -> None:
+    version = do().description.version
+    path = root / "models" / name.format(version)
+    path.write_bytes(data)
+    with pytest.raises(StoreError, match=path.name):
+        do()
+    assert models_in(root) == [version]
+    assert len(booster.rows) == 2  # the first training's
+
+
+# Stores at the edge
+
+
+def test_labels_may_be_any_text(root: Path, do: Train) -> None:
+    names = ["", "null", "p_x", 'a,b\n"c"\t', "\N{GUITAR} \u202e", "'; --", "[red]x[/]"]
+    fill(root, made_of(*names, each=4), truth=None)
+    outcome = do()
+    assert outcome.description.classes == sorted(names)
+    assert set(outcome.per_class) == set(names)
+    metrics = pq.read_table(root / "models" / outcome.description.version / "metrics.parquet")
+    assert set(metrics["label"].to_pylist()) == {None, *names}
+    again = do()
+    assert again.verdict.champion == again.verdict.newcomer
+
+
+def test_a_class_of_one_track_is_learnt_and_not_tested(root: Path, do: Train) -> None:
+    fill(root, made_of("blues", "rock") | {"only.wav": "jazz"})
+    outcome = do()
+    assert split_of(root, outcome.description.version)["only.wav"] == "train"
+    assert outcome.per_class["jazz"]["support"] == 0
+    assert outcome.description.classes == ["blues", "jazz", "rock"]
+    found = judged(root, outcome.description.version, judged_by(root, outcome))
+    assert outcome.description.scores["track"]["macro_f1"] == pytest.approx(macro_f1(found))
+
+
+def test_two_tracks_of_each_of_two_classes_are_enough(
+    root: Path, do: Train, booster: inline_cluster.Booster, said: io.StringIO
+) -> None:
+    """None is left to stop by, and rows are fewer than would be for two workers."""
+    fill(root, made_of("blues", "rock", each=2), segments=1)
+    described = do().description
+    assert Counter(split_of(root, described.version).values()) == {"train": 2, "test": 2}
+    assert "no track is left for the part 'valid'" in said.getvalue()
+    assert (described.rounds, described.stopped_early) == (6, False)
+    assert booster.rows == [[2], [4]]
+    assert described.workers == 1
+
+
+@pytest.mark.parametrize(
+    ("labels", "says"),
+    [
+        (made_of("blues"), "has the label 'blues'"),
+        (dict.fromkeys(("a", "b"), None), "no track .* has a label"),
+        ({"a": "blues", "b": "rock"}, "two tracks of a label"),
+        ({}, "has no features"),
+    ],
+)
+def test_what_nothing_can_be_learnt_from_is_refused_and_nothing_written(
+    root: Path, do: Train, labels: Labels, says: str
+) -> None:
+    fill(root, labels)
+    with pytest.raises(UsageError, match=says):
+        do()
+    assert not (root / "models").exists()
+    assert not (root / "_lock.json").exists()
+
+
+def test_parts_without_some_class_and_without_rows_are_no_matter(root: Path, do: Train) -> None:
+    """Each part of the store has one class, so that each share may have one too."""
+    labels = made_of("blues", "jazz", "rock")
+    own = [[(t, name) for t in labels for _ in range(2) if labels[t] == name] for name in SHIFT]
+    make_store(root, *own, shift=SHIFT)
+    outcome = do()
+    found = judged(root, outcome.description.version, judged_by(root, outcome))
+    assert outcome.description.scores["track"]["macro_f1"] == pytest.approx(macro_f1(found))
+
+
+def test_no_share_is_without_rows_however_many_workers_there_are(
+    root: Path, do: Train, booster: inline_cluster.Booster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("jobs.learning.train.SHARE_ROWS", 1)
+    monkeypatch.setattr(inline_cluster, "WORKERS", 40)
+    outcome = do()
+    parts = Counter(split_of(root, outcome.description.version).values())
+    # As many as have something to learn and something to stop by; in the end, as are there.
+    assert [len(rows) for rows in booster.rows] == [2 * parts["valid"], 40]
+
+
+def test_a_share_has_rows_enough(root: Path, do: Train) -> None:
+    class Plan:
+        @staticmethod
+        def shares(wanted: tuple[int, ...], n: int) -> list[tuple[tuple[int, ...], int]]:
+            return [(wanted, i) for i in range(n)]
+
+    plan: Any = Plan()
+    assert len(_divide(plan, (0,), 5, stop=False, most=3)) == 3
+    shares = _divide(plan, (0,), 2, stop=True, most=3)
+    assert [(share.learn, share.stop) for share in shares] == [
+        (((0,), 0), ((1,), 0)),
+        (((0,), 1), ((1,), 1)),
+    ]
+
+
+# What was seen
+
+
+def test_the_fingerprint_is_of_the_rows_and_labels_and_not_of_how_they_lie(
+    root: Path, do: Train
+) -> None:
+    labels = made_of("blues", "rock")
+    rows = [(track, label) for track, label in labels.items() for _ in range(2)]
+    make_store(root, rows, shift=SHIFT)
+    first = do().description.data["fingerprint"]
+    store = open_store(str(root))
+    (name,) = store.parts(SEGMENTS)
+    table = store.read_part(name)
+    store.storage.write_table(name, table.take(pa.array(range(len(rows))[::-1])).slice(9))
+    store.storage.write_table(name.replace("000", "001"), table.slice(len(rows) - 9))
+    assert do().description.data["fingerprint"] == first
+    changed = table["tempo"].to_pylist()
+    changed[0] += 1
+    place = table.schema.get_field_index("tempo")
+    store.storage.remove(name.replace("000", "001"))
+    store.storage.write_table(name, table.set_column(place, "tempo", pa.array(changed)))
+    other = do().description.data["fingerprint"]
+    store.storage.write_table(name, table)
+    assert do().description.data["fingerprint"] == first
+    fill(root, {**labels, "rock00.wav": "blues"}, truth=labels)
+    assert len({first, other, do().description.data["fingerprint"]}) == 3

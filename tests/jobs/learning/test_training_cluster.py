@@ -1,0 +1,407 @@
+"""Trainings on real clusters: the same trees again, workers and jobs that die, and what is left."""
+
+import io
+import json
+import os
+import shutil
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from itertools import permutations
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow.dataset
+import pyarrow.parquet as pq
+import pytest
+import soundfile
+from distributed import Client
+from rich.console import Console
+from support.cluster_processes import Job, Processes, processes, wait_until
+from support.made_models import champion_of, plainly, put_model
+from support.made_stores import make_store, read_rows
+
+import jobs.learning.train
+from featurizer.columns import FEATURE_COLUMNS
+from jobs.errors import ClusterError
+from jobs.extraction import extract
+from jobs.learning import registry
+from jobs.learning.predict import Request as Prediction
+from jobs.learning.predict import predict_all
+from jobs.learning.promote import promote
+from jobs.learning.train import Outcome, Request, train
+from jobs.neighbours.similarity import Request as Similarity
+from jobs.neighbours.similarity import find_similar
+from jobs.progress import Progress
+from jobs.store.tables import open_store
+from training import boosting
+from training.importance import REPEATS
+
+pytestmark = pytest.mark.slow
+
+SHIFT: dict[str | None, float] = {"blues": 0.0, "jazz": 2.0, "rock": 4.0}
+LABELS = {f"{name}{i:02}.wav": name for i in range(30) for name in ("blues", "jazz", "rock")}
+ROWS = [(track, label) for track, label in LABELS.items() for _ in range(3)]
+
+FILES = {
+    *("model.ubj", "judged.ubj", "model.json", "split.parquet"),
+    *("metrics.parquet", "confusion.parquet", "importance.parquet"),
+}
+
+PRELOAD = {
+    "DASK_DISTRIBUTED__WORKER__PRELOAD": json.dumps(["support.faults", "support.training_faults"])
+}
+
+
+def start(running: Processes, workers: int, *, nanny: bool) -> Processes:
+    running.start_scheduler()
+    for _ in range(workers):
+        running.start_worker(nanny=nanny, **PRELOAD)
+    with Client(running.address) as client:
+        client.wait_for_workers(workers, timeout=60)
+    return running
+
+
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Processes]:
+    """Three workers, which come again when they die."""
+    with processes(tmp_path_factory.mktemp("cluster") / "processes") as found:
+        yield start(found, 3, nanny=True)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _quick() -> Iterator[None]:
+    """Have this process ask for little, and wait for little; workers do as they are asked."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(boosting, "MOST_ROUNDS", 12)
+        patch.setattr(boosting, "MEET_S", 3)
+        patch.setattr(boosting, "_NOTICE_S", 1.5)
+        patch.setattr(jobs.learning.train, "SHARE_ROWS", 30)
+        yield
+
+
+class Told(Progress):
+    """Does something at the moment when a job says what it does."""
+
+    def __init__(self, moments: dict[str, Callable[[], None]] | None = None) -> None:
+        self.text = io.StringIO()
+        super().__init__(Console(file=self.text, soft_wrap=True))
+        self.moments = moments or {}
+
+    def say(self, text: str) -> None:
+        super().say(text)
+        self.moments.pop(text, lambda: None)()
+
+
+def do(running: Processes, root: Path, progress: Progress | None = None) -> Outcome:
+    request = Request(str(root), scheduler=running.scheduler_file)
+    return train(request, progress or Told())
+
+
+def trees(root: Path, version: str) -> list[bytes]:
+    return [(root / "models" / version / name).read_bytes() for name in ("model.ubj", "judged.ubj")]
+
+
+def models_in(root: Path) -> dict[str, set[str]]:
+    """The files of each version."""
+    folders = (root / "models").glob("*/")
+    return {folder.name: {path.name for path in folder.iterdir()} for folder in folders}
+
+
+@pytest.fixture(scope="module")
+def trained(cluster: Processes, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A store with a model that three workers have trained."""
+    root = tmp_path_factory.mktemp("trained") / "store"
+    # A part without rows, and a track that lies in two.
+    make_store(root, ROWS[:100], [], ROWS[100:], shift=SHIFT)
+    make_store(root, [*LABELS.items(), ("nobody.wav", None)], level="track", shift=SHIFT)
+    assert do(cluster, root).description.workers == 3
+    return root
+
+
+@pytest.fixture
+def root(trained: Path, tmp_path: Path) -> Path:
+    """A copy of it."""
+    shutil.copytree(trained, tmp_path / "store")
+    return tmp_path / "store"
+
+
+def test_as_many_workers_give_the_same_trees_and_others_as_good_ones(
+    cluster: Processes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = tmp_path / "store"
+    # A hundred tracks to judge by, so that one more or less is a point.
+    rows = [(f"{name}{i:03}.wav", name) for i in range(167) for name in SHIFT for _ in range(2)]
+    make_store(root, rows[:600], rows[600:], shift=SHIFT)
+    do(cluster, root)
+    first = champion_of(root)
+    ranked = boosting._ranked
+    accuracy = {}
+    made = {}
+    for n in (3, 2, 1):
+        monkeypatch.setattr(boosting, "_ranked", lambda client, n=n: ranked(client)[:n])
+        described = do(cluster, root).description
+        assert described.workers == n
+        accuracy[n] = described.scores["track"]["accuracy"]
+        made[n] = trees(root, described.version)
+    assert made[3] == trees(root, first)
+    assert made[3] != made[2] != made[1]
+    assert max(accuracy.values()) - min(accuracy.values()) <= 0.01
+    assert min(accuracy.values()) > 0.9
+
+
+def test_workers_meet_where_they_reach_the_scheduler(
+    cluster: Processes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with Client(cluster.address) as client:
+        worker = boosting._ranked(client)[0]
+        # Not the address of this host's default route, which XGBoost would take.
+        assert boosting.meeting_place(client, worker) == "127.0.0.1"
+        # An address of something between, such as a service of Kubernetes.
+        monkeypatch.setattr(boosting, "_scheduler_seen", lambda: "192.0.2.1")
+        assert boosting.meeting_place(client, worker) is None
+
+
+def test_a_plain_program_gets_what_predict_has_written(cluster: Processes, root: Path) -> None:
+    version = champion_of(root)
+    outcome = predict_all(
+        Prediction(str(root), segments=True, scheduler=cluster.scheduler_file), Told()
+    )
+    assert (outcome.model, outcome.tracks, outcome.segments) == (version, 91, 270)
+    rows = read_rows(root).sort_values(["track_id", "segment"], ignore_index=True)
+    classes, given = plainly(root, version, rows)
+    columns = [f"p_{name}" for name in classes]
+    found = predictions(root, "segment")
+    np.testing.assert_allclose(found[columns], given, atol=1e-6)
+    assert found["predicted"].tolist() == [classes[i] for i in given.argmax(axis=1)]
+
+    means = pd.DataFrame(given).groupby(rows["track_id"]).mean()
+    nobody = read_rows(root, "track").query("track_id == 'nobody.wav'")
+    means.loc["nobody.wav"] = plainly(root, version, nobody)[1][0]
+    found = predictions(root, "track")
+    np.testing.assert_allclose(found[columns], means.sort_index(), atol=1e-6)
+    assert not [path for path in root.rglob("*") if path.suffix in (".pkl", ".pickle", ".joblib")]
+    assert models_in(root) == {version: FILES}
+    matters = pq.read_table(root / "models" / version / "importance.parquet").to_pandas()
+    assert sorted(matters["feature"]) == sorted(FEATURE_COLUMNS)
+    assert set(matters["repeats"]) == {REPEATS}
+    assert matters["mean"].is_monotonic_decreasing
+
+
+def predictions(root: Path, level: str) -> pd.DataFrame:
+    found = pyarrow.dataset.dataset(root / "predictions" / f"level={level}").to_table().to_pandas()
+    keys = [key for key in ("track_id", "segment") if key in found]
+    return found.sort_values(keys, ignore_index=True)
+
+
+# Workers that die
+
+
+def test_workers_that_die_and_come_again_cost_nothing(cluster: Processes, root: Path) -> None:
+    """One before it loads its share, one before it meets the others, two between rounds."""
+    first = champion_of(root)
+    for moment in ("load", "meet", "round 5"):
+        (cluster.panel.folder / "die" / f"train {moment}").touch()
+    last = cluster.panel.folder / "die" / "train round 3"
+    progress = Told({"learning from all rows": last.touch})
+    outcome = do(cluster, root, progress)
+    assert cluster.panel.deaths_to_come() == 0
+    assert progress.text.getvalue().count("a worker was lost: learning begins anew") == 3
+    assert progress.text.getvalue().count("a worker was lost: learning from all rows begins") == 1
+    version = outcome.description.version
+    assert models_in(root)[version] == FILES
+    if outcome.description.workers == 3:  # a busy machine may take long to start one again
+        assert trees(root, version) == trees(root, first)
+    assert champion_of(root) == version
+
+
+def test_the_last_worker_goes_on_alone_and_without_it_the_models_stay(
+    tmp_path: Path, trained: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = Path(shutil.copytree(trained, tmp_path / "store"))
+    assert boosting._NOTICE_S + boosting.NO_WORKERS_S < 60
+    monkeypatch.setattr(boosting, "NO_WORKERS_S", 2.0)
+    monkeypatch.setattr(boosting, "SETTLE_S", 1.0)
+    with processes(tmp_path / "processes") as running:
+        start(running, 2, nanny=False)
+        (running.panel.folder / "die" / "train round 5").touch()
+        progress = Told()
+        outcome = do(running, root, progress)
+        assert "learning begins anew, with 1" in progress.text.getvalue()
+        assert outcome.description.workers == 1
+        assert models_in(root)[outcome.description.version] == FILES
+
+        before, champion = models_in(root), champion_of(root)
+        # There is none when a training begins.
+        with pytest.raises(ClusterError, match="all workers were lost"):
+            do(running, root, Told({"learning from all rows": running.end_workers}))
+        # There is none any more.
+        running.start_worker(nanny=False, **PRELOAD)
+        (running.panel.folder / "die" / "train round 5").touch()
+        with pytest.raises(ClusterError, match=r"all workers were lost.* models .* as they were"):
+            do(running, root)
+    assert models_in(root) == before
+    assert champion_of(root) == champion
+    runs = open_store(str(root)).read("runs").to_pylist()
+    assert [run["outcome"] for run in runs if run["stage"] == "train"][-2:] == ["failed"] * 2
+    assert not (root / "_lock.json").exists()
+
+
+# Jobs that die
+
+CONSTANTS = {"training.boosting.MOST_ROUNDS": 3, "jobs.learning.train.SHARE_ROWS": 60}
+
+UNDECIDED = [("write", "/judged.ubj"), ("_place", "_journal.json")]
+DECIDED = [("move", "models/2"), ("move", "champion.json")]
+
+
+def test_a_job_that_dies_leaves_a_whole_model_or_none(cluster: Processes, root: Path) -> None:
+    address = ["--scheduler", cluster.scheduler_file]
+    for moment in (*UNDECIDED, *DECIDED):
+        before, first = models_in(root), champion_of(root)
+        job = cluster.songmill(
+            *("train", "--store", root, "--promote", *address),
+            faulty={"die_at": moment, "set": CONSTANTS},
+        )
+        assert job.wait().code == -signal.SIGKILL, moment
+        # Readers take no lock and complete nothing.
+        found, damaged = registry.list_models(str(root))
+        assert damaged == [], moment
+        assert {one.version for one in found if one.description} == set(models_in(root)), moment
+        assert all(files == FILES for files in models_in(root).values()), moment
+        assert [one.description.version for one in found if one.champion] == [champion_of(root)]
+
+        said = promote(str(root), first)
+        new = set(models_in(root)) - set(before)
+        assert len(new) == (moment in DECIDED), moment
+        assert said["before"] == (new.pop() if new else first), moment
+        assert all(files == FILES for files in models_in(root).values()), moment
+        assert not list(root.glob("_work/*/*/")), moment
+        assert not (root / "_journal.json").exists()
+    done = cluster.songmill("models", "--store", root, "--json").wait()
+    assert done.code == 0
+    assert len(done.outcome["models"]) == 1 + len(DECIDED)
+
+
+LONG = {"training.boosting.MOST_ROUNDS": 100_000, "training.boosting.PATIENCE": 100_000}
+
+
+def begin_rounds(running: Processes, root: Path) -> Job:
+    """Start a training that takes long, and return it when it is well inside."""
+    log = running.panel.folder / "rounds.log"
+    log.unlink(missing_ok=True)
+    job = running.songmill(
+        *("train", "--store", root, "--scheduler", running.scheduler_file),
+        faulty={"set": {"jobs.learning.train.SHARE_ROWS": 30, **LONG}},
+    )
+    wait_until(lambda: log.exists() and log.stat().st_size > 200, what="rounds")
+    return job
+
+
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM])
+def test_a_job_that_ends_within_a_training_does_not_keep_the_next_from_it(
+    tmp_path: Path, trained: Path, how: signal.Signals
+) -> None:
+    root = Path(shutil.copytree(trained, tmp_path / "store"))
+    with processes(tmp_path / "processes") as running:
+        start(running, 3, nanny=True)
+        job = begin_rounds(running, root)
+        job.process.send_signal(how)
+        assert job.wait(30).code == (-how if how == signal.SIGKILL else 128 + how)
+        with Client(running.address) as client:
+            left = client.run_on_scheduler(
+                lambda dask_scheduler: dask_scheduler.extensions["multi_locks"].locks
+            )
+            # Without one, this would not show what it is to show.
+            assert any(left.values()) or how != signal.SIGKILL
+        next_one = running.songmill(
+            *("train", "--store", root, "--scheduler", running.scheduler_file),
+            faulty={
+                "set": {"training.boosting.MOST_ROUNDS": 12, "jobs.learning.train.SHARE_ROWS": 30}
+            },
+        )
+        assert next_one.wait(120).code == 0
+
+
+def test_the_training_of_a_living_job_is_waited_for(
+    cluster: Processes, root: Path, tmp_path: Path
+) -> None:
+    other = Path(shutil.copytree(root, tmp_path / "other"))
+    first = begin_rounds(cluster, other)
+    locks = []
+
+    def end_it() -> None:
+        with Client(cluster.address) as client:
+            locks.append(
+                client.run_on_scheduler(
+                    lambda dask_scheduler: len(dask_scheduler.extensions["multi_locks"].requests)
+                )
+            )
+        first.kill()
+
+    waiting = "learning: waiting for another job, which trains with these workers"
+    # Later, so that it asks more than once.
+    later = threading.Timer(4 * boosting._TURN_S, end_it)
+    told = Told({waiting: later.start})
+    assert do(cluster, root, told).description.workers == 3
+    later.join()
+    assert told.text.getvalue().count(waiting) == 1
+    assert locks == [1]  # XGBoost, which would give up soon, has not been asked
+
+
+# What leaves the store
+
+
+def test_what_was_found_leaves_with_the_rows_that_it_was_found_from(
+    cluster: Processes, tmp_path: Path
+) -> None:
+    root = tmp_path / "store"
+
+    def record(name: str, seed: int) -> Path:
+        path = tmp_path / "music" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        noise = np.random.default_rng(seed).standard_normal(8000)
+        soundfile.write(path, 0.1 * noise, 22050)
+        return path
+
+    def extract_all(labels: str) -> None:
+        sources, where = [str(tmp_path / "music")], {"scheduler": cluster.scheduler_file}
+        options: Any = {"labels": labels, "segment_seconds": 0.1, **where}
+        extract.extract(extract.Request(sources, str(root), **options), Told())
+
+    for seed, name in enumerate(("blues/a.wav", "blues/b.wav", "rock/c.wav", "rock/d.wav")):
+        record(name, seed)
+    extract_all("parent")
+    put_model(open_store(str(root)), "1", ["blues", "rock"], champion=True)
+    predict_all(Prediction(str(root), segments=True, scheduler=cluster.scheduler_file), Told())
+    # All are duplicates of all, so that it is seen what becomes of those.
+    request = Similarity(str(root), k=3, duplicate_from=-1.0, full=True)
+    find_similar(request, Told())
+    before = {level: predictions(root, level) for level in ("track", "segment")}
+    assert set(before["segment"]["track_id"]) == set(before["track"]["track_id"])
+    assert len(before["track"]) == 4
+
+    (tmp_path / "music/blues/b.wav").unlink()
+    os.utime(record("rock/c.wav", 9), (1, 1))
+    record("rock/e.wav", 10)
+    (tmp_path / "labels.csv").write_text("track_id,label\na.wav,folk\n")
+    extract_all(str(tmp_path / "labels.csv"))
+    for level, old in before.items():
+        kept = old[old["track_id"].isin(["blues/a.wav", "rock/d.wav"])].reset_index(drop=True)
+        found = predictions(root, level)
+        pd.testing.assert_frame_equal(found.drop(columns="label"), kept.drop(columns="label"))
+        assert dict(zip(found["track_id"], found["label"], strict=True))["blues/a.wav"] == "folk"
+    stay = {"blues/a.wav", "rock/d.wav"}
+    near = table(root, "similarity")
+    assert set(zip(near["track_id"], near["neighbour_id"], strict=True)) == set(permutations(stay))
+    pairs = table(root, "duplicates")
+    assert list(zip(pairs["track_id"], pairs["duplicate_id"], strict=True)) == [tuple(sorted(stay))]
+    assert table(root, "similarity-matrix").empty
+    find_similar(request, Told())
+    assert len(table(root, "similarity")) == len(table(root, "similarity-matrix")) * 3 == 12
+
+
+def table(root: Path, name: str) -> pd.DataFrame:
+    return pyarrow.dataset.dataset(root / name).to_table().to_pandas()

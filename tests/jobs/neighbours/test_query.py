@@ -1,0 +1,194 @@
+"""What a track or a file is like, against the table of similarity and brute force."""
+
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+import pyarrow.dataset as ds
+import pytest
+import soundfile
+from support import brute_force
+from support.made_stores import make_store, read_rows
+
+from featurizer.columns import FEATURE_COLUMNS
+from featurizer.extract import extract as features_of
+from jobs.cli import main as cli
+from jobs.demo.collection import synthesise
+from jobs.errors import SongmillError, UsageError
+from jobs.extraction.extract import Request, extract
+from jobs.extraction.import_features import Request as Import
+from jobs.extraction.import_features import import_features
+from jobs.neighbours.query import Outcome, similar
+from jobs.neighbours.similarity import Request as Similarity
+from jobs.neighbours.similarity import find_similar
+from jobs.progress import Progress
+
+
+def ask(root: Path, recording: str | Path, *, k: int = 5, leave: bool = False) -> Outcome:
+    return similar(str(recording), str(root), Progress(), k=k, leave_duplicates=leave)
+
+
+@pytest.fixture(scope="module")
+def demo(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The demo's collection, extracted."""
+    folder = tmp_path_factory.mktemp("demo")
+    synthesise(folder / "collection")
+    request = Request(
+        sources=[str(folder / "collection")],
+        store=str(folder / "store"),
+        labels=str(folder / "collection" / "labels.csv"),
+    )
+    extract(request, Progress())
+    return folder
+
+
+def test_a_track_is_like_what_the_table_says(demo: Path) -> None:
+    root = demo / "store"
+    find_similar(Similarity(store=str(root)), Progress())
+    table = ds.dataset(root / "similarity", format="parquet").to_table().to_pandas()
+    tracks = read_rows(root, "track").set_index("track_id")
+    for track, rows in table.groupby("track_id"):
+        found = ask(root, str(track), k=20)
+        assert (found.track_id, found.file) == (track, None)
+        assert found.label == tracks.loc[track, "label"]
+        assert [one.track_id for one in found.neighbours] == rows["neighbour_id"].tolist()
+        assert [one.cosine for one in found.neighbours] == rows["cosine"].tolist()
+        assert [one.duplicate for one in found.neighbours] == rows["duplicate"].tolist()
+        assert [one.rank for one in found.neighbours] == list(range(1, 21))
+        assert all(one.label == tracks.loc[one.track_id, "label"] for one in found.neighbours)
+    assert table["duplicate"].any()
+
+
+def test_duplicates_can_be_left_out(demo: Path) -> None:
+    root = demo / "store"
+    find_similar(Similarity(store=str(root)), Progress())
+    pair = ds.dataset(root / "duplicates", format="parquet").to_table().to_pylist()[0]
+    assert ask(root, pair["track_id"]).neighbours[0].track_id == pair["duplicate_id"]
+    left = ask(root, pair["track_id"], k=1000, leave=True)
+    assert pair["duplicate_id"] not in {one.track_id for one in left.neighbours}
+    assert len(left.neighbours) == read_rows(root, "track").shape[0] - 2
+
+
+def test_the_end_of_a_name_is_enough_if_one_track_has_it(tmp_path: Path) -> None:
+    names = ["a/x.wav", "b/x.wav", "a/y.wav", "c/deep/z.mp3", "pop.1.wav", "xpop.1.wav"]
+    make_store(tmp_path / "s", [(name, None) for name in names], level="track")
+    for given, track in {
+        "y": "a/y.wav",
+        "y.wav": "a/y.wav",
+        "a/x": "a/x.wav",
+        "deep/z": "c/deep/z.mp3",
+        "pop.1": "pop.1.wav",
+        "xpop.1.wav": "xpop.1.wav",
+    }.items():
+        assert ask(tmp_path / "s", given).track_id == track
+    with pytest.raises(UsageError, match=r"'x' may be 'a/x.wav', 'b/x.wav': write more"):
+        ask(tmp_path / "s", "x")
+    for wrong in ("op.1", "ep/z", "nothing", "y.mp3"):
+        with pytest.raises(UsageError, match="is no track .* and no file"):
+            ask(tmp_path / "s", wrong)
+
+
+def test_a_file_is_compared_by_the_stores_scaling(demo: Path, tmp_path: Path) -> None:
+    rows = read_rows(demo / "store", "track").sort_values("track_id", ignore_index=True)
+    y = np.random.default_rng(0).normal(size=22050 * 2) * np.linspace(0.01, 0.3, 44100)
+    soundfile.write(tmp_path / "new.wav", y, 22050)
+    new = features_of(str(tmp_path / "new.wav")).track
+    known = rows[list(FEATURE_COLUMNS)].to_numpy()
+    # Scaled by the known rows alone.
+    scaled = (np.vstack([known, new]) - known.mean(axis=0)) / known.std(axis=0)
+    expected = brute_force.cosine_similarity(scaled)[-1, :-1]
+    found = ask(demo / "store", tmp_path / "new.wav", k=1000)
+    assert (found.track_id, found.label) == (None, None)
+    assert found.file == str(tmp_path / "new.wav")
+    assert sorted(one.track_id for one in found.neighbours) == rows["track_id"].tolist()
+    place = {track: i for i, track in enumerate(rows["track_id"])}
+    np.testing.assert_allclose(
+        [one.cosine for one in found.neighbours],
+        [expected[place[one.track_id]] for one in found.neighbours],
+        atol=1e-10,
+    )
+    plain = [one.cosine for one in found.neighbours if not one.duplicate]
+    assert plain == sorted(plain, reverse=True)
+
+
+def forms(y: np.ndarray, sr: int, folder: Path) -> dict[str, Path]:
+    """Write what may become of a recording."""
+    n = len(y)
+    cuts = {"middle": y[n // 3 : n // 3 + n // 2], "end": y[-n // 2 :], "whole": y}
+    for name, cut in cuts.items():
+        soundfile.write(folder / f"{name}.wav", cut, sr)
+    soundfile.write(folder / "whole.mp3", y, sr, format="MP3")
+    return {path.name: path for path in folder.iterdir()}
+
+
+@pytest.mark.slow
+def test_a_cut_or_an_mp3_of_a_track_finds_it_first(shared_data: Path, tmp_path: Path) -> None:
+    """Among the 1,000 tracks of GTZAN, whose rows are imported."""
+    gtzan = shared_data / "gtzan"
+    tables = [str(gtzan / name) for name in ("features_30_sec.csv", "features_3_sec.csv")]
+    root = tmp_path / "store"
+    import_features(Import(tables, str(root)), Progress())
+    find_similar(Similarity(store=str(root)), Progress())
+    pairs = ds.dataset(root / "duplicates", format="parquet").to_table().to_pylist()
+    copies = {pair["track_id"]: pair["duplicate_id"] for pair in pairs}
+    copies |= {other: one for one, other in copies.items()}
+    wrong = []
+    recordings = sorted((gtzan / "genres_original").rglob("*.wav"))[::3]
+    for i, path in enumerate(recordings):
+        try:
+            y, sr = soundfile.read(path)
+        except soundfile.LibsndfileError:
+            continue
+        folder = tmp_path / str(i)
+        folder.mkdir()
+        for name, form in forms(y, sr, folder).items():
+            first = ask(root, form).neighbours[0]
+            if first.track_id not in (path.name, copies.get(path.name)):
+                wrong.append((path.name, name, first))
+    assert len(recordings) > 10
+    assert wrong == []
+
+
+def test_a_cut_finds_its_track_in_the_demo(demo: Path, tmp_path: Path) -> None:
+    rows = read_rows(demo / "store", "track")
+    paths = [demo / "collection" / track for track in rows["track_id"][::7]]
+    for i, path in enumerate(paths):
+        y, sr = soundfile.read(path)
+        soundfile.write(tmp_path / f"{i}.wav", y[len(y) // 5 : -len(y) // 5], sr)
+        found = ask(demo / "store", tmp_path / f"{i}.wav", k=2)
+        named = {one.track_id for one in found.neighbours}
+        assert str(path.relative_to(demo / "collection")) in named
+
+
+def test_a_file_that_gives_no_features_is_one_line(tmp_path: Path) -> None:
+    make_store(tmp_path / "s", [("a.wav", None), ("b.wav", None)], level="track")
+    (tmp_path / "rotten.wav").write_text("not a recording")
+    with pytest.raises(SongmillError, match=r"rotten.wav gives no features \(unreadable\)"):
+        ask(tmp_path / "s", tmp_path / "rotten.wav")
+
+
+def test_a_store_without_tracks_is_refused(tmp_path: Path) -> None:
+    make_store(tmp_path / "s", [("a.wav", None)])
+    with pytest.raises(UsageError, match="no rows of level track"):
+        ask(tmp_path / "s", "a")
+
+
+def test_the_command_line_shows_a_table(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    make_store(tmp_path / "s", [(f"{i}.wav", "[b]jazz[/b]") for i in range(9)], level="track")
+    arguments = ["songmill", "similar", "3", "--store", str(tmp_path / "s"), "-k", "4"]
+    monkeypatch.setattr(sys, "argv", arguments)
+    with pytest.raises(SystemExit) as ended:
+        cli.main()
+    assert ended.value.code == 0
+    out = capsys.readouterr().out
+    assert "Most like 3.wav ([b]jazz[/b]):" in out
+    assert out.count("[b]jazz[/b]") == 5
+    monkeypatch.setattr(sys, "argv", [*arguments, "--json"])
+    with pytest.raises(SystemExit):
+        cli.main()
+    said = json.loads(capsys.readouterr().out)
+    assert said["track_id"] == "3.wav"
+    assert [one["rank"] for one in said["neighbours"]] == [1, 2, 3, 4]

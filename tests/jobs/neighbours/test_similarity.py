@@ -1,0 +1,364 @@
+"""The similarity job, against brute force and the tutorial's lists; workers that die."""
+
+import itertools
+import json
+import os
+import signal
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.dataset as ds
+import pytest
+from distributed import Client
+from support import brute_force, inline_cluster
+from support.cluster_processes import Processes, processes
+from support.made_stores import make_store, read_rows
+
+from featurizer.columns import FEATURE_COLUMNS
+from jobs.cli import main as cli
+from jobs.errors import ClusterError, UsageError
+from jobs.extraction.import_features import Request as Import
+from jobs.extraction.import_features import import_features
+from jobs.neighbours import similarity
+from jobs.neighbours.similarity import Outcome, Request, find_similar
+from jobs.progress import Progress
+from jobs.store.folder import Storage
+from jobs.store.tables import open_store
+from recommend import neighbours
+
+NAMES = [f"take{i:03}.wav" for i in range(60)]
+
+
+def find(root: Path, **options: Any) -> Outcome:
+    return find_similar(Request(store=str(root), **options), Progress())
+
+
+def read(root: Path, table: str) -> pd.DataFrame:
+    return ds.dataset(root / table, format="parquet").to_table().to_pandas()
+
+
+def track_store(root: Path, *, copies: int = 0, labels: str = "ab") -> Path:
+    """A store of tracks in two parts and in no order, some of which are there twice."""
+    names = list(np.random.default_rng(3).permutation(NAMES))
+    label_of = dict(zip(names, itertools.cycle(labels), strict=False))
+    rows = [(name, label_of[name]) for name in names]
+    store = make_store(root, rows[:25], rows[25:], level="track")
+    parts = store.parts("features/level=track")
+    source = store.read_part(parts[0]).to_pandas()
+    target = store.read_part(parts[1]).to_pandas()
+    for i in range(copies):
+        target.loc[i, FEATURE_COLUMNS] = source.loc[i, FEATURE_COLUMNS]
+    schema = store.read_part(parts[1]).schema
+    store.storage.write_table(parts[1], pa.Table.from_pandas(target, schema, preserve_index=False))
+    return root
+
+
+def check(root: Path, k: int, level: str = "track") -> None:
+    """Compare the tables with brute force."""
+    keys = ["track_id"] + (["segment"] if level == "segment" else [])
+    rows = read_rows(root, level).sort_values(keys, ignore_index=True)
+    matrix = brute_force.cosines(rows[list(FEATURE_COLUMNS)].to_numpy())
+    place = {tuple(row): i for i, row in enumerate(rows[keys].itertuples(index=False))}
+    found = read(root, "similarity")
+    others = [name.replace("track_id", "neighbour_id") for name in keys]
+    others = [name.replace("segment", "neighbour_segment") for name in others]
+    assert list(found) == [*keys, "rank", *others, "cosine", "duplicate"]
+    one = [place[tuple(row)] for row in found[keys].itertuples(index=False)]
+    assert one == sorted(one)
+    assert found["rank"].tolist() == list(range(1, k + 1)) * len(rows)
+    other = np.array([place[tuple(row)] for row in found[others].itertuples(index=False)])
+    shape = len(rows), k
+    brute_force.check_lists(
+        other.reshape(shape), found["cosine"].to_numpy().reshape(shape), matrix, k
+    )
+    assert (found["duplicate"] == (found["cosine"] >= 0.9999)).all()
+
+
+@pytest.fixture
+def inline(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Tiles of 16 rows, which meet in this process."""
+    inline_cluster.install(monkeypatch)
+    monkeypatch.setattr(neighbours, "MOST_TILE", 16)
+
+
+@pytest.fixture(scope="module")
+def gtzan(tmp_path_factory: pytest.TempPathFactory, shared_data: Path) -> Path:
+    root = tmp_path_factory.mktemp("gtzan") / "store"
+    tables = [str(shared_data / "gtzan" / "features_30_sec.csv")]
+    import_features(Import(tables, str(root)), Progress())
+    find(root, full=True)
+    return root
+
+
+def test_the_tutorials_lists(gtzan: Path) -> None:
+    found = read(gtzan, "similarity")
+    expected = {
+        "pop.00023": "pop.00075 .875235, pop.00089 .874246, pop.00088 .872443, "
+        "pop.00091 .871975, pop.00024 .869849",
+        "pop.00078": "pop.00088 .914322, hiphop.00077 .876289, pop.00089 .871822, "
+        "pop.00074 .855630, pop.00023 .854349",
+        "rock.00018": "rock.00017 .921997, metal.00028 .913790, metal.00058 .912421, "
+        "rock.00016 .912421, rock.00026 .910113",
+        # metal.00058 and rock.00016 are one recording; the tutorial shows only the second.
+        "metal.00002": "metal.00028 .904367, metal.00059 .896096, rock.00018 .891910, "
+        "rock.00017 .886526, metal.00058 .867508, rock.00016 .867508",
+    }
+    for track, text in expected.items():
+        rows = found[found["track_id"] == f"{track}.wav"]
+        pairs = [line.split() for line in text.split(", ")]
+        assert rows["neighbour_id"].tolist()[: len(pairs)] == [f"{name}.wav" for name, _ in pairs]
+        shown = [f"{cosine:.6f}".removeprefix("0") for cosine in rows["cosine"][: len(pairs)]]
+        assert shown == [cosine for _, cosine in pairs]
+
+
+def test_the_recordings_that_gtzan_has_twice(gtzan: Path) -> None:
+    found = read(gtzan, "duplicates")
+    assert list(found) == ["track_id", "duplicate_id", "cosine"]
+    pairs = list(zip(found["track_id"], found["duplicate_id"], strict=True))
+    assert len(pairs) == 16
+    assert ("metal.00058.wav", "rock.00016.wav") in pairs
+    assert all(one < other for one, other in pairs)
+    assert pairs == sorted(pairs)
+    flagged = read(gtzan, "similarity").query("duplicate")
+    both = pairs + [(other, one) for one, other in pairs]
+    assert sorted(zip(flagged["track_id"], flagged["neighbour_id"], strict=True)) == sorted(both)
+
+
+def test_the_whole_matrix_is_the_tutorials(gtzan: Path) -> None:
+    found = read(gtzan, "similarity-matrix").set_index("track_id")
+    rows = read_rows(gtzan, "track").sort_values("track_id")
+    assert found.index.tolist() == list(found.columns) == rows["track_id"].tolist()
+    matrix = brute_force.cosines(rows[list(FEATURE_COLUMNS)].to_numpy())
+    np.testing.assert_allclose(found.to_numpy(), matrix, rtol=0, atol=1e-7)
+    assert round(float(found.loc["blues.00000.wav", "rock.00099.wav"]), 6) == 0.304098
+
+
+@pytest.mark.usefixtures("inline")
+@pytest.mark.parametrize("k", [1, 20, 59, 500])
+def test_tracks_have_the_neighbours_of_brute_force(tmp_path: Path, k: int) -> None:
+    root = track_store(tmp_path / "store", copies=7)
+    outcome = find(root, k=k)
+    assert (outcome.rows, outcome.k, outcome.duplicates) == (60, min(k, 59), 7)
+    check(root, min(k, 59))
+
+
+@pytest.mark.usefixtures("inline")
+def test_segments_have_neighbours_too(tmp_path: Path) -> None:
+    rows = [(name, "a") for name in NAMES[:15] for _ in range(3)]
+    root = tmp_path / "store"
+    make_store(root, rows[:20], rows[20:])
+    outcome = find(root, k=4, level="segment")
+    assert (outcome.level, outcome.rows) == ("segment", 45)
+    check(root, 4, "segment")
+
+
+def test_one_track_has_no_neighbour_and_two_have_each_other(tmp_path: Path) -> None:
+    for n in (1, 2):
+        root = tmp_path / f"store{n}"
+        make_store(root, [(name, None) for name in NAMES[:n]], level="track")
+        assert find(root).k == n - 1
+        found = read(root, "similarity")
+        assert len(found) == (2 if n == 2 else 0)
+        assert list(found) == ["track_id", "rank", "neighbour_id", "cosine", "duplicate"]
+        assert read(root, "duplicates").empty
+        assert not (root / "similarity-matrix").exists()
+    np.testing.assert_allclose(found["cosine"], -1)
+
+
+@pytest.mark.usefixtures("inline")
+def test_again_takes_the_place_of_before(tmp_path: Path) -> None:
+    root = track_store(tmp_path / "store", copies=3)
+    find(root, k=5, full=True)
+    assert len(read(root, "similarity-matrix")) == 60
+    before = read(root, "similarity")
+    find(root, k=3)
+    assert len(read(root, "similarity")) == 180
+    assert len(read(root, "similarity-matrix")) == 0
+    assert read(root, "similarity").equals(before.query("rank <= 3").reset_index(drop=True))
+    runs = read(root, "runs").sort_values("started_at")
+    assert runs["stage"].tolist() == ["similarity"] * 2
+    assert runs["message"].tolist() == ["5 nearest of 60 tracks", "3 nearest of 60 tracks"]
+    assert not list((root / "_work").rglob("*.npy"))
+
+
+@pytest.mark.usefixtures("inline")
+def test_duplicates_across_labels_are_shown_first(tmp_path: Path) -> None:
+    root = track_store(tmp_path / "store", copies=12, labels="aab")
+    outcome = find(root)
+    labels = read_rows(root, "track").set_index("track_id")["label"]
+    pairs = read(root, "duplicates")
+    differ = labels[pairs["track_id"]].to_numpy() != labels[pairs["duplicate_id"]].to_numpy()
+    assert outcome.across_labels == differ.sum() > 0
+    assert outcome.duplicates == 12 > differ.sum()
+    shown = [one.label != one.duplicate_label for one in outcome.shown]
+    assert shown == sorted(shown, reverse=True)
+    assert sum(shown) == differ.sum()
+    for one in outcome.shown:
+        assert labels[one.track_id] == one.label
+        assert labels[one.duplicate_id] == one.duplicate_label
+
+
+@pytest.mark.usefixtures("inline")
+def test_what_is_a_duplicate_can_be_said(tmp_path: Path) -> None:
+    root = track_store(tmp_path / "store")
+    cosines = np.sort(read(root, "similarity")["cosine"]) if find(root, k=59) else None
+    least = float(cosines[-7])  # type: ignore[index]
+    assert find(root, duplicate_from=least).duplicates == len(read(root, "duplicates")) == 4
+    assert (read(root, "similarity")["duplicate"]).sum() == 8 - 1 + (cosines[-8] >= least)  # type: ignore[index]
+
+
+def test_a_recording_that_is_everywhere_is_warned_of(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(similarity, "MOST_DUPLICATES", 3)
+    monkeypatch.setattr("recommend.neighbours.MOST_DUPLICATES", 3)
+    root = tmp_path / "store"
+    store = make_store(root, [(name, "a") for name in NAMES[:10]], level="track")
+    part = store.parts("features/level=track")[0]
+    rows = store.read_part(part)
+    same = rows.take([0] * 6 + [6, 7, 8, 9]).set_column(0, "track_id", rows["track_id"])
+    store.storage.write_table(part, same)
+    find(root)
+    assert "more than" in capsys.readouterr().err
+
+
+def test_what_cannot_be_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    root = tmp_path / "store"
+    make_store(root)
+    with pytest.raises(UsageError, match="has no features"):
+        find(root)
+    make_store(root, [("a.wav", "a")])
+    with pytest.raises(UsageError, match="say --level segment"):
+        find(root)
+    with pytest.raises(UsageError, match="leave out --level segment"):
+        find(root, level="segment", full=True)
+    with pytest.raises(UsageError, match="there is no store"):
+        find(tmp_path / "nowhere")
+    make_store(root, [(name, "a") for name in NAMES], level="track")
+    monkeypatch.setattr(similarity, "MOST_FULL", 59)
+    with pytest.raises(UsageError, match=r"of 60 tracks would take .* at most 59 tracks"):
+        find(root, full=True)
+    assert not (root / "similarity").exists()
+    assert not (root / "runs").exists()
+
+
+@pytest.mark.usefixtures("inline")
+def test_a_worker_that_fails_leaves_the_tables_as_they_were(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = track_store(tmp_path / "store")
+    find(root, k=3)
+    before = read(root, "similarity")
+
+    def failing(*_: Any, **__: Any) -> Any:
+        yield 0, ValueError("broken")
+
+    monkeypatch.setattr(similarity, "each", failing)
+    with pytest.raises(ClusterError, match=r"could not compare blocks 0, 0.*broken"):
+        find(root, k=5)
+    assert read(root, "similarity").equals(before)
+    runs = read(root, "runs").sort_values("started_at")
+    assert runs["outcome"].tolist() == ["done", "failed"]
+
+
+def test_the_command_line_says_what_was_found(
+    gtzan: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    root = track_store(tmp_path / "store", copies=11)
+    monkeypatch.setattr(sys, "argv", ["songmill", "similarity", "--store", str(root), "-k", "4"])
+    with pytest.raises(SystemExit) as ended:
+        cli.main()
+    assert ended.value.code == 0
+    out = capsys.readouterr().out
+    assert "The 4 nearest of 60 tracks" in out
+    assert "The same recording twice: 11 pairs" in out
+    assert "… and 1 more." in out
+    monkeypatch.setattr(sys, "argv", [*sys.argv, "--json"])
+    with pytest.raises(SystemExit):
+        cli.main()
+    said = json.loads(capsys.readouterr().out)
+    assert (said["k"], said["rows"], said["duplicates"], len(said["shown"])) == (4, 60, 11, 10)
+    monkeypatch.setattr(sys, "argv", ["songmill", "similarity", "--store", str(gtzan), "-k", "0"])
+    with pytest.raises(SystemExit) as ended:
+        cli.main()
+    assert ended.value.code == 2
+
+
+# On real clusters
+
+
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    with processes(tmp_path_factory.mktemp("cluster") / "processes") as found:
+        found.start_cluster(3)
+        with Client(found.address) as client:
+            client.wait_for_workers(3, timeout=60)
+        yield found
+
+
+@pytest.fixture(scope="module")
+def many(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A store of 900 tracks, some there twice, and its tables as one process makes them."""
+    root = tmp_path_factory.mktemp("many") / "store"
+    names = [f"t{i:04}.wav" for i in range(900)]
+    make_store(root, [(name, "a") for name in names], level="track")
+    find(root, k=7)
+    check(root, 7)
+    return root
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("workers", [1, 2, 3])
+def test_any_number_of_workers_gives_the_same_tables(
+    many: Path, workers: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    expected = read(many, "similarity")
+    monkeypatch.setattr(neighbours, "MOST_TILE", 170)
+    assert find(many, k=7, workers=workers).workers == workers
+    pd.testing.assert_frame_equal(read(many, "similarity"), expected, check_exact=True)
+
+
+@pytest.mark.slow
+def test_a_worker_that_is_killed_costs_nothing(
+    cluster: Processes, many: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    expected = read(many, "similarity")
+    monkeypatch.setattr(neighbours, "MOST_TILE", 60)
+    victims = iter(cluster.worker_pids()[:2])
+    done = 0
+
+    class Killing(Progress):
+        def now(self, text: str) -> None:
+            nonlocal done
+            done += 1
+            if done in (10, 40):
+                os.kill(next(victims), signal.SIGKILL)
+
+    request = Request(store=str(many), k=7, scheduler=cluster.address)
+    find_similar(request, Killing())
+    assert done == 15 * 16 // 2
+    pd.testing.assert_frame_equal(read(many, "similarity"), expected, check_exact=True)
+
+
+@pytest.mark.slow
+def test_a_killed_job_leaves_the_tables_and_the_next_one_goes_on(
+    cluster: Processes, many: Path
+) -> None:
+    expected = read(many, "similarity")
+    arguments = ("similarity", "--store", many, "-k", "9", "--scheduler", cluster.address)
+    small = {"recommend.neighbours.MOST_TILE": 100}
+    for moment in (["write", "-500.npy"], ["write_table", "_work/commit"]):
+        killed = cluster.songmill(*arguments, faulty={"set": small, "die_at": moment})
+        assert killed.wait().code == -signal.SIGKILL
+        pd.testing.assert_frame_equal(read(many, "similarity"), expected, check_exact=True)
+    assert cluster.songmill(*arguments, faulty={"set": small}).wait().code == 0
+    check(many, 9)
+    storage: Storage = open_store(str(many)).storage
+    assert not list(storage.list("_work/similarity"))

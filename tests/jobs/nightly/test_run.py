@@ -1,0 +1,476 @@
+"""The nightly run: which stages are done, which are skipped, and what is said of each."""
+
+import contextlib
+import json
+import signal
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+from support import inline_cluster
+from support.made_stores import make_store
+
+import jobs.extraction.extract
+import jobs.learning.compare
+import jobs.learning.train
+from featurizer.columns import FEATURE_SET
+from jobs import interruption as signals
+from jobs.cli import main as cli
+from jobs.errors import ClusterError, RunInterruptedError, StoreError, UsageError
+from jobs.extraction.extract import Outcome as Extracted
+from jobs.learning import registry
+from jobs.learning.promote import promote
+from jobs.nightly.run import STAGES, Outcome, Request, run
+from jobs.progress import Progress
+from jobs.stage import stage
+from jobs.store import commit
+from jobs.store.folder import Storage
+from jobs.store.lock import LOCK, Lock
+from jobs.store.tables import Settings, open_store
+from pages import picture
+
+TRACKS = [(f"{label}/{i:02}.wav", label) for label in ("jazz", "pop", "rock") for i in range(20)]
+EXPORTS = ["export similarity", "export predictions"]
+ALL = ["extract", "train", "similarity", "predict", *EXPORTS, "report"]
+
+
+class Night:
+    """A store, and an extraction that finds what a test says."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.counts: dict[str, int] = {"extracted": len(TRACKS)}
+        self.too_many = False
+        self.change: Callable[[], None] = lambda: None
+        make_store(root, TRACKS, level="track", shift={"pop": 2.0, "rock": 4.0})
+
+    def extract(self, request: Any, progress: Progress) -> Extracted:
+        """Stand for the extraction, whose work other tests see."""
+        with stage(str(self.root), "extract", made_with=Settings(FEATURE_SET, 3.0)) as under_way:
+            self.change()
+            under_way.commit(commit.Change(), **self.counts)
+            found = Extracted(under_way.run_id, listed=60)
+        found.extracted = self.counts.get("extracted", 0)
+        found.gone = self.counts.get("gone", 0)
+        if self.too_many:
+            found.outcome, found.message = "too-many-failed", "60 of 60 files are failed"
+        self.counts, self.change = {"extracted": 0}, lambda: None
+        return found
+
+    def run(self, **options: Any) -> Outcome:
+        exports = [f"similarity=sqlite:///{self.root}.db", f"predictions={self.root}.csv"]
+        request = {"sources": ["x"], "store": str(self.root), "exports": exports, **options}
+        return run(Request(**request), Progress())
+
+    def runs(self) -> pd.DataFrame:
+        return pd.read_parquet(self.root / "runs").sort_values("started_at")
+
+
+@pytest.fixture
+def night(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Night:
+    inline_cluster.install(monkeypatch)
+    monkeypatch.setattr(picture, "_png", lambda *_: b"png")
+    made = Night(tmp_path / "store")
+    monkeypatch.setattr(jobs.extraction.extract, "extract", made.extract)
+    return made
+
+
+def short(name: str) -> str:
+    return " ".join(name.split(" ")[:2])
+
+
+def outcomes(found: Outcome) -> dict[str, str]:
+    return {short(one.stage): one.outcome for one in found.stages}
+
+
+def done(found: Outcome) -> list[str]:
+    return [name for name, outcome in outcomes(found).items() if outcome == "done"]
+
+
+def test_the_first_night_does_everything_and_the_second_looks_only(night: Night) -> None:
+    first = night.run()
+    assert (first.outcome, first.exit_code, first.message) == ("done", 0, "")
+    assert done(first) == ALL
+    for made in ("similarity", "duplicates", "predictions", "report/index.html", "models"):
+        assert (night.root / made).exists()
+    assert Path(f"{night.root}.db").exists()
+    assert len(pd.read_csv(f"{night.root}.csv")) == 60
+    second = night.run()
+    assert done(second) == ["extract"]
+    assert set(outcomes(second).values()) == {"done", "skipped"}
+    words = {one.message for one in second.stages[1:]}
+    assert words == {"nothing that it reads has changed"}
+    assert second.stages[0].message == "nothing new, changed or gone among 60 files"
+    rows = night.runs()
+    for found in (first, second):
+        mine = rows[rows["run_id"] == found.run_id]
+        stages = ["extract", "train", "similarity", "predict", "export", "export", "report"]
+        assert mine["stage"].tolist() == stages
+        skipped = [one.outcome == "skipped" for one in found.stages]
+        assert (mine["outcome"] == "skipped").tolist() == skipped
+    assert first.run_id != second.run_id
+    assert not (night.root / LOCK).exists()
+
+
+def rows(night: Night, *parts: list[tuple[str, str | None]], **how: Any) -> None:
+    make_store(night.root, *parts, level="track", shift={"pop": 2.0, "rock": 4.0}, **how)
+
+
+def relabel(night: Night) -> None:
+    night.counts = {"relabelled": 1}
+    rows(night, [("jazz/00.wav", "pop"), *TRACKS[1:]])
+
+
+def add_artists(night: Night) -> None:
+    rows(night, TRACKS, groups={"jazz/00.wav": "Monk"})
+
+
+def promote_another(night: Night) -> None:
+    night.run(only="train")
+    store = open_store(str(night.root))
+    other = next(one for one in registry.versions(store) if one != registry.champion(store))
+    promote(str(night.root), other)
+
+
+def extract_some(night: Night) -> None:
+    night.counts = {"extracted": 1}
+
+
+def lose_some(night: Night) -> None:
+    night.counts = {"gone": 2}
+
+
+def add_rows_without_a_word(night: Night) -> None:
+    """As a run does that is killed after it has committed."""
+    rows(night, [*TRACKS, ("rock/99.wav", "rock")])
+
+
+def merge_parts(night: Night) -> None:
+    rows(night, TRACKS[:30], TRACKS[30:], [])
+
+
+def remove_the_page(night: Night) -> None:
+    (night.root / "report" / "index.html").unlink()
+
+
+def nothing(night: Night) -> None:
+    pass
+
+
+LEARNT = ["predict", "export predictions"]
+
+
+@pytest.mark.parametrize(
+    ("change", "options", "expected"),
+    [
+        (extract_some, {}, ALL[1:]),
+        (lose_some, {}, ALL[1:]),
+        (add_rows_without_a_word, {}, ALL[1:]),
+        (relabel, {}, ALL[1:]),
+        (add_artists, {}, ["train", *LEARNT, "report"]),
+        (promote_another, {}, [*LEARNT, "report"]),
+        (merge_parts, {}, []),
+        (remove_the_page, {}, ["report"]),
+        (nothing, {"neighbours": 3}, ["similarity", "export similarity", "report"]),
+        (nothing, {"tolerance": 0.5}, ["train", *LEARNT, "report"]),
+        (nothing, {"labels": "parent"}, []),
+    ],
+)
+def test_what_has_changed_is_done(
+    night: Night, change: Callable[[Night], None], options: dict[str, Any], expected: list[str]
+) -> None:
+    night.run()
+    before = registry.champion(open_store(str(night.root)))
+    change(night)
+    found = night.run(**options)
+    if before == registry.champion(open_store(str(night.root))) and "similarity" not in expected:
+        # The newcomer was no better, and what predicts is what did.
+        expected = [name for name in expected if name not in LEARNT]
+    assert done(found) == ["extract", *expected]
+    # And then there is nothing left to do.
+    assert done(night.run(**options)) == ["extract"]
+
+
+def test_a_comparison_by_hand_is_in_the_next_report(
+    night: Night, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    night.run()
+    with stage(str(night.root), "compare") as under_way:
+        under_way.commit(commit.Change())
+    assert done(night.run()) == ["extract", "report"]
+
+
+@pytest.mark.parametrize(
+    ("error", "outcome", "code"),
+    [
+        (ClusterError("the cluster is lost"), "failed", 1),
+        (UsageError("no such split"), "failed", 2),
+        (OSError(28, "No space left on device"), "failed", 1),
+        (RunInterruptedError(signal.SIGTERM), "interrupted", 143),
+    ],
+)
+def test_a_stage_that_fails_ends_the_run_and_the_next_night_goes_on(
+    night: Night,
+    monkeypatch: pytest.MonkeyPatch,
+    error: BaseException,
+    outcome: str,
+    code: int,
+) -> None:
+    def fail(*_: object) -> None:
+        raise error
+
+    with monkeypatch.context() as patch:
+        patch.setattr(jobs.learning.train, "train", fail)
+        found = night.run()
+    assert (found.outcome, found.exit_code) == (outcome, code)
+    assert str(error) in found.message
+    assert list(outcomes(found).values()) == ["done", outcome, *["not run"] * 5]
+    assert found.stages[1].message == str(error)
+    assert not (night.root / LOCK).exists()
+    again = night.run()
+    assert done(again) == ALL
+
+
+def test_a_signal_that_somebody_swallows_ends_the_run_at_the_next_stage(
+    night: Night, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    work = jobs.learning.train.train
+
+    def train(*arguments: Any) -> Any:
+        with contextlib.suppress(BaseException):  # as a library does that tries an import
+            signals._hear(signal.SIGTERM, None)
+        return work(*arguments)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(jobs.learning.train, "train", train)
+        found = night.run()
+    assert (found.outcome, found.exit_code) == ("interrupted", 143)
+    assert list(outcomes(found).values())[:2] == ["done", "interrupted"]
+    assert done(night.run()) == ALL
+
+
+def test_a_fault_of_our_own_is_no_outcome(night: Night, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(jobs.learning.train, "train", lambda *_: {}["a fault"])
+    with pytest.raises(KeyError):
+        night.run()
+    assert not (night.root / LOCK).exists()
+
+
+def test_too_many_failed_files_end_the_run_with_3(night: Night) -> None:
+    night.too_many = True
+    found = night.run()
+    assert (found.outcome, found.exit_code) == ("too-many-failed", 3)
+    assert list(outcomes(found).values()) == ["done", *["not run"] * 6]
+    night.too_many = False
+    assert done(night.run()) == ALL
+
+
+def test_without_labels_nothing_is_learnt_and_that_is_no_failure(night: Night) -> None:
+    make_store(night.root, [(track, None) for track, _ in TRACKS], level="track")
+    found = night.run()
+    assert found.exit_code == 0
+    assert done(found) == ["extract", "similarity", "export similarity", "report"]
+    said = {short(one.stage): one.message for one in found.stages}
+    assert said["train"] == "the tracks have 0 labels, and a model needs two to tell apart"
+    assert said["predict"] == "there is no model that predicts"
+    assert said["export predictions"] == "there are no predictions"
+
+
+@pytest.mark.parametrize("name", STAGES)
+def test_only_one_stage_whether_or_not_it_is_needed(night: Night, name: Any) -> None:
+    night.run()
+    found = night.run(only=name)
+    wanted = EXPORTS if name == "export" else [name]
+    assert done(found) == wanted
+    assert set(outcomes(found).values()) == {"done", "not run"}
+
+
+def test_from_a_stage_on(night: Night) -> None:
+    night.run()
+    found = night.run(first="similarity")
+    assert outcomes(found)["extract"] == outcomes(found)["train"] == "not run"
+    assert done(found) == ["similarity", "export similarity", "report"]
+    assert outcomes(found)["predict"] == "skipped"
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"only": "train", "first": "train"}, "--only and --from do not go together"),
+        ({"exports": ["similarity"]}, "--export similarity: say TABLE=URL"),
+        ({"exports": ["songs=a.csv"]}, "--export songs=…: say TABLE=URL"),
+        ({"exports": ["files=a.doc"]}, "is nothing that songmill exports to"),
+        ({"exports": ["files=postgresql://me:s3cret@h:x/db"]}, "cannot be understood"),
+    ],
+)
+def test_what_does_not_fit_is_refused_before_anything_is_begun(
+    night: Night, options: dict[str, Any], said: str
+) -> None:
+    with pytest.raises(UsageError, match=said) as refusal:
+        night.run(**options)
+    assert "s3cret" not in str(refusal.value)
+    assert not (night.root / "runs").exists()
+
+
+def test_the_store_is_held_from_the_first_stage_to_the_last(
+    night: Night, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tokens = []
+    work = jobs.learning.train.train
+
+    def train(*arguments: Any) -> Any:
+        tokens.append(json.loads((night.root / LOCK).read_text())["token"])
+        return work(*arguments)
+
+    monkeypatch.setattr(jobs.learning.train, "train", train)
+    night.change = lambda: tokens.append(json.loads((night.root / LOCK).read_text())["token"])
+    night.run()
+    assert len(tokens) == 2
+    assert len(set(tokens)) == 1
+
+
+def test_a_second_run_at_once_is_refused(night: Night) -> None:
+    with Lock(Storage(str(night.root))):
+        found = night.run()
+    assert (found.outcome, found.exit_code) == ("failed", 1)
+    assert "another run is at work on the store" in found.message
+    assert set(outcomes(found).values()) == {"not run"}
+    assert not (night.root / "runs").exists()
+
+
+def test_passwords_are_said_nowhere(
+    night: Night, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    secret = "postgresql://me:s3cret@127.0.0.1:1/db"
+    found = night.run(exports=[f"similarity={secret}"])
+    assert found.exit_code == 1
+    assert found.stages[4].stage == "export similarity postgresql://me@127.0.0.1:1/db"
+    out, err = capfd.readouterr()
+    assert "s3cret" not in out + err + repr(found)
+    for path in night.root.rglob("*"):
+        assert not path.is_file() or b"s3cret" not in path.read_bytes()
+
+
+# The command
+
+
+@pytest.fixture
+def command(
+    night: Night, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> Callable[..., tuple[int, str, str]]:
+    monkeypatch.delenv("DASK_SCHEDULER_ADDRESS", raising=False)
+    monkeypatch.setenv("COLUMNS", "200")
+    monkeypatch.setattr(signal, "signal", lambda *_: None)
+
+    def run_cli(*arguments: object) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["songmill", "run", *map(str, arguments)])
+        with pytest.raises(SystemExit) as end:
+            cli.main()
+        out, err = capfd.readouterr()
+        return int(end.value.code or 0), out, err
+
+    return run_cli
+
+
+def test_one_json_summary_and_json_lines(
+    night: Night, command: Callable[..., tuple[int, str, str]]
+) -> None:
+    code, out, err = command("x", "--store", night.root, "--json", "--log-format", "json")
+    assert code == 0
+    said = json.loads(out)
+    assert [one["stage"] for one in said["stages"]] == [*ALL[:4], "report"]
+    assert said["stages"][2]["details"]["k"] == 20
+    lines = [json.loads(line) for line in err.splitlines()]
+    assert {line["run_id"] for line in lines} == {said["run_id"]}
+    assert {line["stage"] for line in lines} == {*ALL[:4], "report"}
+    assert {line["level"] for line in lines} == {"info"}
+
+
+def test_a_table_for_people(night: Night, command: Callable[..., tuple[int, str, str]]) -> None:
+    code, out, err = command("x", "--store", night.root)
+    assert code == 0
+    assert "train       done" in out
+    assert "stage train" in err
+    code, out, _ = command("x", "--store", night.root)
+    assert "nothing that it reads has changed" in out
+
+
+def test_a_failure_is_a_line_and_a_code_and_still_a_summary(
+    night: Night,
+    command: Callable[..., tuple[int, str, str]],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def fail(*_: object) -> None:
+        raise StoreError("the store is damaged")
+
+    monkeypatch.setattr(jobs.learning.train, "train", fail)
+    code, out, err = command("x", "--store", night.root, "--json", "--log-format", "json")
+    assert code == 1
+    assert json.loads(out)["outcome"] == "failed"
+    last = json.loads(err.splitlines()[-1])
+    assert (last["level"], last["stage"]) == ("error", "train")
+    assert last["message"] == "the store is damaged"
+    code, out, err = command("x", "--store", night.root)
+    assert code == 1
+    assert err.splitlines()[-1] == "error: the store is damaged"
+
+
+def test_a_config_file_holds_the_options(
+    night: Night, command: Callable[..., tuple[int, str, str]], tmp_path: Path
+) -> None:
+    path = tmp_path / "songmill.toml"
+    path.write_text(
+        f'sources = ["a", "b"]\nstore = "{night.root}"\nneighbours = 4\nmax_failed = 0.25\n'
+        f'split = "random"\nexport = ["files={tmp_path}/files.csv"]\nlog-format = "json"\n'
+    )
+    seen: list[Request] = []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(
+            "jobs.nightly.run.run", lambda request, _: seen.append(request) or Outcome("r", "s")
+        )
+        code, _, err = command("--config", path)
+        assert (code, err) == (0, "")
+        # What the command line says comes first, wherever it stands.
+        command("c", "-k", 7, "--config", path, "--split", "by-track")
+    assert seen[0] == Request(
+        sources=["a", "b"],
+        store=str(night.root),
+        neighbours=4,
+        max_failed=0.25,
+        split="random",
+        exports=[f"files={tmp_path}/files.csv"],
+    )
+    assert (seen[1].sources, seen[1].neighbours, seen[1].split) == (["c"], 7, "by-track")
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("neighbors = 4", "has the unknown option 'neighbors': did you mean neighbours?"),
+        ("zzz = 4", "has the unknown option 'zzz': there are export, from, "),
+        ("neighbours = 0", "Invalid value for '-k' / '--neighbours'"),
+        ('neighbours = "many"', "Invalid value for '-k' / '--neighbours'"),
+        ('only = "sleep"', "Invalid value for '--only'"),
+        ("[split]\nname = 1", "split is a table, and an option has one value"),
+        ("store = ", "is no TOML"),
+        (None, "cannot be read (No such file or directory)"),
+    ],
+)
+def test_a_config_file_that_does_not_fit(
+    night: Night,
+    command: Callable[..., tuple[int, str, str]],
+    tmp_path: Path,
+    text: str | None,
+    said: str,
+) -> None:
+    path = tmp_path / "songmill.toml"
+    if text is not None:
+        path.write_text(text)
+    code, out, err = command("x", "--store", night.root, "--config", path)
+    assert code == 2
+    assert said in " ".join(err.split())
+    assert out == ""
+    assert "Traceback" not in err

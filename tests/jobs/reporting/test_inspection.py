@@ -1,0 +1,248 @@
+"""The pictures and facts of one recording, as a user asks for them."""
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import librosa
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pytest
+import soundfile
+from support.made_models import put_model
+from support.made_stores import make_store
+from support.read_page import Reader
+
+from featurizer.columns import FEATURE_COLUMNS
+from featurizer.extract import extract
+from jobs.errors import SongmillError, UsageError
+from jobs.progress import Progress
+from jobs.reporting.inspection import Outcome, inspect
+from jobs.reporting.report import report
+from jobs.store.schemas import FILES
+from pages import picture
+
+PICTURES = [
+    *("waveform", "spectrogram", "mel-spectrogram", "harmonic-percussive", "centroid"),
+    *("rolloff", "mfcc", "mfcc-scaled", "chromagram", "onset-strength"),
+]
+
+
+@pytest.fixture(autouse=True)
+def _nothing_is_drawn(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What pictures look like is tested where they are drawn."""
+    monkeypatch.setattr(picture, "_png", lambda *_: b"png")
+
+
+@pytest.fixture
+def recording(tmp_path: Path) -> Path:
+    """Ten seconds in stereo at 44.1 kHz, half a second of them silent."""
+    rng = np.random.default_rng(0)
+    t = np.arange(441_000) / 44_100
+    y = 0.3 * np.sin(2 * np.pi * 330 * t) * np.exp(-4 * (t % 0.5)) + 0.01 * rng.normal(size=len(t))
+    y[:22_050] = 0
+    soundfile.write(tmp_path / "a song.wav", np.stack([y, 0.5 * y], axis=1), 44_100)
+    return tmp_path / "a song.wav"
+
+
+def load(recording: Path) -> np.ndarray:
+    """Read a recording as librosa.load does, of which another part warns of Python's future."""
+    y, rate = soundfile.read(recording, dtype="float32")
+    return librosa.resample(librosa.to_mono(y.T), orig_sr=rate, target_sr=22_050)
+
+
+def look(recording: object, out: Path, store: Path | None = None) -> tuple[Outcome, Reader]:
+    outcome = inspect(str(recording), str(store) if store else None, str(out), Progress())
+    return outcome, Reader(Path(outcome.page).read_text(encoding="utf-8"))
+
+
+def test_facts_are_librosas_and_features_the_stores(recording: Path, tmp_path: Path) -> None:
+    outcome, page = look(recording, tmp_path / "out")
+    y = load(recording)
+    facts = outcome.facts
+    assert (facts.sample_rate, facts.channels, facts.seconds) == (44_100, 2, 10.0)
+    assert facts.samples == len(y) == 220_500
+    assert facts.zero_crossings == librosa.zero_crossings(y, pad=False).sum()
+    start, stop = librosa.effects.trim(y)[1]
+    assert facts.trimmed_samples == stop - start < len(y)
+    features = extract(recording).track
+    assert outcome.features == dict(zip(FEATURE_COLUMNS, features.tolist(), strict=True))
+    assert facts.tempo == outcome.features["tempo"]
+    shown = page.facts()
+    assert shown["zero crossings"] == f"{facts.zero_crossings:,}"
+    assert shown["samples at 22,050 Hz"] == "220,500"
+    assert shown["tempo"] == f"{facts.tempo:.3f} BPM"
+    table = page.table("Features of the recording")
+    assert table.column("feature") == list(FEATURE_COLUMNS)
+    values = list(map(float, table.column("value")))
+    assert values == pytest.approx(features.tolist(), rel=1e-5)
+
+
+def test_pictures_frames_and_page_are_in_the_folder(recording: Path, tmp_path: Path) -> None:
+    outcome, page = look(recording, tmp_path / "out")
+    expected = [*(f"{name}.png" for name in PICTURES), "frames.parquet", "index.html"]
+    assert sorted(os.listdir(tmp_path / "out")) == sorted(expected)
+    assert outcome.pictures == [f"{name}.png" for name in PICTURES]
+    shown = [figure["id"] for figure in page.every("figure")]
+    assert shown == [f"picture-{name}" for name in PICTURES]
+    frames = pd.read_parquet(tmp_path / "out" / "frames.parquet")
+    y = load(recording)
+    centroid = librosa.feature.spectral_centroid(y=y, pad_mode="reflect")[0]
+    np.testing.assert_allclose(frames["spectral_centroid"], centroid, rtol=1e-3, atol=0.5)
+    np.testing.assert_allclose(frames["time_s"], librosa.times_like(centroid))
+    first = ", ".join(f"{value:,.3f}" for value in frames["spectral_centroid"][:3])
+    assert f"It begins with {first} Hz." in page.text
+
+
+def test_the_folder_is_named_by_the_file(
+    recording: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    outcome = inspect(str(recording), None, None, Progress())
+    assert outcome.folder == str(tmp_path / "inspect-a song")
+
+
+@pytest.fixture
+def store(tmp_path: Path, recording: Path) -> Path:
+    made = make_store(tmp_path / "store", [("x/a song.wav", "rock"), ("y/b.wav", None)])
+    rows = [("x/a song.wav", str(recording)), ("y/b.wav", "/gone/b.wav"), ("z/b.wav", "/no/b")]
+    known = [{"track_id": track, "uri": uri, "status": "ok"} for track, uri in rows]
+    files = pa.Table.from_pylist(known, schema=FILES)
+    made.storage.write_table("files/part-0.parquet", files)
+    put_model(made, "v1", ["blues", "jazz", "rock"], champion=True)
+    return tmp_path / "store"
+
+
+def test_a_model_says_what_it_sounds_like_over_time(
+    recording: Path, store: Path, tmp_path: Path
+) -> None:
+    outcome, page = look(recording, tmp_path / "out", store)
+    assert outcome.model == "v1"
+    assert outcome.prediction is not None
+    assert len(outcome.prediction.segments) == 3
+    assert outcome.pictures[-1] == "predicted.png"
+    assert "3 stretches of 3 s" in " ".join(image["alt"] or "" for image in page.every("img"))
+    shown = page.table("Probability of each label")
+    best = list(outcome.prediction.probabilities.items())[0]
+    assert shown.rows[1] == [best[0], f"{best[1]:.3f}"]
+    plain, _ = look(recording, tmp_path / "plain")
+    assert plain.features == outcome.features
+
+
+def test_a_store_without_a_model_is_no_harm(recording: Path, tmp_path: Path) -> None:
+    make_store(tmp_path / "s", [("a", "rock")])
+    outcome, _ = look(recording, tmp_path / "out", tmp_path / "s")
+    assert outcome.prediction is None
+
+
+@pytest.mark.parametrize("name", ["a song", "a song.wav", "x/a song", "x/a song.wav"])
+def test_a_track_of_the_store(name: str, store: Path, tmp_path: Path, recording: Path) -> None:
+    outcome, _ = look(name, tmp_path / "out", store)
+    assert outcome.facts.file == str(recording)
+
+
+@pytest.mark.parametrize(
+    ("name", "with_store", "said"),
+    [
+        ("nothing.wav", False, "there is no file nothing.wav: name a recording, or with --store"),
+        ("nothing.wav", True, "'nothing.wav' is no file, and no track of the store"),
+        ("b", True, r"'b' may be 'y/b.wav', 'z/b.wav': write more of its path"),
+        ("y/b", True, "the file of the track 'y/b.wav' is not there: /gone/b.wav"),
+        (".", False, r"\. is a folder: name one recording in it"),
+    ],
+)
+def test_what_is_not_there_is_said(
+    name: str, with_store: bool, said: str, store: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(UsageError, match=said):
+        look(name, tmp_path / "out", store if with_store else None)
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_file_that_is_no_recording_is_said_and_nothing_is_written(tmp_path: Path) -> None:
+    (tmp_path / "a.wav").write_bytes(b"no sound")
+    with pytest.raises(SongmillError, match=r"a.wav gives no features \(unreadable\)"):
+        look(tmp_path / "a.wav", tmp_path / "out")
+    soundfile.write(tmp_path / "short.wav", np.zeros(1024), 22_050)
+    with pytest.raises(SongmillError, match=r"short.wav gives no features \(too-short\)"):
+        look(tmp_path / "short.wav", tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("n", [1025, 1536, 60_000])
+def test_short_and_silent_recordings(n: int, tmp_path: Path) -> None:
+    soundfile.write(tmp_path / "a.wav", np.zeros(n), 22_050)
+    outcome, page = look(tmp_path / "a.wav", tmp_path / "out")
+    assert outcome.facts.tempo == 0
+    assert page.facts()["tempo"] == "none: no onset"
+    assert page.facts()["without silence around it"] == "the same: nothing to trim"
+
+
+def test_json_has_facts_features_and_files(
+    recording: Path, store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from typer.testing import CliRunner
+
+    from jobs.cli.main import app
+
+    monkeypatch.chdir(tmp_path)
+    arguments = ["inspect", str(recording), "--store", str(store), "--json"]
+    result = CliRunner().invoke(app, arguments)
+    said: dict[str, Any] = json.loads(result.stdout)
+    assert said["facts"]["samples"] == 220_500
+    assert len(said["features"]) == 57
+    assert said["model"] == "v1"
+    assert said["page"] == str(tmp_path / "inspect-a song" / "index.html")
+    report = CliRunner().invoke(app, ["report", "--store", str(store), "--json"])
+    assert json.loads(report.stdout)["page"] == str(store / "report" / "index.html")
+
+
+def test_a_name_that_is_no_utf_8_is_valid_json(
+    recording: Path, tmp_path: Path, capfdbinary: pytest.CaptureFixture[bytes]
+) -> None:
+    from jobs.cli.tables import print_json
+
+    name = os.fsencode(recording.parent) + b"/\xff.wav"
+    os.rename(recording, name)
+    outcome, _ = look(os.fsdecode(name), tmp_path / "out")
+    print_json({"file": outcome.facts.file, "others": "\u97f3 \U0001f3b8"})
+    said = json.loads(capfdbinary.readouterr().out)
+    assert said == {"file": os.fsdecode(name), "others": "\u97f3 \U0001f3b8"}
+
+
+def test_labels_have_the_colours_that_they_have_in_the_report(
+    recording: Path, tmp_path: Path
+) -> None:
+    root = tmp_path / "s"
+    labels = [f"label {i:02}" for i in range(30)]
+    many = [(f"{i:03}.wav", labels[i % 30 if i < 60 else 29 - i % 10]) for i in range(120)]
+    store = make_store(root, many, level="track")
+    put_model(store, "v1", sorted(labels), champion=True, level="track")
+    _, seen = look(recording, tmp_path / "out", root)
+    report(str(root), None, Progress())
+    shown = Reader((root / "report" / "index.html").read_text())
+    colours = {}
+    for page, caption in ((seen, "Probability of each"), (shown, "Tracks by label")):
+        colours[caption] = dict(
+            zip(page.table(caption).column("label"), page.marks(caption), strict=True)
+        )
+    ours, theirs = colours.values()
+    common = {label: mark for label, mark in ours.items() if label in theirs}
+    assert len(common) == 20
+    assert common == {label: theirs[label] for label in common}
+
+
+def test_the_terminal_says_where_things_are(
+    recording: Path, store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from typer.testing import CliRunner
+
+    from jobs.cli.main import app
+
+    monkeypatch.chdir(tmp_path)
+    result = CliRunner().invoke(app, ["inspect", str(recording), "--store", str(store)])
+    for words in ("44,100 Hz, 2 channels, 10.000 s", "220,500 samples at 22,050 Hz", "says v1"):
+        assert words in result.stdout
+    assert f"11 pictures are in {tmp_path}/inspect-a song" in result.stdout

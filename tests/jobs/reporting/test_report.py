@@ -1,0 +1,368 @@
+"""The report of a store: what it counts and draws, and what it says where there is nothing."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pytest
+from support.made_models import model_tables, put_model
+from support.made_stores import LABELS, NOON, make_store, put, read_rows
+from support.read_page import Reader
+
+from featurizer.columns import FEATURE_COLUMNS
+from jobs.errors import StoreError, UsageError
+from jobs.extraction.import_features import Request as Import
+from jobs.extraction.import_features import import_features
+from jobs.neighbours.similarity import Request as Similarity
+from jobs.neighbours.similarity import find_similar
+from jobs.progress import Progress
+from jobs.reporting import overview
+from jobs.reporting.report import Outcome, report
+from jobs.store.schemas import COMPARISON, FILES, RUNS
+from pages import picture
+
+TRACKS = [(f"a/{i:03}.wav", LABELS[i % 4]) for i in range(60)]
+
+
+@pytest.fixture(autouse=True)
+def _nothing_is_drawn(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What pictures look like is tested where they are drawn."""
+    monkeypatch.setattr(picture, "_png", lambda *_: b"png")
+
+
+def read(root: Path) -> tuple[Outcome, Reader]:
+    outcome = report(str(root), None, Progress())
+    assert outcome.page == str(root / "report" / "index.html")
+    return outcome, Reader(Path(outcome.page).read_text(encoding="utf-8"))
+
+
+def test_a_store_of_nothing_says_which_commands_make_something(tmp_path: Path) -> None:
+    store = make_store(tmp_path / "a store", level="track")
+    outcome, page = read(Path(store.storage.root))
+    assert outcome.missing == [
+        *("The collection", "Correlations", "Tempo", "Principal components", "Ten models"),
+        *("The model that predicts", "Neighbours", "Duplicates", "Runs"),
+    ]
+    option = f"--store '{store.storage.root}'"
+    for command in ("import-features CSV…", "compare --split by-track --split random", "train"):
+        assert f"songmill {command} {option} makes it." in page.text
+    assert f"Nothing yet: songmill extract SOURCE… {option} or songmill import-" in page.text
+    assert page.text.count(f"songmill similarity {option}") == 2
+    assert page.tables == []
+
+
+def test_no_store_is_a_usage_error(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="there is no store"):
+        report(str(tmp_path), None, Progress())
+
+
+def test_the_published_table(tmp_path: Path, shared_data: Path) -> None:
+    table = shared_data / "gtzan" / "features_30_sec.csv"
+    import_features(Import([str(table)], str(tmp_path / "s"), None), Progress())
+    _, page = read(tmp_path / "s")
+    assert "explain 0.24394 and 0.21782 of the variance" in page.text
+    alts = {(image["alt"] or "")[:20]: image["alt"] or "" for image in page.every("img")}
+    assert "the correlations of 28 columns" in alts["Heatmap of the corre"]
+    published = pd.read_csv(table)
+    expected = published.groupby("label")["tempo"].median()
+    found = page.table("Tempo by label")
+    medians = dict(zip(found.column("label"), map(float, found.column("median")), strict=True))
+    assert medians == pytest.approx(expected.to_dict(), abs=0.005)
+    means = published[[name for name in FEATURE_COLUMNS if name.endswith("_mean")]]
+    r = means.corr().to_numpy() - np.eye(28)
+    strongest = page.table("The strongest correlations")
+    assert float(strongest.column("r")[0]) == pytest.approx(r[np.unravel_index(
+        np.abs(r).argmax(), r.shape
+    )], abs=5e-4)  # fmt: skip
+    assert page.facts()["tracks"] == "1,000"
+    assert page.table("Tracks by label").column("tracks") == ["100"] * 10
+    assert sum(len(image["alt"] or "") > 40 for image in page.every("img")) == 3
+
+
+def test_files_are_counted_by_what_is_odd_about_them(tmp_path: Path) -> None:
+    store = make_store(tmp_path / "s", TRACKS, level="track")
+    files = [
+        {"track_id": "x/a.MP3", "status": "ok", "duration_s": 1800.0, "sample_rate": 44100},
+        {"track_id": "x/b.mp3", "status": "ok", "duration_s": 3600.0, "sample_rate": 22050},
+        {"track_id": "no suffix", "status": "failed", "error": "empty", "message": "has none"},
+        {"track_id": "d.wav", "status": "failed", "error": "timeout", "message": "took\nlong"},
+        {"track_id": "c.wav", "status": "failed", "error": "timeout", "message": "took 9 s"},
+    ]
+    put(store, "files", files, FILES)
+    _, page = read(tmp_path / "s")
+    facts = page.facts()
+    assert facts["hours"] == "1.50"
+    assert facts["files"] == "5"
+    assert facts["failed files"] == "3"
+    assert facts["labels"] == "3"
+    suffixes = page.table("Files by format")
+    assert suffixes.rows[1:] == [[".mp3", "2"], [".wav", "2"], ["(none)", "1"]]
+    assert page.table("Files by sample rate").rows[1:] == [["22,050", "1"], ["44,100", "1"]]
+    failed = page.table("Failed files by kind").rows[1:]
+    assert failed == [["timeout", "2", "c.wav: took 9 s"], ["empty", "1", "no suffix: has none"]]
+    shares = page.table("Tracks by label")
+    assert shares.column("label") == ["(no label)", "blues", "jazz", "rock"]
+    assert shares.column("share") == ["25.0%"] * 4
+
+
+@pytest.mark.parametrize("cuts", [(), (7, 31), (1, 2, 59)])
+def test_a_sample_is_the_same_however_the_rows_lie(tmp_path: Path, cuts: tuple[int, ...]) -> None:
+    edges = [0, *cuts, len(TRACKS)]
+    parts = [TRACKS[a:b] for a, b in zip(edges[:-1], edges[1:], strict=True)]
+    store = make_store(tmp_path / "s", *parts, level="track")
+    sample = overview.sample_tracks(store, 20)
+    assert sample.total == 60
+    assert sample.names.num_rows == 20
+    names = sample.names["track_id"].to_pylist()
+    assert names == sorted(names)
+    rows = read_rows(tmp_path / "s", "track").set_index("track_id").loc[names]
+    np.testing.assert_array_equal(sample.features, rows[list(FEATURE_COLUMNS)])
+    np.testing.assert_array_equal(sample.rows[:, 0], rows["length"])
+    labels = rows["label"].astype(object).where(rows["label"].notna(), None)
+    assert sample.names["label"].to_pylist() == labels.tolist()
+    # What is drawn depends on the names alone.
+    again = make_store(tmp_path / "t", TRACKS[::-1], level="track")
+    assert overview.sample_tracks(again, 20).names["track_id"].to_pylist() == names
+    # Of twice as many tracks about as many come from either half.
+    assert overview.sample_tracks(store, 60).names.num_rows == 60
+
+
+def test_a_sample_is_drawn_evenly() -> None:
+    names = pa.array([f"genre{i % 10}/track{i:06}.wav" for i in range(20_000)])
+    hashes = np.sort(overview._hashes(names)) / 2**64
+    assert np.abs(hashes - np.linspace(0, 1, len(hashes))).max() < 0.02
+
+
+def test_a_sample_is_said_to_be_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    make_store(tmp_path / "s", TRACKS, level="track")
+    monkeypatch.setattr(overview.sample_tracks, "__defaults__", (25,))
+    outcome, page = read(tmp_path / "s")
+    assert (outcome.tracks, outcome.sampled) == (60, 25)
+    assert page.text.count("a sample of 25 of the 60 tracks, drawn at random") == 3
+    assert sum(map(int, page.table("Tempo by label").column("tracks"))) == 25
+    assert page.facts()["tracks"] == "60"
+
+
+def test_of_many_labels_the_most_frequent_are_told_apart(tmp_path: Path) -> None:
+    tracks = [(f"{i:03}.wav", f"label {i // 2 if i < 40 else i}") for i in range(100)]
+    make_store(tmp_path / "s", tracks, level="track")
+    _, page = read(tmp_path / "s")
+    counted = page.table("Tracks by label")
+    assert len(counted.rows) == 22
+    assert counted.rows[-1] == ["(other labels)", "60", "60.0%"]
+    assert "(other labels)" in page.table("Tempo by label").column("label")
+    assert page.facts()["labels"] == "80"
+
+
+def test_one_track_is_enough_and_two_are(tmp_path: Path) -> None:
+    for n in (1, 2, 3):
+        make_store(tmp_path / "s", TRACKS[:n], level="track")
+        outcome, page = read(tmp_path / "s")
+        assert ("Three tracks or more, not all alike, are needed." in page.text) == (n < 3)
+        assert ("One track correlates with nothing" in page.text) == (n < 2)
+        assert {"Tempo", "Correlations", "Principal components"}.isdisjoint(outcome.missing)
+
+
+def test_neighbours_and_duplicates(tmp_path: Path) -> None:
+    twice = [*TRACKS, ("b/again.wav", "rock"), ("b/third.wav", "jazz")]
+    store = make_store(tmp_path / "s", twice, level="track")
+    table = store.storage.read_table(store.parts("features/level=track")[0])
+    frame = table.to_pandas()
+    for place, like in ((60, 1), (61, 1)):  # a jazz track again, as rock and as jazz
+        frame.loc[place, ["length", *FEATURE_COLUMNS]] = frame.loc[
+            like, ["length", *FEATURE_COLUMNS]
+        ]
+    store.storage.write_table(
+        store.parts("features/level=track")[0], pa.Table.from_pandas(frame, table.schema)
+    )
+    find_similar(Similarity(store=str(tmp_path / "s"), k=10), Progress())
+    _, page = read(tmp_path / "s")
+    pairs = page.table("Pairs to look at")
+    assert len(pairs.rows) == 4
+    # Those under two labels come first.
+    assert pairs.rows[1][:2] == ["a/001.wav jazz", "b/again.wav rock"]
+    assert pairs.rows[3][:2] == ["a/001.wav jazz", "b/third.wav jazz"]
+    assert "3 pairs are so near" in page.text
+    similarity = pd.read_parquet(tmp_path / "s" / "similarity")
+    shown = [one for one in page.tables if one.caption.startswith("Nearest to ")]
+    assert len(shown) == 4  # a track of each label, and one without
+    for one in shown:
+        track = one.caption.removeprefix("Nearest to ").split(" ")[0]
+        rows = similarity[similarity["track_id"] == track].sort_values("rank").head(5)
+        assert [name.split(" ")[0] for name in one.column("track")] == rows["neighbour_id"].tolist()
+        assert one.column("cosine") == [f"{cosine:.4f}" for cosine in rows["cosine"]]
+
+
+def test_segments_have_neighbours_too(tmp_path: Path) -> None:
+    make_store(tmp_path / "s", TRACKS, level="track")
+    make_store(tmp_path / "s", [*TRACKS, *TRACKS], level="segment")
+    find_similar(Similarity(store=str(tmp_path / "s"), level="segment"), Progress())
+    _, page = read(tmp_path / "s")
+    assert ", segment " in page.table("Nearest to ").rows[1][1]
+    assert "No recording is there twice." in page.text
+
+
+def test_the_champion_and_the_scores_over_time(tmp_path: Path) -> None:
+    store = make_store(tmp_path / "s", TRACKS, level="track")
+    for version in ("v1", "v2", "v3"):
+        put_model(store, version, ["blues", "jazz", "rock"], champion=version == "v2")
+    model_tables(store, "v2", ["blues", "jazz", "rock"])
+    put(
+        store,
+        "runs",
+        [
+            {"stage": "extract", "outcome": "done", "started_at": NOON, "seconds": 20.0}
+            | {"extracted": 90, "failed": 10},
+            {"stage": "train", "outcome": "done", "started_at": NOON, "seconds": 61.0},
+        ],
+        RUNS,
+    )
+    _, page = read(tmp_path / "s")
+    assert page.facts()["version"] == "v2"
+    alts = " ".join(image["alt"] or "" for image in page.every("img"))
+    assert "Confusion matrix of 3 labels: 24 of 72" in alts
+    assert "rock taken for jazz, 15 times" in alts
+    assert "The most important: mfcc20_var 0.056" in alts
+    assert "macro F1 by track of 3 models" in alts
+    importance = page.table("Permutation importance of all 57")
+    assert importance.rows[1] == ["mfcc20_var", "0.0560", "0.0010"]
+    assert page.table("Test tracks, by label").rows[1] == ["blues", *["0.250"] * 3, "8"]
+    runs = page.table("All runs")
+    by_stage = {row[0].split(" ")[0]: row[1:] for row in runs.rows[1:]}
+    assert by_stage["extract"] == ["20 s", "100", "10", "5.0"]
+    assert by_stage["train"] == ["1 min 1 s", "–", "–", "–"]
+    models = page.table("Models")
+    assert [row[-1] for row in models.rows[1:]] == ["", "yes", ""]
+
+
+def test_a_damaged_model_costs_its_section_only(tmp_path: Path) -> None:
+    store = make_store(tmp_path / "s", TRACKS, level="track")
+    put_model(store, "v1", ["blues", "jazz"], champion=True)
+    outcome, page = read(tmp_path / "s")
+    assert "confusion.parquet is not there: put an undamaged copy" in page.text
+    assert "Tempo" not in outcome.missing
+    model_tables(store, "v1", ["blues", "jazz"])
+    store.storage.write("models/v1/model.json", b"{")
+    _, page = read(tmp_path / "s")
+    assert "model.json cannot be understood" in page.text
+    assert page.table("Models").rows[1] == ["v1 damaged", "–", "–", ""]
+    store.storage.write("models/champion.json", b"[")
+    _, page = read(tmp_path / "s")
+    assert "champion.json cannot be understood" in page.text
+
+
+def test_ten_models_with_the_leaky_split_marked_and_last(tmp_path: Path) -> None:
+    store = make_store(tmp_path / "s", TRACKS, level="track")
+    score = {"level": "segment", "rows": 900, "tracks": 90, "seconds": 1.25}
+    score |= {f"{name}{end}": 0.125 for name in ("accuracy", "macro_f1", "vote_accuracy")
+              for end in ("", "_std")}  # fmt: skip
+    rows: list[dict[str, Any]] = []
+    for split, leaky, folds in (("random", True, 1), ("by-track", False, 5)):
+        rows.append({**score, "model": "XGB", "split": split, "leaky": leaky, "folds": folds})
+        rows.append({**rows[-1], "model": "KNN", "accuracy": 0.5})
+        rows.append({**rows[-1], "model": "MLP", "accuracy": None, "message": "did <not> fit"})
+    put(store, "comparison", rows, COMPARISON)
+    _, page = read(tmp_path / "s")
+    captions = [one.caption for one in page.tables if one.caption.startswith("Split")]
+    assert captions == ["Split by-track: segments", "Split random (LEAKY): segments"]
+    table = page.table("Split by-track")
+    assert table.rows[0] == ["model", "accuracy", "macro F1", "by vote", "fit (s)"]
+    assert table.column("model") == ["KNN", "XGB", "MLP"]
+    assert table.rows[1][1] == "0.500 ± 0.125"
+    assert page.table("Split random").rows[1][1] == "0.500"
+    assert page.text.count("Failed: MLP: did <not> fit") == 2
+
+
+def test_names_from_outside_are_text(tmp_path: Path) -> None:
+    name = "<script>alert(1)</script>.wav"
+    store = make_store(
+        tmp_path / "s",
+        [(name, "<b>rock</b>"), *TRACKS, (f"x/{name}", "<b>rock</b>")],
+        level="track",
+    )
+    files = [{"track_id": name, "status": "failed", "error": "empty", "message": "<img src=x>"}]
+    put(store, "files", files, FILES)
+    find_similar(Similarity(store=str(tmp_path / "s"), k=61), Progress())
+    _, page = read(tmp_path / "s")
+    assert len(page.every("script")) == 1
+    assert page.every("b") == []
+    assert all((image["src"] or "").startswith("data:") for image in page.every("img"))
+    assert f"{name}: <img src=x>" in page.table("Failed files").rows[1]
+    assert "<b>rock</b>" in page.table("Tracks by label").column("label")
+
+
+def test_another_folder_gets_the_page_and_nothing_else(tmp_path: Path) -> None:
+    make_store(tmp_path / "s", TRACKS, level="track")
+    before = sorted(path for path in (tmp_path / "s").rglob("*"))
+    outcome = report(str(tmp_path / "s"), str(tmp_path / "out" / "here"), Progress())
+    assert [path.name for path in (tmp_path / "out" / "here").iterdir()] == ["index.html"]
+    assert outcome.page == str(tmp_path / "out" / "here" / "index.html")
+    assert sorted(path for path in (tmp_path / "s").rglob("*")) == before
+
+
+def test_damaged_features_are_said_and_damaged_neighbours_cost_their_section(
+    tmp_path: Path,
+) -> None:
+    store = make_store(tmp_path / "s", TRACKS, level="track")
+    find_similar(Similarity(store=str(tmp_path / "s")), Progress())
+    part = Path(store.storage.path(store.parts("similarity")[0]))
+    part.write_bytes(part.read_bytes()[:500])
+    outcome, page = read(tmp_path / "s")
+    assert "is damaged" in page.text
+    assert "remove the folder and run `songmill similarity`" in page.text
+    assert "Tempo" not in outcome.missing
+    features = Path(store.storage.path(store.parts("features/level=track")[0]))
+    features.write_bytes(features.read_bytes()[:500])
+    with pytest.raises(StoreError, match=r"is damaged .* extract into another store"):
+        read(tmp_path / "s")
+
+
+@pytest.mark.parametrize("name", ["confusion", "metrics"])
+def test_files_of_a_model_that_do_not_fit_together(tmp_path: Path, name: str) -> None:
+    store = make_store(tmp_path / "s", TRACKS, level="track")
+    put_model(store, "v1", ["blues", "jazz"], champion=True)
+    model_tables(store, "v1", ["blues", "jazz"])
+    if name == "confusion":
+        model_tables(store, "v1", ["blues", "bluez"])
+    else:
+        path = tmp_path / "s" / "models" / "v1" / "model.json"
+        said = json.loads(path.read_text())
+        del said["split"]["tracks"]
+        path.write_text(json.dumps(said))
+    _, page = read(tmp_path / "s")
+    assert "models/v1 do not fit together" in page.text.replace(str(tmp_path), "")
+
+
+def test_numbers_that_no_recording_gives_are_left_out(tmp_path: Path) -> None:
+    store = make_store(tmp_path / "s", TRACKS, level="track")
+    name = store.parts("features/level=track")[0]
+    frame = store.storage.read_table(name).to_pandas()
+    frame.loc[3, "tempo"], frame.loc[4, "rms_mean"] = 1e308, -1e300
+    store.storage.write_table(name, pa.Table.from_pandas(frame, store.storage.read_schema(name)))
+    outcome, page = read(tmp_path / "s")
+    assert (outcome.tracks, outcome.sampled) == (60, 58)
+    assert "all 58 tracks (2 are left out: no recording has such numbers)" in page.text
+
+
+def test_segments_alone_have_no_neighbours_of_tracks(tmp_path: Path) -> None:
+    make_store(tmp_path / "s", [*TRACKS, *TRACKS], level="segment")
+    find_similar(Similarity(store=str(tmp_path / "s"), level="segment"), Progress())
+    outcome, _ = read(tmp_path / "s")
+    assert "Neighbours" in outcome.missing
+
+
+@pytest.mark.parametrize("where", ["file", "file/below"])
+def test_a_folder_that_can_be_none_is_refused_before_the_work(tmp_path: Path, where: str) -> None:
+    make_store(tmp_path / "s", TRACKS, level="track")
+    (tmp_path / "file").touch()
+    with pytest.raises(UsageError, match=r"cannot be a folder, since .*file is a file: say"):
+        report(str(tmp_path / "s"), str(tmp_path / where), Progress())
+
+
+def test_a_label_of_blanks_has_a_name(tmp_path: Path) -> None:
+    make_store(tmp_path / "s", [*TRACKS, ("b.wav", "  ")], level="track")
+    _, page = read(tmp_path / "s")
+    assert "(blank)" in page.table("Tracks by label").column("label")

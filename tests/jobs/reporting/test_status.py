@@ -1,0 +1,201 @@
+"""What ``songmill status`` counts, and how reports are printed."""
+
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pytest
+
+from featurizer.columns import FEATURE_SET
+from jobs.cli.extraction import print_outcome
+from jobs.cli.reporting import print_failed, print_status
+from jobs.errors import UsageError
+from jobs.extraction.extract import Outcome
+from jobs.reporting.status import LAST_RUNS, Status, read_status
+from jobs.store.schemas import FILES, RUNS, SEGMENT, TRACK
+from jobs.store.tables import Settings, Store, open_to_write, storage_to_write
+
+NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
+ROTTEN = "rock/[red]a\n'b' \"c\" \N{GUITAR} :cat: [/x]\t.wav"
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    settings = Settings(FEATURE_SET, 3.0)
+    return open_to_write(storage_to_write(str(tmp_path / "store")), settings, force=False)
+
+
+def put(store: Store, table: str, part: int, rows: list[dict[str, Any]], schema: pa.Schema) -> None:
+    name = f"{table}/part-{part}.parquet"
+    store.storage.write_table(name, pa.Table.from_pylist(rows, schema))
+
+
+@pytest.fixture
+def filled(store: Store) -> Store:
+    """Five tracks of three labels, 12 segments, four failed files, seven runs."""
+    labels = {"a": "rock", "b": "jazz", "c": "rock", "d": None, "e": "jazz"}
+    tracks = [{"track_id": t, "label": label} for t, label in labels.items()]
+    put(store, "features/level=track", 1, tracks[:2], TRACK)
+    put(store, "features/level=track", 2, tracks[2:], TRACK)
+    put(store, "features/level=track", 3, [], TRACK)
+    segments = [{"track_id": "a", "segment": i} for i in range(12)]
+    put(store, "features/level=segment", 1, segments, SEGMENT)
+    ok = [{"track_id": t, "status": "ok", "duration_s": 1800.0} for t in labels]
+    failures = [("z", "vanished"), (ROTTEN, "empty"), ("y", "empty"), ("x", "timeout")]
+    failed = [
+        {
+            "track_id": track,
+            "uri": f"/music/{track}",
+            "status": "failed",
+            "error": error,
+            "message": f"says\n{error}",
+        }
+        for track, error in failures
+    ]
+    put(store, "files", 1, ok + failed[:1], FILES)
+    put(store, "files", 2, failed[1:], FILES)
+    counts = dict.fromkeys(("extracted", "failed", "unchanged", "gone"), 1234)
+    runs = [
+        {
+            "run_id": f"run {i}",
+            "outcome": "done",
+            "started_at": NOON + timedelta(days=(i * 3) % 7),
+            "seconds": 200.0,
+            **counts,
+        }
+        for i in range(7)
+    ]
+    put(store, "runs", 1, runs[:5], RUNS)
+    put(store, "runs", 2, runs[5:], RUNS)
+    store.storage.write("_work/done/one.files.parquet", b"")
+    store.storage.write("_work/done/two.track.parquet", b"")
+    return store
+
+
+def test_everything_is_counted(filled: Store) -> None:
+    status = read_status(filled.storage.root)
+    assert (status.store, status.feature_set) == (filled.storage.root, FEATURE_SET)
+    assert status.segment_seconds == 3.0
+    assert (status.files, status.tracks, status.segments) == (9, 5, 12)
+    assert status.hours == 2.5
+    assert list(status.labels.items()) == [("jazz", 2), ("rock", 2), (None, 1)]
+    assert list(status.failures.items()) == [("empty", 2), ("timeout", 1), ("vanished", 1)]
+    assert [row["track_id"] for row in status.failed_files] == [ROTTEN, "x", "y", "z"]
+    assert status.failed_files[1] == {
+        "track_id": "x",
+        "error": "timeout",
+        "message": "says\ntimeout",
+        "uri": "/music/x",
+    }
+    assert len(status.runs) == LAST_RUNS
+    days = [run["started_at"].day for run in status.runs]
+    assert days == [7, 6, 5, 4, 3]
+    assert status.waiting == 1
+
+
+def test_an_empty_store_has_nothing(store: Store) -> None:
+    status = read_status(store.storage.root)
+    assert (status.files, status.tracks, status.segments, status.hours) == (0, 0, 0, 0.0)
+    assert (status.labels, status.failures, status.failed_files, status.runs) == ({}, {}, [], [])
+
+
+def test_where_there_is_no_store_there_is_no_status(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="no store"):
+        read_status(str(tmp_path))
+
+
+def test_failed_files_are_a_line_each_that_programs_can_cut_at_the_tabs(
+    filled: Store, capsys: pytest.CaptureFixture[str]
+) -> None:
+    print_failed(read_status(filled.storage.root))
+    out = capsys.readouterr().out
+    assert [line.split("\t") for line in out.splitlines()] == [
+        ["empty", ROTTEN.replace("\n", r"\n").replace("\t", r"\t"), r"says\nempty"],
+        ["timeout", "x", r"says\ntimeout"],
+        ["empty", "y", r"says\nempty"],
+        ["vanished", "z", r"says\nvanished"],
+    ]
+
+
+def test_long_lines_of_failed_files_are_not_broken(capsys: pytest.CaptureFixture[str]) -> None:
+    row = {"track_id": "a " * 500, "error": "empty", "message": "b " * 500, "uri": "u"}
+    print_failed(Status("s", "f", 3.0, 1, 0, 0, 0.0, {}, {"empty": 1}, [row], [], None, 0))
+    assert len(capsys.readouterr().out.splitlines()) == 1
+
+
+def test_that_no_file_failed_is_said(store: Store, capsys: pytest.CaptureFixture[str]) -> None:
+    print_failed(read_status(store.storage.root))
+    assert capsys.readouterr().out == "No file failed.\n"
+
+
+def test_a_status_is_a_page_for_people(filled: Store, capsys: pytest.CaptureFixture[str]) -> None:
+    print_status(read_status(filled.storage.root))
+    lines = [" ".join(line.split()) for line in capsys.readouterr().out.splitlines()]
+    for line in (
+        f"store {filled.storage.root}",
+        f"features {FEATURE_SET}, segments of 3 s",
+        "files 9",
+        "tracks 5",
+        "segments 12",
+        "hours 2.50",
+        "failed 4",
+        "waiting 1 batches of an unfinished run: run it again",
+        "jazz 2",
+        "(none) 1",
+        "empty 2",
+        "2026-03-07 12:00 done 3 min 20 s 1,234 1,234 1,234 1,234",
+    ):
+        assert line in lines
+
+
+def test_many_labels_are_summed_up(store: Store, capsys: pytest.CaptureFixture[str]) -> None:
+    tracks = [
+        {"track_id": f"{label}-{i}", "label": f"label {label:02}"}
+        for label in range(23)
+        for i in range(23 - label)
+    ]
+    put(store, "features/level=track", 1, tracks, TRACK)
+    print_status(read_status(store.storage.root))
+    lines = [" ".join(line.split()) for line in capsys.readouterr().out.splitlines()]
+    assert "label 00 23" in lines
+    assert "label 19 4" in lines
+    assert not any(line.startswith("label 20") for line in lines)
+    assert "3 more labels 6" in lines
+
+
+def test_names_cannot_write_to_the_terminal_what_they_want(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    name = "a [red]b[/x] :cat: \x1b[31m\n"
+    shown = r"a [red]b[/x] :cat: \x1b[31m\n"
+    status = Status(name, "f", 3.0, 1, 1, 1, 1.0, {name: 1}, {}, [], [], None, 0)
+    print_status(status)
+    lines = [" ".join(line.split()) for line in capsys.readouterr().out.splitlines()]
+    assert f"store {shown}" in lines
+    assert f"{shown} 1" in lines
+    print_outcome(Outcome("run", listed=1, failures={"empty": 1}, seconds=1.0), name)
+    assert capsys.readouterr().out.splitlines() == [
+        "1 files worked on in 1 s, 0 x realtime: 0 extracted, 0 segments, 1 failed.",
+        f"Failed: 1 empty. `songmill status --store '{shown}' --failed` lists them.",
+        f"The tables are in {shown}.",
+    ]
+
+
+def test_an_outcome_without_work_says_no_speed(capsys: pytest.CaptureFixture[str]) -> None:
+    print_outcome(Outcome("run", listed=5, unchanged=5, failed_in_all=2, seconds=2.0), "store")
+    assert capsys.readouterr().out.splitlines() == [
+        "No file is new or changed: there was nothing to extract.",
+        "Failed: 2 in earlier runs. `songmill status --store store --failed` lists them.",
+        "The tables are in store.",
+    ]
+
+
+def test_an_outcome_says_what_was_done(capsys: pytest.CaptureFixture[str]) -> None:
+    outcome = Outcome("run", extracted=40, segments=399, audio_s=1200.0, seconds=20.0)
+    outcome.failures = {"vanished": 1, "empty": 2}
+    print_outcome(outcome, "store")
+    assert capsys.readouterr().out.splitlines()[:2] == [
+        "43 files worked on in 20 s, 60 x realtime: 40 extracted, 399 segments, 3 failed.",
+        "Failed: 2 empty, 1 vanished. `songmill status --store store --failed` lists them.",
+    ]

@@ -1,0 +1,408 @@
+"""A store's files in a bucket, on a real object store: what a folder does, and what it cannot."""
+
+import contextlib
+import io
+import itertools
+import os
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pytest
+import soundfile
+from support.object_store import ObjectStore, as_our_own, object_store
+from support.shaky_proxy import shaky_proxy
+
+from featurizer.columns import FEATURE_SET
+from jobs.cluster.fitness import songmill_version
+from jobs.errors import StoreError, UsageError
+from jobs.extraction.attempts import RUN_JSON, Batch
+from jobs.extraction.batch import work
+from jobs.inputs.sources import list_sources
+from jobs.store import commit, s3
+from jobs.store.address import storage_of
+from jobs.store.bucket import Bucket
+from jobs.store.folder import Storage
+from jobs.store.lock import LOCK, Lock
+from jobs.store.storage import as_json
+from jobs.store.tables import Settings, open_store, open_to_write, storage_to_write
+
+pytestmark = pytest.mark.slow
+
+TABLE = pa.table({"a": list(range(40_000)), "b": [str(i) for i in range(40_000)]})
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[ObjectStore]:
+    with object_store() as found, as_our_own(found):
+        found.system().mkdir("music")
+        yield found
+
+
+@pytest.fixture(params=["folder", "bucket"])
+def storage(request: pytest.FixtureRequest, tmp_path: Path) -> Storage:
+    """Each test asks both for the same."""
+    if request.param == "folder":
+        return Storage(str(tmp_path / "store"))
+    request.getfixturevalue("server")
+    return storage_of(f"s3://music/{tmp_path.name}/store/")
+
+
+def names(storage: Storage, folder: str) -> list[str]:
+    return [entry.name for entry in storage.list(folder)]
+
+
+def test_a_root_says_what_it_is(server: ObjectStore) -> None:
+    assert isinstance(storage_of("s3://music/a"), Bucket)
+    assert storage_of("s3://music/a/").path("b/c") == "s3://music/a/b/c"
+    assert type(storage_of("/music/a")) is Storage
+
+
+def test_bytes(storage: Storage) -> None:
+    assert not storage.exists("x/y/a")
+    with pytest.raises(FileNotFoundError):
+        storage.read("x/y/a")
+    storage.write("x/y/a", b"first")
+    storage.write("x/y/a", b"second", durable=True)
+    assert storage.read("x/y/a") == b"second"
+    assert storage.exists("x/y/a")
+    assert not storage.exists("x/y")
+    assert [name for name in storage.names() if not name.startswith("_")] == ["x"]
+    storage.remove("x/y/a")
+    storage.remove("x/y/a")
+    assert not storage.exists("x/y/a")
+
+
+def test_tables(storage: Storage) -> None:
+    storage.write_table("t/level=track/a.parquet", TABLE)
+    name = "t/level=track/a.parquet"
+    assert storage.read_table(name) == TABLE
+    assert storage.read_table(name, ["b"]) == TABLE.select(["b"])
+    assert storage.read_schema(name) == TABLE.schema
+    assert storage.count_rows(name) == 40_000
+    batches = list(storage.read_batches(name, ["a"]))
+    assert len(batches) > 1
+    assert pa.Table.from_batches(batches) == TABLE.select(["a"])
+    for missing in (storage.read_table, storage.read_schema, storage.count_rows):
+        with pytest.raises(FileNotFoundError):
+            missing("t/level=track/b.parquet")
+
+
+def test_lists_are_of_this_moment_and_by_name(storage: Storage) -> None:
+    assert names(storage, "t") == []
+    assert storage.folders("t") == []
+    for name in ("t/b", "t/a", "t/deeper/c", "t/under/d", "tt/e"):
+        storage.write(name, name.encode())
+    assert names(storage, "t") == ["t/a", "t/b"]
+    assert storage.folders("t") == ["deeper", "under"]
+    storage.remove("t/a")
+    storage.write("t/c", b"")
+    found = list(storage.list("t"))
+    assert [entry.name for entry in found] == ["t/b", "t/c"]
+    assert [entry.size for entry in found] == [3, 0]
+    assert all(abs(entry.modified - time.time()) < 60 for entry in found)
+    storage.remove_folder("t")
+    storage.remove_folder("t")
+    assert names(storage, "t") == []
+    assert storage.read("tt/e") == b"tt/e"
+
+
+def test_one_of_many_creates(storage: Storage) -> None:
+    assert [storage.create("lock", str(i).encode()) for i in range(3)] == [True, False, False]
+    assert storage.read("lock") == b"0"
+    storage.remove("lock")
+    assert storage.create("lock", b"again")
+
+
+def test_moves(storage: Storage) -> None:
+    storage.write("stage/a", b"new")
+    storage.write("table/a", b"old")
+    storage.move("stage/a", "table/a")
+    assert storage.read("table/a") == b"new"
+    assert not storage.exists("stage/a")
+    with pytest.raises(FileNotFoundError):
+        storage.move("stage/a", "table/a")
+    for name in ("model.json", "trees", "z"):
+        storage.write(f"stage/v1/{name}", name.encode())
+    storage.move("stage/v1", "models/v1")
+    assert names(storage, "models/v1") == [
+        f"models/v1/{name}" for name in ("model.json", "trees", "z")
+    ]
+    assert names(storage, "stage/v1") == []
+
+
+def test_a_model_is_whole_or_not_there(
+    server: ObjectStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    storage = storage_of("s3://music/half/store")
+    for name in ("model.json", "a.ubj", "z.parquet"):
+        storage.write(f"stage/v1/{name}", name.encode())
+    system, copied = s3.file_system(), []
+
+    def copy(one: str, other: str) -> None:
+        copied.append(one.rpartition("/")[2])
+        if len(copied) == 3:
+            raise KeyboardInterrupt  # as if it were killed
+
+    monkeypatch.setattr(system, "cp_file", copy)
+    with pytest.raises(KeyboardInterrupt):
+        storage.move("stage/v1", "models/v1")
+    assert copied[-1] == "model.json"
+    assert not storage.exists("models/v1/model.json")
+    monkeypatch.undo()
+    storage.move("stage/v1", "models/v1")
+    assert len(names(storage, "models/v1")) == 3
+
+
+def dying(real: Callable[..., Any], count: Iterator[int], steps: int) -> Callable[..., Any]:
+    """Do as ``real`` does, so many times; then be killed."""
+
+    def call(*arguments: Any, **how: Any) -> Any:
+        if next(count) > steps:
+            raise KeyboardInterrupt
+        return real(*arguments, **how)
+
+    return call
+
+
+def test_a_commit_that_dies_at_any_step_is_rolled_on(
+    server: ObjectStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = pa.table({"track_id": ["a", "b"], "label": ["x", "y"]})
+    for steps in range(12):
+        address = f"s3://music/commit-{steps}/store"
+        storage = storage_to_write(address)
+        with Lock(storage):
+            store = open_to_write(storage, Settings("set", 3.0), force=False)
+            storage.write_table("runs/part-0.parquet", rows)
+            change = commit.Change()
+            commit.stage_replacement(store, change, "runs", [rows, rows], rows.schema)
+            commit.stage_file(store, change, "file", b"data")
+            system, count = s3.file_system(), itertools.count(1)
+            with monkeypatch.context() as patch, contextlib.suppress(KeyboardInterrupt):
+                for name in ("cp_file", "pipe_file", "rm_file"):
+                    patch.setattr(system, name, dying(getattr(system, name), count, steps))
+                commit.commit(store, change)
+            done = next(count) <= steps + 1
+            decided = done or storage.exists(commit.JOURNAL) or storage.exists("file")
+            commit.recover(storage)
+        expected = 4 if decided else 2
+        found = open_store(address)
+        assert sum(storage.count_rows(name) for name in found.parts("runs")) == expected
+        assert storage.exists("file") == decided
+        assert names(storage, commit.STAGE) == []
+
+
+def test_a_lock_is_held_and_a_dead_ones_is_broken(server: ObjectStore) -> None:
+    storage = storage_of("s3://music/locked/store")
+    with Lock(storage):
+        with pytest.raises(StoreError, match="another run is at work on the store s3://music"):
+            Lock(storage).__enter__()
+        held = storage.read(LOCK)
+    assert not storage.exists(LOCK)
+    dead = held.replace(f'"pid": {os.getpid()}'.encode(), b'"pid": 999999999')
+    assert dead != held
+    storage.write(LOCK, dead)
+    with Lock(storage) as lock:
+        lock.check()
+    assert not storage.exists(LOCK)
+
+
+@pytest.mark.parametrize(
+    ("address", "environment", "said"),
+    [
+        ("s3://nobody/x", {}, "there is no bucket nobody: make it first, or name another"),
+        ("s3://", {}, "names no bucket: say s3://BUCKET/PREFIX"),
+        ("s3://music/x", {"AWS_SECRET_ACCESS_KEY": "wrong"}, "does not take these credentials"),
+        ("s3://music/x", {"AWS_ACCESS_KEY_ID": "nobody"}, "does not take these credentials"),
+        ("s3://music/x", {"AWS_ENDPOINT_URL": "http://127.0.0.1:9"}, "does not answer"),
+        ("gs://music/x", {}, "a store is a folder or s3://BUCKET/PREFIX"),
+    ],
+)
+def test_what_does_not_work_is_said_before_any_work(
+    server: ObjectStore,
+    monkeypatch: pytest.MonkeyPatch,
+    address: str,
+    environment: dict[str, str],
+    said: str,
+) -> None:
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    with asking(os.environ["AWS_ENDPOINT_URL"], monkeypatch, attempts=1):
+        with pytest.raises(UsageError, match=said) as refusal:
+            storage_to_write(address)
+        assert "wrong" not in str(refusal.value)
+        assert server.environment["AWS_SECRET_ACCESS_KEY"] not in str(refusal.value)
+
+
+@contextlib.contextmanager
+def asking(url: str, monkeypatch: pytest.MonkeyPatch, *, attempts: int) -> Iterator[None]:
+    """Have this process ask elsewhere, so many times."""
+    monkeypatch.setenv("AWS_ENDPOINT_URL", url)
+    monkeypatch.setattr(s3, "_ATTEMPTS", attempts)
+    s3.file_system.cache_clear()
+    s3.file_system().clear_instance_cache()
+    s3.file_system.cache_clear()
+    try:
+        yield
+    finally:
+        monkeypatch.undo()
+        s3.file_system.cache_clear()
+        s3.file_system().clear_instance_cache()
+        s3.file_system.cache_clear()
+
+
+def test_a_listing_is_paged_and_stays_below_its_prefix(
+    server: ObjectStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = [f"{i:05}.wav" for i in range(2_300)]
+    system = server.system()
+    system.pipe({f"music/many/{name}": b"x" for name in names})
+    system.pipe({f"music/many-others/{name}": b"x" for name in names[:3]})
+    with shaky_proxy(server.ports[3]) as (proxy, url), asking(url, monkeypatch, attempts=1):
+        found = [one.track_id for one in list_sources(["s3://music/many"]).recordings]
+        assert found == names
+        # One is the question whether the bucket is there.
+        assert proxy.requests == {"LIST": 1 + 3}
+        assert len(list_sources(["s3://music/many/**"]).recordings) == len(names)
+        (one,) = list_sources(["s3://music/many/00007.wav"]).recordings
+        assert (one.track_id, one.uri, one.size) == ("00007.wav", "s3://music/many/00007.wav", 1)
+
+
+def test_what_is_refused_now_and_then_is_asked_for_again(
+    server: ObjectStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with shaky_proxy(server.ports[3]) as (proxy, url), asking(url, monkeypatch, attempts=8):
+        proxy.refused = 0.3
+        storage = storage_of("s3://music/refused")
+        for i in range(8):
+            storage.write_table(f"x/part-{i}.parquet", TABLE)
+            assert storage.read_table(f"x/part-{i}.parquet") == TABLE
+        assert len(names(storage, "x")) == 8
+        storage.move("x/part-0.parquet", "x/part-9.parquet")
+        assert storage.create("lock", b"ours")
+        assert not storage.create("lock", b"theirs")
+        assert {500, 502, 503} <= set(proxy.refusals)
+
+
+@pytest.mark.storm
+def test_an_object_store_may_be_away_for_a_while(
+    server: ObjectStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    attempts = s3._ATTEMPTS
+    with shaky_proxy(server.ports[3]) as (proxy, url), asking(url, monkeypatch, attempts=attempts):
+        storage = storage_of("s3://music/away")
+        storage.write("before", b"")
+        proxy.refused = 1.0
+        again = threading.Timer(25, setattr, (proxy, "refused", 0.0))
+        again.start()
+        # The waits are drawn by lot: of so many requests one would be given up too soon.
+        with ThreadPoolExecutor(12) as threads:
+            list(threads.map(lambda i: storage.write(f"x/{i}", b"x"), range(12)))
+        again.join()
+        assert len(names(storage, "x")) == 12
+
+
+def recording(server: ObjectStore, name: str) -> Batch:
+    """Put a recording into the bucket, and give the batch of it and of another."""
+    file = io.BytesIO()
+    wave = np.random.default_rng(0).normal(size=44_100) * 0.1
+    soundfile.write(file, wave, 22_050, format="WAV")
+    system = server.system()
+    system.pipe({f"music/{name}/a.wav": file.getvalue(), f"music/{name}/b.wav": file.getvalue()})
+    root = f"s3://music/{name}-store"
+    storage_of(root).write(RUN_JSON, as_json({"run_id": "r"}))
+    listed = list_sources([f"s3://music/{name}"]).recordings
+    settings = Settings(FEATURE_SET, 1.0)
+    return Batch("attempt", "r", root, songmill_version(), settings, listed, [None, None])
+
+
+def test_a_file_that_the_object_store_does_not_give_out_has_failed(
+    server: ObjectStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    batch = recording(server, "rotten")
+    with shaky_proxy(server.ports[3]) as (proxy, url), asking(url, monkeypatch, attempts=1):
+        proxy.rotten = {"/music/rotten/a.wav"}
+        summary = work(batch)
+        assert summary.extracted == 1
+        assert proxy.sent["/music/rotten/b.wav"] == 44_100 * 2 + 44  # once, and as a whole
+        rows = storage_of(batch.root).read_table("_work/done/attempt.files.parquet").to_pylist()
+        assert [row["error"] for row in rows] == ["unreadable", None]
+        assert "the object store answers" in rows[0]["message"]
+
+
+@pytest.mark.parametrize("way", ["refuses", "gone"])
+def test_of_an_object_store_that_is_gone_no_file_has_failed(
+    server: ObjectStore, monkeypatch: pytest.MonkeyPatch, way: str
+) -> None:
+    batch = recording(server, way)
+    reached = storage_of(batch.root)
+    monkeypatch.setattr("jobs.extraction.batch.storage_of", lambda root: reached)
+    with shaky_proxy(server.ports[3]) as (proxy, url):
+        proxy.refused = 1.0
+        elsewhere = url if way == "refuses" else "http://127.0.0.1:9"
+        with (
+            asking(elsewhere, monkeypatch, attempts=1),
+            pytest.raises(OSError, match=f"the object store with s3://music/{way}/a.wav is silent"),
+        ):
+            work(batch)
+    assert not storage_of(batch.root).exists("_work/done/attempt.files.parquet")
+
+
+def test_an_object_store_that_comes_back_meanwhile_has_cost_no_file(
+    server: ObjectStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    batch = recording(server, "back")
+    reached = storage_of(batch.root)
+    ask = s3.state_of
+
+    def back_again(address: str) -> str:
+        proxy.refused = 0.0
+        return ask(address)
+
+    with shaky_proxy(server.ports[3]) as (proxy, url), asking(url, monkeypatch, attempts=1):
+        monkeypatch.setattr("jobs.inputs.recordings.state_of", back_again)
+        monkeypatch.setattr("jobs.extraction.batch.storage_of", lambda root: reached)
+        proxy.refused = 1.0
+        assert work(batch).extracted == 2
+
+
+def test_credentials_that_run_out_end_the_run(
+    server: ObjectStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    batch = recording(server, "denied")
+    reached = storage_of(batch.root)
+    with asking(os.environ["AWS_ENDPOINT_URL"], monkeypatch, attempts=1):
+        monkeypatch.setattr("jobs.extraction.batch.storage_of", lambda root: reached)
+        monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "run out")
+        with pytest.raises(OSError, match="takes these credentials no more"):
+            work(batch)
+
+
+def test_a_mark_whose_making_was_confirmed_to_nobody_is_ours(
+    server: ObjectStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    batch = recording(server, "unheard")
+    create = Bucket.create
+
+    def unheard(self: Bucket, name: str, data: bytes) -> bool:
+        create(self, name, data)
+        return create(self, name, data)
+
+    monkeypatch.setattr(Bucket, "create", unheard)
+    assert work(batch).extracted == 2
+
+
+def test_a_listing_that_breaks_off_is_said(
+    server: ObjectStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recording(server, "broken")
+    with asking("http://127.0.0.1:9", monkeypatch, attempts=1):
+        monkeypatch.setattr("jobs.inputs.sources.check_bucket", lambda address: None)
+        with pytest.raises(StoreError, match="with s3://music/broken does not answer"):
+            list_sources(["s3://music/broken"])

@@ -1,0 +1,566 @@
+"""Commits, against a plain dict of what the tables hold."""
+
+import itertools
+import json
+import os
+import random
+import shutil
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import dask.dataframe
+import duckdb
+import pandas as pd
+import pyarrow as pa
+import pyarrow.dataset
+import pyarrow.parquet as pq
+import pytest
+
+from featurizer.columns import FEATURE_SET
+from jobs.store import commit as module
+from jobs.store.commit import (
+    JOURNAL,
+    STAGE,
+    Change,
+    commit,
+    edits,
+    recover,
+    stage_file,
+    stage_table,
+    with_labels,
+    without_any,
+    without_tracks,
+)
+from jobs.store.folder import Storage
+from jobs.store.schemas import SEGMENT, TRACK
+from jobs.store.tables import STORE_JSON, Settings, Store
+
+TRACKS, SEGMENTS = "features/level=track", "features/level=segment"
+
+# One feature stands for the 57.
+FEW = pa.schema([("track_id", pa.string()), ("label", pa.string()), ("tempo", pa.float64())])
+
+# {track: (label, value, number of segments)}
+Model = dict[str, tuple[str | None, float, int]]
+
+
+@pytest.fixture
+def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Store:
+    """An empty store with parts so small that everything about them happens."""
+    monkeypatch.setattr(module, "PART_ROWS", 10)
+    monkeypatch.setattr(module, "SMALL_PARTS", 3)
+    return Store(Storage(str(tmp_path / "store")), Settings(FEATURE_SET, 3.0))
+
+
+def track_rows(model: Model) -> pa.Table:
+    rows = [
+        {"track_id": track, "label": label, "tempo": value}
+        for track, (label, value, _) in model.items()
+    ]
+    return pa.Table.from_pylist(rows, schema=FEW)
+
+
+def segment_rows(model: Model) -> pa.Table:
+    rows = [
+        {"track_id": track, "label": label, "tempo": value, "segment": i}
+        for track, (label, value, count) in model.items()
+        for i in range(count)
+    ]
+    return pa.Table.from_pylist(rows, schema=FEW.append(pa.field("segment", pa.int32())))
+
+
+def change_of(
+    store: Store,
+    *,
+    add: Model | None = None,
+    drop: set[str] | None = None,
+    relabel: dict[str, str | None] | None = None,
+    tidy: bool = False,
+) -> Change:
+    """Stage one change of both tables, as a run does."""
+    change = Change()
+    relabel = relabel or {}
+    edit = None
+    if drop or relabel:
+        edit = edits(
+            without_tracks(pa.array(sorted(drop or ()), pa.string())),
+            with_labels(
+                pa.array(list(relabel), pa.string()), pa.array(list(relabel.values()), pa.string())
+            ),
+        )
+    for table, rows in ((TRACKS, track_rows), (SEGMENTS, segment_rows)):
+        # In several pieces, as they come from several batches.
+        pieces = [rows(dict([item])) for item in (add or {}).items()]
+        stage_table(store, change, table, pieces, edit=edit, tidy=tidy)
+    return change
+
+
+def after(model: Model, add: Model, drop: set[str], relabel: dict[str, str | None]) -> Model:
+    kept = {
+        track: (relabel.get(track, label), value, count)
+        for track, (label, value, count) in model.items()
+        if track not in drop
+    }
+    return kept | add
+
+
+def read(store: Store) -> Model:
+    """Read the folders as a stranger does, and see that nothing stands in them twice."""
+    found: dict[str, list[dict[str, Any]]] = {}
+    for table, keys in ((TRACKS, ["track_id"]), (SEGMENTS, ["track_id", "segment"])):
+        folder = store.storage.path(table)
+        rows = []
+        if os.path.isdir(folder):
+            rows = pyarrow.dataset.dataset(folder).to_table().to_pylist()
+        places = [tuple(row[key] for key in keys) for row in rows]
+        assert len(set(places)) == len(places), f"rows twice in {table}"
+        found[table] = rows
+    segments: dict[str, list[dict[str, Any]]] = {}
+    for row in found[SEGMENTS]:
+        segments.setdefault(row["track_id"], []).append(row)
+    model: Model = {}
+    for row in found[TRACKS]:
+        mine = segments.get(row["track_id"], [])
+        model[row["track_id"]] = (row["label"], row["tempo"], len(mine))
+    for track, rows in segments.items():
+        # What the two tables say of one track may be of two moments, but never of a third.
+        assert len({(row["label"], row["tempo"]) for row in rows}) == 1, track
+    return model
+
+
+def parts_of(store: Store, table: str) -> dict[str, pa.Table]:
+    """Return the rows of every part that has any."""
+    tables = {name: store.storage.read_table(name) for name in store.parts(table)}
+    return {name: rows for name, rows in tables.items() if rows.num_rows}
+
+
+def put(store: Store, **change: Any) -> None:
+    commit(store, change_of(store, **change))
+
+
+def some(random_: random.Random, tracks: Iterator[str], most: int) -> Model:
+    return {
+        next(tracks): (random_.choice([None, "x", "y"]), random_.random(), random_.randint(0, 3))
+        for _ in range(random_.randint(0, most))
+    }
+
+
+# What a commit does
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_many_random_commits_leave_what_a_dict_would(store: Store, seed: int) -> None:
+    random_ = random.Random(seed)
+    names = (f"{random_.choice('abc')}/{i}" for i in itertools.count())
+    model: Model = {}
+    for _ in range(8):
+        add = some(random_, names, random_.choice([3, 20]))
+        present = sorted(model)
+        drop = set(random_.sample(present, random_.randint(0, len(present) // 3)))
+        relabel: dict[str, str | None] = {
+            track: random_.choice([None, "z"])
+            for track in random_.sample(present, random_.randint(0, len(present) // 3))
+        }
+        # A changed file leaves and comes back in one commit.
+        for track in sorted(drop)[::2]:
+            add[track] = ("new", random_.random(), random_.randint(0, 3))
+        put(store, add=add, drop=drop, relabel=relabel, tidy=random_.random() < 0.5)
+        model = after(model, add, drop, relabel)
+        assert read(store) == model
+        for table in (TRACKS, SEGMENTS):
+            for rows in parts_of(store, table).values():
+                assert rows.num_rows <= 10
+                keys = [(r["track_id"], r.get("segment")) for r in rows.to_pylist()]
+                assert keys == sorted(keys)
+        assert not store.storage.exists(JOURNAL)
+        assert list(store.storage.list(STAGE)) == []
+
+
+def test_nothing_to_do_touches_nothing(store: Store) -> None:
+    put(store, add={"a": ("x", 1.0, 1)})
+    before = {entry: store.storage.read(entry.name) for entry in store.storage.list(TRACKS)}
+    change = change_of(store, drop={"stranger"}, relabel={"stranger": "y"}, tidy=True)
+    assert change == Change()
+    commit(store, change)
+    assert {e: store.storage.read(e.name) for e in store.storage.list(TRACKS)} == before
+
+
+def test_only_parts_with_a_row_that_changes_are_written_anew(store: Store) -> None:
+    put(store, add={"a": ("x", 1.0, 1)})
+    put(store, add={"b": ("x", 1.0, 1)})
+    part_of = {
+        (table, track): name
+        for table in (TRACKS, SEGMENTS)
+        for name, rows in parts_of(store, table).items()
+        for track in rows["track_id"].to_pylist()
+    }
+    change = change_of(store, relabel={"b": "y"})
+    assert [name for _, name in change.add] == [part_of[TRACKS, "b"], part_of[SEGMENTS, "b"]]
+    assert change.remove == []
+    commit(store, change)
+    assert part_of[TRACKS, "a"] in parts_of(store, TRACKS)
+    assert read(store) == {"a": ("x", 1.0, 1), "b": ("y", 1.0, 1)}
+
+
+def test_full_parts_are_cut_at_their_size_and_in_order(store: Store) -> None:
+    model: Model = {f"{i:03}": (None, float(i), 0) for i in reversed(range(34))}
+    put(store, add=model)
+    sizes = sorted(rows.num_rows for rows in parts_of(store, TRACKS).values())
+    assert sizes == [4, 10, 10, 10]
+    assert parts_of(store, SEGMENTS) == {}
+
+
+def test_many_small_runs_leave_few_parts(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "PART_ROWS", 100_000)
+    monkeypatch.setattr(module, "SMALL_PARTS", 8)
+    monkeypatch.setattr(module, "GRACE_S", 0.0)
+    model: Model = {}
+    for i in range(40):
+        recover(store.storage)
+        model[f"{i}"] = ("x", float(i), 2)
+        put(store, add={f"{i}": model[f"{i}"]}, tidy=True)
+        assert len(parts_of(store, TRACKS)) <= 8
+    recover(store.storage)
+    assert read(store) == model
+    assert len(list(store.storage.list(TRACKS))) <= 8
+    assert len(list(store.storage.list(SEGMENTS))) <= 8
+
+
+def test_large_parts_are_left_alone_when_small_ones_are_merged(store: Store) -> None:
+    put(store, add={f"large/{i}": (None, 1.0, 0) for i in range(8)})
+    (large,) = store.parts(TRACKS)
+    for i in range(3):
+        put(store, add={f"small/{i}": (None, 1.0, 0)})
+    assert len(parts_of(store, TRACKS)) == 4
+    put(store, add={"last": (None, 1.0, 0)}, tidy=True)
+    parts = parts_of(store, TRACKS)
+    assert large in parts
+    assert sorted(rows.num_rows for rows in parts.values()) == [4, 8]
+
+
+def test_every_row_may_go(store: Store) -> None:
+    put(store, add={"a": ("x", 1.0, 1), "b": ("x", 1.0, 1)})
+    change = Change()
+    stage_table(store, change, TRACKS, [track_rows({"c": ("y", 2.0, 0)})], edit=without_any)
+    stage_table(store, change, SEGMENTS, [], edit=without_any)
+    commit(store, change)
+    assert read(store) == {"c": ("y", 2.0, 0)}
+
+
+def test_an_emptied_part_is_not_emptied_again(store: Store) -> None:
+    put(store, add={"a": ("x", 1.0, 1)})
+    put(store, drop={"a"})
+    change = Change()
+    stage_table(store, change, TRACKS, [], edit=without_any, tidy=True)
+    assert change == Change()
+
+
+def test_a_label_may_become_none_and_come_back(store: Store) -> None:
+    put(store, add={"a": ("x", 1.0, 2), "b": ("x", 1.0, 0)})
+    put(store, relabel={"a": None})
+    assert read(store) == {"a": (None, 1.0, 2), "b": ("x", 1.0, 0)}
+    put(store, relabel={"a": "y", "b": None})
+    assert read(store) == {"a": ("y", 1.0, 2), "b": (None, 1.0, 0)}
+
+
+def test_a_staged_file_comes_with_the_commit_and_what_is_forgotten_goes(store: Store) -> None:
+    store.storage.write(STORE_JSON, b"old")
+    store.storage.write("_work/done/x", b"")
+    change = change_of(store, add={"a": ("x", 1.0, 1)})
+    stage_file(store, change, STORE_JSON, b"new")
+    change.forget.append("_work/done/x")
+    assert store.storage.read(STORE_JSON) == b"old"
+    assert read(store) == {}
+    commit(store, change)
+    assert store.storage.read(STORE_JSON) == b"new"
+    assert not store.storage.exists("_work/done/x")
+
+
+# Readers
+
+# Dask still says inplace=True to pandas.
+pandas_in_dask = pytest.mark.filterwarnings("ignore:The inplace keyword:DeprecationWarning")
+
+
+def emptied(store: Store, table: str) -> list[str]:
+    return [n for n in store.parts(table) if store.storage.count_rows(n) == 0]
+
+
+@pandas_in_dask
+def test_an_emptied_part_troubles_no_reader(store: Store) -> None:
+    put(store, add={"a": ("x", 1.0, 1)})
+    put(store, add={"b": ("x", 2.0, 2)})
+    put(store, relabel={"a": "y", "b": "z"})
+    assert len(emptied(store, TRACKS)) == 2
+    for table, count in ((TRACKS, 2), (SEGMENTS, 3)):
+        folder = store.storage.path(table)
+        frames = [
+            pd.read_parquet(folder),
+            pyarrow.dataset.dataset(folder).to_table().to_pandas(),
+            pq.read_table(folder).to_pandas(),
+            duckdb.sql(f"SELECT * FROM '{folder}/*.parquet'").df(),
+            dask.dataframe.read_parquet(folder).compute(scheduler="synchronous"),
+        ]
+        for frame in frames:
+            assert len(frame) == count
+            assert set(zip(frame["track_id"], frame["label"], strict=True)) == {
+                ("a", "y"),
+                ("b", "z"),
+            }
+    whole = duckdb.sql(
+        f"SELECT level, count(*) FROM read_parquet('{store.storage.path('features')}/*/*.parquet', "
+        "hive_partitioning=true, union_by_name=true) GROUP BY level ORDER BY level"
+    ).fetchall()
+    assert whole == [("segment", 3), ("track", 2)]
+
+
+@pandas_in_dask
+def test_a_table_whose_every_row_is_gone_can_be_read(store: Store) -> None:
+    put(store, add={"a": ("x", 1.0, 1)})
+    put(store, drop={"a"})
+    folder = store.storage.path(TRACKS)
+    assert len(pd.read_parquet(folder)) == 0
+    assert duckdb.sql(f"SELECT * FROM '{folder}/*.parquet'").fetchall() == []
+    assert len(dask.dataframe.read_parquet(folder).compute(scheduler="synchronous")) == 0
+
+
+def test_emptied_parts_go_after_a_while_and_parts_with_rows_never(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put(store, add={"a": ("x", 1.0, 1)})
+    put(store, add={"b": ("x", 1.0, 1)})
+    put(store, relabel={"a": "y", "b": "z"})
+    recover(store.storage)
+    assert len(emptied(store, TRACKS)) == 2, "a reader may have listed them just now"
+    now = time.time()
+    monkeypatch.setattr(time, "time", lambda: now + module.GRACE_S + 1)
+    recover(store.storage)
+    assert emptied(store, TRACKS) == emptied(store, SEGMENTS) == []
+    assert read(store) == {"a": ("y", 1.0, 1), "b": ("z", 1.0, 1)}
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_a_reader_that_a_commit_overtakes_finds_every_file_and_no_row_twice(
+    store: Store, seed: int
+) -> None:
+    random_ = random.Random(seed)
+    names = (f"{i:04}" for i in itertools.count())
+    model: Model = {}
+    for turn in range(25):
+        listed = store.parts(TRACKS)
+        old = {name: set(tracks(store, name)) for name in listed}
+        add = some(random_, names, 4)
+        drop = set(random_.sample(sorted(model), len(model) // 8)) if turn % 3 else set()
+        # Half of what is dropped changes: it comes back in the same commit.
+        changed = {track: ("z", random_.random(), 1) for track in sorted(drop)[::2]}
+        put(store, add=add | changed, drop=drop, tidy=True)
+        model = after(model, add | changed, drop, {})
+        # Some parts it has read before the commit, and the others it reads after it.
+        new = {name: set(tracks(store, name)) for name in listed}
+        for one, other in itertools.permutations(listed, 2):
+            assert old[one].isdisjoint(new[other])
+    assert read(store) == model
+    assert any(len(found) > 5 for found in new.values())
+
+
+def tracks(store: Store, name: str) -> list[str]:
+    return store.storage.read_table(name)["track_id"].to_pylist()  # type: ignore[no-any-return]
+
+
+def test_small_runs_leave_few_files_even_while_emptied_ones_may_not_go(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "PART_ROWS", 100_000)
+    monkeypatch.setattr(module, "SMALL_PARTS", 8)
+    for i in range(40):
+        recover(store.storage)
+        put(store, add={f"{i}": ("x", 1.0, 1)}, tidy=True)
+    assert len(store.parts(TRACKS)) <= 20
+
+
+def test_an_emptied_part_is_small_enough_to_be_known_by_its_size(store: Store) -> None:
+    for table, schema in ((TRACKS, TRACK), (SEGMENTS, SEGMENT)):
+        for edit in (None, without_any):
+            change = Change()
+            rows = pa.Table.from_pylist([{"track_id": "a"}], schema=schema)
+            stage_table(store, change, table, [rows] if edit is None else [], edit=edit)
+            commit(store, change)
+        (name,) = emptied(store, table)
+        assert os.path.getsize(store.storage.path(name)) < module.EMPTIED_BYTES
+
+
+def test_what_else_lies_in_a_tables_folder_is_left_alone(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "GRACE_S", -1.0)
+    put(store, add={"a": ("x", 1.0, 1)})
+    strangers = [f"{TRACKS}/{name}" for name in (".DS_Store", "_SUCCESS", "notes.txt", "._part-1")]
+    for name in strangers:
+        store.storage.write(name, b"no parquet")
+    recover(store.storage)
+    put(store, relabel={"a": "y"}, tidy=True)
+    recover(store.storage)
+    assert all(store.storage.exists(name) for name in strangers)
+
+
+# Interruptions
+
+
+class KilledError(BaseException):
+    """What a process that is killed does not see."""
+
+
+OPERATIONS = ("write", "write_table", "move", "remove", "sync", "_place")
+
+
+def watch(monkeypatch: pytest.MonkeyPatch, before: Callable[[int], None]) -> list[str]:
+    """Have ``before`` called with its number before every operation that changes the store."""
+    done: list[str] = []
+
+    def watched(name: str, method: Callable[..., Any]) -> Callable[..., Any]:
+        def call(*args: Any, **options: Any) -> Any:
+            done.append(name)
+            before(len(done))
+            return method(*args, **options)
+
+        return call
+
+    for name in OPERATIONS:
+        monkeypatch.setattr(Storage, name, watched(name, getattr(Storage, name)))
+    return done
+
+
+OLD: Model = {f"t{i:02}": ("x", float(i), i % 3) for i in range(14)}
+CHANGE: dict[str, Any] = {
+    "add": {"t03": ("n", 33.0, 2), "t20": ("n", 20.0, 1), "t21": (None, 21.0, 13)},
+    "drop": {"t03", "t05"},
+    "relabel": {"t07": "y", "t00": None},
+    "tidy": True,
+}
+NEW = after(OLD, CHANGE["add"], CHANGE["drop"], CHANGE["relabel"])
+
+
+def prepare(store: Store) -> None:
+    tracks = list(OLD.items())
+    for first, last in ((0, 9), (9, 11), (11, 12), (12, 13), (13, 14)):
+        put(store, add=dict(tracks[first:last]))
+    store.storage.write("_work/done/x", b"")
+    store.storage.write(STORE_JSON, b"old")
+
+
+def carry_out(store: Store) -> None:
+    change = change_of(store, **CHANGE)
+    stage_file(store, change, STORE_JSON, b"new")
+    change.forget.append("_work/done/x")
+    commit(store, change)
+
+
+def count_operations(store: Store) -> int:
+    with pytest.MonkeyPatch.context() as patch:
+        done = watch(patch, lambda _: None)
+        carry_out(store)
+    return len(done)
+
+
+def test_a_commit_killed_at_any_operation_is_whole_or_was_not(tmp_path: Path, store: Store) -> None:
+    prepare(store)
+    count = count_operations(store)
+    assert count > 20
+    outcomes = []
+    prepare(Store(Storage(str(tmp_path / "prepared")), store.settings))
+    for k in range(1, count + 1):
+        shutil.copytree(tmp_path / "prepared", tmp_path / f"torn{k}")
+        torn = Store(Storage(str(tmp_path / f"torn{k}")), store.settings)
+
+        def kill(number: int, k: int = k) -> None:
+            if number == k:
+                raise KilledError
+
+        with pytest.MonkeyPatch.context() as patch:
+            watch(patch, kill)
+            with pytest.raises(KilledError):
+                carry_out(torn)
+        decided = torn.storage.exists(JOURNAL)
+        seen = read(torn)
+        for track, (label, value, _) in seen.items():
+            assert (label, value) in {m[track][:2] for m in (OLD, NEW) if track in m}
+        assert recover(torn.storage) == decided
+        found = read(torn)
+        assert found in (OLD, NEW), k
+        outcomes.append(found == NEW)
+        assert torn.storage.read(STORE_JSON) == (b"new" if found == NEW else b"old")
+        assert torn.storage.exists("_work/done/x") == (found == OLD)
+        assert list(torn.storage.list(STAGE)) == []
+        assert not recover(torn.storage)
+        assert read(torn) == found
+    # First nothing of it, then all of it: there is one moment at which it is decided.
+    assert outcomes == sorted(outcomes)
+    assert True in outcomes
+    assert False in outcomes
+
+
+def test_a_recovery_may_be_killed_at_any_operation_too(tmp_path: Path, store: Store) -> None:
+    prepare(store)
+    carried = change_of(store, **CHANGE)
+    journal = {"remove": carried.remove, "add": carried.add, "forget": ["_work/done/x"]}
+    store.storage.write(JOURNAL, json.dumps(journal).encode())
+    for k in itertools.count(1):
+
+        def kill(number: int, k: int = k) -> None:
+            if number == k:
+                raise KilledError
+
+        with pytest.MonkeyPatch.context() as patch:
+            watch(patch, kill)
+            try:
+                recover(store.storage)
+            except KilledError:
+                read(store)
+                continue
+            break
+    assert k > 20
+    assert read(store) == NEW
+
+
+def test_a_journal_that_a_lost_power_brought_back_does_no_harm(store: Store) -> None:
+    put(store, add={"a": ("x", 1.0, 1)})
+    journal = {
+        "remove": [f"{TRACKS}/part-gone.parquet"],
+        "add": [[f"{STAGE}/part-moved.parquet", f"{TRACKS}/part-moved.parquet"]],
+        "forget": ["_work/done/gone"],
+    }
+    store.storage.write(JOURNAL, json.dumps(journal).encode())
+    assert recover(store.storage)
+    assert read(store) == {"a": ("x", 1.0, 1)}
+
+
+def test_a_reader_at_any_moment_sees_each_track_as_it_was_or_as_it_becomes(store: Store) -> None:
+    prepare(store)
+    seen: list[Model] = []
+    with pytest.MonkeyPatch.context() as patch:
+        watch(patch, lambda _: seen.append(read(store)))
+        carry_out(store)
+    assert read(store) == NEW
+    assert seen[0] == OLD
+    for model in seen:
+        for track, (label, value, _) in model.items():
+            assert (label, value) in {m[track][:2] for m in (OLD, NEW) if track in m}
+    assert any(len(model) < len(OLD) for model in seen), "it never looked in the middle"
+
+
+def test_a_part_that_a_reader_has_listed_stays_readable_throughout(store: Store) -> None:
+    prepare(store)
+    listed = store.parts(TRACKS) + store.parts(SEGMENTS)
+    with pytest.MonkeyPatch.context() as patch:
+        watch(patch, lambda _: [pq.read_table(store.storage.path(name)) for name in listed])
+        carry_out(store)
+    for name in listed:
+        pq.read_table(store.storage.path(name))
+
+
+def test_a_commit_does_not_begin_while_another_is_unfinished(store: Store) -> None:
+    store.storage.write(JOURNAL, b"{}")
+    with pytest.raises(AssertionError, match="decided and not completed"):
+        put(store, add={"a": ("x", 1.0, 1)})

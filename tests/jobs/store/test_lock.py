@@ -1,0 +1,297 @@
+"""The lock, with one process playing all parts; real processes are killed in test_kills.py."""
+
+import json
+import os
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from jobs.errors import StoreError
+from jobs.store import lock as module
+from jobs.store.folder import Storage
+from jobs.store.lock import LOCK, Lock
+from jobs.store.storage import TEMPORARY, as_json
+
+
+@pytest.fixture
+def storage(tmp_path: Path) -> Storage:
+    return Storage(str(tmp_path / "store"))
+
+
+@pytest.fixture
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pulses and patience of moments."""
+    monkeypatch.setattr(module, "PULSE_S", 0.01)
+    monkeypatch.setattr(module, "WATCH_S", 0.6)
+
+
+def holder(storage: Storage) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(storage.read(LOCK))
+    return found
+
+
+def lock_of(storage: Storage, **changes: Any) -> dict[str, Any]:
+    """Leave the lock that this process would have, with ``changes``."""
+    with Lock(storage):
+        stated = {**holder(storage), "token": "another", **changes}
+    storage.write(LOCK, as_json(stated))
+    return stated
+
+
+def until(condition: Any) -> None:
+    end = time.monotonic() + 20
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.005)
+
+
+def test_a_lock_names_its_holder_and_goes_with_it(storage: Storage) -> None:
+    with Lock(storage) as lock:
+        assert holder(storage)["pid"] == os.getpid()
+        lock.check()
+    assert not storage.exists(LOCK)
+    with Lock(storage):
+        pass
+    assert list(storage.list(TEMPORARY)) == []
+
+
+def test_an_error_inside_releases_it(storage: Storage) -> None:
+    with pytest.raises(ZeroDivisionError), Lock(storage):
+        raise ZeroDivisionError
+    assert not storage.exists(LOCK)
+
+
+def test_a_second_run_is_refused_with_the_first_ones_process(storage: Storage) -> None:
+    with Lock(storage) as first:
+        with pytest.raises(StoreError) as refusal, Lock(storage):
+            pytest.fail("two runs hold one lock")
+        for part in (storage.root, str(os.getpid()), "Wait until it ends, or stop it"):
+            assert part in str(refusal.value)
+        first.check()
+    with Lock(storage):
+        pass
+
+
+def test_of_many_at_once_one_gets_it(storage: Storage) -> None:
+    start, end = threading.Barrier(6), threading.Barrier(6)
+    won: list[int] = []
+
+    def contend(i: int) -> None:
+        start.wait()
+        try:
+            with Lock(storage):
+                won.append(i)
+                end.wait()
+        except StoreError:
+            end.wait()
+
+    threads = [threading.Thread(target=contend, args=(i,)) for i in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(won) == 1
+
+
+# The holder is dead, on this machine
+
+
+@pytest.fixture
+def dead_pid() -> int:
+    process = subprocess.Popen([sys.executable, "-c", ""])
+    process.wait()
+    return process.pid
+
+
+@pytest.fixture
+def zombie_pid() -> Iterator[int]:
+    process = subprocess.Popen([sys.executable, "-c", ""])
+    until(lambda: psutil.Process(process.pid).status() == psutil.STATUS_ZOMBIE)
+    yield process.pid
+    process.wait()
+
+
+def test_the_lock_of_a_process_that_is_gone_is_taken(storage: Storage, dead_pid: int) -> None:
+    lock_of(storage, pid=dead_pid)
+    with Lock(storage) as lock:
+        lock.check()
+        assert holder(storage)["pid"] == os.getpid()
+
+
+def test_the_lock_of_a_process_that_has_ended_and_is_not_reaped_is_taken(
+    storage: Storage, zombie_pid: int
+) -> None:
+    created = psutil.Process(zombie_pid).create_time()
+    lock_of(storage, pid=zombie_pid, process_started=created)
+    with Lock(storage) as lock:
+        lock.check()
+
+
+def test_a_pid_that_another_process_has_got_since_does_not_hold_the_lock(
+    storage: Storage,
+) -> None:
+    started = psutil.Process().create_time()
+    lock_of(storage, process_started=started - 100)
+    with Lock(storage):
+        pass
+    lock_of(storage, process_started=started + 0.2)
+    with pytest.raises(StoreError), Lock(storage):
+        pass
+
+
+@pytest.mark.parametrize("text", [b"", b"{", b"[1]", b"null", b"{}", bytes(300), b"\xff\xfe"])
+@pytest.mark.usefixtures("quick")
+def test_a_lock_that_cannot_be_understood_is_taken(storage: Storage, text: bytes) -> None:
+    storage.write(LOCK, text)
+    with Lock(storage) as lock:
+        lock.check()
+    assert list(storage.list(TEMPORARY)) == []
+
+
+# The holder is on another machine
+
+
+@pytest.mark.usefixtures("quick")
+def test_the_lock_of_another_machine_is_taken_when_it_shows_no_pulse(storage: Storage) -> None:
+    lock_of(storage, machine="elsewhere")
+    with Lock(storage) as lock:
+        lock.check()
+
+
+@pytest.mark.usefixtures("quick")
+def test_the_lock_of_another_machine_is_respected_while_it_shows_a_pulse(
+    storage: Storage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stated = lock_of(storage, machine="elsewhere", host="elsewhere")
+    monkeypatch.setattr(module, "WATCH_S", 20.0)
+    ended = threading.Event()
+
+    def beat() -> None:
+        pulse = 0
+        while not ended.wait(0.05):
+            pulse += 1
+            storage.write(LOCK, as_json({**stated, "pulse": pulse}))
+
+    thread = threading.Thread(target=beat)
+    thread.start()
+    try:
+        with pytest.raises(StoreError, match="on elsewhere"), Lock(storage):
+            pass
+    finally:
+        ended.set()
+        thread.join()
+    assert holder(storage)["token"] == "another"
+
+
+@pytest.mark.usefixtures("quick")
+def test_a_holder_shows_a_pulse(storage: Storage) -> None:
+    with Lock(storage) as lock:
+        first = holder(storage)["pulse"]
+        until(lambda: holder(storage)["pulse"] >= first + 2)
+        lock.check()
+    assert not storage.exists(LOCK)
+
+
+# The lock is lost
+
+
+def test_a_run_whose_lock_is_taken_over_writes_nothing_more(storage: Storage) -> None:
+    with Lock(storage) as lock:
+        taken = {**holder(storage), "token": "another"}
+        storage.write(LOCK, as_json(taken))
+        with pytest.raises(StoreError, match=f"taken over the store {storage.root}"):
+            lock.check()
+    assert holder(storage) == taken, "it removed the lock of another run"
+
+
+def test_a_run_whose_lock_is_gone_writes_nothing_more(storage: Storage) -> None:
+    with Lock(storage) as lock:
+        storage.remove(LOCK)
+        with pytest.raises(StoreError):
+            lock.check()
+    assert not storage.exists(LOCK)
+
+
+@pytest.mark.usefixtures("quick")
+def test_a_pulse_never_overwrites_another_runs_lock(storage: Storage) -> None:
+    with Lock(storage) as lock:
+        taken = {**holder(storage), "token": "another"}
+        storage.write(LOCK, as_json(taken))
+        # One pulse may have been on its way.
+        until(lambda: not lock._thread.is_alive() or holder(storage)["token"] != "another")
+        storage.write(LOCK, as_json(taken))
+        until(lambda: not lock._thread.is_alive())
+        # Even if it were given back: it has shown no pulse since.
+        storage.write(LOCK, as_json({**taken, "token": lock._token}))
+        with pytest.raises(StoreError):
+            lock.check()
+
+
+@pytest.mark.parametrize("understood", [True, False])
+def test_a_lock_that_a_faster_contender_has_taken_is_given_back(
+    storage: Storage, monkeypatch: pytest.MonkeyPatch, dead_pid: int, understood: bool
+) -> None:
+    faster = lock_of(storage, token="faster")
+    dead = {**faster, "pid": dead_pid, "token": "dead"}
+    storage.write(LOCK, as_json(dead) if understood else b"")
+    move = Storage.move
+    moves: list[str] = []
+
+    def late(self: Storage, name: str, to: str) -> None:
+        # Between the look at the dead run's lock and its removal, another run takes it.
+        if not moves:
+            self.write(LOCK, as_json(faster))
+        moves.append(to)
+        move(self, name, to)
+
+    monkeypatch.setattr(Storage, "move", late)
+    with pytest.raises(StoreError, match="another run is at work"), Lock(storage):
+        pass
+    assert holder(storage) == faster
+
+
+def test_a_lock_whose_making_was_confirmed_to_nobody_is_ours(
+    storage: Storage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    create = storage.create
+
+    def unheard(name: str, data: bytes) -> bool:
+        # The answer is lost, and who asks again hears that it is there.
+        create(name, data)
+        return create(name, data)
+
+    monkeypatch.setattr(storage, "create", unheard)
+    with Lock(storage) as lock:
+        lock.check()
+    assert not storage.exists(LOCK)
+
+
+@pytest.mark.usefixtures("quick")
+@pytest.mark.parametrize("error", [OSError("full"), StoreError("away")])
+def test_a_storage_that_is_away_for_a_while_costs_a_pulse_and_not_the_run(
+    storage: Storage, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    read, away, asked = storage.read, threading.Event(), []
+
+    def moody(name: str) -> bytes:
+        asked.append(name)
+        if away.is_set():
+            raise error
+        return read(name)
+
+    monkeypatch.setattr(storage, "read", moody)
+    with Lock(storage) as lock:
+        away.set()
+        before = len(asked)
+        until(lambda: len(asked) > before + 3)
+        away.clear()
+        pulse = holder(storage)["pulse"]
+        until(lambda: holder(storage)["pulse"] > pulse + 1)
+        lock.check()

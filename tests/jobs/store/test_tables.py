@@ -1,0 +1,202 @@
+"""What is a store and what is not, and in which words that is said."""
+
+import json
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+
+from featurizer.columns import FEATURE_COLUMNS, FEATURE_SET
+from jobs.errors import StoreError, UsageError
+from jobs.store.address import storage_at
+from jobs.store.folder import Storage
+from jobs.store.schemas import FILES, RUNS, SEGMENT, TRACK
+from jobs.store.tables import (
+    FORMAT,
+    STORE_JSON,
+    Settings,
+    Store,
+    open_store,
+    open_to_write,
+    read_settings,
+    storage_to_write,
+)
+
+SETTINGS = Settings(FEATURE_SET, 3.0)
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    """The folder of a store that has just been made."""
+    folder = tmp_path / "store"
+    open_to_write(storage_to_write(str(folder)), SETTINGS, force=False)
+    return folder
+
+
+# The published columns
+
+
+def test_the_feature_tables_have_the_published_columns_in_their_order(shared_data: Path) -> None:
+    for name, schema, keys in (
+        ("features_30_sec.csv", TRACK, ["track_id", "label"]),
+        ("features_3_sec.csv", SEGMENT, ["track_id", "label", "segment", "start_s"]),
+    ):
+        with open(shared_data / "gtzan" / name) as file:
+            published = file.readline().strip().split(",")
+        assert published[0] == "filename"
+        assert published[-1] == "label"
+        assert schema.names == keys + published[1:-1]
+
+
+def test_columns_have_the_types_that_their_values_need() -> None:
+    for schema in (TRACK, SEGMENT):
+        assert schema.field("length").type == pa.int64()
+        assert {schema.field(name).type for name in FEATURE_COLUMNS} == {pa.float64()}
+    for schema in (TRACK, SEGMENT, FILES, RUNS):
+        assert len(set(schema.names)) == len(schema.names)
+        times = [field.type for field in schema if pa.types.is_timestamp(field.type)]
+        assert all(time.tz == "UTC" for time in times)
+
+
+# Making and opening
+
+
+def test_a_new_store_says_what_it_holds(root: Path) -> None:
+    stated = json.loads((root / STORE_JSON).read_text())
+    assert stated == {"format": FORMAT, "feature_set": FEATURE_SET, "segment_seconds": 3.0}
+    assert open_store(str(root)).settings == SETTINGS
+    assert open_store(f"file://{root}").settings == SETTINGS
+
+
+def test_a_store_can_be_opened_again_and_again(root: Path) -> None:
+    before = (root / STORE_JSON).stat()
+    for force in (False, True):
+        assert (
+            open_to_write(storage_to_write(str(root)), SETTINGS, force=force).settings == SETTINGS
+        )
+    assert (root / STORE_JSON).stat() == before
+
+
+def test_other_segments_are_refused_in_words_that_name_force(root: Path) -> None:
+    with pytest.raises(UsageError) as refusal:
+        open_to_write(storage_to_write(str(root)), Settings(FEATURE_SET, 2.5), force=False)
+    for part in (str(root), "3 s", "2.5 s", "--force", "--segment-seconds 3"):
+        assert part in str(refusal.value)
+
+
+def test_another_feature_set_is_refused_in_words_that_name_force(root: Path) -> None:
+    (root / STORE_JSON).write_text(
+        json.dumps({"format": FORMAT, "feature_set": "older", "segment_seconds": 3.0})
+    )
+    with pytest.raises(UsageError) as refusal:
+        open_to_write(storage_to_write(str(root)), SETTINGS, force=False)
+    for part in (str(root), "older", FEATURE_SET, "--force", "another store"):
+        assert part in str(refusal.value)
+
+
+def test_with_force_the_old_settings_stand_until_the_commit(root: Path) -> None:
+    other = Settings(FEATURE_SET, 2.5)
+    store = open_to_write(storage_to_write(str(root)), other, force=True)
+    assert store.settings == SETTINGS
+    assert read_settings(store.storage) == SETTINGS
+
+
+def test_a_folder_that_is_there_and_empty_may_become_a_store(tmp_path: Path) -> None:
+    for name in (".git", "_work"):
+        (tmp_path / name).mkdir()
+    open_to_write(storage_to_write(str(tmp_path)), SETTINGS, force=False)
+    assert open_store(str(tmp_path)).settings == SETTINGS
+
+
+# What is no store
+
+
+def test_reading_where_there_is_no_store_says_what_makes_one(tmp_path: Path) -> None:
+    for path in (tmp_path, tmp_path / "missing"):
+        with pytest.raises(UsageError, match=f"no store at {path}: `songmill extract` or"):
+            open_store(str(path))
+
+
+def test_a_file_is_no_store(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    path.write_bytes(b"")
+    for use in (open_store, storage_to_write):
+        with pytest.raises(UsageError, match=f"{path} is a file"):
+            use(str(path))
+
+
+def test_a_folder_below_a_file_is_no_store(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"")
+    with pytest.raises(UsageError, match=f"no store at {tmp_path}/file/store"):
+        open_store(str(tmp_path / "file/store"))
+
+
+def test_a_folder_of_other_things_is_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "thesis.tex").write_bytes(b"")
+    (tmp_path / "zebra").write_bytes(b"")
+    with pytest.raises(UsageError, match=r"not a store and not empty.*'thesis\.tex'"):
+        storage_to_write(str(tmp_path))
+
+
+def test_an_address_is_refused_as_long_as_a_store_is_a_folder() -> None:
+    with pytest.raises(UsageError, match="s3://bucket/x"):
+        storage_at("s3://bucket/x")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        b"",
+        b"{",
+        b"[]",
+        b"null",
+        b"{}",
+        b'{"format": 1}',
+        b"\xff\xfe\x00",
+        b'{"format": 1, "feature_',
+    ],
+)
+def test_a_damaged_description_is_named(root: Path, text: bytes) -> None:
+    (root / STORE_JSON).write_bytes(text)
+    for use in (open_store, storage_to_write):
+        with pytest.raises(StoreError, match=r"store\.json cannot be understood"):
+            use(str(root))
+
+
+def test_a_later_format_is_refused_with_both_numbers(root: Path) -> None:
+    (root / STORE_JSON).write_text(
+        json.dumps({"format": FORMAT + 1, "feature_set": "x", "segment_seconds": 3.0})
+    )
+    with pytest.raises(StoreError, match=f"format {FORMAT + 1}, .* reads format {FORMAT}"):
+        open_store(str(root))
+
+
+# Reading
+
+
+def test_a_table_without_parts_has_its_columns_and_no_rows(root: Path) -> None:
+    store = open_store(str(root))
+    assert store.read("files") == FILES.empty_table()
+    assert store.read("files", ["status", "track_id"]).schema.names == ["status", "track_id"]
+
+
+def test_a_table_is_its_parts_and_nothing_else_in_its_folder(root: Path) -> None:
+    store = Store(Storage(str(root)), SETTINGS)
+    for name, track in (("part-2.parquet", "b"), ("part-1.parquet", "a"), ("part-3.parquet", None)):
+        rows = [] if track is None else [{"track_id": track, "bytes": 1}]
+        store.storage.write_table(f"files/{name}", pa.Table.from_pylist(rows, FILES))
+    for name in ("._part-1.parquet", "_part.parquet", "part-4.parquet.tmp", ".DS_Store"):
+        store.storage.write(f"files/{name}", b"no parquet")
+    assert store.read("files", ["track_id"]).to_pylist() == [{"track_id": "a"}, {"track_id": "b"}]
+    assert store.read("files").schema == FILES
+
+
+def test_a_damaged_part_is_named(root: Path) -> None:
+    store = Store(Storage(str(root)), SETTINGS)
+    rows = pa.Table.from_pylist([{"track_id": f"{i}"} for i in range(1000)], FILES)
+    store.storage.write_table("files/part-1.parquet", rows)
+    whole = store.storage.read("files/part-1.parquet")
+    for damaged in (whole[: len(whole) // 2], b"", whole[:100] + bytes(2000) + whole[2100:]):
+        store.storage.write("files/part-1.parquet", damaged)
+        with pytest.raises(StoreError, match=f"{root}/files/part-1.parquet"):
+            store.read("files")

@@ -1,0 +1,1 @@
+"""What tests share: real processes and servers, faults, made stores and recordings."""

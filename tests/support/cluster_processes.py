@@ -1,0 +1,415 @@
+"""Real processes for tests: a Dask scheduler, Dask workers and songmill's job, on loopback."""
+
+import contextlib
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import sysconfig
+import time
+from collections.abc import Callable, Collection, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import psutil
+import pyarrow.dataset as ds
+import pyarrow.parquet as pq
+
+from support import faults
+
+TESTS = str(Path(__file__).parents[1])
+
+TABLES = {
+    "features/level=track": ["track_id"],
+    "features/level=segment": ["track_id", "segment"],
+    "files": ["track_id"],
+}
+"""The tables whose rows a disturbed run must get as an undisturbed one does, and their keys."""
+
+VOLATILE = ["extracted_at", "run_id"]
+
+
+def wait_until(condition: Callable[[], Any], *, seconds: float = 60.0, what: str = "") -> Any:
+    """Return what ``condition`` returns once that is true."""
+    end = time.monotonic() + seconds
+    while not (found := condition()):
+        assert time.monotonic() < end, f"not within {seconds} s: {what or condition}"
+        time.sleep(0.03)
+    return found
+
+
+class Panel:
+    """The control panel of the faults (see faults.py), and the log of extractions."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        for name in ("gate", "waiting", "die"):
+            (folder / name).mkdir(parents=True)
+        self.log = folder / "extracted.log"
+        self.log.touch()
+
+    def extracted(self, but_for: Collection[int] = ()) -> list[str]:
+        """Return the paths whose extraction has begun, but for jobs of these process ids."""
+        lines = [line.split(" ", 1) for line in self.log.read_text().splitlines()]
+        return [path for attempt, path in lines if int(attempt.split("-")[0]) not in but_for]
+
+    def slow(self, seconds: float) -> None:
+        """Have every extraction take longer."""
+        (self.folder / "slow").write_text(str(seconds))
+
+    def shut(self, name: str) -> None:
+        """Have extractions of files so named wait."""
+        (self.folder / "gate" / name).touch()
+
+    def waiting(self, name: str) -> int:
+        """Wait until a process waits at the gate, and return its id; the next one another time."""
+        found = wait_until(
+            lambda: list((self.folder / "waiting").glob(f"{name} *")), what=f"{name} at its gate"
+        )
+        found[0].unlink()
+        return int(found[0].name.rpartition(" ")[2])
+
+    def open(self, name: str, pid: int | None = None) -> None:
+        """Let the extraction go on, by any process or by one."""
+        gate = self.folder / "gate" / name
+        if pid is None:
+            gate.unlink()
+        else:
+            gate.write_text(str(pid))
+
+    def die(self, operation: str, name: str) -> None:
+        """Have the next worker die that is about to do this."""
+        (self.folder / "die" / f"{operation} {name.replace('/', '|')}").touch()
+
+    def deaths_to_come(self) -> int:
+        """Count the workers that are still to die on demand."""
+        return len(list((self.folder / "die").iterdir()))
+
+
+@dataclass
+class Result:
+    """How a job ended."""
+
+    code: int
+    out: str
+    err: str
+    seconds: float
+
+    @property
+    def outcome(self) -> dict[str, Any]:
+        """What ``--json`` printed."""
+        found: dict[str, Any] = json.loads(self.out)
+        return found
+
+    @property
+    def complaint(self) -> str:
+        """The one line in which the job says why it ended; nothing else is to be on stderr."""
+        lines = [line for line in self.err.splitlines() if line.startswith("songmill: ")]
+        assert len(lines) == 1, self
+        assert self.err.splitlines()[-1] == lines[0], self
+        self.assert_quiet()
+        return lines[0]
+
+    def assert_quiet(self) -> None:
+        """See that neither a traceback nor a library's log came out."""
+        assert "Traceback" not in self.err, self.err
+        assert not re.search(r"distributed|tornado|asyncio|Exception ignored", self.err), self.err
+
+
+class Job:
+    """One songmill as a process."""
+
+    def __init__(self, process: "subprocess.Popen[str]") -> None:
+        self.process = process
+        self.started = time.monotonic()
+
+    def kill(self) -> None:
+        """SIGKILL it."""
+        self.process.kill()
+        self.process.communicate()
+
+    def running(self) -> bool:
+        """Tell whether it has not ended."""
+        return self.process.poll() is None
+
+    def wait(self, seconds: float = 90.0) -> Result:
+        """Return how it ended, within ``seconds``."""
+        try:
+            out, err = self.process.communicate(timeout=seconds)
+        except subprocess.TimeoutExpired:
+            self.process.send_signal(signal.SIGABRT)
+            _, err = self.process.communicate()
+            raise AssertionError(f"the job has not ended after {seconds} s:\n{err}") from None
+        return Result(self.process.returncode, out, err, time.monotonic() - self.started)
+
+
+def command(*arguments: str | Path, store: Path, segment_seconds: float = 1.0) -> list[str]:
+    """Return the arguments of ``songmill extract``."""
+    segments = ["--segment-seconds", str(segment_seconds)]
+    return ["extract", *map(str, arguments), "--store", str(store), "--json", *segments]
+
+
+class Server:
+    """Runs jobs that need no cluster any more, each as a forked process: many, in short time."""
+
+    def __init__(self, process: "subprocess.Popen[str]", folder: Path) -> None:
+        self.process = process
+        self.folder = folder
+        self.count = 0
+
+    def run(self, *arguments: str | Path, store: Path, faulty: Any, **options: Any) -> Result:
+        """Run ``songmill extract`` to its end."""
+        assert self.process.stdin is not None
+        assert self.process.stdout is not None
+        self.count += 1
+        output = self.folder / f"{self.process.pid}-{self.count}"
+        line = [str(output), faulty, *command(*arguments, store=store, **options)]
+        self.process.stdin.write(json.dumps(line) + "\n")
+        self.process.stdin.flush()
+        started = time.monotonic()
+        answer = self.process.stdout.readline()
+        assert answer, self.process.communicate()
+        code = int(answer)
+        out, err = (Path(f"{output}.{stream}").read_text() for stream in (1, 2))
+        return Result(code, out, err, time.monotonic() - started)
+
+
+@dataclass
+class Processes:
+    """Everything that a test starts; it ends with the test, whatever else does."""
+
+    folder: Path
+    panel: Panel
+    started: list["subprocess.Popen[str]"] = field(default_factory=list)
+    workers: list["subprocess.Popen[str]"] = field(default_factory=list)
+    variables: dict[str, str] = field(default_factory=dict)
+    scheduler: "subprocess.Popen[str] | None" = None
+    generation: int = 0
+
+    @property
+    def scheduler_file(self) -> str:
+        """The file in which the scheduler of today says where it listens."""
+        return str(self.folder / f"scheduler-{self.generation}.json")
+
+    @property
+    def address(self) -> str:
+        """The scheduler's address."""
+        found = json.loads(Path(self.scheduler_file).read_text())
+        return str(found["address"])
+
+    def environment(self) -> dict[str, str]:
+        """Return what every process gets: the faults, and one thread for all arithmetic."""
+        threads = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+        return {
+            **{key: value for key, value in os.environ.items() if not key.startswith("DASK_")},
+            **dict.fromkeys(threads, "1"),
+            "PYTHONFAULTHANDLER": "1",
+            "PYTHONPATH": os.pathsep.join(filter(None, [TESTS, os.environ.get("PYTHONPATH")])),
+            faults.PANEL: str(self.panel.folder),
+            "DASK_DISTRIBUTED__WORKER__PRELOAD": json.dumps(["support.faults"]),
+            "DASK_TEMPORARY_DIRECTORY": str(self.folder),
+            **self.variables,
+        }
+
+    def start_scheduler(
+        self, address: str = "tcp://127.0.0.1:0", *, allowed_failures: int = 3
+    ) -> None:
+        """Start a scheduler, with a file of its own and on a free port unless told which."""
+        self.generation += 1
+        port = address.rpartition(":")[2]
+        self.scheduler = self._spawn(
+            "scheduler",
+            *("-m", "dask", "scheduler", "--host", "127.0.0.1", "--port", port, "--no-dashboard"),
+            *("--scheduler-file", self.scheduler_file),
+            environment={"DASK_DISTRIBUTED__SCHEDULER__ALLOWED_FAILURES": str(allowed_failures)},
+        )
+        path = Path(self.scheduler_file)
+        wait_until(lambda: path.exists() and path.read_text().endswith("}"), what="the scheduler")
+
+    def start_worker(
+        self, *, nanny: bool = True, threads: int = 1, bare: bool = False, **environment: str
+    ) -> None:
+        """Start a worker of the scheduler of today; ``bare``: where songmill is not installed."""
+        if bare:
+            # Without site, an editable installation is not on the path.
+            environment["PYTHONPATH"] = os.pathsep.join([TESTS, sysconfig.get_path("purelib")])
+        worker = self._spawn(
+            "worker",
+            *(("-S",) if bare else ()),
+            *("-m", "dask", "worker", "--scheduler-file", self.scheduler_file, "--no-dashboard"),
+            *("--host", "127.0.0.1", "--nthreads", str(threads), "--memory-limit", "0"),
+            "--nanny" if nanny else "--no-nanny",
+            environment=environment,
+        )
+        self.workers.append(worker)
+
+    def start_cluster(self, workers: int = 2, *, nanny: bool = True, threads: int = 1) -> None:
+        """Start a scheduler and its workers, which come in their own time."""
+        self.start_scheduler()
+        for _ in range(workers):
+            self.start_worker(nanny=nanny, threads=threads)
+
+    def kill_scheduler(self) -> None:
+        """SIGKILL the scheduler."""
+        assert self.scheduler is not None
+        self.end(self.scheduler)
+
+    def end_workers(self) -> None:
+        """SIGKILL all workers, and their nannies first."""
+        for worker in self.workers:
+            self.end(worker)
+        self.workers.clear()
+
+    def worker_pids(self) -> list[int]:
+        """Return the processes that nannies keep for working."""
+        found = [child for worker in self.workers for child in descendants(worker.pid)]
+        return [child.pid for child in found if "spawn_main" in command_line(child)]
+
+    def reader(self, store: Path, stop: Path) -> Job:
+        """Start what reads a store in a loop (see read_in_a_loop.py)."""
+        command = ("-m", "support.read_in_a_loop", str(store), str(stop))
+        return Job(self._spawn("reader", *command, capture=True))
+
+    def job(
+        self,
+        *arguments: str | Path,
+        store: Path,
+        local: int | None = None,
+        segment_seconds: float = 1.0,
+        faulty: dict[str, Any] | None = None,
+    ) -> Job:
+        """Start ``songmill extract``, on the cluster or on ``local`` workers of its own."""
+        where = ["--workers", str(local)] if local else ["--scheduler", self.scheduler_file]
+        line = command(*arguments, store=store, segment_seconds=segment_seconds)
+        return self.songmill(*line, *where, faulty=faulty)
+
+    def songmill(self, *arguments: str | Path, faulty: dict[str, Any] | None = None) -> Job:
+        """Start any command line."""
+        process = self._spawn(
+            "job",
+            *("-m", "support.drive_job", json.dumps(faulty or {})),
+            *map(str, arguments),
+            capture=True,
+        )
+        return Job(process)
+
+    def server(self) -> "Server":
+        """Start what forks jobs."""
+        process = self._spawn("server", "-m", "support.drive_job", capture=True, stdin=True)
+        return Server(process, self.folder)
+
+    def run(self, *arguments: str | Path, store: Path, **options: Any) -> Result:
+        """Run ``songmill extract`` to its end."""
+        return self.job(*arguments, store=store, **options).wait()
+
+    def _spawn(
+        self,
+        name: str,
+        *command: str,
+        capture: bool = False,
+        stdin: bool = False,
+        environment: dict[str, str] | None = None,
+    ) -> "subprocess.Popen[str]":
+        log = open(self.folder / f"{name}-{len(self.started)}.log", "w")  # noqa: SIM115
+        process = subprocess.Popen(
+            [sys.executable, *command],
+            env={**self.environment(), **(environment or {})},
+            cwd=self.folder,
+            stdin=subprocess.PIPE if stdin else subprocess.DEVNULL,
+            stdout=subprocess.PIPE if capture else log,
+            stderr=subprocess.PIPE if capture else log,
+            text=True,
+            # A terminal's Ctrl-C goes to the job's group, and the test's own is not to hear it.
+            start_new_session=True,
+        )
+        log.close()
+        self.started.append(process)
+        return process
+
+    def end(self, process: "subprocess.Popen[str]") -> None:
+        """SIGKILL a process and its children, and see it gone."""
+        family = descendants(process.pid)
+        process.kill()
+        for child in family:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                child.kill()
+        process.wait()
+        for pipe in (process.stdin, process.stdout, process.stderr):
+            if pipe:
+                pipe.close()
+
+    def close(self) -> None:
+        """End everything."""
+        for process in reversed(self.started):
+            self.end(process)
+
+
+def command_line(process: psutil.Process) -> str:
+    """Return what a process was started with; nothing of one that has ended."""
+    with contextlib.suppress(psutil.NoSuchProcess):
+        return " ".join(process.cmdline())
+    return ""
+
+
+def descendants(pid: int) -> list[psutil.Process]:
+    """Return the children of a process, and theirs."""
+    with contextlib.suppress(psutil.NoSuchProcess):
+        return psutil.Process(pid).children(recursive=True)
+    return []
+
+
+@contextlib.contextmanager
+def processes(folder: Path) -> Iterator[Processes]:
+    """Give what starts processes, and end them all."""
+    folder.mkdir()
+    found = Processes(folder, Panel(folder / "panel"))
+    try:
+        yield found
+    finally:
+        found.close()
+
+
+def sorted_tables(
+    read: Callable[[str], pd.DataFrame], keys: dict[str, list[str]], without: list[str]
+) -> dict[str, pd.DataFrame]:
+    """Read the tables that ``keys`` names, by their keys, without columns that may differ."""
+    return {
+        name: read(name).drop(columns=without, errors="ignore").sort_values(by, ignore_index=True)
+        for name, by in keys.items()
+    }
+
+
+def tables(store: Path) -> dict[str, pd.DataFrame]:
+    """Read the tables as anybody would, without what differs between equal runs."""
+    return sorted_tables(
+        lambda name: ds.dataset(store / name, format="parquet").to_table().to_pandas(),
+        TABLES,
+        VOLATILE,
+    )
+
+
+def assert_equal_tables(store: Path, expected: dict[str, pd.DataFrame]) -> None:
+    """Compare a store with the tables of an undisturbed run: every number exactly."""
+    for name, frame in tables(store).items():
+        assert frame["track_id"].tolist() == expected[name]["track_id"].tolist(), name
+        pd.testing.assert_frame_equal(frame, expected[name], check_exact=True, obj=name)
+
+
+def assert_tidy(store: Path) -> None:
+    """See that a finished run leaves nothing beside the tables."""
+    left = [str(path.relative_to(store)) for path in store.rglob("*") if path.is_file()]
+    assert [name for name in left if name.startswith("_")] == []
+
+
+def finished(store: Path) -> set[str]:
+    """Return the addresses of the files whose batch is finished, committed or not."""
+    found = set[str]()
+    parts = [*store.glob("_work/done/*.files.parquet"), *store.glob("files/part-*.parquet")]
+    for path in parts:
+        with contextlib.suppress(FileNotFoundError):
+            found |= set(pq.ParquetFile(path).read(columns=["uri"])["uri"].to_pylist())
+    return found

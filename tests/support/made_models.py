@@ -1,0 +1,134 @@
+"""Models made by plain XGBoost, for tests of what keeps and uses models; and such models read."""
+
+import functools
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import xgboost
+
+from featurizer.columns import FEATURE_COLUMNS, FEATURE_SET
+from jobs.learning import registry
+from jobs.store import commit
+from jobs.store.schemas import CONFUSION, IMPORTANCE, METRICS, SPLIT
+from jobs.store.tables import Store
+from training.model import Description, digest
+
+ROUNDS = 4
+
+
+@functools.cache
+def make_trees(n_classes: int, *, seed: int = 0, columns: int = 57) -> bytes:
+    """Train on rows of which those of class i lie about i."""
+    rng = np.random.default_rng(seed)
+    classes = np.arange(12 * n_classes) % n_classes
+    features = rng.normal(size=(len(classes), columns)) + classes[:, np.newaxis]
+    booster = xgboost.train(
+        {"objective": "multi:softprob", "num_class": n_classes, "max_depth": 3, "nthread": 1},
+        xgboost.DMatrix(features.astype(np.float32), classes),
+        ROUNDS,
+    )
+    return bytes(booster.save_raw("ubj"))
+
+
+def put_model(
+    store: Store,
+    version: str,
+    classes: list[str],
+    *,
+    champion: bool = False,
+    split: dict[str, str] | None = None,
+    trees: bytes | None = None,
+    judged: bytes | None = None,
+    **changes: Any,
+) -> Description:
+    """Put a model into a store, as a training does.
+
+    ``split`` says which set a track was in; ``changes`` are what model.json says otherwise.
+    """
+    files = {"model.ubj": trees or make_trees(len(classes))}
+    files["judged.ubj"] = judged or files["model.ubj"]
+    score = {"accuracy": 0.9, "macro_f1": 0.9, "log_loss": 0.3, "chance": 0.5, "count": 10}
+    said: dict[str, Any] = {
+        "version": version,
+        "created_at": "2026-03-01T12:00:00+00:00",
+        "classes": classes,
+        "columns": list(FEATURE_COLUMNS),
+        "feature_set": FEATURE_SET,
+        "level": "segment",
+        "segment_seconds": store.settings.segment_seconds,
+        "parameters": {},
+        "rounds": ROUNDS,
+        "stopped_early": True,
+        "split": {"name": "by-track", "tracks": {"train": 6, "valid": 2, "test": 2}},
+        "data": {"tracks": 10},
+        "scores": {"track": score, "segment": score},
+        "digests": {name: digest(data) for name, data in files.items()},
+        "libraries": {},
+        "workers": 1,
+    }
+    described = Description(**{**said, **changes})
+    parts = {"track_id": list(split or {}), "set": list((split or {}).values())}
+    change = commit.Change()
+    registry.stage_model(
+        store,
+        change,
+        version,
+        {**files, "model.json": described.to_json()},
+        {"split.parquet": pa.table(parts, schema=SPLIT)},
+    )
+    if champion:
+        registry.stage_champion(store, change, version)
+    commit.commit(store, change)
+    return described
+
+
+def champion_of(root: Path) -> str:
+    """Read which model predicts, as a stranger does."""
+    return str(json.loads((root / "models/champion.json").read_text())["version"])
+
+
+def plainly(
+    root: Path, version: str, rows: Any, trees: str = "model.ubj"
+) -> tuple[list[str], np.ndarray]:
+    """Return the classes of a model, and what plain XGBoost says of rows of the feature tables."""
+    folder = root / "models" / version
+    said = json.loads((folder / "model.json").read_text())
+    booster = xgboost.Booster()
+    booster.load_model(folder / trees)
+    features = rows[said["columns"]].to_numpy(np.float64)
+    return said["classes"], booster.predict(xgboost.DMatrix(features))
+
+
+def read_parts(folder: Path) -> list[pa.Table]:
+    """Read the parts of a table one by one, with the columns that each has."""
+    return [pq.ParquetFile(path).read() for path in sorted(folder.glob("part-*.parquet"))]
+
+
+def model_tables(store: Store, version: str, classes: list[str]) -> None:
+    rows = [
+        {"level": "track", "label": one, "predicted": other, "count": i * 7 + j}
+        for i, one in enumerate(classes)
+        for j, other in enumerate(classes)
+    ]
+    rows += [{**row, "level": "segment", "count": 10_000} for row in rows]
+    metrics = [
+        {"level": "track", "label": name, "metric": metric, "value": 0.25, "count": 8}
+        for name in classes
+        for metric in ("precision", "recall", "f1")
+    ]
+    matters = [
+        {"feature": name, "mean": i / 1000, "std": 0.001, "repeats": 5}
+        for i, name in enumerate(FEATURE_COLUMNS)
+    ]
+    for name, found, schema in (
+        ("confusion", rows, CONFUSION),
+        ("metrics", metrics, METRICS),
+        ("importance", matters, IMPORTANCE),
+    ):
+        store.storage.write_table(
+            f"models/{version}/{name}.parquet", pa.Table.from_pylist(found, schema=schema)
+        )

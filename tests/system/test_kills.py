@@ -1,0 +1,747 @@
+"""What is killed, whenever: the same command again ends with the rows of an undisturbed run."""
+
+import json
+import os
+import random
+import re
+import shutil
+import signal
+import subprocess
+import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow.parquet as pq
+import pytest
+from distributed import Client
+from support.cluster_processes import (
+    Job,
+    Processes,
+    Result,
+    assert_equal_tables,
+    assert_tidy,
+    descendants,
+    finished,
+    processes,
+    tables,
+    wait_until,
+)
+from support.recordings import make_collection, write_recording
+from support.small_disk import small_disk
+
+from jobs.cluster.failures import finished as finished_futures
+from jobs.extraction.attempts import Batch, Summary
+from jobs.extraction.dispatch import _result
+from jobs.store.tables import Settings
+
+pytestmark = pytest.mark.slow
+
+Tables = dict[str, pd.DataFrame]
+
+
+@pytest.fixture(scope="module")
+def collection(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Recordings that no test changes."""
+    return make_collection(tmp_path_factory.mktemp("recordings") / "takes", 24)
+
+
+@pytest.fixture(scope="module")
+def undisturbed(collection: Path, tmp_path_factory: pytest.TempPathFactory) -> Tables:
+    """The tables of ``collection`` by a run that nobody disturbs."""
+    folder = tmp_path_factory.mktemp("undisturbed")
+    with processes(folder / "run") as running:
+        result = running.run(collection, store=folder / "store", local=2)
+    assert result.code == 0, result
+    result.assert_quiet()
+    found = tables(folder / "store")
+    assert len(found["files"]) == len(found["features/level=track"]) == 24
+    assert len(found["features/level=segment"]) > 24
+    return found
+
+
+@pytest.fixture
+def running(tmp_path: Path) -> Iterator[Processes]:
+    """What starts processes and ends them with the test."""
+    with processes(tmp_path / "processes") as found:
+        yield found
+
+
+def kill(pid: int) -> None:
+    """SIGKILL a process."""
+    os.kill(pid, signal.SIGKILL)
+
+
+class Count:
+    """What was finished before a run and must not be extracted again by it."""
+
+    def __init__(self, running: Processes, store: Path) -> None:
+        self.panel = running.panel
+        self.finished = finished(store)
+        # A batch that a killed job has begun goes on, and knows nothing of what others finish.
+        self.earlier = {process.pid for process in running.started}
+
+    @property
+    def extracted(self) -> list[str]:
+        return self.panel.extracted(self.earlier)
+
+    def assert_none_twice(self) -> None:
+        """See that the run extracted nothing that was finished."""
+        assert self.finished.isdisjoint(self.extracted)
+
+
+# Workers
+
+
+@pytest.mark.parametrize("nanny", [True, False])
+def test_workers_that_die_cost_nothing(
+    running: Processes, collection: Path, undisturbed: Tables, tmp_path: Path, nanny: bool
+) -> None:
+    """One inside a file; one between batches; one at each of the steps that finish a batch.
+
+    Once under a scheduler that starts a task again, and once under one that gives up at once.
+    """
+    panel, store = running.panel, tmp_path / "store"
+    moments = [
+        ("create", "_work/started"),
+        ("write_table", ".track.parquet"),
+        ("write_table", ".files.parquet"),
+        ("_place", ".files.parquet"),
+        ("remove", "_work/started"),
+    ]
+    for operation, name in moments:
+        panel.die(operation, name)
+    panel.shut("take022.wav")
+    running.start_scheduler(allowed_failures=3 if nanny else 0)
+    for _ in range(2 if nanny else len(moments) + 2):
+        running.start_worker(nanny=nanny)
+    job = running.job(collection, store=store)
+    kill(panel.waiting("take022.wav"))
+    panel.open("take022.wav")
+    result = job.wait()
+    assert result.code == 0, result
+    result.assert_quiet()
+    assert panel.deaths_to_come() == 0
+    assert_equal_tables(store, undisturbed)
+    assert_tidy(store)
+
+
+@pytest.mark.parametrize("allowed_failures", [0, 3])
+def test_a_worker_that_dies_when_its_batch_is_finished(
+    running: Processes, collection: Path, tmp_path: Path, allowed_failures: int
+) -> None:
+    """The summary is lost, and the rows are not: nothing is extracted twice."""
+    running.panel.die("remove", "_work/started")
+    running.start_scheduler(allowed_failures=allowed_failures)
+    for _ in range(2):
+        running.start_worker(nanny=False)
+    result = running.run(collection, store=tmp_path / "store")
+    assert result.code == 0, result
+    assert running.panel.deaths_to_come() == 0
+    assert Counter(running.panel.extracted()) == {str(p): 1 for p in collection.rglob("*.wav")}
+
+
+def test_a_summary_that_is_lost_with_its_worker_is_waited_for(
+    running: Processes, tmp_path: Path
+) -> None:
+    running.start_scheduler()
+    running.start_worker(nanny=False)
+    with Client(running.address) as client:
+        future = client.submit(Summary, "done", pure=False)
+        wait_until(lambda: finished_futures(client, [future]), what="the batch")
+        running.end_workers()
+        wait_until(lambda: future.status == "lost", what="the loss of its summary")
+        assert finished_futures(client, [future]) == []
+        running.start_worker(nanny=False)
+        assert wait_until(lambda: finished_futures(client, [future])) == [future]
+        batch = Batch("a", "run", str(tmp_path), "0", Settings("", 3.0), [], [])
+        assert _result(future, batch) == Summary("done")
+
+
+# A file that kills
+
+
+@pytest.mark.parametrize(
+    ("poison", "workers", "nanny"), [(2, 2, True), (1, 3, False)], ids=["nanny", "no nanny"]
+)
+def test_a_file_that_kills_its_worker_costs_no_other(
+    running: Processes,
+    collection: Path,
+    undisturbed: Tables,
+    tmp_path: Path,
+    poison: int,
+    workers: int,
+    nanny: bool,
+) -> None:
+    source = shutil.copytree(collection, tmp_path / "takes")
+    bad = [f"style1/poison{i}.wav" for i in range(poison)]
+    for name in bad:
+        shutil.copy2(source / "style1/take001.wav", source / name)
+    store = tmp_path / "store"
+    running.start_cluster(workers, nanny=nanny)
+    result = running.run(source, store=store)
+    assert result.code == 0, result
+    result.assert_quiet()
+    assert result.outcome["failures"] == {"worker-killed": poison}
+    deaths = Counter(path for path in running.panel.extracted() if "poison" in path)
+    assert deaths == {str(source / name): 2 for name in bad}
+
+    files = tables(store)["files"].set_index("track_id")
+    assert files[files["status"] == "failed"]["error"].to_dict() == dict.fromkeys(
+        bad, "worker-killed"
+    )
+    ok = tables(store)["features/level=track"]
+    pd.testing.assert_frame_equal(ok, undisturbed["features/level=track"], check_exact=True)
+    assert_tidy(store)
+    if not nanny:
+        return
+
+    count = Count(running, store)
+    assert running.run(source, store=store).code == 0
+    assert count.extracted == []
+    result = running.run(source, "--retry-failed", store=store)
+    assert result.outcome["failures"] == {"worker-killed": poison}
+    assert sorted(count.extracted) == sorted(str(source / name) for name in bad * 2)
+
+
+def test_a_file_that_kills_costs_nothing_to_other_threads(
+    running: Processes, tmp_path: Path
+) -> None:
+    """Batches of one file each, so that the same ones would be at work at both deaths."""
+    source = make_collection(tmp_path / "takes", 11)
+    write_recording(source / "style1/poison.wav", 99)
+    running.panel.slow(0.5)
+    running.start_cluster(1, threads=3)
+    result = running.run(source, store=tmp_path / "store")
+    assert result.code == 0, result
+    assert result.outcome["failures"] == {"worker-killed": 1}
+    assert result.outcome["extracted"] == 11
+    deaths = [path for path in running.panel.extracted() if "poison" in path]
+    assert len(deaths) == 2
+
+
+# The job
+
+
+def test_a_killed_job_goes_on(
+    running: Processes, collection: Path, undisturbed: Tables, tmp_path: Path
+) -> None:
+    panel, store = running.panel, tmp_path / "store"
+    running.start_cluster(2)
+
+    # Between batches, or near it: as soon as one is finished.
+    panel.slow(0.2)
+    job = running.job(collection, store=store)
+    wait_until(lambda: finished(store), what="a finished batch")
+    job.kill()
+
+    # Inside a batch, while others are finished.
+    count = Count(running, store)
+    last = max(set(map(str, collection.rglob("*.wav"))) - set(running.panel.extracted()))
+    last = os.path.basename(last)
+    panel.shut(last)
+    job = running.job(collection, store=store)
+    stale = panel.waiting(last)
+    wait_until(lambda: len(finished(store)) > len(count.finished), what="one more")
+    job.kill()
+    count.assert_none_twice()
+
+    # That batch still waits on its worker while the next run does the same files elsewhere.
+    panel.slow(0)
+    running.start_cluster(2)
+    count = Count(running, store)
+    assert 0 < len(count.finished) < 24
+    job = running.job(collection, store=store)
+    other = panel.waiting(last)
+    assert other != stale
+    panel.open(last, other)
+    result = job.wait()
+    assert result.code == 0, result
+    result.assert_quiet()
+    count.assert_none_twice()
+    assert_equal_tables(store, undisturbed)
+    assert_tidy(store)
+
+    # And when it ends after all, it does no harm.
+    panel.open(last)
+    wait_until(lambda: list((store / "_work/done").glob("*.files.parquet")), what="the stale batch")
+    assert_equal_tables(store, undisturbed)
+    count = Count(running, store)
+    assert running.run(collection, store=store).code == 0
+    assert count.extracted == []
+    assert_equal_tables(store, undisturbed)
+    assert_tidy(store)
+
+
+def test_a_killed_job_leaves_no_worker_of_its_own(
+    running: Processes, collection: Path, undisturbed: Tables, tmp_path: Path
+) -> None:
+    panel, store = running.panel, tmp_path / "store"
+    panel.shut("take013.wav")
+    job = running.job(collection, store=store, local=2)
+    panel.waiting("take013.wav")
+    wait_until(lambda: finished(store), what="a finished batch")
+    family = descendants(job.process.pid)
+    assert len(family) >= 2
+    job.kill()
+    wait_until(lambda: not any(p.is_running() for p in family), seconds=15, what="no worker")
+    panel.open("take013.wav")
+    count = Count(running, store)
+    result = running.run(collection, store=store, local=2)
+    assert result.code == 0, result
+    count.assert_none_twice()
+    assert_equal_tables(store, undisturbed)
+    assert_tidy(store)
+
+
+def change_collection(source: Path) -> None:
+    """Change two recordings, take two away and add two."""
+    write_recording(source / "style0/take000.wav", 100)
+    write_recording(source / "style1/take004.wav", 104)
+    (source / "style2/take002.wav").unlink()
+    (source / "style0/take003.wav").unlink()
+    write_recording(source / "style1/take100.wav", 105)
+    write_recording(source / "style3/take101.wav", 106)
+
+
+@pytest.mark.storm
+@pytest.mark.parametrize("kind", ["fresh", "changed", "forced"])
+def test_a_job_killed_at_any_step_of_the_commit_goes_on(
+    running: Processes, tmp_path: Path, kind: str
+) -> None:
+    source = make_collection(tmp_path / "takes", 8, seed=50)
+    prepared = tmp_path / "prepared"
+    if kind != "fresh":
+        # A part that alone changes is replaced: of several, each is emptied.
+        small = {"set": {"jobs.store.commit.PART_ROWS": 6}}
+        assert running.run(source, store=prepared, local=1, faulty=small).code == 0
+        change_collection(source)
+    # What is forced here is to replace the whole store, and its settings with it.
+    arguments = [source, "--force"] if kind == "forced" else [source]
+    options: dict[str, Any] = {"segment_seconds": 0.5} if kind == "forced" else {}
+    assert running.run(*arguments, store=tmp_path / "plain", local=1, **options).code == 0
+    expected = tables(tmp_path / "plain")
+
+    # All the work is done, and the job dies just before its commit is decided.
+    faulty = {"die_at": ["write", "_journal.json"]}
+    result = running.run(*arguments, store=prepared, local=1, faulty=faulty, **options)
+    assert result.code == -signal.SIGKILL, result
+    done = len(running.panel.extracted())
+
+    server = running.server()
+    no_cluster = {"set": {"jobs.cluster.connect.connect": None}}
+
+    def again(store: Path, **faulty: Any) -> Result:
+        if not store.exists():
+            shutil.copytree(prepared, store)
+        return server.run(*arguments, store=store, faulty=no_cluster | faulty, **options)
+
+    trace = tmp_path / "trace"
+    result = again(tmp_path / "traced", trace=str(trace))
+    assert result.code == 0, result
+    steps = trace.read_text().splitlines()
+    kinds = [re.sub(r"[0-9a-f]{6,}\S*|[^/]*$", "", step) for step in steps]
+    # Of many like steps in a row, the second and the last.
+    chosen = [
+        k
+        for k in range(len(steps))
+        if k == 0 or k + 1 == len(steps) or len({*kinds[k - 1 : k + 2]}) > 1
+    ]
+    # The two that replace rows take the same steps but for their number: each dies at half of them.
+    chosen = {"fresh": chosen, "changed": chosen[::2], "forced": chosen[1::2]}[kind]
+    assert sum(step.startswith("move ") for step in steps) >= 4
+    if kind != "fresh":
+        assert sum(step.startswith("write_table features/") for step in steps) >= 2
+    # When the run's own mark is gone, it is done, and the same command is another run.
+    end = steps.index("remove _work/run.json")
+
+    def killed(k: int) -> None:
+        store = tmp_path / f"store{k}"
+        result = again(store, die_before=k)
+        assert result.code == -signal.SIGKILL, (steps[k], result)
+        if k > end and "--force" in arguments:
+            return
+        result = again(store)
+        assert result.code == 0, (steps[k], result)
+        result.assert_quiet()
+        assert_equal_tables(store, expected)
+        assert_tidy(store)
+
+    for k in chosen:
+        killed(k)
+    assert len(running.panel.extracted()) == done, "a finished batch was extracted again"
+
+
+# The scheduler
+
+
+def lose_scheduler(running: Processes, job: Job, *, comes_again: bool = False) -> None:
+    """Kill the scheduler and see the job say so and end; the workers end too."""
+    assert job.running()
+    address = running.address
+    running.kill_scheduler()
+    if comes_again:
+        running.start_scheduler(address)
+    result = job.wait(60)
+    assert result.code == 1, result
+    assert "scheduler" in result.complaint
+    assert "lost" in result.complaint
+    running.end_workers()
+
+
+def test_a_lost_scheduler_ends_the_job_in_one_line(
+    running: Processes, collection: Path, undisturbed: Tables, tmp_path: Path
+) -> None:
+    panel, store = running.panel, tmp_path / "store"
+
+    # Before any worker has come.
+    running.start_scheduler()
+    job = running.job(collection, store=store)
+    wait_until((store / "_work/run.json").exists)
+    time.sleep(2)
+    lose_scheduler(running, job)
+
+    # Inside a batch, with others finished.
+    panel.shut("take013.wav")
+    running.start_cluster(2)
+    job = running.job(collection, store=store)
+    panel.waiting("take013.wav")
+    wait_until(lambda: finished(store), what="a finished batch")
+    lose_scheduler(running, job)
+    panel.open("take013.wav")
+
+    # Between batches, or near it.
+    count = Count(running, store)
+    panel.slow(0.2)
+    running.start_cluster(2)
+    job = running.job(collection, store=store)
+    wait_until(lambda: len(finished(store)) > len(count.finished), what="one more")
+    lose_scheduler(running, job)
+    count.assert_none_twice()
+
+    panel.slow(0)
+    count = Count(running, store)
+    assert 0 < len(count.finished) < 24
+    running.start_cluster(2)
+    result = running.run(collection, store=store)
+    assert result.code == 0, result
+    count.assert_none_twice()
+    assert_equal_tables(store, undisturbed)
+    assert_tidy(store)
+
+
+def test_a_scheduler_that_comes_again_knows_nothing_of_the_job(
+    running: Processes, collection: Path, undisturbed: Tables, tmp_path: Path
+) -> None:
+    """It comes at the same address before the job has given up the one that was lost."""
+    panel, store = running.panel, tmp_path / "store"
+    panel.shut("take013.wav")
+
+    # While a batch is at work.
+    running.start_cluster(2)
+    job = running.job(collection, store=store)
+    panel.waiting("take013.wav")
+    wait_until(lambda: finished(store), what="a finished batch")
+    lose_scheduler(running, job, comes_again=True)
+
+    # While the job waits for a worker.
+    count = Count(running, store)
+    running.start_scheduler()
+    running.start_worker(nanny=False)
+    job = running.job(collection, store=store)
+    kill(panel.waiting("take013.wav"))
+    time.sleep(2)
+    lose_scheduler(running, job, comes_again=True)
+    count.assert_none_twice()
+    panel.open("take013.wav")
+
+    count = Count(running, store)
+    assert 0 < len(count.finished) < 24
+    running.start_cluster(2)
+    result = running.run(collection, store=store)
+    assert result.code == 0, result
+    count.assert_none_twice()
+    assert_equal_tables(store, undisturbed)
+    assert_tidy(store)
+
+
+# Readers
+
+
+def test_readers_never_see_a_commit(running: Processes, tmp_path: Path) -> None:
+    """New, changed, gone and forced files in small parts, with merges, and killed commits."""
+    source = make_collection(tmp_path / "takes", 12, seed=200)
+    store, stop = tmp_path / "store", tmp_path / "stop"
+    # Emptied parts are not cleared away here: who has just listed one would miss it.
+    small = {
+        "jobs.store.commit.PART_ROWS": 16,
+        "jobs.store.commit.SMALL_PARTS": 3,
+        "jobs.store.commit.GRACE_S": 1e6,
+    }
+    running.start_cluster(2)
+    assert running.run(source, store=store, faulty={"set": small}).code == 0
+    readers = [running.reader(store, stop) for _ in range(2)]
+    rng = np.random.default_rng(7)
+    for turn in range(10):
+        paths = sorted(source.rglob("*.wav"))
+        for path in rng.choice(np.array(paths, dtype=object), 2, replace=False):
+            write_recording(path, 300 + turn)
+        rng.choice(np.array(paths, dtype=object)).unlink()
+        for i in range(2):
+            write_recording(source / f"style{turn % 2}/new{turn}-{i}.wav", 400 + 2 * turn + i)
+        arguments = [source, "--force"] if turn % 4 == 3 else [source]
+        if turn % 3 == 1:
+            # Dies between the parts that it moves in.
+            faulty = {"set": small, "die_at": ["move", "features/level=segment"]}
+            assert running.run(*arguments, store=store, faulty=faulty).code == -signal.SIGKILL
+        result = running.run(*arguments, store=store, faulty={"set": small})
+        assert result.code == 0, result
+        assert [reader.wait() for reader in readers if not reader.running()] == []
+    stop.touch()
+    for reader in readers:
+        result = reader.wait()
+        assert result.code == 0, result
+        assert int(result.out) > 9 * 10
+    result = running.run(source, store=tmp_path / "plain")
+    assert_equal_tables(store, tables(tmp_path / "plain"))
+    rows = {name: len(frame) for name, frame in tables(store).items()}
+    for name, count in rows.items():
+        parts = [p for p in (store / name).glob("part-*") if pq.read_metadata(p).num_rows]
+        assert len(parts) <= count / 16 * 2 + 3 + 1, name
+
+
+# Two runs
+
+
+def test_a_second_run_is_refused(
+    running: Processes, collection: Path, undisturbed: Tables, tmp_path: Path
+) -> None:
+    panel, store = running.panel, tmp_path / "store"
+    running.start_cluster(2)
+    panel.shut("take013.wav")
+    first = running.job(collection, store=store)
+    panel.waiting("take013.wav")
+    second = running.run(collection, store=store)
+    assert second.code == 1
+    assert f"process {first.process.pid}" in second.complaint
+    assert second.out == ""
+    # As from a snapshot of another machine: what is in its process table says nothing here.
+    panel.open("take013.wav")
+    result = first.wait()
+    assert result.code == 0, result
+    assert_equal_tables(store, undisturbed)
+    assert_tidy(store)
+    assert Counter(panel.extracted()).most_common(1)[0][1] == 1
+
+
+def test_the_lock_of_another_machine(running: Processes, tmp_path: Path) -> None:
+    source = make_collection(tmp_path / "takes", 2)
+    store = tmp_path / "store"
+    lock = store / "_lock.json"
+    watch = {"set": {"jobs.store.lock.WATCH_S": 3.0}}
+    assert running.run(source, store=store, local=1).code == 0
+    holder = {"token": "x", "host": "far", "machine": "far away", "pid": 1, "process_started": 0}
+
+    def write(pulse: int) -> None:
+        temporary = tmp_path / "lock"
+        temporary.write_text(json.dumps({**holder, "pulse": pulse, "since": "yesterday"}))
+        temporary.replace(lock)
+
+    write(0)
+    job = running.job(source, store=store, faulty=watch, local=1)
+    pulse = 0
+    while job.running():
+        time.sleep(1)
+        pulse += 1
+        write(pulse)
+    result = job.wait()
+    assert result.code == 1
+    assert "process 1 on far, since yesterday" in result.complaint
+    assert json.loads(lock.read_text())["token"] == "x"
+
+    result = running.run(source, store=store, faulty=watch, local=1)
+    assert result.code == 0, result
+    assert not lock.exists()
+    assert_tidy(store)
+
+
+# Clusters that do not fit
+
+
+@pytest.mark.parametrize(
+    ("lacks", "says"),
+    [
+        ("store", "does not see the store"),
+        ("source", "does not see the source"),
+        ("version", "has songmill 0.0.1"),
+    ],
+)
+def test_a_worker_that_does_not_fit_is_named_before_work(
+    running: Processes, tmp_path: Path, lacks: str, says: str
+) -> None:
+    source = make_collection(tmp_path / "takes", 2)
+    running.start_scheduler()
+    running.start_worker(nanny=False, SONGMILL_TEST_LACKS=lacks)
+    result = running.run(source, store=tmp_path / "store")
+    assert result.code == 1, result
+    assert says in result.complaint
+    assert running.panel.extracted() == []
+
+
+def test_a_worker_without_songmill_is_named_before_work(running: Processes, tmp_path: Path) -> None:
+    source = make_collection(tmp_path / "takes", 2)
+    running.start_scheduler()
+    running.start_worker(nanny=False, bare=True, DASK_DISTRIBUTED__WORKER__PRELOAD="[]")
+    result = running.run(source, store=tmp_path / "store")
+    assert result.code == 1, result
+    assert "lacks songmill" in result.complaint
+
+
+def test_a_cluster_without_workers_is_given_up(running: Processes, tmp_path: Path) -> None:
+    source = make_collection(tmp_path / "takes", 8)
+    store = tmp_path / "store"
+    patience = {"set": {"jobs.cluster.failures.NO_WORKERS_S": 2.0}}
+    running.start_scheduler()
+    result = running.run(source, store=store, faulty=patience)
+    assert result.code == 1, result
+    assert "has had no worker" in result.complaint
+
+    # The last one goes in mid-run.
+    running.panel.shut("take003.wav")
+    running.start_worker(nanny=False)
+    job = running.job(
+        source, store=store, faulty=patience | {"set": {"jobs.cluster.failures.NO_WORKERS_S": 8.0}}
+    )
+    kill(running.panel.waiting("take003.wav"))
+    result = job.wait()
+    assert result.code == 1, result
+    assert "has had no worker" in result.complaint
+
+
+# The disk
+
+
+@pytest.fixture
+def disk(tmp_path: Path, running: Processes) -> Iterator[Path]:
+    """A disk of 64 MB, to be made smaller."""
+    with small_disk(tmp_path / "disk") as folder:
+        yield folder
+        running.close()
+
+
+def leave(disk: Path, room: int) -> None:
+    """Resize a disk so that ``room`` bytes are free."""
+    state = os.statvfs(disk)
+    used = (state.f_blocks - state.f_bfree) * state.f_frsize
+    subprocess.run(["mount", "-o", f"remount,size={used + room}", str(disk)], check=True)
+
+
+@pytest.mark.parametrize("moment", ["batches", "commit"])
+def test_a_full_disk_is_said_and_survived(
+    running: Processes,
+    collection: Path,
+    undisturbed: Tables,
+    disk: Path,
+    moment: str,
+) -> None:
+    store = disk / "store"
+    running.start_cluster(1)
+    faulty: dict[str, Any] = {"set": {"jobs.store.lock.PULSE_S": 0.1}}
+    if moment == "commit":
+        # All is extracted, and there is no room for what follows.
+        die = {"die_at": ["write_table", "_work/commit"]}
+        assert running.run(collection, store=store, faulty=die).code == -signal.SIGKILL
+    leave(disk, 30_000 if moment == "commit" else 200_000)
+    result = running.run(collection, store=store, faulty=faulty)
+    assert result.code == 1, result
+    assert "No space left" in result.complaint
+    assert not (store / "_lock.json").exists()
+    leave(disk, 64_000_000)
+    count = Count(running, store)
+    result = running.run(collection, store=store)
+    assert result.code == 0, result
+    count.assert_none_twice()
+    assert_equal_tables(store, undisturbed)
+    assert_tidy(store)
+
+
+# Signals
+
+
+@pytest.mark.parametrize("local", [None, 2], ids=["remote", "local"])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_ends_the_job_at_once(
+    running: Processes,
+    collection: Path,
+    tmp_path: Path,
+    local: int | None,
+    number: signal.Signals,
+) -> None:
+    panel, store = running.panel, tmp_path / "store"
+    if not local:
+        running.start_cluster(2)
+    panel.shut("take013.wav")
+    job = running.job(collection, store=store, local=local)
+    panel.waiting("take013.wav")
+    wait_until(lambda: finished(store), what="a finished batch")
+    family = descendants(job.process.pid)
+    if number == signal.SIGINT:
+        os.killpg(job.process.pid, number)  # as a terminal does
+    else:
+        job.process.send_signal(number)
+    result = job.wait(15)
+    assert result.code == 128 + number
+    assert "the same command goes on" in result.complaint
+    wait_until(lambda: not any(p.is_running() for p in family), seconds=5, what="no worker")
+    assert not (store / "_lock.json").exists()
+    panel.open("take013.wav")
+    count = Count(running, store)
+    assert count.finished
+    result = running.run(collection, store=store, local=local)
+    assert result.code == 0, result
+    count.assert_none_twice()
+
+
+# Anything, at any time
+
+
+@pytest.mark.storm
+def test_random_kills(
+    running: Processes, collection: Path, undisturbed: Tables, tmp_path: Path
+) -> None:
+    rng = random.Random(11)
+    store = tmp_path / "store"
+    running.panel.slow(0.7)
+    running.start_cluster(2)
+    victims = ["job"] * 4 + ["scheduler"] * 2
+    rng.shuffle(victims)
+    for victim in victims:
+        count = Count(running, store)
+        job = running.job(collection, store=store)
+        # One worker of each job: a file that two had at work is one that kills.
+        time.sleep(rng.uniform(0.5, 4.0))
+        for pid in running.worker_pids()[:1]:
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        time.sleep(rng.uniform(0.0, 3.0))
+        if victim == "job":
+            job.kill()
+        else:
+            running.kill_scheduler()
+            result = job.wait(60)
+            assert result.code == 0 or "scheduler" in result.complaint
+            running.end_workers()
+            running.start_cluster(2)
+        count.assert_none_twice()
+    running.panel.slow(0)
+    count = Count(running, store)
+    assert len(count.finished) < 24
+    result = running.run(collection, store=store)
+    assert result.code == 0, result
+    count.assert_none_twice()
+    assert_equal_tables(store, undisturbed)
+    assert_tidy(store)

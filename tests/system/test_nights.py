@@ -1,0 +1,128 @@
+"""Night after night, with real processes: what changed is done, tables are as from scratch."""
+
+import json
+import os
+import shutil
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from support.cluster_processes import Processes, processes, wait_until
+from support.recordings import LABELS, collection, play, tables
+
+from jobs.learning.registry import champion
+from jobs.store.lock import LOCK
+from jobs.store.tables import open_store
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture
+def started(tmp_path: Path) -> Iterator[Processes]:
+    with processes(tmp_path / "processes") as found:
+        yield found
+
+
+def night(started: Processes, music: Path, store: Path, *options: str, code: int = 0) -> Any:
+    line = ["run", music, "--store", store, "--workers", "1", "--segment-seconds", "1", "--json"]
+    result = started.songmill(*line, "--max-failed", "0.2", "--neighbours", "5", *options).wait(240)
+    assert result.code == code, result
+    result.assert_quiet()
+    return result.outcome
+
+
+def stages(found: Any) -> dict[str, str]:
+    return {one["stage"].split(" ")[0]: one["outcome"] for one in found["stages"]}
+
+
+def assert_as_from_scratch(started: Processes, music: Path, store: Path, *options: str) -> None:
+    fresh = store.with_name(f"{store.name}-fresh")
+    shutil.rmtree(fresh, ignore_errors=True)
+    night(started, music, fresh, *options, "--only", "extract")
+    night(started, music, fresh, *options, "--only", "similarity")
+    for name, expected in tables(fresh).items():
+        pd.testing.assert_frame_equal(tables(store)[name], expected, obj=name)
+
+
+def test_three_nights(started: Processes, tmp_path: Path) -> None:
+    music, store, export = tmp_path / "music", tmp_path / "store", tmp_path / "near.csv"
+    options = ("--export", f"similarity={export}")
+    collection(music)
+    first = night(started, music, store, *options)
+    assert set(stages(first).values()) == {"done"}
+    assert first["stages"][0]["details"]["extracted"] == 24
+    assert night(started, music, store, *options)["stages"][0]["details"]["unchanged"] == 24
+
+    # New, changed, gone and rotten files.
+    play(music / "hum" / "new.wav", "hum", 100)
+    play(music / "hiss" / "01.wav", "hiss", 101)
+    (music / "pulse" / "02.wav").unlink()
+    (music / "hum" / "rotten.wav").write_bytes(b"RIFF and no more")
+    second = night(started, music, store, *options)
+    said = second["stages"][0]["details"]
+    counts = {name: said[name] for name in ("new", "changed", "gone", "extracted", "failed")}
+    assert counts == {"new": 2, "changed": 1, "gone": 1, "extracted": 2, "failed": 1}
+    assert set(stages(second).values()) == {"done"}
+    assert_as_from_scratch(started, music, store, *options)
+    assert len(pd.read_csv(export)) == 24 * 5
+    predicts = champion(open_store(str(store)))
+
+    # Labels that are noise make a worse newcomer, which does not displace the champion.
+    tracks = sorted(pd.read_parquet(store / "features/level=track")["track_id"])
+    shuffled = np.random.default_rng(3).permutation([LABELS[i % 3] for i in range(len(tracks))])
+    labels = tmp_path / "shuffled.csv"
+    pd.DataFrame({"track_id": tracks, "label": shuffled}).to_csv(labels, index=False)
+    third = night(started, music, store, *options, "--labels", str(labels))
+    assert third["stages"][0]["details"]["extracted"] == 0
+    assert stages(third)["train"] == "done"
+    assert not third["stages"][1]["details"]["promoted"], third["stages"][1]["message"]
+    assert champion(open_store(str(store))) == predicts
+    assert_as_from_scratch(started, music, store, *options, "--labels", str(labels))
+    runs = pd.read_parquet(store / "runs")
+    for found in (first, second, third):
+        mine = runs[runs["run_id"] == found["run_id"]].sort_values("started_at")
+        names = [one["stage"].split(" ")[0] for one in found["stages"]]
+        assert mine["stage"].tolist() == names
+
+
+def test_sigterm_ends_a_run_and_the_next_goes_on(started: Processes, tmp_path: Path) -> None:
+    music, store = tmp_path / "music", tmp_path / "store"
+    collection(music)
+    line = ["run", music, "--store", store, "--workers", "1", "--segment-seconds", "1", "--json"]
+    job = started.songmill(*line, "--log-format", "json")
+    wait_until((store / "_work" / "train").exists, what="the training", seconds=120)
+    os.kill(job.process.pid, signal.SIGTERM)
+    result = job.wait(60)
+    assert result.code == 143
+    said = json.loads(result.out)
+    assert said["outcome"] == "interrupted"
+    assert [one["outcome"] for one in said["stages"]] == ["done", "interrupted", *["not run"] * 3]
+    assert {json.loads(line)["run_id"] for line in result.err.splitlines()} == {said["run_id"]}
+    assert not (store / LOCK).exists()
+    runs = pd.read_parquet(store / "runs").sort_values("started_at")
+    assert runs["outcome"].tolist() == ["done", "interrupted"]
+    again = night(started, music, store)
+    assert again["stages"][0]["details"]["unchanged"] == 24
+    assert set(stages(again).values()) == {"done"}
+
+
+def test_two_runs_at_once_and_the_lock_of_a_killed_one(started: Processes, tmp_path: Path) -> None:
+    music, store = tmp_path / "music", tmp_path / "store"
+    collection(music)
+    line = ["run", music, "--store", store, "--workers", "1", "--segment-seconds", "1", "--json"]
+    job = started.songmill(*line)
+    wait_until((store / LOCK).exists, what="the lock")
+    second = started.songmill(*line).wait(60)
+    assert second.code == 1
+    assert "another run is at work on the store" in second.outcome["message"]
+    assert second.seconds < 20
+    wait_until((store / "_work" / "train").exists, what="the training", seconds=120)
+    job.kill()
+    assert (store / LOCK).exists()
+    again = night(started, music, store)
+    assert again["stages"][0]["details"]["unchanged"] == 24
+    assert set(stages(again).values()) == {"done"}

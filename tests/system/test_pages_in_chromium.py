@@ -1,0 +1,212 @@
+"""The pages in a real browser: Debian's Chromium, narrow and wide, light and dark."""
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pytest
+import soundfile
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Browser, Page, sync_playwright
+from support.made_models import model_tables, put_model
+from support.made_stores import LABELS, NOON, make_store, put
+
+from jobs.neighbours.similarity import Request as Similarity
+from jobs.neighbours.similarity import find_similar
+from jobs.progress import Progress
+from jobs.reporting.inspection import inspect
+from jobs.reporting.report import report
+from jobs.store.schemas import COMPARISON, FILES, RUNS
+
+pytestmark = pytest.mark.slow
+
+HOSTILE = "<script>alert(1)</script>.wav"
+ARGUMENTS = [
+    *("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync"),
+    *("--disable-background-networking", "--disable-component-update"),
+]
+SCREENS = [(width, scheme) for width in (380, 1600) for scheme in ("light", "dark")]
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    path = shutil.which("chromium") or shutil.which("chromium-browser")
+    if path is None:
+        pytest.skip("there is no Chromium: Debian's package chromium has it")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=path, args=ARGUMENTS)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture(scope="module")
+def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """A report with every section, and the page of a recording with a hostile name."""
+    root = tmp_path_factory.mktemp("pages") / "store"
+    tracks = [(f"some folder/{i:03}.wav", LABELS[i % 4]) for i in range(60)]
+    tracks += [(HOSTILE, "<b>rock</b>"), ("a_name_without_any_space" * 6 + ".wav", "$x^2$")]
+    store = make_store(root, [*tracks, *tracks], level="segment")
+    make_store(root, tracks, level="track")
+    for version in ("v1", "v2"):
+        put_model(store, version, ["blues", "jazz", "rock"], champion=version == "v2")
+    model_tables(store, "v2", ["blues", "jazz", "rock"])
+    files = [
+        {"track_id": HOSTILE, "status": "ok", "duration_s": 30.0, "sample_rate": 44100},
+        {"track_id": "b.mp3", "status": "failed", "error": "empty", "message": "has no <bytes>"},
+    ]
+    put(store, "files", files, FILES)
+    score = {"level": "segment", "rows": 900, "tracks": 90, "seconds": 1.25, "accuracy": 0.5}
+    score |= {"macro_f1": 0.5, "accuracy_std": 0.01, "macro_f1_std": 0.01}
+    compared: list[dict[str, Any]] = [
+        {**score, "model": model, "split": split, "leaky": split == "random", "folds": 5}
+        for split in ("random", "by-track")
+        for model in ("logistic regression", "XGB")
+    ]
+    put(store, "comparison", compared, COMPARISON)
+    run = {"stage": "extract", "outcome": "done", "started_at": NOON, "seconds": 20.0}
+    put(store, "runs", [{**run, "extracted": 90, "failed": 10}, {**run, "stage": "train"}], RUNS)
+    find_similar(Similarity(store=str(root), k=61), Progress())
+    # One pair is said to be the same recording.
+    pair = {"track_id": HOSTILE, "duplicate_id": tracks[-1][0], "cosine": 1.0}
+    part = store.parts("duplicates")[0]
+    schema = store.storage.read_schema(part)
+    store.storage.write_table(part, pa.Table.from_pylist([pair], schema=schema))
+    recording = root.parent / "music" / HOSTILE
+    recording.parent.mkdir(parents=True)
+    y = np.random.default_rng(0).normal(size=10 * 22050) * np.linspace(0, 0.2, 10 * 22050)
+    soundfile.write(recording, y, 22050)
+    found = report(str(root), None, Progress())
+    assert found.missing == []
+    seen = inspect(str(recording), str(root), str(root.parent / "seen"), Progress())
+    return {"report": Path(found.page), "recording": Path(seen.page)}
+
+
+@pytest.fixture(params=["report", "recording"])
+def path(request: pytest.FixtureRequest, pages: dict[str, Path]) -> Path:
+    return pages[request.param]
+
+
+class Opened:
+    """A page that is open, and what it did meanwhile."""
+
+    def __init__(self, browser: Browser, path: Path, width: int, scheme: Any, **how: Any) -> None:
+        context = browser.new_context(
+            viewport={"width": width, "height": 900}, color_scheme=scheme, **how
+        )
+        self.page: Page = context.new_page()
+        self.said: list[str] = []
+        self.asked: list[str] = []
+        self.page.on("console", lambda message: self.said.append(message.text))
+        self.page.on("pageerror", lambda error: self.said.append(str(error)))
+        self.page.on("dialog", lambda dialog: self.said.append(f"dialog: {dialog.message}"))
+        self.page.on("request", lambda request: self.asked.append(request.url))
+        self.page.goto(path.as_uri())
+        self.page.wait_for_load_state("load")
+
+    def close(self) -> None:
+        self.page.context.close()
+
+
+@pytest.mark.parametrize(("width", "scheme"), SCREENS)
+def test_a_page_is_sound(browser: Browser, path: Path, width: int, scheme: str) -> None:
+    opened = Opened(browser, path, width, scheme)
+    page = opened.page
+    assert opened.said == []
+    assert [url for url in opened.asked if not url.startswith("data:")] == [path.as_uri()]
+    images = page.evaluate(
+        "[...document.images].map(i => [i.alt.length, i.complete, i.naturalWidth, i.width])"
+    )
+    assert len(images) >= 6
+    for alt, complete, natural, shown in images:
+        assert alt > 40
+        assert complete
+        # Pixels for those screens that have more than one for each of the page.
+        assert natural == (576 if width == 380 else 1536)
+        assert shown <= width
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    sticking_out = page.evaluate(
+        """width => [...document.querySelectorAll("body *")]
+            .filter(e => !e.closest(".table") && e.getBoundingClientRect().right > width)
+            .map(e => e.outerHTML.slice(0, 80))""",
+        width,
+    )
+    assert sticking_out == []
+    found = Axe().run(page)
+    assert [one["id"] for one in found.response["violations"]] == []
+    opened.close()
+
+
+def test_every_screen_gets_a_picture_of_its_own(browser: Browser, path: Path) -> None:
+    pictures = set()
+    for width, scheme in SCREENS:
+        opened = Opened(browser, path, width, scheme)
+        pictures.add(opened.page.evaluate("document.images[0].currentSrc"))
+        ground = opened.page.evaluate("getComputedStyle(document.body).backgroundColor")
+        assert ground == ("rgb(255, 255, 255)" if scheme == "light" else "rgb(20, 24, 29)")
+        opened.close()
+    assert len(pictures) == 4
+
+
+def test_hostile_names_are_shown(browser: Browser, path: Path) -> None:
+    opened = Opened(browser, path, 1600, "light")
+    assert HOSTILE.rpartition("/")[2] in opened.page.inner_text("body")
+    if path.parent.name == "report":
+        assert HOSTILE in opened.page.inner_text("body")
+        assert "<b>rock</b>" in opened.page.inner_text("body")
+        assert opened.page.locator("b").count() == 0
+    assert opened.page.locator("script").count() == 1
+    assert opened.said == []
+    opened.close()
+
+
+def test_tables_are_sorted_by_a_click_and_by_the_keyboard(
+    browser: Browser, pages: dict[str, Path]
+) -> None:
+    opened = Opened(browser, pages["report"], 1600, "light")
+    table = opened.page.locator("table", has_text="Tempo by label: quartiles")
+    head = table.locator("thead th").nth(3)
+    assert head.inner_text() == "median"
+
+    def medians() -> list[float]:
+        return [float(text) for text in table.locator("tbody td:nth-child(4)").all_inner_texts()]
+
+    before = medians()
+    head.get_by_role("button").click()
+    assert medians() == sorted(before, reverse=True) != before
+    assert head.get_attribute("aria-sort") == "descending"
+    head.get_by_role("button").focus()
+    opened.page.keyboard.press("Enter")
+    assert medians() == sorted(before)
+    assert head.get_attribute("aria-sort") == "ascending"
+    name = table.locator("thead th").nth(0)
+    name.get_by_role("button").click()
+    labels = [text for text in table.locator("tbody th").all_inner_texts() if text.isalpha()]
+    assert labels == ["blues", "jazz", "rock"]
+    assert head.get_attribute("aria-sort") is None
+    opened.close()
+
+
+def test_the_keyboard_reaches_the_content_and_the_sections(browser: Browser, path: Path) -> None:
+    opened = Opened(browser, path, 380, "dark")
+    opened.page.keyboard.press("Tab")
+    assert opened.page.evaluate("document.activeElement.textContent") == "Skip to the content"
+    assert opened.page.evaluate("document.activeElement.getBoundingClientRect().left") >= 0
+    opened.page.keyboard.press("Enter")
+    assert opened.page.evaluate("document.activeElement.id") == "content"
+    for link in opened.page.locator("nav a").all():
+        target = (link.get_attribute("href") or "")[1:]
+        assert opened.page.locator(f"h2#{target}").count() == 1
+    opened.close()
+
+
+def test_it_can_be_read_without_scripts(browser: Browser, path: Path) -> None:
+    with_scripts = Opened(browser, path, 1600, "light")
+    without = Opened(browser, path, 1600, "light", java_script_enabled=False)
+    for tag in ("img", "tr", "dd", "h2"):
+        assert without.page.locator(tag).count() == with_scripts.page.locator(tag).count() > 0
+    assert without.page.locator("th button").count() == 0
+    with_scripts.close()
+    without.close()
