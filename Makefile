@@ -8,8 +8,8 @@ BIN := $(VENV)/bin
 
 help:
 	@echo "make demo    synthesise a small collection and extract it (about a minute; the second time, seconds)"
-	@echo "make test    ruff, mypy and the tests, quick ones first"
-	@echo "make check   ruff and mypy alone"
+	@echo "make test    make check, then the tests, quick ones first"
+	@echo "make check   ruff, mypy and the import contracts alone"
 	@echo "make storm   the longer tests of faults: kills and full disks at many moments (a quarter of an hour)"
 	@echo "make containers  build the images and run docker-compose.yml for real, where a Docker daemon answers"
 	@echo "make bench   how fast the features are, beside the plain recipe (about ten minutes)"
@@ -34,6 +34,7 @@ check: $(VENV)/installed-dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/lint-imports --no-logo
 
 test: check
 	$(BIN)/python -m pytest -m 'not slow and not storm and not containers' -n auto --dist loadfile --max-worker-restart 0
@@ -56,5 +57,5 @@ lock:
 	rm -r $(VENV)-lock
 
 clean:
-	rm -rf $(VENV) songmill-demo .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) songmill-demo .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -r {} +

@@ -116,6 +116,16 @@ class Outcome:
         """Number of files that failed in this run."""
         return sum(self.failures.values())
 
+    @property
+    def planned(self) -> str:
+        """The plan as a line for people."""
+        kept = f", {self.kept} finished by an earlier run" if self.kept else ""
+        kept += f"; {self.relabelled} get another label" if self.relabelled else ""
+        return (
+            f"{self.listed} files: {self.new} new, {self.changed} changed, "
+            f"{self.retried} to try again, {self.unchanged} unchanged, {self.gone} gone{kept}"
+        )
+
     def add(self, summary: Summary) -> None:
         """Count what an attempt did."""
         self.extracted += summary.extracted
@@ -319,7 +329,7 @@ class _Run:
         new = [r for r in self.plan.new if r.track_id not in self.finished]
         again = [r for r in self.plan.again if r.track_id not in self.finished]
         shown = ExtractionProgress(progress)
-        shown.plan(self.outcome, len(new) + len(again))
+        shown.plan(self.outcome.planned, len(new) + len(again))
         if not new and not again:
             return
         progress.say("starting the workers" if not self.request.scheduler else "connecting")

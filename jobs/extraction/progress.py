@@ -7,7 +7,6 @@ from jobs.progress import Progress, clock
 
 if TYPE_CHECKING:
     from jobs.extraction.attempts import Summary
-    from jobs.extraction.extract import Outcome
 
 
 class ExtractionProgress:
@@ -27,17 +26,10 @@ class ExtractionProgress:
         self._audio_s = 0.0
         self._began = time.monotonic()
 
-    def plan(self, outcome: "Outcome", count: int) -> None:
-        """Write what there is to do: ``count`` files to work on."""
+    def plan(self, text: str, count: int) -> None:
+        """Write the plan; ``count`` is the number of files to extract."""
         self._total = count
-        kept = f", {outcome.kept} finished by an earlier run" if outcome.kept else ""
-        kept += f"; {outcome.relabelled} get another label" if outcome.relabelled else ""
-        self._progress.write(
-            "info",
-            f"{outcome.listed} files: {outcome.new} new, {outcome.changed} changed, "
-            f"{outcome.retried} to try again, {outcome.unchanged} unchanged, "
-            f"{outcome.gone} gone{kept}",
-        )
+        self._progress.write("info", text)
 
     def begin(self, dashboard: str) -> None:
         """Start the clock, and write the address of Dask's dashboard."""

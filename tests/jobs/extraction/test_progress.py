@@ -25,9 +25,9 @@ def extraction(log: io.StringIO, monkeypatch: pytest.MonkeyPatch) -> ExtractionP
 
 def test_the_plan_is_said_in_numbers(log: io.StringIO, extraction: ExtractionProgress) -> None:
     outcome = Outcome("run", listed=12, new=3, changed=2, retried=1, unchanged=6, gone=4)
-    extraction.plan(outcome, 6)
+    extraction.plan(outcome.planned, 6)
     outcome.kept = 5
-    extraction.plan(outcome, 1)
+    extraction.plan(outcome.planned, 1)
     first = "12 files: 3 new, 2 changed, 1 to try again, 6 unchanged, 4 gone"
     assert log.getvalue() == f"{first}\n{first}, 5 finished by an earlier run\n"
 
@@ -37,7 +37,7 @@ def test_a_log_gets_a_line_now_and_then(
 ) -> None:
     now = 1000.0
     monkeypatch.setattr(module.time, "monotonic", lambda: now)
-    extraction.plan(Outcome("run", listed=10), 10)
+    extraction.plan("10 files", 10)
     extraction.begin("http://127.0.0.1:8787/status")
     log.seek(0)
     log.truncate()
