@@ -165,7 +165,6 @@ def on_workers(folder: Path, scratch: Path, workers: int) -> dict[str, float]:
     from distributed import Client
 
     from jobs.neighbours import similarity
-    from jobs.progress import Progress
 
     scratch.mkdir()
     seconds = 0.0
@@ -188,8 +187,7 @@ def on_workers(folder: Path, scratch: Path, workers: int) -> dict[str, float]:
                 for i, pid in enumerate(client.run(os.getpid).values()):
                     peak.of(f"worker {i}", psutil.Process(pid))
                 peak.of("job", psutil.Process())
-            request = similarity.Request(store=str(folder), k=K, scheduler=address)
-            similarity.find_similar(request, Progress())
+            similarity.find_similar(store=str(folder), k=K, scheduler=address)
     finally:
         similarity.fill = fill
     return {"seconds": seconds} | {name: size / 1e6 for name, size in peak.bytes.items()}

@@ -1,15 +1,15 @@
-"""One stage of work on a store: its lock, what an earlier one left undone, its row in ``runs``.
+"""Sessions and stages: a store held for work, and one piece of work with its row in ``runs``.
 
-The extraction, whose unfinished batches outlive it, does these steps itself:
-:mod:`jobs.extraction.extract`.
+A session opens a store once, holds its lock once, and starts a cluster when a stage first needs
+one. A command is a session of one stage; a nightly run hands one session to all its stages.
 """
 
 import contextlib
+import json
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
-from contextvars import ContextVar
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib import metadata
@@ -18,15 +18,14 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 
 from featurizer.columns import FEATURE_SET
-from jobs.cluster.connect import connect
+from jobs.cluster.connect import connect, scheduler_address
 from jobs.cluster.failures import ask_workers
 from jobs.cluster.fitness import songmill_version, unfit_for_store
-from jobs.errors import RunInterruptedError, SongmillError, UsageError
-from jobs.interruption import interruption_heard, interruption_prevails
+from jobs.errors import RunInterruptedError, SongmillError, StoreError, UsageError
 from jobs.progress import Progress
 from jobs.store import commit
 from jobs.store.folder import Storage
-from jobs.store.lock import Lock
+from jobs.store.lock import KILLED, Lock
 from jobs.store.schemas import RUNS
 from jobs.store.storage import as_json
 from jobs.store.tables import Settings, Store, open_store, open_to_write, storage_to_write
@@ -34,55 +33,173 @@ from jobs.store.tables import Settings, Store, open_store, open_to_write, storag
 if TYPE_CHECKING:
     from distributed import Client
 
-_run_id: ContextVar[str | None] = ContextVar("run_id", default=None)
 
-
-def new_run_id() -> str:
-    """Return a name that no other run has; names of later runs are greater.
-
-    Inside of :func:`one_run` it is the name of that run.
-    """
-    now = time.strftime("%Y%m%dT%H%M%S", time.gmtime())
-    return _run_id.get() or f"{now}-{uuid.uuid4().hex[:6]}"
-
-
-@contextlib.contextmanager
-def one_run() -> Iterator[str]:
-    """Give all stages of the body one name."""
-    run_id = new_run_id()
-    token = _run_id.set(run_id)
-    try:
-        yield run_id
-    finally:
-        _run_id.reset(token)
-
-
-def stage_run(store: Store, change: commit.Change, **columns: Any) -> None:
-    """Stage a row of ``runs``.
+class Session:
+    """A store held for one or more stages.
 
     Parameters
     ----------
-    store : Store
-        The store.
-    change : Change
-        Gets the row.
-    **columns
-        Values of columns of :data:`jobs.store.schemas.RUNS`; ``started`` stands for the time when
-        it began, in seconds since 1970, and ``finished_at``, ``seconds`` and versions come of
-        themselves.
+    storage : Storage
+        Files of the store, which need not exist yet.
+    scheduler, workers
+        The cluster, as for :func:`jobs.cluster.connect.connect`.
+    progress : Progress, optional
+        Shows what the stages do; by default lines on stderr.
+
+    Attributes
+    ----------
+    run_id : str
+        Name of the run, the same in the rows of all its stages.
     """
-    started = columns.pop("started")
-    row = {
-        "started_at": datetime.fromtimestamp(started, UTC),
-        "finished_at": datetime.now(UTC),
-        "seconds": time.time() - started,
-        "songmill": songmill_version(),
-        "feature_set": store.settings.feature_set,
-        "distributed": metadata.version("distributed"),
-        **columns,
-    }
-    rows = pa.Table.from_pylist([{name: row.get(name) for name in RUNS.names}], schema=RUNS)
-    commit.stage_table(store, change, "runs", [rows], tidy=True)
+
+    def __init__(
+        self,
+        storage: Storage,
+        *,
+        scheduler: str | None = None,
+        workers: int | None = None,
+        progress: Progress | None = None,
+    ) -> None:
+        self.storage = storage
+        self.progress = progress or Progress()
+        self.run_id = new_run_id()
+        self._scheduler = scheduler
+        self._workers = workers
+        self._store: Store | None = None
+        self._lock: Lock | None = None
+        self._client: Client | None = None
+        self._stack = contextlib.ExitStack()
+
+    @property
+    def store(self) -> Store:
+        """The store; UsageError if it does not exist."""
+        if self._store is None:
+            self._store = open_store(self.storage)
+        return self._store
+
+    @contextlib.contextmanager
+    def held(self, stage: str | None = None) -> Iterator[Lock]:
+        """Hold the lock in the body, or keep holding it; end the cluster with the outermost body.
+
+        Parameters
+        ----------
+        stage : str, optional
+            What the lock says of this process, should it be killed.
+
+        Raises
+        ------
+        StoreError
+            Another run holds the store.
+        """
+        if self._lock is not None:
+            yield self._lock
+            return
+        # Arrow's own allocator keeps what a merge took; a job of many merges would grow.
+        pa.set_memory_pool(pa.system_memory_pool())
+        with contextlib.ExitStack() as self._stack:
+            self._lock = self._stack.enter_context(Lock(self.storage))
+            if stage:
+                self._lock.note(run_id=self.run_id, stage=stage, started=time.time())
+            try:
+                yield self._lock
+            finally:
+                self._client = self._lock = None
+
+    @contextlib.contextmanager
+    def stage(
+        self, name: str, *, settings: Settings | None = None, force: bool = False
+    ) -> Iterator["Stage"]:
+        """Work on the store in the body, which ends with :meth:`Stage.commit`.
+
+        Parameters
+        ----------
+        name : str
+            Column ``stage`` of ``runs``.
+        settings : Settings, optional
+            Settings that the store must have, and is created with. By default it must exist.
+        force : bool
+            Whether the store may have other settings; all its rows are then to be replaced.
+
+        Yields
+        ------
+        Stage
+            If the body raises, a row of ``runs`` says why; a UsageError leaves none.
+
+        Raises
+        ------
+        UsageError
+            There is no store, or it has other settings.
+        StoreError
+            Another run holds the store, or it is damaged.
+        """
+        started = time.time()
+        with self.held() as lock:
+            if commit.recover(self.storage):
+                self.progress.say("completed a commit that an earlier run had begun")
+            if settings:
+                self._store = open_to_write(self.storage, settings, force=force)
+            _record_killed(self.store)
+            stage = Stage(self, self.store, lock, name, self.run_id, started)
+            self.storage.remove_folder(stage.work)  # left by a killed process
+            before = lock.note(run_id=self.run_id, stage=name, started=started)
+            try:
+                self.storage.write(stage.mark, as_json({"run_id": stage.run_id}))
+                yield stage
+            except UsageError:
+                raise  # nothing was begun
+            except BaseException as error:
+                stage.abandon(error)
+                raise
+            finally:
+                with suppress(OSError, StoreError):
+                    if before["stage"]:
+                        lock.note(**before)
+                self.storage.remove_folder(stage.work)
+
+    def client(self) -> "Client":
+        """Return a client of the cluster, which is started if it is not there yet.
+
+        Raises
+        ------
+        ClusterError
+            The scheduler does not answer, or the workers do not start.
+        """
+        if self._client is None or self._client.status != "running":
+            self._client = self._stack.enter_context(connect(self._scheduler, self._workers))
+        return self._client
+
+
+def open_session(
+    store: str | Session,
+    *,
+    create: bool = False,
+    scheduler: str | None = None,
+    workers: int | None = None,
+    progress: Progress | None = None,
+) -> Session:
+    """Return a session on a store, or the session that was given.
+
+    Parameters
+    ----------
+    store : str or Session
+        Address of the store; or the session of a run, which has its own cluster and progress.
+    create : bool
+        Whether the store may not exist yet.
+    scheduler, workers, progress
+        As for :class:`Session`.
+
+    Raises
+    ------
+    UsageError
+        There is no store, or the options do not fit together. Nothing has been written.
+    StoreError
+        The store is damaged or of another format.
+    """
+    if isinstance(store, Session):
+        return store
+    scheduler_address(scheduler, workers)
+    storage = storage_to_write(store) if create else open_store(store).storage
+    return Session(storage, scheduler=scheduler, workers=workers, progress=progress)
 
 
 @dataclass
@@ -91,55 +208,81 @@ class Stage:
 
     Parameters
     ----------
+    session : Session
+        Session that it belongs to.
     store : Store
-        The store, whose lock is held.
+        The store.
     lock : Lock
-        The lock.
+        The lock, which is held.
     name : str
-        What the column ``stage`` of ``runs`` says.
+        Column ``stage`` of ``runs``.
     run_id : str
-        Names this run.
+        Name of the run.
     started : float
-        When it began, in seconds since 1970.
+        Seconds since 1970.
+    columns : callable
+        Returns further values of the row in ``runs``, as far as they are known.
     """
 
+    session: Session
     store: Store
     lock: Lock
     name: str
     run_id: str
     started: float
+    columns: Callable[[], dict[str, Any]] = dict
 
     @property
     def work(self) -> str:
-        """A folder of the store for what the stage needs meanwhile; it is gone afterwards."""
+        """Folder of the store for temporary files; it is removed when the stage ends."""
         return f"_work/{self.name}"
 
     @property
     def mark(self) -> str:
-        """A file that holds the ``run_id``, by which workers tell that they see the store."""
+        """File that holds the ``run_id``, which workers must be able to read."""
         return f"{self.work}/run.json"
 
+    def client(self) -> "Client":
+        """Return a client of the session's cluster, whose workers can all use the store.
+
+        Raises
+        ------
+        ClusterError
+            There are no workers, or one is unfit.
+        """
+        client = self.session.client()
+        root = self.store.storage.root
+        versions = (songmill_version(), FEATURE_SET)
+        ask_workers(client, unfit_for_store, root, self.mark, self.run_id, *versions)
+        self.session.progress.say(f"Dask's dashboard: {client.dashboard_link}")
+        return client
+
     def commit(self, change: commit.Change, **columns: Any) -> None:
-        """Carry ``change`` out, with this stage's row in ``runs``.
+        """Apply ``change`` together with this stage's row in ``runs``.
 
         Parameters
         ----------
         change : Change
-            What the stage has staged.
+            Changes of the stage.
         **columns
-            Further values of the row, such as ``message`` and ``workers``.
+            Values of the row, such as ``message`` and ``workers``.
         """
-        said = {"outcome": "done", **columns}
-        stage_run(
-            self.store, change, run_id=self.run_id, stage=self.name, started=self.started, **said
+        row = {"outcome": "done", **self.columns(), **columns}
+        _stage_row(
+            self.store,
+            change,
+            run_id=self.run_id,
+            stage=self.name,
+            started=self.started,
+            ended=time.time(),
+            **row,
         )
         self.lock.check()
         commit.commit(self.store, change)
 
     def abandon(self, error: BaseException) -> None:
-        """Write down that the stage ended early."""
-        interrupted = isinstance(error, RunInterruptedError)
-        interruption_heard()
+        """Write a row that says why the stage ended early."""
+        interrupted = isinstance(error, RunInterruptedError | KeyboardInterrupt)
         with suppress(OSError, SongmillError):
             self.lock.check()
             # A commit that was decided is completed first, or its journal would be lost.
@@ -151,77 +294,51 @@ class Stage:
             )
 
 
-@contextlib.contextmanager
-def stage(address: str, name: str, *, made_with: Settings | None = None) -> Iterator[Stage]:
-    """Hold a store while the body works on it.
-
-    Parameters
-    ----------
-    address : str
-        The store.
-    name : str
-        The stage's, for ``runs``.
-    made_with : Settings, optional
-        Of a store that may have to be made, and that must have just these. By default the store
-        must exist.
-
-    Yields
-    ------
-    Stage
-        The body ends with its :meth:`Stage.commit`; where it raises, the row of ``runs`` says so.
-
-    Raises
-    ------
-    UsageError
-        There is no store, or it has other settings.
-    StoreError
-        Another run holds it, or it is damaged.
-    """
-    started = time.time()
-    # Arrow's own allocator keeps what a merge took; a job of many merges would grow.
-    pa.set_memory_pool(pa.system_memory_pool())
-    storage: Storage = storage_to_write(address) if made_with else open_store(address).storage
-    with Lock(storage) as lock:
-        commit.recover(storage)
-        store = open_to_write(storage, made_with, force=False) if made_with else open_store(address)
-        under_way = Stage(store, lock, name, new_run_id(), started)
-        storage.remove_folder(under_way.work)  # a killed one may have left it
-        try:
-            storage.write(under_way.mark, as_json({"run_id": under_way.run_id}))
-            with interruption_prevails():
-                yield under_way
-        except UsageError:
-            raise  # nothing was begun
-        except BaseException as error:
-            under_way.abandon(error)
-            raise
-        finally:
-            storage.remove_folder(under_way.work)
+def new_run_id() -> str:
+    """Return a unique name of a run; names of later runs sort after it."""
+    now = time.strftime("%Y%m%dT%H%M%S", time.gmtime())
+    return f"{now}-{uuid.uuid4().hex[:6]}"
 
 
-@contextlib.contextmanager
-def cluster_for(
-    run: Stage, scheduler: str | None, workers: int | None, progress: Progress
-) -> Iterator["Client"]:
-    """Give a client of a cluster whose workers can all work on the stage's store.
+def _stage_row(
+    store: Store, change: commit.Change, *, started: float, ended: float, **columns: Any
+) -> None:
+    """Stage a row of ``runs``; times are in seconds since 1970."""
+    row = {
+        "started_at": datetime.fromtimestamp(started, UTC),
+        "finished_at": datetime.fromtimestamp(ended, UTC),
+        "seconds": ended - started,
+        "songmill": songmill_version(),
+        "feature_set": store.settings.feature_set,
+        "distributed": metadata.version("distributed"),
+        **columns,
+    }
+    rows = pa.Table.from_pylist([{name: row.get(name) for name in RUNS.names}], schema=RUNS)
+    commit.stage_table(store, change, "runs", [rows], tidy=True)
 
-    Parameters
-    ----------
-    run : Stage
-        The stage.
-    scheduler, workers
-        As for :func:`jobs.cluster.connect.connect`.
-    progress : Progress
-        Is told where the dashboard is.
 
-    Raises
-    ------
-    ClusterError
-        There are no workers, or one is unfit.
-    """
-    with connect(scheduler, workers) as client:
-        root = run.store.storage.root
-        versions = (songmill_version(), FEATURE_SET)
-        ask_workers(client, unfit_for_store, root, run.mark, run.run_id, *versions)
-        progress.say(f"Dask's dashboard: {client.dashboard_link}")
-        yield client
+def _record_killed(store: Store) -> None:
+    """Write a row ``killed`` for each run whose lock was broken and that left no row."""
+    for entry in store.storage.list(KILLED):
+        change = commit.Change(forget=[entry.name])
+        lock = json.loads(store.storage.read(entry.name))
+        # A lock of a process that had not begun a stage, or of an older songmill, says less.
+        with suppress(KeyError):
+            run_id, stage, started = str(lock["run_id"]), str(lock["stage"]), float(lock["started"])
+            if not _has_row(store, run_id, stage, started):
+                _stage_row(
+                    store,
+                    change,
+                    run_id=run_id,
+                    stage=stage,
+                    started=started,
+                    ended=float(lock["seen"]),
+                    outcome="killed",
+                    message=f"process {lock['pid']} on {lock['host']} ended without a word",
+                )
+        commit.commit(store, change)
+
+
+def _has_row(store: Store, run_id: str, stage: str, started: float) -> bool:
+    row = {"run_id": run_id, "stage": stage, "started_at": datetime.fromtimestamp(started, UTC)}
+    return row in store.read("runs", list(row)).to_pylist()

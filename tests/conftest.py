@@ -1,6 +1,7 @@
 """What every test may use."""
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -29,6 +30,15 @@ _keep_apart(config._env_reloader.old_environ)
 
 # Of two processes that find one port free at the same time, one leaves an open socket.
 jobs.cluster.connect.DASHBOARD_PORT = 0
+
+
+@pytest.fixture(scope="session")
+def in_process_cluster() -> Iterator[str]:
+    """The address of a real Dask cluster of two threads of this process."""
+    from support import in_process
+
+    with in_process.cluster() as address:
+        yield address
 
 
 @pytest.fixture(scope="session")

@@ -57,13 +57,19 @@ def export(
     In a database it is loaded beside the table of the last export, indexed, and put in its place
     in one transaction.
     """
-    from jobs.exporting.export import Request
     from jobs.exporting.export import export as run
     from jobs.progress import Progress
 
-    request = Request(name=name, store=store, to=to, level=level, schema=schema, table=table)
     with Progress().shown() as progress:
-        outcome = run(request, progress)
+        outcome = run(
+            name,
+            store=store,
+            to=to,
+            level=level,
+            schema=schema,
+            table=table,
+            progress=progress,
+        )
     if as_json:
         print_json(asdict(outcome))
     else:

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from featurizer.columns import SEGMENT_SECONDS
+from jobs import defaults
 from jobs.cli.options import (
     JsonOption,
     LabelsOption,
@@ -67,15 +69,15 @@ def extract(
         ),
     ],
     store: StoreOption,
-    labels: LabelsOption = "parent",
+    labels: LabelsOption = defaults.LABELS,
     scheduler: SchedulerOption = None,
     workers: WorkersOption = None,
-    segment_seconds: SegmentOption = 3.0,
+    segment_seconds: SegmentOption = SEGMENT_SECONDS,
     force: Annotated[
         bool, typer.Option("--force", help="Extract every file anew, changed or not.")
     ] = False,
     retry_failed: RetryOption = False,
-    max_failed: MaxFailedOption = 0.1,
+    max_failed: MaxFailedOption = defaults.MAX_FAILED,
     as_json: JsonOption = False,
 ) -> None:
     """Extract 57 features of every recording, and of every 3-second segment, into STORE.
@@ -83,23 +85,22 @@ def extract(
     Only new and changed files are worked on; files that are gone leave the tables. Run the same
     command again after anything that stopped it: what is finished is kept.
     """
-    from jobs.extraction.extract import Request
     from jobs.extraction.extract import extract as run
     from jobs.progress import Progress
 
-    request = Request(
-        sources=sources,
-        store=store,
-        labels=labels,
-        scheduler=scheduler,
-        workers=workers,
-        segment_seconds=checked_segment(segment_seconds),
-        force=force,
-        retry_failed=retry_failed,
-        max_failed=max_failed,
-    )
     with Progress().shown() as progress:
-        outcome = run(request, progress)
+        outcome = run(
+            sources,
+            store=store,
+            labels=labels,
+            segment_seconds=checked_segment(segment_seconds),
+            force=force,
+            retry_failed=retry_failed,
+            max_failed=max_failed,
+            scheduler=scheduler,
+            workers=workers,
+            progress=progress,
+        )
     if as_json:
         print_json({**asdict(outcome), "failed": outcome.failed, "store": store})
     else:
@@ -135,12 +136,11 @@ def import_features(
     The tracks or the segments, or both, whichever the tables hold, take the place of those that
     an earlier import left.
     """
-    from jobs.extraction.import_features import Request
     from jobs.extraction.import_features import import_features as run
     from jobs.progress import Progress
 
     with Progress().shown() as progress:
-        outcome = run(Request(tables, store, labels), progress)
+        outcome = run(tables, store=store, labels=labels, progress=progress)
     if as_json:
         print_json({**asdict(outcome), "store": store})
     else:

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from jobs import defaults
 from jobs.cli.options import (
     JsonOption,
     LevelOption,
@@ -173,10 +174,10 @@ def _mean(row: dict[str, Any], name: str) -> str:
 def compare(
     *,
     store: StoreOption,
-    split: SplitsOption = ["by-track"],  # noqa: B006  # Typer's way to say it
+    split: SplitsOption = [defaults.SPLIT],  # noqa: B006  # as Typer wants it
     folds: Annotated[
         int, typer.Option(min=2, metavar="K", help="Folds of a split by track or by group.")
-    ] = 5,
+    ] = defaults.FOLDS,
     level: LevelOption = None,
     scheduler: SchedulerOption = None,
     workers: WorkersOption = None,
@@ -187,18 +188,22 @@ def compare(
     Say --split twice to see two splits side by side: random is the tutorial's, which flatters,
     because segments of one track fall on both sides.
     """
-    from jobs.learning.compare import Request
-    from jobs.learning.compare import as_json as said
+    from jobs.learning.compare import as_json as to_json
     from jobs.learning.compare import compare as run
     from jobs.progress import Progress
 
-    request = Request(
-        store=store, splits=split, folds=folds, level=level, scheduler=scheduler, workers=workers
-    )
     with Progress().shown() as progress:
-        outcome = run(request, progress)
+        outcome = run(
+            store=store,
+            split=split,
+            folds=folds,
+            level=level,
+            scheduler=scheduler,
+            workers=workers,
+            progress=progress,
+        )
     if as_json:
-        print_json(said(outcome))
+        print_json(to_json(outcome))
     else:
         print_comparison(outcome)
     if outcome.failed == len(outcome.rows):
@@ -209,9 +214,9 @@ def compare(
 def train(
     *,
     store: StoreOption,
-    split: SplitOption = "by-track",
+    split: SplitOption = defaults.SPLIT,
     level: LevelOption = None,
-    tolerance: ToleranceOption = 0.01,
+    tolerance: ToleranceOption = defaults.TOLERANCE,
     promote: Annotated[
         bool | None,
         typer.Option(
@@ -227,24 +232,23 @@ def train(
 
     What is judged has learnt from the training part only; what predicts has learnt from all rows.
     """
-    from jobs.learning.train import Request
-    from jobs.learning.train import as_json as said
+    from jobs.learning.train import as_json as to_json
     from jobs.learning.train import train as run
     from jobs.progress import Progress
 
-    request = Request(
-        store=store,
-        split=split,
-        level=level,
-        tolerance=tolerance,
-        promote=promote,
-        scheduler=scheduler,
-        workers=workers,
-    )
     with Progress().shown() as progress:
-        outcome = run(request, progress)
+        outcome = run(
+            store=store,
+            split=split,
+            level=level,
+            tolerance=tolerance,
+            promote=promote,
+            scheduler=scheduler,
+            workers=workers,
+            progress=progress,
+        )
     if as_json:
-        print_json(said(outcome))
+        print_json(to_json(outcome))
     else:
         print_training(outcome)
 
@@ -275,28 +279,32 @@ def predict(
 
     FILEs are read and analysed by this process; --all works on the cluster.
     """
-    from jobs.learning.predict import Request, predict_all, predict_files
-    from jobs.learning.predict import as_json as said
+    from jobs.learning.predict import FilesOutcome, predict_all, predict_files
+    from jobs.learning.predict import as_json as to_json
     from jobs.progress import Progress
 
     if bool(files) == every:
         raise typer.BadParameter("say either FILEs, or --all for every track of the store")
-    failed = count = 0
+    found: FilesOutcome | StoreOutcome
     with Progress().shown() as progress:
         if files:
-            of_files = predict_files(files, store, progress)
-            failed, count = of_files.failed, len(of_files.files)
+            found = predict_files(files, store=store, progress=progress)
         else:
-            request = Request(store, segments=segments, scheduler=scheduler, workers=workers)
-            of_store = predict_all(request, progress)
+            found = predict_all(
+                store=store,
+                segments=segments,
+                scheduler=scheduler,
+                workers=workers,
+                progress=progress,
+            )
     if as_json:
-        print_json(said(of_files if files else of_store, segments=segments))
-    elif files:
-        print_predicted_files(of_files, segments=segments)
+        print_json(to_json(found, segments=segments))
+    elif isinstance(found, FilesOutcome):
+        print_predicted_files(found, segments=segments)
     else:
-        print_predicted_store(of_store, store)
-    if failed:
-        print_error(f"{failed} of {count} files gave no prediction")
+        print_predicted_store(found, store)
+    if isinstance(found, FilesOutcome) and found.failed:
+        print_error(f"{found.failed} of {len(found.files)} files gave no prediction")
         raise typer.Exit(1)
 
 
@@ -321,7 +329,7 @@ def promote(
     """Have another model of STORE predict: an older one, to roll back."""
     from jobs.learning.promote import promote as run
 
-    found = run(store, version)
+    found = run(version, store=store)
     if as_json:
         print_json(found)
     elif found["before"] == found["version"]:

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from jobs import defaults
 from jobs.cli.options import (
     JsonOption,
     NeighboursOption,
@@ -61,7 +62,7 @@ def print_similar(outcome: "Similar") -> None:
 def similarity(
     *,
     store: StoreOption,
-    k: NeighboursOption = 20,
+    k: NeighboursOption = defaults.NEIGHBOURS,
     level: Annotated[
         Literal["track", "segment"], typer.Option(help="What is compared with one another.")
     ] = "track",
@@ -73,7 +74,7 @@ def similarity(
             metavar="COSINE",
             help="Two with this cosine or more are the same recording.",
         ),
-    ] = 0.9999,
+    ] = defaults.DUPLICATE_COSINE,
     full: Annotated[
         bool,
         typer.Option(
@@ -89,20 +90,20 @@ def similarity(
     Features are z-scored over the store and compared by cosine. Pairs that are the same recording,
     under one label or two, also go to STORE/duplicates.
     """
-    from jobs.neighbours.similarity import Request, find_similar
+    from jobs.neighbours.similarity import find_similar
     from jobs.progress import Progress
 
-    request = Request(
-        store=store,
-        k=k,
-        level=level,
-        duplicate_from=duplicate_from,
-        full=full,
-        scheduler=scheduler,
-        workers=workers,
-    )
     with Progress().shown() as progress:
-        outcome = find_similar(request, progress)
+        outcome = find_similar(
+            store=store,
+            k=k,
+            level=level,
+            duplicate_from=duplicate_from,
+            full=full,
+            scheduler=scheduler,
+            workers=workers,
+            progress=progress,
+        )
     if as_json:
         print_json(asdict(outcome))
     else:
@@ -122,7 +123,7 @@ def similar(
     store: StoreOption,
     k: Annotated[
         int, typer.Option("-k", "--neighbours", min=1, metavar="K", help="How many to show.")
-    ] = 5,
+    ] = defaults.SHOWN_NEIGHBOURS,
     no_duplicates: Annotated[
         bool, typer.Option("--no-duplicates", help="Leave out what is the same recording.")
     ] = False,
@@ -133,7 +134,7 @@ def similar(
     from jobs.progress import Progress
 
     with Progress().shown() as progress:
-        outcome = run(recording, store, progress, k=k, leave_duplicates=no_duplicates)
+        outcome = run(recording, store=store, k=k, duplicates=not no_duplicates, progress=progress)
     if as_json:
         print_json(asdict(outcome))
     else:

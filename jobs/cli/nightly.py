@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from featurizer.columns import SEGMENT_SECONDS
+from jobs import defaults
 from jobs.cli.options import (
     JsonOption,
     LabelsOption,
@@ -73,14 +75,14 @@ def run(
             "what the command line says comes first.",
         ),
     ] = None,
-    labels: LabelsOption = "parent",
-    segment_seconds: SegmentOption = 3.0,
+    labels: LabelsOption = defaults.LABELS,
+    segment_seconds: SegmentOption = SEGMENT_SECONDS,
     retry_failed: RetryOption = False,
-    max_failed: MaxFailedOption = 0.1,
-    split: SplitOption = "by-track",
+    max_failed: MaxFailedOption = defaults.MAX_FAILED,
+    split: SplitOption = defaults.SPLIT,
     level: LevelOption = None,
-    tolerance: ToleranceOption = 0.01,
-    neighbours: NeighboursOption = 20,
+    tolerance: ToleranceOption = defaults.TOLERANCE,
+    neighbours: NeighboursOption = defaults.NEIGHBOURS,
     export: Annotated[
         list[str] | None,
         typer.Option(
@@ -112,30 +114,29 @@ def run(
     what sounds alike, predict, export, report. A stage is skipped where nothing that it reads has
     changed. Run it again after anything that stopped it.
     """
-    from jobs.nightly.run import Request
     from jobs.nightly.run import run as work
     from jobs.progress import JsonLog, Progress
 
-    request = Request(
-        sources=sources,
-        store=store,
-        labels=labels,
-        segment_seconds=checked_segment(segment_seconds),
-        retry_failed=retry_failed,
-        max_failed=max_failed,
-        split=split,
-        level=level,
-        tolerance=tolerance,
-        neighbours=neighbours,
-        exports=export or [],
-        schema=schema,
-        scheduler=scheduler,
-        workers=workers,
-        only=only,
-        first=first,
-    )
     with (JsonLog() if log_format == "json" else Progress()).shown() as progress:
-        outcome = work(request, progress)
+        outcome = work(
+            sources,
+            store=store,
+            labels=labels,
+            segment_seconds=checked_segment(segment_seconds),
+            retry_failed=retry_failed,
+            max_failed=max_failed,
+            split=split,
+            level=level,
+            tolerance=tolerance,
+            neighbours=neighbours,
+            exports=export or [],
+            schema=schema,
+            only=only,
+            first=first,
+            scheduler=scheduler,
+            workers=workers,
+            progress=progress,
+        )
         if outcome.message:
             progress.write("error", outcome.message)
     if as_json:

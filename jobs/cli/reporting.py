@@ -137,7 +137,7 @@ def inspect(
     from jobs.reporting.inspection import inspect as run
 
     with Progress().shown() as progress:
-        outcome = run(recording, store, out, progress)
+        outcome = run(recording, store=store, out=out, progress=progress)
     if as_json:
         print_json(asdict(outcome))
     else:
@@ -159,7 +159,7 @@ def report(
     from jobs.reporting.report import report as run
 
     with Progress().shown() as progress:
-        outcome = run(store, out, progress)
+        outcome = run(store=store, out=out, progress=progress)
     if as_json:
         print_json(asdict(outcome))
     else:

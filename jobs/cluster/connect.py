@@ -79,9 +79,6 @@ def connect(scheduler: str | None, workers: int | None) -> Iterator["Client"]:
     _silence()
     address = scheduler_address(scheduler, workers)
     if address is None:
-        if _kept:
-            yield _kept[-1].client(workers)
-            return
         with _local_cluster(workers) as cluster, Client(cluster) as client:
             yield client
         return
@@ -96,37 +93,6 @@ def connect(scheduler: str | None, workers: int | None) -> Iterator["Client"]:
     finally:
         with contextlib.suppress(Exception):
             client.close(timeout=5)
-
-
-class _Keeper:
-    """A local cluster that is started when it is needed first, and ends with the run."""
-
-    def __init__(self, stack: contextlib.ExitStack) -> None:
-        self._stack = stack
-        self._client: Client | None = None
-
-    def client(self, workers: int | None) -> "Client":
-        """Return its client."""
-        from distributed import Client
-
-        if self._client is None or self._client.status != "running":
-            cluster = self._stack.enter_context(_local_cluster(workers))
-            self._client = self._stack.enter_context(Client(cluster))
-        return self._client
-
-
-_kept: list[_Keeper] = []
-
-
-@contextlib.contextmanager
-def kept_cluster() -> Iterator[None]:
-    """Have all stages of the body share one local cluster, which takes some seconds to start."""
-    with contextlib.ExitStack() as stack:
-        _kept.append(_Keeper(stack))
-        try:
-            yield
-        finally:
-            _kept.pop()
 
 
 @contextlib.contextmanager

@@ -13,7 +13,7 @@ from jobs.errors import UsageError
 from jobs.exporting.rows import Rows
 from jobs.exporting.target import Target, parse_target
 from jobs.progress import Progress
-from jobs.stage import stage
+from jobs.stage import Session, open_session
 from jobs.store import commit
 from jobs.store.levels import Level
 from jobs.store.schemas import (
@@ -49,18 +49,6 @@ KEYS: dict[Name, tuple[str, ...]] = {
 
 
 @dataclass(frozen=True)
-class Request:
-    """What is asked of ``songmill export``: its options, which explain them."""
-
-    name: Name
-    store: str
-    to: str
-    level: Level = "track"
-    schema: str | None = None
-    table: str | None = None
-
-
-@dataclass(frozen=True)
 class Outcome:
     """What was exported.
 
@@ -79,15 +67,39 @@ class Outcome:
     seconds: float
 
 
-def export(request: Request, progress: Progress) -> Outcome:
-    """Put a table where somebody else reads it.
+def export(
+    name: Name,
+    *,
+    store: str | Session,
+    to: str,
+    level: Level = "track",
+    schema: str | None = None,
+    table: str | None = None,
+    progress: Progress | None = None,
+) -> Outcome:
+    """Write a table to a database or a file, complete or not at all.
 
     Parameters
     ----------
-    request : Request
-        What is asked for.
-    progress : Progress
-        Is told how far it is.
+    name : {"similarity", "duplicates", "predictions", "features", "files"}
+        Table of the store.
+    store : str or Session
+        Address of the store; or the session of a run.
+    to : str
+        ``postgresql://…``, ``sqlite:///FILE``, ``duckdb:///FILE``, or a file that ends in
+        ``.csv``, ``.csv.gz``, ``.jsonl``, ``.jsonl.gz``, ``.parquet`` or ``.arrow``.
+    level : {"track", "segment"}
+        Rows to export, where there are both.
+    schema : str, optional
+        Schema of the database.
+    table : str, optional
+        Name of the table in the database; by default ``name``.
+    progress : Progress, optional
+        Shows the progress; by default lines on stderr.
+
+    Returns
+    -------
+    Outcome
 
     Raises
     ------
@@ -99,57 +111,57 @@ def export(request: Request, progress: Progress) -> Outcome:
     from jobs.exporting.databases import LOADERS
     from jobs.exporting.files import write_file
 
-    target = parse_target(request.to)
-    _check_names(request, target)
-    with stage(request.store, "export") as run:
-        store = run.store
-        parts, schema = _find(store, request)
-        rows = Rows(store, parts, schema, progress)
-        progress.say(f"exporting {rows.count:,} rows to {target.shown}")
+    target = parse_target(to)
+    _check_names(name, target, level=level, schema=schema, table=table)
+    session = open_session(store, progress=progress)
+    with session.stage("export") as run:
+        parts, columns = _find(run.store, name, level)
+        rows = Rows(run.store, parts, columns, session.progress)
+        session.progress.say(f"exporting {rows.count:,} rows to {target.shown}")
         if target.kind == "file":
             write_file(rows, target.address)
             table = target.shown
         else:
-            table = request.table or request.name + ("_segments" * (request.level == "segment"))
-            LOADERS[target.kind](rows, target, request.schema, table, KEYS[request.name])
-        run.commit(
-            commit.Change(), message=f"{rows.count} rows of {request.name} to {target.shown}"
-        )
-        return Outcome(request.name, rows.count, target.shown, table, time.time() - run.started)
+            table = table or name + ("_segments" * (level == "segment"))
+            LOADERS[target.kind](rows, target, schema, table, KEYS[name])
+        run.commit(commit.Change(), message=f"{rows.count} rows of {name} to {target.shown}")
+        return Outcome(name, rows.count, target.shown, table, time.time() - run.started)
 
 
-def _check_names(request: Request, target: Target) -> None:
-    if target.kind == "file" and (request.schema or request.table):
+def _check_names(
+    name: Name, target: Target, *, level: Level, schema: str | None, table: str | None
+) -> None:
+    if target.kind == "file" and (schema or table):
         raise UsageError("--schema and --table are for databases: a file has its own name")
-    if target.kind == "sqlite" and request.schema:
+    if target.kind == "sqlite" and schema:
         raise UsageError("SQLite has no schemas: leave out --schema")
-    if request.level == "segment" and request.name == "files":
+    if level == "segment" and name == "files":
         raise UsageError("files are neither tracks nor segments: leave out --level")
 
 
-def _find(store: Store, request: Request) -> tuple[list[str], pa.Schema]:
+def _find(store: Store, name: Name, level: Level) -> tuple[list[str], pa.Schema]:
     """Return the parts and the columns of the table that is asked for."""
-    segments = request.level == "segment"
+    segments = level == "segment"
     folder: str = {
         "features": SEGMENTS if segments else TRACKS,
         "predictions": PREDICTED_SEGMENTS if segments else PREDICTED_TRACKS,
-    }.get(request.name, request.name)
+    }.get(name, name)
     parts = store.parts(folder)
     schemas = [store.storage.read_schema(part).remove_metadata() for part in parts]
     if schemas:
         schema = schemas[0]
-    elif request.name == "files":
+    elif name == "files":
         schema = TABLES["files"]
     else:
         raise UsageError(
-            f"the store {store.storage.root} has no {request.name}"
-            f"{' of segments' if segments else ''}: `{MADE_BY[request.name]}"
-            f"{' --segments' if segments and request.name == 'predictions' else ''}` makes them"
+            f"the store {store.storage.root} has no {name}"
+            f"{' of segments' if segments else ''}: `{MADE_BY[name]}"
+            f"{' --segments' if segments and name == 'predictions' else ''}` makes them"
         )
-    if request.name in (SIMILARITY, DUPLICATES) and ("segment" in schema.names) != segments:
+    if name in (SIMILARITY, DUPLICATES) and ("segment" in schema.names) != segments:
         found_level = "segment" if "segment" in schema.names else "track"
         raise UsageError(
-            f"the {request.name} of the store {store.storage.root} is of {found_level}s: say "
-            f"--level {found_level}, or run `songmill similarity --level {request.level}`"
+            f"the {name} of the store {store.storage.root} is of {found_level}s: say "
+            f"--level {found_level}, or run `songmill similarity --level {level}`"
         )
     return parts, schema

@@ -17,11 +17,11 @@ from typing import Any, Literal
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from featurizer.columns import FEATURE_SET
-from jobs.cluster.connect import connect, scheduler_address
+from featurizer.columns import FEATURE_SET, SEGMENT_SECONDS
+from jobs import defaults
 from jobs.cluster.failures import ask_workers, count_threads, count_workers
 from jobs.cluster.fitness import songmill_version
-from jobs.errors import RunInterruptedError, SongmillError, UsageError
+from jobs.errors import UsageError
 from jobs.extraction.attempts import (
     DONE,
     RUN_JSON,
@@ -37,14 +37,11 @@ from jobs.extraction.batch import unfit
 from jobs.extraction.plan import Plan, batches, make_plan
 from jobs.extraction.progress import ExtractionProgress
 from jobs.extraction.rows import Rows
-from jobs.inputs import labels
-from jobs.inputs.sources import Listed, list_sources
-from jobs.interruption import interruption_heard, interruption_prevails
+from jobs.inputs import labels as label_table
+from jobs.inputs.sources import Listed, Listing, list_sources
 from jobs.progress import Progress
-from jobs.stage import new_run_id, stage_run
+from jobs.stage import Session, Stage, open_session
 from jobs.store import commit
-from jobs.store.folder import Storage
-from jobs.store.lock import Lock
 from jobs.store.schemas import (
     DUPLICATES,
     MATRIX,
@@ -56,25 +53,10 @@ from jobs.store.schemas import (
     TRACKS,
 )
 from jobs.store.storage import TEMPORARY, as_json
-from jobs.store.tables import STORE_JSON, Settings, Store, open_to_write, storage_to_write
+from jobs.store.tables import STORE_JSON, Settings
 
 EXTRACTED = (TRACKS, SEGMENTS, "files")
 """The tables of which a batch leaves rows."""
-
-
-@dataclass(frozen=True)
-class Request:
-    """What is asked of an extraction: the options of ``songmill extract``, which explain them."""
-
-    sources: list[str]
-    store: str
-    labels: str = "parent"
-    scheduler: str | None = None
-    workers: int | None = None
-    segment_seconds: float = 3.0
-    force: bool = False
-    retry_failed: bool = False
-    max_failed: float = 0.1
 
 
 @dataclass
@@ -136,15 +118,50 @@ class Outcome:
             self.failures[kind] = self.failures.get(kind, 0) + count
 
 
-def extract(request: Request, progress: Progress) -> Outcome:
-    """Bring the store up to date with the sources.
+def extract(
+    sources: list[str],
+    *,
+    store: str | Session,
+    labels: str = defaults.LABELS,
+    segment_seconds: float = SEGMENT_SECONDS,
+    force: bool = False,
+    retry_failed: bool = False,
+    max_failed: float = defaults.MAX_FAILED,
+    scheduler: str | None = None,
+    workers: int | None = None,
+    progress: Progress | None = None,
+) -> Outcome:
+    """Bring a store up to date with its sources.
+
+    Only new and changed files are extracted; files that are gone leave the tables. After anything
+    that stopped it, the same call resumes without redoing finished work.
 
     Parameters
     ----------
-    request : Request
-        What is asked for.
-    progress : Progress
-        Is told how far it is.
+    sources : list of str
+        Folders (walked), files, globs, list files (``.txt``, ``.lst``, ``.m3u``: a path a line),
+        or addresses that fsspec reads.
+    store : str or Session
+        Address of the store, a folder or ``s3://BUCKET/PREFIX``, which is created where it does
+        not exist; or the session of a run.
+    labels : str
+        ``parent`` (the name of a track's folder), ``none``, or the path of a CSV with the columns
+        ``track_id``, ``label`` and further ones.
+    segment_seconds : float [range=(0.1, 600)]
+        Length of a segment in seconds.
+    force : bool
+        Whether every file is extracted, changed or not.
+    retry_failed : bool
+        Whether unchanged files that failed before are tried again.
+    max_failed : float [range=(0, 1)]
+        Share of failed files above which the outcome is ``too-many-failed``.
+    scheduler : str, optional
+        Address of a Dask scheduler, or path of its scheduler file. By default a cluster is started
+        on this machine.
+    workers : int, optional
+        Processes of the local cluster; by default one a core.
+    progress : Progress, optional
+        Shows the progress; by default lines on stderr.
 
     Returns
     -------
@@ -152,91 +169,82 @@ def extract(request: Request, progress: Progress) -> Outcome:
 
     Raises
     ------
+    UsageError
+        A source, the labels or the settings of the store do not fit. Nothing has been written.
     SongmillError
-        It cannot go on. What is finished is kept.
+        The extraction cannot go on. Finished work is kept.
     """
-    started = time.time()
-    # Arrow's own allocator keeps what a merge took; a job of many merges would grow.
-    pa.set_memory_pool(pa.system_memory_pool())
-    scheduler_address(request.scheduler, request.workers)  # refused before anything is made
-    storage = storage_to_write(request.store)
-    wanted = Settings(FEATURE_SET, request.segment_seconds)
+    session = open_session(
+        store, create=True, scheduler=scheduler, workers=workers, progress=progress
+    )
+    progress = session.progress
+    wanted = Settings(FEATURE_SET, segment_seconds)
     progress.say("listing the sources")
-    listing = list_sources(request.sources)
+    listing = list_sources(sources)
     for folder in listing.unlisted:
         progress.warn(f"the folder {folder} cannot be read; what is known of it stays as it is")
-    labelling = labels.label_tracks(request.labels, listing.recordings)
-    _check_labels(labelling, request, progress)
-
-    with Lock(storage) as lock:
-        if commit.recover(storage):
-            progress.say("completed a commit that an earlier run had begun")
-        store = open_to_write(storage, wanted, force=request.force)
-        run_id = _begin(storage, request, listing.sources)
-        outcome = Outcome(run_id, listed=len(listing.recordings))
+    labelling = label_table.label_tracks(labels, listing.recordings)
+    _check_labels(labelling, labels, progress)
+    with session.stage("extract", settings=wanted, force=force) as stage:
+        command = {
+            "sources": listing.sources,
+            "segment_seconds": segment_seconds,
+            "force": force,
+            "retry_failed": retry_failed,
+            "feature_set": FEATURE_SET,
+        }
+        stage.run_id = _resume(stage, command)
         plan = make_plan(
             listing,
-            store.read("files"),
-            store.read(TRACKS, ["track_id", "label"]),
+            stage.store.read("files"),
+            stage.store.read(TRACKS, ["track_id", "label"]),
             labelling.of_track,
-            run_id=run_id,
-            force=request.force,
-            retry_failed=request.retry_failed,
-            replace_all=store.settings != wanted,
+            run_id=stage.run_id,
+            force=force,
+            retry_failed=retry_failed,
+            replace_all=stage.store.settings != wanted,
         )
-        run = _Run(
-            store=store,
+        run = _Extraction(
+            stage,
             wanted=wanted,
-            lock=lock,
             plan=plan,
-            sources=listing.sources,
+            listing=listing,
             labelling=labelling,
-            request=request,
-            outcome=outcome,
+            force=force,
+            retry_failed=retry_failed,
+            max_failed=max_failed,
         )
-        try:
-            with interruption_prevails():
-                run.adopt()
-                run.work(progress)
-                run.finish(started)
-        except BaseException as error:
-            run.abandon(started, error)
-            raise
-    return outcome
+        run.adopt()
+        run.work()
+        run.finish()
+    return run.outcome
 
 
-def _check_labels(labelling: labels.Labels, request: Request, progress: Progress) -> None:
-    """Say how far a CSV of labels fits; UsageError where it does not at all."""
+def _check_labels(labelling: label_table.Labels, path: str, progress: Progress) -> None:
+    """Warn of rows and files without a partner; UsageError if no row of the CSV has one."""
     if labelling.table is None:
         return
     files, rows = len(labelling.of_track), labelling.table.num_rows
     if not rows:
         raise UsageError(
-            f"no row of {request.labels} names a listed track, such as "
+            f"no row of {path} names a listed track, such as "
             f"{min(labelling.of_track)!r}: a track_id is a path below the source, or its end"
         )
     if labelling.unmatched:
-        progress.warn(f"rows of {request.labels} that name no listed track: {labelling.unmatched}")
+        progress.warn(f"rows of {path} that name no listed track: {labelling.unmatched}")
     if rows < files:
-        progress.warn(f"files without a row in {request.labels}, and so a label: {files - rows}")
+        progress.warn(f"files without a row in {path}, and so a label: {files - rows}")
 
 
-def _begin(storage: Storage, request: Request, sources: list[str]) -> str:
-    """Return this run's id: that of a killed run of the same command, which it goes on with."""
-    command = {
-        "sources": sources,
-        "segment_seconds": request.segment_seconds,
-        "force": request.force,
-        "retry_failed": request.retry_failed,
-        "feature_set": FEATURE_SET,
-    }
+def _resume(stage: Stage, command: dict[str, Any]) -> str:
+    """Return the id of an unfinished run of the same command, or else that of this run."""
+    storage = stage.store.storage
     with suppress(FileNotFoundError):
         unfinished = json.loads(storage.read(RUN_JSON))
         if unfinished["command"] == command:
             return str(unfinished["run_id"])
-    run_id = new_run_id()
-    storage.write(RUN_JSON, as_json({"run_id": run_id, "command": command}))
-    return run_id
+    storage.write(RUN_JSON, as_json({"run_id": stage.run_id, "command": command}))
+    return stage.run_id
 
 
 @dataclass
@@ -248,39 +256,57 @@ class _Finished:
     whole: bool
 
 
-class _Run:
-    """One extraction under way, with the lock held."""
+class _Extraction:
+    """An extraction under way."""
 
     def __init__(
         self,
+        stage: Stage,
         *,
-        store: Store,
         wanted: Settings,
-        lock: Lock,
         plan: Plan,
-        sources: list[str],
-        labelling: labels.Labels,
-        request: Request,
-        outcome: Outcome,
+        listing: Listing,
+        labelling: label_table.Labels,
+        force: bool,
+        retry_failed: bool,
+        max_failed: float,
     ) -> None:
-        self.store = store
+        self.stage = stage
+        self.store = stage.store
+        self.progress = stage.session.progress
         self.wanted = wanted
-        self.lock = lock
         self.plan = plan
-        self.sources = set(sources)
+        self.sources = set(listing.sources)
         self.others = set[str]()
         self.labelling = labelling
-        self.request = request
-        self.outcome = outcome
-        self.replace_all = store.settings != wanted
+        self.force = force
+        self.retry_failed = retry_failed
+        self.max_failed = max_failed
+        self.replace_all = self.store.settings != wanted
         self.again = {recording.track_id for recording in plan.again}
         self.finished: set[str] = set()
         self.ready: list[_Finished] = []
         self.ready_rows = 0
         self.held: list[_Finished] = []
-        outcome.new, outcome.changed = len(plan.new), plan.changed
-        outcome.retried, outcome.unchanged = plan.retried, plan.unchanged
-        outcome.gone, outcome.relabelled = len(plan.gone), len(plan.relabelled)
+        self.outcome = Outcome(
+            stage.run_id,
+            listed=len(listing.recordings),
+            new=len(plan.new),
+            changed=plan.changed,
+            retried=plan.retried,
+            unchanged=plan.unchanged,
+            gone=len(plan.gone),
+            relabelled=len(plan.relabelled),
+        )
+        stage.columns = self._columns
+
+    def _columns(self) -> dict[str, Any]:
+        """Return what is known for the row of ``runs``."""
+        self.outcome.seconds = time.time() - self.stage.started
+        known = {**asdict(self.outcome), "failed": self.outcome.failed}
+        known["feature_set"] = self.wanted.feature_set
+        del known["run_id"], known["seconds"]
+        return known
 
     # What a killed run left
 
@@ -317,35 +343,35 @@ class _Run:
             return False
         if row["run_id"] == self.outcome.run_id:
             return True
-        retried = row["status"] == "failed" and self.request.retry_failed
-        return not (self.request.force or retried)
+        retried = row["status"] == "failed" and self.retry_failed
+        return not (self.force or retried)
 
     # Work
 
-    def work(self, progress: Progress) -> None:
-        """Have everything extracted that is not finished yet."""
+    def work(self) -> None:
+        """Extract everything that is not finished yet."""
         from jobs.extraction.dispatch import dispatch
 
         new = [r for r in self.plan.new if r.track_id not in self.finished]
         again = [r for r in self.plan.again if r.track_id not in self.finished]
-        shown = ExtractionProgress(progress)
+        shown = ExtractionProgress(self.progress)
         shown.plan(self.outcome.planned, len(new) + len(again))
         if not new and not again:
             return
-        progress.say("starting the workers" if not self.request.scheduler else "connecting")
-        with connect(self.request.scheduler, self.request.workers) as client:
-            ask_workers(client, unfit, self._batch((new or again)[:1]))
-            threads = count_threads(client)
-            self.outcome.workers = count_workers(client)
-            shown.begin(client.dashboard_link)
-            ours = chain(batches(new, threads), batches(again, threads))
-            for batch, heard in dispatch(client, map(self._batch, ours), tick=shown.tick):
-                summary = self._write_off(batch, heard) if heard.outcome == "died" else heard
-                self._take(batch.attempt, [r.track_id for r in batch.files], summary)
-                self.outcome.add(summary)
-                shown.advance(summary)
-                if self.ready_rows >= commit.PART_ROWS:
-                    self._commit_ready()
+        self.progress.say("starting the cluster")
+        client = self.stage.session.client()
+        ask_workers(client, unfit, self._batch((new or again)[:1]))
+        threads = count_threads(client)
+        self.outcome.workers = count_workers(client)
+        shown.begin(client.dashboard_link)
+        ours = chain(batches(new, threads), batches(again, threads))
+        for batch, answer in dispatch(client, map(self._batch, ours), tick=shown.tick):
+            summary = self._write_off(batch, answer) if answer.outcome == "died" else answer
+            self._take(batch.attempt, [r.track_id for r in batch.files], summary)
+            self.outcome.add(summary)
+            shown.advance(summary)
+            if self.ready_rows >= commit.PART_ROWS:
+                self._commit_ready()
 
     def _batch(self, files: list[Listed]) -> Batch:
         from jobs.extraction.dispatch import new_attempt
@@ -396,11 +422,11 @@ class _Run:
         for table in EXTRACTED:
             commit.stage_table(self.store, change, table, self._rows(self.ready, table))
         change.forget += [name for done in self.ready for name in pieces(done.attempt)]
-        self.lock.check()
+        self.stage.lock.check()
         commit.commit(self.store, change)
         self.ready, self.ready_rows = [], 0
 
-    def finish(self, started: float) -> None:
+    def finish(self) -> None:
         """Commit everything else, and what is known of the run."""
         change = commit.Change()
         pending = self.ready + self.held
@@ -438,14 +464,14 @@ class _Run:
                 edit=edit if needed else None,
                 tidy=table in EXTRACTED,
             )
-        labels.stage(self.store, change, self.labelling, self.plan.gone)
+        label_table.stage(self.store, change, self.labelling, self.plan.gone)
         if self.replace_all:
             commit.stage_file(self.store, change, STORE_JSON, self.wanted.to_json())
-        change.forget += [name for done in pending for name in pieces(done.attempt)]
+        # With the mark of this run goes its claim to be resumed.
+        change.forget += [name for done in pending for name in pieces(done.attempt)] + [RUN_JSON]
         self._judge(pending)
-        self._stage_run(change, started)
-        self.lock.check()
-        commit.commit(self.store, change)
+        self.stage.commit(change)
+        self.store.settings = self.wanted
         self._clear()
 
     def _rows(self, done: list[_Finished], table: str) -> Iterator[pa.Table]:
@@ -473,56 +499,18 @@ class _Run:
                 failed -= set(table.filter(pc.invert(is_failed))["track_id"].to_pylist())
         self.outcome.failed_in_all = len(failed & self.labelling.of_track.keys())
         share = self.outcome.failed_in_all / self.outcome.listed
-        if share > self.request.max_failed:
+        if share > self.max_failed:
             self.outcome.outcome = "too-many-failed"
             self.outcome.message = (
                 f"{self.outcome.failed_in_all} of {self.outcome.listed} files are failed "
-                f"({share:.1%}), more than --max-failed {self.request.max_failed:g}"
+                f"({share:.1%}), more than --max-failed {self.max_failed:g}"
             )
 
-    def _stage_run(self, change: commit.Change, started: float) -> None:
-        outcome = self.outcome
-        outcome.seconds = time.time() - started
-        known = self.store.read("runs", ["run_id", "stage", "outcome"]).to_pylist()
-        if any(
-            row["run_id"] == outcome.run_id
-            and row["stage"] == "extract"
-            and row["outcome"] in ("done", "too-many-failed")
-            for row in known
-        ):
-            return  # it was killed after its last commit, and this is what it had to clear away
-        stage_run(
-            self.store,
-            change,
-            **{
-                **asdict(outcome),
-                "stage": "extract",
-                "failed": outcome.failed,
-                "started": started,
-                "feature_set": self.wanted.feature_set,
-            },
-        )
-
     def _clear(self) -> None:
-        """Remove what is left of attempts, this run's own mark last."""
+        """Remove what is left of attempts, but for those of other sources."""
         storage = self.store.storage
         waiting = {name for attempt in self.others for name in pieces(attempt)}
         for folder in (DONE, STARTED, TEMPORARY):
             for entry in storage.list(folder):
                 if entry.name not in waiting:
                     storage.remove(entry.name)
-        storage.remove(RUN_JSON)
-
-    def abandon(self, started: float, error: BaseException) -> None:
-        """Write down that the run ended early; what is finished stays for the next one."""
-        interrupted = isinstance(error, RunInterruptedError)
-        interruption_heard()
-        self.outcome.outcome = "interrupted" if interrupted else "failed"
-        self.outcome.message = str(error) or type(error).__name__
-        with suppress(OSError, SongmillError):
-            self.lock.check()
-            # A commit that was decided is completed first, or its journal would be lost.
-            commit.recover(self.store.storage)
-            change = commit.Change()
-            self._stage_run(change, started)
-            commit.commit(self.store, change)

@@ -18,13 +18,14 @@ import pyarrow.compute as pc
 from featurizer.columns import FEATURE_COLUMNS, FEATURE_SET, SAMPLE_RATE, SEGMENT_SECONDS
 from jobs.errors import UsageError
 from jobs.extraction.plan import is_import
-from jobs.inputs import labels
+from jobs.inputs import labels as label_table
 from jobs.inputs.csv_file import Sheet, csv_rows, read_sheet
 from jobs.progress import Progress
-from jobs.stage import stage
+from jobs.stage import Session, open_session
 from jobs.store import commit
+from jobs.store.folder import Storage
 from jobs.store.schemas import DERIVED, FILES, SEGMENTS, TABLES, TRACKS
-from jobs.store.tables import Settings, Store, read_settings, storage_to_write
+from jobs.store.tables import Settings, Store, read_settings
 
 COLUMNS = ("filename", "length", *FEATURE_COLUMNS, "label")
 """What a table must have, in any order."""
@@ -47,15 +48,6 @@ _MOST_LENGTH = 2.0**53
 """Up to here every whole number is a float64."""
 
 _MOST_NAMED = 3
-
-
-@dataclass(frozen=True)
-class Request:
-    """What is asked of an import: the options of ``songmill import-features``."""
-
-    tables: list[str]
-    store: str
-    labels: str | None = None
 
 
 @dataclass
@@ -84,15 +76,27 @@ class ImportOutcome:
     seconds: float = 0.0
 
 
-def import_features(request: Request, progress: Progress) -> ImportOutcome:
-    """Make tables of features a store's.
+def import_features(
+    tables: list[str],
+    *,
+    store: str | Session,
+    labels: str | None = None,
+    progress: Progress | None = None,
+) -> ImportOutcome:
+    """Import tables of features; the levels that they have replace those of the store.
 
     Parameters
     ----------
-    request : Request
-        What is asked for. The levels that its tables have replace those of the store.
-    progress : Progress
-        Is told what happens.
+    tables : list of str
+        Paths of CSVs with the columns :data:`COLUMNS`, such as GTZAN's ``features_30_sec.csv``
+        (tracks) and ``features_3_sec.csv`` (segments).
+    store : str or Session
+        Address of the store, which is created where it does not exist; or the session of a run.
+    labels : str, optional
+        Path of a CSV with the column ``track_id`` and further ones, such as ``artist``; a column
+        ``label`` replaces the labels of the tables.
+    progress : Progress, optional
+        Shows the progress; by default lines on stderr.
 
     Returns
     -------
@@ -101,19 +105,21 @@ def import_features(request: Request, progress: Progress) -> ImportOutcome:
     Raises
     ------
     UsageError
-        A table is not as it should be, or the store is not for imports; nothing is made or changed.
+        A table is not as it should be, or the store is not for imports. Nothing has been written.
     StoreError
         Another run holds the store, or it is damaged.
     """
     started = time.time()
-    store = _store_of(request.store)
-    given = _read_tables(request.tables, progress)
-    sheet = _read_labels(request.labels)
+    session = open_session(store, create=True, progress=progress)
+    progress = session.progress
+    known = _importable(session.storage)
+    given = _read_tables(tables, progress)
+    sheet = _read_labels(labels)
     # What is wrong is to be said before a folder is made. Only under the lock is known what the
     # store holds, so that it is looked at again there.
-    _plan(given, store, sheet)
+    _plan(given, known, sheet)
     progress.say("writing the tables")
-    with stage(request.store, "import", made_with=SETTINGS) as run:
+    with session.stage("import", settings=SETTINGS) as run:
         plan = _plan(given, run.store, sheet)
         if sheet:
             _say_how_labels_fit(sheet, plan, progress)
@@ -130,7 +136,7 @@ def import_features(request: Request, progress: Progress) -> ImportOutcome:
         for table in DERIVED:
             # What was found from the rows before.
             commit.stage_table(run.store, change, table, [], edit=commit.without_any)
-        labels.stage(run.store, change, plan.labelling, plan.gone)
+        label_table.stage(run.store, change, plan.labelling, plan.gone)
         run.commit(
             change,
             listed=outcome.listed,
@@ -331,9 +337,8 @@ def _refuse_twins(rows: pa.Table) -> None:
 # The store
 
 
-def _store_of(address: str) -> Store | None:
-    """Return the store at ``address``, None where one will be made; UsageError where it cannot."""
-    storage = storage_to_write(address)
+def _importable(storage: Storage) -> Store | None:
+    """Return the store, None if it does not exist; UsageError if it is not for imports."""
     settings = read_settings(storage)
     if settings is None:
         return None
@@ -384,7 +389,7 @@ class _Plan:
     listed: list[str]
     origins: pa.Table
     files: pa.Table
-    labelling: labels.Labels
+    labelling: label_table.Labels
     gone: list[str]
 
     def tables(self, run_id: str) -> dict[str, pa.Table]:
@@ -513,29 +518,31 @@ def _read_labels(path: str | None) -> Sheet | None:
     return read_sheet(path, needed=("track_id",), wanted=wanted)
 
 
-def _label(own: dict[str, str | None], store: Store | None, sheet: Sheet | None) -> labels.Labels:
+def _label(
+    own: dict[str, str | None], store: Store | None, sheet: Sheet | None
+) -> label_table.Labels:
     """Give the tracks the labels of a CSV: of this one or, without any, of the last import's.
 
     Levels may be imported one after the other, and what was said of a track with the first holds
     for the second.
     """
     if sheet:
-        labelling = labels.match(sheet, own)
+        labelling = label_table.match(sheet, own)
         if labelling.unmatched == len(sheet.rows):
             raise UsageError(
                 f"no row of {sheet.path} names a track of the tables, such as {min(own)!r}: a "
                 "track_id is a track's filename, or its end, with or without its suffix"
             )
         return labelling
-    table = labels.read(store) if store else None
+    table = label_table.read(store) if store else None
     if table is None or not table.num_rows:
-        return labels.Labels(own)
+        return label_table.Labels(own)
     table = table.filter(pc.is_in(table["track_id"], pa.array(list(own), pa.string())))
     of_track = dict(own)
     if "label" in table.column_names:
         columns = (table["track_id"].to_pylist(), table["label"].to_pylist())
         of_track.update(zip(*columns, strict=True))
-    return labels.Labels(of_track, table)
+    return label_table.Labels(of_track, table)
 
 
 def _say_how_labels_fit(sheet: Sheet, plan: _Plan, progress: Progress) -> None:

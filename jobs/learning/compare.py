@@ -9,23 +9,23 @@ import math
 import time
 import warnings
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from featurizer.columns import FEATURE_COLUMNS
-from jobs.cluster.connect import scheduler_address
+from jobs import defaults
 from jobs.cluster.failures import count_workers
 from jobs.cluster.window import each
 from jobs.learning.dataset import Labelled, labelled_tracks
 from jobs.learning.split_option import OUTSIDE, Folds, choose_folds
 from jobs.progress import Progress
-from jobs.stage import Stage, cluster_for, stage
+from jobs.stage import Session, Stage, open_session
 from jobs.store import commit
 from jobs.store.address import storage_of
 from jobs.store.levels import TABLE_OF, Level, choose_level, feature_matrix
@@ -39,18 +39,6 @@ MOST_ROWS = 100_000
 """Of more rows a sample of whole tracks is compared: an SVM's time grows with their square."""
 
 _SCORES = ("accuracy", "macro_f1", "vote_accuracy", "vote_macro_f1")
-
-
-@dataclass(frozen=True)
-class Request:
-    """What is asked of a comparison: the options of ``songmill compare``, which explain them."""
-
-    store: str
-    splits: list[str]
-    folds: int = 5
-    level: Literal["segment", "track"] | None = None
-    scheduler: str | None = None
-    workers: int | None = None
 
 
 @dataclass(frozen=True)
@@ -123,57 +111,76 @@ class Assessment:
     remark: str
 
 
-def compare(request: Request, progress: Progress) -> Outcome:
+def compare(
+    *,
+    store: str | Session,
+    split: Sequence[str] = (defaults.SPLIT,),
+    folds: int = defaults.FOLDS,
+    level: Level | None = None,
+    scheduler: str | None = None,
+    workers: int | None = None,
+    progress: Progress | None = None,
+) -> Outcome:
     """Compare the ten models and write the ``comparison`` table.
 
     Parameters
     ----------
-    request : Request
-        What is asked for.
-    progress : Progress
-        Is told how far it is.
+    store : str or Session
+        Address of the store; or the session of a run.
+    split : sequence of str
+        One or more splits: as for :func:`jobs.learning.train.train`, and ``random``, the
+        tutorial's, which is leaky.
+    folds : int [range=(2, inf)]
+        Folds of a split by track or by group.
+    level : {"segment", "track"}, optional
+        Rows to learn from; by default segments, where there are any.
+    scheduler, workers, progress
+        As for :func:`jobs.extraction.extract.extract`.
+
+    Returns
+    -------
+    Outcome
 
     Raises
     ------
     SongmillError
-        It cannot be done. A model that fails is no such case: its row says why.
+        The comparison cannot go on. A model that fails does not end it: its row says why.
     """
-    scheduler_address(request.scheduler, request.workers)  # refused before anything is written
-    with stage(request.store, "compare") as run:
+    session = open_session(store, scheduler=scheduler, workers=workers, progress=progress)
+    progress = session.progress
+    with session.stage("compare") as run:
         progress.say("reading the rows")
-        level = choose_level(run.store, request.level)
+        level = choose_level(run.store, level)
         labelled = labelled_tracks(run.store, level)
         if labelled.unlabelled:
             progress.warn(f"tracks without a label, which are left out: {labelled.unlabelled}")
         labelled = _sample(labelled, progress)
         chosen = [
-            choose_folds(split, run.store, labelled.tracks, request.folds)
-            for split in dict.fromkeys(request.splits)
+            choose_folds(one, run.store, labelled.tracks, folds) for one in dict.fromkeys(split)
         ]
-        for folds in chosen:
-            left_out = 0 if folds.of_track is None else int((folds.of_track == OUTSIDE).sum())
+        for one in chosen:
+            left_out = 0 if one.of_track is None else int((one.of_track == OUTSIDE).sum())
             if left_out:
                 progress.warn(
-                    f"labelled tracks that --split {folds.name} does not name, which take no "
+                    f"labelled tracks that --split {one.name} does not name, which take no "
                     f"part: {left_out}"
                 )
-            if folds.ungrouped:
+            if one.ungrouped:
                 progress.warn(
-                    f"tracks without a group in --split {folds.name}, each of which is taken for "
-                    f"one by itself: {folds.ungrouped}"
+                    f"tracks without a group in --split {one.name}, each of which is taken for "
+                    f"one by itself: {one.ungrouped}"
                 )
         # Workers of a cluster that stays keep the rows that they have read, by this name.
         name = f"{run.work}/{run.run_id}.parquet"
         sizes = _write_rows(run.store, labelled, chosen, name)
-        with cluster_for(run, request.scheduler, request.workers, progress) as client:
-            workers = count_workers(client)
-            assignments = [
-                Assignment(run.store.storage.root, name, i, fold, model, folds.leaky)
-                for model in SLOWEST_FIRST
-                for i, folds in enumerate(chosen)
-                for fold in folds.tested
-            ]
-            found = _assess_all(client, assignments, progress)
+        client = run.client()
+        assignments = [
+            Assignment(run.store.storage.root, name, i, fold, model, one.leaky)
+            for model in SLOWEST_FIRST
+            for i, one in enumerate(chosen)
+            for fold in one.tested
+        ]
+        found = _assess_all(client, assignments, progress)
         rows = _rows(run, level, chosen, sizes, found)
         change = commit.Change()
         commit.stage_table(
@@ -181,10 +188,10 @@ def compare(request: Request, progress: Progress) -> Outcome:
             change,
             "comparison",
             [pa.Table.from_pylist(rows, schema=COMPARISON)],
-            edit=_without(level, [folds.name for folds in chosen]),
+            edit=_without(level, [one.name for one in chosen]),
             tidy=True,
         )
-        run.commit(change, workers=workers)
+        run.commit(change, workers=count_workers(client))
         return Outcome(run.run_id, level, time.time() - run.started, rows)
 
 

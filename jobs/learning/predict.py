@@ -18,7 +18,6 @@ import pyarrow.compute as pc
 from featurizer.columns import FEATURE_COLUMNS, FEATURE_SET, SAMPLE_RATE
 from featurizer.errors import RecordingError
 from featurizer.process import prepare_process
-from jobs.cluster.connect import scheduler_address
 from jobs.cluster.failures import count_workers
 from jobs.cluster.window import each
 from jobs.errors import ClusterError, UsageError
@@ -27,7 +26,7 @@ from jobs.inputs.sources import list_sources
 from jobs.learning import registry
 from jobs.learning.dataset import READ_ROWS
 from jobs.progress import Progress
-from jobs.stage import Stage, cluster_for, stage
+from jobs.stage import Session, Stage, open_session
 from jobs.store import commit
 from jobs.store.address import storage_of
 from jobs.store.levels import TABLE_OF, Level, feature_matrix
@@ -150,24 +149,31 @@ class FilesOutcome:
         return sum(one.error is not None for one in self.files)
 
 
-def predict_files(files: list[str], address: str, progress: Progress) -> FilesOutcome:
+def predict_files(
+    files: list[str], *, store: str | Store, progress: Progress | None = None
+) -> FilesOutcome:
     """Predict recordings that need not be in the store, one after the other.
 
     Parameters
     ----------
     files : list of str
         Files, folders, globs or list files, as for an extraction.
-    address : str
-        The store with the model.
-    progress : Progress
-        Is told how far it is.
+    store : str or Store
+        The store with the model, or its address.
+    progress : Progress, optional
+        Shows the progress; by default lines on stderr.
+
+    Returns
+    -------
+    FilesOutcome
 
     Raises
     ------
     SongmillError
         There is no such file, no model, or one of another feature set.
     """
-    model = champion_for_files(open_store(address))
+    progress = progress or Progress()
+    model = champion_for_files(open_store(store))
     listing = list_sources(files)
     prepare_process()
     found: list[FilePrediction] = []
@@ -231,16 +237,6 @@ def _named(described: Description, probabilities: np.ndarray) -> dict[str, float
 
 
 @dataclass(frozen=True)
-class Request:
-    """What is asked of ``songmill predict --all``: its options, which explain them."""
-
-    store: str
-    segments: bool = False
-    scheduler: str | None = None
-    workers: int | None = None
-
-
-@dataclass(frozen=True)
 class StoreOutcome:
     """What was predicted of the store's tracks.
 
@@ -261,57 +257,68 @@ class StoreOutcome:
     seconds: float
 
 
-def predict_all(request: Request, progress: Progress) -> StoreOutcome:
+def predict_all(
+    *,
+    store: str | Session,
+    segments: bool = False,
+    scheduler: str | None = None,
+    workers: int | None = None,
+    progress: Progress | None = None,
+) -> StoreOutcome:
     """Predict every track of the store, and write ``predictions``.
 
     Parameters
     ----------
-    request : Request
-        What is asked for.
-    progress : Progress
-        Is told how far it is.
+    store : str or Session
+        Address of the store; or the session of a run.
+    segments : bool
+        Whether a row for each segment is written too.
+    scheduler, workers, progress
+        As for :func:`jobs.extraction.extract.extract`.
+
+    Returns
+    -------
+    StoreOutcome
 
     Raises
     ------
     SongmillError
         There is no model, or one of other features than the store's.
     """
-    scheduler_address(request.scheduler, request.workers)  # refused before anything is written
-    with stage(request.store, "predict") as run:
-        store = run.store
-        model = champion(store)
-        described = model.description
-        settings = store.settings
+    session = open_session(store, scheduler=scheduler, workers=workers, progress=progress)
+    with session.stage("predict") as run:
+        described = champion(run.store).description
+        settings = run.store.settings
         registry.check_fit(
             described,
             feature_set=settings.feature_set,
             segment_seconds=settings.segment_seconds,
         )
-        if request.segments and described.level == "track":
+        if segments and described.level == "track":
             raise UsageError(
                 f"the model {described.version} knows whole tracks, and no segments: leave out "
                 "--segments, or train with --level segment"
             )
-        with cluster_for(run, request.scheduler, request.workers, progress) as client:
-            workers = count_workers(client)
-            sums = _predict_level(client, run, described, request, progress)
-        tracks = sums.table(described)
-        _say_what_it_does_not_know(tracks, described, progress)
+        client = run.client()
+        used = count_workers(client)
+        tracks = _predict_level(client, run, described, write=segments).table(described)
+        _say_what_it_does_not_know(tracks, described, session.progress)
         change = commit.Change()
-        commit.stage_replacement(store, change, PREDICTED_TRACKS, [tracks], tracks.schema)
+        commit.stage_replacement(run.store, change, PREDICTED_TRACKS, [tracks], tracks.schema)
         schema = predictions(described.classes, segments=True)
-        names = [entry.name for entry in store.storage.list(run.work) if ".segments." in entry.name]
-        segments = sum(store.storage.count_rows(name) for name in names)
-        if request.segments or store.parts(PREDICTED_SEGMENTS):
+        storage = run.store.storage
+        names = [entry.name for entry in storage.list(run.work) if ".segments." in entry.name]
+        if segments or run.store.parts(PREDICTED_SEGMENTS):
             commit.stage_replacement(
-                store, change, PREDICTED_SEGMENTS, map(store.storage.read_table, names), schema
+                run.store, change, PREDICTED_SEGMENTS, map(storage.read_table, names), schema
             )
+        written = sum(map(storage.count_rows, names))
         counts = pc.value_counts(tracks["predicted"]).to_pylist()
-        run.commit(change, message=f"by {described.version}", workers=workers)
+        run.commit(change, message=f"by {described.version}", workers=used)
         return StoreOutcome(
             model=described.version,
             tracks=tracks.num_rows,
-            segments=segments,
+            segments=written,
             labels={row["values"]: row["counts"] for row in counts},
             seconds=time.time() - run.started,
         )
@@ -393,14 +400,12 @@ class _Piece:
     write: str | None = None
 
 
-def _predict_level(
-    client: Any, run: Stage, described: Description, request: Request, progress: Progress
-) -> _Sums:
+def _predict_level(client: Any, run: Stage, described: Description, *, write: bool) -> _Sums:
     """Have the workers predict all rows, and return what they say of the tracks."""
     sums = _Sums(len(described.classes))
     level: Level = "segment" if described.level == "segment" else "track"
     table = TABLE_OF[level]
-    for found in _predict_parts(client, run, described, table, progress, write=request.segments):
+    for found in _predict_parts(client, run, described, table, write=write):
         sums.add(found)
     if level == "segment":
         # Workers that outlive this run keep what they have read, by its name.
@@ -409,10 +414,10 @@ def _predict_level(
             leave, pa.table({"track_id": pa.array(list(sums.place), pa.string())})
         )
         segmented = len(sums.place)
-        for found in _predict_parts(client, run, described, TRACKS, progress, leave=leave):
+        for found in _predict_parts(client, run, described, TRACKS, leave=leave):
             sums.add(found)
         if len(sums.place) > segmented:
-            progress.warn(
+            run.session.progress.warn(
                 "tracks without a segment, which are judged by their whole: "
                 f"{len(sums.place) - segmented}"
             )
@@ -424,13 +429,12 @@ def _predict_parts(
     run: Stage,
     described: Description,
     table: str,
-    progress: Progress,
     *,
     leave: str | None = None,
     write: bool = False,
 ) -> Iterator[_Predicted]:
     """Yield what the workers say of the pieces of a table, in order."""
-    storage = run.store.storage
+    storage, progress = run.store.storage, run.session.progress
     pieces: list[_Piece] = []
     for name in run.store.parts(table):
         rows = run.store.read_part(name, []).num_rows

@@ -4,27 +4,27 @@ from typing import Any
 
 from jobs.errors import StoreError, UsageError
 from jobs.learning.registry import champion, check_fit, load, stage_champion, versions
-from jobs.stage import stage
+from jobs.stage import Session, open_session
 from jobs.store import commit
 
 LEAST_END = 4
 """A slip of the finger is not to name a model."""
 
 
-def promote(address: str, wanted: str) -> dict[str, Any]:
-    """Have a version predict from now on.
+def promote(version: str, *, store: str | Session) -> dict[str, Any]:
+    """Make a version the champion.
 
     Parameters
     ----------
-    address : str
-        The store.
-    wanted : str
-        A version, or an end of one, of :data:`LEAST_END` characters or more, that no other has.
+    version : str
+        A version, or an unambiguous end of one of at least :data:`LEAST_END` characters.
+    store : str or Session
+        Address of the store; or the session of a run.
 
     Returns
     -------
     dict
-        The ``version``, and the one ``before``.
+        The new champion ``version``, and the one ``before``, or None.
 
     Raises
     ------
@@ -33,15 +33,17 @@ def promote(address: str, wanted: str) -> dict[str, Any]:
     StoreError
         Its files are damaged, or its features are not those of the store.
     """
-    with stage(address, "promote") as run:
+    with open_session(store).stage("promote") as run:
         known = versions(run.store)
-        found = [one for one in known if one == wanted] or [
-            one for one in known if len(wanted) >= LEAST_END and one.endswith(wanted)
+        found = [one for one in known if one == version] or [
+            one for one in known if len(version) >= LEAST_END and one.endswith(version)
         ]
         if len(found) != 1:
             there = ", ".join(known) or "none: `songmill train` makes one"
             what = "several models" if found else "no model"
-            raise UsageError(f"{what} of the store {address}: {wanted!r}. There is {there}")
+            raise UsageError(
+                f"{what} of the store {run.store.storage.root}: {version!r}. There is {there}"
+            )
         model = load(run.store, found[0])
         settings = run.store.settings
         check_fit(

@@ -12,13 +12,13 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from importlib import metadata
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
 
 from featurizer.columns import FEATURE_COLUMNS
-from jobs.cluster.connect import scheduler_address
+from jobs import defaults
 from jobs.cluster.failures import losses
 from jobs.cluster.fitness import songmill_version
 from jobs.errors import ClusterError, StoreError
@@ -27,7 +27,7 @@ from jobs.learning.dataset import RowPlan, Rows, labelled_tracks, load_share, wr
 from jobs.learning.judge import OfTracks, fingerprint, importance, judge
 from jobs.learning.split_option import OUTSIDE, choose_parts
 from jobs.progress import Progress
-from jobs.stage import Stage, cluster_for, stage
+from jobs.stage import Session, Stage, open_session
 from jobs.store import commit
 from jobs.store.levels import Level, choose_level
 from jobs.store.schemas import CONFUSION, IMPORTANCE, METRICS, SPLIT
@@ -48,19 +48,6 @@ IMPORTANCE_ROWS = 5_000
 """Of more test rows a sample of whole tracks tells how much each feature matters."""
 
 ALL_PARTS = (TRAIN, VALID, TEST)
-
-
-@dataclass(frozen=True)
-class Request:
-    """What is asked of a training: the options of ``songmill train``, which explain them."""
-
-    store: str
-    split: str = "by-track"
-    level: Literal["segment", "track"] | None = None
-    tolerance: float = 0.01
-    promote: bool | None = None
-    scheduler: str | None = None
-    workers: int | None = None
 
 
 @dataclass(frozen=True)
@@ -107,27 +94,49 @@ class Outcome:
     seconds: float
 
 
-def train(request: Request, progress: Progress) -> Outcome:
-    """Train a model, judge it, and have it predict if it is no worse than the one that does.
+def train(
+    *,
+    store: str | Session,
+    split: str = defaults.SPLIT,
+    level: Level | None = None,
+    tolerance: float = defaults.TOLERANCE,
+    promote: bool | None = None,
+    scheduler: str | None = None,
+    workers: int | None = None,
+    progress: Progress | None = None,
+) -> Outcome:
+    """Train a model, judge it, and promote it unless it is worse than the champion.
 
     Parameters
     ----------
-    request : Request
-        What is asked for.
-    progress : Progress
-        Is told how far it is.
+    store : str or Session
+        Address of the store; or the session of a run.
+    split : str
+        Which tracks are learnt from, stopped by and tested with: ``by-track``,
+        ``by-group:COLUMN``, or the path of a CSV with the columns ``track_id`` and ``set``.
+    level : {"segment", "track"}, optional
+        Rows to learn from; by default segments, where there are any.
+    tolerance : float [range=(0, 1)]
+        Loss of macro F1 by track at which the new model still replaces the champion.
+    promote : bool, optional
+        Whether the new model becomes the champion, whatever its score.
+    scheduler, workers, progress
+        As for :func:`jobs.extraction.extract.extract`.
+
+    Returns
+    -------
+    Outcome
 
     Raises
     ------
     SongmillError
-        It cannot go on. The registry is as it was.
+        The training cannot go on. The models of the store are as they were.
     """
-    scheduler_address(request.scheduler, request.workers)  # refused before anything is written
-    with stage(request.store, "train") as run:
-        progress.say("reading names and labels")
-        training = _Training(run, request, progress)
-        with cluster_for(run, request.scheduler, request.workers, progress) as client:
-            return training.work(client)
+    session = open_session(store, scheduler=scheduler, workers=workers, progress=progress)
+    with session.stage("train") as stage:
+        session.progress.say("reading names and labels")
+        training = _Training(stage, split=split, level=level, tolerance=tolerance, promote=promote)
+        return training.work(stage.client())
 
 
 @dataclass(frozen=True)
@@ -142,26 +151,35 @@ class _Champion:
 class _Training:
     """One training under way."""
 
-    def __init__(self, run: Stage, request: Request, progress: Progress) -> None:
-        self.run = run
-        self.store = run.store
-        self.request = request
-        self.progress = progress
-        self.level: Level = choose_level(run.store, request.level)
-        self.labelled = labelled_tracks(run.store, self.level)
+    def __init__(
+        self,
+        stage: Stage,
+        *,
+        split: str,
+        level: Level | None,
+        tolerance: float,
+        promote: bool | None,
+    ) -> None:
+        self.run = stage
+        self.store = stage.store
+        self.tolerance = tolerance
+        self.promote = promote
+        self.progress = progress = stage.session.progress
+        self.level: Level = choose_level(stage.store, level)
+        self.labelled = labelled_tracks(stage.store, self.level)
         if self.labelled.unlabelled:
             progress.warn(f"tracks without a label, which are left out: {self.labelled.unlabelled}")
         self.champion = self._read_champion()
         # Another split has its own parts; tracks that the champion has learnt from are left out
         # when both are compared.
         judged = self.champion and self.champion.judged
-        same = judged and judged.description.split["name"] == request.split
+        same = judged and judged.description.split["name"] == split
         known = self.champion.split if self.champion and same else None
-        self.parts = choose_parts(request.split, run.store, self.labelled.tracks, known)
+        self.parts = choose_parts(split, stage.store, self.labelled.tracks, known)
         left_out = int((self.parts.of_track == OUTSIDE).sum())
         if left_out:
             progress.warn(
-                f"labelled tracks that --split {request.split} does not name, which are learnt "
+                f"labelled tracks that --split {split} does not name, which are learnt "
                 f"from only in the end: {left_out}"
             )
         if self.parts.ungrouped:
@@ -184,7 +202,7 @@ class _Training:
             judged = registry.load(self.store, version, registry.JUDGED_TREES)
             split = registry.read_split(self.store, version)
         except StoreError as error:
-            if not self.request.promote:
+            if not self.promote:
                 raise StoreError(f"{error}; or train with --promote, in its place") from None
             self.progress.warn(str(error))
             return None
@@ -329,7 +347,7 @@ class _Training:
 
     def _decide(self, client: "Client", newcomer: OfTracks) -> Verdict:
         """Compare the newcomer with the champion on the tracks that neither has learnt from."""
-        forced = self.request.promote
+        forced = self.promote
         if self.champion is None:
             return Verdict(
                 forced is not False, "it is the first" if forced is not False else "--no-promote"
@@ -356,7 +374,7 @@ class _Training:
     def _compare(
         self, client: "Client", newcomer: OfTracks, fair: np.ndarray, described: Description
     ) -> Verdict:
-        forced = self.request.promote
+        forced = self.promote
         champion = self._judge_champion(client, newcomer)
         truth = newcomer.truth[fair]
         ours, theirs = macro_f1(truth, newcomer.predicted[fair]), macro_f1(truth, champion[fair])
@@ -364,7 +382,7 @@ class _Training:
             f"macro F1 by track {ours:.3f}, the champion's {theirs:.3f}, on the same "
             f"{int(fair.sum())} tracks of today"
         )
-        worse = ours < theirs - self.request.tolerance
+        worse = ours < theirs - self.tolerance
         once = described.scores["track"]["macro_f1"]
         # Where the labels of today say nothing, no model is worse than another. Of too few tracks
         # that cannot be told: chance would reach what the champion once had.
@@ -374,7 +392,7 @@ class _Training:
         )
         promoted = not worse
         if worse:
-            result += f": worse by more than {self.request.tolerance:g}"
+            result += f": worse by more than {self.tolerance:g}"
         elif guessing:
             promoted = False
             result += (

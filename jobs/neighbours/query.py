@@ -8,9 +8,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from featurizer.columns import FEATURE_COLUMNS
+from jobs import defaults
 from jobs.errors import UsageError
 from jobs.inputs.recordings import decoded
-from jobs.neighbours.similarity import DUPLICATE_FROM
 from jobs.neighbours.vectors import Vectors, read_vectors
 from jobs.progress import Progress
 from jobs.store.schemas import SEGMENTS
@@ -73,7 +73,12 @@ class Outcome:
 
 
 def similar(
-    recording: str, address: str, progress: Progress, *, k: int, leave_duplicates: bool
+    recording: str,
+    *,
+    store: str | Store,
+    k: int = defaults.SHOWN_NEIGHBOURS,
+    duplicates: bool = True,
+    progress: Progress | None = None,
 ) -> Outcome:
     """Find the tracks of a store that are most like a recording.
 
@@ -81,14 +86,18 @@ def similar(
     ----------
     recording : str
         A track of the store, or the unambiguous end of its name; else the path of a file.
-    address : str
-        The store.
-    progress : Progress
-        Is told what is done.
+    store : str or Store
+        The store, or its address.
     k : int
-        How many are wanted.
-    leave_duplicates : bool
-        Whether what is the same recording is left out.
+        Neighbours to return.
+    duplicates : bool
+        Whether tracks that are the same recording are returned too.
+    progress : Progress, optional
+        Shows the progress; by default lines on stderr.
+
+    Returns
+    -------
+    Outcome
 
     Raises
     ------
@@ -99,26 +108,27 @@ def similar(
     """
     from featurizer.extract import analyse
 
-    store = open_store(address)
+    store = open_store(store)
+    progress = progress or Progress()
     progress.say("reading the features")
     vectors = read_vectors(store, "track")
     place = _place(vectors, recording, store)
     known = vectors.unit
     if place is not None:
         cosines = cosines_with(known, known[place])
-        same = cosines >= DUPLICATE_FROM
+        same = cosines >= defaults.DUPLICATE_COSINE
     else:
         progress.say(f"analysing {recording}")
         with decoded(recording) as heard:
             features = analyse(heard, segment_seconds=store.settings.segment_seconds)
         cosines = cosines_with(known, vectors.scaling.unit(features.track[np.newaxis])[0])
-        same = cosines >= DUPLICATE_FROM
+        same = cosines >= defaults.DUPLICATE_COSINE
         if not same.any():
             progress.say("comparing its segments")
             same = _recognised(store, vectors, features.segments, cosines)
     order = np.lexsort((np.arange(len(cosines)), -cosines, ~same))
     order = order[order != place] if place is not None else order
-    if leave_duplicates:
+    if not duplicates:
         order = order[~same[order]]
     nearest = vectors.names.take(order[:k]).to_pylist()
     found = [
@@ -174,7 +184,7 @@ def _recognised(
     known = scaled(np.column_stack([rows[name].to_numpy() for name in FEATURE_COLUMNS]))
     far = distances(scaled(segments), known, owners, len(candidates))
     best = candidates[int(far.argmin())]
-    copies = cosines_with(vectors.unit[candidates], vectors.unit[best]) >= DUPLICATE_FROM
+    copies = cosines_with(vectors.unit[candidates], vectors.unit[best]) >= defaults.DUPLICATE_COSINE
     copies[int(far.argmin())] = True
     if clearly_first(far, copies):
         same[candidates[copies]] = True

@@ -13,22 +13,19 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow as pa
 
-from jobs.cluster.connect import scheduler_address
+from jobs import defaults
 from jobs.cluster.failures import count_workers
 from jobs.cluster.window import each
 from jobs.errors import ClusterError, UsageError
 from jobs.neighbours.vectors import Vectors, read_vectors
 from jobs.progress import Progress
-from jobs.stage import Stage, cluster_for, stage
+from jobs.stage import Session, Stage, open_session
 from jobs.store import commit
 from jobs.store.address import storage_of
 from jobs.store.levels import Level
 from jobs.store.schemas import DUPLICATES, MATRIX, SIMILARITY, duplicates, similarity
 from recommend import neighbours
 from recommend.neighbours import MOST_DUPLICATES, Found, Neighbours, Tile
-
-DUPLICATE_FROM = 0.9999
-"""Two recordings with this cosine or more are taken for the same one."""
 
 MOST_FULL = 20_000
 """Of so many tracks the whole matrix is written, and no more."""
@@ -37,19 +34,6 @@ _PART_ROWS = 1_000_000
 _PART_BYTES = 2**28
 
 _SHOWN = 10
-
-
-@dataclass(frozen=True)
-class Request:
-    """What is asked of ``songmill similarity``: its options, which explain them."""
-
-    store: str
-    k: int = 20
-    level: Level = "track"
-    duplicate_from: float = DUPLICATE_FROM
-    full: bool = False
-    scheduler: str | None = None
-    workers: int | None = None
 
 
 @dataclass(frozen=True)
@@ -94,15 +78,37 @@ class Outcome:
     seconds: float
 
 
-def find_similar(request: Request, progress: Progress) -> Outcome:
-    """Find the nearest of every row, and write ``similarity`` and ``duplicates``.
+def find_similar(
+    *,
+    store: str | Session,
+    k: int = defaults.NEIGHBOURS,
+    level: Level = "track",
+    duplicate_from: float = defaults.DUPLICATE_COSINE,
+    full: bool = False,
+    scheduler: str | None = None,
+    workers: int | None = None,
+    progress: Progress | None = None,
+) -> Outcome:
+    """Find the nearest neighbours of every row; write ``similarity`` and ``duplicates``.
 
     Parameters
     ----------
-    request : Request
-        What is asked for.
-    progress : Progress
-        Is told how far it is.
+    store : str or Session
+        Address of the store; or the session of a run.
+    k : int
+        Neighbours of each row.
+    level : {"track", "segment"}
+        Rows that are compared.
+    duplicate_from : float [range=(0.5, 1)]
+        Cosine from which two rows are taken for the same recording.
+    full : bool
+        Whether the whole matrix of cosines is written too, for up to 20,000 tracks.
+    scheduler, workers, progress
+        As for :func:`jobs.extraction.extract.extract`.
+
+    Returns
+    -------
+    Outcome
 
     Raises
     ------
@@ -111,23 +117,24 @@ def find_similar(request: Request, progress: Progress) -> Outcome:
     SongmillError
         The store or the cluster fails; the tables stay as they were.
     """
-    scheduler_address(request.scheduler, request.workers)  # refused before anything is written
-    if request.full and request.level == "segment":
+    session = open_session(store, scheduler=scheduler, workers=workers, progress=progress)
+    progress = session.progress
+    if full and level == "segment":
         raise UsageError("--full writes the matrix of tracks: leave out --level segment")
-    with stage(request.store, "similarity") as run:
+    with session.stage("similarity") as run:
         progress.say("reading the features")
-        vectors = read_vectors(run.store, request.level)
+        vectors = read_vectors(run.store, level)
         n = len(vectors.unit)
-        if request.full and n > MOST_FULL:
+        if full and n > MOST_FULL:
             raise UsageError(
                 f"the whole matrix of {n:,} tracks would take {n * n * 4 / 1e9:,.0f} GB; --full is "
-                f"for at most {MOST_FULL:,} tracks. Leave it out: the {request.k} nearest of each "
+                f"for at most {MOST_FULL:,} tracks. Leave it out: the {k} nearest of each "
                 "take a millionth of that"
             )
-        k = min(request.k, n - 1)
-        known, workers = Neighbours(vectors.unit, k), 0
+        k = min(k, n - 1)
+        known, used = Neighbours(vectors.unit, k), 0
         if k:
-            workers = fill(known, vectors.unit, run, request, progress)
+            used = fill(known, vectors.unit, run, duplicate_from)
         pairs, cosines = known.duplicates()
         _warn_of_many(pairs, progress)
         change = commit.Change()
@@ -135,7 +142,7 @@ def find_similar(request: Request, progress: Progress) -> Outcome:
             run.store,
             change,
             SIMILARITY,
-            _neighbour_rows(vectors, known, k, request.duplicate_from),
+            _neighbour_rows(vectors, known, k, duplicate_from),
             similarity(vectors.level),
             part_rows=_PART_ROWS,
         )
@@ -147,17 +154,17 @@ def find_similar(request: Request, progress: Progress) -> Outcome:
             duplicates(vectors.level),
             part_rows=_PART_ROWS,
         )
-        if request.full or run.store.parts(MATRIX):
+        if full or run.store.parts(MATRIX):
             commit.stage_replacement(
                 run.store,
                 change,
                 MATRIX,
-                _matrix_rows(vectors) if request.full else [],
-                _matrix_schema(vectors) if request.full else pa.schema([("track_id", pa.string())]),
+                _matrix_rows(vectors) if full else [],
+                _matrix_schema(vectors) if full else pa.schema([("track_id", pa.string())]),
                 part_rows=_matrix_part_rows(n),
             )
         across, shown = _shown(vectors, pairs, cosines)
-        run.commit(change, workers=workers, message=f"{k} nearest of {n} {vectors.level}s")
+        run.commit(change, workers=used, message=f"{k} nearest of {n} {vectors.level}s")
         return Outcome(
             level=vectors.level,
             rows=n,
@@ -165,8 +172,8 @@ def find_similar(request: Request, progress: Progress) -> Outcome:
             duplicates=len(pairs),
             across_labels=across,
             shown=shown,
-            full=request.full,
-            workers=workers,
+            full=full,
+            workers=used,
             seconds=time.time() - run.started,
         )
 
@@ -190,8 +197,7 @@ def fill(
     known: Neighbours,
     unit: np.ndarray,
     run: Stage,
-    request: Request,
-    progress: Progress,
+    duplicate_from: float,
 ) -> int:
     """Have every two tiles meet, and return the number of workers that did it.
 
@@ -203,10 +209,8 @@ def fill(
         The vectors.
     run : Stage
         The stage, in whose folder the tiles lie meanwhile.
-    request : Request
-        Says which cluster.
-    progress : Progress
-        Is told how far it is.
+    duplicate_from : float
+        Cosine from which a pair is kept as duplicates.
 
     Raises
     ------
@@ -220,7 +224,7 @@ def fill(
         # A cluster would take far longer to start.
         tile = Tile.of(0, unit)
         floors = known.floors(0, n)
-        known.add(neighbours.meet(tile, tile, (floors, floors), known.size, request.duplicate_from))
+        known.add(neighbours.meet(tile, tile, (floors, floors), known.size, duplicate_from))
         return 0
     storage = run.store.storage
     names: list[str] = []
@@ -243,22 +247,20 @@ def fill(
                     starts=(starts[i], starts[j]),
                     floors=(floors[0], floors[1]),
                     size=known.size,
-                    duplicate_from=request.duplicate_from,
+                    duplicate_from=duplicate_from,
                 ),
             )
 
-    done = 0
-    with cluster_for(run, request.scheduler, request.workers, progress) as client:
-        workers = count_workers(client)
-        for place, found in each(client, _meet, meetings(), tick=progress.workers, ahead=1):
-            if not isinstance(found, Found):
-                one, other = plan[place]
-                raise ClusterError(
-                    f"the workers could not compare blocks {one}, {other}: {found!r}"
-                )
-            known.add(found)
-            done += 1
-            progress.now(f"{done} of {len(plan)} pairs of blocks")
+    progress = run.session.progress
+    client = run.client()
+    workers = count_workers(client)
+    results = each(client, _meet, meetings(), tick=progress.workers, ahead=1)
+    for done, (place, found) in enumerate(results, 1):
+        if not isinstance(found, Found):
+            one, other = plan[place]
+            raise ClusterError(f"the workers could not compare blocks {one}, {other}: {found!r}")
+        known.add(found)
+        progress.now(f"{done} of {len(plan)} pairs of blocks")
     return workers
 
 

@@ -7,52 +7,29 @@ last (:mod:`jobs.nightly.freshness`); each leaves a row in ``runs``, all under o
 
 import functools
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal, get_args
 
-from jobs.cluster.connect import kept_cluster
+from featurizer.columns import SEGMENT_SECONDS
+from jobs import defaults
 from jobs.errors import RunInterruptedError, SongmillError, UsageError
 from jobs.exporting.export import MADE_BY, Name
 from jobs.exporting.target import parse_target
-from jobs.interruption import interruption_heard, interruption_prevails
 from jobs.learning import registry
 from jobs.nightly.freshness import State, read_stages, state, write_stage
 from jobs.progress import JsonLog, Progress, clock
 from jobs.reporting.report import PAGE
-from jobs.stage import one_run, stage
+from jobs.stage import Session, open_session
 from jobs.store import commit
 from jobs.store.counts import count_labels
 from jobs.store.levels import Level
-from jobs.store.lock import held_throughout
 from jobs.store.schemas import PREDICTED_TRACKS, SIMILARITY
-from jobs.store.tables import Store, open_store, storage_to_write
+from jobs.store.tables import Store
 
 StageName = Literal["extract", "train", "similarity", "predict", "export", "report"]
 
 STAGES: tuple[StageName, ...] = get_args(StageName)
-
-
-@dataclass(frozen=True)
-class Request:
-    """What is asked of ``songmill run``: its options, which explain them."""
-
-    sources: list[str]
-    store: str
-    labels: str = "parent"
-    segment_seconds: float = 3.0
-    retry_failed: bool = False
-    max_failed: float = 0.1
-    split: str = "by-track"
-    level: Level | None = None
-    tolerance: float = 0.01
-    neighbours: int = 20
-    exports: list[str] = field(default_factory=list)
-    schema: str | None = None
-    scheduler: str | None = None
-    workers: int | None = None
-    only: StageName | None = None
-    first: StageName | None = None
 
 
 @dataclass
@@ -107,47 +84,135 @@ class Outcome:
     stages: list[StageOutcome] = field(default_factory=list)
 
 
-def run(request: Request, progress: Progress) -> Outcome:
+def run(
+    sources: list[str],
+    *,
+    store: str,
+    labels: str = defaults.LABELS,
+    segment_seconds: float = SEGMENT_SECONDS,
+    retry_failed: bool = False,
+    max_failed: float = defaults.MAX_FAILED,
+    split: str = defaults.SPLIT,
+    level: Level | None = None,
+    tolerance: float = defaults.TOLERANCE,
+    neighbours: int = defaults.NEIGHBOURS,
+    exports: Sequence[str] = (),
+    schema: str | None = None,
+    only: StageName | None = None,
+    first: StageName | None = None,
+    scheduler: str | None = None,
+    workers: int | None = None,
+    progress: Progress | None = None,
+) -> Outcome:
     """Bring everything in a store up to date.
 
     Parameters
     ----------
-    request : Request
-        What is asked for.
-    progress : Progress
-        Is told how far it is.
+    sources, labels, segment_seconds, retry_failed, max_failed, scheduler, workers, progress
+        As for :func:`jobs.extraction.extract.extract`.
+    store : str
+        Address of the store, which is created where it does not exist.
+    split, level, tolerance
+        As for :func:`jobs.learning.train.train`.
+    neighbours : int
+        Neighbours of each track, as ``k`` of :func:`jobs.neighbours.similarity.find_similar`.
+    exports : sequence of str
+        ``TABLE=URL`` of each export, as for :func:`jobs.exporting.export.export`.
+    schema : str, optional
+        Schema of the databases.
+    only : str, optional
+        The only stage to do, one of :data:`STAGES`, whether or not its inputs have changed.
+    first : str, optional
+        The stage to begin with, whether or not its inputs have changed.
 
     Returns
     -------
     Outcome
-        Also of a run that failed or was interrupted: what was finished is kept.
+        Also of a run that failed or was interrupted: finished work is kept.
 
     Raises
     ------
     UsageError
-        Two options do not fit together. Nothing is begun.
+        Two options do not fit together. Nothing has been written.
     """
-    if request.only and request.first:
+    if only and first:
         raise UsageError("--only and --from do not go together: say one of them")
-    exports = [_parse_export(text) for text in request.exports]
+    targets = [_parse_export(text) for text in exports]
     started = time.time()
-    storage = storage_to_write(request.store)
-    with one_run() as run_id:
-        outcome = Outcome(run_id, storage.root)
-        if isinstance(progress, JsonLog):
-            progress.run_id = run_id
-        running = _Running(request, exports, progress, outcome)
-        try:
-            with interruption_prevails(), held_throughout(storage), kept_cluster():
-                running.work()
-        except SongmillError as error:
-            running.end("failed", error, error.exit_code)
-        except OSError as error:
-            running.end("failed", error, 1)
-        except RunInterruptedError as error:
-            interruption_heard()
-            running.end("interrupted", error, error.exit_code)
-        outcome.seconds = time.time() - started
+    session = open_session(
+        store, create=True, scheduler=scheduler, workers=workers, progress=progress
+    )
+    if isinstance(session.progress, JsonLog):
+        session.progress.run_id = session.run_id
+    extraction = {
+        "labels": labels,
+        "segment_seconds": segment_seconds,
+        "retry_failed": retry_failed,
+        "max_failed": max_failed,
+    }
+    training = {"split": split, "level": level, "tolerance": tolerance}
+    steps = [
+        _Step("extract", "extract", lambda: _extract(session, sources, extraction)),
+        _Step(
+            "train",
+            "train",
+            lambda: _train(session, training),
+            reads=("features", "labels"),
+            options=training,
+            is_made=lambda store: registry.champion(store) is not None,
+            why_not=_too_few_labels,
+        ),
+        _Step(
+            "similarity",
+            "similarity",
+            lambda: _similarity(session, neighbours),
+            reads=("features",),
+            options={"neighbours": neighbours},
+            is_made=lambda store: bool(store.parts(SIMILARITY)),
+        ),
+        _Step(
+            "predict",
+            "predict",
+            lambda: _predict(session),
+            reads=("features", "champion"),
+            is_made=lambda store: bool(store.parts(PREDICTED_TRACKS)),
+            why_not=_no_model,
+        ),
+        *(
+            _Step(
+                "export",
+                f"export {table} {parse_target(to).shown}",
+                functools.partial(_export, session, table, to, schema),
+                # What is found from features goes with those that change.
+                reads=("features", *_FOUND_FROM.get(table, ())),
+                options={"schema": schema},
+                why_not=_no_predictions if table == "predictions" else lambda _: "",
+            )
+            for table, to in targets
+        ),
+        _Step(
+            "report",
+            "report",
+            lambda: _report(session),
+            reads=(
+                *("features", "labels", "similarity", "predictions", "comparison"),
+                *("models", "champion"),
+            ),
+            is_made=lambda store: store.storage.exists(f"report/{PAGE}"),
+        ),
+    ]
+    outcome = Outcome(session.run_id, session.storage.root)
+    running = _Running(session, steps, outcome, only=only, first=first)
+    try:
+        with session.held("run"):
+            running.work()
+    except SongmillError as error:
+        running.end("failed", error, error.exit_code)
+    except OSError as error:
+        running.end("failed", error, 1)
+    except RunInterruptedError as error:
+        running.end("interrupted", error, error.exit_code)
+    outcome.seconds = time.time() - started
     return outcome
 
 
@@ -173,6 +238,15 @@ _FOUND_FROM: dict[Name, tuple[str, ...]] = {
 
 
 @dataclass(frozen=True)
+class _Result:
+    """Result of a stage: a few words, the JSON of its own command, and why it ends the run."""
+
+    message: str
+    details: dict[str, Any]
+    too_many_failed: str = ""
+
+
+@dataclass(frozen=True)
 class _Step:
     """A stage of this run, or one of its exports.
 
@@ -183,7 +257,7 @@ class _Step:
     label : str
         Names it in what is said and remembered.
     work : callable
-        Does it, and returns what it did in a few words, and what its own command says as JSON.
+        Does it; returns its result.
     reads : tuple of str
         What of a store's :class:`jobs.nightly.freshness.State` it reads; nothing of the
         extraction, which finds out by itself what has changed.
@@ -197,7 +271,7 @@ class _Step:
 
     stage: StageName
     label: str
-    work: Callable[[], tuple[str, dict[str, Any]]]
+    work: Callable[[], _Result]
     reads: tuple[str, ...] = ()
     options: dict[str, Any] = field(default_factory=dict)
     is_made: Callable[[Store], bool] = lambda _: True
@@ -209,77 +283,23 @@ class _Running:
 
     def __init__(
         self,
-        request: Request,
-        exports: list[tuple[Name, str]],
-        progress: Progress,
+        session: Session,
+        steps: list[_Step],
         outcome: Outcome,
+        *,
+        only: StageName | None,
+        first: StageName | None,
     ) -> None:
-        self._request = request
-        self._progress = progress
+        self._session = session
+        self._progress = session.progress
+        self._steps = steps
         self._outcome = outcome
-        self._cluster: dict[str, Any] = {
-            "scheduler": request.scheduler,
-            "workers": request.workers,
-        }
+        self._only = only
+        self._first = first
         self._state: State | None = None
         self._now: StageOutcome | None = None
         self._began = 0.0
-        self._steps = self._plan(exports)
-        outcome.stages += [StageOutcome(step.label) for step in self._steps]
-
-    def _plan(self, exports: list[tuple[Name, str]]) -> list[_Step]:
-        request = self._request
-        learnt = {name: getattr(request, name) for name in ("split", "level", "tolerance")}
-        return [
-            _Step("extract", "extract", self._extract),
-            _Step(
-                "train",
-                "train",
-                self._train,
-                reads=("features", "labels"),
-                options=learnt,
-                is_made=lambda store: registry.champion(store) is not None,
-                why_not=_too_few_labels,
-            ),
-            _Step(
-                "similarity",
-                "similarity",
-                self._similarity,
-                reads=("features",),
-                options={"neighbours": request.neighbours},
-                is_made=lambda store: bool(store.parts(SIMILARITY)),
-            ),
-            _Step(
-                "predict",
-                "predict",
-                self._predict,
-                reads=("features", "champion"),
-                is_made=lambda store: bool(store.parts(PREDICTED_TRACKS)),
-                why_not=_no_model,
-            ),
-            *(
-                _Step(
-                    "export",
-                    f"export {table} {parse_target(to).shown}",
-                    functools.partial(self._export, table, to),
-                    # What is found from features goes with those that change.
-                    reads=("features", *_FOUND_FROM.get(table, ())),
-                    options={"schema": request.schema},
-                    why_not=_no_predictions if table == "predictions" else lambda _: "",
-                )
-                for table, to in exports
-            ),
-            _Step(
-                "report",
-                "report",
-                self._report,
-                reads=(
-                    *("features", "labels", "similarity", "predictions", "comparison"),
-                    *("models", "champion"),
-                ),
-                is_made=lambda store: store.storage.exists(f"report/{PAGE}"),
-            ),
-        ]
+        outcome.stages += [StageOutcome(step.label) for step in steps]
 
     def work(self) -> None:
         """Do every stage that is wanted and that something has changed for."""
@@ -292,12 +312,15 @@ class _Running:
             if why_not:
                 self._skip(step, one, why_not)
                 continue
-            message, one.details = step.work()
+            result = step.work()
+            one.details = result.details
             self._state = None
             # What the stage itself has changed is no reason to do it again.
             self._remember(step)
-            self._finish(one, message)
-            if self._outcome.outcome == "too-many-failed":
+            self._finish(one, result.message)
+            if result.too_many_failed:
+                self._outcome.outcome, self._outcome.exit_code = "too-many-failed", 3
+                self._outcome.message = result.too_many_failed
                 return
 
     def end(
@@ -311,11 +334,10 @@ class _Running:
             self._now.seconds = time.time() - self._began
 
     def _wanted(self, name: StageName) -> Literal["no", "where needed", "in any case"]:
-        request = self._request
-        if request.only:
-            return "in any case" if name == request.only else "no"
-        if request.first:
-            place, first = STAGES.index(name), STAGES.index(request.first)
+        if self._only:
+            return "in any case" if name == self._only else "no"
+        if self._first:
+            place, first = STAGES.index(name), STAGES.index(self._first)
             return "no" if place < first else "in any case" if place == first else "where needed"
         return "where needed"
 
@@ -332,7 +354,7 @@ class _Running:
         self._progress.write("info", f"{one.stage}: {message} ({clock(one.seconds)})")
 
     def _skip(self, step: _Step, one: StageOutcome, why: str) -> None:
-        with stage(self._request.store, step.stage) as under_way:
+        with self._session.stage(step.stage) as under_way:
             under_way.commit(commit.Change(), outcome="skipped", message=why)
         one.outcome, one.message = "skipped", why
         one.seconds = time.time() - self._began
@@ -345,7 +367,7 @@ class _Running:
         """Say why a stage is left out; nothing where it is to be done."""
         if step.stage == "extract":
             return ""
-        store = open_store(self._request.store)
+        store = self._session.store
         why_not = step.why_not(store)
         if why_not or in_any_case or not step.is_made(store):
             return why_not
@@ -354,7 +376,7 @@ class _Running:
 
     def _remember(self, step: _Step) -> None:
         if step.reads:
-            store = open_store(self._request.store)
+            store = self._session.store
             write_stage(store, step.label, self._seen_by(step, store))
 
     def _seen_by(self, step: _Step, store: Store) -> str:
@@ -363,92 +385,69 @@ class _Running:
             self._state = state(store)
         return self._state.fingerprint(step.reads, step.options)
 
-    # What the stages are
 
-    def _extract(self) -> tuple[str, dict[str, Any]]:
-        from jobs.extraction.extract import Request as Extraction
-        from jobs.extraction.extract import extract
+# Stages
 
-        request = self._request
-        found = extract(
-            Extraction(
-                sources=request.sources,
-                store=request.store,
-                labels=request.labels,
-                segment_seconds=request.segment_seconds,
-                retry_failed=request.retry_failed,
-                max_failed=request.max_failed,
-                **self._cluster,
-            ),
-            self._progress,
-        )
-        counts = {
-            "extracted": found.extracted + found.kept,
-            "failed": found.failed,
-            "gone": found.gone,
-            "relabelled": found.relabelled,
-        }
-        said = ", ".join(f"{count} {name}" for name, count in counts.items() if count)
-        if found.outcome == "too-many-failed":
-            self._outcome.outcome, self._outcome.exit_code = "too-many-failed", 3
-            self._outcome.message = found.message or ""
-        return (
-            said or f"nothing new, changed or gone among {found.listed} files",
-            {**asdict(found), "failed": found.failed},
-        )
 
-    def _train(self) -> tuple[str, dict[str, Any]]:
-        from jobs.learning.train import Request as Training
-        from jobs.learning.train import as_json, train
+def _extract(session: Session, sources: list[str], options: dict[str, Any]) -> _Result:
+    from jobs.extraction.extract import extract
 
-        request = self._request
-        found = train(
-            Training(
-                store=request.store,
-                split=request.split,
-                level=request.level,
-                tolerance=request.tolerance,
-                **self._cluster,
-            ),
-            self._progress,
-        )
-        said = "predicts from now on" if found.verdict.promoted else "is kept, and does not predict"
-        version = found.description.version
-        return f"{version} {said}: {found.verdict.reason}", as_json(found)
+    found = extract(sources, store=session, **options)
+    counts = {
+        "extracted": found.extracted + found.kept,
+        "failed": found.failed,
+        "gone": found.gone,
+        "relabelled": found.relabelled,
+    }
+    said = ", ".join(f"{count} {name}" for name, count in counts.items() if count)
+    return _Result(
+        said or f"nothing new, changed or gone among {found.listed} files",
+        {**asdict(found), "failed": found.failed},
+        found.message or "" if found.outcome == "too-many-failed" else "",
+    )
 
-    def _similarity(self) -> tuple[str, dict[str, Any]]:
-        from jobs.neighbours.similarity import Request as Similarity
-        from jobs.neighbours.similarity import find_similar
 
-        request = Similarity(store=self._request.store, k=self._request.neighbours, **self._cluster)
-        found = find_similar(request, self._progress)
-        said = f"the {found.k} nearest of {found.rows} tracks, {found.duplicates} duplicates"
-        return said, asdict(found)
+def _train(session: Session, options: dict[str, Any]) -> _Result:
+    from jobs.learning.train import as_json, train
 
-    def _predict(self) -> tuple[str, dict[str, Any]]:
-        from jobs.learning.predict import Request as Prediction
-        from jobs.learning.predict import as_json, predict_all
+    found = train(store=session, **options)
+    said = "predicts from now on" if found.verdict.promoted else "is kept, and does not predict"
+    version = found.description.version
+    return _Result(f"{version} {said}: {found.verdict.reason}", as_json(found))
 
-        found = predict_all(Prediction(store=self._request.store, **self._cluster), self._progress)
-        return f"{found.tracks} tracks by {found.model}", as_json(found, segments=False)
 
-    def _export(self, table: Name, to: str) -> tuple[str, dict[str, Any]]:
-        from jobs.exporting.export import Request as Export
-        from jobs.exporting.export import export
+def _similarity(session: Session, neighbours: int) -> _Result:
+    from jobs.neighbours.similarity import find_similar
 
-        found = export(
-            Export(name=table, store=self._request.store, to=to, schema=self._request.schema),
-            self._progress,
-        )
-        return f"{found.rows} rows to {found.to}", asdict(found)
+    found = find_similar(store=session, k=neighbours)
+    said = f"the {found.k} nearest of {found.rows} tracks, {found.duplicates} duplicates"
+    return _Result(said, asdict(found))
 
-    def _report(self) -> tuple[str, dict[str, Any]]:
-        from jobs.reporting.report import report
 
-        with stage(self._request.store, "report") as under_way:
-            found = report(self._request.store, None, self._progress)
-            under_way.commit(commit.Change(), message=found.page)
-        return found.page, asdict(found)
+def _predict(session: Session) -> _Result:
+    from jobs.learning.predict import as_json, predict_all
+
+    found = predict_all(store=session)
+    return _Result(f"{found.tracks} tracks by {found.model}", as_json(found, segments=False))
+
+
+def _export(session: Session, table: Name, to: str, schema: str | None) -> _Result:
+    from jobs.exporting.export import export
+
+    found = export(table, store=session, to=to, schema=schema)
+    return _Result(f"{found.rows} rows to {found.to}", asdict(found))
+
+
+def _report(session: Session) -> _Result:
+    from jobs.reporting.report import report
+
+    with session.stage("report") as stage:
+        found = report(store=stage.store, progress=session.progress)
+        stage.commit(commit.Change(), message=found.page)
+    return _Result(found.page, asdict(found))
+
+
+# Reasons to leave a stage out
 
 
 def _too_few_labels(store: Store) -> str:

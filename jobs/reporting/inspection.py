@@ -112,19 +112,30 @@ class Outcome:
     pictures: list[str]
 
 
-def inspect(recording: str, address: str | None, out: str | None, progress: Progress) -> Outcome:
+def inspect(
+    recording: str,
+    *,
+    store: str | Store | None = None,
+    out: str | None = None,
+    progress: Progress | None = None,
+) -> Outcome:
     """Analyse a recording, draw it, and write pictures and page.
 
     Parameters
     ----------
     recording : str
         The path of a file; or, with a store, one of its tracks or the end of its name.
-    address : str or None
-        A store, whose model says what the recording sounds like.
-    out : str or None
-        The folder for what is written; by default ``inspect-`` and the file's name, here.
-    progress : Progress
-        Is told what is done.
+    store : str or Store, optional
+        A store, or its address, whose champion predicts the recording.
+    out : str, optional
+        Folder for pictures and page; by default ``inspect-`` and the file's name, in the working
+        directory.
+    progress : Progress, optional
+        Shows the progress; by default lines on stderr.
+
+    Returns
+    -------
+    Outcome
 
     Raises
     ------
@@ -136,7 +147,8 @@ def inspect(recording: str, address: str | None, out: str | None, progress: Prog
     from featurizer.curves import Curves
     from featurizer.extract import analyse
 
-    store = open_store(address) if address else None
+    store = open_store(store) if store else None
+    progress = progress or Progress()
     path = _file(recording, store)
     model = None
     if store and registry.champion(store):

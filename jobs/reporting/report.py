@@ -62,31 +62,38 @@ class Outcome:
     missing: list[str]
 
 
-def report(address: str, out: str | None, progress: Progress) -> Outcome:
+def report(
+    *, store: str | Store, out: str | None = None, progress: Progress | None = None
+) -> Outcome:
     """Write the report of a store.
 
     Parameters
     ----------
-    address : str
-        The store.
-    out : str or None
-        The folder that gets ``index.html``; by default the store's ``report``.
-    progress : Progress
-        Is told what is done.
+    store : str or Store
+        The store, or its address.
+    out : str, optional
+        Folder that gets ``index.html``; by default the store's ``report``.
+    progress : Progress, optional
+        Shows the progress; by default lines on stderr.
+
+    Returns
+    -------
+    Outcome
 
     Raises
     ------
     UsageError
-        There is no store.
+        There is no store, or ``out`` cannot be written to.
     StoreError
-        It is damaged.
+        The store is damaged.
     """
-    store = open_store(address)
+    store = open_store(store)
+    progress = progress or Progress()
     if out:
         check_folder(out)
     progress.say("reading the tables")
     sample = overview.sample_tracks(store)
-    report = _Report(store, address, sample)
+    report = _Report(store, sample)
     sections = []
     for anchor, title, make in (
         ("collection", "The collection", report.collection),
@@ -135,15 +142,13 @@ class _Report:
     ----------
     store : Store
         The store.
-    address : str
-        As it was given, for commands.
     sample : Sample
         The tracks that the pictures show.
     """
 
-    def __init__(self, store: Store, address: str, sample: Sample) -> None:
+    def __init__(self, store: Store, sample: Sample) -> None:
         self._store = store
-        self._option = f"--store {shlex.quote(printable(address))}"
+        self._option = f"--store {shlex.quote(printable(store.storage.root))}"
         self._sample = sample
         extract, imported = self._command("extract SOURCE…"), self._command("import-features CSV…")
         self._tracks_command = f"{extract} or {imported}"

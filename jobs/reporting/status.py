@@ -51,9 +51,9 @@ class Status:
     waiting: int
 
 
-def read_status(address: str) -> Status:
-    """Read what is in the store at ``address``; UsageError where there is none."""
-    store = open_store(address)
+def read_status(store: str | Store) -> Status:
+    """Return the contents of a store, given itself or its address; UsageError if there is none."""
+    store = open_store(store)
     files = store.read("files", ["track_id", "uri", "status", "error", "message", "duration_s"])
     failed = files.filter(pc.equal(files["status"], "failed")).sort_by("track_id")
     runs = store.read("runs").sort_by([("started_at", "descending")]).slice(0, LAST_RUNS)

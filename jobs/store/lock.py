@@ -12,7 +12,6 @@ import socket
 import threading
 import time
 import uuid
-from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -29,36 +28,12 @@ PULSE_S = 5.0
 WATCH_S = 20.0
 """A holder on another machine is dead if it has not shown a pulse for so long."""
 
-_throughout: dict[str, "Lock"] = {}
-"""The locks that a run of several stages holds, by the root of the store."""
-
-
-@contextlib.contextmanager
-def held_throughout(storage: Storage) -> Iterator[None]:
-    """Hold a store while several stages work on it, so that no other run comes in between.
-
-    Parameters
-    ----------
-    storage : Storage
-        The store's files.
-
-    Raises
-    ------
-    StoreError
-        Another run that lives holds it.
-    """
-    with Lock(storage) as lock:
-        _throughout[storage.root] = lock
-        try:
-            yield
-        finally:
-            del _throughout[storage.root]
+KILLED = "_work/killed"
+"""Locks of processes that were killed, until their row is in ``runs``."""
 
 
 class Lock:
-    """The right to change a store, as a context manager.
-
-    Inside of :func:`held_throughout` it is that lock.
+    """Exclusive right to change a store, as a context manager.
 
     Parameters
     ----------
@@ -77,16 +52,14 @@ class Lock:
         self._held: dict[str, Any] = {}
         self._ended = threading.Event()
         self._lost = False
-        self._outer: Lock | None = None
+        self._writing = threading.Lock()
         self._thread = threading.Thread(target=self._beat, daemon=True, name="store lock")
 
     def __enter__(self) -> "Lock":
-        self._outer = _throughout.get(self._storage.root)
-        if self._outer is not None:
-            return self._outer
         self._held = {
             "token": self._token,
             "pulse": 0,
+            "seen": time.time(),
             "host": socket.gethostname(),
             "machine": _machine(),
             "pid": os.getpid(),
@@ -113,8 +86,6 @@ class Lock:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        if self._outer is not None:
-            return
         self._ended.set()
         self._thread.join()
         holder = _read(self._storage)
@@ -130,6 +101,29 @@ class Lock:
                 "shown no sign of life: nothing more is written here"
             )
 
+    def note(self, **what: Any) -> dict[str, Any]:
+        """Write into the lock what this process does: ``run_id``, ``stage`` and ``started``.
+
+        Returns
+        -------
+        dict
+            The previous note, None for what was not noted.
+
+        Raises
+        ------
+        StoreError
+            Another run has taken the lock.
+        """
+        before = {name: self._held.get(name) for name in what}
+        self.check()
+        self._write(**what)
+        return before
+
+    def _write(self, **what: Any) -> None:
+        with self._writing:
+            self._held |= what
+            self._storage.write(LOCK, as_json(self._held))
+
     def _beat(self) -> None:
         while not self._ended.wait(PULSE_S):
             # A full disk or an object store that is away holds the pulse up, and not the run.
@@ -138,21 +132,22 @@ class Lock:
                 if holder is None or holder.get("token") != self._token:
                     self._lost = True
                     return
-                self._held["pulse"] += 1
-                self._storage.write(LOCK, as_json(self._held))
+                self._write(pulse=self._held["pulse"] + 1, seen=time.time())
 
     def _break(self, holder: dict[str, Any] | None) -> None:
-        """Take a dead run's lock away, so that of several contenders one does."""
-        grave = f"_work/tmp/lock-{uuid.uuid4().hex}"
+        """Take a dead run's lock away; of several contenders one does."""
+        grave = f"{KILLED}/{uuid.uuid4().hex}.json"
         try:
             self._storage.move(LOCK, grave)
         except FileNotFoundError:
             return
         taken = _read(self._storage, grave)
-        self._storage.remove(grave)
-        if taken is not None and (holder is None or taken["token"] != holder["token"]):
-            # A contender was faster, and this was its lock, new and alive.
+        if taken is None:
+            self._storage.remove(grave)
+        elif holder is None or taken["token"] != holder["token"]:
+            # A contender was faster, and this is its new lock.
             self._storage.create(LOCK, as_json(taken))
+            self._storage.remove(grave)
 
 
 def _read(storage: Storage, name: str = LOCK) -> dict[str, Any] | None:

@@ -44,7 +44,10 @@ RUNS = pa.schema(
     [
         ("run_id", pa.string()),
         ("stage", pa.string()),
-        ("outcome", pa.string()),  # done | too-many-failed | failed | interrupted
+        (
+            "outcome",
+            pa.string(),
+        ),  # done | too-many-failed | skipped | failed | interrupted | killed
         ("message", pa.string()),
         ("started_at", _TIME),
         ("finished_at", _TIME),

@@ -152,8 +152,13 @@ def read_settings(storage: Storage) -> Settings | None:
     return settings
 
 
-def open_store(address: str) -> Store:
-    """Open the store at ``address`` for reading.
+def open_store(store: "str | Storage | Store") -> Store:
+    """Open a store for reading.
+
+    Parameters
+    ----------
+    store : str, Storage or Store
+        Its address or its files; an open store is returned as it is.
 
     Raises
     ------
@@ -162,7 +167,9 @@ def open_store(address: str) -> Store:
     StoreError
         It is damaged or of another format.
     """
-    storage = storage_at(address)
+    if isinstance(store, Store):
+        return store
+    storage = storage_at(store) if isinstance(store, str) else store
     settings = read_settings(storage)
     if settings is None:
         raise UsageError(

@@ -14,9 +14,7 @@ from playwright.sync_api import Browser, Page, sync_playwright
 from support.made_models import model_tables, put_model
 from support.made_stores import LABELS, NOON, make_store, put
 
-from jobs.neighbours.similarity import Request as Similarity
 from jobs.neighbours.similarity import find_similar
-from jobs.progress import Progress
 from jobs.reporting.inspection import inspect
 from jobs.reporting.report import report
 from jobs.store.schemas import COMPARISON, FILES, RUNS
@@ -68,7 +66,7 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     put(store, "comparison", compared, COMPARISON)
     run = {"stage": "extract", "outcome": "done", "started_at": NOON, "seconds": 20.0}
     put(store, "runs", [{**run, "extracted": 90, "failed": 10}, {**run, "stage": "train"}], RUNS)
-    find_similar(Similarity(store=str(root), k=61), Progress())
+    find_similar(store=str(root), k=61)
     # One pair is said to be the same recording.
     pair = {"track_id": HOSTILE, "duplicate_id": tracks[-1][0], "cosine": 1.0}
     part = store.parts("duplicates")[0]
@@ -78,9 +76,9 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     recording.parent.mkdir(parents=True)
     y = np.random.default_rng(0).normal(size=10 * 22050) * np.linspace(0, 0.2, 10 * 22050)
     soundfile.write(recording, y, 22050)
-    found = report(str(root), None, Progress())
+    found = report(store=str(root))
     assert found.missing == []
-    seen = inspect(str(recording), str(root), str(root.parent / "seen"), Progress())
+    seen = inspect(str(recording), store=str(root), out=str(root.parent / "seen"))
     return {"report": Path(found.page), "recording": Path(seen.page)}
 
 

@@ -17,9 +17,19 @@ import jobs.extraction.extract
 from featurizer.columns import FEATURE_SET
 from jobs.cli import main as cli
 from jobs.errors import ClusterError, RunInterruptedError, StoreError, UsageError
-from jobs.extraction.extract import Outcome, Request
+from jobs.extraction.extract import Outcome
 from jobs.store.schemas import FILES, RUNS, TRACK
 from jobs.store.tables import Settings, open_to_write, storage_to_write
+
+DEFAULTS = {
+    "labels": "parent",
+    "scheduler": None,
+    "workers": None,
+    "segment_seconds": 3.0,
+    "force": False,
+    "retry_failed": False,
+    "max_failed": 0.1,
+}
 
 Run = Callable[..., tuple[int, str, str]]
 
@@ -42,12 +52,12 @@ def run(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> R
 
 
 @pytest.fixture
-def requests(monkeypatch: pytest.MonkeyPatch) -> list[Request]:
-    """What is asked of the job, which does nothing."""
-    asked: list[Request] = []
+def requests(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
+    """The arguments of each call of the job, which does nothing."""
+    asked: list[dict[str, Any]] = []
 
-    def extract(request: Request, progress: object) -> Outcome:
-        asked.append(request)
+    def extract(sources: list[str], *, progress: object, **options: Any) -> Outcome:
+        asked.append({"sources": sources, **options})
         return Outcome("run")
 
     monkeypatch.setattr(jobs.extraction.extract, "extract", extract)
@@ -55,7 +65,7 @@ def requests(monkeypatch: pytest.MonkeyPatch) -> list[Request]:
 
 
 def raising(monkeypatch: pytest.MonkeyPatch, error: BaseException) -> None:
-    def extract(request: Request, progress: object) -> Outcome:
+    def extract(*_: object, **options: object) -> Outcome:
         raise error
 
     monkeypatch.setattr(jobs.extraction.extract, "extract", extract)
@@ -82,7 +92,7 @@ def test_help_loads_nothing_heavy(arguments: list[str]) -> None:
     )
     assert "typer" in loaded
     heavy = {"numpy", "pandas", "pyarrow", "scipy", "librosa", "numba", "dask", "distributed"}
-    heavy |= {"av", "bokeh", "fsspec", "psutil", "soundfile", "soxr", "sklearn", "featurizer"}
+    heavy |= {"av", "bokeh", "fsspec", "psutil", "soundfile", "soxr", "sklearn"}
     assert not loaded & heavy
 
 
@@ -109,45 +119,35 @@ def test_the_version_is_the_installed_ones(run: Run) -> None:
 # Options
 
 
-def test_options_have_the_documented_defaults(run: Run, requests: list[Request]) -> None:
+def test_options_have_the_documented_defaults(run: Run, requests: list[dict[str, Any]]) -> None:
     code, _, _ = run("extract", "a", "b c", "--store", "s")
     assert code == 0
-    assert requests == [
-        Request(
-            sources=["a", "b c"],
-            store="s",
-            labels="parent",
-            scheduler=None,
-            workers=None,
-            segment_seconds=3.0,
-            force=False,
-            retry_failed=False,
-            max_failed=0.1,
-        )
-    ]
+    assert requests == [{"sources": ["a", "b c"], "store": "s", **DEFAULTS}]
 
 
-def test_options_reach_the_job(run: Run, requests: list[Request]) -> None:
+def test_options_reach_the_job(run: Run, requests: list[dict[str, Any]]) -> None:
     run(
         *("extract", "a", "--store", "s", "--labels", "l.csv", "--scheduler", "tcp://x:1"),
         *("--segment-seconds", "2.5", "--force", "--retry-failed", "--max-failed", "1"),
     )
     run("extract", "--store", "s", "--workers", "7", "--", "-a.wav")
+    given = {"labels": "l.csv", "scheduler": "tcp://x:1", "segment_seconds": 2.5}
+    given |= {"force": True, "retry_failed": True, "max_failed": 1.0}
     assert requests == [
-        Request(["a"], "s", "l.csv", "tcp://x:1", None, 2.5, True, True, 1.0),
-        Request(["-a.wav"], "s", workers=7),
+        {**DEFAULTS, "sources": ["a"], "store": "s", **given},
+        {**DEFAULTS, "sources": ["-a.wav"], "store": "s", "workers": 7},
     ]
 
 
 def test_the_schedulers_address_may_come_from_the_environment(
-    run: Run, requests: list[Request], monkeypatch: pytest.MonkeyPatch
+    run: Run, requests: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("DASK_SCHEDULER_ADDRESS", "tcp://from-the-environment:8786")
     run("extract", "a", "--store", "s")
     run("extract", "a", "--store", "s", "--scheduler", "tcp://given:8786")
     monkeypatch.setenv("DASK_SCHEDULER_ADDRESS", "")
     run("extract", "a", "--store", "s")
-    found = [request.scheduler or None for request in requests]
+    found = [request["scheduler"] or None for request in requests]
     assert found == ["tcp://from-the-environment:8786", "tcp://given:8786", None]
 
 
@@ -171,7 +171,7 @@ def test_the_schedulers_address_may_come_from_the_environment(
     ],
 )
 def test_wrong_usage_ends_with_2_and_names_what_was_given(
-    run: Run, requests: list[Request], arguments: list[str], said: str
+    run: Run, requests: list[dict[str, Any]], arguments: list[str], said: str
 ) -> None:
     code, out, err = run(*arguments)
     assert (code, out) == (2, "")
@@ -237,7 +237,7 @@ def test_too_many_failed_files_are_3_and_the_counts_are_printed_all_the_same(
 ) -> None:
     outcome = Outcome("run", outcome="too-many-failed", message="5 of 9 files", listed=9)
     outcome.failures = {"empty": 5}
-    monkeypatch.setattr(jobs.extraction.extract, "extract", lambda *_: outcome)
+    monkeypatch.setattr(jobs.extraction.extract, "extract", lambda *_, **options: outcome)
     code, out, err = run("extract", "a", "--store", "s")
     assert (code, err) == (3, "songmill: 5 of 9 files\n")
     assert "5 empty" in out
@@ -251,7 +251,9 @@ def test_too_many_failed_files_are_3_and_the_counts_are_printed_all_the_same(
     )
 
 
-def test_json_is_one_object_with_the_counts_of_the_run(run: Run, requests: list[Request]) -> None:
+def test_json_is_one_object_with_the_counts_of_the_run(
+    run: Run, requests: list[dict[str, Any]]
+) -> None:
     code, out, _ = run("extract", "a", "--store", "caf\xe9 \N{GUITAR}", "--json")
     assert code == 0
     found = json.loads(out)

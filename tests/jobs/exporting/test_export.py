@@ -32,12 +32,9 @@ from support.made_stores import make_store
 from jobs.cli import main as cli
 from jobs.errors import ExportError, SongmillError, UsageError
 from jobs.exporting import databases as export_databases
-from jobs.exporting.export import Outcome, Request, export
-from jobs.learning.predict import Request as Prediction
+from jobs.exporting.export import Outcome, export
 from jobs.learning.predict import predict_all
-from jobs.neighbours.similarity import Request as Similarity
 from jobs.neighbours.similarity import find_similar
-from jobs.progress import Progress
 from jobs.store.schemas import FILES, similarity
 from jobs.store.tables import open_store
 
@@ -45,7 +42,7 @@ NASTY = ['"quoted", comma', "new\nline", "'; DROP TABLE x; --", "\N{GUITAR} ü",
 
 
 def put(root: Path, name: str, to: str | Path, **options: Any) -> Outcome:
-    return export(Request(name=name, store=str(root), to=str(to), **options), Progress())  # type: ignore[arg-type]
+    return export(name, store=str(root), to=str(to), **options)  # type: ignore[arg-type]
 
 
 def read(root: Path, table: str) -> pd.DataFrame:
@@ -87,8 +84,8 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
     twice = rows_there.take([1, *range(1, rows_there.num_rows)])
     twice = twice.set_column(0, "track_id", rows_there["track_id"])
     made.storage.write_table(part, twice)
-    find_similar(Similarity(store=str(root), k=4), Progress())
-    predict_all(Prediction(str(root), segments=True, workers=1), Progress())
+    find_similar(store=str(root), k=4)
+    predict_all(store=str(root), segments=True, workers=1)
     return root
 
 
@@ -452,7 +449,7 @@ def test_a_table_that_is_not_there_is_said(tmp_path: Path) -> None:
 def test_no_duplicates_are_an_empty_table(tmp_path: Path, database: str) -> None:
     root = tmp_path / "s"
     make_store(root, [("a", None), ("b", None), ("c", None)], level="track")
-    find_similar(Similarity(store=str(root)), Progress())
+    find_similar(store=str(root))
     assert put(root, "duplicates", tmp_path / "x.csv").rows == 0
     assert (tmp_path / "x.csv").read_text() == "track_id,duplicate_id,cosine\n"
     put(root, "duplicates", database, table="none")
@@ -464,7 +461,7 @@ def test_a_damaged_part_ends_the_export_and_says_which(
 ) -> None:
     root = tmp_path / "s"
     made = make_store(root, [(f"{i}", None) for i in range(20)], level="track")
-    find_similar(Similarity(store=str(root), k=3), Progress())
+    find_similar(store=str(root), k=3)
     targets = [database, f"sqlite:///{tmp_path}/s.db", f"duckdb:///{tmp_path}/d.db"]
     targets += [str(tmp_path / f"x{end}") for end in (".csv", ".parquet", ".arrow")]
     for to in targets:

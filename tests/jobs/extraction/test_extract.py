@@ -29,7 +29,7 @@ import jobs.store.commit
 from featurizer.columns import FEATURE_COLUMNS
 from featurizer.extract import extract as extract_features
 from jobs.errors import ClusterError, UsageError
-from jobs.extraction.extract import Outcome, Request, extract
+from jobs.extraction.extract import Outcome, extract
 from jobs.extraction.plan import Plan
 from jobs.progress import Progress
 from jobs.reporting.status import read_status
@@ -107,12 +107,12 @@ def address() -> Iterator[str]:
 
 
 def job(store: Path, *sources: object, **options: Any) -> Outcome:
-    request = Request(
-        sources=[str(source) for source in sources],
+    return extract(
+        [str(source) for source in sources],
         store=str(store),
+        progress=Progress(Console(file=io.StringIO())),
         **{"segment_seconds": 0.1, "max_failed": 1.0, **options},
     )
-    return extract(request, Progress(Console(file=io.StringIO())))
 
 
 @pytest.fixture
@@ -134,7 +134,7 @@ def without_cluster(monkeypatch: pytest.MonkeyPatch) -> Run:
 
     def run_job(store: Path, *sources: object, **options: Any) -> Outcome:
         with monkeypatch.context() as patch:
-            patch.setattr(jobs.cluster.connect, "connect", refuse)
+            patch.setattr(jobs.stage, "connect", refuse)
             outcome = job(store, *sources, **options)
         assert outcome.extracted == outcome.failed == 0
         return outcome
@@ -818,7 +818,7 @@ def test_what_a_killed_run_finished_waits_for_a_run_of_its_sources(
         raise ClusterError("lost just before the commit")
 
     with monkeypatch.context() as patch:
-        patch.setattr(jobs.extraction.extract._Run, "finish", lost)
+        patch.setattr(jobs.extraction.extract._Extraction, "finish", lost)
         with pytest.raises(ClusterError):
             run(store, music)
     clip(tmp_path / "other/one.wav")

@@ -24,8 +24,8 @@ from featurizer.columns import FEATURE_COLUMNS, FEATURE_SET
 from jobs.cli import main as cli
 from jobs.errors import StoreError, UsageError
 from jobs.extraction import import_features
-from jobs.extraction.import_features import ImportOutcome, Request
-from jobs.progress import Progress
+from jobs.extraction.import_features import ImportOutcome
+from jobs.stage import Session
 from jobs.store import commit as commit_module
 from jobs.store.folder import Storage
 from jobs.store.lock import Lock
@@ -129,8 +129,9 @@ def do(store: Path) -> Do:
     """Import CSVs into the store."""
 
     def import_(*tables: Path, labels: Path | None = None) -> ImportOutcome:
-        request = Request([str(path) for path in tables], str(store), labels and str(labels))
-        return import_features.import_features(request, Progress())
+        return import_features.import_features(
+            [str(path) for path in tables], store=str(store), labels=labels and str(labels)
+        )
 
     return import_
 
@@ -714,13 +715,13 @@ def test_a_folder_of_other_things_is_refused(
 def test_recordings_that_came_while_the_tables_were_read_are_kept(
     do: Do, store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    stage = import_features.stage
+    stage = Session.stage
 
     def later(*args: Any, **options: Any) -> Any:
         make_store(store, 3.0, ("/m/a.wav", "/m"))
         return stage(*args, **options)
 
-    monkeypatch.setattr(import_features, "stage", later)
+    monkeypatch.setattr(Session, "stage", later)
     with pytest.raises(UsageError, match="extracted recordings"):
         do(write(tmp_path / "t.csv", row("a.wav")))
     assert [known["uri"] for known in read(store, "files")] == ["/m/a.wav"]

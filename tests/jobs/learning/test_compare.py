@@ -1,9 +1,8 @@
 """The comparison of models, against scikit-learn used by hand; without a cluster."""
 
-import contextlib
 import os
 import warnings
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -26,7 +25,7 @@ from featurizer.columns import FEATURE_COLUMNS
 from jobs.errors import UsageError
 from jobs.extraction import import_features
 from jobs.learning import compare as compare_module
-from jobs.learning.compare import Assessment, Assignment, Outcome, Request, assess, compare
+from jobs.learning.compare import Assessment, Assignment, Outcome, assess, compare
 from jobs.progress import Progress
 from training import models, splits
 
@@ -91,47 +90,21 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(compare_module, "SLOWEST_FIRST", QUICK[::-1])
 
 
-def inline(
-    client: Any,
-    function: Callable[..., Any],
-    arguments: Iterable[tuple[Any, ...]],
-    *,
-    tick: Callable[[int], None] = lambda threads: None,
-) -> Iterator[tuple[int, Any]]:
-    """As jobs.cluster.window.each does, in this process and backwards: workers end in any order."""
-    found: list[tuple[int, Any]] = []
-    for place, given in enumerate(arguments):
-        tick(1)
-        try:
-            found.append((place, function(*given)))
-        except Exception as error:
-            found.append((place, error))
-    yield from reversed(found)
-
-
-@pytest.fixture
-def without_cluster(monkeypatch: pytest.MonkeyPatch) -> None:
-    @contextlib.contextmanager
-    def connect(*_: Any) -> Iterator[Any]:
-        yield SimpleNamespace(scheduler=None, dashboard_link="", nthreads=lambda: {"a": 1})
-
-    def ask(client: Any, unfit: Callable[..., str | None], *arguments: Any) -> None:
-        assert not unfit(*arguments)
-
-    monkeypatch.setattr("jobs.stage.connect", connect)
-    monkeypatch.setattr("jobs.stage.ask_workers", ask)
-    monkeypatch.setattr(compare_module, "each", inline)
-
-
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
     return tmp_path / "store"
 
 
 @pytest.fixture
-def do(root: Path, without_cluster: None, quick: None) -> Callable[..., Outcome]:
+def do(root: Path, in_process_cluster: str, quick: None) -> Callable[..., Outcome]:
     def run(*splits: str, folds: int = 3, level: Any = None) -> Outcome:
-        return compare(Request(str(root), list(splits), folds, level), Progress())
+        return compare(
+            store=str(root),
+            split=splits,
+            folds=folds,
+            level=level,
+            scheduler=in_process_cluster,
+        )
 
     return run
 
@@ -496,13 +469,13 @@ TUTORIAL = {
 
 
 def test_the_tutorials_split_gives_its_scores(
-    root: Path, shared_data: Path, without_cluster: None, monkeypatch: pytest.MonkeyPatch
+    root: Path, shared_data: Path, in_process_cluster: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     names = tuple(TUTORIAL)
     monkeypatch.setattr(compare_module, "MODELS", names)
     monkeypatch.setattr(compare_module, "SLOWEST_FIRST", names)
     tables = [str(shared_data / "gtzan" / "features_3_sec.csv")]
-    import_features.import_features(import_features.Request(tables, str(root)), Progress())
-    found = compare(Request(str(root), ["random"]), Progress())
+    import_features.import_features(tables, store=str(root))
+    found = compare(store=str(root), split=["random"], scheduler=in_process_cluster)
     scores = {row["model"]: row["accuracy"] for row in found.rows}
     assert scores == pytest.approx(TUTORIAL, abs=0.015)

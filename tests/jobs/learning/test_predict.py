@@ -3,6 +3,7 @@
 import json
 import signal
 import sys
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,6 @@ import pandas as pd
 import pyarrow.dataset
 import pytest
 import soundfile
-from support import inline_cluster
 from support.made_models import plainly, put_model, read_parts
 from support.made_stores import make_store, read_rows
 
@@ -21,8 +21,7 @@ from featurizer.columns import FEATURE_COLUMNS
 from featurizer.extract import extract
 from jobs.cli import main as cli
 from jobs.errors import ClusterError, StoreError, UsageError
-from jobs.learning.predict import FilesOutcome, Request, StoreOutcome, predict_all, predict_files
-from jobs.progress import Progress
+from jobs.learning.predict import FilesOutcome, StoreOutcome, predict_all, predict_files
 from jobs.store.tables import Store
 
 VERSION = "20260301T120000-aaaaaa"
@@ -64,7 +63,7 @@ def takes(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def predict(root: Path, *files: Path) -> FilesOutcome:
-    return predict_files([str(file) for file in files], str(root), Progress())
+    return predict_files([str(file) for file in files], store=str(root))
 
 
 def expected(root: Path, rows: np.ndarray) -> np.ndarray:
@@ -180,16 +179,6 @@ def test_without_a_model_nothing_is_predicted(tmp_path: Path, takes: Path) -> No
 # Every track of the store
 
 
-@pytest.fixture
-def inline(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Predict without a cluster, in pieces of a few rows each."""
-    inline_cluster.install(monkeypatch)
-    monkeypatch.setattr(jobs.learning.predict, "READ_ROWS", 5)
-    # Workers are other processes than those of an earlier test.
-    jobs.learning.predict._model.cache_clear()
-    jobs.learning.predict._left_out.cache_clear()
-
-
 TRACKS = {"a": CLASSES[0], "b": CLASSES[1], "c": None, "d": "no class of the model's", "e": None}
 
 
@@ -203,8 +192,20 @@ def filled(root: Path, **changes: Any) -> Store:
     return store
 
 
-def predict_store(root: Path, **options: Any) -> StoreOutcome:
-    return predict_all(Request(str(root), **options), Progress())
+@pytest.fixture
+def predict_store(
+    monkeypatch: pytest.MonkeyPatch, in_process_cluster: str
+) -> Iterator[Callable[..., StoreOutcome]]:
+    """Predict on a cluster of this process, in pieces of five rows."""
+    monkeypatch.setattr(jobs.learning.predict, "READ_ROWS", 5)
+
+    def predict(root: Path, **options: Any) -> StoreOutcome:
+        return predict_all(store=str(root), scheduler=in_process_cluster, **options)
+
+    yield predict
+    # Workers are other processes than those of the next test.
+    jobs.learning.predict._model.cache_clear()
+    jobs.learning.predict._left_out.cache_clear()
 
 
 def table(root: Path, level: str) -> pd.DataFrame:
@@ -225,8 +226,9 @@ def means(root: Path, version: str = VERSION) -> dict[str, np.ndarray]:
     return found
 
 
-@pytest.mark.usefixtures("inline")
-def test_every_track_gets_one_row_of_probabilities(tmp_path: Path) -> None:
+def test_every_track_gets_one_row_of_probabilities(
+    predict_store: Callable[..., StoreOutcome], tmp_path: Path
+) -> None:
     root = tmp_path / "store"
     filled(root)
     outcome = predict_store(root)
@@ -248,8 +250,9 @@ def test_every_track_gets_one_row_of_probabilities(tmp_path: Path) -> None:
     assert not (root / "predictions/level=segment").exists()
 
 
-@pytest.mark.usefixtures("inline")
-def test_segments_are_written_when_they_are_asked_for(tmp_path: Path) -> None:
+def test_segments_are_written_when_they_are_asked_for(
+    predict_store: Callable[..., StoreOutcome], tmp_path: Path
+) -> None:
     root = tmp_path / "store"
     filled(root)
     assert predict_store(root, segments=True).segments == 12
@@ -265,9 +268,8 @@ def test_segments_are_written_when_they_are_asked_for(tmp_path: Path) -> None:
     assert table(root, "segment").empty
 
 
-@pytest.mark.usefixtures("inline")
 def test_predictions_of_other_classes_replace_all_that_was_there(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    predict_store: Callable[..., StoreOutcome], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     root, later = tmp_path / "store", "20260302T120000-bbbbbb"
     store = filled(root)
@@ -292,8 +294,9 @@ def test_predictions_of_other_classes_replace_all_that_was_there(
 _LEVELS = ("track", "segment")
 
 
-@pytest.mark.usefixtures("inline")
-def test_what_a_worker_has_read_for_one_run_does_not_hold_for_the_next(tmp_path: Path) -> None:
+def test_what_a_worker_has_read_for_one_run_does_not_hold_for_the_next(
+    predict_store: Callable[..., StoreOutcome], tmp_path: Path
+) -> None:
     """Workers of a running cluster outlive the runs: which tracks have segments may change."""
     root = tmp_path / "store"
     filled(root)
@@ -305,8 +308,9 @@ def test_what_a_worker_has_read_for_one_run_does_not_hold_for_the_next(tmp_path:
     np.testing.assert_allclose(found.iloc[:, 4:], [*means(root).values()], atol=1e-6)
 
 
-@pytest.mark.usefixtures("inline")
-def test_a_model_of_tracks_predicts_the_track_rows(tmp_path: Path) -> None:
+def test_a_model_of_tracks_predicts_the_track_rows(
+    predict_store: Callable[..., StoreOutcome], tmp_path: Path
+) -> None:
     root = tmp_path / "store"
     filled(root, level="track")
     assert predict_store(root).tracks == 6
@@ -316,20 +320,20 @@ def test_a_model_of_tracks_predicts_the_track_rows(tmp_path: Path) -> None:
         predict_store(root, segments=True)
 
 
-@pytest.mark.usefixtures("inline")
-def test_a_store_without_rows_gets_no_predictions(tmp_path: Path) -> None:
+def test_a_store_without_rows_gets_no_predictions(
+    predict_store: Callable[..., StoreOutcome], tmp_path: Path
+) -> None:
     root = tmp_path / "store"
     put_model(make_store(root), VERSION, CLASSES, champion=True)
     outcome = predict_store(root, segments=True)
     assert (outcome.tracks, outcome.segments, outcome.labels) == (0, 0, {})
 
 
-@pytest.mark.usefixtures("inline")
 @pytest.mark.parametrize(
     ("changes", "says"), [*MISFITS, ({"segment_seconds": 5.0}, "segments of 5 s")]
 )
 def test_a_model_of_other_features_leaves_predictions_as_they_are(
-    tmp_path: Path, changes: dict[str, Any], says: str
+    predict_store: Callable[..., StoreOutcome], tmp_path: Path, changes: dict[str, Any], says: str
 ) -> None:
     root = tmp_path / "store"
     store = filled(root)
@@ -341,8 +345,8 @@ def test_a_model_of_other_features_leaves_predictions_as_they_are(
     pd.testing.assert_frame_equal(table(root, "track"), before)
 
 
-@pytest.mark.usefixtures("inline")
 def test_what_workers_cannot_read_ends_it_and_leaves_predictions_as_they_are(
+    predict_store: Callable[..., StoreOutcome],
     tmp_path: Path,
 ) -> None:
     root = tmp_path / "store"

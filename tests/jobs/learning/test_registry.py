@@ -52,9 +52,9 @@ def store(root: Path, made: Path) -> Store:
 def test_an_older_model_predicts_again_by_its_version_or_an_end_of_it(
     store: Store, root: Path, wanted: str
 ) -> None:
-    assert promote(str(root), wanted) == {"version": OLD, "before": NEW}
+    assert promote(wanted, store=str(root)) == {"version": OLD, "before": NEW}
     assert champion_of(root) == OLD == registry.champion(store)
-    assert promote(str(root), NEW) == {"version": NEW, "before": OLD}
+    assert promote(NEW, store=str(root)) == {"version": NEW, "before": OLD}
 
 
 @pytest.mark.parametrize(
@@ -70,14 +70,14 @@ def test_an_older_model_predicts_again_by_its_version_or_an_end_of_it(
 )
 def test_no_model_or_several_are_refused(store: Store, root: Path, wanted: str, says: str) -> None:
     with pytest.raises(UsageError, match=says) as refusal:
-        promote(str(root), wanted)
+        promote(wanted, store=str(root))
     assert all(version in str(refusal.value) for version in (OLD, MIDDLE, NEW))
     assert champion_of(root) == NEW
 
 
 def test_a_version_that_begins_another_is_itself(store: Store, root: Path) -> None:
     put_model(store, OLD + "a", CLASSES)
-    assert promote(str(root), OLD)["version"] == OLD
+    assert promote(OLD, store=str(root))["version"] == OLD
 
 
 def test_a_store_without_models_says_how_one_is_made(tmp_path: Path) -> None:
@@ -85,7 +85,7 @@ def test_a_store_without_models_says_how_one_is_made(tmp_path: Path) -> None:
     assert registry.champion(store) is None
     assert registry.list_models(str(tmp_path / "store")) == ([], [])
     with pytest.raises(UsageError, match="songmill train"):
-        promote(str(tmp_path / "store"), OLD)
+        promote(OLD, store=str(tmp_path / "store"))
 
 
 def test_models_are_listed_the_newest_first(store: Store, root: Path) -> None:
@@ -98,7 +98,7 @@ def test_models_are_listed_the_newest_first(store: Store, root: Path) -> None:
 
 
 def test_a_promotion_stands_in_the_runs(store: Store, root: Path) -> None:
-    promote(str(root), OLD)
+    promote(OLD, store=str(root))
     (run,) = store.read("runs").to_pylist()
     assert (run["stage"], run["outcome"], run["message"]) == ("promote", "done", f"promoted {OLD}")
 
@@ -121,7 +121,7 @@ def test_a_damaged_champion_json_is_said_and_mended_by_a_promotion(
         (name, False) for name in (NEW, MIDDLE, OLD)
     ]
     assert "champion.json" in wrong
-    assert promote(str(root), MIDDLE) == {"version": MIDDLE, "before": None}
+    assert promote(MIDDLE, store=str(root)) == {"version": MIDDLE, "before": None}
     assert registry.champion(store) == MIDDLE
 
 
@@ -168,7 +168,7 @@ def test_a_damaged_model_json_is_said(
     path.write_bytes(edit(path.read_bytes()))
     for ask in (
         lambda: registry.load(store, OLD),
-        lambda: promote(str(root), OLD),
+        lambda: promote(OLD, store=str(root)),
     ):
         with pytest.raises(StoreError, match=f"{OLD}/model.json"):
             ask()
@@ -188,7 +188,7 @@ def test_classes_that_are_not_as_many_as_the_trees_are_refused(store: Store, roo
     path = root / "models" / OLD / "model.json"
     path.write_bytes(instead(classes=[*CLASSES, "one more"])(path.read_bytes()))
     with pytest.raises(StoreError, match="columns, rounds and classes"):
-        promote(str(root), OLD)
+        promote(OLD, store=str(root))
 
 
 @pytest.mark.parametrize("rows", [{"track_id": ["a"]}, {"track_id": ["a"], "set": ["tune"]}, None])
@@ -234,14 +234,14 @@ def test_damaged_trees_are_said_and_end_no_process(
         registry.load(store, OLD, name)
     if name == "model.ubj":
         with pytest.raises(StoreError, match=f"{OLD}/{name} is damaged"):
-            promote(str(root), OLD)
+            promote(OLD, store=str(root))
         assert champion_of(root) == NEW
 
 
 def test_missing_trees_are_said(store: Store, root: Path) -> None:
     (root / "models" / OLD / "model.ubj").unlink()
     with pytest.raises(StoreError, match=rf"{OLD}/model\.ubj is not there"):
-        promote(str(root), OLD)
+        promote(OLD, store=str(root))
 
 
 @pytest.mark.parametrize(
@@ -276,7 +276,7 @@ def test_a_model_of_other_rows_is_not_promoted(
     trees = make_trees(2, columns=len(changes.get("columns", FEATURE_COLUMNS)))
     put_model(store, "20260304T0-x", CLASSES, trees=trees, **changes)
     with pytest.raises(StoreError, match=says):
-        promote(str(root), "20260304T0-x")
+        promote("20260304T0-x", store=str(root))
     assert champion_of(root) == NEW
 
 

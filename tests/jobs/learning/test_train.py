@@ -14,14 +14,15 @@ import pyarrow.parquet as pq
 import pytest
 import sklearn.metrics
 from rich.console import Console
-from support import inline_cluster
+from support.in_process import RecordedBoosting
 from support.made_models import champion_of, plainly, put_model
 from support.made_stores import make_store, read_rows
 
+import jobs.learning.train
 from featurizer.columns import FEATURE_COLUMNS
 from jobs.errors import StoreError, UsageError
 from jobs.learning import registry
-from jobs.learning.train import Outcome, Request, _divide, train
+from jobs.learning.train import Outcome, _divide, train
 from jobs.progress import Progress
 from jobs.store.schemas import SEGMENTS
 from jobs.store.tables import Store, open_store
@@ -60,8 +61,8 @@ def _filled(root: Path) -> None:
 
 
 @pytest.fixture
-def booster(monkeypatch: pytest.MonkeyPatch) -> inline_cluster.Booster:
-    return inline_cluster.install(monkeypatch)
+def booster(monkeypatch: pytest.MonkeyPatch) -> RecordedBoosting:
+    return RecordedBoosting(monkeypatch)
 
 
 @pytest.fixture
@@ -74,10 +75,11 @@ Train = Callable[..., Outcome]
 
 
 @pytest.fixture
-def do(root: Path, booster: inline_cluster.Booster, said: io.StringIO) -> Train:
+def do(root: Path, booster: RecordedBoosting, said: io.StringIO, in_process_cluster: str) -> Train:
     def run(**options: Any) -> Outcome:
-        console = Console(file=said, soft_wrap=True)
-        return train(Request(str(root), **options), Progress(console))
+        progress = Progress(Console(file=said, soft_wrap=True))
+        where = {"store": str(root), "scheduler": in_process_cluster}
+        return train(progress=progress, **where, **options)
 
     return run
 
@@ -193,7 +195,7 @@ def test_a_version_is_whole_and_plain_files(root: Path, do: Train) -> None:
 
 
 def test_the_final_model_learns_from_all_labelled_rows_and_the_judged_from_its_part(
-    root: Path, do: Train, booster: inline_cluster.Booster
+    root: Path, do: Train, booster: RecordedBoosting
 ) -> None:
     labels = made_of("blues", "jazz") | {"nobody.wav": None}
     fill(root, labels)
@@ -209,7 +211,7 @@ def test_the_final_model_learns_from_all_labelled_rows_and_the_judged_from_its_p
 
 
 def test_tracks_outside_a_split_are_learnt_from_in_the_end(
-    root: Path, do: Train, booster: inline_cluster.Booster, tmp_path: Path
+    root: Path, do: Train, booster: RecordedBoosting, tmp_path: Path
 ) -> None:
     file = write_split(tmp_path, {"blues00": "train", "jazz00": "train", "rock00": "test"})
     described = do(split=file).description
@@ -463,7 +465,7 @@ DAMAGES: list[tuple[str, bytes | None]] = [
 
 @pytest.mark.parametrize(("name", "data"), DAMAGES)
 def test_a_damaged_champion_is_said_before_anything_is_learnt(
-    root: Path, do: Train, booster: inline_cluster.Booster, name: str, data: bytes
+    root: Path, do: Train, booster: RecordedBoosting, name: str, data: bytes
 ) -> None:
     version = do().description.version
     path = root / "models" / name.format(version)
@@ -500,7 +502,7 @@ def test_a_class_of_one_track_is_learnt_and_not_tested(root: Path, do: Train) ->
 
 
 def test_two_tracks_of_each_of_two_classes_are_enough(
-    root: Path, do: Train, booster: inline_cluster.Booster, said: io.StringIO
+    root: Path, do: Train, booster: RecordedBoosting, said: io.StringIO
 ) -> None:
     """None is left to stop by, and rows are fewer than would be for two workers."""
     fill(root, made_of("blues", "rock", each=2), segments=1)
@@ -542,10 +544,10 @@ def test_parts_without_some_class_and_without_rows_are_no_matter(root: Path, do:
 
 
 def test_no_share_is_without_rows_however_many_workers_there_are(
-    root: Path, do: Train, booster: inline_cluster.Booster, monkeypatch: pytest.MonkeyPatch
+    root: Path, do: Train, booster: RecordedBoosting, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("jobs.learning.train.SHARE_ROWS", 1)
-    monkeypatch.setattr(inline_cluster, "WORKERS", 40)
+    monkeypatch.setattr(jobs.learning.train, "SHARE_ROWS", 1)
+    booster.workers = 40
     outcome = do()
     parts = Counter(split_of(root, outcome.description.version).values())
     # As many as have something to learn and something to stop by; in the end, as are there.

@@ -28,11 +28,9 @@ from featurizer.columns import FEATURE_COLUMNS
 from jobs.errors import ClusterError
 from jobs.extraction import extract
 from jobs.learning import registry
-from jobs.learning.predict import Request as Prediction
 from jobs.learning.predict import predict_all
 from jobs.learning.promote import promote
-from jobs.learning.train import Outcome, Request, train
-from jobs.neighbours.similarity import Request as Similarity
+from jobs.learning.train import Outcome, train
 from jobs.neighbours.similarity import find_similar
 from jobs.progress import Progress
 from jobs.store.tables import open_store
@@ -96,8 +94,7 @@ class Told(Progress):
 
 
 def do(running: Processes, root: Path, progress: Progress | None = None) -> Outcome:
-    request = Request(str(root), scheduler=running.scheduler_file)
-    return train(request, progress or Told())
+    return train(store=str(root), scheduler=running.scheduler_file, progress=progress or Told())
 
 
 def trees(root: Path, version: str) -> list[bytes]:
@@ -167,7 +164,7 @@ def test_workers_meet_where_they_reach_the_scheduler(
 def test_a_plain_program_gets_what_predict_has_written(cluster: Processes, root: Path) -> None:
     version = champion_of(root)
     outcome = predict_all(
-        Prediction(str(root), segments=True, scheduler=cluster.scheduler_file), Told()
+        store=str(root), segments=True, scheduler=cluster.scheduler_file, progress=Told()
     )
     assert (outcome.model, outcome.tracks, outcome.segments) == (version, 91, 270)
     rows = read_rows(root).sort_values(["track_id", "segment"], ignore_index=True)
@@ -273,7 +270,7 @@ def test_a_job_that_dies_leaves_a_whole_model_or_none(cluster: Processes, root: 
         assert all(files == FILES for files in models_in(root).values()), moment
         assert [one.description.version for one in found if one.champion] == [champion_of(root)]
 
-        said = promote(str(root), first)
+        said = promote(first, store=str(root))
         new = set(models_in(root)) - set(before)
         assert len(new) == (moment in DECIDED), moment
         assert said["before"] == (new.pop() if new else first), moment
@@ -369,16 +366,16 @@ def test_what_was_found_leaves_with_the_rows_that_it_was_found_from(
     def extract_all(labels: str) -> None:
         sources, where = [str(tmp_path / "music")], {"scheduler": cluster.scheduler_file}
         options: Any = {"labels": labels, "segment_seconds": 0.1, **where}
-        extract.extract(extract.Request(sources, str(root), **options), Told())
+        extract(sources, store=str(root), progress=Told(), **options)
 
     for seed, name in enumerate(("blues/a.wav", "blues/b.wav", "rock/c.wav", "rock/d.wav")):
         record(name, seed)
     extract_all("parent")
     put_model(open_store(str(root)), "1", ["blues", "rock"], champion=True)
-    predict_all(Prediction(str(root), segments=True, scheduler=cluster.scheduler_file), Told())
+    predict_all(store=str(root), segments=True, scheduler=cluster.scheduler_file, progress=Told())
     # All are duplicates of all, so that it is seen what becomes of those.
-    request = Similarity(str(root), k=3, duplicate_from=-1.0, full=True)
-    find_similar(request, Told())
+    similar: Any = {"store": str(root), "k": 3, "duplicate_from": -1.0, "full": True}
+    find_similar(**similar)
     before = {level: predictions(root, level) for level in ("track", "segment")}
     assert set(before["segment"]["track_id"]) == set(before["track"]["track_id"])
     assert len(before["track"]) == 4
@@ -399,7 +396,7 @@ def test_what_was_found_leaves_with_the_rows_that_it_was_found_from(
     pairs = table(root, "duplicates")
     assert list(zip(pairs["track_id"], pairs["duplicate_id"], strict=True)) == [tuple(sorted(stay))]
     assert table(root, "similarity-matrix").empty
-    find_similar(request, Told())
+    find_similar(**similar)
     assert len(table(root, "similarity")) == len(table(root, "similarity-matrix")) * 3 == 12
 
 

@@ -1,10 +1,12 @@
 """The similarity job, against brute force and the tutorial's lists; workers that die."""
 
+import functools
 import itertools
 import json
 import os
 import signal
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,17 +16,16 @@ import pyarrow as pa
 import pyarrow.dataset as ds
 import pytest
 from distributed import Client
-from support import brute_force, inline_cluster
+from support import brute_force
 from support.cluster_processes import Processes, processes
 from support.made_stores import make_store, read_rows
 
 from featurizer.columns import FEATURE_COLUMNS
 from jobs.cli import main as cli
 from jobs.errors import ClusterError, UsageError
-from jobs.extraction.import_features import Request as Import
 from jobs.extraction.import_features import import_features
 from jobs.neighbours import similarity
-from jobs.neighbours.similarity import Outcome, Request, find_similar
+from jobs.neighbours.similarity import Outcome, find_similar
 from jobs.progress import Progress
 from jobs.store.folder import Storage
 from jobs.store.tables import open_store
@@ -33,8 +34,11 @@ from recommend import neighbours
 NAMES = [f"take{i:03}.wav" for i in range(60)]
 
 
+Find = Callable[..., Outcome]
+
+
 def find(root: Path, **options: Any) -> Outcome:
-    return find_similar(Request(store=str(root), **options), Progress())
+    return find_similar(store=str(root), **options)
 
 
 def read(root: Path, table: str) -> pd.DataFrame:
@@ -79,17 +83,17 @@ def check(root: Path, k: int, level: str = "track") -> None:
 
 
 @pytest.fixture
-def inline(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Tiles of 16 rows, which meet in this process."""
-    inline_cluster.install(monkeypatch)
+def find_in_tiles(monkeypatch: pytest.MonkeyPatch, in_process_cluster: str) -> Find:
+    """Find neighbours in tiles of 16 rows, which are compared on a cluster of this process."""
     monkeypatch.setattr(neighbours, "MOST_TILE", 16)
+    return functools.partial(find, scheduler=in_process_cluster)
 
 
 @pytest.fixture(scope="module")
 def gtzan(tmp_path_factory: pytest.TempPathFactory, shared_data: Path) -> Path:
     root = tmp_path_factory.mktemp("gtzan") / "store"
     tables = [str(shared_data / "gtzan" / "features_30_sec.csv")]
-    import_features(Import(tables, str(root)), Progress())
+    import_features(tables, store=str(root))
     find(root, full=True)
     return root
 
@@ -137,21 +141,21 @@ def test_the_whole_matrix_is_the_tutorials(gtzan: Path) -> None:
     assert round(float(found.loc["blues.00000.wav", "rock.00099.wav"]), 6) == 0.304098
 
 
-@pytest.mark.usefixtures("inline")
 @pytest.mark.parametrize("k", [1, 20, 59, 500])
-def test_tracks_have_the_neighbours_of_brute_force(tmp_path: Path, k: int) -> None:
+def test_tracks_have_the_neighbours_of_brute_force(
+    find_in_tiles: Find, tmp_path: Path, k: int
+) -> None:
     root = track_store(tmp_path / "store", copies=7)
-    outcome = find(root, k=k)
+    outcome = find_in_tiles(root, k=k)
     assert (outcome.rows, outcome.k, outcome.duplicates) == (60, min(k, 59), 7)
     check(root, min(k, 59))
 
 
-@pytest.mark.usefixtures("inline")
-def test_segments_have_neighbours_too(tmp_path: Path) -> None:
+def test_segments_have_neighbours_too(find_in_tiles: Find, tmp_path: Path) -> None:
     rows = [(name, "a") for name in NAMES[:15] for _ in range(3)]
     root = tmp_path / "store"
     make_store(root, rows[:20], rows[20:])
-    outcome = find(root, k=4, level="segment")
+    outcome = find_in_tiles(root, k=4, level="segment")
     assert (outcome.level, outcome.rows) == ("segment", 45)
     check(root, 4, "segment")
 
@@ -169,13 +173,12 @@ def test_one_track_has_no_neighbour_and_two_have_each_other(tmp_path: Path) -> N
     np.testing.assert_allclose(found["cosine"], -1)
 
 
-@pytest.mark.usefixtures("inline")
-def test_again_takes_the_place_of_before(tmp_path: Path) -> None:
+def test_again_takes_the_place_of_before(find_in_tiles: Find, tmp_path: Path) -> None:
     root = track_store(tmp_path / "store", copies=3)
-    find(root, k=5, full=True)
+    find_in_tiles(root, k=5, full=True)
     assert len(read(root, "similarity-matrix")) == 60
     before = read(root, "similarity")
-    find(root, k=3)
+    find_in_tiles(root, k=3)
     assert len(read(root, "similarity")) == 180
     assert len(read(root, "similarity-matrix")) == 0
     assert read(root, "similarity").equals(before.query("rank <= 3").reset_index(drop=True))
@@ -185,10 +188,9 @@ def test_again_takes_the_place_of_before(tmp_path: Path) -> None:
     assert not list((root / "_work").rglob("*.npy"))
 
 
-@pytest.mark.usefixtures("inline")
-def test_duplicates_across_labels_are_shown_first(tmp_path: Path) -> None:
+def test_duplicates_across_labels_are_shown_first(find_in_tiles: Find, tmp_path: Path) -> None:
     root = track_store(tmp_path / "store", copies=12, labels="aab")
-    outcome = find(root)
+    outcome = find_in_tiles(root)
     labels = read_rows(root, "track").set_index("track_id")["label"]
     pairs = read(root, "duplicates")
     differ = labels[pairs["track_id"]].to_numpy() != labels[pairs["duplicate_id"]].to_numpy()
@@ -202,12 +204,13 @@ def test_duplicates_across_labels_are_shown_first(tmp_path: Path) -> None:
         assert labels[one.duplicate_id] == one.duplicate_label
 
 
-@pytest.mark.usefixtures("inline")
-def test_what_is_a_duplicate_can_be_said(tmp_path: Path) -> None:
+def test_what_is_a_duplicate_can_be_said(find_in_tiles: Find, tmp_path: Path) -> None:
     root = track_store(tmp_path / "store")
-    cosines = np.sort(read(root, "similarity")["cosine"]) if find(root, k=59) else None
+    cosines = np.sort(read(root, "similarity")["cosine"]) if find_in_tiles(root, k=59) else None
     least = float(cosines[-7])  # type: ignore[index]
-    assert find(root, duplicate_from=least).duplicates == len(read(root, "duplicates")) == 4
+    assert (
+        find_in_tiles(root, duplicate_from=least).duplicates == len(read(root, "duplicates")) == 4
+    )
     assert (read(root, "similarity")["duplicate"]).sum() == 8 - 1 + (cosines[-8] >= least)  # type: ignore[index]
 
 
@@ -246,12 +249,11 @@ def test_what_cannot_be_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     assert not (root / "runs").exists()
 
 
-@pytest.mark.usefixtures("inline")
 def test_a_worker_that_fails_leaves_the_tables_as_they_were(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    find_in_tiles: Find, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     root = track_store(tmp_path / "store")
-    find(root, k=3)
+    find_in_tiles(root, k=3)
     before = read(root, "similarity")
 
     def failing(*_: Any, **__: Any) -> Any:
@@ -259,7 +261,7 @@ def test_a_worker_that_fails_leaves_the_tables_as_they_were(
 
     monkeypatch.setattr(similarity, "each", failing)
     with pytest.raises(ClusterError, match=r"could not compare blocks 0, 0.*broken"):
-        find(root, k=5)
+        find_in_tiles(root, k=5)
     assert read(root, "similarity").equals(before)
     runs = read(root, "runs").sort_values("started_at")
     assert runs["outcome"].tolist() == ["done", "failed"]
@@ -341,8 +343,7 @@ def test_a_worker_that_is_killed_costs_nothing(
             if done in (10, 40):
                 os.kill(next(victims), signal.SIGKILL)
 
-    request = Request(store=str(many), k=7, scheduler=cluster.address)
-    find_similar(request, Killing())
+    find_similar(store=str(many), k=7, scheduler=cluster.address, progress=Killing())
     assert done == 15 * 16 // 2
     pd.testing.assert_frame_equal(read(many, "similarity"), expected, check_exact=True)
 

@@ -1,6 +1,5 @@
 """The nightly run: which stages are done, which are skipped, and what is said of each."""
 
-import contextlib
 import json
 import signal
 import sys
@@ -10,22 +9,20 @@ from typing import Any
 
 import pandas as pd
 import pytest
-from support import inline_cluster
+from support.in_process import RecordedBoosting
 from support.made_stores import make_store
 
 import jobs.extraction.extract
 import jobs.learning.compare
 import jobs.learning.train
 from featurizer.columns import FEATURE_SET
-from jobs import interruption as signals
 from jobs.cli import main as cli
 from jobs.errors import ClusterError, RunInterruptedError, StoreError, UsageError
 from jobs.extraction.extract import Outcome as Extracted
 from jobs.learning import registry
 from jobs.learning.promote import promote
-from jobs.nightly.run import STAGES, Outcome, Request, run
-from jobs.progress import Progress
-from jobs.stage import stage
+from jobs.nightly.run import STAGES, Outcome, run
+from jobs.stage import Session, open_session
 from jobs.store import commit
 from jobs.store.folder import Storage
 from jobs.store.lock import LOCK, Lock
@@ -40,16 +37,17 @@ ALL = ["extract", "train", "similarity", "predict", *EXPORTS, "report"]
 class Night:
     """A store, and an extraction that finds what a test says."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, scheduler: str) -> None:
         self.root = root
+        self.scheduler = scheduler
         self.counts: dict[str, int] = {"extracted": len(TRACKS)}
         self.too_many = False
         self.change: Callable[[], None] = lambda: None
         make_store(root, TRACKS, level="track", shift={"pop": 2.0, "rock": 4.0})
 
-    def extract(self, request: Any, progress: Progress) -> Extracted:
+    def extract(self, sources: list[str], *, store: Session, **_: Any) -> Extracted:
         """Stand for the extraction, whose work other tests see."""
-        with stage(str(self.root), "extract", made_with=Settings(FEATURE_SET, 3.0)) as under_way:
+        with store.stage("extract", settings=Settings(FEATURE_SET, 3.0)) as under_way:
             self.change()
             under_way.commit(commit.Change(), **self.counts)
             found = Extracted(under_way.run_id, listed=60)
@@ -62,18 +60,18 @@ class Night:
 
     def run(self, **options: Any) -> Outcome:
         exports = [f"similarity=sqlite:///{self.root}.db", f"predictions={self.root}.csv"]
-        request = {"sources": ["x"], "store": str(self.root), "exports": exports, **options}
-        return run(Request(**request), Progress())
+        fixed = {"store": str(self.root), "exports": exports, "scheduler": self.scheduler}
+        return run(["x"], **{**fixed, **options})
 
     def runs(self) -> pd.DataFrame:
         return pd.read_parquet(self.root / "runs").sort_values("started_at")
 
 
 @pytest.fixture
-def night(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Night:
-    inline_cluster.install(monkeypatch)
+def night(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, in_process_cluster: str) -> Night:
+    RecordedBoosting(monkeypatch)
     monkeypatch.setattr(picture, "_png", lambda *_: b"png")
-    made = Night(tmp_path / "store")
+    made = Night(tmp_path / "store", in_process_cluster)
     monkeypatch.setattr(jobs.extraction.extract, "extract", made.extract)
     return made
 
@@ -132,7 +130,7 @@ def promote_another(night: Night) -> None:
     night.run(only="train")
     store = open_store(str(night.root))
     other = next(one for one in registry.versions(store) if one != registry.champion(store))
-    promote(str(night.root), other)
+    promote(other, store=str(night.root))
 
 
 def extract_some(night: Night) -> None:
@@ -198,7 +196,7 @@ def test_a_comparison_by_hand_is_in_the_next_report(
     night: Night, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     night.run()
-    with stage(str(night.root), "compare") as under_way:
+    with open_session(str(night.root)).stage("compare") as under_way:
         under_way.commit(commit.Change())
     assert done(night.run()) == ["extract", "report"]
 
@@ -219,7 +217,7 @@ def test_a_stage_that_fails_ends_the_run_and_the_next_night_goes_on(
     outcome: str,
     code: int,
 ) -> None:
-    def fail(*_: object) -> None:
+    def fail(**_: object) -> None:
         raise error
 
     with monkeypatch.context() as patch:
@@ -234,26 +232,8 @@ def test_a_stage_that_fails_ends_the_run_and_the_next_night_goes_on(
     assert done(again) == ALL
 
 
-def test_a_signal_that_somebody_swallows_ends_the_run_at_the_next_stage(
-    night: Night, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    work = jobs.learning.train.train
-
-    def train(*arguments: Any) -> Any:
-        with contextlib.suppress(BaseException):  # as a library does that tries an import
-            signals._hear(signal.SIGTERM, None)
-        return work(*arguments)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(jobs.learning.train, "train", train)
-        found = night.run()
-    assert (found.outcome, found.exit_code) == ("interrupted", 143)
-    assert list(outcomes(found).values())[:2] == ["done", "interrupted"]
-    assert done(night.run()) == ALL
-
-
 def test_a_fault_of_our_own_is_no_outcome(night: Night, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(jobs.learning.train, "train", lambda *_: {}["a fault"])
+    monkeypatch.setattr(jobs.learning.train, "train", lambda **_: {}["a fault"])
     with pytest.raises(KeyError):
         night.run()
     assert not (night.root / LOCK).exists()
@@ -321,9 +301,9 @@ def test_the_store_is_held_from_the_first_stage_to_the_last(
     tokens = []
     work = jobs.learning.train.train
 
-    def train(*arguments: Any) -> Any:
+    def train(**options: Any) -> Any:
         tokens.append(json.loads((night.root / LOCK).read_text())["token"])
-        return work(*arguments)
+        return work(**options)
 
     monkeypatch.setattr(jobs.learning.train, "train", train)
     night.change = lambda: tokens.append(json.loads((night.root / LOCK).read_text())["token"])
@@ -361,7 +341,7 @@ def test_passwords_are_said_nowhere(
 def command(
     night: Night, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> Callable[..., tuple[int, str, str]]:
-    monkeypatch.delenv("DASK_SCHEDULER_ADDRESS", raising=False)
+    monkeypatch.setenv("DASK_SCHEDULER_ADDRESS", night.scheduler)
     monkeypatch.setenv("COLUMNS", "200")
     monkeypatch.setattr(signal, "signal", lambda *_: None)
 
@@ -403,7 +383,7 @@ def test_a_failure_is_a_line_and_a_code_and_still_a_summary(
     command: Callable[..., tuple[int, str, str]],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    def fail(*_: object) -> None:
+    def fail(**_: object) -> None:
         raise StoreError("the store is damaged")
 
     monkeypatch.setattr(jobs.learning.train, "train", fail)
@@ -426,24 +406,23 @@ def test_a_config_file_holds_the_options(
         f'sources = ["a", "b"]\nstore = "{night.root}"\nneighbours = 4\nmax_failed = 0.25\n'
         f'split = "random"\nexport = ["files={tmp_path}/files.csv"]\nlog-format = "json"\n'
     )
-    seen: list[Request] = []
+    seen: list[dict[str, Any]] = []
+
+    def note(sources: list[str], **options: Any) -> Outcome:
+        seen.append({"sources": sources, **options})
+        return Outcome("r", "s")
+
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(
-            "jobs.nightly.run.run", lambda request, _: seen.append(request) or Outcome("r", "s")
-        )
+        patch.setattr(jobs.nightly.run, "run", note)
         code, _, err = command("--config", path)
         assert (code, err) == (0, "")
         # What the command line says comes first, wherever it stands.
         command("c", "-k", 7, "--config", path, "--split", "by-track")
-    assert seen[0] == Request(
-        sources=["a", "b"],
-        store=str(night.root),
-        neighbours=4,
-        max_failed=0.25,
-        split="random",
-        exports=[f"files={tmp_path}/files.csv"],
-    )
-    assert (seen[1].sources, seen[1].neighbours, seen[1].split) == (["c"], 7, "by-track")
+    given = {"sources": ["a", "b"], "store": str(night.root), "neighbours": 4, "max_failed": 0.25}
+    given |= {"split": "random", "exports": [f"files={tmp_path}/files.csv"]}
+    assert seen[0] | given == seen[0]
+    assert (seen[0]["labels"], seen[0]["tolerance"], seen[0]["level"]) == ("parent", 0.01, None)
+    assert (seen[1]["sources"], seen[1]["neighbours"], seen[1]["split"]) == (["c"], 7, "by-track")
 
 
 @pytest.mark.parametrize(

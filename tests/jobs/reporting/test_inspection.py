@@ -18,7 +18,6 @@ from support.read_page import Reader
 from featurizer.columns import FEATURE_COLUMNS
 from featurizer.extract import extract
 from jobs.errors import SongmillError, UsageError
-from jobs.progress import Progress
 from jobs.reporting.inspection import Outcome, inspect
 from jobs.reporting.report import report
 from jobs.store.schemas import FILES
@@ -54,7 +53,7 @@ def load(recording: Path) -> np.ndarray:
 
 
 def look(recording: object, out: Path, store: Path | None = None) -> tuple[Outcome, Reader]:
-    outcome = inspect(str(recording), str(store) if store else None, str(out), Progress())
+    outcome = inspect(str(recording), store=str(store) if store else None, out=str(out))
     return outcome, Reader(Path(outcome.page).read_text(encoding="utf-8"))
 
 
@@ -100,7 +99,7 @@ def test_the_folder_is_named_by_the_file(
     recording: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    outcome = inspect(str(recording), None, None, Progress())
+    outcome = inspect(str(recording))
     assert outcome.folder == str(tmp_path / "inspect-a song")
 
 
@@ -221,7 +220,7 @@ def test_labels_have_the_colours_that_they_have_in_the_report(
     store = make_store(root, many, level="track")
     put_model(store, "v1", sorted(labels), champion=True, level="track")
     _, seen = look(recording, tmp_path / "out", root)
-    report(str(root), None, Progress())
+    report(store=str(root))
     shown = Reader((root / "report" / "index.html").read_text())
     colours = {}
     for page, caption in ((seen, "Probability of each"), (shown, "Tracks by label")):

@@ -14,11 +14,8 @@ from support.read_page import Reader
 
 from featurizer.columns import FEATURE_COLUMNS
 from jobs.errors import StoreError, UsageError
-from jobs.extraction.import_features import Request as Import
 from jobs.extraction.import_features import import_features
-from jobs.neighbours.similarity import Request as Similarity
 from jobs.neighbours.similarity import find_similar
-from jobs.progress import Progress
 from jobs.reporting import overview
 from jobs.reporting.report import Outcome, report
 from jobs.store.schemas import COMPARISON, FILES, RUNS
@@ -34,7 +31,7 @@ def _nothing_is_drawn(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def read(root: Path) -> tuple[Outcome, Reader]:
-    outcome = report(str(root), None, Progress())
+    outcome = report(store=str(root))
     assert outcome.page == str(root / "report" / "index.html")
     return outcome, Reader(Path(outcome.page).read_text(encoding="utf-8"))
 
@@ -56,12 +53,12 @@ def test_a_store_of_nothing_says_which_commands_make_something(tmp_path: Path) -
 
 def test_no_store_is_a_usage_error(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="there is no store"):
-        report(str(tmp_path), None, Progress())
+        report(store=str(tmp_path))
 
 
 def test_the_published_table(tmp_path: Path, shared_data: Path) -> None:
     table = shared_data / "gtzan" / "features_30_sec.csv"
-    import_features(Import([str(table)], str(tmp_path / "s"), None), Progress())
+    import_features([str(table)], store=str(tmp_path / "s"))
     _, page = read(tmp_path / "s")
     assert "explain 0.24394 and 0.21782 of the variance" in page.text
     alts = {(image["alt"] or "")[:20]: image["alt"] or "" for image in page.every("img")}
@@ -178,7 +175,7 @@ def test_neighbours_and_duplicates(tmp_path: Path) -> None:
     store.storage.write_table(
         store.parts("features/level=track")[0], pa.Table.from_pandas(frame, table.schema)
     )
-    find_similar(Similarity(store=str(tmp_path / "s"), k=10), Progress())
+    find_similar(store=str(tmp_path / "s"), k=10)
     _, page = read(tmp_path / "s")
     pairs = page.table("Pairs to look at")
     assert len(pairs.rows) == 4
@@ -199,7 +196,7 @@ def test_neighbours_and_duplicates(tmp_path: Path) -> None:
 def test_segments_have_neighbours_too(tmp_path: Path) -> None:
     make_store(tmp_path / "s", TRACKS, level="track")
     make_store(tmp_path / "s", [*TRACKS, *TRACKS], level="segment")
-    find_similar(Similarity(store=str(tmp_path / "s"), level="segment"), Progress())
+    find_similar(store=str(tmp_path / "s"), level="segment")
     _, page = read(tmp_path / "s")
     assert ", segment " in page.table("Nearest to ").rows[1][1]
     assert "No recording is there twice." in page.text
@@ -285,7 +282,7 @@ def test_names_from_outside_are_text(tmp_path: Path) -> None:
     )
     files = [{"track_id": name, "status": "failed", "error": "empty", "message": "<img src=x>"}]
     put(store, "files", files, FILES)
-    find_similar(Similarity(store=str(tmp_path / "s"), k=61), Progress())
+    find_similar(store=str(tmp_path / "s"), k=61)
     _, page = read(tmp_path / "s")
     assert len(page.every("script")) == 1
     assert page.every("b") == []
@@ -297,7 +294,7 @@ def test_names_from_outside_are_text(tmp_path: Path) -> None:
 def test_another_folder_gets_the_page_and_nothing_else(tmp_path: Path) -> None:
     make_store(tmp_path / "s", TRACKS, level="track")
     before = sorted(path for path in (tmp_path / "s").rglob("*"))
-    outcome = report(str(tmp_path / "s"), str(tmp_path / "out" / "here"), Progress())
+    outcome = report(store=str(tmp_path / "s"), out=str(tmp_path / "out" / "here"))
     assert [path.name for path in (tmp_path / "out" / "here").iterdir()] == ["index.html"]
     assert outcome.page == str(tmp_path / "out" / "here" / "index.html")
     assert sorted(path for path in (tmp_path / "s").rglob("*")) == before
@@ -307,7 +304,7 @@ def test_damaged_features_are_said_and_damaged_neighbours_cost_their_section(
     tmp_path: Path,
 ) -> None:
     store = make_store(tmp_path / "s", TRACKS, level="track")
-    find_similar(Similarity(store=str(tmp_path / "s")), Progress())
+    find_similar(store=str(tmp_path / "s"))
     part = Path(store.storage.path(store.parts("similarity")[0]))
     part.write_bytes(part.read_bytes()[:500])
     outcome, page = read(tmp_path / "s")
@@ -349,7 +346,7 @@ def test_numbers_that_no_recording_gives_are_left_out(tmp_path: Path) -> None:
 
 def test_segments_alone_have_no_neighbours_of_tracks(tmp_path: Path) -> None:
     make_store(tmp_path / "s", [*TRACKS, *TRACKS], level="segment")
-    find_similar(Similarity(store=str(tmp_path / "s"), level="segment"), Progress())
+    find_similar(store=str(tmp_path / "s"), level="segment")
     outcome, _ = read(tmp_path / "s")
     assert "Neighbours" in outcome.missing
 
@@ -359,7 +356,7 @@ def test_a_folder_that_can_be_none_is_refused_before_the_work(tmp_path: Path, wh
     make_store(tmp_path / "s", TRACKS, level="track")
     (tmp_path / "file").touch()
     with pytest.raises(UsageError, match=r"cannot be a folder, since .*file is a file: say"):
-        report(str(tmp_path / "s"), str(tmp_path / where), Progress())
+        report(store=str(tmp_path / "s"), out=str(tmp_path / where))
 
 
 def test_a_label_of_blanks_has_a_name(tmp_path: Path) -> None:

@@ -1,0 +1,61 @@
+"""Jobs in the test's own process: a real Dask cluster of threads, and boosting that is recorded."""
+
+import contextlib
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import pytest
+from distributed import LocalCluster
+
+from jobs.learning import judge, train
+from training import boosting
+from training.boosting import Boosted, Share
+
+WORKERS = 2
+
+
+@contextlib.contextmanager
+def cluster() -> Iterator[str]:
+    """Start a cluster of two single-threaded workers; yield its address."""
+    with LocalCluster(
+        n_workers=WORKERS,
+        threads_per_worker=1,
+        processes=False,
+        dashboard_address="127.0.0.1:0",
+        silence_logs="CRITICAL",
+    ) as started:
+        yield started.scheduler_address
+
+
+class RecordedBoosting:
+    """Boosting of few rounds, which records the rows of each share.
+
+    Attributes
+    ----------
+    workers : int
+        Workers that the recorded shares are for.
+    rows : list of list of int
+        Rows to learn from of each share, a list a call.
+    """
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.workers = WORKERS
+        self.rows: list[list[int]] = []
+        self._boost = boosting.boost
+        monkeypatch.setattr(boosting, "boost", self)
+        monkeypatch.setattr(boosting, "MOST_ROUNDS", 6)
+        monkeypatch.setattr(boosting, "ROUNDS_UNSTOPPED", 6)
+        monkeypatch.setattr(train, "SHARE_ROWS", 10)
+        # 342 predictions of a model take longer than all the rest.
+        monkeypatch.setattr(judge, "permutation_importance", lambda *args: (float(args[-1]), 0.0))
+
+    def __call__(
+        self,
+        client: Any,
+        divide: Callable[[int], Sequence[Share]],
+        load: Callable[[Any], tuple[np.ndarray, np.ndarray]],
+        **options: Any,
+    ) -> Boosted:
+        self.rows.append([len(load(share.learn)[1]) for share in divide(self.workers)])
+        return self._boost(client, divide, load, **options)
