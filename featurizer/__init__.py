@@ -1,6 +1,4 @@
-"""One recording in, rows of numbers out.
+"""Feature extraction: one recording in, rows of numbers out.
 
-NumPy only: nothing here knows Dask, Parquet or a terminal. :func:`featurizer.extract.extract` is
-the way in; :mod:`featurizer.columns` names what comes out; :mod:`featurizer.errors` says what can
-go wrong.
+May know NumPy, SciPy, Numba and the audio decoders; imports no other package here but `compiling`.
 """

@@ -1,7 +1,7 @@
-"""How long one recording may take.
+"""Time limit for one recording.
 
-Decoding and extraction call :meth:`Deadline.check` once a block, so that a file that would keep a
-worker for hours stops between two blocks. It cannot stop a decoder that hangs inside one call.
+Decoding and extraction call :meth:`Deadline.check` once per block, so a slow file cannot occupy a
+worker for hours. A decoder that hangs within a single call is not interrupted.
 """
 
 from time import monotonic
@@ -10,29 +10,41 @@ from featurizer.errors import RecordingError
 
 
 class Deadline:
-    """A moment after which work on a recording stops.
+    """Time limit that starts when the object is created.
 
     Parameters
     ----------
     seconds : float > 0
-        Time that the recording may take, from now on.
+        Time limit.
+
+    Raises
+    ------
+    ValueError
+        The limit is not positive.
+
+    Examples
+    --------
+    >>> deadline = Deadline(60)
+    >>> deadline.check()  # within the limit
     """
 
     def __init__(self, seconds: float) -> None:
         if not seconds > 0:
-            raise ValueError(f"a recording may take more than 0 seconds, not {seconds}")
+            raise ValueError(f"The time limit must be more than 0 seconds, not {seconds}.")
         self.seconds = float(seconds)
         self._end = monotonic() + self.seconds
 
     def check(self) -> None:
-        """Raise a ``timeout`` once the time is over.
+        """Raise an error if the time limit is exceeded.
 
         Raises
         ------
         RecordingError
-            Of kind ``timeout``, which says how long the recording was allowed to take.
+            Of kind ``timeout``; the message gives the limit.
         """
         if monotonic() > self._end:
             raise RecordingError(
-                "timeout", f"not done after the {self.seconds:g} seconds that a file may take"
+                "timeout",
+                f"Processing exceeded the limit of {self.seconds:g} seconds. Split the recording,"
+                " or retry when the machine is less busy.",
             )

@@ -1,32 +1,39 @@
-"""What can be wrong with a recording, as one exception with a kind."""
+"""The exception for a recording that yields no features, and its kinds."""
 
 from typing import Literal, get_args
 
 FailureKind = Literal[
-    "unreadable",  # no decoder knows it, or its decoder gave up
-    "empty",  # no bytes, or no samples
-    "too-short",  # fewer samples than one frame's padding needs
-    "not-finite",  # NaN or infinite samples, or samples so large that a feature is
-    "too-long",  # more hours than a worker's memory is made for
-    "vanished",  # not there any more when it was opened
-    "forbidden",  # not readable for this user
-    "timeout",  # took longer than a file may
-    "worker-killed",  # its worker died of it, twice
-    "internal",  # a fault of songmill's own
+    "unreadable",  # unknown format, decoder error or storage error
+    "empty",  # no bytes or no samples
+    "too-short",  # fewer samples than the padding of one frame needs
+    "not-finite",  # NaN or infinite samples, or samples so large that a feature overflows
+    "too-long",  # longer than a worker's memory allows
+    "vanished",  # listed, but missing when opened
+    "forbidden",  # no permission to read it
+    "timeout",  # exceeded the time limit per file
+    "worker-killed",  # killed its worker twice
+    "internal",  # a bug in songmill
 ]
 
 FAILURE_KINDS: tuple[str, ...] = get_args(FailureKind)
+"""All kinds, in this order."""
 
 
 class RecordingError(Exception):
-    """A recording that gives no features.
+    """A recording yields no features.
 
     Parameters
     ----------
     kind : FailureKind
-        The machine's word for it.
+        Category, for programs.
     message : str
-        One sentence for a person: what was found, and what would do.
+        What is wrong and what to do, for the user; a single line.
+
+    Examples
+    --------
+    >>> error = RecordingError("empty", "The file is empty. Copy it again.")
+    >>> error.kind, str(error)
+    ('empty', 'The file is empty. Copy it again.')
     """
 
     def __init__(self, kind: FailureKind, message: str) -> None:

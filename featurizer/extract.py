@@ -12,11 +12,11 @@ from typing import BinaryIO
 import numpy as np
 import numpy.typing as npt
 
-from featurizer import audio
 from featurizer.chroma import chroma
 from featurizer.columns import FEATURE_COLUMNS, N_MFCC, SAMPLE_RATE, SEGMENT_SECONDS
 from featurizer.curves import Curves
 from featurizer.deadline import Deadline
+from featurizer.decoding import decode
 from featurizer.errors import RecordingError
 from featurizer.filters import N_MELS
 from featurizer.hpss import HarmonicPercussive
@@ -25,6 +25,7 @@ from featurizer.mel import decibels, mel_power
 from featurizer.mfcc import mfcc
 from featurizer.moments import Moments
 from featurizer.onset import ONSET_DELAY, onset_strength
+from featurizer.recording import Recording
 from featurizer.spectral import spectral_shape
 from featurizer.spectrogram import LatestFrames
 from featurizer.stft import MIN_SAMPLES, MOST_FRAMES, N_BINS, blocks, n_frames, stft
@@ -139,7 +140,7 @@ def extract(
     Parameters
     ----------
     source : path or binary file
-        The recording, in any format that :func:`featurizer.audio.decode` reads.
+        The recording, in any format that :func:`featurizer.decoding.decode` reads.
     segment_seconds : float
         Length of a segment.
     deadline : Deadline, optional
@@ -158,12 +159,12 @@ def extract(
         If segments would be too short to be analysed.
     """
     segment_step(segment_seconds)  # refused before the recording is read
-    recording = audio.decode(source, deadline=deadline)
+    recording = decode(source, deadline=deadline)
     return analyse(recording, segment_seconds=segment_seconds, deadline=deadline)
 
 
 def analyse(
-    recording: audio.Recording,
+    recording: Recording,
     *,
     segment_seconds: float = SEGMENT_SECONDS,
     deadline: Deadline | None = None,
@@ -174,7 +175,7 @@ def analyse(
     Parameters
     ----------
     recording : Recording
-        From :func:`featurizer.audio.decode`.
+        From :func:`featurizer.decoding.decode`.
     segment_seconds : float
         Length of a segment.
     deadline : Deadline, optional

@@ -1,17 +1,15 @@
-"""What a recording looks like from outside: by its name, and by its first bytes.
+"""Recognise recordings by their name and by their first bytes, without importing a decoder.
 
-A folder walk goes by the name (:data:`AUDIO_SUFFIXES`), because opening every file of a million
-would take hours. The decoder goes by the content (:func:`sniff`) and never by the name. Neither
-imports a decoder.
+Listings select files by name (:data:`AUDIO_SUFFIXES`), because opening a million files takes hours.
+Decoding ignores the name and selects by content (:func:`sniff`).
 
-Decoders guess, and guess too much: libmpg123 plays quiet headerless PCM as if it were MPEG audio,
-libsndfile takes two bytes for an Akai sampler's header, FFmpeg takes text for subtitles, and
-playlists for what they point to. So a file reaches a decoder only if it says itself what it is:
-by a signature of four bytes or more, or, where a format has no file header, by a run of frames
-each of which ends where the next begins.
+Decoders accept too much: libmpg123 plays quiet headerless PCM as MPEG audio, libsndfile accepts two
+bytes as the header of an Akai sampler, and FFmpeg reads text as subtitles and follows playlists.
+A file therefore reaches a decoder only if it identifies itself: by a signature of four bytes or
+more or, in formats without a file header, by a run of frames that follow each other without gaps.
 """
 
-# ruff: noqa: PLR2004 - the numbers are bit fields and limits of the standards named beside them.
+# ruff: noqa: PLR2004 - the numbers are bit fields and limits from the standards cited here.
 
 import re
 from collections.abc import Callable
@@ -28,59 +26,62 @@ AUDIO_SUFFIXES: frozenset[str] = frozenset(
         *(".ape", ".wv", ".tta", ".mpc"),
     )
 )
-"""Lower-case suffixes of the files that are taken for recordings."""
+"""Lower-case suffixes of the files that listings treat as recordings."""
+
+USUAL_FORMATS = "WAV, FLAC, Ogg, MP3, M4A or AAC"
+"""Formats to recommend in error messages."""
 
 
 @dataclass(frozen=True)
 class Container:
-    """What a file says it is.
+    """A file format, as recognised by its content.
 
     Parameters
     ----------
     name : str
-        For a person.
+        Name for messages.
     demuxer : str or None
-        What FFmpeg calls its reader; None where only libsndfile has one.
+        FFmpeg's name of its demuxer; None if only libsndfile reads the format.
     sndfile : bool
-        Does libsndfile know it?
-    promises : bool
-        Does the header say how long the recording is? Where it does not, decoders guess.
+        Whether libsndfile reads the format.
+    has_duration : bool
+        Whether the header gives the duration; decoders guess it otherwise.
     """
 
     name: str
     demuxer: str | None
     sndfile: bool = False
-    promises: bool = False
+    has_duration: bool = False
 
 
 _MPEG_AUDIO = Container("MP3", "mp3", sndfile=True)
-_MPEG_AUDIO_COUNTED = Container("MP3", "mp3", sndfile=True, promises=True)
-_MPEG_AUDIO_LATE = Container("MP3", "mp3")
+_MPEG_AUDIO_WITH_DURATION = Container("MP3", "mp3", sndfile=True, has_duration=True)
+_MPEG_AUDIO_AFTER_GARBAGE = Container("MP3", "mp3")
 _ADTS = Container("AAC", "aac")
 _AC3 = Container("AC-3", "ac3")
 _EAC3 = Container("E-AC-3", "eac3")
-_MP4 = Container("MP4", "mov", promises=True)
-_AIFF = Container("AIFF", "aiff", sndfile=True, promises=True)
-_SVX = Container("8SVX", None, sndfile=True, promises=True)
-_IRCAM = Container("IRCAM", None, sndfile=True, promises=True)
+_MP4 = Container("MP4", "mov", has_duration=True)
+_AIFF = Container("AIFF", "aiff", sndfile=True, has_duration=True)
+_SVX = Container("8SVX", None, sndfile=True, has_duration=True)
+_IRCAM = Container("IRCAM", None, sndfile=True, has_duration=True)
 
-# (where, which bytes) ...: what it is then.
+# The bytes to find at each offset, and the format they identify.
 _SIGNATURES: tuple[tuple[tuple[tuple[int, bytes], ...], Container], ...] = (
-    (((0, b"RIFF"), (8, b"WAVE")), Container("WAV", "wav", sndfile=True, promises=True)),
-    (((0, b"RIFX"), (8, b"WAVE")), Container("WAV", "wav", sndfile=True, promises=True)),
-    (((0, b"RF64"), (8, b"WAVE")), Container("RF64", "wav", sndfile=True, promises=True)),
-    (((0, b"BW64"), (8, b"WAVE")), Container("BW64", "wav", sndfile=True, promises=True)),
-    (((0, b"riff\x2e\x91\xcf\x11"),), Container("W64", "w64", sndfile=True, promises=True)),
-    (((0, b"fLaC"),), Container("FLAC", "flac", sndfile=True, promises=True)),
-    (((0, b"OggS"),), Container("Ogg", "ogg", sndfile=True, promises=True)),
+    (((0, b"RIFF"), (8, b"WAVE")), Container("WAV", "wav", sndfile=True, has_duration=True)),
+    (((0, b"RIFX"), (8, b"WAVE")), Container("WAV", "wav", sndfile=True, has_duration=True)),
+    (((0, b"RF64"), (8, b"WAVE")), Container("RF64", "wav", sndfile=True, has_duration=True)),
+    (((0, b"BW64"), (8, b"WAVE")), Container("BW64", "wav", sndfile=True, has_duration=True)),
+    (((0, b"riff\x2e\x91\xcf\x11"),), Container("W64", "w64", sndfile=True, has_duration=True)),
+    (((0, b"fLaC"),), Container("FLAC", "flac", sndfile=True, has_duration=True)),
+    (((0, b"OggS"),), Container("Ogg", "ogg", sndfile=True, has_duration=True)),
     (((0, b"FORM"), (8, b"AIFF")), _AIFF),
     (((0, b"FORM"), (8, b"AIFC")), _AIFF),
     (((0, b"FORM"), (8, b"8SVX")), _SVX),
     (((0, b"FORM"), (8, b"16SV")), _SVX),
-    (((0, b".snd"),), Container("AU", "au", sndfile=True, promises=True)),
-    (((0, b"caff"),), Container("CAF", "caf", sndfile=True, promises=True)),
-    (((0, b"Creative Voice File"),), Container("VOC", "voc", sndfile=True, promises=True)),
-    (((0, b"NIST_1A"),), Container("NIST SPHERE", "nistsphere", sndfile=True, promises=True)),
+    (((0, b".snd"),), Container("AU", "au", sndfile=True, has_duration=True)),
+    (((0, b"caff"),), Container("CAF", "caf", sndfile=True, has_duration=True)),
+    (((0, b"Creative Voice File"),), Container("VOC", "voc", sndfile=True, has_duration=True)),
+    (((0, b"NIST_1A"),), Container("NIST SPHERE", "nistsphere", sndfile=True, has_duration=True)),
     (((0, b"\x64\xa3\x01\x00"),), _IRCAM),
     (((0, b"\x64\xa3\x02\x00"),), _IRCAM),
     (((0, b"\x64\xa3\x03\x00"),), _IRCAM),
@@ -89,17 +90,17 @@ _SIGNATURES: tuple[tuple[tuple[tuple[int, bytes], ...], Container], ...] = (
     (((4, b"moov"),), _MP4),
     (((4, b"mdat"),), _MP4),
     (((4, b"wide"),), _MP4),
-    (((0, b"\x1a\x45\xdf\xa3"),), Container("Matroska or WebM", "matroska", promises=True)),
-    (((0, b"\x30\x26\xb2\x75\x8e\x66\xcf\x11"),), Container("WMA", "asf", promises=True)),
+    (((0, b"\x1a\x45\xdf\xa3"),), Container("Matroska or WebM", "matroska", has_duration=True)),
+    (((0, b"\x30\x26\xb2\x75\x8e\x66\xcf\x11"),), Container("WMA", "asf", has_duration=True)),
     (((0, b"#!AMR"),), Container("AMR", "amr")),
-    (((0, b"MAC "),), Container("Monkey's Audio", "ape", promises=True)),
-    (((0, b"wvpk"),), Container("WavPack", "wv", promises=True)),
-    (((0, b"TTA1"),), Container("True Audio", "tta", promises=True)),
+    (((0, b"MAC "),), Container("Monkey's Audio", "ape", has_duration=True)),
+    (((0, b"wvpk"),), Container("WavPack", "wv", has_duration=True)),
+    (((0, b"TTA1"),), Container("True Audio", "tta", has_duration=True)),
     (((0, b"MP+"),), Container("Musepack", "mpc")),
-    (((0, b"MPCK"),), Container("Musepack", "mpc8", promises=True)),
+    (((0, b"MPCK"),), Container("Musepack", "mpc8", has_duration=True)),
 )
 
-# Archives and documents that may hold a whole recording behind a short header of their own.
+# Archives and documents, which may contain a recording after a short header.
 _NOT_AUDIO: tuple[tuple[int, bytes], ...] = (
     (0, b"PK\x03\x04"),
     (0, b"Rar!"),
@@ -109,21 +110,23 @@ _NOT_AUDIO: tuple[tuple[int, bytes], ...] = (
 )
 
 _RUN_FRAMES = 8
-"""So many frames in a row are no accident."""
+"""Consecutive frames that identify a format without a file header."""
 
 _HEAD_BYTES = 1 << 16
+"""Bytes to look at, from the start of the file or the end of its tags."""
 
-_MOST_TAGS = 8
+_MAX_TAGS = 8
+"""ID3 tags to skip."""
 
 
 class Readable(Protocol):
-    """What of a binary file is needed to recognise it."""
+    """The methods of a binary file that :func:`sniff` uses."""
 
     def read(self, size: int, /) -> bytes:
-        """Read at most `size` bytes; none only at the end."""
+        """Read at most `size` bytes; none at the end of the file only."""
 
     def seek(self, offset: int, /) -> int:
-        """Go to a position from the start."""
+        """Set the position, counted from the start."""
 
 
 def sniff(file: Readable) -> Container | None:
@@ -132,19 +135,27 @@ def sniff(file: Readable) -> Container | None:
     Parameters
     ----------
     file : Readable
-        A binary file. It is left at any position.
+        A binary file. Its position afterwards is undefined.
 
     Returns
     -------
     Container or None
-        None if it is no recording that a decoder here can be trusted with.
+        None if the content is not a known audio format.
+
+    Examples
+    --------
+    >>> import io
+    >>> sniff(io.BytesIO(b"fLaC")).name
+    'FLAC'
+    >>> sniff(io.BytesIO(b"%PDF-1.7")) is None
+    True
     """
     start = 0
     head = _read(file, start)
-    for _ in range(_MOST_TAGS):
+    for _ in range(_MAX_TAGS):
         if head[:3] != b"ID3" or len(head) < 10 or max(head[6:10]) >= 0x80:
             break
-        # ID3v2.4, 3.1: four bytes of seven bits, without the header's ten; a footer is ten more.
+        # ID3v2.4, 3.1: four bytes of seven bits, excluding header and footer of ten bytes each.
         size = head[6] << 21 | head[7] << 14 | head[8] << 7 | head[9]
         start += 10 + size + (10 if head[5] & 0x10 else 0)
         head = _read(file, start)
@@ -161,14 +172,14 @@ def sniff(file: Readable) -> Container | None:
         (_EAC3, _eac3_frame),
     ):
         if _is_run(head, 0, whole, frame):
-            if container is _MPEG_AUDIO and _COUNTS.search(head, 0, _LONGEST_FRAME):
-                return _MPEG_AUDIO_COUNTED
+            if container is _MPEG_AUDIO and _FRAME_COUNT_TAG.search(head, 0, _MAX_FRAME_BYTES):
+                return _MPEG_AUDIO_WITH_DURATION
             return container
-    # A recording cut out of a broadcast starts inside a frame; and tags leave zeros behind.
+    # Excerpts of a broadcast start inside a frame, and removed tags leave zeros.
     zeros = len(head) - len(head.lstrip(b"\0"))
-    for container, frame in ((_MPEG_AUDIO_LATE, _mpeg_audio_frame), (_ADTS, _adts_frame)):
+    for container, frame in ((_MPEG_AUDIO_AFTER_GARBAGE, _mpeg_audio_frame), (_ADTS, _adts_frame)):
         offset = 0
-        while 0 <= (offset := head.find(b"\xff", offset + 1)) < zeros + _LONGEST_FRAME:
+        while 0 <= (offset := head.find(b"\xff", offset + 1)) < zeros + _MAX_FRAME_BYTES:
             if _is_run(head, offset, False, frame):
                 return container
     return None
@@ -182,27 +193,28 @@ def _read(file: Readable, start: int) -> bytes:
     return head
 
 
-# A frame's length in bytes, and what stays the same from frame to frame; None if it is no frame.
-_Frame = Callable[[bytes, int], tuple[int, tuple[int, ...]] | None]
+# A parser of frame headers: the frame's length in bytes and the fields that all frames of a file
+# share; None if the bytes are not a frame header.
+_FrameParser = Callable[[bytes, int], tuple[int, tuple[int, ...]] | None]
 
 
-def _is_run(head: bytes, offset: int, whole: bool, frame: _Frame) -> bool:
-    """Tell whether a run of frames starts here, or a shorter one that fills the file to its end.
+def _is_run(head: bytes, offset: int, whole: bool, frame: _FrameParser) -> bool:
+    """Check for a run of frames, or a shorter one that ends with the file.
 
     Parameters
     ----------
     head : bytes
     offset : int
-        Where in `head` the first frame would start.
+        Position of the first frame in `head`.
     whole : bool
-        Is `head` the whole file, so that its end is the recording's end?
+        Whether `head` is the whole file.
     frame : callable
-        Reads one frame's header.
+        Parser of the frame headers.
     """
     kind: tuple[int, ...] | None = None
     for count in range(_RUN_FRAMES):
         if whole and offset >= len(head):
-            # The last of two frames or more may be cut; a single one has to fit.
+            # The last of two or more frames may be truncated; a single one must be complete.
             return count > 2 or (count > 0 and offset == len(head))
         found = frame(head, offset)
         if found is None or (kind is not None and found[1] != kind):
@@ -212,7 +224,7 @@ def _is_run(head: bytes, offset: int, whole: bool, frame: _Frame) -> bool:
     return True
 
 
-# ISO 11172-3, 2.4.2.3, and ISO 13818-3: kbit/s by bitrate index, of layers II and III.
+# ISO 11172-3, 2.4.2.3, and ISO 13818-3: kbit/s by bitrate index, for each (version, layer).
 _KBITS = {
     (1, 2): (32, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320, 384),
     (1, 3): (32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320),
@@ -220,17 +232,17 @@ _KBITS = {
     (2, 3): (8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160),
 }
 _MPEG_RATES = (44100, 48000, 32000)
-_LONGEST_FRAME = 1729
-"""Layer II, 384 kbit/s at 32 kHz, padded."""
-_COUNTS = re.compile(b"Xing|Info|VBRI")
-"""What encoders call the first frame if it says how many follow."""
+_MAX_FRAME_BYTES = 1729
+"""Size of the longest frame: layer II, 384 kbit/s at 32 kHz, padded."""
+_FRAME_COUNT_TAG = re.compile(b"Xing|Info|VBRI")
+"""Tags in the first frame that give the number of frames."""
 
 
 def _mpeg_audio_frame(head: bytes, offset: int) -> tuple[int, tuple[int, ...]] | None:
-    """Layers II and III of MPEG-1, -2 and -2.5.
+    """Parse a frame header of layer II or III of MPEG-1, -2 or -2.5.
 
-    Not layer I, which nobody has, and whose header is what the samples -1 and -2 look like in
-    16-bit PCM; and not frames of free format, whose length stands nowhere.
+    Layer I is excluded: it is not in use, and the samples -1 and -2 of 16-bit PCM look like its
+    header. Free-format frames are excluded: their header does not give their length.
     """
     header = head[offset : offset + 4]
     if len(header) < 4 or header[0] != 0xFF or header[1] & 0xE0 != 0xE0:
@@ -247,7 +259,7 @@ def _mpeg_audio_frame(head: bytes, offset: int) -> tuple[int, tuple[int, ...]] |
 
 
 def _adts_frame(head: bytes, offset: int) -> tuple[int, tuple[int, ...]] | None:
-    """AAC in ADTS frames (ISO 14496-3, 1.A.2.2)."""
+    """Parse an ADTS frame header of AAC (ISO 14496-3, 1.A.2.2)."""
     header = head[offset : offset + 7]
     if len(header) < 7 or header[0] != 0xFF or header[1] & 0xF6 != 0xF0:
         return None
@@ -258,14 +270,14 @@ def _adts_frame(head: bytes, offset: int) -> tuple[int, tuple[int, ...]] | None:
     return length, (header[1], profile, rate)
 
 
-# ATSC A/52, 5.4.1.4: kbit/s by half of frmsizecod.
+# ATSC A/52, 5.4.1.4: kbit/s by frmsizecod // 2.
 _AC3_KBITS = (
     *(32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320, 384, 448, 512, 576, 640),
 )
 
 
 def _ac3_frame(head: bytes, offset: int) -> tuple[int, tuple[int, ...]] | None:
-    """AC-3 (ATSC A/52, 5.3)."""
+    """Parse a frame header of AC-3 (ATSC A/52, 5.3)."""
     header = head[offset : offset + 6]
     if len(header) < 6 or header[:2] != b"\x0b\x77":
         return None
@@ -278,7 +290,7 @@ def _ac3_frame(head: bytes, offset: int) -> tuple[int, tuple[int, ...]] | None:
 
 
 def _eac3_frame(head: bytes, offset: int) -> tuple[int, tuple[int, ...]] | None:
-    """Enhanced AC-3 (ATSC A/52, E.1)."""
+    """Parse a frame header of Enhanced AC-3 (ATSC A/52, E.1)."""
     header = head[offset : offset + 6]
     if len(header) < 6 or header[:2] != b"\x0b\x77":
         return None

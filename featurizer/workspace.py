@@ -1,7 +1,6 @@
-"""Memory that is used again, from block to block and from file to file.
+"""Scratch arrays that are reused from block to block and from file to file.
 
-Fresh memory costs a page fault for every 4 kB that is written to: as much time as the arithmetic on
-it takes.
+Writing to fresh memory costs a page fault per 4 kB, which takes as long as the arithmetic on it.
 """
 
 import threading
@@ -14,21 +13,28 @@ _buffers = threading.local()
 
 
 def workspace(name: str, shape: tuple[int, ...], dtype: npt.DTypeLike = np.float32) -> Any:
-    """Give an array whose memory the thread's next request of that name gets again.
+    """Return a per-thread scratch array; the next request for the same name reuses its memory.
 
     Parameters
     ----------
     name : str
-        What the memory is for. What an earlier request of the name gave is written over.
+        Key of the memory. Arrays from earlier requests for this name become invalid.
     shape : tuple of int
-        The array's shape.
+        Shape of the array.
     dtype : dtype
-        The type of its values.
+        Type of its values.
 
     Returns
     -------
     array : np.ndarray [shape=shape, dtype=dtype, C-contiguous]
-        Its values are left over from earlier use.
+        Uninitialised.
+
+    Examples
+    --------
+    >>> a = workspace("example", (2, 3))
+    >>> b = workspace("example", (3, 2))
+    >>> np.shares_memory(a, b)
+    True
     """
     size = int(np.prod(shape)) * np.dtype(dtype).itemsize
     memory: npt.NDArray[np.uint8] | None = getattr(_buffers, name, None)

@@ -7,9 +7,10 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from featurizer import audio
 from featurizer.curves import FRAME_CURVES, MOST_COLUMNS, Curves
+from featurizer.decoding import decode
 from featurizer.extract import analyse, signal_features
+from featurizer.recording import Recording
 from featurizer.waveform import zero_crossings
 
 
@@ -33,7 +34,7 @@ def y(request: pytest.FixtureRequest) -> npt.NDArray[np.float32]:
     if request.param == "song":
         return song(9.3)
     folder: Path = request.getfixturevalue("shared_data") / "gtzan" / "genres_original"
-    decoded: npt.NDArray[np.float32] = audio.decode(sorted(folder.glob("pop/*.wav"))[0]).y
+    decoded: npt.NDArray[np.float32] = decode(sorted(folder.glob("pop/*.wav"))[0]).y
     return decoded
 
 
@@ -108,7 +109,7 @@ def test_a_long_signal_has_as_many_columns_as_a_picture_and_all_its_frames() -> 
 
 
 def test_features_do_not_depend_on_whether_curves_are_kept(y: npt.NDArray[np.float32]) -> None:
-    recording = audio.Recording(y, len(y) / 22050, 22050, 1, None)
+    recording = Recording(y, len(y) / 22050, 22050, 1, None)
     plain, kept = analyse(recording), analyse(recording, curves=Curves(y))
     np.testing.assert_array_equal(plain.track, kept.track)
     np.testing.assert_array_equal(plain.segments, kept.segments)
@@ -136,9 +137,9 @@ def test_the_published_tempo_and_centroid_of_the_tutorials_files(shared_data: Pa
     pop, classical = folder / "pop" / "pop.00002.wav", folder / "classical" / "classical.00036.wav"
     if not pop.exists() or not classical.exists():
         pytest.skip("the tutorial's own files are not among the recordings")
-    curves = curves_of(audio.decode(pop).y)
+    curves = curves_of(decode(pop).y)
     assert len(curves.y) == 661_504
     assert curves.trimmed() == (0, 661_504)
     assert zero_crossings(curves.y) == 78_769
     assert curves.frames[:3, 1] == pytest.approx([3042.392, 3057.963, 3043.457], abs=1e-3)
-    assert signal_features(audio.decode(classical).y)[16] == pytest.approx(107.666, abs=1e-3)
+    assert signal_features(decode(classical).y)[16] == pytest.approx(107.666, abs=1e-3)

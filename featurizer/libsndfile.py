@@ -1,0 +1,157 @@
+"""Decode with libsndfile, through SoundFile."""
+
+import contextlib
+import ctypes
+import os
+import re
+from collections.abc import Iterator
+
+import numpy as np
+import soundfile
+
+from featurizer.deadline import Deadline
+from featurizer.file_access import DecoderFile
+from featurizer.formats import Container
+from featurizer.mono_signal import BLOCK_FRAMES, MonoSignal, expected_seconds
+from featurizer.recording import (
+    Recording,
+    RejectedByDecoderError,
+    decoder_failure,
+    finish_recording,
+)
+
+# libsndfile's log of a chunk that is longer in the header than in the file.
+_TRUNCATED_CHUNK = re.compile(
+    r"^\s*(?:data|SSND|BODY|Data Size|riff|Riff size)\s*:\s*(\d+) \(should be (\d+)\)", re.MULTILINE
+)
+
+_CONSTANT_RATE_SUBTYPES = ("PCM_", "FLOAT", "DOUBLE", "ULAW", "ALAW")
+"""Start of the names of encodings with a fixed number of bytes per sample."""
+
+_UNKNOWN_SIZE = 0x7FFFF000
+"""Smallest chunk size that means unknown, without the highest bit.
+
+Writers that cannot seek back to the header leave the largest 31-bit or 32-bit number there, with or
+without the bytes of the header itself subtracted.
+"""
+
+_UNKNOWN_FRAMES = 1 << 62
+"""Smallest frame count by which libsndfile means a stream of unknown length."""
+
+
+def decode_with_libsndfile(
+    file: DecoderFile,
+    descriptor: int | None,
+    container: Container,
+    size: int,
+    deadline: Deadline | None,
+) -> Recording:
+    """Decode a recording with libsndfile.
+
+    Parameters
+    ----------
+    file : DecoderFile
+    descriptor : int or None
+        The file's descriptor, which libsndfile reads without a detour through Python.
+    container : Container
+    size : int > 0
+        Size of the file in bytes.
+    deadline : Deadline or None
+        Checked once per block.
+
+    Raises
+    ------
+    RejectedByDecoderError
+        libsndfile does not accept the file, finds no samples, or guesses its length.
+    RecordingError
+        Of kind unreadable, not-finite, too-long or timeout.
+    """
+    file.seek(0)
+    with _c_stderr_silenced():
+        try:
+            sound = _SequentialFile(file if descriptor is None else descriptor, closefd=False)
+        except soundfile.LibsndfileError as error:
+            raise RejectedByDecoderError(error.error_string.rstrip(".")) from error
+        with sound:
+            rate, channels = sound.samplerate, sound.channels
+            promised_s = _promised_seconds(sound) if container.has_duration else None
+            signal = MonoSignal(rate, expected_seconds(promised_s, size), deadline)
+            interleaved = None
+            if channels > 1:
+                interleaved = np.empty((2 * BLOCK_FRAMES // channels, channels), dtype=np.float32)
+            while True:
+                try:
+                    block = signal.buffer() if interleaved is None else interleaved
+                    remaining = sound.frames - signal.frames
+                    frames = sound.buffer_read_into(block[:remaining], "float32")
+                except soundfile.LibsndfileError as error:
+                    seconds = max(sound.tell(), signal.frames) / rate
+                    reason = error.error_string.rstrip(".")
+                    raise decoder_failure(container, seconds, reason) from error
+                if frames == 0:
+                    break
+                if interleaved is None:
+                    signal.commit(block[:frames])
+                else:
+                    signal.append_mean(block[:frames].T)
+    if container.name == "MP3" and not container.has_duration and signal.frames >= sound.frames:
+        # It stopped at a length guessed from the file's size and the first frame's bit rate.
+        raise RejectedByDecoderError("no header gives the length")
+    return finish_recording(signal, channels, promised_s)
+
+
+class _SequentialFile(soundfile.SoundFile):  # type: ignore[misc]
+    """A sound file that is read from start to end.
+
+    SoundFile seeks to the current position after every block. That fails on a FLAC stream without a
+    length in its header, and damages the samples that follow in an MP3.
+    """
+
+    def seekable(self) -> bool:
+        """Return False, so that SoundFile does not seek."""
+        return False
+
+
+def _promised_seconds(sound: soundfile.SoundFile) -> float | None:
+    frames: int = sound.frames
+    if frames >= _UNKNOWN_FRAMES:
+        return None
+    truncated = _TRUNCATED_CHUNK.search(sound.extra_info)
+    if truncated is not None and sound.subtype.startswith(_CONSTANT_RATE_SUBTYPES):
+        promised, found = int(truncated[1]), int(truncated[2])
+        if 0 < found < promised and 0 < promised & 0x7FFFFFFF < _UNKNOWN_SIZE:
+            frames = frames * promised // found
+    return frames / int(sound.samplerate)
+
+
+@contextlib.contextmanager
+def _c_stderr_silenced() -> Iterator[None]:
+    """Keep libmpg123, inside libsndfile, from printing warnings on the terminal.
+
+    It writes to C's ``stderr``. Python's ``sys.stderr`` is another object on the same descriptor
+    and keeps working, in every thread.
+    """
+    if _C_STDERR is None:
+        yield
+        return
+    variable, original, null = _C_STDERR
+    variable.value = null
+    try:
+        yield
+    finally:
+        variable.value = original
+
+
+def _c_stderr() -> tuple[ctypes.c_void_p, int | None, int] | None:
+    try:
+        library = ctypes.CDLL(None)
+        variable = ctypes.c_void_p.in_dll(library, "stderr")
+        library.fopen.restype = ctypes.c_void_p
+        null = library.fopen(os.devnull.encode(), b"w")
+    except (OSError, TypeError, ValueError, AttributeError):  # a C library without these symbols
+        return None
+    return (variable, variable.value, null) if null else None
+
+
+_C_STDERR = _c_stderr()
+"""The variable ``stderr`` of the C library, its value, and a stream to ``/dev/null``."""

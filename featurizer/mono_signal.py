@@ -1,0 +1,227 @@
+"""A mono signal at 22,050 Hz that grows block by block while a recording is decoded.
+
+Mixing and resampling work on blocks, and the signal grows in place: decoding two hours takes little
+more memory than the resulting signal.
+"""
+
+import numpy as np
+import soxr
+
+from featurizer.columns import SAMPLE_RATE
+from featurizer.deadline import Deadline
+from featurizer.errors import RecordingError
+
+MAX_HOURS = 4
+"""Longest duration: the signal alone of a longer recording takes more than 1.3 GB."""
+
+MIN_SAMPLE_RATE = 1000
+"""Lowest credible sample rate, in Hz: resampling a lower one to 22,050 Hz would yield hours."""
+
+BLOCK_FRAMES = 1 << 16
+"""Samples of each channel decoded at a time."""
+
+_MIN_BYTES_PER_SECOND = 100
+"""Less than any format needs for silence; a header that promises a longer duration is ignored."""
+
+
+class MonoSignal:
+    """A mono signal at 22,050 Hz, built from blocks at the recording's own sample rate.
+
+    Parameters
+    ----------
+    sample_rate : int > 0
+        Of the blocks, in Hz.
+    expected_s : float >= 0
+        Seconds to reserve memory for. The signal may become shorter or longer.
+    deadline : Deadline, optional
+        Checked at every block.
+
+    Raises
+    ------
+    RecordingError
+        Of kind unreadable, if the sample rate is below :data:`MIN_SAMPLE_RATE`.
+
+    Examples
+    --------
+    >>> signal = MonoSignal(22050, expected_s=0.0, deadline=None)
+    >>> signal.append_mean(np.array([[0.5, 1.0], [0.0, 0.5]], dtype=np.float32))
+    >>> signal.frames
+    2
+    >>> signal.finish()
+    array([0.25, 0.75], dtype=float32)
+    """
+
+    def __init__(self, sample_rate: int, expected_s: float, deadline: Deadline | None) -> None:
+        if sample_rate < MIN_SAMPLE_RATE:
+            raise RecordingError(
+                "unreadable",
+                f"The header gives a sample rate of {sample_rate} Hz; at least {MIN_SAMPLE_RATE} Hz"
+                " are needed. Use a file with a correct header.",
+            )
+        self.sample_rate = sample_rate
+        self._committed = 0
+        self._pending = 0
+        self._ratio = SAMPLE_RATE / sample_rate
+        self._deadline = deadline
+        self._n = 0
+        # Smaller blocks where upsampling multiplies the samples.
+        self._block_frames = max(1, min(BLOCK_FRAMES, int(BLOCK_FRAMES / self._ratio)))
+        self._y = np.empty(BLOCK_FRAMES + int(expected_s * SAMPLE_RATE), dtype=np.float32)
+        self._resampler: soxr.ResampleStream | None = None
+        if sample_rate != SAMPLE_RATE:
+            self._resampler = soxr.ResampleStream(
+                sample_rate, SAMPLE_RATE, 1, dtype="float32", quality="HQ"
+            )
+            self._block = np.empty(self._block_frames, dtype=np.float32)
+
+    @property
+    def frames(self) -> int:
+        """Length so far, in samples at the recording's own rate."""
+        return self._committed + self._pending
+
+    @property
+    def seconds(self) -> float:
+        """Length so far, in seconds."""
+        return self.frames / self.sample_rate
+
+    def buffer(self) -> np.ndarray:
+        """Return the buffer for the next mono block; it is valid until :meth:`commit`."""
+        if self._resampler is not None:
+            return self._block
+        self._ensure_capacity(self._block_frames)
+        return self._y[self._n : self._n + self._block_frames]
+
+    def commit(self, block: np.ndarray) -> None:
+        """Append a block that was written to the start of :meth:`buffer`.
+
+        Parameters
+        ----------
+        block : np.ndarray [shape=(n,), float32]
+            The start of the buffer.
+
+        Raises
+        ------
+        RecordingError
+            Of kind not-finite, too-long or timeout.
+        """
+        if self._deadline is not None:
+            self._deadline.check()
+        finite = np.isfinite(block)
+        if not finite.all():
+            first = int(np.argmin(finite))
+            raise RecordingError(
+                "not-finite",
+                f"The sample at {(self._committed + first) / self.sample_rate:.3f} s is"
+                f" {block[first]}, not a finite number. Export the recording again.",
+            )
+        self._committed += len(block)
+        if self._committed > MAX_HOURS * 3600 * self.sample_rate:
+            raise _too_long(None)
+        if self._resampler is None:
+            self._n += len(block)
+        else:
+            self._append(self._resampler.resample_chunk(block))
+
+    def append_mean(self, channels: np.ndarray) -> None:
+        """Append the mean over the channels, as ``librosa.to_mono`` computes it.
+
+        Parameters
+        ----------
+        channels : np.ndarray [shape=(n_channels, n), float32]
+
+        Raises
+        ------
+        RecordingError
+            As :meth:`commit`.
+        """
+        while channels.shape[1]:
+            free = self.buffer()[self._pending :]
+            part, channels = channels[:, : len(free)], channels[:, len(free) :]
+            out = free[: part.shape[1]]
+            with np.errstate(over="ignore", invalid="ignore"):  # commit reports non-finite samples
+                out[:] = part[0]
+                for channel in part[1:]:
+                    out += channel
+                out /= np.float32(len(part))
+            self._pending += len(out)
+            if self._pending == self._block_frames:
+                self._commit_pending()
+
+    def _commit_pending(self) -> None:
+        pending, self._pending = self._pending, 0
+        self.commit(self.buffer()[:pending])
+
+    def finish(self) -> np.ndarray:
+        """Return the whole signal; nothing can be appended afterwards.
+
+        Returns
+        -------
+        y : np.ndarray [shape=(n,), float32]
+            n = ceil(frames * 22050 / sample_rate), as ``librosa.resample`` returns.
+        """
+        self._commit_pending()
+        if self._resampler is not None:
+            self._append(self._resampler.resample_chunk(np.empty(0, np.float32), last=True))
+            n = int(np.ceil(self._committed * self._ratio))
+            self._ensure_capacity(max(0, n - self._n))
+            self._y[self._n : n] = 0
+            self._n = n
+        self._y.resize(self._n, refcheck=False)
+        return self._y
+
+    def _append(self, samples: np.ndarray) -> None:
+        self._ensure_capacity(len(samples))
+        self._y[self._n : self._n + len(samples)] = samples
+        self._n += len(samples)
+
+    def _ensure_capacity(self, samples: int) -> None:
+        if self._n + samples > len(self._y):
+            # In place: the system remaps pages and copies no samples. By an eighth, because
+            # growing zeroes the new part, which takes memory that may never be needed.
+            self._y.resize(self._n + samples + self._n // 8 + BLOCK_FRAMES, refcheck=False)
+
+
+def expected_seconds(promised_s: float | None, size: int) -> float:
+    """Limit the duration in a file's header to one that the file's size allows.
+
+    Parameters
+    ----------
+    promised_s : float or None
+        Duration in the header, in seconds.
+    size : int > 0
+        Size of the file in bytes.
+
+    Returns
+    -------
+    seconds : float, 0 … 14,400
+        0 if the header gives no duration.
+
+    Raises
+    ------
+    RecordingError
+        Of kind too-long, if the file is large enough to be longer than 4 hours.
+
+    Examples
+    --------
+    >>> expected_seconds(30.0, size=1_000_000)
+    30.0
+    >>> expected_seconds(1e9, size=1_000_000)
+    10000.0
+    """
+    if promised_s is None:
+        return 0.0
+    max_s = size / _MIN_BYTES_PER_SECOND
+    if MAX_HOURS * 3600 < promised_s <= max_s:
+        raise _too_long(promised_s / 3600)
+    return min(promised_s, max_s, MAX_HOURS * 3600)
+
+
+def _too_long(hours: float | None) -> RecordingError:
+    if hours is None:
+        return RecordingError(
+            "too-long", f"The recording is longer than the limit of {MAX_HOURS} hours. Split it."
+        )
+    return RecordingError(
+        "too-long",
+        f"The recording lasts {hours:.2f} hours; the limit is {MAX_HOURS} hours. Split it.",
+    )

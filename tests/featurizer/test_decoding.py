@@ -1,0 +1,266 @@
+"""Decoding whole files: real recordings, truncated or damaged ones, and files without audio."""
+
+import os
+
+import numpy as np
+import pytest
+from audio_files import (
+    SR,
+    chord,
+    decode_bytes,
+    decode_error,
+    ffmpeg_bytes,
+    lag,
+    loaded_as_librosa,
+    picture,
+    sndfile_bytes,
+    snr_db,
+)
+
+from featurizer.decoding import decode
+from featurizer.errors import RecordingError
+
+
+@pytest.mark.parametrize("format", ["WAV", "FLAC", "OGG", "MP3"])
+def test_a_file_object_gives_what_its_path_gives(tmp_path, format):
+    path = tmp_path / "recording.of.any.name"
+    path.write_bytes(sndfile_bytes(chord(44100, 5, channels=2), 44100, format))
+    by_path, by_text = decode(path), decode(str(path))
+    with path.open("rb") as file:
+        file.seek(100)  # the position does not matter
+        by_file = decode(file)
+        assert not file.closed
+    for other in (by_text, by_file, decode_bytes(path.read_bytes())):
+        np.testing.assert_array_equal(other.y, by_path.y)
+        assert other.duration_s == by_path.duration_s
+
+
+def test_ffmpegs_file_object_gives_what_its_path_gives(tmp_path):
+    path = tmp_path / "a.txt"
+    path.write_bytes(ffmpeg_bytes(chord(channels=2), SR, "adts", "aac"))
+    np.testing.assert_array_equal(decode(path).y, decode_bytes(path.read_bytes()).y)
+
+
+def test_no_descriptor_stays_open(tmp_path):
+    (tmp_path / "good").write_bytes(sndfile_bytes(chord()))
+    (tmp_path / "aac").write_bytes(ffmpeg_bytes(chord(), SR, "adts", "aac"))
+    (tmp_path / "bad").write_bytes(b"RIFF    WAVE" * 10)
+    before = len(os.listdir("/proc/self/fd"))
+    decode(tmp_path / "good")
+    decode(tmp_path / "aac")
+    for name in ("bad", "."):
+        decode_error(tmp_path / name)
+    assert len(os.listdir("/proc/self/fd")) == before
+
+
+def test_wav_and_flac_of_one_recording_are_equal(shared_data):
+    wav, flac = (decode(shared_data / "formats" / f"dubstep.{kind}") for kind in ("wav", "flac"))
+    np.testing.assert_array_equal(wav.y, flac.y)
+    assert wav.duration_s == flac.duration_s == 6.85
+
+
+@pytest.mark.parametrize(
+    ("kind", "delay", "db"),
+    # Vorbis marks its start; these MP3 and AAC files do not and begin with the encoder delay.
+    [("ogg", 0, 10), ("mp3", 288, 10), ("aac", 512, 10)],
+)
+def test_lossy_encodings_of_one_recording_are_close(shared_data, kind, delay, db):
+    reference = decode(shared_data / "formats" / "dubstep.wav").y
+    y = decode(shared_data / "formats" / f"dubstep.{kind}").y
+    assert abs(len(y) - len(reference)) < 1000
+    assert abs(lag(y, reference) - delay) <= 1
+    assert snr_db(y[delay:], reference) > db
+
+
+@pytest.mark.parametrize("name", ["cat_purrrr24bit.wav", "hungarian_dance_44k_stereo.ogg"])
+def test_24_bits_and_44_khz_are_decoded_as_by_librosa(shared_data, name):
+    path = shared_data / "formats" / name
+    expected = loaded_as_librosa(path)
+    recording = decode(path)
+    np.testing.assert_allclose(recording.y, expected, rtol=0, atol=1e-6)
+    assert (recording.sample_rate, recording.channels) == (44100, 2)
+
+
+@pytest.fixture(scope="module")
+def whole_recordings(tmp_path_factory):
+    """Return the same recording in several formats."""
+    samples = chord(48000, channels=2)
+    return {
+        "flac": sndfile_bytes(samples, 48000, "FLAC"),
+        "mp3": sndfile_bytes(samples, 48000, "MP3"),
+        "ogg": sndfile_bytes(samples, 48000, "OGG"),
+        "aac": ffmpeg_bytes(samples, 48000, "adts", "aac"),
+        "m4a": ffmpeg_bytes(
+            samples,
+            48000,
+            "ipod",
+            "aac",
+            file=str(tmp_path_factory.mktemp("m4a") / "a"),  # the muxer reads its output back
+            muxer_options={"movflags": "faststart"},
+        ),
+        "webm": ffmpeg_bytes(samples, 48000, "webm", "libopus"),
+    }
+
+
+@pytest.mark.parametrize("share", np.linspace(0.1, 0.95, 18))
+@pytest.mark.parametrize("kind", ["flac", "mp3", "ogg", "aac", "m4a", "webm"])
+def test_a_truncated_recording_is_a_failure_or_a_shorter_recording(whole_recordings, kind, share):
+    whole = whole_recordings[kind]
+    reference = decode_bytes(whole).y
+    cut = whole[: int(len(whole) * share)]
+    try:
+        recording = decode_bytes(cut)
+    except RecordingError as error:
+        assert error.kind in ("unreadable", "empty")  # noqa: PT017 - most truncations do not fail
+        assert kind in ("flac", "aac", "m4a") or share < 0.4  # noqa: PT017
+        if "gave up" in error.message:
+            seconds = float(error.message.split("gave up after ")[1].split(" s")[0])
+            assert abs(seconds - 3 * share) < 0.5
+    else:
+        assert kind in ("mp3", "ogg", "webm", "aac", "m4a")
+        assert len(recording.y) < len(reference)
+        n = (
+            min(len(recording.y), len(reference)) - 4000
+        )  # the last frames have no successor to overlap with
+        if n > 0:
+            np.testing.assert_allclose(recording.y[:n], reference[:n], rtol=0, atol=1e-4)
+        if kind in ("mp3", "webm") and share < 0.9:
+            assert recording.note is not None
+            assert recording.note.endswith("but its header promises 3.0 s.")
+
+
+@pytest.mark.parametrize(
+    "tail", [b"TAG" + bytes(125), b"LIST\x10\0\0\0" + bytes(16), bytes(3000), b"\x55" * 777]
+)
+@pytest.mark.parametrize("format", ["WAV", "AIFF", "FLAC", "OGG", "MP3", "wv", "adts", "ipod"])
+def test_data_after_a_complete_recording_is_ignored(format, tail):
+    samples = chord(channels=2)
+    if format.isupper():
+        content = sndfile_bytes(samples, SR, format)
+    else:
+        content = ffmpeg_bytes(samples, SR, format, {"wv": "wavpack"}.get(format, "aac"))
+    recording = decode_bytes(content + tail)
+    np.testing.assert_array_equal(recording.y, decode_bytes(content).y)
+    assert recording.note is None
+
+
+def test_a_large_tag_or_a_truncated_frame_before_an_mp3_is_skipped():
+    content = sndfile_bytes(chord(channels=2), SR, "MP3")
+    tag = b"ID3\x03\0\0" + bytes(300_000 >> s & 127 for s in (21, 14, 7, 0)) + bytes(300_000)
+    whole = decode_bytes(content)
+    np.testing.assert_array_equal(decode_bytes(tag + content).y, whole.y)
+    for before in (b"\x55" * 300, tag + tag, content[-301:]):
+        recording = decode_bytes(before + content)
+        assert abs(recording.duration_s - whole.duration_s) < 0.1
+        assert recording.note is None
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        sndfile_bytes(np.zeros((0, 2), np.int16)),
+        sndfile_bytes(np.zeros((0, 2), np.int16), SR, "AIFF"),
+        sndfile_bytes(np.zeros((0, 1), np.int16), SR, "AU"),
+        sndfile_bytes(chord())[:45],  # half a sample
+    ],
+)
+def test_no_bytes_or_no_samples_are_empty(content):
+    assert decode_error(content).kind == "empty"
+
+
+MP3 = sndfile_bytes(chord(), SR, "MP3")
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"These are the notes of the session.\n" * 500,
+        b"<!DOCTYPE html><html><body>404 Not Found</body></html>\n" * 50,
+        b"[Script Info]\nTitle: subtitles\n[Events]\nDialogue: 0,0:00:01.00,0:00:02.00,a\n" * 50,
+        b"[00:01.00]a line of a song\n[00:02.00]and another\n" * 50,
+        b"#EXTM3U\n#EXT-X-TARGETDURATION:10\n#EXTINF:10,\n/etc/passwd\n#EXT-X-ENDLIST\n",
+        b"ffconcat version 1.0\nfile /etc/passwd\n",
+        b"v=0\no=- 0 0 IN IP4 127.0.0.1\nc=IN IP4 127.0.0.1\nm=audio 5004 RTP/AVP 0\n",
+        picture("png"),
+        picture("mjpeg"),
+        b"PK\x03\x04" + bytes(22) + b"\x08\0\0\0song.mp3" + MP3,
+        b"%PDF-1.7\n" + MP3,
+        b"\x7fELF\x02\x01\x01" + bytes(5000),
+        b"GIF89a" + bytes(5000),
+        bytes(100_000),
+        b"\xff" * 100_000,
+        b"RIFF\x24\0\0\0WEBPVP8 " + bytes(100),
+        b"RIFF\x24\0\0\0AVI LIST" + bytes(100),
+        b"OggS" + bytes(1000),
+        b"fLaC" + bytes(1000),
+        b"\x01\x04name" + bytes(10_000),  # an Akai sampler's header to libsndfile
+        b"\0\0\0\x18ftypheic" + bytes(1000),
+        b"RIFF",
+        b"\0",
+    ],
+)
+@pytest.mark.parametrize("suffix", [".wav", ".mp3", ".raw", ".au", ".gsm", ".vox"])
+def test_other_files_are_unreadable_whatever_their_name(tmp_path, content, suffix, capfd):
+    path = tmp_path / f"file{suffix}"
+    path.write_bytes(content)
+    assert decode_error(path).kind == "unreadable"
+    assert capfd.readouterr() == ("", "")
+
+
+def test_random_bytes_are_unreadable():
+    starts = [b"", b"\xff\xfb\x90\x64", b"\xff\xf1\x50\x80", b"\x0b\x77", b"\xff\xff", b"\x01\x04"]
+    sizes = [1, 3, 10, 44, 300, 2000, 20_000, 100_000]
+    for seed in range(2000):
+        content = np.random.default_rng(seed).bytes(sizes[seed % len(sizes)])
+        assert decode_error(starts[seed % len(starts)] + content).kind == "unreadable"
+
+
+# libmpg123 plays nearly all of these as layer I of MPEG audio, in frames of 100 bytes or more.
+@pytest.mark.parametrize("loudness", [0.6, 1, 2, 10, 100, 3000])
+@pytest.mark.parametrize("dtype", ["<i2", ">i2", "i1"])
+def test_samples_without_a_header_are_unreadable(loudness, dtype, capfd):
+    for seed in range(30):
+        noise = np.random.default_rng(seed).standard_normal(30_000)
+        tone = np.sin(2 * np.pi * 441 / SR * np.arange(30_000))
+        for y in (noise, np.round(tone)):
+            samples = np.clip(np.round(loudness * y), -128, 127) if dtype == "i1" else loudness * y
+            content = samples.astype(dtype).tobytes()
+            for start in (b"", b"\xff\xff", b"\xff\xfb"):
+                assert decode_error(start + content).kind == "unreadable"
+    assert capfd.readouterr() == ("", "")
+
+
+def test_gtzans_broken_file_is_unreadable(shared_data):
+    error = decode_error(shared_data / "gtzan/genres_original/jazz/jazz.00054.wav")
+    assert error.kind == "unreadable"
+    assert "1,207,592 bytes begin with cb 15 1e 16" in error.message
+
+
+def test_damage_anywhere_is_a_failure_or_a_recording():
+    samples = chord(44100, 0.5, channels=2)
+    kinds = [
+        sndfile_bytes(samples, 44100, f) for f in ("WAV", "AIFF", "AU", "FLAC", "OGG", "MP3", "CAF")
+    ]
+    kinds += [
+        ffmpeg_bytes(samples, 44100, muxer, codec)
+        for muxer, codec in [
+            ("adts", "aac"),
+            ("ipod", "aac"),
+            ("matroska", "flac"),
+            ("wv", "wavpack"),
+        ]
+    ]
+    rng = np.random.default_rng(0)
+    for content in kinds:
+        for among in (64, 64, 400, 400, len(content)) * 8:
+            damaged = bytearray(content)
+            for at in rng.integers(0, among, rng.integers(1, 5)):
+                damaged[at] = rng.integers(256)
+            try:
+                recording = decode_bytes(bytes(damaged))
+            except RecordingError as error:
+                assert error.kind in ("unreadable", "empty", "not-finite", "too-long")  # noqa: PT017 - either outcome is valid
+            else:
+                assert np.isfinite(recording.y).all()
+                assert len(recording.y) > 0
