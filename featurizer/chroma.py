@@ -1,4 +1,4 @@
-"""Chroma: how strong each pitch class is."""
+"""Chroma: the relative energy of each pitch class."""
 
 import numpy as np
 import numpy.typing as npt
@@ -10,7 +10,7 @@ _TINY = np.float32(np.finfo(np.float32).tiny)
 
 
 def chroma(P: npt.NDArray[np.float32], *, tuning: float) -> npt.NDArray[np.float32]:
-    """Fold spectra into the twelve pitch classes.
+    """Compute the chroma of spectra.
 
     Parameters
     ----------
@@ -22,8 +22,15 @@ def chroma(P: npt.NDArray[np.float32], *, tuning: float) -> npt.NDArray[np.float
     Returns
     -------
     C : np.ndarray [shape=(n_frames, 12), float32, 0 … 1]
-        Energy of each pitch class, from C to B, over that of the frame's strongest one; 0 in a
-        silent frame.
+        Energy of each pitch class, from C to B, divided by that of the frame's strongest one; 0 in
+        a silent frame.
+
+    Examples
+    --------
+    >>> P = np.zeros((1, 1025), dtype=np.float32)
+    >>> P[0, 41] = 1.0  # 441 Hz
+    >>> "C C# D D# E F F# G G# A A# B".split()[chroma(P, tuning=0.0).argmax()]
+    'A'
     """
     C: npt.NDArray[np.float32] = P @ chroma_filters(tuning)
     _normalise(C)

@@ -1,7 +1,7 @@
-"""What the features are statistics of: the curves of a recording, frame by frame, to be drawn.
+"""Curves and spectrograms of a recording for plots: the values per frame behind the features.
 
-A long recording's spectrograms are averaged to as many columns as a picture can show, so that their
-memory does not grow with it.
+Spectrograms of long recordings are averaged to the columns that a picture can show, so their memory
+does not grow with the recording.
 """
 
 import numpy as np
@@ -11,18 +11,18 @@ from featurizer.columns import N_MFCC, SAMPLE_RATE
 from featurizer.filters import N_CHROMA, N_MELS
 from featurizer.stft import HOP_LENGTH, N_BINS, N_FFT, n_frames
 
-MOST_COLUMNS = 700
-"""So many columns a spectrogram has at most: about the pixels that a picture has for it."""
+MAX_COLUMNS = 700
+"""Maximum number of columns of a spectrogram, about its width in a picture in pixels."""
 
 TRIM_DB = 60.0
-"""Frames this far below the loudest are silence."""
+"""Frames that lie this many dB or more below the loudest are silent."""
 
 FRAME_CURVES = ("rms", "spectral_centroid", "spectral_bandwidth", "rolloff", "zero_crossing_rate")
-"""The curves that have one number a frame, in the order of the features."""
+"""Curves with one value per frame, in the order of the features."""
 
 
 class Curves:
-    """The curves of a signal. :func:`featurizer.extract.signal_features` fills them in.
+    """Curves and spectrograms of a signal, filled by :func:`featurizer.extract.signal_features`.
 
     Parameters
     ----------
@@ -34,24 +34,34 @@ class Curves:
     y : np.ndarray [shape=(n,), float32]
         The signal.
     times_s : np.ndarray [shape=(n_frames,), float64]
-        Where each frame is centred, in seconds.
+        Centre of each frame, in seconds.
     frames : np.ndarray [shape=(n_frames, 5), float64]
-        :data:`FRAME_CURVES`: the level, 1 being full scale; the centroid, bandwidth and roll-off
-        in Hz; the share of samples where the sign changes.
+        :data:`FRAME_CURVES`: level relative to full scale; centroid, bandwidth and roll-off in Hz;
+        zero crossings per sample.
     onset_strength : np.ndarray [shape=(n_frames,), float32, >= 0]
-        Median rise over the mel bands, in dB.
+        Median increase over the mel bands, in dB.
     columns_s : np.ndarray [shape=(n_columns,), float64]
-        Where the columns of the next four are centred, in seconds.
+        Centre of each spectrogram column, in seconds.
     power : np.ndarray [shape=(n_columns, 1025), float64, >= 0]
         Power spectrogram.
     mel_db : np.ndarray [shape=(n_columns, 128), float64]
         Mel spectrogram, in dB.
     mfcc : np.ndarray [shape=(n_columns, 20), float64]
-        Cepstral coefficients.
+        Mel-frequency cepstral coefficients.
     chroma : np.ndarray [shape=(n_columns, 12), float64, 0 … 1]
-        Strength of the pitch classes, from C to B.
+        Relative energy of the pitch classes, from C to B.
     percussive : np.ndarray [shape=(n,), float32]
         The percussive part of the signal.
+
+    Examples
+    --------
+    >>> from featurizer.extract import signal_features
+    >>> curves = Curves(np.full(22050, 0.5, dtype=np.float32))
+    >>> row = signal_features(curves.y, curves=curves)
+    >>> curves.frames.shape, curves.mel_db.shape
+    ((44, 5), (44, 128))
+    >>> curves.trimmed()
+    (0, 22050)
     """
 
     def __init__(self, y: npt.NDArray[np.float32]) -> None:
@@ -61,8 +71,8 @@ class Curves:
         self.frames = np.zeros((frames, len(FRAME_CURVES)))
         self.onset_strength = np.zeros(frames, dtype=np.float32)
         self.percussive = np.zeros(len(y), dtype=np.float32)
-        # Which column each frame is averaged into.
-        columns = min(frames, MOST_COLUMNS)
+        # The column of each frame.
+        columns = min(frames, MAX_COLUMNS)
         self._column = np.arange(frames) * columns // frames
         self._count = np.bincount(self._column)
         self.columns_s = np.bincount(self._column, self.times_s) / self._count
@@ -72,16 +82,16 @@ class Curves:
         self.chroma = np.zeros((columns, N_CHROMA))
 
     def average(self, into: npt.NDArray[np.float64], start: int, values: np.ndarray) -> None:
-        """Take frames into the columns of a spectrogram.
+        """Add frames to the column averages of a spectrogram.
 
         Parameters
         ----------
         into : np.ndarray [shape=(n_columns, width), float64]
-            One of this object's spectrograms.
+            One of this object's spectrograms; updated in place.
         start : int
-            The first frame.
+            First frame.
         values : np.ndarray [shape=(count, width)]
-            This frame and those after it.
+            Consecutive frames.
         """
         columns = self._column[start : start + len(values)]
         share = values / self._count[columns, np.newaxis]
@@ -91,16 +101,16 @@ class Curves:
             np.add.at(into, columns, share)
 
     def trimmed(self) -> tuple[int, int]:
-        """Find where the signal begins and ends without the silence around it.
+        """Find the part of the signal without leading and trailing silence.
 
         Returns
         -------
         start, stop : int
-            First sample and end: a frame counts that is less than 60 dB below the loudest. The
-            whole signal where it is silent throughout.
+            First sample and end of the part between the first and the last frame that is less than
+            60 dB below the loudest. The whole signal if it is all zeros.
         """
         rms = self.frames[:, 0]
-        # What is fainter than 1e-5 of full scale has one level, as in librosa.
+        # Levels below 1e-5 of full scale are raised to it, as in librosa.
         level = np.maximum(rms, 1e-5)
         sounding = np.flatnonzero(20 * np.log10(level / level.max()) > -TRIM_DB)
         n = len(self.y)
@@ -109,13 +119,19 @@ class Curves:
         return int(sounding[0]) * HOP_LENGTH, min(n, (int(sounding[-1]) + 1) * HOP_LENGTH)
 
     def harmonic(self) -> npt.NDArray[np.float32]:
-        """Return the harmonic part of the signal [shape=(n,)]: what the percussive one leaves."""
+        """Return the harmonic part [shape=(n,)]: the signal minus its percussive part."""
         part: npt.NDArray[np.float32] = self.y - self.percussive
-        # Both parts end where the inverse transform does.
+        # Both parts are zero after the end of the inverse transform.
         part[HOP_LENGTH * (len(self.times_s) - 1) :] = 0
         return part
 
 
 def bin_frequencies() -> npt.NDArray[np.float64]:
-    """Return the frequency of each bin of a spectrum, in Hz [shape=(1025,)]."""
+    """Return the frequency of each bin of a spectrum, in Hz [shape=(1025,)].
+
+    Examples
+    --------
+    >>> bin_frequencies()[[0, 1, -1]]
+    array([0.00000000e+00, 1.07666016e+01, 1.10250000e+04])
+    """
     return np.arange(float(N_BINS)) * (SAMPLE_RATE / N_FFT)

@@ -1,8 +1,8 @@
 """All features of a recording: one row for the track and one for each of its segments.
 
-A signal is gone through twice, a block of frames at a time. The first pass finds what only the
-whole signal tells: its tuning and its loudest mel band. The second takes the statistics. A segment
-is a signal of its own, with its own mirrored ends, tuning and loudest band.
+A signal is processed in two passes, block by block. The first estimates the tuning and the loudest
+mel band, which depend on the whole signal; the second computes the features that need them. A
+segment is treated as a signal of its own, with its own reflected ends, tuning and loudest band.
 """
 
 import os
@@ -28,12 +28,12 @@ from featurizer.onset import ONSET_DELAY, onset_strength
 from featurizer.recording import Recording
 from featurizer.spectral import spectral_shape
 from featurizer.spectrogram import LatestFrames
-from featurizer.stft import MIN_SAMPLES, MOST_FRAMES, N_BINS, blocks, n_frames, stft
+from featurizer.stft import MAX_BLOCK_FRAMES, MIN_SAMPLES, N_BINS, blocks, n_frames, stft
 from featurizer.tempo import tempo
 from featurizer.tuning import TuningEstimate
 from featurizer.waveform import rms_and_zero_crossings
 
-# Spectra, magnitudes, powers and mel bands of some frames.
+# Spectra, magnitudes, power and mel bands of a block of frames.
 _Block = tuple[
     npt.NDArray[np.complex64],
     npt.NDArray[np.float32],
@@ -44,29 +44,29 @@ _Block = tuple[
 
 @dataclass(frozen=True)
 class Features:
-    """What a recording gave.
+    """The features of a recording and its metadata.
 
     Attributes
     ----------
     track : np.ndarray [shape=(57,), float64]
-        The whole recording's features, in the order of
+        Features of the whole recording, in the order of
         :data:`featurizer.columns.FEATURE_COLUMNS`.
     segments : np.ndarray [shape=(n_segments, 57), float64]
-        Those of its segments; no rows where it is shorter than one segment.
+        Features of its segments; no rows if it is shorter than one segment.
     length : int
-        Samples that were analysed, at 22,050 Hz.
+        Analysed samples, at 22,050 Hz.
     segment_length : int
-        Samples of a segment.
+        Samples per segment.
     segment_step : int
-        Samples from the start of a segment to the next one's.
+        Samples from the start of one segment to the start of the next.
     duration_s : float
         Length of the recording in seconds.
     sample_rate : int
-        The recording's own samples a second.
+        The file's own, in Hz.
     channels : int
-        The recording's own channels.
+        The file's own.
     note : str or None
-        What was odd about the recording and did not keep it from being analysed.
+        A remark for the user about a recording that is analysed but unusual.
     """
 
     track: npt.NDArray[np.float64]
@@ -81,12 +81,12 @@ class Features:
 
 
 def segment_step(segment_seconds: float) -> int:
-    """Count the samples from one segment's start to the next one's.
+    """Return the number of samples from one segment's start to the next.
 
     Parameters
     ----------
     segment_seconds : float
-        Length of a segment; at least 1,026 samples at 22,050 Hz.
+        Length of a segment in seconds; at least 1,026 samples at 22,050 Hz.
 
     Returns
     -------
@@ -96,20 +96,25 @@ def segment_step(segment_seconds: float) -> int:
     Raises
     ------
     ValueError
-        If a segment would be too short to be analysed.
+        If a segment is too short for analysis.
+
+    Examples
+    --------
+    >>> segment_step(3.0)
+    66150
     """
     shortest = (MIN_SAMPLES + 1) / SAMPLE_RATE
     if not np.isfinite(segment_seconds) or round(SAMPLE_RATE * segment_seconds) <= MIN_SAMPLES:
-        # Rounded up, so that what is named is enough.
+        # Rounded up, so that the stated length is long enough.
         raise ValueError(
-            f"a segment of {segment_seconds:g} seconds cannot be analysed; "
-            f"the shortest is {np.ceil(shortest * 1e4) / 1e4:g} seconds"
+            f"A segment of {segment_seconds:g} seconds cannot be analysed; "
+            f"the shortest is {np.ceil(shortest * 1e4) / 1e4:g} seconds."
         )
     return round(SAMPLE_RATE * segment_seconds)
 
 
 def segment_length(segment_seconds: float) -> int:
-    """Count the samples of a segment.
+    """Return the number of samples of a segment.
 
     Parameters
     ----------
@@ -119,12 +124,17 @@ def segment_length(segment_seconds: float) -> int:
     Returns
     -------
     length : int
-        One sample less than the step, as in the published table.
+        Samples at 22,050 Hz: one less than the step, as in the published table.
 
     Raises
     ------
     ValueError
-        If a segment would be too short to be analysed.
+        If a segment is too short for analysis.
+
+    Examples
+    --------
+    >>> segment_length(3.0)
+    66149
     """
     return segment_step(segment_seconds) - 1
 
@@ -142,9 +152,9 @@ def extract(
     source : path or binary file
         The recording, in any format that :func:`featurizer.decoding.decode` reads.
     segment_seconds : float
-        Length of a segment.
+        Length of a segment in seconds.
     deadline : Deadline, optional
-        When to give up.
+        Checked once per block.
 
     Returns
     -------
@@ -154,11 +164,21 @@ def extract(
     Raises
     ------
     RecordingError
-        If the recording cannot be decoded or gives no features; its kind says why.
+        If the recording cannot be decoded or yields no features; its kind gives the reason.
     ValueError
-        If segments would be too short to be analysed.
+        If segments are too short for analysis.
+
+    Examples
+    --------
+    >>> import io
+    >>> import soundfile
+    >>> file = io.BytesIO()
+    >>> soundfile.write(file, np.zeros(66149), 22050, format="WAV")
+    >>> features = extract(file)
+    >>> features.track.shape, features.segments.shape
+    ((57,), (1, 57))
     """
-    segment_step(segment_seconds)  # refused before the recording is read
+    segment_step(segment_seconds)  # rejects invalid lengths before reading the recording
     recording = decode(source, deadline=deadline)
     return analyse(recording, segment_seconds=segment_seconds, deadline=deadline)
 
@@ -170,18 +190,19 @@ def analyse(
     deadline: Deadline | None = None,
     curves: Curves | None = None,
 ) -> Features:
-    """Compute the features of a recording that is decoded.
+    """Compute the features of a decoded recording.
 
     Parameters
     ----------
     recording : Recording
         From :func:`featurizer.decoding.decode`.
     segment_seconds : float
-        Length of a segment.
+        Length of a segment in seconds.
     deadline : Deadline, optional
-        When to give up.
+        Checked once per block.
     curves : Curves, optional
-        Of the recording's signal: is filled with what the features of the track are statistics of.
+        Written: the values per frame behind the features of the track. Created for the recording's
+        signal.
 
     Returns
     -------
@@ -191,9 +212,16 @@ def analyse(
     Raises
     ------
     RecordingError
-        ``too-short``, ``not-finite`` or ``timeout``.
+        Of kind ``too-short``, ``not-finite`` or ``timeout``.
     ValueError
-        If segments would be too short to be analysed.
+        If segments are too short for analysis.
+
+    Examples
+    --------
+    >>> recording = Recording(np.zeros(22050, dtype=np.float32), 1.0, 44100, 2, None)
+    >>> features = analyse(recording, segment_seconds=0.25)
+    >>> features.segments.shape, features.segment_length, features.channels
+    ((4, 57), 5511, 2)
     """
     step = segment_step(segment_seconds)
     track, segments = features(
@@ -226,35 +254,45 @@ def features(
     y : np.ndarray [shape=(n,), float32]
         Mono signal at 22,050 Hz.
     segment_seconds : float
-        Length of a segment.
+        Length of a segment in seconds.
     deadline : Deadline, optional
-        When to give up; it is looked at once a block.
+        Checked once per block.
     curves : Curves, optional
-        Of the signal: is filled with what the features of the track are statistics of.
+        Written: the values per frame behind the features of the track. Created for this signal.
 
     Returns
     -------
     track : np.ndarray [shape=(57,), float64]
         Features of the whole signal.
     segments : np.ndarray [shape=(n_segments, 57), float64]
-        Features of each segment of which all samples are there.
+        Features of each complete segment.
 
     Raises
     ------
     RecordingError
-        ``too-short`` below 1,025 samples; ``not-finite`` where a feature is infinite or not a
-        number; ``timeout`` past the deadline.
+        Of kind ``too-short`` below 1,025 samples, ``not-finite`` if a feature is infinite or NaN,
+        or ``timeout`` after the deadline.
     ValueError
-        If segments would be too short to be analysed, or the signal is not one channel.
+        If segments are too short for analysis, or the signal has more than one channel.
+
+    Examples
+    --------
+    >>> y = np.sin(2 * np.pi * 440 / SAMPLE_RATE * np.arange(22050)).astype(np.float32)
+    >>> track, segments = features(y, segment_seconds=0.5)
+    >>> segments.shape
+    (2, 57)
+    >>> print(round(track[FEATURE_COLUMNS.index("rms_mean")], 2))
+    0.71
     """
     step = segment_step(segment_seconds)
     y = np.ascontiguousarray(y, dtype=np.float32)
     if y.ndim != 1:
-        raise ValueError(f"a signal has one channel, not the shape {y.shape}")
+        raise ValueError(f"The signal must have one channel, not the shape {y.shape}.")
     if len(y) < MIN_SAMPLES:
         raise RecordingError(
             "too-short",
-            f"{len(y):,} samples at {SAMPLE_RATE:,} Hz; at least {MIN_SAMPLES:,} are needed",
+            f"The recording has {len(y):,} samples at {SAMPLE_RATE:,} Hz; at least {MIN_SAMPLES:,}"
+            " are needed. Use a longer recording.",
         )
     track = signal_features(y, deadline, curves=curves)
     segments = np.empty((max(0, (len(y) + 1) // step), len(FEATURE_COLUMNS)))
@@ -269,35 +307,42 @@ def signal_features(
     *,
     curves: Curves | None = None,
 ) -> npt.NDArray[np.float64]:
-    """Compute the features of a signal without segments.
+    """Compute the features of one signal, without segments.
 
     Parameters
     ----------
     y : np.ndarray [shape=(n,), float32, C-contiguous]
         Mono signal at 22,050 Hz; ``n > 1024``.
     deadline : Deadline, optional
-        When to give up; it is looked at once a block.
+        Checked once per block.
     curves : Curves, optional
-        Is filled with what the features are statistics of.
+        Written: the values per frame behind the features. Created for this signal.
 
     Returns
     -------
     row : np.ndarray [shape=(57,), float64]
-        Its features.
+        The features, in the order of :data:`featurizer.columns.FEATURE_COLUMNS`.
 
     Raises
     ------
     RecordingError
-        ``not-finite`` where a feature is infinite or not a number; ``timeout`` past the deadline.
+        Of kind ``not-finite`` if a feature is infinite or NaN, or ``timeout`` after the deadline.
+
+    Examples
+    --------
+    >>> row = signal_features(np.full(22050, 0.5, dtype=np.float32))
+    >>> print(row[FEATURE_COLUMNS.index("rms_mean")])
+    0.5
     """
-    # Samples too large for single precision overflow; the result says so below.
+    # Very large samples overflow single precision; the check below reports them.
     with np.errstate(over="ignore", invalid="ignore"):
         row = _features_of(y, deadline, curves)
     if not np.isfinite(row).all():
         column = FEATURE_COLUMNS[int(np.isfinite(row).argmin())]
         raise RecordingError(
             "not-finite",
-            f"{column} is not a finite number: samples are not finite, or far beyond full scale",
+            f"The feature {column} is not a finite number. Check the samples: some are not finite"
+            " or far beyond full scale.",
         )
     return row
 
@@ -306,11 +351,11 @@ def _features_of(
     y: npt.NDArray[np.float32], deadline: Deadline | None, curves: Curves | None
 ) -> npt.NDArray[np.float64]:
     n = n_frames(len(y))
-    powers = LatestFrames("power spectrogram", n, N_BINS, margin=HALO + MOST_FRAMES)
+    powers = LatestFrames("power spectrogram", n, N_BINS, margin=HALO + MAX_BLOCK_FRAMES)
     mels = LatestFrames("mel spectrogram", n, N_MELS, margin=0)
     tuning_estimate = TuningEstimate()
     parts = HarmonicPercussive(y, powers, n, curves.percussive if curves else None)
-    # Level, centroid, bandwidth, roll-off and zero-crossing rate.
+    # Level, centroid, bandwidth, roll-off, zero-crossing rate.
     frame_values = Moments(5)
     loudest = np.float32(0)
 
@@ -339,11 +384,11 @@ def _features_of(
     pitch_classes = Moments(1)
     coefficients = Moments(N_MFCC)
     onsets = np.zeros(n + ONSET_DELAY, dtype=np.float32)
-    before = None
+    previous = None
     for start, stop in blocks(n):
         if deadline:
             deadline.check()
-        if powers.whole:
+        if powers.complete:
             P, mel = powers[start:stop], mels[start:stop]
         else:
             _, _, P, mel = transform(start, stop)
@@ -356,10 +401,10 @@ def _features_of(
             curves.average(curves.chroma, start, C)
             curves.average(curves.mel_db, start, db)
             curves.average(curves.mfcc, start, M)
-        before = db[0] if before is None else before
-        onset_strength(db, before, onsets[start + ONSET_DELAY - 1 : stop + ONSET_DELAY - 1])
-        before = db[-1]
-    # The first frame has none before it, and what is shifted beyond the last frame is dropped.
+        previous = db[0] if previous is None else previous
+        onset_strength(db, previous, onsets[start + ONSET_DELAY - 1 : stop + ONSET_DELAY - 1])
+        previous = db[-1]
+    # The first frame has no predecessor; values shifted beyond the last frame are dropped.
     onset_envelope = onsets[:n]
     if curves:
         curves.onset_strength[:] = onset_envelope

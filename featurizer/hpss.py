@@ -1,10 +1,10 @@
-"""Harmonic-percussive separation, and the moments of what it gives.
+"""Harmonic-percussive separation, and mean and variance of both parts.
 
-What sounds is steady along time, what strikes is steady along frequency: a median along each, and
-masks from the two [1]_ [2]_. The masks add up to one, so the harmonic signal is what the percussive
-one leaves of the whole, and one inverse transform gives both. It is the percussive one that is
-transformed, since rounding errors that are the same in every frame would not average out: a steady
-signal gives such errors, and it is all harmonic.
+Harmonic sounds are steady along time and percussive sounds along frequency. Medians along both axes
+of the spectrogram yield the masks of the two parts [1]_ [2]_. The masks add up to one, so a single
+inverse transform is enough: the harmonic part is the signal minus the percussive part. The
+percussive part is the one transformed, because a steady signal is all harmonic and its rounding
+errors, equal in every frame, would not average out.
 
 .. [1] Fitzgerald, D. "Harmonic/percussive separation using median filtering." DAFX 2010.
 .. [2] Driedger, J., M. Müller, and S. Disch. "Extending harmonic-percussive separation of audio
@@ -35,23 +35,36 @@ _ZERO = np.float32(0)
 
 
 class HarmonicPercussive:
-    """Moments of the harmonic and of the percussive part of a signal, block by block.
+    """Mean and variance of the harmonic and percussive parts of a signal, block by block.
 
-    Both parts end 512 times the last frame's index in, where the inverse transform does, and count
-    as zero from there to the end of the signal.
+    Both parts end with the inverse transform, at sample 512 * (n_frames - 1). They count as zero
+    from there to the end of the signal.
 
     Parameters
     ----------
     y : np.ndarray [shape=(n,), float32]
         The signal; ``n > 1024``.
     powers : LatestFrames
-        Its power spectrogram. A block is in it before it is added here, and so are still the block
-        before it and 15 frames before that.
+        Its power spectrogram. When a block is added here, it must hold this block, the previous one
+        and 15 frames before that.
     n_frames : int
         Frames of the whole signal.
     percussive : np.ndarray [shape=(n,), float32], optional
-        Written, where it is given: the percussive part, of which the last samples may stay as they
-        are.
+        Written: the percussive part. Samples after the end of the inverse transform are left
+        unchanged.
+
+    Examples
+    --------
+    >>> from featurizer.stft import n_frames, stft
+    >>> y = np.sin(0.1 * np.arange(22050)).astype(np.float32)
+    >>> n = n_frames(len(y))
+    >>> powers = LatestFrames("example", n, N_BINS, margin=0)
+    >>> parts = HarmonicPercussive(y, powers, n)
+    >>> D, S = stft(y, 0, powers.append(n))
+    >>> parts.add(0, D)
+    >>> harmonic, percussive = parts.moments.variance
+    >>> bool(harmonic > 100 * percussive)
+    True
     """
 
     def __init__(
@@ -63,32 +76,32 @@ class HarmonicPercussive:
     ) -> None:
         self._powers = powers
         self._n_frames = n_frames
-        self._silent = len(y) - HOP_LENGTH * (n_frames - 1)
+        self._n_padding = len(y) - HOP_LENGTH * (n_frames - 1)
         self._sums = OverlapAdd(y, n_frames, percussive)
-        # A block waits for the one that follows, of which it needs the first frames.
-        self._waiting: tuple[int, npt.NDArray[np.complex64]] | None = None
+        # The medians of a block need the first frames of the next one.
+        self._pending: tuple[int, npt.NDArray[np.complex64]] | None = None
 
     @property
     def moments(self) -> Moments:
-        """Those of the harmonic and of the percussive part, once every block is added."""
+        """Mean and variance of the harmonic and the percussive part, once every block is added."""
         return self._sums.moments
 
     def add(self, start: int, D: npt.NDArray[np.complex64]) -> None:
-        """Take in the next block of frames.
+        """Add the next block of frames.
 
         Parameters
         ----------
         start : int
             First frame; blocks come in order and without gaps.
         D : np.ndarray [shape=(count, 1025), complex64]
-            Their spectra.
+            Spectra of the block.
         """
-        if self._waiting is not None:
-            self._separate(*self._waiting)
-        self._waiting = start, D
+        if self._pending is not None:
+            self._separate(*self._pending)
+        self._pending = start, D
         if start + len(D) == self._n_frames:
             self._separate(start, D)
-            self.moments.merge(self._silent, np.zeros(2), np.zeros(2))
+            self.moments.merge(self._n_padding, np.zeros(2), np.zeros(2))
 
     def _separate(self, start: int, D: npt.NDArray[np.complex64]) -> None:
         stop = start + len(D)
@@ -106,25 +119,37 @@ def percussive_pairs(
     first: int,
     pairs: npt.NDArray[np.complex64],
 ) -> None:
-    """Take the percussive part of some spectra, two frames in one.
+    """Mask the percussive part of spectra and pack two frames into one complex spectrum.
 
-    The inverse transform of ``A + i B`` is ``a + i b``: that of two real frames costs that of one
-    complex one, which is less than that of two.
+    The inverse transform of ``A + i B`` is ``a + i b``: one complex transform yields two real
+    frames, for less than two transforms cost.
 
     Parameters
     ----------
     D : np.ndarray [shape=(count, 1025), complex64]
         Spectra.
     P : np.ndarray [shape=(n, 1025), float32, C-contiguous]
-        Power of these frames and of up to 15 more on each side. Where there are fewer, the signal
-        ends and is reflected there.
+        Power of these frames and of 15 more on each side. Fewer mean that the signal ends there;
+        it is reflected at that end.
     first : int
-        Where in ``P`` the first of these frames is.
+        Index in ``P`` of the first of these frames.
     pairs : np.ndarray [shape=(ceil(count / 2), 2048), complex64]
-        Written: the spectra of frames that have the percussive part of an even frame as real and
-        that of the odd frame after it as imaginary part. The percussive part is the spectrum times
-        its square-law soft mask: the median along frequency over the sum of both medians of the
-        power, since the square of a median is the median of the squares; 0.5 where both are zero.
+        Written: full spectra of the percussive part; the real part of their inverse transform is an
+        even frame, the imaginary part the odd frame after it.
+
+    Notes
+    -----
+    The percussive part is the spectrum times a square-law soft mask: the median of the power along
+    frequency, divided by the sum of the medians along both axes; 0.5 where both are zero. Medians
+    of the power are the squares of medians of the magnitudes.
+
+    Examples
+    --------
+    >>> D = np.ones((2, N_BINS), dtype=np.complex64)
+    >>> pairs = np.empty((1, N_FFT), dtype=np.complex64)
+    >>> percussive_pairs(D, np.ones((2, N_BINS), dtype=np.float32), 0, pairs)
+    >>> print(np.fft.ifft(pairs)[0, 0])  # half of each frame's impulse
+    (0.5+0.5j)
     """
     count = len(D)
     harmonic = workspace("hpss.harmonic", D.shape)
@@ -143,15 +168,15 @@ def _percussive_pairs(
     memory = np.empty(MEMORY, dtype=np.float32)
     percussive = np.empty(PADDED_BINS, dtype=np.float32)
     mask = np.empty((2, N_BINS), dtype=np.float32)
-    nothing = np.zeros(N_BINS, dtype=np.float32)
+    zeros = np.zeros(N_BINS, dtype=np.float32)
     for pair in range(len(pairs)):
         even = 2 * pair
         odd = min(even + 1, len(D) - 1)
         for t in range(even, odd + 1):
             medians_along_frequency(P[t], memory, percussive)
             _soft_mask(percussive, harmonic[t], mask[t - even])
-        # The last of an odd number of frames is paired with nothing.
-        _pair(D[even], mask[0], D[odd], mask[1] if odd > even else nothing, pairs[pair])
+        # The last frame of an odd number is paired with zeros.
+        _pair(D[even], mask[0], D[odd], mask[1] if odd > even else zeros, pairs[pair])
 
 
 @compiled

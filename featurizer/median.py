@@ -1,20 +1,20 @@
-"""A running median of 31, by a selection network.
+"""Running median of 31 samples, by a selection network.
 
-Eight windows that follow each other share 24 of their 31 samples. Sorted once, only the middle 8 of
-those can be a median of any of the eight windows; each window's other 7 samples are then added in
-halves, 4 shared by four windows, 2 shared by two and 1 of its own, and each time only the middle
-stays. That is some 45 minima and maxima an output, without a branch: LLVM turns the network into
-vector instructions over neighbouring lanes. The results are bit for bit those of
-``scipy.ndimage.median_filter``.
+Eight consecutive windows share 24 of their 31 samples. Only the middle 8 of the 24, once sorted,
+can be a median of any of the windows. The other 7 samples of each window are merged in three steps:
+4 samples shared by four windows, 2 shared by two, and 1 of the window's own. Each step keeps only
+the middle samples. That takes about 45 minima and maxima per output, without branches, and LLVM
+vectorises the network over neighbouring lanes. The results equal those of
+``scipy.ndimage.median_filter`` bit for bit.
 
 The merges are Batcher's odd-even merges [1]_: the even and the odd elements of two sorted runs are
-merged by themselves, and neighbours of the two results are put in order. A comparison whose outcome
-nobody reads is dropped by the compiler.
+merged separately, then neighbours in the two results are put in order. The compiler drops
+comparisons with unused results.
 
-A spectrogram is filtered along both of its axes, and needs no transposition for that. Along time a
-lane is a frequency, and the samples of its windows stand in the rows of a tile. Along frequency a
-lane is a group of eight neighbouring frequencies of one frame; every eighth frequency, one row,
-gives a sample to each of the lanes, and eight rows on it is the same row, one lane further.
+Spectrograms are filtered along both axes without a transposition. Along time, a lane is a
+frequency, and the rows of a tile hold the samples of its windows. Along frequency, a lane is a
+group of eight neighbouring frequencies of one frame. A row then holds every eighth frequency, one
+sample per lane; the row eight further down is the same row, shifted by one lane.
 
 .. [1] Batcher, K. E. "Sorting networks and their applications." AFIPS Spring Joint Computer
    Conference 32, 1968, pp. 307-314.
@@ -27,51 +27,57 @@ from compiling.compiled import compiled, inlined
 from featurizer.stft import N_BINS
 
 WIDTH = 31
-"""Samples of a window."""
+"""Samples per window."""
 
 HALO = WIDTH // 2
-"""Samples that an output needs on each of its sides."""
+"""Samples on each side of the centre of a window."""
 
+# Consecutive windows per network, and the samples that they span.
 _OUTPUTS = 8
 _SAMPLES = _OUTPUTS + WIDTH - 1
 
-# Along time: frequencies of a tile, and outputs for which it is filled once. 40 kB, the most that
+# Along time: frequencies per tile, and outputs per filled tile. A tile takes 40 kB, the most that
 # stays in the first-level cache.
 _LANES = 64
 _TILE_OUTPUTS = 128
 _TILE = (_TILE_OUTPUTS + WIDTH - 1) * _LANES
 
-# Along frequency: lanes, of which 129 are needed, so many that whole vectors are worked on; a row,
-# which the last lane's samples reach beyond the lanes; and lanes whose samples are reflected.
+# Along frequency: lanes (129, rounded up to whole vectors); samples per row, including those beyond
+# the last lane that its windows reach; and lanes at the start with reflected samples.
 _FREQUENCY_LANES = 136
 _ROW = _FREQUENCY_LANES + _SAMPLES // _OUTPUTS
-_INSIDE = -(-HALO // _OUTPUTS)
+_REFLECTED_LANES = -(-HALO // _OUTPUTS)
 
 MEMORY = _OUTPUTS * (_ROW + _FREQUENCY_LANES)
-"""Values that :func:`medians_along_frequency` needs room for."""
+"""Length of the scratch array of :func:`medians_along_frequency`."""
 
 PADDED_BINS = N_BINS + _OUTPUTS - N_BINS % _OUTPUTS
-"""Values that it writes."""
+"""Length of the output of :func:`medians_along_frequency`."""
 
-# Samples in ascending order.
+# A sorted run: samples in ascending order.
 _Run = tuple[float, ...]
 
 
 def reflected_rows(n: int, start: int, stop: int) -> npt.NDArray[np.int64]:
-    """Give the rows that stand at positions before, in and after an array of ``n`` rows.
+    """Return the row indices for positions in and around an array that is reflected at its ends.
 
     Parameters
     ----------
     n : int > 0
         Rows of the array.
     start, stop : int
-        First position and end of the positions; below 0 or above ``n`` where the border is crossed.
+        First position and end; below 0 or above ``n`` for positions beyond the ends.
 
     Returns
     -------
     rows : np.ndarray [shape=(stop - start,), int64, each in 0 … n - 1]
-        Reflected at the edge of the outermost rows (``c b a | a b c``), as often as it takes; SciPy
-        calls this ``reflect``, NumPy ``symmetric``.
+        The reflection repeats the outermost rows (``c b a | a b c``): ``reflect`` in SciPy,
+        ``symmetric`` in NumPy.
+
+    Examples
+    --------
+    >>> reflected_rows(3, -2, 5)
+    array([1, 0, 0, 1, 2, 2, 1])
     """
     rows = np.arange(start, stop) % (2 * n)
     return np.minimum(rows, 2 * n - 1 - rows)
@@ -202,7 +208,7 @@ def _sort_4(a: float, b: float, c: float, d: float) -> _Run:
 
 @inlined
 def _sort_8(x: npt.NDArray[np.float32], first: int, i: int, step: int) -> _Run:
-    # One sample, and seven in steps.
+    # The sample at `first`, and seven from `i` on, `step` apart.
     return _merge_4_4(
         _sort_4(x[first], x[i], x[i + step], x[i + 2 * step]),
         _sort_4(x[i + 3 * step], x[i + 4 * step], x[i + 5 * step], x[i + 6 * step]),
@@ -216,20 +222,20 @@ def _median_of_3(pair: _Run, c: float) -> float:
 
 @inlined
 def _medians_of_8(x: npt.NDArray[np.float32], i: int, step: int, turn: int) -> _Run:
-    # Sample n of the 38 that eight windows span is at i + n % 8 * step + n // 8 * turn. LLVM
-    # vectorises the network where it knows both numbers when it compiles.
+    # Eight windows span 38 samples. Sample n is at i + n % 8 * step + n // 8 * turn. The network is
+    # vectorised only if step and turn are constants.
     i7, i32 = i + 7 * step, i + 4 * turn
     x31 = x[i7 + 3 * turn]
     shared = _middle_8_of_16_8(
         _merge_8_8(_sort_8(x, i7, i + turn, step), _sort_8(x, i7 + turn, i + 2 * turn, step)),
         _sort_8(x, i7 + 2 * turn, i + 3 * turn, step),
     )
-    # Windows 0-3 and 4-7: four more samples each, of which the middle four stay.
+    # Windows 0-3 and 4-7: merge four more samples each, keep the middle four.
     first = _merge_8_4(
         shared, _sort_4(x[i + 3 * step], x[i + 4 * step], x[i + 5 * step], x[i + 6 * step])
     )[4:8]
     last = _merge_8_4(shared, _sort_4(x31, x[i32], x[i32 + step], x[i32 + 2 * step]))[4:8]
-    # Windows 0-1, 2-3, 4-5 and 6-7: two more samples, of which the middle two stay.
+    # Windows 0-1, 2-3, 4-5 and 6-7: merge two more samples each, keep the middle two.
     w01 = _merge_4_2(first, _sort_2(x[i + step], x[i + 2 * step]))[2:4]
     w23 = _merge_4_2(first, _sort_2(x31, x[i32]))[2:4]
     w45 = _merge_4_2(last, _sort_2(x[i + 5 * step], x[i + 6 * step]))[2:4]
@@ -250,16 +256,24 @@ def _medians_of_8(x: npt.NDArray[np.float32], i: int, step: int, turn: int) -> _
 def medians_along_time(
     x: npt.NDArray[np.float32], rows: npt.NDArray[np.int64], medians: npt.NDArray[np.float32]
 ) -> None:
-    """Take the median of 31 neighbouring rows, column by column.
+    """Compute the running median over 31 rows, column by column.
 
     Parameters
     ----------
     x : np.ndarray [shape=(n, m), float32, C-contiguous]
-        No NaN in it.
+        Without NaN.
     rows : np.ndarray [shape=(k + 30,), int64, each in 0 … n - 1]
-        The rows of ``x`` in the order in which the window passes over them.
+        Rows of ``x`` in the order in which the window moves over them.
     medians : np.ndarray [shape=(k, m), float32, C-contiguous]
         Written: ``medians[i]`` is the median of ``x[rows[i]] … x[rows[i + 30]]``.
+
+    Examples
+    --------
+    >>> x = np.arange(40, dtype=np.float32).reshape(40, 1)
+    >>> medians = np.empty((10, 1), dtype=np.float32)
+    >>> medians_along_time(x, np.arange(40), medians)
+    >>> medians[:3, 0]
+    array([15., 16., 17.], dtype=float32)
     """
     n_outputs, n_columns = medians.shape
     tile = np.zeros(_TILE, dtype=np.float32)
@@ -287,7 +301,7 @@ def _medians_of_tile(tile: npt.NDArray[np.float32], found: npt.NDArray[np.float3
 @inlined
 def _copy(x: npt.NDArray[np.float32], i: int, y: npt.NDArray[np.float32], j: int, n: int) -> None:
     if n == _LANES:
-        # A number of samples that the compiler knows.
+        # A constant number of iterations, which the compiler vectorises.
         for k in range(_LANES):
             y[j + k] = x[i + k]
     else:
@@ -301,23 +315,25 @@ def medians_along_frequency(
     every_eighth: npt.NDArray[np.float32],
     medians: npt.NDArray[np.float32],
 ) -> None:
-    """Take the median of 31 neighbouring bins of one frame, reflected at both ends.
+    """Compute the running median over 31 bins of one frame, reflected at both ends.
+
+    Only kernels can call it.
 
     Parameters
     ----------
     spectrum : np.ndarray [shape=(1025,), float32]
-        No NaN in it.
+        Without NaN.
     every_eighth : np.ndarray [shape=(:data:`MEMORY`,), float32]
-        Room to work in.
+        Scratch array.
     medians : np.ndarray [shape=(:data:`PADDED_BINS`,), float32]
-        Written: ``medians[k]`` is the median of the bins ``k - 15`` to ``k + 15``; what is beyond
-        the last bin means nothing.
+        Written: ``medians[k]`` is the median of the bins ``k - 15`` to ``k + 15``; values
+        beyond the last bin are undefined.
     """
-    # Lane j of row r is the bin 8 j + r - 15.
+    # Lane j of row r holds bin 8 j + r - 15.
     for r in range(_OUTPUTS):
-        for j in range(_INSIDE):
+        for j in range(_REFLECTED_LANES):
             every_eighth[r * _ROW + j] = spectrum[_reflected(_OUTPUTS * j + r - HALO)]
-        for j in range(_INSIDE, N_BINS // _OUTPUTS):
+        for j in range(_REFLECTED_LANES, N_BINS // _OUTPUTS):
             every_eighth[r * _ROW + j] = spectrum[_OUTPUTS * j + r - HALO]
         for j in range(N_BINS // _OUTPUTS, _ROW):
             every_eighth[r * _ROW + j] = spectrum[_reflected(_OUTPUTS * j + r - HALO)]

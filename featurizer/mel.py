@@ -1,4 +1,4 @@
-"""The mel spectrogram, in decibels."""
+"""Mel spectrogram, in decibels."""
 
 from functools import cache
 
@@ -8,57 +8,69 @@ import numpy.typing as npt
 from featurizer.filters import N_MELS, mel_filters
 
 TOP_DB = 80.0
-"""What is further below a signal's loudest band than this is raised to it."""
+"""Range of levels in dB: lower levels are raised to this far below the signal's loudest band."""
 
 A_MIN = 1e-10
-"""What is fainter than this is raised to it."""
+"""Lowest power: lower values are raised to it."""
 
 _DB_PER_NEPER = np.float32(10 / np.log(10))
 
-# Bands whose product with a spectrum is one of matrices: few of the weights in it are zero.
-_BANDS = 16
+# Bands per matrix product: so few that most of the weights in their common bins are not zero.
+_BANDS_PER_GROUP = 16
 
 
 @cache
-def _groups() -> list[tuple[slice, slice, npt.NDArray[np.float32]]]:
+def _band_groups() -> list[tuple[slice, slice, npt.NDArray[np.float32]]]:
     bank = mel_filters()
     groups = []
-    for first in range(0, N_MELS, _BANDS):
-        bands = slice(first, first + _BANDS)
+    for first in range(0, N_MELS, _BANDS_PER_GROUP):
+        bands = slice(first, first + _BANDS_PER_GROUP)
         bins = np.flatnonzero(bank[:, bands].any(axis=1))
-        inside = slice(int(bins[0]), int(bins[-1]) + 1)
-        groups.append((inside, bands, np.ascontiguousarray(bank[inside, bands])))
+        bins_in_use = slice(int(bins[0]), int(bins[-1]) + 1)
+        groups.append((bins_in_use, bands, np.ascontiguousarray(bank[bins_in_use, bands])))
     return groups
 
 
 def mel_power(P: npt.NDArray[np.float32], mel: npt.NDArray[np.float32]) -> None:
-    """Sum spectra in mel bands.
+    """Compute the power in mel bands.
 
     Parameters
     ----------
     P : np.ndarray [shape=(n_frames, 1025), float32]
         Power.
     mel : np.ndarray [shape=(n_frames, 128), float32]
-        Written: the power in Slaney's mel bands of equal area.
+        Written: the power in the bands of :func:`featurizer.filters.mel_filters`.
+
+    Examples
+    --------
+    >>> mel = np.empty((1, 128), dtype=np.float32)
+    >>> mel_power(np.eye(1, 1025, 41, dtype=np.float32), mel)  # 441 Hz
+    >>> int(mel.argmax())
+    16
     """
-    for bins, bands, weights in _groups():
+    for bins, bands, weights in _band_groups():
         np.matmul(P[:, bins], weights, out=mel[:, bands])
 
 
 def decibels(power: npt.NDArray[np.float32], loudest: np.float32) -> npt.NDArray[np.float32]:
-    """Put power on the scale of levels.
+    """Convert power to levels in dB, as ``librosa.power_to_db`` does.
 
     Parameters
     ----------
     power : np.ndarray [float32, >= 0]
         Power.
     loudest : np.float32
-        The largest power of the whole signal.
+        Largest power of the whole signal.
 
     Returns
     -------
     db : np.ndarray [shape=power.shape, float32, >= -100]
-        The level in dB relative to 1, raised to 80 dB below that of the loudest.
+        Levels in dB relative to 1, at least 80 dB below the loudest.
+
+    Examples
+    --------
+    >>> decibels(np.array([0.0, 0.1, 10.0], dtype=np.float32), np.float32(10.0)).round(3)
+    array([-70., -10.,  10.], dtype=float32)
     """
     lowest = max(A_MIN, float(loudest) * 10.0 ** (-TOP_DB / 10))
     db: npt.NDArray[np.float32] = np.log(np.maximum(power, np.float32(lowest)))

@@ -1,4 +1,4 @@
-"""The cepstral coefficients of a mel spectrogram."""
+"""Mel-frequency cepstral coefficients (MFCC)."""
 
 from functools import cache
 
@@ -20,7 +20,7 @@ def _dct() -> npt.NDArray[np.float64]:
 
 
 def mfcc(db: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:
-    """Take the cepstral coefficients of each frame.
+    """Compute the MFCC of each frame.
 
     Parameters
     ----------
@@ -30,8 +30,14 @@ def mfcc(db: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:
     Returns
     -------
     M : np.ndarray [shape=(n_frames, 20), float64]
-        The first coefficients of its orthonormal DCT-II.
+        The first coefficients of the orthonormal DCT-II of each frame.
+
+    Examples
+    --------
+    >>> M = mfcc(np.full((1, 128), -40.0, dtype=np.float32))
+    >>> print(M[0, 0].round(3), np.abs(M[0, 1:]).max() < 1e-9)  # -40 dB * sqrt(128)
+    -452.548 True
     """
-    # In double precision, since a level that all bands share cancels in all but one of the sums.
+    # In double precision: a level common to all bands cancels in all sums but the first.
     M: npt.NDArray[np.float64] = db.astype(np.float64) @ _dct()
     return M

@@ -1,7 +1,7 @@
 """Mean and variance of values that arrive in portions, in double precision.
 
-Each portion's own mean and squared deviations are taken in two passes and merged into the total by
-the update of Chan et al. [1]_, which does not cancel as a sum of squares does.
+Mean and squared deviations of each portion are computed in two passes and merged by the update of
+Chan et al. [1]_. Unlike a sum of squares, it does not suffer from cancellation.
 
 .. [1] Chan, T. F., G. H. Golub, and R. J. LeVeque. "Updating formulae and a pairwise algorithm for
    computing sample variances." COMPSTAT 1982, Physica, pp. 30-41.
@@ -26,7 +26,15 @@ class Moments:
     count : int
         Values of each quantity so far.
     mean : np.ndarray [shape=(size,), float64]
-        Their mean so far.
+        Mean of each quantity so far.
+
+    Examples
+    --------
+    >>> moments = Moments(1)
+    >>> moments.add(np.array([[1.0], [2.0]]))
+    >>> moments.add(np.array([[6.0]]))
+    >>> moments.mean, moments.variance.round(3)
+    (array([3.]), array([4.667]))
     """
 
     def __init__(self, size: int) -> None:
@@ -35,7 +43,7 @@ class Moments:
         self._deviations = np.zeros(size)
 
     def add(self, x: npt.NDArray[np.floating]) -> None:
-        """Take in a portion.
+        """Add a portion.
 
         Parameters
         ----------
@@ -49,16 +57,16 @@ class Moments:
     def merge(
         self, count: int, mean: npt.NDArray[np.float64], deviations: npt.NDArray[np.float64]
     ) -> None:
-        """Take in a portion of which the moments are known.
+        """Add a portion by its mean and squared deviations.
 
         Parameters
         ----------
         count : int >= 0
-            Values of each quantity.
+            Values of each quantity in the portion.
         mean : np.ndarray [shape=(size,), float64]
-            Their mean.
+            Mean of the portion.
         deviations : np.ndarray [shape=(size,), float64]
-            The sum of their squared deviations from that mean.
+            Sum of its squared deviations from that mean.
         """
         if count:
             merge(self.mean, self._deviations, mean, deviations, (self.count, count))
@@ -70,7 +78,7 @@ class Moments:
         return self._deviations / self.count
 
     def interleaved(self) -> npt.NDArray[np.float64]:
-        """Give mean, variance, mean, variance, … [shape=(2 * size,), float64]."""
+        """Return mean, variance, mean, variance, … [shape=(2 * size,), float64]."""
         values = np.empty(2 * len(self.mean))
         values[::2] = self.mean
         values[1::2] = self.variance
@@ -101,16 +109,23 @@ def merge(
     further_deviations: npt.NDArray[np.float64],
     counts: tuple[int, int],
 ) -> None:
-    """Merge the moments of two portions in a kernel, as :meth:`Moments.merge` does.
+    """Merge the moments of two portions; the kernel behind :meth:`Moments.merge`.
 
     Parameters
     ----------
     mean, deviations : np.ndarray [shape=(size,), float64]
-        Mean and sum of squared deviations of the one; those of both are written to them.
+        Mean and sum of squared deviations of the first portion. Overwritten with those of both.
     further_mean, further_deviations : np.ndarray [shape=(size,), float64]
-        Those of the other.
+        Mean and sum of squared deviations of the second portion.
     counts : tuple of int
-        Values of the one and of the other, which has some.
+        Values in the first portion and in the second; the latter is greater than 0.
+
+    Examples
+    --------
+    >>> mean, deviations = np.array([1.0]), np.array([0.0])
+    >>> merge(mean, deviations, np.array([3.0]), np.array([0.0]), (1, 1))
+    >>> mean, deviations
+    (array([2.]), array([2.]))
     """
     count, further = counts
     share = further / (count + further)

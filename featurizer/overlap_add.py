@@ -1,8 +1,8 @@
-"""Overlap-add: the signals that frames make, and their moments.
+"""Overlap-add: mean and variance of the signal that frames add up to.
 
-A sample is the sum of the four frames around it, each weighted by the window, over the sum of the
-squared windows there [1]_. A hop of 512 samples is summed, its moments are taken while it is in the
-cache, and it is gone, unless a picture is to be drawn of the signal.
+A sample is the sum of the four frames around it, each weighted by the window, divided by the sum of
+the squared windows [1]_. The moments of each hop of 512 samples are computed while it is in the
+cache; the signal itself is written only on request, for plots.
 
 .. [1] Griffin, D. W., and J. S. Lim. "Signal estimation from modified short-time Fourier
    transform." IEEE Transactions on Acoustics, Speech, and Signal Processing 32(2), 1984.
@@ -17,7 +17,7 @@ from featurizer.stft import HOP_LENGTH, N_FFT, window
 
 _HOPS = N_FFT // HOP_LENGTH
 
-# The first sample of the signal is in the middle of the first frame.
+# The first sample of the signal is at the centre of the first frame.
 _FIRST_HOP = _HOPS // 2
 
 _CARRIED = (_HOPS - 1) * HOP_LENGTH
@@ -25,51 +25,60 @@ _WINDOW = window()
 
 
 class OverlapAdd:
-    """Moments of the signal that frames add up to, and of what it leaves of another signal.
+    """Moments of the percussive part, which the frames add up to, and of the harmonic part.
 
     Parameters
     ----------
     y : np.ndarray [shape=(n,), float32]
-        The other signal: the whole, of which the frames are the percussive part.
+        The whole signal; minus the percussive part, it is the harmonic part.
     n_frames : int
-        Frames that will come; ``n`` is at least 512 times the last one's index.
-    kept : np.ndarray [shape=(n,), float32], optional
-        Written, where it is given: the signal that the frames add up to.
+        Total number of frames to be added; ``n >= 512 * (n_frames - 1)``.
+    output : np.ndarray [shape=(n,), float32], optional
+        Written: the percussive part.
 
     Attributes
     ----------
     moments : Moments
-        Those of the harmonic part, which is the rest, and of the percussive one, in this order,
-        over the samples that no later frame adds to.
+        Of the harmonic and the percussive part, in this order, over the samples that no later frame
+        adds to.
+
+    Examples
+    --------
+    >>> y = np.ones(2048, dtype=np.float32)
+    >>> sums = OverlapAdd(y, 4)
+    >>> sums.add(np.zeros((2, 4096), dtype=np.float32), 0, 4)  # nothing is percussive
+    >>> sums.moments.count, sums.moments.mean
+    (1536, array([1., 0.]))
     """
 
     def __init__(
         self,
         y: npt.NDArray[np.float32],
         n_frames: int,
-        kept: npt.NDArray[np.float32] | None = None,
+        output: npt.NDArray[np.float32] | None = None,
     ) -> None:
         self._y = y
-        self._kept = np.empty(0, dtype=np.float32) if kept is None else kept
+        self._output = np.empty(0, dtype=np.float32) if output is None else output
         self._n_frames = n_frames
-        # Sums of the last hops, which the next block's frames add to.
+        # Sums of the last hops, to which the next block adds.
         self._carry = np.zeros(_CARRIED, dtype=np.float32)
         self.moments = Moments(2)
 
     def add(self, frames: npt.NDArray[np.float32], start: int, stop: int) -> None:
-        """Take in the next block of frames.
+        """Add the next block of frames.
 
         Parameters
         ----------
         frames : np.ndarray [shape=(ceil((stop - start) / 2), 4096), float32]
-            Inverse transforms: samples of an even frame and of the odd one after it in turn.
+            Inverse transforms: the samples of an even frame, interleaved with those of the odd
+            frame after it.
         start, stop : int
-            First frame and end; blocks come in order and without gaps, and have three frames or
-            more, but for the only one of a signal.
+            First frame and end. Blocks come in order, without gaps, and have three frames or more,
+            except for a signal's only block.
         """
         mean, deviations = np.zeros(2), np.zeros(2)
         bounds = (start, stop, self._n_frames)
-        signals = (self._y, self._kept)
+        signals = (self._y, self._output)
         count = _overlap_add(frames, bounds, signals, self._carry, (mean, deviations))
         self.moments.merge(count, mean, deviations)
 
@@ -84,13 +93,13 @@ def _overlap_add(
 ) -> int:
     start, stop, n_frames = bounds
     mean, deviations = moments
-    y, kept = signals
+    y, output = signals
     hop_mean, hop_deviations = np.empty(2), np.empty(2)
     count = 0
     sums = np.empty(HOP_LENGTH, dtype=np.float32)
     squares = np.empty(HOP_LENGTH, dtype=np.float32)
-    inside = np.empty(HOP_LENGTH, dtype=np.float32)
-    _squared_windows(0, _HOPS, inside)
+    full_squares = np.empty(HOP_LENGTH, dtype=np.float32)
+    _squared_windows(0, _HOPS, full_squares)
     for hop in range(start, stop + _HOPS - 1):
         carried = (hop - start) * HOP_LENGTH
         for i in range(HOP_LENGTH):
@@ -104,16 +113,16 @@ def _overlap_add(
             for i in range(HOP_LENGTH):
                 carry[carried + i] = sums[i]
         elif _FIRST_HOP <= hop <= n_frames:
-            squared = inside
+            squared = full_squares
             if hop < _HOPS - 1 or hop >= n_frames:
-                # Near the ends of the signal some of the four frames are missing.
+                # Near the ends of the signal, some of the four frames are missing.
                 _squared_windows(max(0, hop - n_frames + 1), min(_HOPS, hop + 1), squares)
                 squared = squares
             for i in range(HOP_LENGTH):
                 sums[i] /= squared[i]
             i = (hop - _FIRST_HOP) * HOP_LENGTH
-            if len(kept):
-                kept[i : i + HOP_LENGTH] = sums
+            if len(output):
+                output[i : i + HOP_LENGTH] = sums
             _hop_moments(y[i : i + HOP_LENGTH], sums, hop_mean, hop_deviations)
             merge(mean, deviations, hop_mean, hop_deviations, (count, HOP_LENGTH))
             count += HOP_LENGTH

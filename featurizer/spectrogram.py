@@ -1,7 +1,6 @@
-"""The latest frames of a spectrogram, as much of a long signal's as is needed at a time.
+"""The latest frames of a spectrogram, in memory that does not grow with the signal.
 
-A kernel that looks at neighbouring frames, or a second time at all of them, finds them here. The
-memory does not grow with the signal.
+They serve kernels that need neighbouring frames, and the second pass over a short signal.
 """
 
 import numpy as np
@@ -10,22 +9,37 @@ import numpy.typing as npt
 from featurizer.workspace import workspace
 
 KEPT_FRAMES = 5168
-"""Two minutes: signals of up to so many frames are kept whole."""
+"""Maximum number of frames kept: two minutes."""
 
 
 class LatestFrames:
-    """Frames that come one block after another, of which the latest are kept.
+    """A buffer of the latest frames, filled block by block.
 
     Parameters
     ----------
     name : str
-        Of the memory that it uses: a name has one spectrogram at a time.
+        Key of its memory in :func:`featurizer.workspace.workspace`; only one buffer per name is
+        valid at a time.
     n_frames : int > 0
-        How many frames will come.
+        Total number of frames to be appended.
     width : int > 0
-        Values of a frame.
+        Values per frame.
     margin : int
-        So many frames before a block are kept in any case.
+        Minimum number of frames kept before the latest block.
+
+    Attributes
+    ----------
+    complete : bool
+        Whether the buffer keeps all frames.
+
+    Examples
+    --------
+    >>> frames = LatestFrames("example", 100, 2, margin=10)
+    >>> frames.append(60)[:] = 1
+    >>> frames.append(40)[:] = 2
+    >>> frames[59:61]
+    array([[1., 1.],
+           [2., 2.]], dtype=float32)
     """
 
     def __init__(self, name: str, n_frames: int, width: int, *, margin: int) -> None:
@@ -34,21 +48,20 @@ class LatestFrames:
         self._margin = margin
         self._first = 0
         self._stop = 0
-        self.whole = capacity == n_frames
-        """Whether it keeps every frame."""
+        self.complete = capacity == n_frames
 
     def append(self, count: int) -> npt.NDArray[np.float32]:
-        """Make room for the next block.
+        """Add a block.
 
         Parameters
         ----------
         count : int
-            Its frames.
+            Frames of the block.
 
         Returns
         -------
         block : np.ndarray [shape=(count, width), float32]
-            To be written to.
+            View for the caller to fill; uninitialised.
         """
         if self._stop + count - self._first > len(self._frames):
             kept = self[self._stop - self._margin : self._stop]
@@ -58,5 +71,5 @@ class LatestFrames:
         return self[self._stop - count : self._stop]
 
     def __getitem__(self, frames: slice) -> npt.NDArray[np.float32]:
-        """Give frames by their number in the signal, of those that are kept."""
+        """Return kept frames by their index in the signal, as a view."""
         return self._frames[frames.start - self._first : frames.stop - self._first]

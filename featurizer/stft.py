@@ -1,13 +1,13 @@
-"""The short-time Fourier transform that every feature shares, a block of frames at a time.
+"""Short-time Fourier transform, a block of frames at a time.
 
-A frame is a row here, as the transform wants contiguous frames. Block by block it stays in the
-processor's cache, and the memory of an hour-long signal stays bounded.
+Frames are rows, because the transform is fastest on contiguous frames. A block fits into the
+processor's cache, and memory does not grow with the signal.
 
-The transform is one of single precision, of which the rounding is far below the noise of any
-recording. Two kinds of frames have no noise of their own that would cover it: lines (a constant, a
-pure tone), whose bandwidth it would widen, and perfectly flat ones (a click), whose peaks it would
-invent. Those, few in any recording, are transformed again in double precision. So are frames so
-faint that the squares of their magnitudes would vanish.
+The transform uses single precision; its rounding errors are far below the noise of any recording.
+Two kinds of frames have no noise that masks these errors: line spectra (a constant or a pure tone),
+where they widen the bandwidth, and flat spectra (a click), where they create peaks. These frames,
+rare in recordings, are transformed again in double precision. The same holds for frames so faint
+that the squares of their magnitudes underflow.
 """
 
 from functools import cache
@@ -20,35 +20,35 @@ from compiling.compiled import compiled, summing
 from featurizer.workspace import workspace
 
 N_FFT = 2048
-"""Samples of a frame."""
+"""Samples per frame."""
 
 HOP_LENGTH = 512
-"""Samples from one frame to the next."""
+"""Samples from the start of one frame to the start of the next."""
 
 N_BINS = N_FFT // 2 + 1
-"""Frequencies of a spectrum, from 0 Hz to half the sample rate."""
+"""Frequency bins of a spectrum, from 0 Hz to half the sample rate."""
 
 MIN_SAMPLES = N_FFT // 2 + 1
-"""The fewest samples that can be reflected by half a frame at each end."""
+"""Length of the shortest signal that can be reflected by half a frame at each end."""
 
 BLOCK_FRAMES = 96
-"""About this many frames are worked on together."""
+"""Approximate number of frames per block."""
 
-MOST_FRAMES = 3 * BLOCK_FRAMES // 2
-"""The most frames of a block."""
+MAX_BLOCK_FRAMES = 3 * BLOCK_FRAMES // 2
+"""Maximum number of frames per block."""
 
 _EDGE = N_FFT // 2
 
-# Sum of the magnitudes over their Euclidean norm: 1.6 for a pure tone, 5 to 20 for music, and 32
-# for a click.
+# Limits of the sum of the magnitudes divided by their Euclidean norm, which is 1.6 for a pure tone,
+# 5 to 20 for music, and 32 for a click.
 _LINE = 4.0
 _FLAT = 0.999 * np.sqrt(N_BINS)
-# Power of a frame below which that of its bins is not sure to be a normal number.
+# Power of a frame below which the power of its bins may be a subnormal number.
 _FAINT = 1e-25
 
 
 def n_frames(n: int) -> int:
-    """Count the frames of a signal of ``n`` samples.
+    """Return the number of frames of a signal of ``n`` samples.
 
     Parameters
     ----------
@@ -58,7 +58,12 @@ def n_frames(n: int) -> int:
     Returns
     -------
     n_frames : int > 0
-        One frame is centred on every 512th sample, the first on sample 0.
+        Frames are centred on every 512th sample, the first on sample 0.
+
+    Examples
+    --------
+    >>> n_frames(22050)
+    44
     """
     return 1 + n // HOP_LENGTH
 
@@ -69,13 +74,18 @@ def blocks(frames: int) -> list[tuple[int, int]]:
     Parameters
     ----------
     frames : int > 0
-        How many there are.
+        Total number of frames.
 
     Returns
     -------
     blocks : list of (start, stop)
-        Each block's first frame and end, in order and without gaps; 48 to 144 frames each where
-        there are so many.
+        First frame and end of each block, in order and without gaps. Blocks have 48 to 144 frames;
+        a signal of fewer frames is one block.
+
+    Examples
+    --------
+    >>> blocks(200)
+    [(0, 100), (100, 200)]
     """
     count = max(1, round(frames / BLOCK_FRAMES))
     edges = [frames * i // count for i in range(count + 1)]
@@ -84,12 +94,17 @@ def blocks(frames: int) -> list[tuple[int, int]]:
 
 @cache
 def window() -> npt.NDArray[np.float32]:
-    """Give the periodic Hann window of a frame.
+    """Return the periodic Hann window of a frame.
 
     Returns
     -------
     window : np.ndarray [shape=(2048,), float32, 0 … 1]
         Read-only.
+
+    Examples
+    --------
+    >>> window()[[0, 512, 1024]]
+    array([0. , 0.5, 1. ], dtype=float32)
     """
     hann = _hann().astype(np.float32)
     hann.setflags(write=False)
@@ -102,7 +117,7 @@ def _hann() -> npt.NDArray[np.float64]:
 
 
 def reflected(y: npt.NDArray[np.float32], start: int, stop: int) -> npt.NDArray[np.float32]:
-    """Take a stretch of a signal that goes on beyond both its ends as in a mirror.
+    """Return a part of a signal that is reflected at both ends.
 
     Parameters
     ----------
@@ -114,8 +129,13 @@ def reflected(y: npt.NDArray[np.float32], start: int, stop: int) -> npt.NDArray[
     Returns
     -------
     x : np.ndarray [shape=(stop - start,), float32]
-        Reflected on the outermost samples (``c b | a b c``), which are not repeated. A view of
-        ``y`` where no end is crossed.
+        The outermost samples are not repeated (``c b | a b c``). A view of ``y`` if the part lies
+        within it.
+
+    Examples
+    --------
+    >>> reflected(np.arange(2000, dtype=np.float32), -2, 3)
+    array([2., 1., 0., 1., 2.], dtype=float32)
     """
     n = len(y)
     inner = y[max(start, 0) : min(stop, n)]
@@ -129,7 +149,7 @@ def reflected(y: npt.NDArray[np.float32], start: int, stop: int) -> npt.NDArray[
 def stft(
     y: npt.NDArray[np.float32], start: int, P: npt.NDArray[np.float32]
 ) -> tuple[npt.NDArray[np.complex64], npt.NDArray[np.float32]]:
-    """Transform some frames of a signal.
+    """Transform a block of frames of a signal.
 
     Parameters
     ----------
@@ -138,36 +158,44 @@ def stft(
     start : int
         First frame.
     P : np.ndarray [shape=(count, 1025), float32, C-contiguous]
-        Written: the power of this frame and of those after it, up to ``n_frames(n)``.
+        Written: the power of ``count`` frames from ``start`` on.
 
     Returns
     -------
     D : np.ndarray [shape=(count, 1025), complex64]
-        ``D[t]`` is the spectrum of the 2,048 samples around sample ``512 * (start + t)``, weighted
-        by a Hann window.
+        ``D[t]`` is the spectrum of the 2,048 samples around sample ``512 * (start + t)``, with a
+        Hann window.
     S : np.ndarray [shape=(count, 1025), float32]
-        Its magnitudes, whose squares are ``P``; in memory that the next call writes to.
+        Magnitudes of ``D``; ``P`` holds their squares. The next call reuses this memory.
+
+    Examples
+    --------
+    >>> y = np.cos(2 * np.pi / 32 * np.arange(4096)).astype(np.float32)
+    >>> P = np.empty((1, N_BINS), dtype=np.float32)
+    >>> D, S = stft(y, 4, P)
+    >>> print(S[0].argmax(), S[0].max().round(1))  # bin 2048 / 32, half the sum of the window
+    64 512.0
     """
     count = len(P)
     first = start * HOP_LENGTH - _EDGE
     x = reflected(y, first, first + (count - 1) * HOP_LENGTH + N_FFT)
     frames = workspace("stft.frames", (count, N_FFT))
-    _weigh(x, np.arange(count), window(), frames)
+    _apply_window(x, np.arange(count), window(), frames)
     D: npt.NDArray[np.complex64] = scipy.fft.rfft(frames)
     S = workspace("stft.magnitudes", P.shape)
-    odd = np.flatnonzero(_magnitudes(D, P, S))
-    if odd.size:
-        wide = workspace("stft.wide", (odd.size, N_FFT), np.float64)
-        _weigh(x, odd, _hann(), wide)
+    imprecise = np.flatnonzero(_magnitudes(D, P, S))
+    if imprecise.size:
+        wide = workspace("stft.wide", (imprecise.size, N_FFT), np.float64)
+        _apply_window(x, imprecise, _hann(), wide)
         spectra = scipy.fft.rfft(wide).astype(np.complex64)
-        D[odd] = spectra
-        S[odd] = np.abs(spectra)
-        P[odd] = S[odd] ** 2
+        D[imprecise] = spectra
+        S[imprecise] = np.abs(spectra)
+        P[imprecise] = S[imprecise] ** 2
     return D, S
 
 
 @compiled
-def _weigh(
+def _apply_window(
     x: npt.NDArray[np.float32],
     chosen: npt.NDArray[np.int64],
     weights: npt.NDArray[np.floating],
@@ -184,7 +212,7 @@ def _weigh(
 def _magnitudes(
     D: npt.NDArray[np.complex64], P: npt.NDArray[np.float32], S: npt.NDArray[np.float32]
 ) -> npt.NDArray[np.bool_]:
-    odd = np.empty(len(D), dtype=np.bool_)
+    imprecise = np.empty(len(D), dtype=np.bool_)
     for t in range(len(D)):
         for k in range(N_BINS):
             P[t, k] = D[t, k].real * D[t, k].real + D[t, k].imag * D[t, k].imag
@@ -194,8 +222,8 @@ def _magnitudes(
         power = _sum(P[t])
         norm = np.sqrt(power)
         faint = power < _FAINT and not _silent(D[t])
-        odd[t] = faint or total < _LINE * norm or total > _FLAT * norm
-    return odd
+        imprecise[t] = faint or total < _LINE * norm or total > _FLAT * norm
+    return imprecise
 
 
 @compiled

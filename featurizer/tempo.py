@@ -1,4 +1,4 @@
-"""Tempo, in beats a minute."""
+"""Tempo, in beats per minute (BPM)."""
 
 from functools import cache
 
@@ -12,25 +12,25 @@ from featurizer.stft import BLOCK_FRAMES, HOP_LENGTH
 from featurizer.workspace import workspace
 
 WINDOW = 344
-"""Frames of the tempogram's window: 8 seconds."""
+"""Frames of the tempogram window: 8 seconds."""
 
 START_BPM = 120.0
-"""The tempo that is the most likely beforehand; one octave from it is one standard deviation."""
+"""Centre of the log-normal prior, in BPM; its standard deviation is one octave."""
 
 MAX_BPM = 320.0
-"""No tempo is as high."""
+"""Upper limit of the tempo, exclusive."""
 
 _N_CORRELATION = int(scipy.fft.next_fast_len(2 * WINDOW - 1, real=True))
-# Above this a correlation is none of rounding errors.
+# Autocorrelations above this are not rounding errors.
 _PERIODIC = 1e-3
 
-# The norm of a frame that librosa leaves as it is, being too faint.
+# Frames with a lower norm are not normalised, as in librosa.
 _TINY = float(np.sqrt(np.finfo(np.float64).tiny))
 
 
 @cache
 def _bpm_and_prior() -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
-    # Lag 0 has no tempo.
+    # Lag 0 corresponds to no tempo.
     bpm = np.full(WINDOW, np.inf)
     bpm[1:] = 60.0 * SAMPLE_RATE / (HOP_LENGTH * np.arange(1.0, WINDOW))
     prior = -0.5 * (np.log2(bpm) - np.log2(START_BPM)) ** 2
@@ -44,7 +44,7 @@ def _window() -> npt.NDArray[np.float64]:
 
 
 def tempo(onset_envelope: npt.NDArray[np.float32]) -> float:
-    """Estimate the tempo of a signal.
+    """Estimate the tempo of a signal, as ``librosa.feature.tempo`` does.
 
     Parameters
     ----------
@@ -54,8 +54,15 @@ def tempo(onset_envelope: npt.NDArray[np.float32]) -> float:
     Returns
     -------
     tempo : float, 0 or 7.5 … 320 BPM
-        The lag at which the mean of the tempogram [1]_ and the prior are the largest; 0 where there
-        is no onset.
+        Tempo of the lag that maximises the log of the mean tempogram [1]_ plus the log prior; 0 if
+        there are no onsets.
+
+    Examples
+    --------
+    >>> onsets = np.zeros(1293, dtype=np.float32)
+    >>> onsets[::20] = 1.0
+    >>> round(tempo(onsets), 1)  # 60 * 22050 / 512 / 20
+    129.2
 
     .. [1] Grosche, P., M. Müller, and F. Kurth. "Cyclic tempogram - A mid-level tempo
        representation for music signals." ICASSP 2010.
@@ -63,7 +70,7 @@ def tempo(onset_envelope: npt.NDArray[np.float32]) -> float:
     if not onset_envelope.any():
         return 0.0
     bpm, prior = _bpm_and_prior()
-    # Ramps from and to zero, as the frames at the ends are half outside.
+    # Linear ramps at both ends, where windows extend beyond the signal.
     rise, fall = (
         np.linspace(0, end, WINDOW // 2, endpoint=False, dtype=np.float32)
         for end in onset_envelope[[0, -1]]
@@ -72,7 +79,7 @@ def tempo(onset_envelope: npt.NDArray[np.float32]) -> float:
     for dtype in (np.float32, np.float64):
         tempogram = _mean_tempogram(padded, dtype)
         best = int(np.argmax(np.log1p(1e6 * tempogram) + prior))
-        # Where nothing is periodic the prior decides, but for what single precision adds.
+        # Without periodicity the prior decides; rounding errors of single precision must not.
         if tempogram[best] > _PERIODIC:
             break
     return float(bpm[best])
@@ -81,8 +88,8 @@ def tempo(onset_envelope: npt.NDArray[np.float32]) -> float:
 def _mean_tempogram(
     padded: npt.NDArray[np.float32], dtype: npt.DTypeLike
 ) -> npt.NDArray[np.float64]:
-    # Autocorrelations are normalised by their lag 0, the largest. As the inverse transform of a sum
-    # is the sum of the inverse transforms, one is enough.
+    # Autocorrelations are normalised by lag 0, their maximum. The transform is linear: a single
+    # inverse transform of the summed spectra is enough.
     n = len(padded) - WINDOW
     weights = _window().astype(dtype)
     total = np.zeros(_N_CORRELATION // 2 + 1)

@@ -1,4 +1,4 @@
-"""How far a recording is off concert pitch."""
+"""Tuning: the deviation from concert pitch."""
 
 import numpy as np
 import numpy.typing as npt
@@ -12,23 +12,32 @@ from featurizer.workspace import workspace
 _TUNINGS = np.linspace(-0.5, 0.5, N_TUNINGS + 1)
 _HZ_PER_BIN = SAMPLE_RATE / N_FFT
 
-# Pitches are looked for between 150 Hz and 4 kHz, in peaks of at least a tenth of a frame's power.
+# Peaks count between 150 Hz and 4 kHz, and above a tenth of the maximum power of their frame.
 _FIRST_BIN = int(np.ceil(150.0 / _HZ_PER_BIN))
 _STOP_BIN = int(np.ceil(4000.0 / _HZ_PER_BIN))
 _THRESHOLD = np.float32(0.1)
-_WORD = 8
+_WORD_BINS = 8
 _HALF = np.float32(0.5)
 
-# Octaves are counted from the A four below concert pitch.
+# Octaves are counted from A0, four octaves below concert pitch.
 _A0 = CONCERT_PITCH / 16
 
 
 class TuningEstimate:
-    """The tuning of a signal whose spectra arrive in blocks.
+    """Tuning estimate of a signal, from spectra that arrive in blocks.
 
-    Gives what ``librosa.estimate_tuning(S=P, bins_per_octave=12)`` gives for the whole power
+    The result equals ``librosa.estimate_tuning(S=P, bins_per_octave=12)`` of the whole power
     spectrogram: the most frequent deviation from equal temperament among the spectral peaks [1]_
     that are at least as strong as the median peak.
+
+    Examples
+    --------
+    >>> estimate = TuningEstimate()
+    >>> P = np.zeros((1, N_BINS), dtype=np.float32)
+    >>> P[0, 41] = 1.0  # 441.43 Hz, 0.056 semitones above concert pitch
+    >>> estimate.add(P)
+    >>> print(round(estimate.tuning(), 2))
+    0.05
 
     .. [1] Smith, J. O. "Quadratic Interpolation of Spectral Peaks." Spectral Audio Signal
        Processing, W3K Publishing, 2011.
@@ -39,15 +48,15 @@ class TuningEstimate:
         self._powers: list[npt.NDArray[np.float32]] = []
 
     def add(self, P: npt.NDArray[np.float32]) -> None:
-        """Take in a block of spectra.
+        """Add a block of spectra.
 
         Parameters
         ----------
         P : np.ndarray [shape=(n_frames, 1025), float32, C-contiguous]
             Power.
         """
-        most = len(P) * (_STOP_BIN - _FIRST_BIN)
-        pitches, powers = workspace("tuning.pitches", (most,)), workspace("tuning.powers", (most,))
+        size = len(P) * (_STOP_BIN - _FIRST_BIN)
+        pitches, powers = workspace("tuning.pitches", (size,)), workspace("tuning.powers", (size,))
         count = _peaks(P, P.view(np.int32), pitches, powers)
         self._pitches.append(pitches[:count].copy())
         self._powers.append(powers[:count].copy())
@@ -58,7 +67,7 @@ class TuningEstimate:
         Returns
         -------
         tuning : float, -0.5 … 0.49
-            In semitones, a multiple of 0.01; 0 where there is no peak.
+            In semitones, a multiple of 0.01; 0 if there are no peaks.
         """
         powers = np.concatenate(self._powers)
         if not len(powers):
@@ -73,7 +82,7 @@ class TuningEstimate:
 @compiled
 def _count(residuals: npt.NDArray[np.float32], counts: npt.NDArray[np.int64]) -> None:
     for i in range(len(residuals)):
-        # In double precision, which tells every number of single precision from the edges of bins.
+        # Double precision separates all single-precision values from the edges of the histogram.
         residual = np.float64(residuals[i])
         if residual >= _HALF:
             residual -= 1.0
@@ -87,15 +96,15 @@ def _peaks(
     pitches: npt.NDArray[np.float32],
     powers: npt.NDArray[np.float32],
 ) -> int:
-    # Mixed precision as in librosa.piptrack, since a peak that lies between two of the hundred
-    # tunings is decided by it: sums of neighbours in single, the parabola in double.
+    # Mixed precision as in librosa.piptrack, because it decides peaks between two tunings: sums of
+    # neighbours in single precision, the parabola in double.
     size = 0
     bins = np.empty(_STOP_BIN - _FIRST_BIN, dtype=np.int64)
-    is_peak = np.zeros(_WORD * -(-(_STOP_BIN - _FIRST_BIN) // _WORD), dtype=np.uint8)
+    is_peak = np.zeros(_WORD_BINS * -(-(_STOP_BIN - _FIRST_BIN) // _WORD_BINS), dtype=np.uint8)
     words = is_peak.view(np.uint64)
     loudest = np.empty(1, dtype=np.int32)
     for t in range(len(P)):
-        # Powers are ordered as their bits are, and LLVM vectorises the maximum of integers.
+        # Powers have the same order as their bits, and LLVM vectorises the maximum of integers.
         loudest[0] = 0
         for k in range(N_BINS):
             loudest[0] = max(loudest[0], bits[t, k])
@@ -104,11 +113,11 @@ def _peaks(
             is_peak[k - _FIRST_BIN] = (
                 (P[t, k] > reference) & (P[t, k] > P[t, k - 1]) & (P[t, k] >= P[t, k + 1])
             )
-        # Peaks are few: eight bins are passed over at a time.
+        # Peaks are rare: skip eight bins at a time.
         count = 0
         for word in range(len(words)):
             if words[word]:
-                for i in range(word * _WORD, (word + 1) * _WORD):
+                for i in range(word * _WORD_BINS, (word + 1) * _WORD_BINS):
                     if is_peak[i]:
                         bins[count] = _FIRST_BIN + i
                         count += 1

@@ -1,7 +1,7 @@
-"""Features of the samples themselves: level and zero crossings of each frame.
+"""Level and zero-crossing rate of each frame, from the samples.
 
-Frames overlap by three quarters, so both are summed once over each hop of 512 samples, and a frame
-is the sum of four hops.
+Frames overlap by three quarters, so both are summed over each hop of 512 samples once; a frame is
+the sum of four hops.
 """
 
 import numpy as np
@@ -13,14 +13,14 @@ from featurizer.stft import HOP_LENGTH, N_FFT, reflected
 _EDGE = N_FFT // 2
 _HOPS = N_FFT // HOP_LENGTH
 
-# Samples so small count as zero, and zero as positive.
-_SILENCE = np.float32(-1e-10)
+# Samples below this are negative; zero and values near it count as positive.
+_NEGATIVE = np.float32(-1e-10)
 
 
 def rms_and_zero_crossings(
     y: npt.NDArray[np.float32], start: int, stop: int
 ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
-    """Measure the level and count the zero crossings of some frames.
+    """Compute level and zero-crossing rate of a block of frames.
 
     Parameters
     ----------
@@ -32,10 +32,17 @@ def rms_and_zero_crossings(
     Returns
     -------
     rms : np.ndarray [shape=(stop - start,), float64, >= 0]
-        Root of the mean square of each frame of the reflected signal.
+        Root mean square of each frame of the reflected signal.
     zero_crossing_rate : np.ndarray [shape=(stop - start,), float64, 0 … 1]
-        Share of each frame's samples whose sign is not that of the sample before. There is no
-        crossing beyond the ends of the signal, and none at a frame's first sample.
+        Sign changes between consecutive samples of each frame, divided by 2,048. The reflected
+        samples beyond the ends of the signal do not count.
+
+    Examples
+    --------
+    >>> y = np.where(np.arange(4096) % 8 < 4, 0.5, -0.5).astype(np.float32)
+    >>> rms, zero_crossing_rate = rms_and_zero_crossings(y, 4, 5)
+    >>> print(rms, zero_crossing_rate * 2048)
+    [0.5] [511.]
     """
     first = start * HOP_LENGTH - _EDGE
     x = reflected(y, first, (stop - 1) * HOP_LENGTH + _EDGE)
@@ -47,7 +54,13 @@ def rms_and_zero_crossings(
 
 
 def zero_crossings(y: npt.NDArray[np.float32]) -> int:
-    """Count the samples of a signal [shape=(n,), float32] whose sign is not that of the last."""
+    """Count sign changes between consecutive samples of a signal [shape=(n,), float32].
+
+    Examples
+    --------
+    >>> zero_crossings(np.array([1.0, -1.0, -1.0, 0.0], dtype=np.float32))
+    2
+    """
     return int(_crossings(y))
 
 
@@ -55,8 +68,8 @@ def zero_crossings(y: npt.NDArray[np.float32]) -> int:
 def _hop_sums(
     x: npt.NDArray[np.float32], first: int, stop: int
 ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-    # Crossings count after sample `first` and before `stop`, where the signal's own samples are;
-    # `leading` says whether a hop's first sample is one.
+    # Only crossings within the signal's own samples, from `first` to `stop`, count. `leading` is 1
+    # for a crossing at the first sample of a hop.
     n_hops = len(x) // HOP_LENGTH
     energy = np.zeros(n_hops)
     crossings = np.zeros(n_hops, dtype=np.int64)
@@ -83,8 +96,8 @@ def _energy(x: npt.NDArray[np.float32]) -> float:
 
 @compiled
 def _crossings(x: npt.NDArray[np.float32]) -> int:
-    # So wide that as many are counted at a time as there are samples in a vector.
+    # 32 bits, as wide as a sample: one vector counts the crossings of one vector of samples.
     count = np.int32(0)
     for i in range(1, len(x)):
-        count += np.int32((x[i] < _SILENCE) != (x[i - 1] < _SILENCE))
+        count += np.int32((x[i] < _NEGATIVE) != (x[i - 1] < _NEGATIVE))
     return int(count)

@@ -1,4 +1,4 @@
-"""The curves that pictures are drawn from, against librosa."""
+"""The curves for plots, against librosa."""
 
 from pathlib import Path
 
@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from featurizer.curves import FRAME_CURVES, MOST_COLUMNS, Curves
+from featurizer.curves import FRAME_CURVES, MAX_COLUMNS, Curves
 from featurizer.decoding import decode
 from featurizer.extract import analyse, signal_features
 from featurizer.recording import Recording
@@ -15,7 +15,7 @@ from featurizer.waveform import zero_crossings
 
 
 def song(seconds: float, seed: int = 0) -> npt.NDArray[np.float32]:
-    """Chords with strokes on them, and a quiet end."""
+    """Return decaying chords with percussive strokes and a little noise."""
     rng = np.random.default_rng(seed)
     t = np.arange(int(22050 * seconds)) / 22050
     y = sum(np.sin(2 * np.pi * hz * t) for hz in (220.0, 277.2, 329.6, 1318.5))
@@ -39,10 +39,10 @@ def y(request: pytest.FixtureRequest) -> npt.NDArray[np.float32]:
 
 
 def averaged(values: np.ndarray, columns: int) -> np.ndarray:
-    """Average frames [shape=(width, n_frames)] as a picture's columns, one after another."""
+    """Average frames [shape=(width, n_frames)] to columns [shape=(columns, width)]."""
     frames = values.shape[1]
-    place = np.arange(frames) * columns // frames
-    return np.stack([values[:, place == i].mean(axis=1) for i in range(columns)])
+    column = np.arange(frames) * columns // frames
+    return np.stack([values[:, column == i].mean(axis=1) for i in range(columns)])
 
 
 def test_every_frame_has_librosas_numbers(y: npt.NDArray[np.float32]) -> None:
@@ -57,7 +57,7 @@ def test_every_frame_has_librosas_numbers(y: npt.NDArray[np.float32]) -> None:
     }
     assert set(expected) == set(FRAME_CURVES)
     for i, name in enumerate(FRAME_CURVES):
-        # A roll-off may fall on the bin beside it.
+        # A roll-off may fall on the neighbouring bin.
         step = 22050 / 2048 if name == "rolloff" else 0
         np.testing.assert_allclose(
             curves.frames[:, i], expected[name][0], rtol=1e-4, atol=1e-6 + step, err_msg=name
@@ -71,7 +71,7 @@ def test_every_frame_has_librosas_numbers(y: npt.NDArray[np.float32]) -> None:
 def test_spectrograms_are_librosas_averaged(y: npt.NDArray[np.float32]) -> None:
     curves = curves_of(y)
     n = len(curves.columns_s)
-    assert n == min(MOST_COLUMNS, len(curves.times_s))
+    assert n == min(MAX_COLUMNS, len(curves.times_s))
     D = librosa.stft(y, pad_mode="reflect")
     P = np.abs(D.astype(np.complex128)) ** 2
     db = librosa.power_to_db(librosa.feature.melspectrogram(S=P, sr=22050))
@@ -95,15 +95,15 @@ def test_the_parts_are_librosas(y: npt.NDArray[np.float32]) -> None:
         assert not found[len(expected) :].any()
 
 
-def test_a_long_signal_has_as_many_columns_as_a_picture_and_all_its_frames() -> None:
-    y = song(150.0)  # more than are kept whole: they are transformed twice
+def test_a_long_signal_has_averaged_columns_and_all_its_frames() -> None:
+    y = song(150.0)  # longer than the kept frames: transformed twice
     curves = curves_of(y)
-    assert curves.power.shape == (MOST_COLUMNS, 1025)
+    assert curves.power.shape == (MAX_COLUMNS, 1025)
     S = np.abs(librosa.stft(y, pad_mode="reflect"))
     np.testing.assert_allclose(
         curves.frames[:, 1], librosa.feature.spectral_centroid(S=S)[0], rtol=1e-4
     )
-    np.testing.assert_allclose(curves.power, averaged(S**2, MOST_COLUMNS), rtol=1e-2, atol=1e-4)
+    np.testing.assert_allclose(curves.power, averaged(S**2, MAX_COLUMNS), rtol=1e-2, atol=1e-4)
     assert np.isfinite(curves.chroma).all()
     assert curves.chroma.max() <= 1 + 1e-9
 
@@ -132,11 +132,11 @@ def test_zero_crossings_of_the_whole_are_librosas(y: npt.NDArray[np.float32]) ->
 
 
 def test_the_published_tempo_and_centroid_of_the_tutorials_files(shared_data: Path) -> None:
-    """Where the tutorial's own files are: pop.00002 and classical.00036."""
+    """The tutorial plots pop.00002 and classical.00036."""
     folder = shared_data / "gtzan" / "genres_original"
     pop, classical = folder / "pop" / "pop.00002.wav", folder / "classical" / "classical.00036.wav"
     if not pop.exists() or not classical.exists():
-        pytest.skip("the tutorial's own files are not among the recordings")
+        pytest.skip("the tutorial's files are not among the recordings")
     curves = curves_of(decode(pop).y)
     assert len(curves.y) == 661_504
     assert curves.trimmed() == (0, 661_504)

@@ -5,7 +5,7 @@ from featurizer.deadline import Deadline
 from featurizer.errors import RecordingError
 
 
-def test_it_stops_work_only_once_the_time_is_over(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_it_raises_only_after_the_limit(monkeypatch: pytest.MonkeyPatch) -> None:
     now = 1000.0
     monkeypatch.setattr(featurizer.deadline, "monotonic", lambda: now)
     deadline = Deadline(2.5)
@@ -18,6 +18,6 @@ def test_it_stops_work_only_once_the_time_is_over(monkeypatch: pytest.MonkeyPatc
 
 
 @pytest.mark.parametrize("seconds", [0, -1, float("nan")])
-def test_no_time_at_all_is_a_mistake(seconds: float) -> None:
+def test_a_limit_must_be_positive(seconds: float) -> None:
     with pytest.raises(ValueError, match="more than 0"):
         Deadline(seconds)

@@ -43,7 +43,7 @@ SIGNALS = {
     + np.where(np.arange(N) % 11025 < 30, 0.3 * NOISE, 0.0),
 }
 
-# A thousandth of each column's usual spread between recordings: what is less does not matter.
+# About a thousandth of each column's spread between recordings; smaller errors are negligible.
 FLOOR = dict.fromkeys(FEATURE_COLUMNS, 1e-2) | {
     "chroma_stft_mean": 1e-4,
     "chroma_stft_var": 1e-5,
@@ -69,7 +69,7 @@ def check(row: npt.NDArray[np.float64], expected: npt.NDArray[np.float64]) -> No
     errors = np.abs(row - expected) / (np.abs(expected) + floor)
     worst = int(np.argmax(errors))
     assert errors[worst] < 1e-2, (FEATURE_COLUMNS[worst], row[worst], expected[worst])
-    # A roll-off bin may fall on a tie, of which single precision decides.
+    # Rounding to single precision decides roll-offs that fall on a tie.
     exact = np.array(["rolloff" not in name for name in FEATURE_COLUMNS])
     worst = int(np.argmax(errors * exact))
     assert errors[worst] < 1e-3, (FEATURE_COLUMNS[worst], row[worst], expected[worst])
@@ -95,7 +95,7 @@ def test_every_length_gives_the_plain_recipes_row(n: int) -> None:
 
 
 def test_a_segment_is_a_signal_of_its_own() -> None:
-    # Loud first, faint after: each segment has its own ceiling.
+    # Levels differ by segment: each segment has its own loudest band.
     rng = np.random.default_rng(3)
     y = (rng.normal(size=3 * 66150) * np.repeat([1.0, 1e-5, 1e-2], 66150)).astype(np.float32)
     _, segments = features(y)
@@ -108,7 +108,7 @@ def test_a_segment_is_a_signal_of_its_own() -> None:
 @pytest.mark.parametrize(
     ("n", "count"), [(1025, 0), (66148, 0), (66149, 1), (132_298, 1), (132_299, 2)]
 )
-def test_a_segment_is_there_where_all_its_samples_are(n: int, count: int) -> None:
+def test_only_complete_segments_have_rows(n: int, count: int) -> None:
     _, segments = features(np.ones(n, dtype=np.float32))
     assert segments.shape == (count, 57)
 
@@ -131,21 +131,21 @@ def test_a_segment_too_short_to_be_analysed_is_refused(seconds: float) -> None:
         features(np.zeros(5000, dtype=np.float32), segment_seconds=seconds)
 
 
-def test_the_shortest_segment_that_is_named_is_enough() -> None:
+def test_the_shortest_segment_in_the_message_is_accepted() -> None:
     _, segments = features(np.ones(5000, dtype=np.float32), segment_seconds=0.0466)
     assert len(segments) == 4
 
 
 @pytest.mark.parametrize("n", [0, 1, 1024])
-def test_a_signal_too_short_to_be_reflected_says_what_it_needs(n: int) -> None:
-    with pytest.raises(RecordingError, match=rf"^{n:,} samples at 22,050 Hz; at least 1,025") as e:
+def test_a_signal_too_short_to_be_reflected_is_refused_with_the_required_length(n: int) -> None:
+    with pytest.raises(RecordingError, match=rf" {n:,} samples at 22,050 Hz; at least 1,025") as e:
         features(np.zeros(n, dtype=np.float32))
     assert e.value.kind == "too-short"
 
 
 @pytest.mark.parametrize("sample", [np.nan, np.inf, -np.inf, 1e20, -3e38])
 @pytest.mark.parametrize("position", [0, 40_000, N - 1])
-def test_what_is_not_finite_is_said_to_be_so(sample: float, position: int) -> None:
+def test_samples_that_are_not_finite_are_reported(sample: float, position: int) -> None:
     y = (0.1 * NOISE).astype(np.float32)
     y[position] = sample
     with pytest.raises(RecordingError, match="not a finite number") as failure:
@@ -159,7 +159,7 @@ def test_a_signal_has_one_channel() -> None:
 
 
 @pytest.mark.parametrize("kept", [303, 5168], ids=["computed again", "kept"])
-def test_a_deadline_is_looked_at_once_a_block(kept: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_deadline_is_checked_once_per_block(kept: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(featurizer.spectrogram, "KEPT_FRAMES", kept)
 
     class Counted(Deadline):
@@ -177,7 +177,7 @@ def test_a_deadline_is_looked_at_once_a_block(kept: int, monkeypatch: pytest.Mon
     assert deadline.checks == 5
 
 
-def test_spectra_that_are_not_kept_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_recomputed_spectra_give_the_same_features(monkeypatch: pytest.MonkeyPatch) -> None:
     y = np.tile(SIGNALS["chord with offset and clicks"], 3).astype(np.float32)
     kept, _ = features(y)
     monkeypatch.setattr(featurizer.spectrogram, "KEPT_FRAMES", 303)
@@ -185,9 +185,9 @@ def test_spectra_that_are_not_kept_change_nothing(monkeypatch: pytest.MonkeyPatc
     np.testing.assert_array_equal(again, kept)
 
 
-def test_where_blocks_end_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_size_of_blocks_does_not_change_the_features(monkeypatch: pytest.MonkeyPatch) -> None:
     y = (0.1 * NOISE * np.exp(np.sin(T * 9))).astype(np.float32)
-    # The tempo alone would hardly tell of an onset that is lost between two blocks.
+    # The tempo alone would hardly reveal an onset that is lost between two blocks.
     envelopes: list[npt.NDArray[np.float32]] = []
 
     def tempo(onset_envelope: npt.NDArray[np.float32]) -> float:
@@ -197,17 +197,17 @@ def test_where_blocks_end_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setattr(featurizer.extract, "tempo", tempo)
     whole, _ = features(y, segment_seconds=10.0)
     monkeypatch.setattr(featurizer.stft, "BLOCK_FRAMES", 20)
-    portioned, _ = features(y, segment_seconds=10.0)
-    # A mean of values of both signs, of about 10, may be near 0; what they round to is not.
-    rounded = [name.startswith("mfcc") and name.endswith("mean") for name in FEATURE_COLUMNS]
-    assert sum(rounded) == N_MFCC
-    error = np.abs(portioned - whole)
-    assert (error <= 1e-6 * np.abs(whole) + np.where(rounded, 1e-6, 1e-9)).all(), error
+    small_blocks, _ = features(y, segment_seconds=10.0)
+    # Means of MFCC may be near 0, but their rounding errors are those of values around 10.
+    near_zero = [name.startswith("mfcc") and name.endswith("mean") for name in FEATURE_COLUMNS]
+    assert sum(near_zero) == N_MFCC
+    error = np.abs(small_blocks - whole)
+    assert (error <= 1e-6 * np.abs(whole) + np.where(near_zero, 1e-6, 1e-9)).all(), error
     np.testing.assert_allclose(envelopes[1], envelopes[0], atol=1e-4)
 
 
 @pytest.mark.slow
-def test_a_signal_longer_than_what_is_kept_gives_the_plain_recipes_row() -> None:
+def test_a_signal_longer_than_the_kept_frames_gives_the_plain_recipes_row() -> None:
     n = featurizer.spectrogram.KEPT_FRAMES * 512 + 12_345
     rng = np.random.default_rng(5)
     t = np.arange(n)
@@ -215,7 +215,7 @@ def test_a_signal_longer_than_what_is_kept_gives_the_plain_recipes_row() -> None
     check(features(y.astype(np.float32))[0], plain_features(y.astype(np.float32)))
 
 
-def test_a_recording_gives_its_features_and_what_it_is() -> None:
+def test_a_recording_gives_its_features_and_metadata() -> None:
     file = io.BytesIO()
     y = (np.clip(0.1 * NOISE, -1, 1) * 32767).astype(np.int16)
     soundfile.write(file, y, 22050, format="WAV", subtype="PCM_16")

@@ -22,13 +22,13 @@ def test_chroma_filters_are_librosas_for_every_tuning(hundredths: int) -> None:
     assert bank.dtype == np.float32
 
 
-def test_nobody_may_change_them() -> None:
+def test_they_are_read_only() -> None:
     assert not mel_filters().flags.writeable
     assert not chroma_filters(0.0).flags.writeable
 
 
 def test_features_are_computed_without_librosa() -> None:
-    # It would add seconds to the start of every worker.
+    # Importing it would add seconds to the start of every worker.
     code = (
         "import sys; import numpy as np; from featurizer.extract import features; "
         "features(np.ones(70_000, np.float32)); sys.exit('librosa' in sys.modules)"

@@ -1,4 +1,4 @@
-"""What a recording looks like from outside: the suffixes, and the content against real encoders."""
+"""Recognising recordings: suffixes, and the output of real encoders."""
 
 import io
 import subprocess
@@ -12,7 +12,7 @@ from featurizer.formats import AUDIO_SUFFIXES, sniff
 
 
 def encode(demuxer: str, codec: str, rate: int, *, kbits: int | None = None) -> bytes:
-    """One second of a chord, in stereo."""
+    """Encode one second of a chord, in stereo."""
     t = np.arange(rate) / rate
     y = np.stack([0.4 * np.sin(2 * np.pi * f * t) for f in (330, 440)]).astype(np.float32)
     file = io.BytesIO()
@@ -61,7 +61,7 @@ def test_suffixes_are_lower_case_and_dotted():
     assert not {".txt", ".jpg", ".csv", ".m3u", ""} & AUDIO_SUFFIXES
 
 
-# MPEG-1, MPEG-2 and MPEG-2.5 have tables of their own; 44.1 kHz pads some frames by a byte.
+# MPEG-1, MPEG-2 and MPEG-2.5 have different tables; at 44.1 kHz some frames are padded by a byte.
 @pytest.mark.parametrize(
     ("muxer", "codec", "rate", "kbits"),
     [
@@ -87,12 +87,12 @@ def test_frames_of_every_rate_are_recognised(muxer, codec, rate, kbits):
     content = encode(muxer, codec, rate, kbits=kbits)
     expected = {"mp2": "mp3", "adts": "aac"}.get(muxer, muxer)
     assert demuxer_of(content) == expected
-    # Eight frames in a row are enough, and a word less at the end is a file that was cut.
+    # Eight consecutive frames are enough; the last may be truncated.
     assert demuxer_of(content[: len(content) * 2 // 3]) == expected
 
 
 def adts_frames(content: bytes) -> list[bytes]:
-    """Cut at the lengths that the frames' own headers give."""
+    """Split an ADTS stream by the lengths in its frame headers."""
     frames = []
     while content:
         length = (content[3] & 3) << 11 | content[4] << 3 | content[5] >> 5
@@ -108,7 +108,7 @@ def test_frames_that_do_not_follow_each_other_are_no_recording():
     assert demuxer_of(b"\0".join(frames)) is None
 
 
-def test_a_few_frames_by_accident_are_no_recording():
+def test_fewer_than_eight_frames_are_no_recording():
     frames = adts_frames(encode("adts", "aac", 22050))
     noise = np.random.default_rng(0).bytes(5000)
     assert demuxer_of(b"".join(frames[:4]) + noise) is None
@@ -135,7 +135,7 @@ def id3(size: int) -> bytes:
 
 
 @pytest.mark.parametrize("size", [0, 20, 200_000, 3_000_000])
-def test_what_follows_a_tag_counts(size):
+def test_tags_are_skipped(size):
     content = encode("mp3", "libmp3lame", 44100)
     assert demuxer_of(id3(size) + content) == "mp3"
     assert demuxer_of(id3(size) + id3(size) + content) == "mp3"
@@ -162,7 +162,7 @@ def test_a_tag_may_have_a_footer():
     assert sniff(io.BytesIO(bytes(tag) + footer + content)) == sniff(io.BytesIO(content))
 
 
-def test_tags_without_end_are_not_followed():
+def test_only_a_few_tags_are_skipped():
     class Counting(io.BytesIO):
         reads = 0
 

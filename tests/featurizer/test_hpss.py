@@ -28,7 +28,7 @@ def percussive(
 ) -> npt.NDArray[np.complex64]:
     pairs = np.full((-(-len(D) // 2), 2048), np.nan, dtype=np.complex64)
     percussive_pairs(D, S * S, first, pairs)
-    # The spectra of the real and of the imaginary part, by their symmetries.
+    # Separate the spectra of the real and the imaginary part by their symmetry.
     mirrored = np.conj(np.roll(pairs[:, ::-1], 1, axis=1))
     frames = np.stack([(pairs + mirrored) / 2, (pairs - mirrored) / 2j], axis=1)
     return frames.reshape(-1, 2048)[: len(D), :1025]
@@ -51,7 +51,7 @@ def test_the_percussive_part_is_librosas(n: int, seed: int, kind: str, cut: int)
     expected = D * mask.T[15:-15]
     scale = np.maximum(S, S.max(axis=1, keepdims=True)).max()
     np.testing.assert_allclose(percussive(S, D, 0), expected, atol=1e-6 * scale)
-    # A part of it, of which the neighbours are known.
+    # The same for a part with known neighbours.
     start = min(cut, n - 1)
     first = max(0, start - 15)
     inner = percussive(S[first:], D[start:], start - first)
@@ -67,8 +67,8 @@ def test_the_last_of_an_odd_number_of_frames_is_paired_with_silence(n: int) -> N
     assert np.fft.ifft(pairs[-1]).real[0] == pytest.approx(0.5)
 
 
-def test_a_bin_that_is_neither_is_divided_evenly() -> None:
-    # Both medians are zero in the middle of a rectangle that is silent but for one bin.
+def test_a_bin_that_is_neither_harmonic_nor_percussive_is_split_evenly() -> None:
+    # In the middle of a silent rectangle with one loud bin, both medians are zero.
     S = np.ones((131, 1025), dtype=np.float32)
     S[40:110, 300:500] = 0
     S[75, 400] = 1

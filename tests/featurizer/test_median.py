@@ -40,7 +40,7 @@ def along_frequency(x: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
 
 
 def by_definition(x: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-    # Not SciPy's filter, which reads memory of others where the array is shorter than the window.
+    # Not SciPy's filter, which reads out of bounds if the array is shorter than the window.
     padded = np.pad(x, ((HALO, HALO), (0, 0)), mode="symmetric")
     windows = np.lib.stride_tricks.sliding_window_view(padded, 2 * HALO + 1, axis=0)
     medians: npt.NDArray[np.float32] = np.median(windows, axis=-1)
@@ -75,7 +75,7 @@ def test_along_time_it_is_scipys_median_filter_to_the_bit() -> None:
 
 
 def test_the_network_selects_the_middle_of_any_zeros_and_ones() -> None:
-    # A network of comparisons that is right for zeros and ones is right for all numbers.
+    # The zero-one principle: a comparison network correct for zeros and ones is correct for all.
     rng = np.random.default_rng(2)
     x = (rng.random((38, 20_000)) < rng.random(20_000)).astype(np.float32)
     medians = np.empty((8, 20_000), dtype=np.float32)
@@ -85,6 +85,6 @@ def test_the_network_selects_the_middle_of_any_zeros_and_ones() -> None:
 
 
 @pytest.mark.parametrize("n", [1, 2, 14, 40])
-def test_rows_beyond_the_ends_are_reflected_as_often_as_it_takes(n: int) -> None:
+def test_rows_beyond_the_ends_are_reflected_repeatedly(n: int) -> None:
     expected = np.pad(np.arange(n), 45, mode="symmetric")
     np.testing.assert_array_equal(reflected_rows(n, -45, n + 45), expected)

@@ -7,7 +7,7 @@ from support.random_arrays import spectrograms
 from featurizer.mfcc import mfcc
 
 
-@given(x=spectrograms(width=128, most=200))
+@given(x=spectrograms(width=128, max_frames=200))
 @settings(deadline=None, max_examples=60)
 def test_it_is_librosas(x: npt.NDArray[np.float32]) -> None:
     db = 10 * np.log10(np.maximum(x, np.float32(1e-10)))

@@ -10,10 +10,10 @@ from featurizer.onset import ONSET_DELAY, onset_strength
 
 
 def strength(
-    db: npt.NDArray[np.float32], before: npt.NDArray[np.float32]
+    db: npt.NDArray[np.float32], previous: npt.NDArray[np.float32]
 ) -> npt.NDArray[np.float32]:
     onsets = np.full(len(db), np.nan, dtype=np.float32)
-    onset_strength(db, before, onsets)
+    onset_strength(db, previous, onsets)
     return onsets
 
 
@@ -24,9 +24,7 @@ def strength(
     rising=st.floats(0.3, 0.7),
 )
 @settings(deadline=None, max_examples=100)
-def test_it_is_the_median_of_what_rises_to_the_bit(
-    n: int, seed: int, kind: str, rising: float
-) -> None:
+def test_it_is_the_median_increase_to_the_bit(n: int, seed: int, kind: str, rising: float) -> None:
     rng = np.random.default_rng(seed)
     steps = positive(seed, (n, 128), kind) * np.where(rng.random((n, 128)) < rising, 1, -1)
     db = steps.cumsum(axis=0).astype(np.float32)
@@ -35,7 +33,7 @@ def test_it_is_the_median_of_what_rises_to_the_bit(
 
 
 @pytest.mark.parametrize("rising", [0, 1, 62, 63, 64, 65, 66, 127, 128])
-def test_the_middle_is_found_however_many_rise(rising: int) -> None:
+def test_it_is_the_median_for_any_number_of_rising_bands(rising: int) -> None:
     rng = np.random.default_rng(rising)
     change = rng.permutation(np.where(np.arange(128) < rising, 1, -1) * rng.random(128))
     db = np.stack([np.zeros(128), change]).astype(np.float32)

@@ -15,7 +15,7 @@ def moments(frames: npt.NDArray[np.float32], y: npt.NDArray[np.float32], cut: in
     for start, stop in [(0, cut), (cut, n)] if cut else [(0, n)]:
         block = frames[start:stop]
         if len(block) % 2:
-            # What an odd number of frames is paired with is not to be looked at.
+            # The partner of the last odd frame must be ignored.
             block = np.concatenate([block, np.full((1, 2048), np.nan, dtype=np.float32)])
         pairs = np.ascontiguousarray(block.reshape(-1, 2, 2048).transpose(0, 2, 1))
         sums.add(pairs.reshape(-1, 4096), start, stop)
@@ -24,7 +24,9 @@ def moments(frames: npt.NDArray[np.float32], y: npt.NDArray[np.float32], cut: in
 
 @given(n=st.integers(3, 40), cut=st.integers(0, 30), seed=st.integers(0, 2**32))
 @settings(deadline=None, max_examples=60)
-def test_the_sums_are_librosas_inverse_and_what_it_leaves(n: int, cut: int, seed: int) -> None:
+def test_the_moments_are_those_of_librosas_inverse_and_the_rest(
+    n: int, cut: int, seed: int
+) -> None:
     rng = np.random.default_rng(seed)
     D = librosa.stft(rng.normal(size=512 * (n - 1) + 1025).astype(np.float32))[:, :n]
     D *= rng.random(D.shape) < 0.5

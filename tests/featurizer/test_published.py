@@ -1,4 +1,4 @@
-"""Are the features those of the published tables, to the digits that matter?"""
+"""The features against the published tables."""
 
 import io
 import os
@@ -39,20 +39,20 @@ def test_every_track_row_is_the_published_one(ours: Tables, theirs: Tables) -> N
 
 
 def test_nearly_every_segment_row_is_the_published_one(ours: Tables, theirs: Tables) -> None:
-    # The few others have a tuning estimate or a roll-off bin that falls exactly on a tie.
+    # In the others, a tuning estimate or a roll-off bin falls exactly on a tie.
     worst = errors(ours[1], theirs[1]).max(axis=1)
     assert len(worst) == 399
     assert worst.quantile(0.99) < 5e-4
     assert worst.quantile(0.999) < 1e-3
 
 
-def test_a_track_has_as_many_segments_as_are_whole(ours: Tables, theirs: Tables) -> None:
+def test_a_track_has_all_its_complete_segments(ours: Tables, theirs: Tables) -> None:
     assert (ours[1]["length"] == 66149).all()
     assert (theirs[1]["length"] == 66149).all()
     counts = ours[1].groupby(ours[1].index.str.rsplit(".", n=2).str[0]).size()
     lengths = ours[0]["length"].rename(lambda name: name.removesuffix(".wav"))
     assert dict(counts) == dict((lengths + 1) // 66150)
-    # The published table that lies here lacks some rows, and has none that we lack.
+    # The published table lacks some rows but has no additional ones.
     tracks = theirs[1].index.str.rsplit(".", n=3).str[0]
     assert set(theirs[1].index[tracks.isin(counts.index)]) <= set(ours[1].index)
 
@@ -61,7 +61,7 @@ def test_the_au_file_has_the_published_row_of_its_wav(ours: Tables, theirs: Tabl
     assert errors(ours[0], theirs[0]).loc["reggae.00014.wav"].max() < 1e-3
 
 
-def test_one_recording_in_several_formats_gives_rows_that_lie_close(
+def test_one_recording_in_several_formats_gives_similar_rows(
     shared_data: Path, theirs: Tables
 ) -> None:
     distances = format_distances(shared_data / "formats", theirs[0])
@@ -69,10 +69,10 @@ def test_one_recording_in_several_formats_gives_rows_that_lie_close(
     timbre = distances.drop(columns="tempo").max(axis=1)
     assert timbre["ogg"] < 0.15
     assert timbre["mp3"] < 0.3
-    # AAC leaves out bands that are faint beside others, and decibels tell how faint.
+    # AAC drops bands that loud ones mask, which changes their level in dB.
     assert timbre["aac"] < 1.6
     assert (distances.median(axis=1) < 0.15).all()
-    # An estimate of tempo may land on another multiple of the beat.
+    # A tempo estimate may fall on another multiple of the beat.
     assert distances["tempo"].max() < 1.6
 
 
@@ -90,7 +90,7 @@ for table in extracted(Path(sys.argv[1])):
 def test_a_processor_without_any_extension_gives_the_published_rows(
     shared_data: Path, theirs: Tables, tmp_path: Path
 ) -> None:
-    # One of the first 64-bit ones, as far as the kernels go.
+    # The kernels are compiled for the x86-64 baseline.
     gtzan = tmp_path / "genres_original"
     for genre in ("blues", "metal", "reggae"):
         (gtzan / genre).mkdir(parents=True)

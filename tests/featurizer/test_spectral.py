@@ -33,14 +33,14 @@ def test_it_is_librosas(S: npt.NDArray[np.float32]) -> None:
 def test_it_is_librosas_at_every_level(scale: float) -> None:
     rng = np.random.default_rng(0)
     S = (rng.exponential(size=(200, 1025)) ** 3 * scale).astype(np.float32)
-    # Steep and flat spectra, lone bins at both ends and in the middle.
+    # Steep and flat spectra, single bins at both ends and in the middle.
     S[50:100] *= np.exp(-np.arange(1025) / np.linspace(1, 500, 50)[:, np.newaxis])
     S[100:150] *= np.arange(1025) == rng.choice([0, 1, 512, 1023, 1024], (50, 1))
     check(S)
 
 
 @pytest.mark.parametrize("n", [1, 7, 8, 9, 15, 16])
-def test_a_silent_frame_lies_at_zero(n: int) -> None:
+def test_a_silent_frame_has_zeros(n: int) -> None:
     S = np.zeros((n, 1025), dtype=np.float32)
     S[-1] = 1e-44
     np.testing.assert_array_equal(shape(S)[:-1], 0)
@@ -48,7 +48,7 @@ def test_a_silent_frame_lies_at_zero(n: int) -> None:
     assert shape(S)[-1, 1] == pytest.approx(librosa.feature.spectral_bandwidth(S=S.T)[0, -1])
 
 
-def test_a_lone_bin_is_where_it_is() -> None:
+def test_a_single_bin_has_its_frequency_and_no_bandwidth() -> None:
     S = np.zeros((1, 1025), dtype=np.float32)
     S[0, 100] = 3.0
     hz = 100 * 22050 / 2048
@@ -56,8 +56,8 @@ def test_a_lone_bin_is_where_it_is() -> None:
 
 
 def test_a_threshold_that_is_met_exactly_is_met() -> None:
-    # 17 of 20 equal bins are 85 %. In the second frame 17 of 20 parts are, but only as long as the
-    # sum is one of single precision, which loses the ones.
+    # 17 of 20 equal bins are 85 %. In the second frame the first bin is 85 %, but only in a sum
+    # of single precision, which loses the ones.
     S = np.zeros((2, 1025), dtype=np.float32)
     S[0, :20] = 1
     S[1] = 1

@@ -19,6 +19,6 @@ def test_the_latest_frames_and_those_before_are_there(sizes: list[int], kept: in
         stop += count
         start = max(0, stop - count - 10)
         np.testing.assert_array_equal(frames[start:stop][:, 1], np.arange(start, stop))
-    assert frames.whole == (sum(sizes) <= kept)
-    if frames.whole:
+    assert frames.complete == (sum(sizes) <= kept)
+    if frames.complete:
         np.testing.assert_array_equal(frames[0:stop][:, 2], np.arange(stop))

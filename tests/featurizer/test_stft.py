@@ -24,7 +24,7 @@ def transform(
 
 def whole(y: npt.NDArray[np.float32]) -> npt.NDArray[np.complex64]:
     with warnings.catch_warnings():
-        # librosa warns of signals shorter than a frame.
+        # librosa warns about signals shorter than a frame.
         warnings.simplefilter("ignore", UserWarning)
         D: npt.NDArray[np.complex64] = librosa.stft(y, pad_mode="reflect").T
     return D
@@ -57,22 +57,22 @@ def test_a_block_is_a_part_of_the_whole(start: int, stop: int) -> None:
     [
         np.full(5000, 0.5),
         (-1.0) ** np.arange(5000),
-        # A cosine that its mirrored ends continue.
+        # A cosine that continues in its reflected ends.
         np.cos(2 * np.pi / 32 * np.arange(4993)),
         np.eye(1, 5000, 2600)[0],
     ],
     ids=["constant", "half the sample rate", "tone", "click"],
 )
-def test_what_has_no_noise_of_its_own_is_given_none(y: npt.NDArray[np.float64]) -> None:
+def test_noiseless_spectra_stay_noiseless(y: npt.NDArray[np.float64]) -> None:
     y32 = y.astype(np.float32)
     _, S, _ = transform(y32, 0, n_frames(len(y)))
     expected = np.abs(whole(y32))
     loudest = expected.max(axis=1, keepdims=True)
-    # Single precision would leave 1e-8 of the loudest bin in each of a thousand others.
+    # Single precision leaves 1e-8 of the loudest bin in each of a thousand others.
     assert ((np.abs(S - expected) / np.maximum(loudest, 1e-30)).sum(axis=1) < 2e-7).all()
 
 
-def test_the_window_is_a_periodic_hann_window_that_nobody_may_change() -> None:
+def test_the_window_is_a_read_only_periodic_hann_window() -> None:
     np.testing.assert_allclose(window(), librosa.filters.get_window("hann", 2048), atol=1e-7)
     assert not window().flags.writeable
 
@@ -87,13 +87,13 @@ def test_reflection_is_numpys(start: int, stop: int) -> None:
 
 
 @pytest.mark.parametrize("frames", [1, 2, 48, 130, 143, 144, 145, 1293, 310_000])
-def test_blocks_cover_every_frame_once_and_are_of_a_size(frames: int) -> None:
+def test_blocks_cover_every_frame_once_and_have_similar_sizes(frames: int) -> None:
     found = blocks(frames)
     assert [start for start, _ in found] == [0, *(stop for _, stop in found[:-1])]
     assert found[-1][1] == frames
     sizes = [stop - start for start, stop in found]
     assert max(sizes) <= 144
-    # No block is shorter than the reach of the running median but a signal's only one.
+    # Blocks are longer than the reach of the running median, except for a signal's only block.
     assert min(sizes) >= min(48, frames)
 
 
@@ -106,7 +106,7 @@ def test_magnitudes_of_any_signal_are_librosas(y: npt.NDArray[np.float32]) -> No
     np.testing.assert_allclose(P, S.astype(np.float64) ** 2, rtol=5e-7, atol=1e-37)
 
 
-def test_spectra_so_faint_that_squares_vanish_have_magnitudes() -> None:
+def test_spectra_so_faint_that_squares_underflow_have_magnitudes() -> None:
     y = noise(5000) * np.float32(1e-25)
     D, S, _ = transform(y, 0, n_frames(5000))
     np.testing.assert_allclose(S, np.abs(D), rtol=1e-6)

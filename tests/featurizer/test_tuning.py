@@ -15,16 +15,16 @@ def power(y: npt.NDArray[np.float64]) -> npt.NDArray[np.float32]:
     return np.ascontiguousarray(S * S)
 
 
-def tuning(P: npt.NDArray[np.float32], portion: int = 50) -> float:
+def tuning(P: npt.NDArray[np.float32], block: int = 50) -> float:
     estimate = TuningEstimate()
-    for start in range(0, len(P), portion):
-        estimate.add(P[start : start + portion])
+    for start in range(0, len(P), block):
+        estimate.add(P[start : start + block])
     return estimate.tuning()
 
 
-def librosas(P: npt.NDArray[np.float32]) -> float:
+def librosa_tuning(P: npt.NDArray[np.float32]) -> float:
     with warnings.catch_warnings():
-        # librosa warns where there is no peak.
+        # librosa warns if there is no peak.
         warnings.simplefilter("ignore", UserWarning)
         return float(librosa.estimate_tuning(S=P.T, bins_per_octave=12))
 
@@ -34,8 +34,8 @@ def test_tuning_is_that_of_the_tones(cents: int) -> None:
     t = np.arange(40_000) / 22050
     y = sum(np.sin(2 * np.pi * 440 * 2 ** (k / 12 + cents / 1200) * t) for k in range(-7, 20, 3))
     P = power(np.asarray(y))
-    assert tuning(P) == librosas(P)
-    # Modulo one semitone, half of which up is half of which down.
+    assert tuning(P) == librosa_tuning(P)
+    # Modulo one semitone: half a semitone up equals half a semitone down.
     off = (tuning(P) - cents / 100 + 0.5) % 1 - 0.5
     assert abs(off) < 0.06
 
@@ -44,18 +44,18 @@ def test_tuning_is_that_of_the_tones(cents: int) -> None:
 def test_tuning_is_librosas_where_peaks_are_many_and_undecided(seed: int) -> None:
     rng = np.random.default_rng(seed)
     P = power(rng.normal(size=rng.integers(2048, 90_000)))
-    assert tuning(P, portion=int(rng.integers(1, 60))) == librosas(P)
+    assert tuning(P, block=int(rng.integers(1, 60))) == librosa_tuning(P)
 
 
 def test_tuning_is_librosas_for_equal_peaks_and_plateaus() -> None:
-    # Equal neighbours, peaks exactly at the threshold and at the borders of the range.
+    # Equal neighbours, and peaks exactly at the threshold and at the limits of the range.
     rng = np.random.default_rng(0)
     for _ in range(50):
         P = rng.choice([0.0, 1.0, 1.0, 2.0, 10.0], (20, 1025)).astype(np.float32)
-        assert tuning(P) == librosas(P)
+        assert tuning(P) == librosa_tuning(P)
 
 
-@given(P=spectrograms(most=200))
+@given(P=spectrograms(max_frames=200))
 @settings(deadline=None, max_examples=60)
 def test_peaks_are_librosas_to_the_bit(P: npt.NDArray[np.float32]) -> None:
     pitches, powers = librosa.piptrack(S=P.T)
@@ -72,7 +72,7 @@ def test_deviations_at_the_edges_of_bins_are_counted_where_librosa_counts_them()
     deviations = np.concatenate([exact, near])
     for deviation in deviations[(deviations >= -0.5) & (deviations < 0.5)]:
         counts = np.zeros(100, dtype=np.int64)
-        # Residuals are from 0 to 1, and the upper half is negative.
+        # Residuals range from 0 to 1; the upper half stands for negative deviations.
         residual = deviation if deviation >= 0 else deviation + np.float32(1)
         _count(np.array([residual], dtype=np.float32), counts)
         value = float(residual) - (1.0 if residual >= 0.5 else 0.0)
@@ -81,4 +81,4 @@ def test_deviations_at_the_edges_of_bins_are_counted_where_librosa_counts_them()
 
 def test_without_a_peak_the_tuning_is_concert_pitch() -> None:
     P = np.zeros((10, 1025), dtype=np.float32)
-    assert tuning(P) == librosas(P) == 0.0
+    assert tuning(P) == librosa_tuning(P) == 0.0

@@ -28,7 +28,7 @@ def test_a_block_is_a_part_of_the_whole(start: int, stop: int) -> None:
     check(np.random.default_rng(0).normal(size=66149).astype(np.float32), start, stop)
 
 
-def test_zero_is_positive_and_what_is_next_to_nothing_is_zero() -> None:
+def test_zero_and_tiny_samples_are_positive() -> None:
     steps = [0.0, -0.0, 1e-11, -1e-11, -1e-10, -1.1e-10, 1.1e-10, -1.0, 1.0]
     y = np.random.default_rng(0).choice(steps, 5000).astype(np.float32)
     check(y, 0, n_frames(5000))

@@ -5,7 +5,7 @@ import numpy as np
 from featurizer.workspace import workspace
 
 
-def test_memory_is_used_again_under_its_name_alone() -> None:
+def test_memory_is_reused_for_the_same_name_only() -> None:
     first = workspace("test.a", (3, 4))
     other = workspace("test.b", (3, 4))
     assert not np.shares_memory(first, other)
@@ -18,7 +18,7 @@ def test_memory_is_used_again_under_its_name_alone() -> None:
     assert np.shares_memory(larger, workspace("test.a", (3, 4)))
 
 
-def test_every_thread_has_memory_of_its_own() -> None:
+def test_every_thread_has_its_own_memory() -> None:
     found = []
     thread = threading.Thread(target=lambda: found.append(workspace("test.a", (3, 4))))
     thread.start()

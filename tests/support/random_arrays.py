@@ -1,4 +1,4 @@
-"""Spectrograms and signals of random shapes and values, for hypothesis."""
+"""Hypothesis strategies for spectrograms and signals of random shapes and values."""
 
 import numpy as np
 import numpy.typing as npt
@@ -8,7 +8,7 @@ KINDS = ("noise", "wide range", "ties", "sparse", "silent in part", "steady")
 
 
 def positive(seed: int, shape: tuple[int, ...], kind: str) -> npt.NDArray[np.float32]:
-    """Return positive numbers: what magnitudes and powers may look like."""
+    """Return non-negative numbers as magnitudes or powers of the given kind."""
     rng = np.random.default_rng(seed)
     x = rng.exponential(size=shape)
     if kind == "wide range":
@@ -25,16 +25,20 @@ def positive(seed: int, shape: tuple[int, ...], kind: str) -> npt.NDArray[np.flo
 
 
 @st.composite
-def spectrograms(draw: st.DrawFn, *, width: int = 1025, most: int = 70) -> npt.NDArray[np.float32]:
-    """Draw a spectrogram of 1 to ``most`` frames."""
-    frames = draw(st.integers(1, most))
+def spectrograms(
+    draw: st.DrawFn, *, width: int = 1025, max_frames: int = 70
+) -> npt.NDArray[np.float32]:
+    """Draw a spectrogram of 1 to ``max_frames`` frames."""
+    frames = draw(st.integers(1, max_frames))
     return positive(draw(st.integers(0, 2**32)), (frames, width), draw(st.sampled_from(KINDS)))
 
 
 @st.composite
-def signals(draw: st.DrawFn, *, least: int = 1025, most: int = 60_000) -> npt.NDArray[np.float32]:
-    """Draw a signal: positive numbers with random signs, slowly changing or not."""
-    n = draw(st.integers(least, most))
+def signals(
+    draw: st.DrawFn, *, min_samples: int = 1025, max_samples: int = 60_000
+) -> npt.NDArray[np.float32]:
+    """Draw a signal: random values with random signs, with or without a tone."""
+    n = draw(st.integers(min_samples, max_samples))
     seed = draw(st.integers(0, 2**32))
     rng = np.random.default_rng(seed)
     y = positive(seed, (n,), draw(st.sampled_from(KINDS[:4]))) * rng.choice([-1.0, 1.0], n)
