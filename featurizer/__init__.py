@@ -1,4 +1,4 @@
 """Feature extraction: one recording in, rows of numbers out.
 
-May know NumPy, SciPy, Numba and the audio decoders; imports no other package here but `compiling`.
+It knows NumPy, SciPy, Numba and the audio decoders; of songmill it imports :mod:`compiling` only.
 """

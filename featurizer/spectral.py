@@ -49,7 +49,7 @@ def spectral_shape(S: npt.NDArray[np.float32], shape: npt.NDArray[np.float64]) -
             shape[t, 0] = first * _HZ_PER_BIN
             shape[t, 1] = np.sqrt(second) * _HZ_PER_BIN
         else:
-            # Products of single precision are exact in double: cancellation costs about 1e-10.
+            # Products of single precision are exact in double: cancellation costs 1e-10 of the sum.
             centroid = first / norm
             shape[t, 0] = centroid * _HZ_PER_BIN
             shape[t, 1] = np.sqrt(max(0.0, second / norm - centroid * centroid)) * _HZ_PER_BIN

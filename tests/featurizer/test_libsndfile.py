@@ -79,7 +79,7 @@ def test_a_wav_that_promises_more_says_so():
 
 @pytest.mark.parametrize("format", ["WAV", "WAVEX", "AIFF", "AU", "W64", "RF64"])
 @pytest.mark.parametrize("share", [0.1, 0.35, 0.5001, 0.77])
-def test_the_rest_of_a_truncated_recording_is_kept_with_a_note(format, share):
+def test_the_remaining_part_of_a_truncated_recording_is_kept_with_a_note(format, share):
     samples = chord(channels=2)
     content = sndfile_bytes(samples, SR, format)
     recording = decode_bytes(content[: int(len(content) * share)])

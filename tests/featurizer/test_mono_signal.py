@@ -84,14 +84,11 @@ def test_the_first_non_finite_sample_is_reported(bad, rate, channels, subtype):
 
 
 def test_numbers_beyond_float32_are_not_finite():
-    assert (
-        decode_error(sndfile_bytes(np.full((100, 1), 1e300), SR, "WAV", "DOUBLE")).kind
-        == "not-finite"
-    )
-    assert (
-        decode_error(sndfile_bytes(np.full((100, 2), 3e38), SR, "WAV", "FLOAT")).kind
-        == "not-finite"
-    )
+    for samples, subtype in (
+        (np.full((100, 1), 1e300), "DOUBLE"),
+        (np.full((100, 2), 3e38), "FLOAT"),
+    ):
+        assert decode_error(sndfile_bytes(samples, SR, "WAV", subtype)).kind == "not-finite"
 
 
 def test_longer_than_four_hours_is_known_from_the_header(monkeypatch):
@@ -134,9 +131,8 @@ def test_a_deadline_is_checked_in_every_block():
     decode(io.BytesIO(content), deadline=patient)
     assert patient.count >= 60 * SR / 2**16
     assert decode_error(content, deadline=Impatient()).kind == "timeout"
-    assert decode_error(
-        ffmpeg_bytes(chord(seconds=20), SR, "adts", "aac"), deadline=Deadline(1e-9)
-    ).kind == ("timeout")
+    content = ffmpeg_bytes(chord(seconds=20), SR, "adts", "aac")
+    assert decode_error(content, deadline=Deadline(1e-9)).kind == "timeout"
 
 
 def test_an_absurd_sample_rate_is_refused_before_memory_is_reserved():
