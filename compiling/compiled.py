@@ -1,8 +1,8 @@
-"""How the hot loops are compiled: one decorator for each kind of loop.
+"""Decorators that compile kernels, one for each kind of loop.
 
-A kernel runs on one thread (a worker is one process a core), releases the interpreter's lock, and
-divides by zero as NumPy does, giving inf or nan. It asks for no vector instruction by name: LLVM
-takes those that the processor has.
+A kernel runs on one thread (each worker is one process per core), releases the interpreter lock, and
+divides by zero as NumPy does, giving inf or nan. Kernels name no vector instructions: LLVM uses
+those that the processor has.
 """
 
 from collections.abc import Callable
@@ -18,24 +18,33 @@ _Function = TypeVar("_Function", bound=Callable[..., Any])
 
 
 def compiled(function: _Function) -> _Function:
-    """Compile a function of arrays and scalars at its first call.
+    """Compile a function of arrays and scalars on its first call.
 
     Parameters
     ----------
     function : callable
-        What Numba's nopython mode accepts. Its floating-point results are those of its source.
+        Anything that Numba's nopython mode accepts. Floating-point operations keep their source
+        order.
 
     Returns
     -------
     kernel : callable
-        The compiled function, of the same signature. Its machine code is kept on disk where there
-        is a place for it.
+        The compiled function, with the same signature. Its machine code is cached on disk if a
+        cache folder is available.
+
+    Examples
+    --------
+    >>> @compiled
+    ... def reciprocal(x):
+    ...     return 1.0 / x
+    >>> reciprocal(4.0), reciprocal(0.0)
+    (0.25, inf)
     """
     kernel: Any = numba.njit(nogil=True, error_model="numpy")(function)
     file = Path(function.__code__.co_filename)
-    # A function that comes from no file has no place either.
-    if file.is_file() and (folder := machine_code.folder(file.parent)) is not None:
-        # Numba takes the folder from its settings, which are everybody's in this process.
+    # A function without a source file, such as one typed at a prompt, cannot be cached.
+    if file.is_file() and (folder := machine_code.cache_folder(file.parent)) is not None:
+        # Numba reads the folder from settings that the whole process shares.
         setting = vars(config)["CACHE_DIR"]
         vars(config)["CACHE_DIR"] = str(folder)
         try:
@@ -46,36 +55,62 @@ def compiled(function: _Function) -> _Function:
 
 
 def inlined(function: _Function) -> _Function:
-    """Compile a small function into each kernel that calls it, where LLVM can vectorise through it.
+    """Compile a small function into each kernel that calls it, so that LLVM can vectorise it there.
 
     Parameters
     ----------
     function : callable
-        As for :func:`compiled`; only kernels call it.
+        As for :func:`compiled`. Only kernels should call it.
 
     Returns
     -------
     inlined : callable
-        The function, of the same signature.
+        The function, with the same signature.
+
+    Examples
+    --------
+    >>> @inlined
+    ... def square(x):
+    ...     return x * x
+    >>> @compiled
+    ... def hypotenuse(a, b):
+    ...     return (square(a) + square(b)) ** 0.5
+    >>> hypotenuse(3.0, 4.0)
+    5.0
     """
     return cast(_Function, numba.njit(forceinline=True)(function))
 
 
 def summing(function: _Function) -> _Function:
-    """Inline a function as :func:`inlined` does, and let its sums be taken in any order.
+    """Inline a function as :func:`inlined` does, and allow LLVM to reorder its sums.
 
-    LLVM vectorises no sum that it must not reorder. It is inlined because a function of its own may
-    be compiled more than once, with another order each time, and the results would differ from
-    process to process.
+    LLVM vectorises a floating-point sum only if it may reorder it. The function is inlined because a
+    function that is not may be compiled more than once, each time with another order, and the
+    results would differ between processes.
 
     Parameters
     ----------
     function : callable
-        One whose results may differ by the rounding of its sums from processor to processor.
+        Rounding errors of its sums may differ between processors.
 
     Returns
     -------
     inlined : callable
-        The function, of the same signature.
+        The function, with the same signature.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> @summing
+    ... def total(values):
+    ...     result = 0.0
+    ...     for value in values:
+    ...         result += value
+    ...     return result
+    >>> @compiled
+    ... def mean(values):
+    ...     return total(values) / len(values)
+    >>> mean(np.arange(5.0))
+    2.0
     """
     return cast(_Function, numba.njit(forceinline=True, fastmath={"reassoc", "nsz"})(function))

@@ -1,7 +1,7 @@
-"""Where the machine code of the kernels is kept, so that a second process need not compile it.
+"""On-disk cache of compiled kernels, so that each process need not compile them again.
 
-Each state of a package's source has a folder of its own. Numba itself compares the file of a
-kernel only, and not the files whose functions were compiled into it.
+Each state of a package's source has its own cache folder. Numba alone checks only the file that
+defines a kernel, not the files that define the functions inlined into it.
 """
 
 import contextlib
@@ -20,54 +20,56 @@ from typing import Any
 import numba
 from numba.core.caching import FunctionCache, IndexDataCacheFile
 
-_UNUSED_S = 30 * 24 * 3600.0
+_MAX_AGE_S = 30 * 24 * 3600.0
+"""Seconds after which an unused cache folder is removed."""
 
 _log = logging.getLogger(__name__)
 
 
-class SignatureFiles(IndexDataCacheFile):  # type: ignore[misc]  # Numba has types in parts
-    """The files of a kernel's machine code, each named by the signature that it is for.
+class SignatureFiles(IndexDataCacheFile):  # type: ignore[misc]  # Numba is partly typed
+    """Cache files of one kernel, named by a hash of the signature.
 
-    Numba numbers them. Two processes that begin together may give one number to two signatures, and
-    a third would run code that was compiled for other types.
+    Numba numbers them. Two processes that start together may use one number for two signatures, and
+    a third process would run code compiled for other types.
     """
 
     def save(self, key: Any, data: Any) -> None:
-        """Keep what was compiled for a signature.
+        """Save the machine code for a signature.
 
         Parameters
         ----------
         key : tuple
-            The types of the arguments, the processor, and a digest of the function's code.
+            The argument types, the processor, and a hash of the function's code.
         data : object
-            What is kept.
+            The compiled code, as Numba serialises it.
 
         Raises
         ------
         OSError
-            It cannot be written.
+            The files cannot be written.
         """
         digest = hashlib.sha256(repr((numba.__version__, key)).encode()).hexdigest()[:16]
         name = self._data_name_pattern.replace("{number:d}", digest)
         self._save_data(name, data)
-        # What another process adds to the index in between is lost from it, and compiled again.
+        # Entries that another process adds between load and save are lost and compiled again.
         self._save_index({**self._load_index(), key: name})
 
 
-class KernelCache(FunctionCache):  # type: ignore[misc]  # Numba has types in parts
-    """Numba's cache of a function, by whose files no recording may fail.
+class KernelCache(FunctionCache):  # type: ignore[misc]  # Numba is partly typed
+    """Cache of one kernel that tolerates unreadable and unwritable files.
 
-    What cannot be read is compiled again, and what cannot be written is not kept.
+    A damaged file must not make a recording fail: unreadable code is compiled again, and code that
+    cannot be written is not cached.
 
     Parameters
     ----------
     py_func : callable
-        The function.
+        The Python function.
 
     Raises
     ------
     RuntimeError
-        It comes from no file, and so has no place.
+        The function has no source file, and so no cache folder.
     """
 
     def __init__(self, py_func: Any) -> None:
@@ -79,87 +81,97 @@ class KernelCache(FunctionCache):  # type: ignore[misc]  # Numba has types in pa
         )
 
     def load_overload(self, sig: Any, target_context: Any) -> Any:
-        """Return what is kept for a signature; None where there is nothing that can be used."""
+        """Load the machine code for a signature; None if there is none or it is unreadable."""
         try:
             return super().load_overload(sig, target_context)
-        except Exception as error:  # A file that was cut short may fail in any way.
-            _log.warning("compiled code in %s cannot be read: %r", self.cache_path, error)
+        except Exception as error:  # A truncated file may raise any exception.
+            _log.warning("Cannot read compiled code in %s: %r", self.cache_path, error)
             with contextlib.suppress(OSError):
                 self.flush()
             return None
 
     def save_overload(self, sig: Any, data: Any) -> None:
-        """Keep what was compiled for a signature, where that can be done."""
+        """Save the machine code for a signature; log a warning if it cannot be written."""
         try:
             super().save_overload(sig, data)
         except OSError as error:
-            _log.warning("compiled code cannot be kept in %s: %s", self.cache_path, error)
+            _log.warning("Cannot save compiled code in %s: %s", self.cache_path, error)
 
 
 @cache
-def folder(package: Path) -> Path | None:
-    """Find the folder for a package's kernels in this process, and make it where there is none.
+def cache_folder(package: Path) -> Path | None:
+    """Return the cache folder for a package's kernels, creating it if necessary.
 
-    It is looked for in ``NUMBA_CACHE_DIR`` alone, where that is set; else beside the source, in the
-    user's cache folder, and in a folder of the user's own among the temporary files.
+    If ``NUMBA_CACHE_DIR`` is set, only that folder is tried. Otherwise the candidates are the
+    package's ``__pycache__``, the user's cache folder, and the user's own folder below the system's
+    temporary folder, in this order.
 
     Parameters
     ----------
     package : Path
-        The folder of the package's source.
+        Folder of the package's source.
 
     Returns
     -------
     folder : Path or None
-        One that this process may write to. None where there is none: then the log says so, and
+        A folder that this process can write to. None if there is none: a warning is logged, and
         every process compiles for itself.
     """
-    bases = list(_bases(package))
-    found = first_writable(bases, package)
+    candidates = list(_candidates(package))
+    found = first_writable(candidates, package)
     if found is None:
         _log.warning(
-            "compiled code cannot be kept, so that every process spends some 10 s on compiling: "
-            "none of %s can be written to. Set NUMBA_CACHE_DIR to a folder that can",
-            ", ".join(map(str, bases)),
+            "Cannot save compiled code: none of %s is writable. Every process will spend about "
+            "10 s compiling. Set NUMBA_CACHE_DIR to a writable folder.",
+            ", ".join(map(str, candidates)),
         )
     return found
 
 
-def _bases(package: Path) -> Iterator[Path]:
+def _candidates(package: Path) -> Iterator[Path]:
     if chosen := os.environ.get("NUMBA_CACHE_DIR"):
         yield Path(chosen)
         return
     yield package / "__pycache__"
     if cache_home := os.environ.get("XDG_CACHE_HOME"):
         yield Path(cache_home) / "songmill"
-    with contextlib.suppress(RuntimeError):  # A user may have no home.
+    with contextlib.suppress(RuntimeError):  # The user may have no home folder.
         yield Path.home() / ".cache" / "songmill"
     yield Path(tempfile.gettempdir()) / f"songmill-{os.getuid()}"
 
 
-def first_writable(bases: Iterable[Path], package: Path) -> Path | None:
-    """Make a folder in the first of ``bases`` where that can be done.
+def first_writable(candidates: Iterable[Path], package: Path) -> Path | None:
+    """Create a cache folder in the first candidate that allows it.
 
     Parameters
     ----------
-    bases : iterable of Path
-        Folders, which need not be there.
+    candidates : iterable of Path
+        Folders to try, in order; they need not exist.
     package : Path
-        The folder of the source whose state the new folder is for.
+        Folder of the package's source. A hash of its files names the cache folder.
 
     Returns
     -------
     folder : Path or None
-        None where no base can be written to, or only such as others can write to as well: they
-        could have this process run what they put there.
+        None if no candidate is writable. A folder that other users own or can write to does not
+        count: they could put code there that this process would run.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> package = Path(__file__).parent
+    >>> with tempfile.TemporaryDirectory() as base:
+    ...     folder = first_writable([Path("/proc"), Path(base)], package)
+    ...     folder.parent == Path(base), folder.name.startswith("kernels-")
+    (True, True)
     """
     name = f"kernels-{_source_hash(package)}"
-    for base in bases:
+    for base in candidates:
         found = base / name
         with contextlib.suppress(OSError):
             new = not found.is_dir()
             found.mkdir(mode=0o700, parents=True, exist_ok=True)
-            # Where anybody can make a folder, one of that name may be somebody else's.
+            # In a folder that everyone can write to, this one may be another user's.
             if found.lstat().st_uid == os.getuid() and not found.lstat().st_mode & stat.S_IWOTH:
                 with tempfile.TemporaryFile(dir=found):
                     pass
@@ -178,5 +190,5 @@ def _source_hash(package: Path) -> str:
 
 def _remove_unused(base: Path) -> None:
     for other in base.glob("kernels-*"):
-        if time.time() - other.stat().st_mtime > _UNUSED_S:
+        if time.time() - other.stat().st_mtime > _MAX_AGE_S:
             shutil.rmtree(other, ignore_errors=True)

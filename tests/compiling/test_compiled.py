@@ -4,7 +4,7 @@ from compiling.compiled import compiled, inlined
 
 
 def test_a_function_without_a_place_for_its_machine_code_still_runs() -> None:
-    # Numba finds no folder to keep the code of a function that comes from no file.
+    # Numba finds no cache folder for a function without a source file.
     namespace: dict[str, Callable[[float], float]] = {}
     exec("def half(x):\n    return x / 2.0", namespace)
     assert compiled(namespace["half"])(3.0) == 1.5

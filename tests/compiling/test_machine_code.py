@@ -24,7 +24,7 @@ print(track.tobytes().hex())
 
 PACKAGE = Path(machine_code.__file__).parent
 
-# A folder in which nobody can make anything, not even root.
+# A folder in which nobody can create anything, not even root.
 NOWHERE = Path("/proc")
 
 
@@ -90,9 +90,7 @@ def run(code: str, **environment: str) -> subprocess.CompletedProcess[str]:
 
 
 @pytest.mark.slow
-def test_a_second_process_compiles_nothing(
-    tmp_path: Path,
-) -> None:
+def test_a_second_process_compiles_nothing(tmp_path: Path) -> None:
     folder = tmp_path / "code"
     first = run(ROWS, NUMBA_CACHE_DIR=str(folder))
     kept = {path: path.stat().st_mtime_ns for path in folder.rglob("*.nbc")}
@@ -107,7 +105,7 @@ def test_a_second_process_compiles_nothing(
 def test_without_any_folder_the_log_says_so_and_the_rows_are_there() -> None:
     found = run(ROWS, NUMBA_CACHE_DIR=str(NOWHERE))
     assert found.stdout == run(ROWS).stdout
-    assert found.stderr.startswith("compiled code cannot be kept")
+    assert found.stderr.startswith("Cannot save compiled code")
     assert "/proc" in found.stderr
     assert found.stderr.count("\n") == 1
 
@@ -149,7 +147,7 @@ def test_code_that_was_cut_short_is_compiled_again(tmp_path: Path) -> None:
             path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
         disturbed = run(KERNEL, NUMBA_CACHE_DIR=str(tmp_path))
         assert disturbed.stdout == undisturbed.stdout
-        assert "cannot be read" in disturbed.stderr
+        assert "Cannot read" in disturbed.stderr
         again = run(KERNEL, NUMBA_CACHE_DIR=str(tmp_path))
         assert again.stdout == undisturbed.stdout
         assert again.stderr == ""
@@ -167,34 +165,34 @@ def test_processes_that_keep_code_at_once_do_not_mix_it_up(
 ) -> None:
     monkeypatch.setattr(config, "CACHE_DIR", str(tmp_path))
 
-    def process() -> Any:
+    def new_kernel() -> Any:
         kernel = numba.njit(total)
         kernel._cache = KernelCache(total)
         return kernel
 
-    def at_work(kernel: Any, during: Callable[[], None]) -> None:
+    def call_before_saving(kernel: Any, callback: Callable[[], None]) -> None:
         files = kernel._cache._cache_file
-        write = files._save_data
+        save = files._save_data
 
         def interrupted(name: str, data: object) -> None:
-            during()
-            write(name, data)
+            callback()
+            save(name, data)
 
         monkeypatch.setattr(files, "_save_data", interrupted)
 
-    one, other = process(), process()
-    # Neither sees in the index what the other has put there.
+    one, other = new_kernel(), new_kernel()
+    # Neither sees the other's entries in the index.
     for kernel in (one, other):
         monkeypatch.setattr(kernel._cache._cache_file, "_load_index", dict)
-    at_work(one, lambda: other(np.ones(3)))
+    call_before_saving(one, lambda: other(np.ones(3)))
     assert one(np.ones(3, np.int16)) == 3
     assert len(list(tmp_path.rglob("*.nbc"))) == 2
     for values in (np.array([1.5, 2.25]), np.array([1, 2], np.int16)):
-        assert process()(values) == values.sum()
+        assert new_kernel()(values) == values.sum()
 
 
 def test_a_full_disk_costs_the_code_alone(tmp_path: Path) -> None:
-    # That no file may be long is as near to a full disk as a process gets by itself.
+    # A limit on the size of files is as close to a full disk as a process gets by itself.
     limit = """
 import resource, signal
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
@@ -202,7 +200,7 @@ resource.setrlimit(resource.RLIMIT_FSIZE, (5000, 5000))
 """
     found = run(limit + KERNEL, NUMBA_CACHE_DIR=str(tmp_path))
     assert found.stdout == run(KERNEL).stdout
-    assert "cannot be kept" in found.stderr
+    assert "Cannot save" in found.stderr
     assert "File too large" in found.stderr
 
 
