@@ -1,1 +1,4 @@
-"""What the containers of docker-compose.yml run besides songmill itself; used nowhere else."""
+"""Programs that the containers of docker-compose.yml run besides songmill itself.
+
+They know the containers' folders, and may import ``jobs``. Nothing else uses them.
+"""

@@ -1,4 +1,4 @@
-# PostgreSQL, with the database "music" and the user "songmill" made on first start.
+# PostgreSQL. The first start creates the user "songmill" and the database "music".
 set -eu
 umask 077
 if [ ! -s /data/postgres/PG_VERSION ]; then
@@ -8,9 +8,9 @@ if [ ! -s /data/postgres/PG_VERSION ]; then
     || { cat /tmp/initdb.log; exit 1; }
   echo "host all all all scram-sha-256" >> /data/new/pg_hba.conf
   echo "CREATE DATABASE music" | postgres --single -D /data/new postgres > /tmp/initdb.log 2>&1
-  # It ends with 0 whatever has become of the statement.
+  # postgres --single exits with 0 even if the statement fails.
   if grep -E "ERROR|FATAL|PANIC" /tmp/initdb.log; then exit 1; fi
-  # A first start that is killed half way is begun anew.
+  # Renamed last, so that a first start that is interrupted begins again.
   mv /data/new /data/postgres
 fi
 exec postgres -D /data/postgres -c listen_addresses='*' -c unix_socket_directories=/tmp -c shared_buffers=128MB

@@ -1,4 +1,4 @@
-"""Put the demo collection into a bucket, as far as it is not there: ``s3://BUCKET/PREFIX``."""
+"""Upload the demo collection to ``s3://BUCKET/PREFIX``, unless it is there already."""
 
 import sys
 import tempfile
@@ -9,15 +9,15 @@ from jobs.store.s3 import bucket_of, file_system
 
 
 def main() -> None:
-    """Do it for the address that is given."""
+    """Upload to the address given on the command line."""
     address = sys.argv[1]
     system = file_system()
     if not system.exists(bucket_of(address)):
         system.mkdir(bucket_of(address))
-    # What is put last tells that the rest is there.
+    # The last file uploaded marks the collection as complete.
     last = f"{address}/{LABELS}"
     if system.exists(last):
-        sys.stdout.write(f"{address}: there\n")
+        sys.stdout.write(f"{address}: already complete\n")
         return
     with tempfile.TemporaryDirectory() as folder:
         synthesise(Path(folder))
@@ -25,7 +25,7 @@ def main() -> None:
         for path in sorted(files, key=lambda path: path.name == LABELS):
             if not path.name.startswith("."):
                 system.put_file(str(path), f"{address}/{path.relative_to(folder).as_posix()}")
-    sys.stdout.write(f"{address}: {len(files)} files\n")
+    sys.stdout.write(f"{address}: uploaded {len(files)} files\n")
 
 
 if __name__ == "__main__":

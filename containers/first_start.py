@@ -1,9 +1,9 @@
-"""Make what the containers trust one another by: certificates for Dask, credentials for others.
+"""Create what the containers authenticate with: TLS certificates for Dask, and credentials.
 
-Run before the others at every start, it makes only what is missing. A secret is taken from a file
-in ``/secrets``, else from the environment, else it is drawn; it is written in the form in which
-AWS's libraries and PostgreSQL's find it by themselves, readable by the one user that all
-containers have.
+This runs before the other containers at every start and creates only what is missing. Each secret
+is read from a file in ``/secrets``, else from the environment, else it is generated. It is written
+to the files that the AWS and PostgreSQL client libraries read by default, readable only by the
+one user that all containers run as.
 """
 
 import datetime
@@ -19,24 +19,25 @@ from cryptography.x509.oid import NameOID
 
 from jobs.store.whole_file import whole_file
 
-YEARS = 10
-"""For so long the certificates hold; to make new ones, remove their volume."""
+VALID_YEARS = 10
+"""Validity of the certificates. To renew them, remove their volume."""
 
 
 def make_certificates(folder: Path) -> bool:
-    """Make an authority and one certificate of it, for all that take part in a Dask cluster.
+    """Create a certificate authority and one certificate for all processes of a Dask cluster.
 
-    The authority's key is kept nowhere, so that it signs nothing else.
+    The authority's private key is not saved, so that nothing else can be signed with it.
 
     Parameters
     ----------
     folder : Path
-        Gets ``authority.pem``, ``cluster.pem`` and ``cluster.key``: PEM, for their owner only.
+        Folder for ``authority.pem``, ``cluster.pem`` and ``cluster.key``, in PEM, readable only by
+        their owner.
 
     Returns
     -------
     bool
-        Whether they were made; not where they are.
+        True if they were created, False if they existed.
     """
     if (folder / "cluster.pem").exists():
         return False
@@ -58,13 +59,13 @@ def make_certificates(folder: Path) -> bool:
     )
     _write(folder / "cluster.key", private)
     _write(folder / "authority.pem", authority.public_bytes(pem))
-    # The last one: with it they are complete.
+    # Written last: it marks the set as complete.
     _write(folder / "cluster.pem", certificate.public_bytes(pem))
     return True
 
 
-def _name(common: str) -> x509.Name:
-    return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, common)])
+def _name(common_name: str) -> x509.Name:
+    return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, common_name)])
 
 
 def _certificate(
@@ -77,26 +78,27 @@ def _certificate(
         .issuer_name(issuer)
         .public_key(key)
         .serial_number(x509.random_serial_number())
-        # The clocks of two machines differ.
+        # The clocks of the machines may differ.
         .not_valid_before(now - datetime.timedelta(hours=1))
-        .not_valid_after(now + datetime.timedelta(days=365 * YEARS))
+        .not_valid_after(now + datetime.timedelta(days=365 * VALID_YEARS))
     )
 
 
 def _write(path: Path, data: bytes) -> None:
-    """Write a file that only its owner can read, whole or not at all."""
+    """Write a file atomically, readable only by its owner."""
     with whole_file(str(path)) as temporary:
         Path(temporary).touch(0o600, exist_ok=False)
         Path(temporary).write_bytes(data)
 
 
-def given(name: str, folder: Path) -> str | None:
-    """Return the secret that a file ``folder``/``name``, or ``SONGMILL_NAME``, says.
+def read_secret(name: str, folder: Path) -> str | None:
+    """Return the secret from the file ``folder/name``, else from the variable ``SONGMILL_NAME``.
 
     Raises
     ------
     SystemExit
-        It cannot be read, or has what the files of AWS and PostgreSQL cannot hold.
+        The file cannot be read, or the secret has characters that the credentials files of AWS or
+        PostgreSQL cannot hold.
     """
     path = folder / name
     try:
@@ -105,50 +107,57 @@ def given(name: str, folder: Path) -> str | None:
         text = os.environ.get(f"SONGMILL_{name.upper()}", "").strip()
     except (OSError, UnicodeDecodeError) as error:
         sys.exit(
-            f"the secret {path} cannot be read ({error}): it must be text that user {os.getuid()} "
+            f"cannot read the secret {path} ({error}): make it a text file that user {os.getuid()} "
             "can read"
         )
     if any(character in text for character in ' \t\r\n"\\'):
-        sys.exit(f"the secret {name} has a space, a quote or a backslash: take one without")
+        sys.exit(f"the secret {name} has a space, a quote or a backslash: choose one without")
     return text or None
 
 
 def make_credentials(object_store: Path, database: Path, folder: Path) -> None:
-    """Write the object store's credentials and the database's password where they are missing.
+    """Write the object store's credentials and the database's password if they are missing.
+
+    Object store credentials that are given replace existing ones.
 
     Parameters
     ----------
     object_store : Path
-        Gets ``credentials``, in the form of ``AWS_SHARED_CREDENTIALS_FILE``.
+        Folder for ``credentials``, in the format of ``AWS_SHARED_CREDENTIALS_FILE``.
     database : Path
-        Gets ``password`` and ``pgpass``, in the form of ``PGPASSFILE``.
+        Folder for ``password``, and for ``pgpass`` in the format of ``PGPASSFILE``.
     folder : Path
-        Where secrets may be given (see :func:`given`).
+        Folder of the given secrets (see :func:`read_secret`).
+
+    Raises
+    ------
+    SystemExit
+        A secret is unusable, or only one of the object store's two is given.
     """
     path = object_store / "credentials"
-    key = given("object_store_key", folder)
-    secret = given("object_store_secret", folder)
+    key = read_secret("object_store_key", folder)
+    secret = read_secret("object_store_secret", folder)
     if bool(key) != bool(secret):
-        sys.exit("object_store_key and object_store_secret go together: say both, or neither")
+        sys.exit("object_store_key and object_store_secret go together: set both, or neither")
     if key or not path.exists():
         key, secret = key or secrets.token_hex(10), secret or secrets.token_hex(20)
         lines = ["[default]", f"aws_access_key_id = {key}", f"aws_secret_access_key = {secret}"]
         _write(path, ("\n".join(lines) + "\n").encode())
     path = database / "pgpass"
     if not path.exists():
-        password = given("database_password", folder) or secrets.token_hex(20)
+        password = read_secret("database_password", folder) or secrets.token_hex(20)
         _write(database / "password", f"{password}\n".encode())
         escaped = password.replace(":", "\\:")
         _write(path, f"*:*:*:songmill:{escaped}\n".encode())
 
 
 def main() -> None:
-    """Do it in the folders that docker-compose.yml mounts."""
-    made = make_certificates(Path("/certificates"))
+    """Create everything in the folders that docker-compose.yml mounts."""
+    created = make_certificates(Path("/certificates"))
     make_credentials(
         Path("/object-store-credentials"), Path("/database-credentials"), Path("/secrets")
     )
-    sys.stdout.write(f"certificates: {'made' if made else 'there'}; credentials: there\n")
+    sys.stdout.write(f"certificates: {'created' if created else 'exist'}; credentials: exist\n")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""End with 0 if what is asked for over HTTP answers, with 1 if not: a container's health check."""
+"""Health check of a container: exit with 0 if an HTTP address answers, else with 1."""
 
 import sys
 import urllib.request

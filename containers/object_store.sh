@@ -1,12 +1,12 @@
-# SeaweedFS in one process. From outside only its S3 interface can be talked to, which asks for credentials: the
-# port beside it, for its own parts, asks for a certificate that only they have.
+# SeaweedFS in one process. Only its S3 interface is open to other containers, and it requires credentials.
+# Its internal gRPC port requires a client certificate that no other container has.
 set -eu
 umask 077
 credentials=/object-store-credentials/credentials
-of() { sed -n "s/^$1 *= *//p" "$credentials"; }
+setting() { sed -n "s/^$1 *= *//p" "$credentials"; }
 cat > /tmp/s3.json <<JSON
 {"identities": [{"name": "songmill", "actions": ["Admin", "Read", "Write", "List", "Tagging"],
-  "credentials": [{"accessKey": "$(of aws_access_key_id)", "secretKey": "$(of aws_secret_access_key)"}]}]}
+  "credentials": [{"accessKey": "$(setting aws_access_key_id)", "secretKey": "$(setting aws_secret_access_key)"}]}]}
 JSON
 openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 3650 -subj /CN=object-store \
   -keyout /tmp/parts.key -out /tmp/parts.pem 2> /tmp/openssl.log || { cat /tmp/openssl.log; exit 1; }

@@ -1,4 +1,4 @@
-# Do what is to be done once, and stay: `docker compose up --exit-code-from` ends with the first container that does.
+# Run a command once and keep the container: `docker compose up --exit-code-from` stops when any container exits.
 set -eu
 "$@"
 touch /tmp/done

@@ -1,4 +1,4 @@
-"""Print what a project needs, a line each: for a layer of an image that only they change."""
+"""Print the dependencies of a pyproject.toml, one per line, for an image layer of their own."""
 
 import sys
 import tomllib

@@ -1,4 +1,4 @@
-"""What the containers trust one another by: made once, or taken from who gives it."""
+"""Credentials of the containers: generated once, or given by the user."""
 
 import configparser
 from pathlib import Path
@@ -15,7 +15,7 @@ def _nothing_given(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def start(folder: Path, **given: str) -> tuple[str, str, str]:
-    """Start once, and return what was written: key, secret and password."""
+    """Start once and return the key, secret and password that were written."""
     for name in ("s3", "pg", "given"):
         (folder / name).mkdir(exist_ok=True)
     for name, text in given.items():
@@ -56,16 +56,16 @@ def test_a_password_with_a_colon_is_escaped(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("given", "said"),
+    ("given", "message"),
     [
-        ({"object_store_key": "alone"}, "say both"),
+        ({"object_store_key": "alone"}, "set both"),
         ({"database_password": "two words"}, "database_password has a space"),
         ({"database_password": 'a"b'}, "a quote"),
         ({"database_password": "a\\b"}, "backslash"),
     ],
 )
-def test_what_cannot_be_kept_is_refused(tmp_path: Path, given: dict[str, str], said: str) -> None:
-    with pytest.raises(SystemExit, match=said) as raised:
+def test_unusable_secrets_are_rejected(tmp_path: Path, given: dict[str, str], message: str) -> None:
+    with pytest.raises(SystemExit, match=message) as raised:
         start(tmp_path, **given)
     assert "alone" not in str(raised.value)
     assert "two words" not in str(raised.value)

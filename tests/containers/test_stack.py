@@ -1,4 +1,4 @@
-"""docker-compose.yml for real: its images built, its one command run, its promises looked at."""
+"""docker-compose.yml for real: build its images, run its one command, and check its promises."""
 
 import json
 import os
@@ -25,8 +25,8 @@ IN_JOB = ("run", "--rm", "--no-TTY", "--no-deps")
 LONG_RUNNING = {"scheduler": 1, "worker": WORKERS, "object-store": 1, "database": 1}
 
 
-def ask(*command: str, environment: dict[str, str] | None = None, code: int | None = 0) -> str:
-    """Return what a command prints."""
+def run(*command: str, environment: dict[str, str] | None = None, code: int | None = 0) -> str:
+    """Run a command and return its output."""
     done = subprocess.run(
         command,
         cwd=ROOT,
@@ -43,7 +43,7 @@ def ask(*command: str, environment: dict[str, str] | None = None, code: int | No
 
 @dataclass
 class Stack:
-    """The stack of one project, and what was seen of it while it ran."""
+    """Stack of one Compose project, and observations made while it ran."""
 
     compose: list[str]
     environment: dict[str, str]
@@ -54,10 +54,10 @@ class Stack:
     inspected: dict[str, dict[str, Any]] = field(default_factory=dict)
 
     def run(self, *arguments: str, code: int | None = 0) -> str:
-        return ask(*self.compose, *arguments, environment=self.environment, code=code)
+        return run(*self.compose, *arguments, environment=self.environment, code=code)
 
     def up(self) -> None:
-        """Run the one command, and look at every container meanwhile."""
+        """Run the one command and inspect every container meanwhile."""
         process = subprocess.Popen(
             [
                 *(*self.compose, "--ansi", "never", "up", "--build", "--exit-code-from", "job"),
@@ -83,15 +83,15 @@ class Stack:
     def _watch(self, over: threading.Event) -> None:
         while not over.wait(1):
             for container in self.run("ps", "--quiet", code=None).split():
-                found = ask("docker", "inspect", container, code=None)
-                said = json.loads(found)[0] if found.startswith("[") else None
-                # One that has been stopped counts as unhealthy.
-                if said and said["State"]["Running"]:
-                    self.inspected[said["Name"]] = said
-                self.processes |= set(ask("docker", "top", container, code=None).splitlines())
+                found = run("docker", "inspect", container, code=None)
+                state = json.loads(found)[0] if found.startswith("[") else None
+                # A stopped container counts as unhealthy.
+                if state and state["State"]["Running"]:
+                    self.inspected[state["Name"]] = state
+                self.processes |= set(run("docker", "top", container, code=None).splitlines())
 
     def in_job(self, *command: str, options: Sequence[str] = (), code: int = 0) -> str:
-        """Run another command in the job's container, beside what is up."""
+        """Run another command in a container of the job, beside the running services."""
         return self.run(*IN_JOB, *options, "job", *command, code=code)
 
     def query(self, sql: str) -> list[str]:
@@ -100,7 +100,7 @@ class Stack:
 
 
 def layers(image: str) -> Iterator[bytes]:
-    """Yield all that an image is made of, in pieces that overlap; some daemons compress it."""
+    """Yield the contents of an image's layers in overlapping pieces, decompressed if necessary."""
     with subprocess.Popen(["docker", "save", image], stdout=subprocess.PIPE) as saved:
         assert saved.stdout is not None
         with tarfile.open(fileobj=saved.stdout, mode="r|") as archive:
@@ -120,15 +120,15 @@ def layers(image: str) -> Iterator[bytes]:
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     if not shutil.which("docker"):
         pytest.skip("there is no docker")
-    if (why := ask("docker", "version", code=None)) and "Server:" not in why:
+    if (why := run("docker", "version", code=None)) and "Server:" not in why:
         pytest.skip(f"no Docker daemon answers: {why.splitlines()[-1]}")
     project = f"songmill-test-{secrets.token_hex(3)}"
     compose = Path(sys.executable).with_name("docker-compose")
     key, secret, password, decoy = (secrets.token_hex(12) for _ in range(4))
-    # Where the documents say that secrets may lie.
+    # The folder that the documentation suggests for secrets.
     (ROOT / "containers" / "secrets" / project).write_text(decoy)
     given = tmp_path_factory.mktemp("secrets")
-    # One of a file, the others of the environment.
+    # One secret is given in a file, the others in the environment.
     (given / "database_password").write_text(f"{password}\n")
     given.chmod(0o755)
     for folder in given.parents:
@@ -168,29 +168,29 @@ def test_one_command_goes_from_the_bucket_to_the_database(again: Stack) -> None:
 
 
 def test_the_next_night_does_nothing(again: Stack) -> None:
-    said = again.run(*IN_JOB, "job")
-    assert "nothing new, changed or gone among 57 files" in said
-    assert said.count("skipped") >= 6
+    output = again.run(*IN_JOB, "job")
+    assert "nothing new, changed or gone among 57 files" in output
+    assert output.count("skipped") >= 6
 
 
-def test_nobody_may_do_what_he_need_not(again: Stack) -> None:
-    seen = {name.split("-", 3)[3]: said for name, said in again.inspected.items()}
-    names = [name.rsplit("-", 1)[0] for name in seen]
+def test_containers_have_no_more_privileges_than_they_need(again: Stack) -> None:
+    containers = {name.split("-", 3)[3]: container for name, container in again.inspected.items()}
+    names = [name.rsplit("-", 1)[0] for name in containers]
     assert {name: names.count(name) for name in LONG_RUNNING} == LONG_RUNNING
     assert {"job", "first-start", "demo-collection"} < set(names)
-    for name, said in seen.items():
-        host = said["HostConfig"]
+    for name, container in containers.items():
+        host = container["HostConfig"]
         assert host["ReadonlyRootfs"], name
         assert host["CapDrop"] == ["ALL"], name
         assert "no-new-privileges:true" in host["SecurityOpt"], name
         assert host["Memory"] > 0, name
         if not name.startswith("first-start"):
             for secret in again.secrets:
-                assert secret not in str(said["Config"]), name
-        for ports in (said["HostConfig"]["PortBindings"] or {}).values():
+                assert secret not in str(container["Config"]), name
+        for ports in (container["HostConfig"]["PortBindings"] or {}).values():
             assert [port["HostIp"] for port in ports] == ["127.0.0.1"], name
     for name in LONG_RUNNING:
-        assert seen[f"{name}-1"]["State"]["Health"]["Status"] == "healthy", name
+        assert containers[f"{name}-1"]["State"]["Health"]["Status"] == "healthy", name
         assert again.run("exec", "-T", name, "id", "--user").strip() == "10001", name
     assert not [line for line in again.processes if line.split()[:1] == ["root"]]
 
@@ -202,8 +202,8 @@ def test_workers_know_their_memory_and_are_as_many_as_asked_for(again: Stack) ->
         "workers = client.scheduler_info(n_workers=-1)['workers'].values(); "
         "print('limits', json.dumps([worker['memory_limit'] for worker in workers]))"
     )
-    said = again.in_job("python", "-c", program)
-    (line,) = [line for line in said.splitlines() if line.startswith("limits")]
+    output = again.in_job("python", "-c", program)
+    (line,) = [line for line in output.splitlines() if line.startswith("limits")]
     limits = json.loads(line.removeprefix("limits"))
     assert len(limits) == WORKERS
     assert all(0.8 * 2 * 1024**3 < limit < 0.95 * 2 * 1024**3 for limit in limits)
@@ -214,13 +214,13 @@ def test_a_client_without_the_certificate_is_refused(again: Stack) -> None:
     bare = [f"{tls}__{name}=" for name in ("CA_FILE", "CLIENT__CERT", "CLIENT__KEY")]
     environment = [part for variable in bare for part in ("--env", variable)]
     line = ("songmill", "extract", "s3://music/demo", "--store", "s3://music/no", "--scheduler")
-    for address, said in (
+    for address, message in (
         ("tls://scheduler:8786", "asks for a certificate"),
         ("tcp://scheduler:8786", "encryption"),
     ):
-        answer = again.in_job(*line, address, options=environment, code=1)
-        assert said in answer
-        assert "Traceback" not in answer
+        output = again.in_job(*line, address, options=environment, code=1)
+        assert message in output
+        assert "Traceback" not in output
 
 
 def test_the_object_store_is_reached_by_its_s3_interface_alone(again: Stack) -> None:
@@ -242,9 +242,9 @@ try:
 except ssl.SSLError as error:
     print("certificate required" if "CERTIFICATE_REQUIRED" in str(error) else error)
 """
-    said = again.in_job("python", "-c", program)
-    assert said.count("shut") == 3
-    assert "certificate required" in said, said
+    output = again.in_job("python", "-c", program)
+    assert output.count("shut") == 3
+    assert "certificate required" in output, output
 
 
 def test_no_secret_comes_out(again: Stack, tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""What is wrong with a picture, seen by matplotlib itself: texts that are cut off."""
+"""Detect texts that are cut off at the edge of a picture, by matplotlib's own measure."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,14 +12,14 @@ TOLERANCE = 1.5  # pixels: antialiasing
 
 
 @contextmanager
-def watched(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
-    """Collect the texts of which a part lies outside of the picture that is drawn meanwhile."""
+def watch_for_cut_off_texts(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
+    """Collect the texts that extend beyond the edge of any picture drawn meanwhile."""
     cut: list[str] = []
     drawn: list[Text] = []
     draw_text, draw = Text.draw, FigureCanvasAgg.draw
 
     def drawing_text(text: Text, renderer: Any, *args: Any, **kwargs: Any) -> None:
-        # Marks outside an axis are there, and are not drawn.
+        # Tick labels beyond the ends of an axis exist, but are not drawn.
         drawn.append(text)
         draw_text(text, renderer, *args, **kwargs)
 
