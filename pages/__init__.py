@@ -1,1 +1,4 @@
-"""Numbers in, pictures and pages out: it knows matplotlib and HTML, and no store."""
+"""Numbers in, pictures and HTML pages out.
+
+It knows matplotlib, HTML and the numeric packages of this project, but no store and no ``jobs``.
+"""

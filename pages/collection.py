@@ -1,4 +1,4 @@
-"""The pictures of a collection: how its columns, its labels and its tracks lie to one another."""
+"""Pictures of a collection: correlations, tempo by label, and principal components."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -7,197 +7,238 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from pages.picture import Picture, draw
-from pages.statistics import Components, Spread
-from pages.style import LIGHT, NARROW_LOOK, OTHERS, LabelStyles, Look, short
+from pages.statistics import Components, Distribution
+from pages.style import LIGHT, NARROW_VARIANT, OTHER_LABELS, LabelStyles, Variant, shorten
 
-_CROWDED = 2000
-_LINE = 22
+_MANY_POINTS = 2000
+"""Points above which a scatter plot uses smaller markers."""
+
+_LEGEND_LINE = 22
+"""Height of a line of a legend in CSS pixels."""
 
 
-def correlation_heatmap(names: Sequence[str], found: np.ndarray, of: str) -> Picture:
-    """Draw how columns correlate.
+def correlation_heatmap(names: Sequence[str], correlations: np.ndarray, sample: str) -> Picture:
+    """Draw the correlations of columns as a heatmap.
 
     Parameters
     ----------
     names : sequence of str
-        Of the columns.
-    found : np.ndarray [shape=(n_columns, n_columns), -1 … 1]
-        Pearson's coefficients; NaN where a column never changes.
-    of : str
-        What the rows are, for a person.
+        Names of the columns.
+    correlations : np.ndarray [shape=(n_columns, n_columns), -1 … 1]
+        Pearson's r; NaN for constant columns.
+    sample : str
+        Description of the tracks, such as ``all 100 tracks``.
     """
-    shown = np.where(np.tri(len(names), k=-1, dtype=bool), found, np.nan)
+    triangle = np.where(np.tri(len(names), k=-1, dtype=bool), correlations, np.nan)
 
-    def paint(figure: Figure, look: Look) -> None:
+    def paint(figure: Figure, variant: Variant) -> None:
         axes = figure.subplots()
-        axes.set_facecolor(look.scheme.paper)
+        axes.set_facecolor(variant.scheme.background)
         mesh = axes.pcolormesh(
-            np.ma.masked_invalid(shown[1:, :-1]),
+            np.ma.masked_invalid(triangle[1:, :-1]),
             cmap="RdBu_r",
             vmin=-1,
             vmax=1,
-            edgecolors=look.scheme.paper,
+            edgecolors=variant.scheme.background,
             linewidth=0.5,
         )
         axes.invert_yaxis()
-        size = look.width.text * (0.85 if look.narrow else 0.92)
-        places = np.arange(len(names) - 1) + 0.5
-        shorter = [name.removesuffix("_mean") if look.narrow else name for name in names]
-        axes.set_yticks(places, shorter[1:], fontsize=size)
-        axes.set_xticks(places, shorter[:-1], fontsize=size, rotation=90)
+        size = variant.width.font_size * (0.85 if variant.narrow else 0.92)
+        ticks = np.arange(len(names) - 1) + 0.5
+        labels = [name.removesuffix("_mean") if variant.narrow else name for name in names]
+        axes.set_yticks(ticks, labels[1:], fontsize=size)
+        axes.set_xticks(ticks, labels[:-1], fontsize=size, rotation=90)
         axes.tick_params(length=0)
         axes.spines[:].set_visible(False)
-        # In the half that is empty, so that the cells are as large as can be.
-        inner = axes.inset_axes((0.5, 0.9, 0.45, 0.03) if look.narrow else (0.6, 0.9, 0.33, 0.025))
-        ticks = [-1, 0, 1] if look.narrow else [-1, -0.5, 0, 0.5, 1]
-        bar = figure.colorbar(mesh, cax=inner, orientation="horizontal", ticks=ticks)
+        # In the empty half, so that the cells can be larger.
+        inner = axes.inset_axes(
+            (0.5, 0.9, 0.45, 0.03) if variant.narrow else (0.6, 0.9, 0.33, 0.025)
+        )
+        values = [-1, 0, 1] if variant.narrow else [-1, -0.5, 0, 0.5, 1]
+        bar = figure.colorbar(mesh, cax=inner, orientation="horizontal", ticks=values)
         bar.outline.set_visible(False)
         bar.set_label("correlation (Pearson's r)")
 
-    pairs = strongest(names, found, 3)
-    said = "; ".join(f"{one} and {other} {r:+.2f}" for one, other, r in pairs)
+    pairs = strongest_correlations(names, correlations, 3)
+    strongest = "; ".join(f"{one} and {other} {r:+.2f}" for one, other, r in pairs)
     return draw(
         paint,
         name="correlations",
         title="Correlations of the mean columns",
         alt=f"Heatmap of the correlations of {len(names)} columns, the lower triangle only. "
-        f"The strongest: {said or 'none'}.",
-        caption=f"Over {of}. Red columns rise together, blue ones against each other.",
+        f"The strongest: {strongest or 'none'}.",
+        caption=f"Over {sample}. Red: the two columns rise together. Blue: one rises as the other "
+        "falls.",
         heights=(820, 560),
     )
 
 
-def strongest(names: Sequence[str], found: np.ndarray, count: int) -> list[tuple[str, str, float]]:
-    """Return the pairs of columns that correlate most, by absolute value, and their r."""
+def strongest_correlations(
+    names: Sequence[str], correlations: np.ndarray, count: int
+) -> list[tuple[str, str, float]]:
+    """Return the pairs of columns with the largest absolute correlation.
+
+    Parameters
+    ----------
+    names : sequence of str
+        Names of the columns.
+    correlations : np.ndarray [shape=(n_columns, n_columns), -1 … 1]
+        Pearson's r; NaN for constant columns.
+    count : int
+        Maximum number of pairs.
+
+    Returns
+    -------
+    list of (str, str, float)
+        Both names and r, the strongest first; without constant columns.
+
+    Examples
+    --------
+    >>> r = np.array([[1.0, 0.2, -0.9], [0.2, 1.0, np.nan], [-0.9, np.nan, 1.0]])
+    >>> strongest_correlations(["rms", "tempo", "rolloff"], r, 3)
+    [('rms', 'rolloff', -0.9), ('rms', 'tempo', 0.2)]
+    """
     rows, columns = np.tril_indices(len(names), k=-1)
-    values = found[rows, columns]
+    values = correlations[rows, columns]
     order = np.argsort(-np.nan_to_num(np.abs(values)), kind="stable")[:count]
     pairs = [(names[columns[i]], names[rows[i]], float(values[i])) for i in order]
     return [(one, other, r) for one, other, r in pairs if not np.isnan(r)]
 
 
-def tempo_box_plot(spreads: Sequence[Spread], styles: LabelStyles, of: str) -> Picture:
-    """Draw how the tempo is spread within each label.
+def tempo_box_plot(tempos: Sequence[Distribution], styles: LabelStyles, sample: str) -> Picture:
+    """Draw the distribution of the tempo within each label.
 
     Parameters
     ----------
-    spreads : sequence of Spread
-        Tempos in beats a minute, from the top down.
+    tempos : sequence of Distribution
+        Tempos of each label in BPM, from top to bottom.
     styles : LabelStyles
-        Of the page.
-    of : str
-        What the rows are, for a person.
+        Styles of the page.
+    sample : str
+        Description of the tracks, such as ``all 100 tracks``.
+
+    Examples
+    --------
+    >>> tempos = [Distribution("jazz", np.array([90.0, 99.4, 110.0]))]
+    >>> tempo_box_plot(tempos, LabelStyles(["jazz"]), "all 3 tracks").alt
+    'Box plot of the tempo of the label jazz. The median is 99.4 BPM.'
     """
 
-    def paint(figure: Figure, look: Look) -> None:
+    def paint(figure: Figure, variant: Variant) -> None:
         axes = figure.subplots()
-        line = {"color": look.scheme.ink, "linewidth": 1.0}
+        line = {"color": variant.scheme.text, "linewidth": 1.0}
         boxes = axes.boxplot(
-            [spread.values for spread in spreads],
+            [one.values for one in tempos],
             orientation="horizontal",
             patch_artist=True,
             widths=0.62,
-            # On the colours of labels, which are bright, it is dark in both schemes.
-            medianprops={"color": LIGHT.ink, "linewidth": 1.8},
+            # The label colours are bright, so the median is dark in both schemes.
+            medianprops={"color": LIGHT.text, "linewidth": 1.8},
             whiskerprops=dict(line),
             capprops=dict(line),
-            boxprops={"edgecolor": look.scheme.ink, "linewidth": 1.0},
+            boxprops={"edgecolor": variant.scheme.text, "linewidth": 1.0},
             flierprops={
                 "markersize": 3.5,
-                "markeredgecolor": look.scheme.quiet,
+                "markeredgecolor": variant.scheme.muted,
                 "markerfacecolor": "none",
             },
         )
-        for box, spread in zip(boxes["boxes"], spreads, strict=True):
-            box.set_facecolor(styles.colour(spread.label))
-        axes.set_yticklabels([short(spread.label) for spread in spreads])
+        for box, one in zip(boxes["boxes"], tempos, strict=True):
+            box.set_facecolor(styles.colour(one.label))
+        axes.set_yticklabels([shorten(one.label) for one in tempos])
         axes.invert_yaxis()
         axes.tick_params(axis="y", length=0)
         axes.grid(axis="x")
         axes.set_axisbelow(True)
         axes.set_xlabel("tempo (BPM)")
 
-    medians = sorted(((spread.quartiles[1], spread.label) for spread in spreads), reverse=True)
+    medians = sorted(((one.quartiles[1], one.label) for one in tempos), reverse=True)
     if len(medians) == 1:
-        said = f"the label {medians[0][1]}. The median is {medians[0][0]:.1f} BPM."
+        summary = f"the label {medians[0][1]}. The median is {medians[0][0]:.1f} BPM."
     else:
         ends = " and ".join(
             f"{which} in {label}, {median:.1f} BPM"
             for which, (median, label) in (("highest", medians[0]), ("lowest", medians[-1]))
         )
-        said = f"{len(spreads)} labels. The median is {ends}."
+        summary = f"{len(tempos)} labels. The median is {ends}."
     return draw(
         paint,
         name="tempo",
         title="Tempo by label",
-        alt=f"Box plot of the tempo of {said}",
-        caption=f"Over {of}. The box goes from the first quartile to the third, the line in it is "
-        "the median; whiskers reach 1.5 times the box, circles are tracks beyond.",
-        heights=(90 + 34 * len(spreads), 90 + 28 * len(spreads)),
+        alt=f"Box plot of the tempo of {summary}",
+        caption=f"Over {sample}. A box spans the first to third quartile; its line is the median. "
+        "Whiskers reach up to 1.5 times the box's length; circles are tracks beyond them.",
+        heights=(90 + 34 * len(tempos), 90 + 28 * len(tempos)),
     )
 
 
 def component_scatter(
-    found: Components, labels: Sequence[str], styles: LabelStyles, of: str
+    components: Components, labels: Sequence[str], styles: LabelStyles, sample: str
 ) -> Picture:
-    """Draw tracks by their first two principal components.
+    """Draw a scatter plot of tracks by their first two principal components.
 
     Parameters
     ----------
-    found : Components
-        Of the tracks.
+    components : Components
+        Principal components of the tracks.
     labels : sequence of str
-        Of each track.
+        Label of each track.
     styles : LabelStyles
-        Of the page.
-    of : str
-        What the rows are, for a person.
+        Styles of the page.
+    sample : str
+        Description of the tracks, such as ``all 100 tracks``.
     """
-    each = np.array(labels, object)
-    # Others first: they lie below.
-    names = sorted(set(labels), key=lambda label: (label != OTHERS, label))
+    label_of = np.array(labels, object)
+    # The other labels are drawn first, so that they do not cover the named ones.
+    names = sorted(set(labels), key=lambda label: (label != OTHER_LABELS, label))
 
-    def paint(figure: Figure, look: Look) -> None:
+    first, second = components.explained
+
+    def paint(figure: Figure, variant: Variant) -> None:
         axes = figure.subplots()
-        crowded = len(labels) > _CROWDED
+        small = len(labels) > _MANY_POINTS
         marks = []
         for name in names:
-            points = found.points[each == name]
+            points = components.points[label_of == name]
             mark = axes.scatter(
                 points[:, 0],
                 points[:, 1],
-                s=(10 if look.narrow else 18) if crowded else (16 if look.narrow else 36),
-                marker=styles.shape(name),
+                s=(10 if variant.narrow else 18) if small else (16 if variant.narrow else 36),
+                marker=styles.marker(name),
                 color=styles.colour(name),
-                edgecolors=look.scheme.quiet,
+                edgecolors=variant.scheme.muted,
                 linewidths=0.4,
                 alpha=0.85,
             )
             marks.append(mark)
-        axes.set_xlabel(f"component 1 ({found.explained[0]:.1%} of the variance)")
-        axes.set_ylabel(f"component 2 ({found.explained[1]:.1%})")
+        axes.set_xlabel(f"component 1 ({first:.1%} of the variance)")
+        axes.set_ylabel(f"component 2 ({second:.1%})")
         axes.grid()
         axes.set_axisbelow(True)
-        shown = [short(name) for name in names]
-        beside = look.legend_beside(shown)
-        how: dict[str, Any] = {"loc": beside.place, "ncols": beside.columns, "handletextpad": 0.2}
-        # Given by hand, since matplotlib leaves out names that begin with a line below.
-        figure.legend(marks, shown, **how)
+        shown = [shorten(name) for name in names]
+        position = variant.legend_position(shown)
+        options: dict[str, Any] = {
+            "loc": position.loc,
+            "ncols": position.columns,
+            "handletextpad": 0.2,
+        }
+        # Explicit handles: matplotlib would leave out names that begin with an underscore.
+        figure.legend(marks, shown, **options)
 
-    centres = {name: found.points[each == name, 0].mean() for name in names}
+    centres = {name: components.points[label_of == name, 0].mean() for name in names}
     low, high = min(names, key=lambda name: centres[name]), max(names, key=lambda n: centres[n])
-    apart = f" Along the first, {short(low)} lies at one end and {short(high)} at the other."
-    of_labels = f"{len(names)} labels" if len(names) > 1 else f"the label {short(names[0])}"
-    rows = -(-len(names) // NARROW_LOOK.legend_beside(map(short, names)).columns)
+    ends = f" {shorten(low)} and {shorten(high)} are farthest apart along the first component."
+    of_labels = f"{len(names)} labels" if len(names) > 1 else f"the label {shorten(names[0])}"
+    rows = -(-len(names) // NARROW_VARIANT.legend_position(map(shorten, names)).columns)
     return draw(
         paint,
         name="components",
         title="Principal components",
         alt=f"Scatter plot of {len(labels):,} tracks of {of_labels} by two principal "
-        f"components, which explain {found.explained[0]:.1%} and {found.explained[1]:.1%} of the "
-        f"variance.{apart if len(names) > 1 else ''}",
-        caption=f"Over {of}: the 57 features and the length, each scaled to 0 … 1. The "
-        f"components explain {found.explained[0]:.5f} and {found.explained[1]:.5f} of the "
+        f"components, which explain {first:.1%} and {second:.1%} of the "
+        f"variance.{ends if len(names) > 1 else ''}",
+        caption=f"Over {sample}: the 57 features and the length, each scaled to 0 … 1. The "
+        f"components explain {first:.5f} and {second:.5f} of the "
         "variance.",
-        heights=(max(560, 60 + _LINE * len(names)), 400 + 20 * rows),
+        heights=(max(560, 60 + _LEGEND_LINE * len(names)), 400 + 20 * rows),
     )

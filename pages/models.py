@@ -1,4 +1,4 @@
-"""The pictures of models: what they confuse, what they go by, how they have fared."""
+"""Pictures of models: confusion matrix, permutation importance, and scores over time."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,48 +10,59 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from pages.picture import Picture, draw
-from pages.style import Look, short
+from pages.style import Variant, shorten
 
-_MOST_COUNTED = 16
-_HALF = 0.55
+_MAX_ANNOTATED_CLASSES = 16
+"""Classes up to which the cells of a confusion matrix are large enough for numbers."""
+
+_STRONG_SHARE = 0.55
+"""Share above which a number is drawn in the background colour."""
 
 
-def confusion_matrix(classes: Sequence[str], counts: np.ndarray, of: str) -> Picture:
-    """Draw what is taken for what.
+def confusion_matrix(classes: Sequence[str], counts: np.ndarray, sample: str) -> Picture:
+    """Draw a confusion matrix.
 
     Parameters
     ----------
     classes : sequence of str
-        In the order of the rows and of the columns.
+        Classes in the order of the rows and columns.
     counts : np.ndarray [shape=(n_classes, n_classes), int]
-        Of each true class (row), how many were predicted as each (column).
-    of : str
-        What is counted, for a person.
+        Tracks of each true class (row) that were predicted as each class (column).
+    sample : str
+        Description of the tracks, such as ``the 100 test tracks``.
+
+    Examples
+    --------
+    >>> picture = confusion_matrix(["jazz", "rock"], np.array([[8, 2], [1, 9]]), "20 test tracks")
+    >>> picture.alt.partition(" The most")[0]
+    'Confusion matrix of 2 labels: 17 of 20 are predicted correctly.'
     """
     totals = counts.sum(axis=1, keepdims=True)
     shares = counts / np.maximum(totals, 1)
-    names = [short(name) for name in classes]
+    names = [shorten(name) for name in classes]
     n = len(names)
 
-    def paint(figure: Figure, look: Look) -> None:
+    def paint(figure: Figure, variant: Variant) -> None:
         axes = figure.subplots()
-        colours = LinearSegmentedColormap.from_list("", [look.scheme.paper, look.scheme.first])
+        colours = LinearSegmentedColormap.from_list(
+            "", [variant.scheme.background, variant.scheme.first]
+        )
         mesh = axes.pcolormesh(
-            shares, cmap=colours, vmin=0, vmax=1, edgecolors=look.scheme.lines, linewidth=0.5
+            shares, cmap=colours, vmin=0, vmax=1, edgecolors=variant.scheme.grid, linewidth=0.5
         )
         axes.invert_yaxis()
-        places = np.arange(n) + 0.5
-        size = look.width.text * min(1.0, (13 if look.narrow else 24) / n)
-        axes.set_xticks(places, names, rotation=90, fontsize=size)
-        axes.set_yticks(places, names, fontsize=size)
+        ticks = np.arange(n) + 0.5
+        size = variant.width.font_size * min(1.0, (13 if variant.narrow else 24) / n)
+        axes.set_xticks(ticks, names, rotation=90, fontsize=size)
+        axes.set_yticks(ticks, names, fontsize=size)
         axes.tick_params(length=0)
         axes.spines[:].set_visible(False)
         axes.set_xlabel("predicted")
         axes.set_ylabel("label")
-        if n <= _MOST_COUNTED:
+        if n <= _MAX_ANNOTATED_CLASSES:
             for (row, column), count in np.ndenumerate(counts):
                 if count:
-                    on = shares[row, column] > _HALF
+                    strong = shares[row, column] > _STRONG_SHARE
                     axes.text(
                         column + 0.5,
                         row + 0.5,
@@ -59,20 +70,18 @@ def confusion_matrix(classes: Sequence[str], counts: np.ndarray, of: str) -> Pic
                         ha="center",
                         va="center",
                         fontsize=size,
-                        color=look.scheme.paper if on else look.scheme.ink,
+                        color=variant.scheme.background if strong else variant.scheme.text,
                     )
-        below = look.narrow
-        bar = figure.colorbar(
-            mesh, ax=axes, location="bottom" if below else "right", pad=0.02, aspect=30
-        )
-        bar.set_label("share of the label")
+        location = "bottom" if variant.narrow else "right"
+        bar = figure.colorbar(mesh, ax=axes, location=location, pad=0.02, aspect=30)
+        bar.set_label("share of the row")
         bar.outline.set_visible(False)
 
-    right = int(np.trace(counts))
+    correct = int(np.trace(counts))
     wrong = counts - np.diag(np.diag(counts))
     row, column = divmod(int(wrong.argmax()), n)
-    most = (
-        f" The most frequent mistake: {classes[row]} taken for {classes[column]}, "
+    mistake = (
+        f" The most common mistake: {classes[row]} taken for {classes[column]}, "
         f"{wrong[row, column]:,} times."
         if wrong.any()
         else ""
@@ -81,47 +90,53 @@ def confusion_matrix(classes: Sequence[str], counts: np.ndarray, of: str) -> Pic
         paint,
         name="confusion",
         title="Confusion matrix",
-        alt=f"Confusion matrix of {n} labels: {right:,} of {int(counts.sum()):,} are on the "
-        f"diagonal.{most}",
-        caption=f"Counts of {of}; a row is a label, a column what it was taken for.",
+        alt=f"Confusion matrix of {n} labels: {correct:,} of {int(counts.sum()):,} are "
+        f"predicted correctly.{mistake}",
+        caption=f"Counts of {sample}. Rows are labels, columns are predictions.",
         heights=(200 + min(44, 1100 // n) * n, 210 + min(24, 700 // n) * n),
     )
 
 
 def importance_bars(
-    features: Sequence[str], means: Sequence[float], spreads: Sequence[float], of: str
+    features: Sequence[str], means: Sequence[float], stds: Sequence[float], caption: str
 ) -> Picture:
-    """Draw which features a model goes by.
+    """Draw the permutation importance of a model's features as bars.
 
     Parameters
     ----------
     features : sequence of str
-        From the top down.
-    means, spreads : sequence of float
-        Accuracy that is lost when a column is shuffled, and its standard deviation.
-    of : str
-        How it was measured, for a person.
+        Columns, the most important first.
+    means, stds : sequence of float
+        Accuracy lost when the column is shuffled: mean and standard deviation.
+    caption : str
+        How the importance was measured.
+
+    Examples
+    --------
+    >>> picture = importance_bars(["rolloff_mean", "tempo"], [0.12, 0.03], [0.01, 0.01], "")
+    >>> picture.alt.partition("The most important: ")[2]
+    'rolloff_mean 0.120, tempo 0.030.'
     """
 
-    def paint(figure: Figure, look: Look) -> None:
+    def paint(figure: Figure, variant: Variant) -> None:
         axes = figure.subplots()
-        places = np.arange(len(features))
+        ticks = np.arange(len(features))
         axes.barh(
-            places,
+            ticks,
             means,
-            xerr=spreads,
+            xerr=stds,
             height=0.66,
-            color=look.scheme.first,
-            error_kw={"ecolor": look.scheme.second, "capsize": 2.5, "elinewidth": 1.0},
+            color=variant.scheme.first,
+            error_kw={"ecolor": variant.scheme.second, "capsize": 2.5, "elinewidth": 1.0},
         )
-        axes.set_yticks(places, features)
+        axes.set_yticks(ticks, features)
         axes.invert_yaxis()
         axes.tick_params(axis="y", length=0)
         axes.grid(axis="x")
         axes.set_axisbelow(True)
-        lost = "accuracy lost (± std)" if look.narrow else "accuracy lost when shuffled (± std)"
-        axes.set_xlabel(lost)
-        axes.locator_params(axis="x", nbins=4 if look.narrow else 8)
+        label = "accuracy lost (± std)" if variant.narrow else "accuracy lost when shuffled (± std)"
+        axes.set_xlabel(label)
+        axes.locator_params(axis="x", nbins=4 if variant.narrow else 8)
 
     first = ", ".join(
         f"{name} {mean:.3f}" for name, mean in list(zip(features, means, strict=True))[:3]
@@ -130,58 +145,71 @@ def importance_bars(
         paint,
         name="importance",
         title="Permutation importance",
-        alt=f"Bars of the accuracy that is lost when one of the {len(features)} most important "
-        f"columns is shuffled, with its spread. The most important: {first}.",
-        caption=of,
+        alt=f"Bar chart of the accuracy lost when one of the {len(features)} most important "
+        f"columns is shuffled. The most important: {first}.",
+        caption=caption,
         heights=(90 + 26 * len(features), 90 + 22 * len(features)),
     )
 
 
 @dataclass(frozen=True)
 class Score:
-    """How a model was judged.
+    """Test score of a model.
 
     Parameters
     ----------
-    made : np.datetime64
-        When it was trained.
+    trained_at : np.datetime64
+        Time of training, in UTC.
     macro_f1, accuracy : float
-        By track.
+        Scores by track, 0 … 1.
     champion : bool
-        Whether it predicts.
+        Whether this model makes the predictions.
     """
 
-    made: np.datetime64
+    trained_at: np.datetime64
     macro_f1: float
     accuracy: float
     champion: bool
 
 
 def scores_over_time(scores: Sequence[Score]) -> Picture:
-    """Draw how good each model was, the oldest first."""
-    made: NDArray[np.float64] = date2num([one.made for one in scores])
+    """Draw the scores of all models over time.
 
-    def paint(figure: Figure, look: Look) -> None:
+    Parameters
+    ----------
+    scores : sequence of Score
+        The oldest first.
+
+    Examples
+    --------
+    >>> days = np.array(["2026-01-01", "2026-01-02"], "datetime64[s]")
+    >>> scores = [Score(days[0], 0.5, 0.55, False), Score(days[1], 0.75, 0.7, True)]
+    >>> scores_over_time(scores).alt.partition("training. ")[2]
+    'Macro F1 is 0.500 for the first and 0.750 for the last.'
+    """
+    dates: NDArray[np.float64] = date2num([one.trained_at for one in scores])
+
+    def paint(figure: Figure, variant: Variant) -> None:
         axes = figure.subplots()
-        for name, values, shape in (
+        for name, values, marker in (
             ("accuracy", [one.accuracy for one in scores], "s"),
             ("macro F1", [one.macro_f1 for one in scores], "o"),
         ):
-            axes.plot(made, values, marker=shape, markersize=5, linewidth=1.2, label=name)
-        best = [i for i, one in enumerate(scores) if one.champion]
+            axes.plot(dates, values, marker=marker, markersize=5, linewidth=1.2, label=name)
+        champions = [i for i, one in enumerate(scores) if one.champion]
         axes.plot(
-            made[best],
-            [scores[i].macro_f1 for i in best],
+            dates[champions],
+            [scores[i].macro_f1 for i in champions],
             linestyle="none",
             marker="o",
             markersize=11,
             markerfacecolor="none",
-            markeredgecolor=look.scheme.ink,
-            label="predicts now",
+            markeredgecolor=variant.scheme.text,
+            label="in use",
         )
         axes.set_ylim(0, 1)
         axes.set_ylabel("score by track (0 … 1)")
-        locator = AutoDateLocator(maxticks=5 if look.narrow else 9)
+        locator = AutoDateLocator(maxticks=5 if variant.narrow else 9)
         axes.xaxis.set_major_locator(locator)
         axes.xaxis.set_major_formatter(ConciseDateFormatter(locator))
         axes.set_xlabel("trained (UTC)")
@@ -194,9 +222,8 @@ def scores_over_time(scores: Sequence[Score]) -> Picture:
         paint,
         name="scores",
         title="Scores over time",
-        alt=f"Accuracy and macro F1 by track of {len(scores)} models, in the order in which they "
-        f"were trained: macro F1 was {first.macro_f1:.3f} at first and is {last.macro_f1:.3f} of "
-        "the last.",
-        caption="Each model by the tracks that it was judged with when it was trained.",
+        alt=f"Accuracy and macro F1 by track of {len(scores)} models, in order of training. "
+        f"Macro F1 is {first.macro_f1:.3f} for the first and {last.macro_f1:.3f} for the last.",
+        caption="Each model is scored on its own test tracks.",
         heights=(330, 280),
     )

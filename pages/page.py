@@ -1,7 +1,7 @@
-"""A page: sections of facts, pictures and tables, as one HTML file that needs nothing beside it.
+"""Pages of facts, pictures and tables, each rendered as one self-contained HTML file.
 
-It asks for nothing over the network and forbids itself to. What is put into it is text: names from
-outside are escaped. The script that sorts tables is all that does not work without scripts.
+A page loads nothing over the network, and its security policy forbids it. All content is escaped,
+because names come from outside. Without scripts everything works but the sorting of tables.
 """
 
 import base64
@@ -18,50 +18,65 @@ from markupsafe import Markup
 from pages.picture import Picture
 from pages.style import COLOURS, DARK, LIGHT, NARROW, OTHER_COLOUR
 
-WIDEST = 18
-"""Letters of a word that a column of texts has room for: names from outside may be longer."""
+MAX_WORD_WIDTH = 18
+"""Characters of the longest word that a text column makes room for; longer words are broken."""
 
 _FOLDER = Path(__file__).parent / "templates"
 
 
 @dataclass(frozen=True)
 class Cell:
-    """A cell of a table.
+    """Cell of a table.
 
     Parameters
     ----------
     text : str
-        What is shown.
+        Text.
     value : float or None
-        What it is sorted by, of numbers.
+        Sort key of a number; None for texts.
     colour : str or None
-        Of a mark before the text, or before what stands under it: that of a label.
-    under : str
-        What belongs to it, in smaller letters.
+        Colour of the mark for a label, shown before ``subtext`` if there is one, else before
+        ``text``.
+    subtext : str
+        Secondary text, in smaller letters on a line of its own.
     """
 
     text: str
     value: float | None = None
     colour: str | None = None
-    under: str = ""
+    subtext: str = ""
 
 
-_AFTER = re.compile(r"(?<=[/_ -])")
+_BREAK_AFTER = re.compile(r"(?<=[/_ -])")
 
 
 def _words(text: str) -> list[str]:
-    """Cut a text where it may be broken."""
-    return _AFTER.split(text)
+    """Split a text after each character that a line may be broken after."""
+    return _BREAK_AFTER.split(text)
 
 
 def _breakable(text: str) -> Markup:
-    """Escape a text, and say where it is best broken if it is long."""
+    """Escape a text and mark where its lines may be broken."""
     return Markup("<wbr>").join(_words(text))
 
 
 def number(value: float | None, form: str = ",.0f") -> Cell:
-    """Return a cell with a number, written as ``form`` says; a dash where there is none."""
-    # Without a number it stays a number's cell, and is sorted below all others.
+    """Return a cell with a number.
+
+    Parameters
+    ----------
+    value : float or None
+        The number. None is shown as a dash and sorted below all numbers.
+    form : str
+        Format specification.
+
+    Examples
+    --------
+    >>> number(1234.5, ",.1f")
+    Cell(text='1,234.5', value=1234.5, colour=None, subtext='')
+    >>> number(None).text
+    '–'
+    """
     if value is None:
         return Cell("–", -sys.float_info.max)
     return Cell(format(value, form), float(value))
@@ -69,54 +84,63 @@ def number(value: float | None, form: str = ",.0f") -> Cell:
 
 @dataclass(frozen=True)
 class Table:
-    """A table.
+    """Table.
 
     Parameters
     ----------
     caption : str
-        What its rows are.
+        Heading.
     columns : sequence of str
-        Their names.
+        Names of the columns.
     rows : sequence of sequence of Cell
-        The first cell of a row names it.
+        The first cell of each row is its heading.
     note : str
-        What is said below it.
-    folded : bool
-        Whether it is shown only when it is asked for.
+        Text below the table.
+    collapsed : bool
+        Whether the table is hidden until the reader opens it.
+
+    Examples
+    --------
+    >>> table = Table("Tracks", ("label", "tracks"), [[Cell("hip hop"), number(12)]])
+    >>> table.is_number(0), table.is_number(1)
+    (False, True)
+    >>> table.min_width(0)
+    4
     """
 
     caption: str
     columns: Sequence[str]
     rows: Sequence[Sequence[Cell]]
     note: str = ""
-    folded: bool = False
+    collapsed: bool = False
 
-    def least_width(self, column: int) -> int:
-        """Return how many letters a column is to have room for: those of its longest word."""
+    def min_width(self, column: int) -> int:
+        """Return the minimum width of a column in characters: the length of its longest word."""
         texts = [row[column].text for row in self.rows]
-        return min(max(len(word) for text in [*texts, "  "] for word in _words(text)), WIDEST)
+        longest = max(len(word) for text in [*texts, "  "] for word in _words(text))
+        return min(longest, MAX_WORD_WIDTH)
 
     def is_number(self, column: int) -> bool:
-        """Tell whether a column holds numbers."""
+        """Return whether a column holds numbers."""
         return bool(self.rows) and all(row[column].value is not None for row in self.rows)
 
 
 @dataclass(frozen=True)
 class Content:
-    """What stands in a section, from the top down.
+    """Content of a section, from top to bottom.
 
     Parameters
     ----------
     text : str
-        What is said first.
+        Introduction.
     command : str
-        Where there is nothing to show: the command that makes it.
+        If there are no data yet: the command that creates them.
     facts : sequence of (str, str)
         Names and values.
     pictures : sequence of Picture
-        In order.
+        Pictures.
     tables : sequence of Table
-        In order.
+        Tables.
     """
 
     text: str = ""
@@ -128,16 +152,16 @@ class Content:
 
 @dataclass(frozen=True)
 class Section:
-    """A part of a page.
+    """Section of a page.
 
     Parameters
     ----------
     anchor : str
-        Names it in addresses.
+        Fragment identifier for links.
     title : str
-        Its heading.
+        Heading.
     content : Content
-        What stands below it.
+        Content below the heading.
     """
 
     anchor: str
@@ -147,16 +171,16 @@ class Section:
 
 @dataclass(frozen=True)
 class Page:
-    """A page.
+    """Page.
 
     Parameters
     ----------
     title : str
-        Its heading.
+        Heading.
     text : str
-        What is said below it.
+        Introduction below the heading.
     sections : sequence of Section
-        From the top down.
+        From top to bottom.
     """
 
     title: str
@@ -165,7 +189,14 @@ class Page:
 
 
 def render(page: Page) -> bytes:
-    """Return a page as an HTML file, in UTF-8."""
+    """Render a page as an HTML file in UTF-8.
+
+    Examples
+    --------
+    >>> html = render(Page("Rock & roll", "", [Section("facts", "Facts", Content("Loud."))]))
+    >>> b"<h1>Rock &amp; roll</h1>" in html
+    True
+    """
     environment = Environment(
         loader=FileSystemLoader(_FOLDER),
         autoescape=True,
@@ -175,7 +206,7 @@ def render(page: Page) -> bytes:
     )
     environment.filters["breakable"] = _breakable
     style = environment.get_template("page.css").render(
-        light=LIGHT, dark=DARK, colours=[*COLOURS, OTHER_COLOUR], widest=WIDEST
+        light=LIGHT, dark=DARK, colours=[*COLOURS, OTHER_COLOUR], max_width=MAX_WORD_WIDTH
     )
     script = (_FOLDER / "sort.js").read_text(encoding="utf-8")
     html = environment.get_template("page.html").render(
@@ -186,7 +217,7 @@ def render(page: Page) -> bytes:
         script_hash=_digest(script),
         narrow=2 * NARROW.pixels - 1,
     )
-    # What is no text at all, half of a surrogate pair, has no bytes in UTF-8.
+    # File names that are not valid text contain lone surrogates, which UTF-8 cannot encode.
     return html.encode("utf-8", errors="replace")
 
 

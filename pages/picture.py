@@ -1,4 +1,4 @@
-"""A picture: what it shows in words, and its PNGs for wide and narrow screens, light and dark."""
+"""Picture: its text, and PNGs for wide and narrow screens in light and dark."""
 
 import base64
 import io
@@ -12,23 +12,23 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from PIL import Image
 
-from pages.style import LIGHT, PIXELS_AN_INCH, SCHEMES, SHARPNESS, WIDE, WIDTHS, Look
+from pages.style import DPI, LIGHT, PIXEL_RATIO, SCHEMES, WIDE, WIDTHS, Variant
 
-Painter = Callable[[Figure, Look], None]
+Painter = Callable[[Figure, Variant], None]
 
-_COLOURS = 256
+_PALETTE_SIZE = 256
 
 
 @dataclass(frozen=True)
-class Drawn:
-    """One PNG of a picture.
+class Rendering:
+    """PNG of a picture for one variant.
 
     Parameters
     ----------
     png : bytes
-        The file.
+        The PNG file.
     width, height : int
-        Its size as a page counts pixels.
+        Size in CSS pixels.
     """
 
     png: bytes
@@ -36,43 +36,43 @@ class Drawn:
     height: int
 
     @property
-    def address(self) -> str:
-        """The PNG as an address, so that a page holds it itself."""
+    def data_uri(self) -> str:
+        """The PNG as a ``data:`` address, which embeds it in a page."""
         return f"data:image/png;base64,{base64.b64encode(self.png).decode()}"
 
 
 @dataclass(frozen=True)
 class Picture:
-    """A picture of which nothing is lost to who does not see it.
+    """Picture with a text alternative.
 
     Parameters
     ----------
     name : str
-        Of its file, without the suffix.
+        File name without the suffix.
     title : str
-        What it is.
+        Title.
     alt : str
-        What it shows, in words.
+        What the picture shows, for readers who cannot see it.
     caption : str
-        What helps to read it.
-    drawn : dict of (str, str) to Drawn
-        By the names of the width and of the scheme.
+        Help for reading the picture.
+    renderings : dict of (str, str) to Rendering
+        By the names of the screen width and of the colour scheme.
     """
 
     name: str
     title: str
     alt: str
     caption: str
-    drawn: dict[tuple[str, str], Drawn]
+    renderings: dict[tuple[str, str], Rendering]
 
     @property
-    def file(self) -> Drawn:
-        """The one to be kept as a file: wide and light."""
-        return self.drawn[WIDE.name, LIGHT.name]
+    def default(self) -> Rendering:
+        """The wide, light rendering: shown by default and saved as a file."""
+        return self.renderings[WIDE.name, LIGHT.name]
 
 
 def draw(
-    painter: Painter,
+    paint: Painter,
     *,
     name: str,
     title: str,
@@ -80,41 +80,56 @@ def draw(
     caption: str,
     heights: tuple[int, int],
 ) -> Picture:
-    """Draw a picture for every screen.
+    """Draw a picture in every variant.
 
     Parameters
     ----------
-    painter : callable
-        Draws it on a matplotlib figure.
+    paint : callable
+        Draws on a matplotlib figure, for a variant.
     name, title, alt, caption : str
-        As of a :class:`Picture`.
+        As for :class:`Picture`.
     heights : (int, int)
-        In pixels of the page, for the wide screen and for the narrow one.
+        In CSS pixels, for the wide screen and for the narrow one.
+
+    Examples
+    --------
+    >>> picture = draw(
+    ...     lambda figure, variant: figure.suptitle(variant.scheme.name),
+    ...     name="empty",
+    ...     title="Nothing",
+    ...     alt="An empty picture.",
+    ...     caption="",
+    ...     heights=(60, 60),
+    ... )
+    >>> sorted(picture.renderings)
+    [('narrow', 'dark'), ('narrow', 'light'), ('wide', 'dark'), ('wide', 'light')]
+    >>> picture.default.width, picture.default.height
+    (960, 60)
     """
-    drawn = {}
+    renderings = {}
     for width, height in zip(WIDTHS, heights, strict=True):
         for scheme in SCHEMES:
-            png = _png(painter, Look(scheme, width), height)
-            drawn[width.name, scheme.name] = Drawn(png, width.pixels, height)
-    return Picture(name, title, alt, caption, drawn)
+            png = _png(paint, Variant(scheme, width), height)
+            renderings[width.name, scheme.name] = Rendering(png, width.pixels, height)
+    return Picture(name, title, alt, caption, renderings)
 
 
-def _png(painter: Painter, look: Look, height: int) -> bytes:
-    with mpl.rc_context(look.settings()), warnings.catch_warnings():
-        # A name in a script that no font here has is shown as boxes; the page's text has it right.
+def _png(paint: Painter, variant: Variant, height: int) -> bytes:
+    with mpl.rc_context(variant.rc_params()), warnings.catch_warnings():
+        # Scripts without an installed font are drawn as boxes; the page's text shows them.
         warnings.filterwarnings("ignore", message="Glyph .* missing from font")
         figure = Figure(
-            figsize=(look.width.pixels / PIXELS_AN_INCH, height / PIXELS_AN_INCH),
-            dpi=PIXELS_AN_INCH * SHARPNESS,
+            figsize=(variant.width.pixels / DPI, height / DPI),
+            dpi=DPI * PIXEL_RATIO,
             layout="constrained",
         )
         canvas = FigureCanvasAgg(figure)
-        # librosa asks for a drawing after every wave, as if somebody looked on.
+        # librosa requests a redraw after every waveform, as if the figure were on a screen.
         canvas.draw_idle = lambda: None
-        painter(figure, look)
+        paint(figure, variant)
         canvas.draw()
         pixels = Image.fromarray(np.asarray(canvas.buffer_rgba())).convert("RGB")
     file = io.BytesIO()
-    # A palette makes the file a third as large, and nobody sees it.
-    pixels.quantize(_COLOURS, dither=Image.Dither.NONE).save(file, "PNG")
+    # A palette cuts the file to a third of its size without a visible difference.
+    pixels.quantize(_PALETTE_SIZE, dither=Image.Dither.NONE).save(file, "PNG")
     return file.getvalue()

@@ -1,4 +1,4 @@
-"""What the pictures of a collection show, as numbers."""
+"""Statistics that the pictures of a collection show."""
 
 from dataclasses import dataclass
 
@@ -7,14 +7,14 @@ import numpy as np
 
 @dataclass(frozen=True)
 class Components:
-    """The first two principal components.
+    """First two principal components.
 
     Parameters
     ----------
     points : np.ndarray [shape=(n, 2), float64]
-        Where each row lies.
+        Coordinates of each row.
     explained : tuple of (float, float)
-        Share of the variance that each explains.
+        Fraction of the variance that each component explains.
     """
 
     points: np.ndarray
@@ -22,32 +22,40 @@ class Components:
 
 
 def principal_components(rows: np.ndarray) -> Components | None:
-    """Find the two directions along which rows differ most.
+    """Project rows onto their first two principal components.
 
     Parameters
     ----------
     rows : np.ndarray [shape=(n, n_columns), float64]
-        Every column is scaled to 0 … 1 first, as in the tutorial.
+        Every column is first scaled to 0 … 1, as in the tutorial.
 
     Returns
     -------
     Components or None
-        None where there are fewer than three rows, or all are alike.
+        None for fewer than three rows, or if all rows are equal.
+
+    Examples
+    --------
+    >>> rows = np.array([[0.0, 5.0], [1.0, 7.0], [2.0, 9.0]])
+    >>> principal_components(rows).explained[0]
+    1.0
+    >>> principal_components(rows[:2]) is None
+    True
     """
     from sklearn.decomposition import PCA
     from sklearn.preprocessing import MinMaxScaler
 
     if len(rows) < 3 or not np.ptp(rows, axis=0).any():  # noqa: PLR2004  # two lie on one line
         return None
-    # The exact solver, whose result depends on nothing but the rows.
-    found = PCA(n_components=2, svd_solver="full")
-    points = found.fit_transform(MinMaxScaler().fit_transform(rows))
-    first, second = found.explained_variance_ratio_.tolist()
+    # The exact solver is deterministic.
+    pca = PCA(n_components=2, svd_solver="full")
+    points = pca.fit_transform(MinMaxScaler().fit_transform(rows))
+    first, second = pca.explained_variance_ratio_.tolist()
     return Components(points, (first, second))
 
 
 def correlations(columns: np.ndarray) -> np.ndarray:
-    """Correlate columns with one another, as pandas does.
+    """Compute the correlation of every pair of columns, as pandas does.
 
     Parameters
     ----------
@@ -57,26 +65,38 @@ def correlations(columns: np.ndarray) -> np.ndarray:
     Returns
     -------
     np.ndarray [shape=(n_columns, n_columns), -1 … 1]
-        Pearson's coefficients; NaN where a column never changes.
+        Pearson's r; NaN for constant columns.
+
+    Examples
+    --------
+    >>> correlations(np.array([[1.0, -1.0, 4.0], [2.0, -2.0, 4.0], [4.0, -4.0, 4.0]]))
+    array([[ 1., -1., nan],
+           [-1.,  1., nan],
+           [nan, nan, nan]])
     """
-    spread = np.ptp(columns, axis=0) > 0
+    varying = np.ptp(columns, axis=0) > 0
     found = np.full((columns.shape[1],) * 2, np.nan)
-    if len(columns) > 1 and spread.any():
-        found[np.ix_(spread, spread)] = np.corrcoef(columns[:, spread], rowvar=False)
+    if len(columns) > 1 and varying.any():
+        found[np.ix_(varying, varying)] = np.corrcoef(columns[:, varying], rowvar=False)
     bounded: np.ndarray = np.clip(found, -1, 1)
     return bounded
 
 
 @dataclass(frozen=True)
-class Spread:
-    """How the values of a label are spread: what a box plot shows.
+class Distribution:
+    """Distribution of a label's values, for a box plot.
 
     Parameters
     ----------
     label : str
         The label.
     values : np.ndarray [shape=(n,), float64]
-        All of them, ascending.
+        All values in ascending order.
+
+    Examples
+    --------
+    >>> Distribution("rock", np.array([90.0, 100.0, 120.0, 121.0])).quartiles
+    (97.5, 110.0, 120.25)
     """
 
     label: str
@@ -84,6 +104,6 @@ class Spread:
 
     @property
     def quartiles(self) -> tuple[float, float, float]:
-        """The first quartile, the median and the third, between values where need be."""
+        """First quartile, median and third quartile, linearly interpolated."""
         low, middle, high = np.percentile(self.values, [25, 50, 75]).tolist()
         return low, middle, high

@@ -1,7 +1,7 @@
-"""How every picture looks: the two schemes, the two widths, the colours of labels.
+"""Style of every picture: colour schemes, screen widths, and the colours of labels.
 
-Colours are told apart by people who see red and green alike, and a label has a shape beside its
-colour.
+The label colours can be told apart by people with red-green colour blindness, and each label also
+has a marker shape.
 """
 
 import functools
@@ -13,78 +13,69 @@ from cycler import cycler
 
 
 @dataclass(frozen=True)
-class Scheme:
-    """Colours of a picture and of the page around it.
+class ColourScheme:
+    """Colours of a picture and of the page around it, as ``#rrggbb``.
 
     Parameters
     ----------
     name : str
-        As browsers call it: light or dark.
-    paper, ink, quiet, lines : str
-        Background, text, secondary text, and lines of the grid.
+        ``light`` or ``dark``, as in the CSS media query ``prefers-color-scheme``.
+    background, text, muted, grid : str
+        Background, text, secondary text, and grid lines.
     first, second : str
-        Two things that are set against each other, such as a wave and a curve over it.
+        Two contrasting colours, such as for a waveform and a curve over it.
     """
 
     name: str
-    paper: str
-    ink: str
-    quiet: str
-    lines: str
+    background: str
+    text: str
+    muted: str
+    grid: str
     first: str
     second: str
 
 
-LIGHT = Scheme("light", "#ffffff", "#1b1f24", "#57606a", "#d8dee4", "#2f6db3", "#c2500a")
-DARK = Scheme("dark", "#14181d", "#e6e9ed", "#a8b1bb", "#333b44", "#74a9f0", "#ff9d57")
+LIGHT = ColourScheme("light", "#ffffff", "#1b1f24", "#57606a", "#d8dee4", "#2f6db3", "#c2500a")
+DARK = ColourScheme("dark", "#14181d", "#e6e9ed", "#a8b1bb", "#333b44", "#74a9f0", "#ff9d57")
 SCHEMES = (LIGHT, DARK)
 
 
 @dataclass(frozen=True)
-class Width:
-    """A size of screen.
+class ScreenWidth:
+    """Width of a picture on a kind of screen.
 
     Parameters
     ----------
     name : str
-        Wide or narrow.
+        ``wide`` or ``narrow``.
     pixels : int
-        Width of a picture, in pixels as a page counts them.
-    text : float
-        Size of the text, in points of which 72 are 100 pixels.
+        Width of the picture in CSS pixels.
+    font_size : float
+        Font size in points; 72 points are 100 CSS pixels.
     """
 
     name: str
     pixels: int
-    text: float
+    font_size: float
 
 
-WIDE = Width("wide", 960, 9.5)
-NARROW = Width("narrow", 360, 8.2)
+WIDE = ScreenWidth("wide", 960, 9.5)
+NARROW = ScreenWidth("narrow", 360, 8.2)
 WIDTHS = (WIDE, NARROW)
 
-PIXELS_AN_INCH = 100
-SHARPNESS = 1.6
-"""Pixels of a picture for one of the page, since many screens have more than one."""
+DPI = 100
+"""CSS pixels per inch of a matplotlib figure."""
 
+PIXEL_RATIO = 1.6
+"""Image pixels per CSS pixel: many screens have more than one."""
 
-_NARROW_LETTERS = 45
-"""So many letters stand in a line of a narrow picture, small ones and large ones."""
+_NARROW_CHARACTERS = 45
+"""Characters of average width that fit on a line of a narrow picture."""
 
-_MARK_LETTERS = 5
-"""So many take a legend's mark and the space around it."""
+_MARK_CHARACTERS = 5
+"""Width of a legend's mark and the space around it, in characters."""
 
-
-@functools.cache
-def _fonts() -> list[str]:
-    """Return the fonts to look for a letter in: matplotlib's own, and those of the machine."""
-    from matplotlib import font_manager
-
-    there = font_manager.fontManager.get_font_names()
-    return ["DejaVu Sans", *(name for name in _OTHER_SCRIPTS if name in there)]
-
-
-_OTHER_SCRIPTS = (
+_FALLBACK_FONTS = (
     *(
         "Noto Sans CJK JP",
         "Noto Sans CJK SC",
@@ -103,63 +94,87 @@ _OTHER_SCRIPTS = (
 )
 
 
-@dataclass(frozen=True)
-class LegendPlace:
-    """Where a legend stands, so that it covers no data: matplotlib's word, and its columns."""
+@functools.cache
+def _fonts() -> list[str]:
+    """Return matplotlib's own font and the installed fallbacks for other scripts."""
+    from matplotlib import font_manager
 
-    place: Literal["outside lower center", "outside right upper"]
+    installed = font_manager.fontManager.get_font_names()
+    return ["DejaVu Sans", *(name for name in _FALLBACK_FONTS if name in installed)]
+
+
+@dataclass(frozen=True)
+class LegendPosition:
+    """Position of a legend outside the axes, so that it covers no data.
+
+    Parameters
+    ----------
+    loc : str
+        As for :meth:`matplotlib.figure.Figure.legend`.
+    columns : int
+        Number of columns.
+    """
+
+    loc: Literal["outside lower center", "outside right upper"]
     columns: int
 
 
 @dataclass(frozen=True)
-class Look:
-    """What a picture is drawn with."""
+class Variant:
+    """Colour scheme and screen width that a picture is drawn for."""
 
-    scheme: Scheme
-    width: Width
+    scheme: ColourScheme
+    width: ScreenWidth
 
     @property
     def narrow(self) -> bool:
-        """Whether there is room for the picture alone, and for none of what stands beside it."""
+        """Whether legends and colour bars must go below the axes."""
         return self.width is NARROW
 
-    def legend_beside(self, names: Iterable[str]) -> LegendPlace:
-        """Return the place of a legend: below a narrow picture, beside a wide one."""
-        if not self.narrow:
-            return LegendPlace("outside right upper", 1)
-        longest = max(len(name) for name in names) + _MARK_LETTERS
-        return LegendPlace("outside lower center", max(1, min(3, _NARROW_LETTERS // longest)))
+    def legend_position(self, names: Iterable[str]) -> LegendPosition:
+        """Return the position of a legend: below a narrow picture, beside a wide one.
 
-    def settings(self) -> dict[str, Any]:
-        """Return matplotlib's."""
+        Examples
+        --------
+        >>> Variant(DARK, NARROW).legend_position(["rock", "jazz"])
+        LegendPosition(loc='outside lower center', columns=3)
+        """
+        if not self.narrow:
+            return LegendPosition("outside right upper", 1)
+        longest = max(len(name) for name in names) + _MARK_CHARACTERS
+        columns = max(1, min(3, _NARROW_CHARACTERS // longest))
+        return LegendPosition("outside lower center", columns)
+
+    def rc_params(self) -> dict[str, Any]:
+        """Return the settings for :func:`matplotlib.rc_context`."""
         scheme = self.scheme
         return {
-            "axes.edgecolor": scheme.quiet,
-            "axes.facecolor": scheme.paper,
+            "axes.edgecolor": scheme.muted,
+            "axes.facecolor": scheme.background,
             "axes.grid": False,
-            "axes.labelcolor": scheme.ink,
+            "axes.labelcolor": scheme.text,
             "axes.prop_cycle": cycler(color=[scheme.first, scheme.second]),
             "axes.spines.right": False,
             "axes.spines.top": False,
             "figure.constrained_layout.h_pad": 0.08,
             "figure.constrained_layout.w_pad": 0.08,
-            "figure.facecolor": scheme.paper,
+            "figure.facecolor": scheme.background,
             "font.family": _fonts(),
-            "font.size": self.width.text,
-            "grid.color": scheme.lines,
+            "font.size": self.width.font_size,
+            "grid.color": scheme.grid,
             "legend.frameon": False,
-            "savefig.facecolor": scheme.paper,
-            "text.color": scheme.ink,
-            # Names come from outside: a dollar sign in one begins no formula.
+            "savefig.facecolor": scheme.background,
+            "text.color": scheme.text,
+            # Names come from outside: a dollar sign in one must not start a formula.
             "text.parse_math": False,
-            "xtick.color": scheme.quiet,
-            "xtick.labelcolor": scheme.ink,
-            "ytick.color": scheme.quiet,
-            "ytick.labelcolor": scheme.ink,
+            "xtick.color": scheme.muted,
+            "xtick.labelcolor": scheme.text,
+            "ytick.color": scheme.muted,
+            "ytick.labelcolor": scheme.text,
         }
 
 
-NARROW_LOOK = Look(LIGHT, NARROW)
+NARROW_VARIANT = Variant(LIGHT, NARROW)
 
 COLOURS = (
     *("#0173b2", "#de8f05", "#029e73", "#d55e00", "#cc78bc"),
@@ -167,54 +182,73 @@ COLOURS = (
 )
 """Seaborn's palette `colorblind`."""
 
-SHAPES = ("o", "s", "^", "D", "v", "P", "X", "<", ">", "p", "h", "*", "d")
+MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", ">", "p", "h", "*", "d")
 
 OTHER_COLOUR = "#8a8f95"
-OTHERS = "(other labels)"
+OTHER_LABELS = "(other labels)"
 NO_LABEL = "(no label)"
 
-MOST_NAMED = 20
-"""So many labels are told apart in a picture."""
+MAX_LABELS = 20
+"""Labels with a style of their own; all others share :data:`OTHER_COLOUR`."""
 
-_LONGEST = 22
+_MAX_NAME_LENGTH = 22
 
 
 class LabelStyles:
-    """The colour and the shape of each label, the same in every picture of a page.
+    """Colour and marker of each label, the same in every picture of a page.
 
     Parameters
     ----------
     labels : list of str
-        Those that are told apart. Their order by name gives the colours.
+        Labels with a style of their own. Styles are assigned in alphabetical order.
+
+    Examples
+    --------
+    >>> styles = LabelStyles(["rock", "blues"])
+    >>> styles.colour("blues"), styles.marker("blues")
+    ('#0173b2', 'o')
+    >>> "jazz" in styles, styles.colour("jazz") == OTHER_COLOUR
+    (False, True)
     """
 
     def __init__(self, labels: list[str]) -> None:
-        self._place = {label: i for i, label in enumerate(sorted(labels))}
+        self._index = {label: i for i, label in enumerate(sorted(labels))}
 
-    def knows(self, label: str) -> bool:
-        """Tell whether a label is told apart."""
-        return label in self._place
+    def __contains__(self, label: str) -> bool:
+        return label in self._index
 
     def colour(self, label: str) -> str:
-        """Return the colour of a label; grey where it is not told apart."""
-        place = self._place.get(label)
-        return OTHER_COLOUR if place is None else COLOURS[place % len(COLOURS)]
+        """Return the colour of a label; grey if it has no style of its own."""
+        index = self._index.get(label)
+        return OTHER_COLOUR if index is None else COLOURS[index % len(COLOURS)]
 
-    def shape(self, label: str) -> str:
-        """Return the shape of a label's points."""
-        return SHAPES[self._place.get(label, 0) % len(SHAPES)]
+    def marker(self, label: str) -> str:
+        """Return the matplotlib marker of a label's points."""
+        return MARKERS[self._index.get(label, 0) % len(MARKERS)]
 
 
-def named(name: str) -> str:
-    """Return a name, or a word for one of nothing but blanks."""
+def display_name(name: str) -> str:
+    """Return a name, or ``(blank)`` if it has no visible characters.
+
+    Examples
+    --------
+    >>> display_name("rock"), display_name("  ")
+    ('rock', '(blank)')
+    """
     return name if name.strip() else "(blank)"
 
 
-def short(name: str) -> str:
-    """Return a name as it fits beside an axis: a long one loses its middle."""
-    name = named(name)
+def shorten(name: str) -> str:
+    """Return a name that fits beside an axis: at most 22 printable characters.
+
+    Examples
+    --------
+    >>> shorten("symphony no. 9 in D minor, op. 125")
+    'symphony n…r, op. 125'
+    """
+    name = display_name(name)
     clean = "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in name)
-    if len(clean) <= _LONGEST:
+    if len(clean) <= _MAX_NAME_LENGTH:
         return clean
-    half = (_LONGEST - 1) // 2
+    half = (_MAX_NAME_LENGTH - 1) // 2
     return f"{clean[:half]}…{clean[-half:]}"

@@ -8,7 +8,7 @@ for (const table of document.querySelectorAll("table")) {
     button.textContent = head.textContent;
     head.replaceChildren(button);
     button.addEventListener("click", () => {
-      // Numbers are wanted largest first, names from A on.
+      // The first click sorts numbers from the largest and names from A.
       const numbers = head.classList.contains("number");
       const first = numbers ? "descending" : "ascending";
       const second = numbers ? "ascending" : "descending";

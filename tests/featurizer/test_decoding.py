@@ -4,7 +4,7 @@ import os
 
 import numpy as np
 import pytest
-from audio_files import (
+from support.audio_files import (
     SR,
     chord,
     decode_bytes,

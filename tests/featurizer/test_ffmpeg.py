@@ -6,7 +6,7 @@ import av
 import librosa
 import numpy as np
 import pytest
-from audio_files import (
+from support.audio_files import (
     SR,
     chord,
     decode_bytes,

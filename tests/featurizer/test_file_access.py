@@ -6,7 +6,7 @@ import os
 import socket
 
 import pytest
-from audio_files import SR, chord, decode_error, ffmpeg_bytes, sndfile_bytes
+from support.audio_files import SR, chord, decode_error, ffmpeg_bytes, sndfile_bytes
 
 from featurizer.deadline import Deadline
 from featurizer.decoding import decode

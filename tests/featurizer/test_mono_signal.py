@@ -6,7 +6,7 @@ import tracemalloc
 import numpy as np
 import pytest
 import soundfile as sf
-from audio_files import (
+from support.audio_files import (
     SR,
     chord,
     decode_bytes,

@@ -1,4 +1,4 @@
-"""A page: what is put into it is text, and it needs nothing beside it."""
+"""Pages: all content is escaped, and the file is self-contained."""
 
 import base64
 import hashlib
@@ -15,12 +15,12 @@ HOSTILE = "<script>alert(1)</script>\"'&{{ 7 * 7 }}"
 
 def hostile_page() -> str:
     picture = confusion_matrix([HOSTILE, "b"], np.array([[3, 9], [1, 4]]), HOSTILE)
-    cells = [[Cell(HOSTILE, colour="#0173b2"), number(3), Cell("x", under=HOSTILE)]]
+    cells = [[Cell(HOSTILE, colour="#0173b2"), number(3), Cell("x", subtext=HOSTILE)]]
     table = Table(HOSTILE, (HOSTILE, "n", "x"), cells, note=HOSTILE)
-    folded = Table(f"{HOSTILE} folded", (HOSTILE, "n", "x"), cells, folded=True)
+    collapsed = Table(f"{HOSTILE} collapsed", (HOSTILE, "n", "x"), cells, collapsed=True)
     sections = [
         Section("a", HOSTILE, Content(HOSTILE, facts=((HOSTILE, HOSTILE),), pictures=(picture,))),
-        Section("b", "two", Content(tables=(table, folded), command=f"songmill {HOSTILE}")),
+        Section("b", "two", Content(tables=(table, collapsed), command=f"songmill {HOSTILE}")),
     ]
     return render(Page(HOSTILE, HOSTILE, sections)).decode()
 

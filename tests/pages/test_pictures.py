@@ -1,4 +1,4 @@
-"""Every picture: nothing is cut off, whatever it is of, and its words say what it shows."""
+"""Pictures: no text is cut off, and the alternative text states what the picture shows."""
 
 import io
 from collections.abc import Iterator
@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from support.cut_off import watch_for_cut_off_texts
 from PIL import Image
 from support.drawn import watched
 
@@ -13,8 +14,8 @@ from featurizer.curves import Curves
 from featurizer.extract import signal_features
 from pages import collection, models, picture, recording
 from pages.picture import Picture
-from pages.statistics import Components, Spread, correlations
-from pages.style import COLOURS, LIGHT, SCHEMES, LabelStyles, short
+from pages.statistics import Components, Distribution, correlations
+from pages.style import COLOURS, LIGHT, SCHEMES, LabelStyles, shorten
 
 NAMES = {
     "one": ["rock"],
@@ -26,15 +27,15 @@ NAMES = {
 
 @pytest.fixture(autouse=True)
 def nothing_is_cut_off(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    # What is dark is drawn as what is light, and takes as long.
+    # Dark pictures have the same layout as light ones and take as long to draw.
     monkeypatch.setattr(picture, "SCHEMES", (LIGHT,))
-    with watched(monkeypatch) as cut:
+    with watch_for_cut_off_texts(monkeypatch) as cut:
         yield
         assert cut == []
 
 
 def check(found: Picture) -> None:
-    assert set(found.drawn) == {("wide", "light"), ("narrow", "light")}
+    assert set(found.renderings) == {("wide", "light"), ("narrow", "light")}
     assert len(found.alt) > 30
     assert found.caption
 
@@ -42,15 +43,15 @@ def check(found: Picture) -> None:
 def test_a_picture_has_a_png_for_every_screen(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(picture, "SCHEMES", SCHEMES)
     found = models.confusion_matrix(["a", "b"], np.array([[3, 1], [2, 9]]), "tracks")
-    assert set(found.drawn) == {(w, s) for w in ("wide", "narrow") for s in ("light", "dark")}
-    for (width, scheme), drawn in found.drawn.items():
-        image = Image.open(io.BytesIO(drawn.png))
+    assert set(found.renderings) == {(w, s) for w in ("wide", "narrow") for s in ("light", "dark")}
+    for (width, scheme), rendering in found.renderings.items():
+        image = Image.open(io.BytesIO(rendering.png))
         assert image.format == "PNG"
-        assert drawn.width == (960 if width == "wide" else 360)
-        assert image.size == (int(drawn.width * 1.6), int(drawn.height * 1.6))
+        assert rendering.width == (960 if width == "wide" else 360)
+        assert image.size == (int(rendering.width * 1.6), int(rendering.height * 1.6))
         corner = np.asarray(image.convert("RGB"))[0, 0]
         assert (corner > 200).all() if scheme == "light" else (corner < 60).all()
-    assert found.file is found.drawn["wide", "light"]
+    assert found.default is found.renderings["wide", "light"]
 
 
 def signal(kind: str) -> np.ndarray:
@@ -92,18 +93,16 @@ def test_silence_is_said_to_be_silent_and_drawn_as_nothing(
     maps: dict[str, tuple[np.ndarray, tuple[float, float]]] = {}
     show = recording.librosa.display.specshow
 
-    def specshow(values: np.ndarray, **how: Any) -> Any:
-        mesh = show(values, **how)
+    def specshow(values: np.ndarray, **options: Any) -> Any:
+        mesh = show(values, **options)
         maps.setdefault(str(len(maps)), (values, mesh.get_clim()))
         return mesh
 
     monkeypatch.setattr(recording.librosa.display, "specshow", specshow)
     alts = {one.name: one.alt for one in recording.pictures(curves, 0.0)}
     for name in ("spectrogram", "mel-spectrogram", "harmonic-percussive", "chromagram"):
-        assert alts[name].endswith("It is silent.")
-    assert alts["onset-strength"].endswith(
-        "which is 0 throughout. Tempo: none, as there is no onset."
-    )
+        assert alts[name].endswith("The recording is silent.")
+    assert alts["onset-strength"].endswith("It is 0 throughout. Tempo: none (no onset).")
     wide = list(maps.values())[::2]
     spectrogram, mel, mfcc, scaled, chroma = wide
     for values, limits in (spectrogram, mel):
@@ -120,7 +119,7 @@ def test_words_tell_the_numbers_of_a_recording() -> None:
     row = signal_features(curves.y, curves=curves)
     alts = {one.name: one.alt for one in recording.pictures(curves, float(row[16]))}
     assert "0.25 of full scale" in alts["waveform"]
-    assert "about 441 Hz" in alts["spectrogram"]  # the bin that is nearest
+    assert "about 441 Hz" in alts["spectrogram"]  # the nearest bin
     assert "the strongest are A," in alts["chromagram"]
     assert "harmonic part has 100% of the power" in alts["harmonic-percussive"]
 
@@ -128,22 +127,22 @@ def test_words_tell_the_numbers_of_a_recording() -> None:
 @pytest.mark.parametrize(("names", "n"), [("one", 1), ("ten", 10), ("odd", 10), ("twenty", 700)])
 def test_predictions_over_time(names: str, n: int) -> None:
     classes = sorted(NAMES[names])
-    given = np.random.default_rng(n).dirichlet(np.ones(len(classes)), n)
-    stretches = recording.Stretches(3.0, classes, given)
-    found = recording.predicted_over_time(stretches, LabelStyles(classes[:20]))
+    probabilities = np.random.default_rng(n).dirichlet(np.ones(len(classes)), n)
+    segments = recording.SegmentProbabilities(3.0, classes, probabilities)
+    found = recording.predicted_over_time(segments, LabelStyles(classes[:20]))
     check(found)
-    best = np.bincount(given.argmax(axis=1), minlength=len(classes))
+    best = np.bincount(probabilities.argmax(axis=1), minlength=len(classes))
     assert f"{classes[int(best.argmax())]} {best.max()} times" in found.alt
 
 
 @pytest.mark.parametrize("names", NAMES)
 def test_box_plot(names: str) -> None:
     rng = np.random.default_rng(0)
-    spreads = [Spread(name, np.sort(rng.normal(120, 30, 40))) for name in NAMES[names]]
-    found = collection.tempo_box_plot(spreads, LabelStyles(NAMES[names]), "all 40 tracks")
+    tempos = [Distribution(name, np.sort(rng.normal(120, 30, 40))) for name in NAMES[names]]
+    found = collection.tempo_box_plot(tempos, LabelStyles(NAMES[names]), "all 40 tracks")
     check(found)
-    highest = max(spreads, key=lambda spread: float(np.median(spread.values)))
-    where = f"highest in {highest.label}, " if len(spreads) > 1 else "label rock. The median is "
+    highest = max(tempos, key=lambda one: float(np.median(one.values)))
+    where = f"highest in {highest.label}, " if len(tempos) > 1 else "label rock. The median is "
     assert f"{where}{np.median(highest.values):.1f} BPM" in found.alt
 
 
@@ -203,11 +202,11 @@ def test_a_label_keeps_its_colour_and_shape_and_twenty_are_told_apart() -> None:
     assert one.colour("unknown") not in COLOURS
     names = [f"label {i:02}" for i in range(20)]
     many = LabelStyles(names)
-    assert len({(many.colour(name), many.shape(name)) for name in names}) == 20
+    assert len({(many.colour(name), many.marker(name)) for name in names}) == 20
     assert len({many.colour(name) for name in names[:10]}) == 10
 
 
 def test_a_long_name_loses_its_middle() -> None:
-    assert short("rock") == "rock"
-    assert short("a" * 30 + "b" * 30) == "aaaaaaaaaa…bbbbbbbbbb"
-    assert "\n" not in short("two\nlines")
+    assert shorten("rock") == "rock"
+    assert shorten("a" * 30 + "b" * 30) == "aaaaaaaaaa…bbbbbbbbbb"
+    assert "\n" not in shorten("two\nlines")

@@ -1,4 +1,4 @@
-"""What the pictures show, against pandas and the tutorial's own numbers."""
+"""Statistics of the pictures, against pandas and the tutorial's own numbers."""
 
 from pathlib import Path
 
@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from pages.statistics import Spread, correlations, principal_components
+from pages.statistics import Distribution, correlations, principal_components
 
 
 def test_the_published_table_has_the_tutorials_components(shared_data: Path) -> None:
@@ -49,4 +49,4 @@ def test_columns_that_never_change_correlate_with_nothing(rows: np.ndarray) -> N
 def test_quartiles_are_pandas(n: int) -> None:
     values = np.random.default_rng(n).normal(size=n)
     expected = pd.Series(values).quantile([0.25, 0.5, 0.75]).tolist()
-    assert Spread("a", np.sort(values)).quartiles == pytest.approx(tuple(expected))
+    assert Distribution("a", np.sort(values)).quartiles == pytest.approx(tuple(expected))

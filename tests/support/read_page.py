@@ -1,4 +1,4 @@
-"""A page as a reader finds it: elements, texts, tables."""
+"""Parser of rendered pages: elements, text, facts and tables."""
 
 import re
 from dataclasses import dataclass, field
@@ -7,19 +7,19 @@ from html.parser import HTMLParser
 
 @dataclass
 class ReadTable:
-    """A table: its caption, its header, and its rows as texts."""
+    """Table as texts: caption, coloured marks, and rows with the header first."""
 
     caption: str = ""
     marks: list[str] = field(default_factory=list)
     rows: list[list[str]] = field(default_factory=list)
 
     def column(self, name: str) -> list[str]:
-        place = self.rows[0].index(name)
-        return [row[place] for row in self.rows[1:]]
+        index = self.rows[0].index(name)
+        return [row[index] for row in self.rows[1:]]
 
 
 class Reader(HTMLParser):
-    """Reads a page."""
+    """Parser of one page."""
 
     def __init__(self, html: str) -> None:
         super().__init__()
@@ -37,11 +37,11 @@ class Reader(HTMLParser):
         return [attributes for name, attributes in self.elements if name == tag]
 
     def table(self, caption: str) -> ReadTable:
-        """Return the table whose caption begins so."""
+        """Return the first table with a caption that starts with this text."""
         return next(table for table in self.tables if table.caption.startswith(caption))
 
     def marks(self, caption: str) -> list[str]:
-        """Return the coloured marks of the table whose caption begins so; "" for a row of none."""
+        """Return the class of the mark in each row of a table; "" for rows without a mark."""
         return self.table(caption).marks[1:]
 
     def facts(self) -> dict[str, str]:
