@@ -1,8 +1,8 @@
 """Decorators that compile kernels, one for each kind of loop.
 
-A kernel runs on one thread (each worker is one process per core), releases the interpreter lock, and
-divides by zero as NumPy does, giving inf or nan. Kernels name no vector instructions: LLVM uses
-those that the processor has.
+A kernel runs on one thread, because there is one worker process per core. It releases the
+interpreter lock. It divides by zero as NumPy does, giving inf or nan. It names no vector
+instructions: LLVM uses those that the processor has.
 """
 
 from collections.abc import Callable
@@ -84,14 +84,14 @@ def inlined(function: _Function) -> _Function:
 def summing(function: _Function) -> _Function:
     """Inline a function as :func:`inlined` does, and allow LLVM to reorder its sums.
 
-    LLVM vectorises a floating-point sum only if it may reorder it. The function is inlined because a
-    function that is not may be compiled more than once, each time with another order, and the
-    results would differ between processes.
+    LLVM vectorises a floating-point sum only if it may reorder it. Inlining makes the order
+    deterministic: a separate function may be compiled more than once, each time with another order,
+    and results would differ between processes.
 
     Parameters
     ----------
     function : callable
-        Rounding errors of its sums may differ between processors.
+        A function whose sums may be rounded differently on different processors.
 
     Returns
     -------
