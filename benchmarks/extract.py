@@ -1,11 +1,11 @@
-"""How fast the features are, beside the plain recipe and beside the Fourier transforms alone.
+"""Speed of the features, compared with plain librosa calls and with the Fourier transforms alone.
 
     python -m benchmarks.extract [--against DIR] [--tracks 20] [--files 1000]
 
-DIR is any folder of recordings; by default that of the GTZAN tracks beside the project or, where
-there is none, one that is synthesised. The plain recipe, ours and the transforms take turns in one
-process, on one core and one thread; the figures are medians. The tables are printed and, where DIR
-is not given, written to benchmarks/extract.md, which the README quotes.
+DIR is any folder of recordings. The default is the copy of GTZAN next to the project or, if there
+is none, a synthetic collection. The plain recipe, this project's code and the transforms take turns
+in one process, on one core and one thread; the figures are medians. The tables are printed. Without
+DIR, they are also written to benchmarks/extract.md, which the README quotes.
 """
 
 import argparse
@@ -31,24 +31,24 @@ import scipy.fft
 from threadpoolctl import threadpool_limits
 
 from benchmarks.plain_recipe import plain_features, plain_segments
-from benchmarks.processes import dask_cluster
+from benchmarks.processes import dask_cluster, extract_command
 from benchmarks.published import SHARED_DATA
 from featurizer import audio, extract, hpss, overlap_add, stft
 from featurizer.columns import SEGMENT_SECONDS
 from featurizer.errors import RecordingError
 from jobs.demo.collection import synthesise
 
-TURNS = 5
-"""So often ours is timed for each turn of the plain recipe."""
+REPEATS = 5
+"""Timings of this project's code per timing of the plain recipe, which is much slower."""
 
-TABLE = Path(__file__).with_suffix(".md")
+RESULTS = Path(__file__).with_suffix(".md")
 
 Signal = npt.NDArray[np.float32]
 
 
 @contextlib.contextmanager
 def folder_of_recordings(chosen: Path | None) -> Iterator[Path]:
-    """Find recordings, or make some."""
+    """Yield a folder of recordings; synthesise one if there is none."""
     gtzan = SHARED_DATA / "gtzan" / "genres_original"
     if chosen or gtzan.is_dir():
         yield chosen or gtzan
@@ -58,8 +58,8 @@ def folder_of_recordings(chosen: Path | None) -> Iterator[Path]:
         yield Path(name)
 
 
-def decoded(folder: Path, count: int) -> dict[Path, Signal]:
-    """Decode so many of the folder's recordings that have a segment, evenly chosen."""
+def decode_some(folder: Path, count: int) -> dict[Path, Signal]:
+    """Decode evenly spaced recordings of a folder that are at least one segment long."""
     found = {}
     for path in sorted(path for path in folder.rglob("*") if path.is_file()):
         with contextlib.suppress(RecordingError):
@@ -70,45 +70,45 @@ def decoded(folder: Path, count: int) -> dict[Path, Signal]:
     return {list(found)[i]: list(found.values())[i] for i in chosen}
 
 
-def timed(function: Callable[..., Any], *arguments: Any) -> float:
-    """Return the milliseconds that a call takes."""
+def time_ms(function: Callable[..., Any], *arguments: Any) -> float:
+    """Return the duration of a call in milliseconds."""
     start = time.perf_counter()
     function(*arguments)
     return (time.perf_counter() - start) * 1e3
 
 
 def segments(y: Signal) -> list[Signal]:
-    """Cut a signal as the segments' rows are cut."""
+    """Split a signal into segments as the feature extraction does."""
     step = extract.segment_step(SEGMENT_SECONDS)
     return [y[i : i + step - 1] for i in range(0, len(y) - step + 2, step)]
 
 
 def transforms(y: Signal) -> None:
-    """Transform every frame of a signal and back: what no implementation can leave out."""
+    """Transform every frame of a signal and back: the minimum work of any implementation."""
     for start, stop in stft.blocks(stft.n_frames(len(y))):
         frames = np.empty((stop - start, stft.N_FFT), dtype=np.float32)
         scipy.fft.irfft(scipy.fft.rfft(frames), stft.N_FFT)
 
 
-def each(function: Callable[[Signal], object], signals: list[Signal]) -> None:
+def call_each(function: Callable[[Signal], object], signals: list[Signal]) -> None:
     """Call a function for every signal."""
     for y in signals:
         function(y)
 
 
 def speed(signals: dict[Path, Signal]) -> Iterator[str]:
-    """Time everything by turns, one track after the other."""
+    """Time the contenders in turns, track by track."""
     rows: dict[str, list[tuple[float, float, float]]] = {"track": [], "segments": [], "both": []}
     for done, y in enumerate(signals.values()):
         parts = segments(y)
         ours: dict[str, list[float]] = {"track": [], "segments": []}
         floor: dict[str, list[float]] = {"track": [], "segments": []}
-        for _ in range(TURNS):
-            ours["track"].append(timed(extract.signal_features, y))
-            floor["track"].append(timed(transforms, y))
-            ours["segments"].append(timed(each, extract.signal_features, parts))
-            floor["segments"].append(timed(each, transforms, parts))
-        plain = {"track": timed(plain_features, y), "segments": timed(plain_segments, y)}
+        for _ in range(REPEATS):
+            ours["track"].append(time_ms(extract.signal_features, y))
+            floor["track"].append(time_ms(transforms, y))
+            ours["segments"].append(time_ms(call_each, extract.signal_features, parts))
+            floor["segments"].append(time_ms(call_each, transforms, parts))
+        plain = {"track": time_ms(plain_features, y), "segments": time_ms(plain_segments, y)}
         for level in ("track", "segments"):
             medians = statistics.median(ours[level]), statistics.median(floor[level])
             rows[level].append((plain[level], *medians))
@@ -133,47 +133,47 @@ def speed(signals: dict[Path, Signal]) -> Iterator[str]:
 
 
 class Stopwatch:
-    """Where the time goes: that of each function without that of those which it calls."""
+    """Profiler: the time of each function, without the functions that it calls."""
 
     def __init__(self) -> None:
         self.ms: Counter[str] = Counter()
-        self._under_way: list[tuple[str, float]] = []
+        self._stack: list[tuple[str, float]] = []
         self._patches: list[tuple[Any, str, Any]] = []
 
-    def watch(self, place: Any, name: str, label: str) -> None:
-        """Time a function, by the name under which it is called."""
-        function = getattr(place, name)
+    def watch(self, owner: Any, name: str, label: str) -> None:
+        """Time a function that is called as an attribute of ``owner``."""
+        function = getattr(owner, name)
 
         def watched(*arguments: Any, **options: Any) -> Any:
-            # A transform of the tempogram is part of the tempo.
-            inside = self._under_way[-1][0] if self._under_way else ""
-            called = "tempo" if inside == "tempo" else label
-            self._under_way.append((called, 0.0))
+            # The transforms of the tempogram count as part of the tempo.
+            caller = self._stack[-1][0] if self._stack else ""
+            part = "tempo" if caller == "tempo" else label
+            self._stack.append((part, 0.0))
             start = time.perf_counter()
             try:
                 return function(*arguments, **options)
             finally:
-                taken = (time.perf_counter() - start) * 1e3
-                _, of_others = self._under_way.pop()
-                self.ms[called] += taken - of_others
-                if self._under_way:
-                    outer, others = self._under_way[-1]
-                    self._under_way[-1] = outer, others + taken
+                elapsed = (time.perf_counter() - start) * 1e3
+                _, nested = self._stack.pop()
+                self.ms[part] += elapsed - nested
+                if self._stack:
+                    outer, nested = self._stack[-1]
+                    self._stack[-1] = outer, nested + elapsed
 
-        setattr(place, name, watched)
-        self._patches.append((place, name, function))
+        setattr(owner, name, watched)
+        self._patches.append((owner, name, function))
 
     def stop(self) -> None:
-        """Leave everything as it was."""
-        for place, name, function in self._patches:
-            setattr(place, name, function)
+        """Restore the functions."""
+        for owner, name, function in self._patches:
+            setattr(owner, name, function)
 
 
-def where_the_time_goes(signals: dict[Path, Signal]) -> Iterator[str]:
-    """Time the parts of the computation."""
-    watch = Stopwatch()
-    rest = "the rest: the blocks, the moments"
-    for place, name, label in (
+def profile(signals: dict[Path, Signal]) -> Iterator[str]:
+    """Time each part of the extraction."""
+    stopwatch = Stopwatch()
+    rest = "other: blocks, moments"
+    for owner, name, label in (
         (extract, "signal_features", rest),
         (scipy.fft, "rfft", "forward transform"),
         (scipy.fft, "ifft", "inverse transform"),
@@ -192,22 +192,22 @@ def where_the_time_goes(signals: dict[Path, Signal]) -> Iterator[str]:
         (extract, "onset_strength", "onsets"),
         (extract, "tempo", "tempo"),
     ):
-        watch.watch(place, name, label)
+        stopwatch.watch(owner, name, label)
     try:
-        for _ in range(TURNS):
+        for _ in range(REPEATS):
             for y in signals.values():
                 extract.features(y)
     finally:
-        watch.stop()
-    turns = TURNS * len(signals)
-    total = watch.ms.total()
-    yield "| part | ms a track and its segments | share |"
+        stopwatch.stop()
+    calls = REPEATS * len(signals)
+    total = stopwatch.ms.total()
+    yield "| part | ms per track and its segments | share |"
     yield "|---|---|---|"
-    for label, ms in watch.ms.most_common():
-        yield f"| {label} | {ms / turns:.1f} | {ms / total:.0%} |"
+    for label, ms in stopwatch.ms.most_common():
+        yield f"| {label} | {ms / calls:.1f} | {ms / total:.0%} |"
 
 
-START = """
+FIRST_ROW = """
 import sys
 import distributed.worker, jobs.extraction.batch
 from featurizer.extract import extract
@@ -215,50 +215,50 @@ extract(sys.argv[1])
 """
 
 
-def starts(path: Path) -> Iterator[str]:
-    """Time a worker's process from its start to its first row."""
+def startup(path: Path) -> Iterator[str]:
+    """Time a worker process from its start to its first row, without and with cached code."""
     with tempfile.TemporaryDirectory() as folder:
         environment = {**os.environ, "NUMBA_CACHE_DIR": folder}
-        command = [sys.executable, "-c", START, str(path)]
+        command = [sys.executable, "-c", FIRST_ROW, str(path)]
         cold, *warm = (
-            timed(lambda: subprocess.run(command, env=environment, check=True)) / 1e3
-            for _ in range(1 + TURNS)
+            time_ms(lambda: subprocess.run(command, env=environment, check=True)) / 1e3
+            for _ in range(1 + REPEATS)
         )
         size = sum(file.stat().st_size for file in Path(folder).rglob("*") if file.is_file())
     yield (
-        f"From the start of a worker's process to its first row: {cold:.1f} s where nothing is "
-        f"compiled yet, {statistics.median(warm):.1f} s where it is ({size / 1e6:.1f} MB on disk)."
+        f"From the start of a worker process to its first row: {cold:.1f} s without compiled code, "
+        f"{statistics.median(warm):.1f} s with it ({size / 1e6:.1f} MB on disk)."
     )
 
 
-class WorkersMemory:
-    """Resident memory of the processes that work, in the course of a job."""
+class WorkerMemory:
+    """Resident memory of the largest worker process, sampled during a job."""
 
     def __init__(self) -> None:
         self.megabytes: list[float] = []
-        self._over = threading.Event()
-        self._thread = threading.Thread(target=self._watch, daemon=True)
+        self._stopped = threading.Event()
+        self._thread = threading.Thread(target=self._sample, daemon=True)
         self._thread.start()
 
-    def _watch(self) -> None:
-        while not self._over.wait(0.2):
+    def _sample(self) -> None:
+        while not self._stopped.wait(0.2):
             with contextlib.suppress(psutil.Error):
-                below = psutil.Process().children(recursive=True)
+                descendants = psutil.Process().children(recursive=True)
                 found = [
                     process.memory_info().rss
-                    for process in below
+                    for process in descendants
                     if "spawn_main" in " ".join(process.cmdline())
                 ]
                 self.megabytes.append(max(found, default=0) / 1e6)
 
     def stop(self) -> None:
-        """Watch no more."""
-        self._over.set()
+        """Stop sampling."""
+        self._stopped.set()
         self._thread.join()
 
 
 def scaling(recordings: list[Path], files: int) -> Iterator[str]:
-    """Extract ``files`` files with one worker and with two, by turns."""
+    """Extract ``files`` files with one worker and with two, in turns."""
     seconds: dict[int, list[float]] = {1: [], 2: []}
     memory: list[float] = []
     with tempfile.TemporaryDirectory() as name:
@@ -270,28 +270,29 @@ def scaling(recordings: list[Path], files: int) -> Iterator[str]:
             folder = Path(name) / f"{workers}-{len(seconds[workers])}"
             folder.mkdir()
             with dask_cluster(folder, workers) as (scheduler_file, _):
-                watched = WorkersMemory()
+                samples = WorkerMemory()
                 job = subprocess.run(
-                    [sys.executable, "-m", "songmill", "extract", audio_folder, "--store",
-                     folder / "store", "--scheduler", scheduler_file, "--json"],
-                    stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, check=True,
-                )  # fmt: skip
-                watched.stop()
+                    extract_command(audio_folder, folder / "store", "--scheduler", scheduler_file),
+                    stdout=subprocess.PIPE,
+                    stderr=subprocess.DEVNULL,
+                    check=True,
+                )
+                samples.stop()
             outcome = json.loads(job.stdout)
             assert outcome["extracted"] == files, outcome
             seconds[workers].append(outcome["seconds"])
-            memory = memory or watched.megabytes
+            memory = memory or samples.megabytes
     one, two = (statistics.median(seconds[workers]) for workers in (1, 2))
     yield (
         f"{files:,} files, read, analysed and written: one worker takes {one:.0f} s, two take "
         f"{two:.0f} s, {one / two:.2f} times as fast. Resident memory of the one worker: "
-        f"{memory[len(memory) // 10]:.0f} MB after a tenth of the files, {memory[-1]:.0f} MB after "
-        f"all, {max(memory):.0f} MB at most."
+        f"{memory[len(memory) // 10]:.0f} MB after a tenth of the time, {memory[-1]:.0f} MB at the "
+        f"end, {max(memory):.0f} MB at most."
     )
 
 
 def main() -> None:
-    """Print the tables, and write them."""
+    """Print and write the tables."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
@@ -302,7 +303,7 @@ def main() -> None:
     cores = sorted(os.sched_getaffinity(0))
     lines: list[str] = []
 
-    def put(section: Iterator[str]) -> None:
+    def report(section: Iterator[str]) -> None:
         for line in section:
             print(line, flush=True)
             lines.append(line)
@@ -310,21 +311,21 @@ def main() -> None:
         lines.append("")
 
     with folder_of_recordings(arguments.against) as folder:
-        signals = decoded(folder, arguments.tracks)
+        signals = decode_some(folder, arguments.tracks)
         if not signals:
             parser.error(f"no recording of {SEGMENT_SECONDS:g} seconds or more in {folder}")
-        # What is not compiled yet is compiled here, and not while the clock runs.
+        # Compile before timing.
         extract.features(next(iter(signals.values())))
-        put(scaling(list(signals), arguments.files))
+        report(scaling(list(signals), arguments.files))
         os.sched_setaffinity(0, cores[-1:])
         first = next(iter(signals))
         with threadpool_limits(1):
             plain_features(signals[first])
-            put(speed(signals))
-            put(where_the_time_goes(signals))
-        put(starts(first))
+            report(speed(signals))
+            report(profile(signals))
+        report(startup(first))
     if arguments.against is None:
-        TABLE.write_text("\n".join(lines))
+        RESULTS.write_text("\n".join(lines))
 
 
 if __name__ == "__main__":

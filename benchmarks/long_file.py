@@ -1,9 +1,8 @@
-"""A two-hour 44.1 kHz stereo file, and how much memory a worker needs for it.
+"""Memory that a worker needs for a two-hour 44.1 kHz stereo file.
 
     python -m benchmarks.long_file [HOURS]
 
-Prints the peak resident memory of the one worker process, as the kernel counted it, and what it
-holds before any work.
+Prints the time, and the peak resident memory of the one worker process as counted by the kernel.
 """
 
 import contextlib
@@ -18,7 +17,7 @@ import numpy as np
 import psutil
 import soundfile
 
-from benchmarks.processes import dask_cluster
+from benchmarks.processes import dask_cluster, extract_command
 
 SR = 44100
 
@@ -35,21 +34,21 @@ def make_file(path: Path, hours: float) -> None:
 
 
 def peak_bytes(pid: int) -> int:
-    """Return the largest resident memory that the process has had."""
+    """Return the peak resident memory of a process so far."""
     for line in Path(f"/proc/{pid}/status").read_text().splitlines():
         if line.startswith("VmHWM:"):
             return int(line.split()[1]) * 1024
-    raise RuntimeError(f"/proc/{pid}/status states no VmHWM")
+    raise RuntimeError(f"/proc/{pid}/status has no VmHWM")
 
 
-def worker_pid(children_of: psutil.Process) -> int:
-    """Return the process that works: the one with most memory below the nannies."""
-    below = children_of.children(recursive=True)
-    return int(max(below, key=lambda process: process.memory_info().rss).pid)
+def worker_pid(ancestor: psutil.Process) -> int:
+    """Return the worker's process id: the descendant with the most memory."""
+    descendants = ancestor.children(recursive=True)
+    return int(max(descendants, key=lambda process: process.memory_info().rss).pid)
 
 
 def main() -> None:
-    """Print the peak."""
+    """Print the time and the peak."""
     hours = float(sys.argv[1]) if len(sys.argv) > 1 else 2.0
     with tempfile.TemporaryDirectory() as name:
         root = Path(name)
@@ -57,10 +56,10 @@ def main() -> None:
         make_file(root / "audio" / "long.wav", hours)
         with dask_cluster(root, 1) as (scheduler_file, _):
             job = subprocess.Popen(
-                [sys.executable, "-m", "songmill", "extract", root / "audio", "--store",
-                 root / "store", "--scheduler", scheduler_file, "--json"],
-                stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
-            )  # fmt: skip
+                extract_command(root / "audio", root / "store", "--scheduler", scheduler_file),
+                stdout=subprocess.PIPE,
+                stderr=subprocess.DEVNULL,
+            )
             peak = 0
             while job.poll() is None:
                 with contextlib.suppress(OSError, ValueError, psutil.Error):

@@ -1,10 +1,10 @@
-"""Many short files: do the job and the scheduler grow with them, and what does a file cost.
+"""Many short files: memory of the job and the scheduler, and overhead per file.
 
     python -m benchmarks.many_files [COUNT ...]
 
-For each COUNT (2,000 and 20,000 by default) that many files of one second are extracted by two
-single-threaded workers. The table gives the peak memory of the job and of the scheduler, and the
-files a second beside those of the workers' pure compute time.
+For each COUNT (2,000 and 20,000 by default), two single-threaded workers extract that many files of
+one second. The table gives the peak memory of the job and of the scheduler, the files per second,
+and the files per second of pure compute time.
 """
 
 import json
@@ -17,7 +17,7 @@ import numpy as np
 import psutil
 import soundfile
 
-from benchmarks.processes import Peak, dask_cluster
+from benchmarks.processes import PeakMemory, dask_cluster, extract_command
 
 WORKERS = 2
 DISTINCT = 500
@@ -25,7 +25,7 @@ SR = 22050
 
 
 def make_files(folder: Path, count: int) -> None:
-    """Make ``count`` files of one second; many are links to one recording, which costs no less."""
+    """Create files of one second. Most are hard links: the work to extract them is the same."""
     rng = np.random.default_rng(0)
     t = np.arange(SR) / SR
     folder.mkdir()
@@ -39,26 +39,26 @@ def make_files(folder: Path, count: int) -> None:
 
 
 def measure(count: int) -> dict[str, float]:
-    """Extract ``count`` files and return what it took."""
+    """Extract ``count`` files and return a row of the table."""
     with tempfile.TemporaryDirectory() as name:
         root = Path(name)
         make_files(root / "audio", count)
         with dask_cluster(root, WORKERS) as (scheduler_file, scheduler):
             job = subprocess.Popen(
-                [sys.executable, "-m", "songmill", "extract", root / "audio", "--store",
-                 root / "store", "--scheduler", scheduler_file, "--json"],
-                stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
-            )  # fmt: skip
-            peak = Peak()
-            peak.of("job", psutil.Process(job.pid))
-            peak.of("scheduler", scheduler)
-            answer, _ = job.communicate()
-        outcome = json.loads(answer)
+                extract_command(root / "audio", root / "store", "--scheduler", scheduler_file),
+                stdout=subprocess.PIPE,
+                stderr=subprocess.DEVNULL,
+            )
+            peak = PeakMemory()
+            peak.watch("job", psutil.Process(job.pid))
+            peak.watch("scheduler", scheduler)
+            output, _ = job.communicate()
+        outcome = json.loads(output)
         assert outcome["extracted"] == count, outcome
         return {
             "files": count,
-            "job_mb": peak.bytes["job"] / 1e6,
-            "scheduler_mb": peak.bytes["scheduler"] / 1e6,
+            "job_mb": peak.megabytes()["job"],
+            "scheduler_mb": peak.megabytes()["scheduler"],
             "seconds": outcome["seconds"],
             "files_per_s": count / outcome["seconds"],
             "compute_files_per_s": count / (outcome["compute_s"] / outcome["workers"]),

@@ -1,7 +1,7 @@
-"""The recipe of the published tables in plain librosa calls: the oracle of the fast features.
+"""Reference implementation of the features, in plain librosa calls on whole spectrograms.
 
-It says the same thing as :mod:`featurizer.extract` without any of its ideas, on whole spectrograms,
-and takes fifty times as long.
+It computes the recipe of the published tables, like :mod:`featurizer.extract`, but shares no code
+with it and is about fifty times slower. Tests use it as the oracle.
 """
 
 import warnings
@@ -35,7 +35,7 @@ def plain_features(y: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:
         The features in the order of the published tables.
     """
     with warnings.catch_warnings():
-        # librosa warns of signals shorter than a frame, and of silence, which has no tuning.
+        # librosa warns about signals shorter than a frame and about silence, which has no tuning.
         warnings.simplefilter("ignore", UserWarning)
         D = librosa.stft(y, n_fft=N_FFT, hop_length=HOP, pad_mode="reflect")
         S = np.abs(D)
@@ -46,10 +46,10 @@ def plain_features(y: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:
     )
     db = librosa.power_to_db(librosa.feature.melspectrogram(S=S**2, sr=SR))
     onsets = librosa.onset.onset_strength(S=db, sr=SR, aggregate=np.median)
-    # What beat_track does first; its beats are not needed.
+    # The first step of beat_track; the beats themselves are not needed.
     tempo = librosa.feature.tempo(onset_envelope=onsets, sr=SR)[0] if onsets.any() else 0.0
-    # SciPy's median filter reads memory that is not its own where the filter is much longer than
-    # the axis, so that the frames beyond the ends, which it would reflect itself, are laid on here.
+    # SciPy's median filter reads out of bounds if the filter is much longer than the axis, so the
+    # reflected frames beyond the ends are padded here.
     halo = MEDIAN // 2
     H, P = (
         part[:, halo:-halo]
@@ -86,6 +86,7 @@ def plain_segments(y: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:
     Returns
     -------
     rows : np.ndarray [shape=(n_segments, 57), float64]
+        The features in the order of the published tables.
     """
     starts = range(0, len(y) - (STEP - 1) + 1, STEP)
     return np.array([plain_features(y[start : start + STEP - 1]) for start in starts])

@@ -1,11 +1,11 @@
-"""Many known files and a few new ones: how long until a run knows what it has to do.
+"""Planning time: many known files and a few new ones.
 
     python -m benchmarks.planning [COUNT] [s3://BUCKET/PREFIX]
 
-A folder, or what is below a prefix of a bucket, gets COUNT empty files (1,000,000 by default), of
-which a store knows all but 100. ``songmill extract`` is run on it: the table gives the seconds
-until it has listed the files, read what is known and said what is new, those until it has ended
-(an empty file is a failed one, so that there is nothing to extract), and its peak memory.
+A folder, or a prefix of a bucket, gets COUNT empty files (1,000,000 by default). A store knows all
+but 100 of them. The table gives the seconds until ``songmill extract`` has listed the files,
+compared them with the store and reported the new ones; the seconds until it ends; and its peak
+memory at both times. Empty files fail at once, so nothing is extracted.
 """
 
 import json
@@ -20,7 +20,7 @@ import numpy as np
 import psutil
 import pyarrow as pa
 
-from benchmarks.processes import Peak
+from benchmarks.processes import PeakMemory, extract_command
 from featurizer.columns import FEATURE_COLUMNS, FEATURE_SET
 from jobs.inputs.sources import Listed, list_sources
 from jobs.store.address import storage_of
@@ -29,15 +29,17 @@ from jobs.store.schemas import FILES, TRACK
 from jobs.store.tables import Settings, open_to_write
 
 NEW = 100
-A_FOLDER = 1_000
-ROWS_A_PART = 100_000
+FILES_PER_FOLDER = 1_000
+ROWS_PER_PART = 100_000
 
 
 def make_files(source: str, count: int) -> None:
-    """Make the files, a thousand in a folder."""
-    for start in range(0, count, A_FOLDER):
-        folder = f"{source}/{start // A_FOLDER:04d}"
-        paths = [f"{folder}/{i:07d}.wav" for i in range(start, min(start + A_FOLDER, count))]
+    """Create empty files, a thousand per folder."""
+    for start in range(0, count, FILES_PER_FOLDER):
+        folder = f"{source}/{start // FILES_PER_FOLDER:04d}"
+        paths = [
+            f"{folder}/{i:07d}.wav" for i in range(start, min(start + FILES_PER_FOLDER, count))
+        ]
         if source.startswith("s3://"):
             file_system().pipe(dict.fromkeys(paths, b""))
             continue
@@ -47,12 +49,12 @@ def make_files(source: str, count: int) -> None:
 
 
 def make_store(root: str, known: list[Listed]) -> None:
-    """Make a store that knows the files, with features of each."""
+    """Create a store that knows the files, with random features of each."""
     storage = storage_of(root)
     open_to_write(storage, Settings(FEATURE_SET, 3.0), force=False)
     rng = np.random.default_rng(0)
-    for start in range(0, len(known), ROWS_A_PART):
-        rows = known[start : start + ROWS_A_PART]
+    for start in range(0, len(known), ROWS_PER_PART):
+        rows = known[start : start + ROWS_PER_PART]
         names = pa.array([row.track_id for row in rows], pa.string())
         now = pa.array([datetime.now(UTC)] * len(rows), FILES.field("extracted_at").type)
         values = {
@@ -81,7 +83,7 @@ def _table(schema: pa.Schema, values: dict[str, pa.Array]) -> pa.Table:
 
 
 def measure(source: str, count: int, folder: Path) -> dict[str, float]:
-    """Make it all, run it, and return what it took."""
+    """Create the files and the store, run the job, and return the row of the table."""
     make_files(source, count)
     known = list_sources([source]).recordings
     assert len(known) == count
@@ -91,27 +93,28 @@ def measure(source: str, count: int, folder: Path) -> dict[str, float]:
     del known
     began = time.monotonic()
     job = subprocess.Popen(
-        [sys.executable, "-m", "songmill", "extract", source, "--store", store, "--workers", "1",
-         "--json"],
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-    )  # fmt: skip
-    peak = Peak()
-    peak.of("job", psutil.Process(job.pid))
+        extract_command(source, store, "--workers", "1"),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    peak = PeakMemory()
+    peak.watch("job", psutil.Process(job.pid))
     planned = None
     assert job.stderr is not None
     for line in job.stderr:
         if planned is None and f"{NEW} new" in line:
             planned = time.monotonic() - began
-            planned_bytes = peak.bytes["job"]
-    answer, _ = job.communicate()
-    outcome = json.loads(answer)
+            planned_mb = peak.megabytes()["job"]
+    output, _ = job.communicate()
+    outcome = json.loads(output)
     assert planned is not None
     assert (outcome["new"], outcome["unchanged"]) == (NEW, count - NEW), outcome
     return {
         "planned": planned,
-        "planned_mb": planned_bytes / 1e6,
+        "planned_mb": planned_mb,
         "ended": time.monotonic() - began,
-        "ended_mb": peak.bytes["job"] / 1e6,
+        "ended_mb": peak.megabytes()["job"],
     }
 
 

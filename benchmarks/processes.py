@@ -1,31 +1,37 @@
-"""A Dask cluster of real processes on loopback, and what they hold in memory."""
+"""Processes of the benchmarks: a Dask cluster on loopback, commands, and peak memory."""
 
 import contextlib
+import json
+import os
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import psutil
+
+if TYPE_CHECKING:
+    from distributed import Client
 
 
 @contextlib.contextmanager
 def dask_cluster(folder: Path, workers: int) -> Iterator[tuple[str, psutil.Process]]:
-    """Start a scheduler and single-threaded workers; end them afterwards.
+    """Run a scheduler and single-threaded workers, and terminate them afterwards.
 
     Parameters
     ----------
     folder : Path
-        For the scheduler file and the workers' scratch files.
+        Folder for the scheduler file and the workers' scratch files.
     workers : int
         Number of worker processes, each under a nanny.
 
     Yields
     ------
     (str, psutil.Process)
-        The scheduler file's path and the scheduler.
+        Path of the scheduler file, and the scheduler.
     """
     file = folder / "scheduler.json"
     dask = [sys.executable, "-m", "dask"]
@@ -55,28 +61,57 @@ def dask_cluster(folder: Path, workers: int) -> Iterator[tuple[str, psutil.Proce
             process.wait()
 
 
-class Peak:
-    """The largest resident memory of processes and their children, sampled from now on.
+def extract_command(source: str | Path, store: str | Path, *options: str) -> list[str]:
+    """Return the command that extracts a source into a store and prints the outcome as JSON."""
+    command = [sys.executable, "-m", "jobs.cli", "extract", str(source), "--store", str(store)]
+    return [*command, *options, "--json"]
+
+
+def run_module(*arguments: str, environment: dict[str, str] | None = None) -> dict[str, Any]:
+    """Run ``python -m`` with some arguments, and return the JSON object that it prints."""
+    done = subprocess.run(
+        [sys.executable, "-m", *arguments],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    found: dict[str, Any] = json.loads(done.stdout)
+    return found
+
+
+class PeakMemory:
+    """Peak resident memory of processes in bytes, sampled from now on.
 
     Parameters
     ----------
-    every : float
+    interval : float
         Seconds between two samples.
     """
 
-    def __init__(self, every: float = 0.1) -> None:
-        self._every = every
+    def __init__(self, interval: float = 0.1) -> None:
+        self._interval = interval
         self._watched: dict[str, psutil.Process] = {}
         self.bytes: dict[str, int] = {}
-        threading.Thread(target=self._watch, daemon=True).start()
+        threading.Thread(target=self._sample, daemon=True).start()
 
-    def of(self, name: str, process: psutil.Process) -> None:
-        """Watch ``process`` under ``name``."""
+    def watch(self, name: str, process: psutil.Process) -> None:
+        """Sample a process under a name."""
         self._watched[name] = process
 
-    def _watch(self) -> None:
+    def watch_cluster(self, client: "Client") -> None:
+        """Sample the workers as ``worker 0``, ``worker 1``, …, and this process as ``job``."""
+        for i, pid in enumerate(client.run(os.getpid).values()):
+            self.watch(f"worker {i}", psutil.Process(pid))
+        self.watch("job", psutil.Process())
+
+    def megabytes(self) -> dict[str, float]:
+        """Return the peak of each process so far, in MB."""
+        return {name: size / 1e6 for name, size in self.bytes.items()}
+
+    def _sample(self) -> None:
         while True:
             for name, process in list(self._watched.items()):
                 with contextlib.suppress(psutil.Error):
                     self.bytes[name] = max(self.bytes.get(name, 0), process.memory_info().rss)
-            time.sleep(self._every)
+            time.sleep(self._interval)

@@ -1,11 +1,11 @@
-"""How near the features are to the published tables, and one recording's formats to each other.
+"""Accuracy: distance of the features from the published tables, and between file formats.
 
     python -m benchmarks.published [GTZAN]
 
 GTZAN is a folder with `genres_original/`, `features_30_sec.csv` and `features_3_sec.csv`; by
-default the tracks beside the project. An error is
-|ours - published| / (|published| + 0.001 std of that column over the whole table), and a row's
-error is its largest.
+default the copy next to the project. The error of a value is
+|ours - published| / (|published| + 0.001 std of that column over the whole table). The error of a
+row is the largest of its values.
 """
 
 import sys
@@ -23,14 +23,14 @@ COLUMNS = list(FEATURE_COLUMNS)
 
 
 def published(gtzan: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Return the published tables of tracks and of segments, by their file names."""
+    """Return the published tables of tracks and segments, indexed by file name."""
     names = ("features_30_sec.csv", "features_3_sec.csv")
     tracks, segments = (pd.read_csv(gtzan / name, index_col="filename") for name in names)
     return tracks, segments
 
 
 def extracted(gtzan: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Return our rows, under the published names; the data set's broken file has none."""
+    """Extract tracks and segments, indexed by the published names, without the corrupt file."""
     tracks: dict[str, list[float]] = {}
     segments: dict[str, list[float]] = {}
     for path in sorted((gtzan / "genres_original").glob("*/*")):
@@ -39,7 +39,7 @@ def extracted(gtzan: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
         except RecordingError as error:
             print(f"{path.name}: {error.kind}", file=sys.stderr)
             continue
-        # The one .au file is published as the .wav file that it once was.
+        # The one .au file is published under its former name, which ended in .wav.
         tracks[f"{path.stem}.wav"] = [found.length, *found.track]
         for i, row in enumerate(found.segments):
             segments[f"{path.stem}.{i}.wav"] = [found.segment_length, *row]
@@ -51,14 +51,14 @@ def extracted(gtzan: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
 
 
 def errors(ours: pd.DataFrame, table: pd.DataFrame) -> pd.DataFrame:
-    """Return the error of every value of those rows that are published."""
+    """Return the error of every value, for the published rows."""
     ours = ours.loc[ours.index.isin(table.index), COLUMNS]
     theirs = table.loc[ours.index, COLUMNS]
     return (ours - theirs).abs() / (theirs.abs() + 0.001 * table[COLUMNS].std())
 
 
 def format_distances(formats: Path, tracks: pd.DataFrame) -> pd.DataFrame:
-    """Return how far each format's row is from the wav's, in standard deviations of GTZAN."""
+    """Return the distance of each format's features from the wav's, in standard deviations."""
     wav = pd.Series(extract(formats / "dubstep.wav").track, COLUMNS)
     rows = {
         kind: pd.Series(extract(formats / f"dubstep.{kind}").track, COLUMNS)

@@ -1,9 +1,9 @@
-"""The report of a large store: what it takes, beside that of a small one.
+"""Time and memory of `songmill report`, for a small and a large store.
 
     python -m benchmarks.report
 
-Stores of 50,000 and of 1,000,000 synthesised tracks, each with its files, segments' neighbours left
-out, 20 neighbours of every track and some duplicates; `songmill report` in a process of its own.
+The stores have 50,000 and 1,000,000 synthetic tracks with their files, 20 neighbours of each track
+and some duplicates, but no segments. `songmill report` runs in its own process.
 """
 
 import subprocess
@@ -17,14 +17,14 @@ import numpy as np
 import psutil
 import pyarrow as pa
 
-from benchmarks.processes import Peak
+from benchmarks.processes import PeakMemory
 from featurizer.columns import FEATURE_COLUMNS, FEATURE_SET
 from jobs.store.folder import Storage
 from jobs.store.schemas import DUPLICATES, FILES, SIMILARITY, TRACK, TRACKS, duplicates, similarity
 from jobs.store.tables import STORE_JSON, Settings
 
 SIZES = (50_000, 1_000_000)
-PART = 100_000
+ROWS_PER_PART = 100_000
 NEIGHBOURS = 20
 LABELS = 10
 
@@ -39,18 +39,18 @@ def main() -> None:
             began = time.perf_counter()
             command = [sys.executable, "-m", "songmill", "report", "--store", folder]
             job = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-            peak = Peak(every=0.02)
-            peak.of("report", psutil.Process(job.pid))
+            peak = PeakMemory(interval=0.02)
+            peak.watch("report", psutil.Process(job.pid))
             if job.wait():
                 sys.exit("the report failed")
             seconds = time.perf_counter() - began
             page = (Path(folder) / "report" / "index.html").stat().st_size
-            memory = peak.bytes["report"]
-            print(f"| {tracks:,} | {seconds:.0f} | {memory / 1e6:.0f} | {page / 1e6:.1f} |")
+            memory = peak.megabytes()["report"]
+            print(f"| {tracks:,} | {seconds:.0f} | {memory:.0f} | {page / 1e6:.1f} |")
 
 
 def write_store(root: Path, tracks: int) -> None:
-    """Write a store's tables, a part at a time."""
+    """Write the tables of a store, part by part."""
     storage = Storage(str(root))
     storage.write(STORE_JSON, Settings(FEATURE_SET, 3.0).to_json())
     for name, schema, parts in (
@@ -66,21 +66,21 @@ def write_store(root: Path, tracks: int) -> None:
             storage.write_table(f"{name}/part-{i:04}.parquet", table)
 
 
-def names(places: np.ndarray) -> pa.Array:
-    """Return the names of tracks."""
-    return pa.array([f"artist {i % 997}/song {i:07}.mp3" for i in places.tolist()])
+def names(numbers: np.ndarray) -> pa.Array:
+    """Return the track ids of some track numbers."""
+    return pa.array([f"artist {i % 997}/song {i:07}.mp3" for i in numbers.tolist()])
 
 
-def pieces(tracks: int, size: int) -> Iterator[np.ndarray]:
-    """Yield the tracks of each part."""
+def parts_of(tracks: int, size: int) -> Iterator[np.ndarray]:
+    """Yield the track numbers of each part."""
     for start in range(0, tracks, size):
         yield np.arange(start, min(start + size, tracks))
 
 
 def track_rows(tracks: int) -> Iterator[dict[str, pa.Array]]:
-    """Yield the columns of the tracks of each part."""
+    """Yield each part of the table of tracks, as columns."""
     rng = np.random.default_rng(0)
-    for part in pieces(tracks, PART):
+    for part in parts_of(tracks, ROWS_PER_PART):
         columns = {name: pa.array(rng.normal(size=len(part))) for name in FEATURE_COLUMNS}
         columns["track_id"] = names(part)
         columns["label"] = pa.array([f"label {i % LABELS}" for i in part.tolist()])
@@ -89,24 +89,24 @@ def track_rows(tracks: int) -> Iterator[dict[str, pa.Array]]:
 
 
 def file_rows(tracks: int) -> Iterator[dict[str, pa.Array]]:
-    """Yield the columns of the files of each part: one in a hundred failed."""
-    for part in pieces(tracks, PART):
+    """Yield each part of the table of files, as columns; one file in a hundred failed."""
+    for part in parts_of(tracks, ROWS_PER_PART):
         failed = part % 100 == 0
         yield {
             "track_id": names(part),
             "uri": names(part),
             "status": pa.array(np.where(failed, "failed", "ok")),
             "error": pa.array(np.where(failed, "unreadable", "")),
-            "message": pa.array([f"is rotten at byte {i}" for i in part.tolist()]),
+            "message": pa.array([f"is corrupt at byte {i}" for i in part.tolist()]),
             "duration_s": pa.array(np.full(len(part), 30.0)),
             "sample_rate": pa.array(np.full(len(part), 44_100, np.int32)),
         }
 
 
 def neighbour_rows(tracks: int) -> Iterator[dict[str, pa.Array]]:
-    """Yield the columns of the neighbours of each part."""
+    """Yield each part of the table of neighbours, as columns."""
     rng = np.random.default_rng(0)
-    for part in pieces(tracks, PART // 2):
+    for part in parts_of(tracks, ROWS_PER_PART // 2):
         count = len(part) * NEIGHBOURS
         yield {
             "track_id": names(np.repeat(part, NEIGHBOURS)),
@@ -118,8 +118,8 @@ def neighbour_rows(tracks: int) -> Iterator[dict[str, pa.Array]]:
 
 
 def duplicate_rows(tracks: int) -> Iterator[dict[str, pa.Array]]:
-    """Yield the columns of pairs of duplicates: one track in ten has one."""
-    for part in pieces(tracks, PART):
+    """Yield each part of the table of duplicates, as columns; one track in ten has one."""
+    for part in parts_of(tracks, ROWS_PER_PART):
         some = part[part % 10 == 0]
         yield {
             "track_id": names(some),

@@ -1,20 +1,19 @@
-"""Neighbours of every track, beside FAISS, scikit-learn and NumPy; and over two workers.
+"""All-pairs nearest neighbours, compared with FAISS, scikit-learn and NumPy, and on two workers.
 
     python -m benchmarks.similarity [TRACKS]
 
-Each contender finds the 20 nearest of 100,000 synthesised vectors of 57 features in a process of
-its own on one thread; the two fastest by turns, medians. Then the job does it with twice as many
-tracks on a cluster of one worker and of two, and with three times as many, for the memory that it
-takes.
+Each contender finds the 20 nearest neighbours of 100,000 random vectors of 57 features, in its own
+process on one thread. The two fastest take turns, and the figures are medians. Then the job runs
+with twice as many tracks on clusters of one worker and of two, and with three times as many to
+measure its memory.
 
-FAISS brings an OpenBLAS that does not know processors of today and takes the slowest way: it is
-told to take the way of SkylakeX or Haswell, whichever is faster here.
+The OpenBLAS bundled with FAISS does not recognise recent processors and falls back to its slowest
+kernels, so it is told to use those for SkylakeX or Haswell, whichever are faster here.
 """
 
 import json
 import os
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
@@ -23,10 +22,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import psutil
 import pyarrow as pa
 
-from benchmarks.processes import Peak, dask_cluster
+from benchmarks.processes import PeakMemory, dask_cluster, run_module
 from featurizer.columns import FEATURE_COLUMNS, FEATURE_SET
 from jobs.store.folder import Storage
 from jobs.store.schemas import TRACK, TRACKS
@@ -41,13 +39,13 @@ CORES = ("SKYLAKEX", "HASWELL")
 
 
 def vectors(n: int) -> np.ndarray:
-    """Return vectors of length one in no order."""
+    """Return random unit vectors [shape=(n, D), float64]."""
     rows = np.random.default_rng(0).normal(size=(n, D))
     return np.asarray(rows / np.linalg.norm(rows, axis=1, keepdims=True))
 
 
 def by_faiss(unit: np.ndarray) -> np.ndarray:
-    """Search the exact index of FAISS; one more is asked for, because the first is oneself."""
+    """Search the exact index of FAISS for K + 1 neighbours: the first is the vector itself."""
     import faiss
 
     faiss.omp_set_num_threads(1)
@@ -58,7 +56,7 @@ def by_faiss(unit: np.ndarray) -> np.ndarray:
 
 
 def by_sklearn(unit: np.ndarray) -> np.ndarray:
-    """Search by brute force."""
+    """Search by brute force in scikit-learn."""
     from sklearn.neighbors import NearestNeighbors
 
     single = unit.astype(np.float32)
@@ -67,7 +65,7 @@ def by_sklearn(unit: np.ndarray) -> np.ndarray:
 
 
 def by_numpy(unit: np.ndarray) -> np.ndarray:
-    """Multiply block by block, and partition each row."""
+    """Multiply block by block and partition each row."""
     single = unit.astype(np.float32)
     found = np.empty((len(unit), K), np.int64)
     rows = 1024
@@ -82,7 +80,7 @@ def by_numpy(unit: np.ndarray) -> np.ndarray:
 
 
 def by_songmill(unit: np.ndarray) -> np.ndarray:
-    """Have every two tiles meet once, in this process."""
+    """Search with the kernels of this project, in this process."""
     from recommend.neighbours import nearest
 
     return nearest(unit, K).lists(0, len(unit))[0]
@@ -96,45 +94,37 @@ CONTENDERS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
 }
 
 FASTEST = ("FAISS IndexFlatIP", "songmill")
-"""Those that are timed several times, by turns; the others take minutes."""
+"""Contenders that are timed several times, in turns; the others take minutes."""
 
 
-def contend(name: str, n: int) -> None:
-    """Find the neighbours in this process, and print how long it took, and a digest of them."""
+def time_contender(name: str, n: int) -> None:
+    """Find the neighbours in this process; print the seconds and the sums of some index lists."""
     unit = vectors(n)
-    CONTENDERS[name](unit[:5000])  # compiled, and all libraries loaded
+    CONTENDERS[name](unit[:5000])  # warm-up: compile, and load all libraries
     began = time.perf_counter()
     found = CONTENDERS[name](unit)
     seconds = time.perf_counter() - began
     print(json.dumps({"seconds": seconds, "sums": found[:1000].sum(axis=1).tolist()}))
 
 
-def run(name: str, n: int, core: str | None = None) -> dict[str, Any]:
-    """Have a contender work in a process of its own."""
+def run_contender(name: str, n: int, core: str | None = None) -> dict[str, Any]:
+    """Time a contender in its own process."""
     environment = {**os.environ, **dict.fromkeys(THREADS, "1")}
     if core:
         environment["OPENBLAS_CORETYPE"] = core
-    done = subprocess.run(
-        [sys.executable, "-m", "benchmarks.similarity", "--contend", name, str(n)],
-        env=environment,
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    found: dict[str, Any] = json.loads(done.stdout)
-    return found
+    return run_module("benchmarks.similarity", "--contend", name, str(n), environment=environment)
 
 
 def compare(n: int) -> None:
-    """Print the contenders' table."""
-    faiss = min(CORES, key=lambda core: run("FAISS IndexFlatIP", 20_000, core)["seconds"])
+    """Print the table of the contenders."""
+    core = min(CORES, key=lambda core: run_contender("FAISS IndexFlatIP", 20_000, core)["seconds"])
     seconds: dict[str, list[float]] = {name: [] for name in CONTENDERS}
     sums: dict[str, np.ndarray] = {}
     for repeat in range(REPEATS):
         for name, taken in seconds.items():
             if repeat and name not in FASTEST:
                 continue
-            found = run(name, n, faiss if name.startswith("FAISS") else None)
+            found = run_contender(name, n, core if name.startswith("FAISS") else None)
             taken.append(found["seconds"])
             sums[name] = np.array(found["sums"])
     ratios = [a / b for a, b in zip(seconds["FAISS IndexFlatIP"], seconds["songmill"], strict=True)]
@@ -142,11 +132,12 @@ def compare(n: int) -> None:
     for name, taken in seconds.items():
         same = (sums[name] == sums["songmill"]).mean()
         print(f"| {name} | {statistics.median(taken):.1f} | {same:.1%} |")
-    print(f"\nFAISS takes {statistics.median(ratios):.2f} times as long ({faiss} for its OpenBLAS)")
+    ratio = statistics.median(ratios)
+    print(f"\nFAISS takes {ratio:.2f} times as long ({core} kernels in its OpenBLAS)")
 
 
 def make_store(folder: Path, n: int) -> None:
-    """Synthesise tracks."""
+    """Write a store of random tracks."""
     storage = Storage(str(folder))
     storage.write(STORE_JSON, Settings(FEATURE_SET, 3.0).to_json())
     features = np.random.default_rng(0).normal(size=(n, D))
@@ -161,7 +152,7 @@ def make_store(folder: Path, n: int) -> None:
 
 
 def on_workers(folder: Path, scratch: Path, workers: int) -> dict[str, float]:
-    """Have the job work on a cluster, and return seconds and the peak of each process, in MB."""
+    """Run the job on a cluster; return the seconds and each process's peak memory in MB."""
     from distributed import Client
 
     from jobs.neighbours import similarity
@@ -180,29 +171,27 @@ def on_workers(folder: Path, scratch: Path, workers: int) -> dict[str, float]:
     similarity.fill = timed
     try:
         with dask_cluster(scratch, workers) as (address, _):
-            # A scheduler file is no longer than it takes to be read.
             with Client(scheduler_file=address) as client:
                 client.wait_for_workers(workers)
-                peak = Peak()
-                for i, pid in enumerate(client.run(os.getpid).values()):
-                    peak.of(f"worker {i}", psutil.Process(pid))
-                peak.of("job", psutil.Process())
-            similarity.find_similar(store=str(folder), k=K, scheduler=address)
+                peak = PeakMemory()
+                peak.watch_cluster(client)
+            request = similarity.Request(store=str(folder), k=K, scheduler=address)
+            similarity.find_similar(request, Progress())
     finally:
         similarity.fill = fill
-    return {"seconds": seconds} | {name: size / 1e6 for name, size in peak.bytes.items()}
+    return {"seconds": seconds, **peak.megabytes()}
 
 
 def main() -> None:
     """Print the tables."""
     if sys.argv[1:2] == ["--contend"]:
-        contend(sys.argv[2], int(sys.argv[3]))
+        time_contender(sys.argv[2], int(sys.argv[3]))
         return
     n = int(sys.argv[1]) if sys.argv[1:] else N
     compare(n)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        n *= 2  # long enough for what a cluster takes to begin not to count
+        n *= 2  # large enough that the startup of a cluster is negligible
         make_store(folder / "store", n)
         taken: dict[int, list[float]] = {1: [], 2: []}
         for repeat in range(REPEATS):

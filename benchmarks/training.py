@@ -1,28 +1,26 @@
-"""Boosted trees over two workers, beside plain XGBoost with two threads.
+"""Boosted trees on two workers, compared with plain XGBoost on two threads.
 
     python -m benchmarks.training [ROWS]
 
-Both begin with the store's Parquet (2,000,000 synthesised segments of ten labels by default) and
-end with the same number of trees by the same parameters; by turns, medians. Peak memory is
-resident memory: of plain XGBoost's process, and of the two workers' and the job's.
+Both start from the store's Parquet files (2,000,000 synthetic segments of ten labels by default)
+and train the same number of trees with the same parameters. They take turns, and the figures are
+medians. Peak memory is the resident memory of plain XGBoost's process, of each of the two workers,
+and of the job.
 """
 
 import json
-import os
 import resource
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
 from pathlib import Path
 
 import numpy as np
-import psutil
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from benchmarks.processes import Peak, dask_cluster
+from benchmarks.processes import PeakMemory, dask_cluster, run_module
 from featurizer.columns import FEATURE_COLUMNS, FEATURE_SET
 from jobs.cluster.connect import connect
 from jobs.learning.dataset import RowPlan, Rows, labelled_tracks, load_share, write_roster
@@ -41,7 +39,7 @@ THREADS = 2
 
 
 def make_store(folder: Path, rows: int) -> None:
-    """Synthesise segments whose labels some of the features tell, more or less."""
+    """Write a store of random segments around one centre per label."""
     storage = Storage(str(folder))
     storage.write(STORE_JSON, Settings(FEATURE_SET, 3.0).to_json())
     centres = np.random.default_rng(0).normal(size=(LABELS, len(FEATURE_COLUMNS)))
@@ -65,7 +63,7 @@ def make_store(folder: Path, rows: int) -> None:
 
 
 def plain(folder: str) -> None:
-    """Train with plain XGBoost in this process, and print what it took."""
+    """Train with plain XGBoost in this process; print the seconds and the peak memory in MB."""
     import xgboost
 
     from training.boosting import PARAMETERS
@@ -77,11 +75,11 @@ def plain(folder: str) -> None:
     row = 0
     for part in parts:
         table = pq.ParquetFile(part).read(columns=["label", *FEATURE_COLUMNS])
-        following = row + table.num_rows
-        features[row:following] = feature_matrix(table)
+        next_row = row + table.num_rows
+        features[row:next_row] = feature_matrix(table)
         names = np.array(table["label"].to_pylist())
-        classes[row:following] = np.unique(names, return_inverse=True)[1]
-        row = following
+        classes[row:next_row] = np.unique(names, return_inverse=True)[1]
+        row = next_row
     matrix = xgboost.QuantileDMatrix(features, classes, nthread=THREADS)
     parameters = {**PARAMETERS, "num_class": LABELS, "nthread": THREADS}
     booster = xgboost.train(parameters, matrix, ROUNDS)
@@ -91,26 +89,16 @@ def plain(folder: str) -> None:
     print(json.dumps({"seconds": seconds, "mb": peak}))
 
 
-def run_plain(folder: Path) -> dict[str, float]:
-    """Train with plain XGBoost in a process of its own."""
-    command = [sys.executable, "-m", "benchmarks.training", "--plain", str(folder)]
-    done = subprocess.run(command, capture_output=True, text=True, check=True)
-    found: dict[str, float] = json.loads(done.stdout)
-    return found
-
-
 def run_workers(folder: Path, scratch: Path) -> dict[str, float]:
-    """Train over two workers."""
+    """Train on two workers; return the seconds and each process's peak memory in MB."""
     from training.boosting import Share, boost
     from training.splits import TRAIN
 
     scratch.mkdir()
     with dask_cluster(scratch, THREADS) as (address, _), connect(address, None) as client:
         client.wait_for_workers(THREADS)
-        peak = Peak()
-        for i, pid in enumerate(client.run(os.getpid).values()):
-            peak.of(f"worker {i}", psutil.Process(pid))
-        peak.of("job", psutil.Process())
+        peak = PeakMemory()
+        peak.watch_cluster(client)
         began = time.perf_counter()
         store = open_store(str(folder))
         labelled = labelled_tracks(store, "segment")
@@ -135,7 +123,7 @@ def run_workers(folder: Path, scratch: Path) -> dict[str, float]:
         seconds = time.perf_counter() - began
         assert boosted.workers == THREADS
         assert boosted.booster.num_boosted_rounds() == ROUNDS
-    return {"seconds": seconds} | {name: size / 1e6 for name, size in peak.bytes.items()}
+    return {"seconds": seconds, **peak.megabytes()}
 
 
 def main() -> None:
@@ -149,7 +137,7 @@ def main() -> None:
         make_store(store, rows)
         ours, theirs = [], []
         for repeat in range(REPEATS):
-            theirs.append(run_plain(store))
+            theirs.append(run_module("benchmarks.training", "--plain", str(store)))
             ours.append(run_workers(store, Path(name, f"cluster-{repeat}")))
     medians = [statistics.median(one["seconds"] for one in runs) for runs in (theirs, ours)]
     print(f"{rows:,} rows, {LABELS} labels, {ROUNDS} rounds:\n")
@@ -162,8 +150,8 @@ def main() -> None:
     )
     job = max(one["job"] for one in ours)
     print(
-        f"| two workers | {medians[1]:.1f} | {medians[1] / medians[0]:.2f} | {workers} a worker, "
-        f"{job:,.0f} the job |"
+        f"| two workers | {medians[1]:.1f} | {medians[1] / medians[0]:.2f} | {workers} per worker, "
+        f"{job:,.0f} for the job |"
     )
 
 

@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 from support.cut_off import watch_for_cut_off_texts
 from PIL import Image
-from support.drawn import watched
 
 from featurizer.curves import Curves
 from featurizer.extract import signal_features
