@@ -1,5 +1,4 @@
 """Rows and labels in, a judged model out.
 
-Nothing here knows a store, a terminal or how a cluster is made. Features come from
-:mod:`featurizer`, tables from :mod:`jobs`.
+Knows scikit-learn and XGBoost. Knows no Dask, no store and no command line.
 """

@@ -1,31 +1,41 @@
-"""The ten models that are compared, with the tutorial's parameters.
+"""The ten classifiers of the tutorial, with its parameters.
 
-Where the tutorial leaves a model to chance (the decision tree), a seed is set here: the same rows
-give the same scores.
+The tutorial's decision tree has no seed. It has one here, so that the same rows give the same
+scores.
 """
 
 from typing import Any
 
-MODELS = (
+CLASSIFIERS = (
     *("naive Bayes", "SGD", "KNN", "decision tree", "random forest"),
     *("SVM", "logistic regression", "MLP", "XGB", "XGBRF"),
 )
-"""Their names, in the tutorial's order."""
+"""Names, in the tutorial's order."""
 
 SLOWEST_FIRST = (
     *("MLP", "XGB", "random forest", "SVM", "XGBRF", "logistic regression"),
     *("decision tree", "SGD", "KNN", "naive Bayes"),
 )
-"""In which order a cluster is given them, so that it does not end waiting for one."""
+"""Names in the order in which a cluster starts them, so that it does not end waiting for one."""
 
 
-def make(name: str) -> Any:
+def make_classifier(name: str) -> Any:
     """Return a new, unfitted scikit-learn classifier that uses one thread.
 
     Parameters
     ----------
     name : str
-        One of :data:`MODELS`.
+        One of :data:`CLASSIFIERS`.
+
+    Raises
+    ------
+    KeyError
+        There is no such classifier.
+
+    Examples
+    --------
+    >>> make_classifier("KNN").fit([[i] for i in range(19)], [0] * 10 + [1] * 9).predict([[3]])
+    array([0])
     """
     from sklearn.ensemble import RandomForestClassifier
     from sklearn.linear_model import LogisticRegression, SGDClassifier
@@ -43,7 +53,7 @@ def make(name: str) -> Any:
         "decision tree": DecisionTreeClassifier(random_state=0),
         "random forest": RandomForestClassifier(n_estimators=1000, max_depth=10, random_state=0),
         "SVM": SVC(decision_function_shape="ovo"),
-        # Multinomial, as in the tutorial: the only way that is left in scikit-learn.
+        # Multinomial, as in the tutorial: scikit-learn offers nothing else any more.
         "logistic regression": LogisticRegression(solver="lbfgs", random_state=0),
         "MLP": MLPClassifier(
             solver="lbfgs", alpha=1e-5, hidden_layer_sizes=(5000, 10), random_state=1
@@ -51,7 +61,7 @@ def make(name: str) -> Any:
         "XGB": XGBClassifier(
             n_estimators=1000, learning_rate=0.05, eval_metric="mlogloss", n_jobs=1
         ),
-        # Of three labels or more XGBoost counts the classes itself; of two it would not.
+        # XGBoost counts three or more classes itself, but not two.
         "XGBRF": XGBRFClassifier(
             objective="multi:softmax", num_class=2, eval_metric="mlogloss", n_jobs=1
         ),

@@ -1,30 +1,33 @@
-"""How good predictions are: of rows, and of tracks by what their segments say together.
+"""Scores of predictions, for rows and for tracks.
 
-The macro F1 is the mean over the classes that the truth holds, so that a class without a row to be
-tested with neither helps nor harms.
+Macro F1 is averaged over the classes that occur in the truth. A class without test rows does not
+change it.
 """
 
 from dataclasses import dataclass
 
 import numpy as np
 
-CHANCE_DRAWS = 1000
+CHANCE_PERMUTATIONS = 1000
+"""Random permutations of the predictions."""
+
 CHANCE_QUANTILE = 0.99
+"""Quantile of the permutations' macro F1."""
 
 CHANCE_ROWS = 20_000
-"""Of more rows so many tell what chance reaches, to a few thousandths."""
+"""Rows that are permuted at most; a sample of this size is exact to a few thousandths."""
 
 
 @dataclass(frozen=True)
 class ClassScores:
-    """How one class fares.
+    """Scores of one class.
 
     Parameters
     ----------
     precision, recall, f1 : float [range=[0, 1]]
-        0 where nothing was predicted or nothing was there.
+        0 if the class is never predicted or never true.
     support : int
-        Rows (or tracks) that are of this class.
+        Rows (or tracks) of this class.
     """
 
     precision: float
@@ -35,25 +38,24 @@ class ClassScores:
 
 @dataclass(frozen=True)
 class Scores:
-    """How good predictions are, in all.
+    """Scores of all predictions.
 
     Parameters
     ----------
     accuracy : float [range=[0, 1]]
-        Share of right predictions.
+        Share of correct predictions.
     macro_f1 : float [range=[0, 1]]
-        Mean of F1 over the classes that the truth holds.
+        Mean F1 of the classes that occur in the truth.
     log_loss : float [range=[0, inf)], nats
-        Mean of -log of the true class's probability.
+        Mean negative log of the true class's probability.
     chance : float [range=[0, 1]]
-        The macro F1 that the same predictions reach once in a hundred times when they are dealt to
-        the rows at random.
+        99th percentile of macro F1 when the predictions are randomly permuted.
     count : int
-        Rows (or tracks) that were predicted.
+        Number of rows (or tracks).
     classes : list of ClassScores
-        Of each class.
+        Scores of each class.
     confusion : np.ndarray [shape=(n_classes, n_classes), int]
-        Rows of class i that were taken for class j.
+        Number of rows of class i predicted as class j.
     """
 
     accuracy: float
@@ -66,12 +68,21 @@ class Scores:
 
 
 def macro_f1(truth: np.ndarray, predicted: np.ndarray) -> float:
-    """Return the mean of F1 over the classes that the truth holds.
+    """Return the mean F1 of the classes that occur in the truth.
 
     Parameters
     ----------
     truth, predicted : np.ndarray [shape=(n,), int]
-        Classes; a prediction of none of them may be -1.
+        Classes. A prediction of -1 stands for none of them.
+
+    Returns
+    -------
+    float [range=[0, 1]]
+
+    Examples
+    --------
+    >>> round(macro_f1(np.array([0, 0, 4, 4]), np.array([0, 0, 4, 2])), 3)
+    0.833
     """
     from sklearn.metrics import f1_score
 
@@ -81,18 +92,27 @@ def macro_f1(truth: np.ndarray, predicted: np.ndarray) -> float:
 
 
 def score(truth: np.ndarray, probabilities: np.ndarray) -> Scores:
-    """Compare probabilities with the truth.
+    """Score class probabilities.
 
     Parameters
     ----------
     truth : np.ndarray [shape=(n,), int]
-        Classes.
+        True classes.
     probabilities : np.ndarray [shape=(n, n_classes), range=[0, 1]]
-        Of each class; the greatest is the prediction.
+        Probability of each class. The most probable class is the prediction.
 
     Returns
     -------
     Scores
+
+    Examples
+    --------
+    >>> scores = score(np.array([0, 1, 1]), np.array([[0.9, 0.1], [0.6, 0.4], [0.2, 0.8]]))
+    >>> scores.confusion
+    array([[1, 0],
+           [1, 1]])
+    >>> round(scores.log_loss, 3)
+    0.415
     """
     return score_predicted(
         truth,
@@ -103,37 +123,44 @@ def score(truth: np.ndarray, probabilities: np.ndarray) -> Scores:
 
 
 def score_predicted(
-    truth: np.ndarray, predicted: np.ndarray, of_truth: np.ndarray, n_classes: int
+    truth: np.ndarray, predicted: np.ndarray, true_probabilities: np.ndarray, n_classes: int
 ) -> Scores:
-    """Compare predictions with the truth.
+    """Score predicted classes.
 
     Parameters
     ----------
     truth, predicted : np.ndarray [shape=(n,), int]
         Classes.
-    of_truth : np.ndarray [shape=(n,), range=[0, 1]]
-        The true class's probability.
+    true_probabilities : np.ndarray [shape=(n,), range=[0, 1]]
+        Predicted probability of the true class.
     n_classes : int
         Number of classes.
 
     Returns
     -------
     Scores
+
+    Examples
+    --------
+    >>> truth, predicted = np.array([0, 1, 1]), np.array([0, 0, 1])
+    >>> scores = score_predicted(truth, predicted, np.array([0.9, 0.4, 0.8]), n_classes=2)
+    >>> scores.classes[1]
+    ClassScores(precision=1.0, recall=0.5, f1=0.6666666666666666, support=2)
     """
     from sklearn.metrics import confusion_matrix, precision_recall_fscore_support
 
-    every = np.arange(n_classes)
+    labels = np.arange(n_classes)
     by_class = zip(
-        *precision_recall_fscore_support(truth, predicted, labels=every, zero_division=0.0),
+        *precision_recall_fscore_support(truth, predicted, labels=labels, zero_division=0.0),
         strict=True,
     )
-    confusion = confusion_matrix(truth, predicted, labels=every)
-    # A certain and wrong prediction would make the loss infinite.
-    least = np.finfo(np.float32).eps
+    confusion = confusion_matrix(truth, predicted, labels=labels)
+    # A true class with probability 0 would make the loss infinite.
+    floor = np.finfo(np.float32).eps
     return Scores(
         accuracy=float(np.trace(confusion) / len(truth)),
         macro_f1=macro_f1(truth, predicted),
-        log_loss=float(-np.log(np.maximum(of_truth.astype(np.float64), least)).mean()),
+        log_loss=float(-np.log(np.maximum(true_probabilities.astype(np.float64), floor)).mean()),
         chance=chance(truth, predicted),
         count=len(truth),
         classes=[
@@ -145,35 +172,40 @@ def score_predicted(
 
 
 def chance(truth: np.ndarray, predicted: np.ndarray) -> float:
-    """Return the macro F1 that predictions seldom exceed which know how often, and not where.
+    """Return the 99th percentile of macro F1 when the predictions are randomly permuted.
 
     Parameters
     ----------
     truth, predicted : np.ndarray [shape=(n,), int]
-        Classes; a prediction of none of them may be -1.
+        Classes. A prediction of -1 stands for none of them.
 
     Returns
     -------
     float [range=[0, 1]]
-        The :data:`CHANCE_QUANTILE` of what the same predictions reach in any order.
+        The :data:`CHANCE_QUANTILE` over :data:`CHANCE_PERMUTATIONS` permutations.
+
+    Examples
+    --------
+    >>> chance(np.array([1, 1, 1, 1, 1]), np.array([0, 0, 1, 1, 1]))
+    0.75
     """
     predicted = np.where(predicted < 0, max(truth.max(), predicted.max()) + 1, predicted)
     generator = np.random.default_rng(0)
-    every = np.linspace(0, len(truth) - 1, min(len(truth), CHANCE_ROWS)).astype(np.int64)
-    truth, predicted = np.sort(truth)[every], np.sort(predicted)[every]
-    held = np.unique(truth)
+    sample = np.linspace(0, len(truth) - 1, min(len(truth), CHANCE_ROWS)).astype(np.int64)
+    truth, predicted = np.sort(truth)[sample], np.sort(predicted)[sample]
+    present = np.unique(truth)
     n_classes = int(max(truth.max(), predicted.max())) + 1
-    both = np.bincount(truth, minlength=n_classes) + np.bincount(predicted, minlength=n_classes)
-    reached = np.empty(CHANCE_DRAWS)
-    dealt = predicted.copy()
-    for draw in range(CHANCE_DRAWS):
-        generator.shuffle(dealt)
-        hits = np.bincount(truth[truth == dealt], minlength=n_classes)
-        reached[draw] = (2 * hits[held] / both[held]).mean()
-    return float(np.quantile(reached, CHANCE_QUANTILE))
+    totals = np.bincount(truth, minlength=n_classes) + np.bincount(predicted, minlength=n_classes)
+    scores = np.empty(CHANCE_PERMUTATIONS)
+    permuted = predicted.copy()
+    for i in range(CHANCE_PERMUTATIONS):
+        generator.shuffle(permuted)
+        hits = np.bincount(truth[truth == permuted], minlength=n_classes)
+        scores[i] = (2 * hits[present] / totals[present]).mean()
+    return float(np.quantile(scores, CHANCE_QUANTILE))
 
 
-def by_track(
+def sum_by_track(
     tracks: np.ndarray, probabilities: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Sum the probabilities of each track's rows.
@@ -181,42 +213,53 @@ def by_track(
     Parameters
     ----------
     tracks : np.ndarray [shape=(n,), int]
-        The track of each row.
+        Track of each row.
     probabilities : np.ndarray [shape=(n, n_classes)]
-        Of the rows.
+        Class probabilities of each row.
 
     Returns
     -------
-    np.ndarray [shape=(n_tracks,), int]
+    unique_tracks : np.ndarray [shape=(n_tracks,), int]
         The tracks that have rows, ascending.
-    np.ndarray [shape=(n_tracks, n_classes), float64]
-        Their sums; divided by the counts, the tracks' mean probabilities.
-    np.ndarray [shape=(n_tracks,), int]
-        How many rows each has.
+    sums : np.ndarray [shape=(n_tracks, n_classes), float64]
+        Sums of their probabilities. Divided by the counts, these are the tracks' means.
+    counts : np.ndarray [shape=(n_tracks,), int]
+        Number of rows of each.
+
+    Examples
+    --------
+    >>> sum_by_track(np.array([7, 3, 7]), np.array([[0.5, 0.5], [1.0, 0.0], [0.25, 0.75]]))
+    (array([3, 7]), array([[1.  , 0.  ],
+           [0.75, 1.25]]), array([1, 2]))
     """
-    found, place, counts = np.unique(tracks, return_inverse=True, return_counts=True)
-    sums = np.zeros((len(found), probabilities.shape[1]))
-    np.add.at(sums, place, probabilities)
-    return found, sums, counts
+    unique_tracks, index, counts = np.unique(tracks, return_inverse=True, return_counts=True)
+    sums = np.zeros((len(unique_tracks), probabilities.shape[1]))
+    np.add.at(sums, index, probabilities)
+    return unique_tracks, sums, counts
 
 
-def vote(tracks: np.ndarray, predicted: np.ndarray, n_classes: int) -> np.ndarray:
-    """Return each track's class by the majority of its rows' predictions.
+def majority_vote(tracks: np.ndarray, predicted: np.ndarray, n_classes: int) -> np.ndarray:
+    """Return the class that most rows of each track are predicted as.
 
     Parameters
     ----------
     tracks : np.ndarray [shape=(n,), int]
-        The track of each row.
+        Track of each row.
     predicted : np.ndarray [shape=(n,), int]
-        The class of each row.
+        Predicted class of each row.
     n_classes : int
         Number of classes.
 
     Returns
     -------
     np.ndarray [shape=(n_tracks,), int]
-        In ascending order of the tracks; of a tie, the smaller class.
+        Classes in ascending order of the tracks. Ties go to the smaller class.
+
+    Examples
+    --------
+    >>> majority_vote(np.array([7, 3, 7, 7]), np.array([1, 0, 1, 2]), n_classes=3)
+    array([0, 1])
     """
-    found, place = np.unique(tracks, return_inverse=True)
-    votes = np.bincount(place * n_classes + predicted, minlength=len(found) * n_classes)
-    return np.asarray(votes.reshape(len(found), n_classes).argmax(axis=1))
+    unique_tracks, index = np.unique(tracks, return_inverse=True)
+    votes = np.bincount(index * n_classes + predicted, minlength=len(unique_tracks) * n_classes)
+    return np.asarray(votes.reshape(len(unique_tracks), n_classes).argmax(axis=1))

@@ -1,8 +1,8 @@
-"""A trained model as it is kept and used: two files, of which the second explains the first.
+"""The two files of a trained model, and predictions from them.
 
-``model.ubj`` is XGBoost's own format and opens in plain XGBoost. ``model.json`` says what goes in
-(the columns, in order, as they stand in the feature tables: nothing is scaled) and what comes out
-(a probability for each class, in order). Nothing here is a pickle.
+``model.ubj`` holds the trees in XGBoost's own format, which plain XGBoost opens. ``model.json``
+describes the input (columns of the feature tables, in order and unscaled) and the output (a
+probability per class, in order). Neither is a pickle.
 """
 
 import hashlib
@@ -13,53 +13,54 @@ from typing import Any, Literal
 import numpy as np
 
 MODEL_FORMAT = 1
+"""Version of the layout of ``model.json``."""
 
 
 class ModelError(Exception):
-    """A model's files are damaged or do not fit together; the text says how."""
+    """A model's files are damaged or do not belong together; the text says how."""
 
 
 @dataclass(frozen=True)
 class Description:
-    """What ``model.json`` says.
+    """The contents of ``model.json``.
 
     Parameters
     ----------
     version : str
-        Names the model; later ones are greater.
+        Name of the model; later versions sort after earlier ones.
     created_at : str
-        ISO 8601, UTC.
+        Time in ISO 8601, UTC.
     classes : list of str
-        What output 0, 1, ... stands for.
+        Names of the outputs 0, 1, ...
     columns : list of str
-        The features that go in, in order.
+        Names of the input features, in order.
     feature_set : str
-        What the features' numbers mean.
+        Version of the features' definitions.
     level : {"segment", "track"}
-        The rows it has learnt from. One of segments judges a track by the mean of its segments'
+        Rows it was trained on. A segment model predicts a track by the mean of its segments'
         probabilities.
     segment_seconds : float
         Length of the store's segments in seconds.
     parameters : dict of str to Any
-        XGBoost's.
+        XGBoost's parameters.
     rounds : int
-        Boosting rounds: trees of each class.
+        Boosting rounds: trees per class.
     stopped_early : bool
-        Whether ``rounds`` is where the loss of the validation part was least.
+        Whether ``rounds`` is the round with the lowest validation loss.
     split : dict of str to Any
-        ``name``, and ``tracks`` in each of the parts that it was judged with.
+        ``name``, and ``tracks``: the number of tracks in each part.
     data : dict of str to Any
-        ``fingerprint`` of all rows that the final model has learnt from, ``rows``, ``tracks``, and
-        ``labels``: the tracks of each class.
+        ``fingerprint`` of all rows that the final model was trained on; numbers of ``rows`` and
+        ``tracks``; ``labels``: the number of tracks of each class.
     scores : dict of str to dict
-        Of levels ``segment`` and ``track``, of the test part: ``accuracy``, ``macro_f1``,
+        Scores on the test part, by level (``segment``, ``track``): ``accuracy``, ``macro_f1``,
         ``log_loss``, ``chance``, ``count``.
     digests : dict of str to str
-        SHA-256 of the files of trees, in hexadecimals, by name.
+        Hexadecimal SHA-256 of each file of trees, by file name.
     libraries : dict of str to str
-        Versions of what made it.
+        Versions of the libraries that trained it.
     workers : int
-        How many took part; another number gives slightly other trees.
+        Number of workers that trained it; another number gives slightly different trees.
     """
 
     version: str
@@ -80,41 +81,47 @@ class Description:
     workers: int
 
     def to_json(self) -> bytes:
-        """Return the text of ``model.json``."""
+        """Return the bytes of ``model.json``."""
         return json.dumps(
             {"format": MODEL_FORMAT, **asdict(self)}, indent=1, ensure_ascii=False
         ).encode()
 
     @classmethod
     def from_json(cls, text: bytes) -> "Description":
-        """Read ``model.json``; ModelError where it cannot be understood."""
+        """Parse ``model.json``.
+
+        Raises
+        ------
+        ModelError
+            It is malformed, or of another format.
+        """
         try:
-            found = json.loads(text)
-            layout = found["format"]
+            content = json.loads(text)
+            model_format = content["format"]
         except (ValueError, KeyError, TypeError) as error:
             raise ModelError(f"cannot be understood ({error})") from None
-        if layout != MODEL_FORMAT:
-            raise ModelError(f"has format {layout}, and this songmill reads {MODEL_FORMAT}")
-        names = [one.name for one in fields(cls)]
-        missing = [name for name in names if name not in found]
+        if model_format != MODEL_FORMAT:
+            raise ModelError(f"has format {model_format}; this songmill reads {MODEL_FORMAT}")
+        names = [field.name for field in fields(cls)]
+        missing = [name for name in names if name not in content]
         if missing:
-            raise ModelError(f"does not say its {', '.join(missing)}")
-        # A later songmill may say more.
-        described = cls(**{name: found[name] for name in names})
-        wrong = described._wrong()
-        if wrong:
-            raise ModelError(f"says something else than expected of its {', '.join(wrong)}")
-        return described
+            raise ModelError(f"lacks {', '.join(missing)}")
+        # A later songmill may have added fields.
+        description = cls(**{name: content[name] for name in names})
+        invalid = description._invalid_fields()
+        if invalid:
+            raise ModelError(f"has invalid values of {', '.join(invalid)}")
+        return description
 
-    def _wrong(self) -> list[str]:
-        """Return what is not as the docstring says: others may have edited the file."""
+    def _invalid_fields(self) -> list[str]:
+        """Return the fields with unexpected values, because the file may have been edited."""
         classes, scores = self.classes, self.scores
-        counted = ("accuracy", "macro_f1", "log_loss", "chance", "count")
-        right = {
+        numbers = ("accuracy", "macro_f1", "log_loss", "chance", "count")
+        valid = {
             "version": isinstance(self.version, str),
             "created_at": isinstance(self.created_at, str),
-            "classes": _are_texts(classes) and len(set(classes)) == len(classes) > 1,
-            "columns": _are_texts(self.columns),
+            "classes": _is_list_of_str(classes) and len(set(classes)) == len(classes) > 1,
+            "columns": _is_list_of_str(self.columns),
             "feature_set": isinstance(self.feature_set, str),
             "level": self.level in ("segment", "track"),
             "segment_seconds": isinstance(self.segment_seconds, int | float),
@@ -124,21 +131,21 @@ class Description:
             "digests": isinstance(self.digests, dict),
             "scores": isinstance(scores, dict)
             and isinstance(scores.get("track"), dict)
-            and all(isinstance(scores["track"].get(name), int | float) for name in counted),
+            and all(isinstance(scores["track"].get(name), int | float) for name in numbers),
         }
-        return [name for name, is_right in right.items() if not is_right]
+        return [name for name, is_valid in valid.items() if not is_valid]
 
 
 @dataclass(frozen=True)
 class Model:
-    """A model that predicts.
+    """A model, ready to predict.
 
     Parameters
     ----------
     description : Description
-        What goes in and what comes out.
+        Its inputs and outputs.
     booster : xgboost.Booster
-        The trees.
+        Its trees.
     """
 
     description: Description
@@ -146,28 +153,43 @@ class Model:
 
     @classmethod
     def load(cls, description: Description, name: str, trees: bytes) -> "Model":
-        """Return the model whose file ``name`` is ``trees``; ModelError where they do not fit."""
+        """Load the trees of a model.
+
+        Parameters
+        ----------
+        description : Description
+            The model's description.
+        name : str
+            File name of the trees.
+        trees : bytes
+            Contents of that file.
+
+        Raises
+        ------
+        ModelError
+            The trees are damaged, or do not belong to the description.
+        """
         import xgboost
 
-        # XGBoost ends the process, or makes other trees, when it reads what is damaged.
+        # XGBoost may crash on damaged trees, or load wrong ones.
         if digest(trees) != description.digests.get(name):
-            raise ModelError("is damaged: model.json describes another file")
-        # Rows are few, or those of one worker: more threads would only wait for one another.
+            raise ModelError("is damaged: its SHA-256 differs from that in model.json")
+        # More threads do not help: rows are few, or other workers use the other cores.
         booster = xgboost.Booster({"nthread": 1})
         try:
             booster.load_model(bytearray(trees))
         except xgboost.core.XGBoostError:
             raise ModelError("is no model that XGBoost can read") from None
         configuration = json.loads(booster.save_config())["learner"]["learner_model_param"]
-        made_for = (
+        actual = (
             booster.num_features(),
             booster.num_boosted_rounds(),
             int(configuration["num_class"]),
         )
-        described = (len(description.columns), description.rounds, len(description.classes))
-        if made_for != described:
+        expected = (len(description.columns), description.rounds, len(description.classes))
+        if actual != expected:
             raise ModelError(
-                f"has {made_for} columns, rounds and classes, and model.json says {described}"
+                f"has {actual} columns, rounds and classes; model.json says {expected}"
             )
         return cls(description, booster)
 
@@ -177,7 +199,7 @@ class Model:
         Parameters
         ----------
         features : np.ndarray [shape=(n, n_columns), float]
-            Rows of the feature tables, in the order of the description's columns.
+            Rows of the feature tables, with the description's columns in order.
 
         Returns
         -------
@@ -186,32 +208,47 @@ class Model:
         return predict(self.booster, features, len(self.description.classes))
 
 
-def _are_texts(found: Any) -> bool:
-    return isinstance(found, list) and all(isinstance(one, str) for one in found)
+def _is_list_of_str(value: Any) -> bool:
+    return isinstance(value, list) and all(isinstance(item, str) for item in value)
 
 
 def digest(trees: bytes) -> str:
-    """Return the SHA-256 of a file of trees, in hexadecimals."""
+    """Return the hexadecimal SHA-256 of a file of trees.
+
+    Examples
+    --------
+    >>> digest(b"trees")[:8]
+    '29d80730'
+    """
     return hashlib.sha256(trees).hexdigest()
 
 
 def predict(booster: Any, features: np.ndarray, n_classes: int) -> np.ndarray:
-    """Return what a booster says of rows.
+    """Return the class probabilities that a booster predicts.
 
     Parameters
     ----------
     booster : xgboost.Booster
-        One of ``multi:softprob``.
+        A booster with the objective ``multi:softprob``.
     features : np.ndarray [shape=(n, n_columns), float]
-        The rows.
+        Rows to predict.
     n_classes : int
-        Number of its classes.
+        Number of classes of the booster.
 
     Returns
     -------
     np.ndarray [shape=(n, n_classes), range=[0, 1], float32]
+
+    Examples
+    --------
+    >>> import xgboost
+    >>> features, classes = np.array([[0.0], [0.1], [0.9], [1.0]]), [0, 0, 1, 1]
+    >>> parameters = {"objective": "multi:softprob", "num_class": 2, "min_child_weight": 0}
+    >>> booster = xgboost.train(parameters, xgboost.DMatrix(features, classes), 5)
+    >>> predict(booster, np.array([[0.05], [0.95]]), n_classes=2).argmax(axis=1)
+    array([0, 1])
     """
     if not len(features):
         return np.zeros((0, n_classes), np.float32)
-    found = booster.inplace_predict(np.ascontiguousarray(features, np.float32))
-    return np.asarray(found, np.float32).reshape(len(features), n_classes)
+    probabilities = booster.inplace_predict(np.ascontiguousarray(features, np.float32))
+    return np.asarray(probabilities, np.float32).reshape(len(features), n_classes)

@@ -1,8 +1,8 @@
-"""Which tracks a model learns from and which it is judged by.
+"""Splits of the labelled tracks into folds, or into training, validation and test parts.
 
-Splits are made of tracks, never of rows: the segments of a track, and the tracks of a group such
-as an artist, stay on one side. The one exception is :func:`random_rows`, the tutorial's, which is
-marked as leaky wherever its scores are shown.
+Tracks are split, not rows: the segments of a track stay together, and so do the tracks of a group
+such as an artist. The one exception is the tutorial's :func:`random_rows`, which leaks; its scores
+are marked wherever they are shown.
 """
 
 from dataclasses import dataclass
@@ -11,34 +11,36 @@ from typing import Literal
 import numpy as np
 
 SEED = 42
-"""The tutorial's ``random_state``."""
+"""Random seed; the tutorial's ``random_state``."""
 
 Part = Literal["train", "valid", "test"]
 PARTS: tuple[Part, ...] = ("train", "valid", "test")
-"""A part's code is its place here."""
+"""Names of the parts; the code of a part is its index."""
 
 TRAIN, VALID, TEST = range(3)
 
 SHARES = (0.6, 0.2, 0.2)
-"""Of the tracks, to learn from, to stop by and to be judged by."""
+"""Target share of the tracks in each of :data:`PARTS`."""
 
 RANDOM_TEST_SHARE = 0.3
+"""Share of the rows that :func:`random_rows` tests with; the tutorial's."""
 
 
 @dataclass(frozen=True)
 class Tracks:
-    """The labelled tracks that are to be split, in order of ``ids``.
+    """Labelled tracks to split, in order of ``ids``.
 
     Parameters
     ----------
     ids : np.ndarray [shape=(n_tracks,), str]
-        Their names, ascending.
+        Names of the tracks, ascending.
     labels : np.ndarray [shape=(n_tracks,), int]
-        The class of each, as its place in ``classes``.
+        Class of each track, as an index of ``classes``.
     classes : tuple of str
-        The names of the classes, ascending.
+        Names of the classes, ascending.
     groups : np.ndarray [shape=(n_tracks,), int], optional
-        Tracks of one number stay on one side; by default each is by itself.
+        Group of each track. The tracks of a group stay together. By default each track is a group
+        of its own.
     """
 
     ids: np.ndarray
@@ -48,52 +50,70 @@ class Tracks:
 
 
 def folds(tracks: Tracks, k: int) -> np.ndarray:
-    """Deal the tracks to ``k`` folds, each with about the same share of every class.
+    """Assign the tracks to ``k`` folds, each with about the same share of every class.
 
     Parameters
     ----------
     tracks : Tracks
-        What to deal.
+        Tracks to assign.
     k : int
         Number of folds, 2 or more.
 
     Returns
     -------
     np.ndarray [shape=(n_tracks,), range=[0, k), int]
-        The fold of each track. It depends on the tracks' names, labels and groups alone.
+        Fold of each track. It depends on the order, labels and groups of the tracks alone.
+
+    Examples
+    --------
+    >>> ids = np.array(["a.wav", "b.wav", "c.wav", "d.wav"])
+    >>> tracks = Tracks(ids, np.array([0, 0, 1, 1]), ("jazz", "rock"))
+    >>> folds(tracks, 2)
+    array([1, 0, 1, 0])
     """
-    return _deal(tracks, np.full(k, 1.0 / k), np.full(len(tracks.ids), -1))
+    return _assign_groups(tracks, np.full(k, 1.0 / k), np.full(len(tracks.ids), -1))
 
 
-def parts(tracks: Tracks, known: dict[str, Part] | None = None) -> np.ndarray:
-    """Deal the tracks to the parts of one training: :data:`PARTS`, by :data:`SHARES`.
+def parts(tracks: Tracks, previous: dict[str, Part] | None = None) -> np.ndarray:
+    """Assign the tracks to :data:`PARTS`, by :data:`SHARES`.
 
     Parameters
     ----------
     tracks : Tracks
-        What to deal. A class's first track goes to ``train`` and its second to ``test``.
-    known : dict of str to Part, optional
-        The part that tracks had before and keep, so that a model of then and one of today can be
-        judged by tracks that neither has learnt from. Where a group has been in several parts, all
-        of it goes where most of it was.
+        Tracks to assign. The first track of a class goes to ``train`` and the second to ``test``.
+    previous : dict of str to Part, optional
+        Parts from an earlier training, by track; these tracks keep them. The earlier model and the
+        new one can then be compared on tracks that neither was trained on. A group with tracks in
+        several parts goes to the part with most of them.
 
     Returns
     -------
     np.ndarray [shape=(n_tracks,), range=[0, 3), int]
         Codes of :data:`PARTS`.
+
+    Examples
+    --------
+    >>> ids = np.array(["a.wav", "b.wav", "c.wav"])
+    >>> tracks = Tracks(ids, np.array([0, 0, 0]), ("jazz",))
+    >>> sorted(PARTS[code] for code in parts(tracks))
+    ['test', 'train', 'valid']
+    >>> PARTS[parts(tracks, {"b.wav": "test"})[1]]
+    'test'
     """
-    kept = known or {}
+    kept = previous or {}
     codes = {part: code for code, part in enumerate(PARTS)}
     before = np.array([codes[kept[i]] if i in kept else -1 for i in tracks.ids.tolist()], int)
-    # A class's first tracks fill these parts in the order in which they are needed.
+    # Ties go to the earlier part: a class needs training rows first, then test rows.
     order = np.array([TRAIN, TEST, VALID])
-    place = np.append(np.argsort(order), -1)
-    sides = _deal(tracks, np.array(SHARES)[order], place[before], by_size=False)
-    return np.asarray(order[sides])
+    position = np.append(np.argsort(order), -1)
+    assigned = _assign_groups(
+        tracks, np.array(SHARES)[order], position[before], balance_sizes=False
+    )
+    return np.asarray(order[assigned])
 
 
 def random_rows(count: int) -> tuple[np.ndarray, np.ndarray]:
-    """Split rows as the tutorial does, whatever their tracks: **leaky**.
+    """Split rows as the tutorial does, regardless of their tracks: **this leaks**.
 
     Parameters
     ----------
@@ -102,10 +122,16 @@ def random_rows(count: int) -> tuple[np.ndarray, np.ndarray]:
 
     Returns
     -------
-    np.ndarray [shape=(n_train,), int]
-        The rows to learn from, in the tutorial's order, on which the SGD depends.
-    np.ndarray [shape=(n_test,), int]
-        The rows to test with.
+    train : np.ndarray [shape=(n_train,), int]
+        Training rows, in the tutorial's order, on which the SGD depends.
+    test : np.ndarray [shape=(n_test,), int]
+        Test rows.
+
+    Examples
+    --------
+    >>> train, test = random_rows(10)
+    >>> test
+    array([8, 1, 5])
     """
     from sklearn.model_selection import train_test_split
 
@@ -113,55 +139,71 @@ def random_rows(count: int) -> tuple[np.ndarray, np.ndarray]:
     return train, test
 
 
-def _deal(
-    tracks: Tracks, shares: np.ndarray, before: np.ndarray, *, by_size: bool = True
+def _assign_groups(
+    tracks: Tracks, shares: np.ndarray, previous: np.ndarray, *, balance_sizes: bool = True
 ) -> np.ndarray:
-    """Give every group to the side that has least of its classes yet, as sides are to share.
+    """Assign each group to the part furthest below its target share of the group's classes.
 
-    Sechidis, Tsoumakas and Vlahavas, "On the stratification of multi-label data", 2011, for groups
-    whose labels are those of their tracks. Large groups come first, while there is room to make up
-    for them; ``by_size``: of sides that are equally short of the classes, the smallest is next,
-    else the first.
+    Sechidis, Tsoumakas and Vlahavas, "On the stratification of multi-label data", 2011, where a
+    group has the labels of its tracks. Large groups are assigned first, while the others can still
+    balance them.
+
+    Parameters
+    ----------
+    tracks : Tracks
+        Tracks to assign.
+    shares : np.ndarray [shape=(n_parts,), float64]
+        Target share of each part; the sum is 1.
+    previous : np.ndarray [shape=(n_tracks,), range=[-1, n_parts), int]
+        Part that a track keeps; -1 for none.
+    balance_sizes : bool
+        Whether ties go to the smallest part; otherwise they go to the first one.
+
+    Returns
+    -------
+    np.ndarray [shape=(n_tracks,), range=[0, n_parts), int]
+        Part of each track.
     """
-    own = np.arange(len(tracks.ids)) if tracks.groups is None else tracks.groups
-    _, first, group = np.unique(own, return_index=True, return_inverse=True)
-    # The numbers of groups mean nothing: they are counted by their first tracks.
-    group = np.argsort(np.argsort(first))[group]
-    members = np.bincount(group)
-    labels = _labels_of_groups(group, tracks.labels)
-    room = shares.tolist()
-    filled = [[0.0] * len(room) for _ in tracks.classes]
-    sizes = [0.0] * len(room)
-    side = np.full(len(members), -1)
+    groups = np.arange(len(tracks.ids)) if tracks.groups is None else tracks.groups
+    _, first, group_of = np.unique(groups, return_index=True, return_inverse=True)
+    # Groups are numbered by their first tracks, so that their given numbers do not matter.
+    group_of = np.argsort(np.argsort(first))[group_of]
+    group_sizes = np.bincount(group_of)
+    labels = _count_labels(group_of, tracks.labels)
+    targets = shares.tolist()
+    # Tracks of each class in each part, and of all classes, relative to the part's share.
+    filled = [[0.0] * len(targets) for _ in tracks.classes]
+    sizes = [0.0] * len(targets)
+    assigned = np.full(len(group_sizes), -1)
 
-    def give(one: int, to: int) -> None:
-        side[one] = to
-        sizes[to] += members[one] / room[to]
-        for label, count in labels[one]:
-            filled[label][to] += count / room[to]
+    def assign(group: int, part: int) -> None:
+        assigned[group] = part
+        sizes[part] += group_sizes[group] / targets[part]
+        for label, count in labels[group]:
+            filled[label][part] += count / targets[part]
 
-    seen = np.zeros((len(members), len(room)), int)
-    np.add.at(seen, (group[before >= 0], before[before >= 0]), 1)
-    for one in np.flatnonzero(seen.any(axis=1)).tolist():
-        give(one, int(seen[one].argmax()))
-    new = np.flatnonzero(side < 0)
+    votes = np.zeros((len(group_sizes), len(targets)), int)
+    np.add.at(votes, (group_of[previous >= 0], previous[previous >= 0]), 1)
+    for group in np.flatnonzero(votes.any(axis=1)).tolist():
+        assign(group, int(votes[group].argmax()))
+    new = np.flatnonzero(assigned < 0)
     new = new[np.random.default_rng(SEED).permutation(len(new))]
-    for one in new[np.argsort(-members[new], kind="stable")].tolist():
-        # Lists: numpy would take most of its time to be called.
-        shortage = [
-            sum(count * filled[label][to] for label, count in labels[one])
-            for to in range(len(room))
+    for group in new[np.argsort(-group_sizes[new], kind="stable")].tolist():
+        # Lists, because numpy's overhead per call would dominate.
+        fill = [
+            sum(count * filled[label][part] for label, count in labels[group])
+            for part in range(len(targets))
         ]
-        enough = min(shortage) + 1e-9
-        best = [to for to, short in enumerate(shortage) if short <= enough]
-        give(one, min(best, key=sizes.__getitem__) if by_size else best[0])
-    return side[group]
+        threshold = min(fill) + 1e-9
+        tied = [part for part, level in enumerate(fill) if level <= threshold]
+        assign(group, min(tied, key=sizes.__getitem__) if balance_sizes else tied[0])
+    return assigned[group_of]
 
 
-def _labels_of_groups(group: np.ndarray, labels: np.ndarray) -> list[list[tuple[int, int]]]:
-    """Return of each group its labels, each with the number of its tracks."""
-    found: list[list[tuple[int, int]]] = [[] for _ in range(int(group.max(initial=-1)) + 1)]
-    pairs, counts = np.unique(np.stack([group, labels]), axis=1, return_counts=True)
-    for one, label, count in zip(*pairs.tolist(), counts.tolist(), strict=True):
-        found[one].append((label, count))
-    return found
+def _count_labels(group_of: np.ndarray, labels: np.ndarray) -> list[list[tuple[int, int]]]:
+    """Return the labels of each group, each with its number of tracks."""
+    counted: list[list[tuple[int, int]]] = [[] for _ in range(int(group_of.max(initial=-1)) + 1)]
+    pairs, counts = np.unique(np.stack([group_of, labels]), axis=1, return_counts=True)
+    for group, label, count in zip(*pairs.tolist(), counts.tolist(), strict=True):
+        counted[group].append((label, count))
+    return counted

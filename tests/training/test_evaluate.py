@@ -1,4 +1,4 @@
-"""Scores, against scikit-learn, pandas and what every order of the predictions would give."""
+"""Scores, against scikit-learn, pandas and all permutations of the predictions."""
 
 import warnings
 from itertools import permutations
@@ -12,13 +12,19 @@ from hypothesis import strategies as st
 from sklearn import metrics
 
 from training import evaluate
-from training.evaluate import by_track, macro_f1, score, score_predicted, vote
+from training.evaluate import (
+    macro_f1,
+    majority_vote,
+    score,
+    score_predicted,
+    sum_by_track,
+)
 
 CASES = [(200, 3), (50, 10), (1000, 2), (7, 5), (1, 2)]
 
 
 def predictions(count: int, n_classes: int) -> tuple[np.ndarray, np.ndarray]:
-    """The truth, which lacks the last class of many, and probabilities that know a little of it."""
+    """Return true classes, which lack the last of many, and probabilities that favour them."""
     random = np.random.default_rng((count, n_classes))
     truth = random.integers(0, max(n_classes - 1, 2), count)
     weights = random.random((count, n_classes)) ** 2
@@ -30,37 +36,39 @@ def predictions(count: int, n_classes: int) -> tuple[np.ndarray, np.ndarray]:
 def test_scores_are_scikit_learns(count: int, n_classes: int) -> None:
     truth, probabilities = predictions(count, n_classes)
     found = score(truth, probabilities)
-    every = np.arange(n_classes)
+    labels = np.arange(n_classes)
     predicted = probabilities.argmax(axis=1)
     assert found.count == count
     assert found.accuracy == pytest.approx(metrics.accuracy_score(truth, predicted))
-    assert found.log_loss == pytest.approx(metrics.log_loss(truth, probabilities, labels=every))
-    assert np.array_equal(found.confusion, metrics.confusion_matrix(truth, predicted, labels=every))
+    assert found.log_loss == pytest.approx(metrics.log_loss(truth, probabilities, labels=labels))
+    assert np.array_equal(
+        found.confusion, metrics.confusion_matrix(truth, predicted, labels=labels)
+    )
     by_class = metrics.precision_recall_fscore_support(
-        truth, predicted, labels=every, zero_division=0.0
+        truth, predicted, labels=labels, zero_division=0.0
     )
     assert [
         [getattr(one, name) for one in found.classes]
         for name in ("precision", "recall", "f1", "support")
     ] == [pytest.approx(values) for values in by_class]
-    present = np.isin(every, truth)
+    present = np.isin(labels, truth)
     assert found.macro_f1 == pytest.approx(np.mean(by_class[2][present]))
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # a class that only the predictions have
+        warnings.simplefilter("ignore")  # about a class that occurs in the predictions only
         balanced = metrics.balanced_accuracy_score(truth, predicted)
     recalls = [one.recall for one in found.classes if one.support]
     assert np.mean(recalls) == pytest.approx(balanced)
 
 
-def test_macro_f1_is_of_the_classes_that_are_there() -> None:
+def test_macro_f1_is_averaged_over_the_classes_in_the_truth() -> None:
     truth = np.array([0, 0, 4, 4])
     assert macro_f1(truth, np.array([0, 0, 4, 4])) == 1.0
     assert macro_f1(truth, np.array([0, 0, 2, 4])) == pytest.approx((1 + 2 / 3) / 2)
-    # A prediction of none of the classes is wrong, and no class by itself.
+    # -1 counts as wrong, but not as a class.
     assert macro_f1(truth, np.array([0, 0, -1, 4])) == pytest.approx((1 + 2 / 3) / 2)
 
 
-def test_certain_and_wrong_is_a_finite_loss() -> None:
+def test_a_certain_but_wrong_prediction_has_a_finite_loss() -> None:
     truth = np.array([0, 1, 1])
     probabilities = np.array([[0, 1], [0, 1], [1, 0]], np.float32)
     expected = metrics.log_loss(truth, probabilities)
@@ -70,9 +78,9 @@ def test_certain_and_wrong_is_a_finite_loss() -> None:
 
 def test_predictions_without_probabilities_give_the_same_scores() -> None:
     truth, probabilities = predictions(300, 4)
-    of_truth = probabilities[np.arange(300), truth]
+    true_probabilities = probabilities[np.arange(300), truth]
     one = score(truth, probabilities)
-    other = score_predicted(truth, probabilities.argmax(axis=1), of_truth, 4)
+    other = score_predicted(truth, probabilities.argmax(axis=1), true_probabilities, 4)
     assert np.array_equal(one.confusion, other.confusion)
     assert (one.macro_f1, one.log_loss, one.chance) == (
         other.macro_f1,
@@ -89,33 +97,33 @@ def chance_of(truth: Any, predicted: Any, n_classes: int) -> float:
     return score_predicted(truth, predicted, np.ones(len(truth)), n_classes).chance
 
 
-def shuffled_macro_f1(truth: np.ndarray, predicted: np.ndarray, draws: int) -> np.ndarray:
+def permuted_macro_f1(truth: np.ndarray, predicted: np.ndarray, repeats: int) -> np.ndarray:
     random = np.random.default_rng(1)
-    held = np.unique(truth)
-    every = range(max(*truth, *predicted) + 1)
-    both = np.array([np.sum(truth == i) + np.sum(predicted == i) for i in every])
-    reached = np.empty(draws)
-    for draw in range(draws):
-        dealt = random.permutation(predicted)
-        hits = np.bincount(truth[truth == dealt], minlength=len(both))
-        reached[draw] = np.mean(2 * hits[held] / both[held])
-    return reached
+    present = np.unique(truth)
+    labels = range(max(*truth, *predicted) + 1)
+    totals = np.array([np.sum(truth == i) + np.sum(predicted == i) for i in labels])
+    scores = np.empty(repeats)
+    for i in range(repeats):
+        permuted = random.permutation(predicted)
+        hits = np.bincount(truth[truth == permuted], minlength=len(totals))
+        scores[i] = np.mean(2 * hits[present] / totals[present])
+    return scores
 
 
 @pytest.mark.parametrize(("count", "n_classes"), [(200, 2), (200, 3), (120, 10), (60, 30)])
-def test_chance_is_what_shuffled_predictions_seldom_reach(
+def test_chance_is_what_permuted_predictions_seldom_reach(
     monkeypatch: pytest.MonkeyPatch, count: int, n_classes: int
 ) -> None:
-    monkeypatch.setattr(evaluate, "CHANCE_DRAWS", 50_000)
+    monkeypatch.setattr(evaluate, "CHANCE_PERMUTATIONS", 50_000)
     random = np.random.default_rng(0)
-    # Classes of very different sizes, some of which only one side has.
+    # Classes of very different sizes; some occur in the truth or the predictions only.
     sizes = np.arange(1, n_classes + 1)
     truth = random.choice(n_classes, count, p=sizes / sizes.sum())
     predicted = random.choice(n_classes, count, p=sizes[::-1] / sizes.sum())
-    reached = shuffled_macro_f1(truth, predicted, 20_000)
-    expected = np.quantile(reached, 0.99)
+    scores = permuted_macro_f1(truth, predicted, 20_000)
+    expected = np.quantile(scores, 0.99)
     assert chance_of(truth, predicted, n_classes) == pytest.approx(
-        expected, abs=0.1 * np.std(reached)
+        expected, abs=0.1 * np.std(scores)
     )
 
 
@@ -124,17 +132,17 @@ def test_chance_is_what_shuffled_predictions_seldom_reach(
     [
         ([0, 0, 0, 1, 1, 1, 1], [0, 1, 1, 1, 0, 0, 1]),
         ([0, 0, 1, 1, 2, 2, 2], [2, 1, 0, 0, 1, 2, 2]),
-        ([0, 0, 1, 1, 1, 1, 1], [2, 2, 2, 0, 1, 1, 3]),  # classes that are not there
-        ([1, 2, 2, 2, 3, 3, 3], [1, 1, 1, 0, 0, 3, 3]),  # and one that is never predicted
+        ([0, 0, 1, 1, 1, 1, 1], [2, 2, 2, 0, 1, 1, 3]),  # classes that are never true
+        ([1, 2, 2, 2, 3, 3, 3], [1, 1, 1, 0, 0, 3, 3]),  # a class that is never predicted
     ],
 )
 @pytest.mark.parametrize("quantile", [0.25, 0.5, 0.9, 0.99])
-def test_chance_is_a_quantile_of_all_orders(
+def test_chance_is_a_quantile_over_all_permutations(
     monkeypatch: pytest.MonkeyPatch, truth: list[int], predicted: list[int], quantile: float
 ) -> None:
-    monkeypatch.setattr(evaluate, "CHANCE_DRAWS", 20_000)
+    monkeypatch.setattr(evaluate, "CHANCE_PERMUTATIONS", 20_000)
     monkeypatch.setattr(evaluate, "CHANCE_QUANTILE", quantile)
-    every = [
+    scores = [
         np.mean(
             [
                 2
@@ -145,17 +153,17 @@ def test_chance_is_a_quantile_of_all_orders(
         )
         for order in set(permutations(predicted))
     ]
-    # So few values occur that a quantile may lie on the edge of one of them.
-    low, high = np.quantile(every, [max(quantile - 0.01, 0), min(quantile + 0.01, 1)])
+    # There are few distinct scores, and a quantile may lie between two of them.
+    low, high = np.quantile(scores, [max(quantile - 0.01, 0), min(quantile + 0.01, 1)])
     assert low - 1e-9 <= chance_of(truth, predicted, 4) <= high + 1e-9
 
 
-def test_chance_where_there_is_none() -> None:
+def test_chance_if_all_permutations_score_the_same() -> None:
     assert chance_of([0], [0], 2) == 1.0
     assert chance_of([0], [1], 2) == 0.0
-    # One class in the truth: every order is the same.
+    # One class in the truth.
     assert chance_of([1] * 5, [0, 0, 1, 1, 1], 2) == pytest.approx(0.75)
-    # One class in the predictions, too.
+    # One class in the predictions.
     assert chance_of([0, 0, 1, 1, 1], [1] * 5, 2) == pytest.approx(0.375)
     assert chance_of([0, 1], [2, 2], 3) == 0.0
 
@@ -163,7 +171,7 @@ def test_chance_where_there_is_none() -> None:
 def test_chance_is_the_same_for_the_same_predictions() -> None:
     truth, probabilities = predictions(200, 5)
     assert score(truth, probabilities).chance == score(truth, probabilities).chance
-    # It depends on how often only, not on where.
+    # The order of the predictions does not matter.
     other = np.random.default_rng(3).permutation(probabilities)
     assert score(truth, probabilities).chance == score(truth, other).chance
 
@@ -171,32 +179,32 @@ def test_chance_is_the_same_for_the_same_predictions() -> None:
 # Tracks
 
 
-def test_tracks_have_the_sums_of_their_rows() -> None:
+def test_probabilities_are_summed_by_track() -> None:
     random = np.random.default_rng(0)
     tracks = random.choice([3, 4, 70, 1000], 200)
     probabilities = random.random((200, 6)).astype(np.float32)
-    found, sums, counts = by_track(tracks, probabilities)
+    found, sums, counts = sum_by_track(tracks, probabilities)
     grouped = pd.DataFrame(probabilities.astype(float)).groupby(tracks)
     assert found.tolist() == [3, 4, 70, 1000]
     assert counts.tolist() == grouped.size().tolist()
     assert sums == pytest.approx(grouped.sum().to_numpy())
     assert sums.dtype == np.float64
-    assert [len(each) for each in by_track(tracks[:0], probabilities[:0])] == [0, 0, 0]
+    assert [len(each) for each in sum_by_track(tracks[:0], probabilities[:0])] == [0, 0, 0]
 
 
 @settings(deadline=None)
 @given(st.lists(st.tuples(st.integers(0, 9), st.integers(0, 4)), min_size=1, max_size=60))
-def test_tracks_vote_and_of_a_tie_the_smaller_class_wins(rows: list[tuple[int, int]]) -> None:
+def test_the_majority_wins_and_the_smaller_class_wins_a_tie(rows: list[tuple[int, int]]) -> None:
     tracks, predicted = np.array(rows).T
-    # pandas names all the most frequent, ascending.
+    # mode() returns all classes with the most votes, ascending.
     expected = pd.Series(predicted).groupby(tracks).agg(lambda votes: votes.mode().iloc[0])
-    assert vote(tracks * 5, predicted, 5).tolist() == expected.tolist()
+    assert majority_vote(tracks * 5, predicted, 5).tolist() == expected.tolist()
 
 
-def test_chance_of_very_many_rows_is_told_by_some(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_chance_of_many_rows_is_estimated_from_a_sample(monkeypatch: pytest.MonkeyPatch) -> None:
     random = np.random.default_rng(0)
     truth = random.choice(4, 20_000, p=[0.1, 0.2, 0.3, 0.4])
     predicted = random.permutation(truth)
-    all_of_them = chance_of(truth, predicted, 4)
+    exact = chance_of(truth, predicted, 4)
     monkeypatch.setattr(evaluate, "CHANCE_ROWS", 5_000)
-    assert chance_of(truth, predicted, 4) == pytest.approx(all_of_them, abs=0.02)
+    assert chance_of(truth, predicted, 4) == pytest.approx(exact, abs=0.02)

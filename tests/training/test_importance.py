@@ -1,11 +1,11 @@
-"""The importance of features, against scikit-learn's."""
+"""Permutation importance, against scikit-learn's."""
 
 from typing import Any
 
 import numpy as np
 import pytest
 from sklearn.ensemble import RandomForestClassifier
-from sklearn.inspection import permutation_importance as scikit_learns
+from sklearn.inspection import permutation_importance as sklearn_importance
 
 from training.importance import REPEATS, permutation_importance
 
@@ -14,7 +14,7 @@ N_CLASSES = 4
 
 @pytest.fixture(scope="module")
 def rows() -> tuple[np.ndarray, np.ndarray]:
-    """Rows in which column 0 decides, 1 says something of it, and 2 and 3 are noise."""
+    """Rows and classes: column 0 decides, 1 correlates, 2 and 3 are noise."""
     random = np.random.default_rng(0)
     classes = random.integers(0, N_CLASSES, 1200)
     features = random.normal(size=(1200, 4))
@@ -30,9 +30,9 @@ def model(rows: tuple[np.ndarray, np.ndarray]) -> Any:
     return forest.fit(features[:600], classes[:600])
 
 
-def test_it_is_about_scikit_learns(rows: tuple[np.ndarray, np.ndarray], model: Any) -> None:
+def test_it_agrees_with_scikit_learns(rows: tuple[np.ndarray, np.ndarray], model: Any) -> None:
     features, classes = rows[0][600:], rows[1][600:]
-    theirs = scikit_learns(model, features, classes, n_repeats=20, random_state=0)
+    theirs = sklearn_importance(model, features, classes, n_repeats=20, random_state=0)
     spread = theirs.importances_std
     for column in range(4):
         mean, std = permutation_importance(model.predict_proba, features, classes, column)
@@ -42,25 +42,25 @@ def test_it_is_about_scikit_learns(rows: tuple[np.ndarray, np.ndarray], model: A
     assert theirs.importances_mean[0] > theirs.importances_mean[1] > 0.02
 
 
-def by_column_0(features: np.ndarray) -> np.ndarray:
+def predict_by_column_0(features: np.ndarray) -> np.ndarray:
     return np.eye(N_CLASSES)[np.clip(features[:, 0].round().astype(int), 0, N_CLASSES - 1)]
 
 
-def test_a_column_that_decides_is_all_that_matters(rows: tuple[np.ndarray, np.ndarray]) -> None:
+def test_only_the_column_that_decides_is_important(rows: tuple[np.ndarray, np.ndarray]) -> None:
     features, classes = rows
     before = features.copy()
-    mean, std = permutation_importance(by_column_0, features, classes, 0)
-    # Shuffled, it is right as often as two rows at random are of one class.
+    mean, std = permutation_importance(predict_by_column_0, features, classes, 0)
+    # After a shuffle, a row is right if its class equals that of a random row.
     assert mean == pytest.approx(1 - np.sum((np.bincount(classes) / len(classes)) ** 2), abs=0.05)
     assert 0 < std < 0.05
-    assert permutation_importance(by_column_0, features, classes, 3) == (0.0, 0.0)
-    # Nothing can be lost by a column that is not looked at, however wrong the model is.
+    assert permutation_importance(predict_by_column_0, features, classes, 3) == (0.0, 0.0)
+    # An unused column is unimportant, even if the model is often wrong.
     wrong = (classes + (np.arange(len(classes)) % 2)) % N_CLASSES
-    assert permutation_importance(by_column_0, features, wrong, 3) == (0.0, 0.0)
+    assert permutation_importance(predict_by_column_0, features, wrong, 3) == (0.0, 0.0)
     assert np.array_equal(features, before)
 
 
-def test_the_spread_is_of_shuffles_of_that_column_alone(
+def test_mean_and_deviation_are_of_shuffles_of_that_column_alone(
     rows: tuple[np.ndarray, np.ndarray],
 ) -> None:
     features, classes = rows
@@ -68,7 +68,7 @@ def test_the_spread_is_of_shuffles_of_that_column_alone(
 
     def predict(shown: np.ndarray) -> np.ndarray:
         seen.append(shown.copy())
-        return by_column_0(shown)
+        return predict_by_column_0(shown)
 
     mean, std = permutation_importance(predict, features, classes, 0)
     assert np.array_equal(seen[0], features)
@@ -76,7 +76,7 @@ def test_the_spread_is_of_shuffles_of_that_column_alone(
     for shown in seen[1:]:
         assert np.array_equal(shown[:, 1:], features[:, 1:])
         assert np.array_equal(np.sort(shown[:, 0]), np.sort(features[:, 0]))
-        lost.append(1 - np.mean(by_column_0(shown).argmax(axis=1) == classes))
+        lost.append(1 - np.mean(predict_by_column_0(shown).argmax(axis=1) == classes))
     assert len({shown[:, 0].tobytes() for shown in seen}) == REPEATS + 1
     assert (mean, std) == (pytest.approx(np.mean(lost)), pytest.approx(np.std(lost)))
-    assert permutation_importance(by_column_0, features, classes, 0) == (mean, std)
+    assert permutation_importance(predict_by_column_0, features, classes, 0) == (mean, std)

@@ -1,4 +1,4 @@
-"""Splits, against what they promise, and against scikit-learn's."""
+"""Properties of splits, and a comparison with scikit-learn's."""
 
 from itertools import pairwise
 from typing import Any
@@ -10,8 +10,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.model_selection import StratifiedGroupKFold, train_test_split
 
-from training.splits import PARTS, SHARES, TEST, TRAIN, VALID, Part, Tracks, folds, parts
-from training.splits import random_rows as rows_at_random
+from training.splits import (
+    PARTS,
+    SHARES,
+    TEST,
+    TRAIN,
+    VALID,
+    Part,
+    Tracks,
+    folds,
+    parts,
+    random_rows,
+)
 
 
 def make_tracks(labels: Any, groups: Any = None) -> Tracks:
@@ -21,18 +31,18 @@ def make_tracks(labels: Any, groups: Any = None) -> Tracks:
     return Tracks(ids, labels, classes, None if groups is None else np.asarray(groups, np.int64))
 
 
-def table(tracks: Tracks, sides: np.ndarray, n: int) -> np.ndarray:
-    """Tracks of each class on each side."""
+def count_tracks(tracks: Tracks, assigned: np.ndarray, n: int) -> np.ndarray:
+    """Return the number of tracks of each class in each part [shape=(n_classes, n)]."""
     return np.array(
         [
-            [np.sum((tracks.labels == label) & (sides == side)) for side in range(n)]
+            [np.sum((tracks.labels == label) & (assigned == part)) for part in range(n)]
             for label in range(len(tracks.classes))
         ]
     )
 
 
-def assert_groups_are_whole(groups: np.ndarray, sides: np.ndarray) -> None:
-    assert (pd.Series(sides).groupby(groups).nunique() == 1).all()
+def assert_groups_are_whole(groups: np.ndarray, assigned: np.ndarray) -> None:
+    assert (pd.Series(assigned).groupby(groups).nunique() == 1).all()
 
 
 labelled = st.lists(st.integers(0, 4), min_size=1, max_size=60)
@@ -44,18 +54,18 @@ grouped = st.lists(st.tuples(st.integers(0, 4), st.integers(-9, 9)), min_size=1,
 
 @settings(deadline=None)
 @given(labelled, st.integers(2, 9))
-def test_folds_hold_each_class_alike_to_one_track(labels: list[int], k: int) -> None:
+def test_folds_differ_by_at_most_one_track_of_each_class(labels: list[int], k: int) -> None:
     tracks = make_tracks(labels)
-    dealt = folds(tracks, k)
-    assert dealt.shape == (len(labels),)
-    assert set(dealt.tolist()) <= set(range(k))
-    counts = table(tracks, dealt, k)
+    assigned = folds(tracks, k)
+    assert assigned.shape == (len(labels),)
+    assert set(assigned.tolist()) <= set(range(k))
+    counts = count_tracks(tracks, assigned, k)
     assert (counts.max(axis=1) - counts.min(axis=1) <= 1).all()
-    assert np.array_equal(dealt, folds(tracks, k))
+    assert np.array_equal(assigned, folds(tracks, k))
 
 
-def test_folds_of_rare_classes_are_of_one_size() -> None:
-    # The first fold would get the only track of every class.
+def test_folds_of_rare_classes_have_equal_sizes() -> None:
+    # Without balanced sizes, the first fold would get the only track of every class.
     assert np.bincount(folds(make_tracks(np.arange(100)), 5)).tolist() == [20] * 5
 
 
@@ -64,29 +74,29 @@ def test_folds_of_rare_classes_are_of_one_size() -> None:
 def test_folds_never_split_a_group(rows: list[tuple[int, int]], k: int) -> None:
     labels, groups = np.array(rows).T
     tracks = make_tracks(labels, groups)
-    dealt = folds(tracks, k)
-    assert set(dealt.tolist()) <= set(range(k))
-    assert_groups_are_whole(groups, dealt)
-    # No fold stays empty while there are groups for it.
-    assert len(np.unique(dealt)) == min(k, len(np.unique(groups)))
-    assert np.array_equal(dealt, folds(tracks, k))
+    assigned = folds(tracks, k)
+    assert set(assigned.tolist()) <= set(range(k))
+    assert_groups_are_whole(groups, assigned)
+    # No fold is empty if there are enough groups.
+    assert len(np.unique(assigned)) == min(k, len(np.unique(groups)))
+    assert np.array_equal(assigned, folds(tracks, k))
 
 
 @settings(deadline=None)
 @given(grouped, st.integers(2, 5), st.randoms(use_true_random=False))
-def test_the_numbers_and_names_of_groups_and_tracks_mean_nothing(
+def test_the_numbers_of_groups_do_not_matter(
     rows: list[tuple[int, int]], k: int, random: Any
 ) -> None:
     labels, groups = np.array(rows).T
     numbers = np.unique(groups)
     others = random.sample(range(-100, 100), len(numbers))
-    renumbered = np.array([others[place] for place in np.searchsorted(numbers, groups)])
-    for deal in (lambda tracks: folds(tracks, k), parts):
-        found = deal(make_tracks(labels, groups))
-        assert np.array_equal(found, deal(make_tracks(labels, renumbered)))
+    renumbered = np.array([others[i] for i in np.searchsorted(numbers, groups)])
+    for assign in (lambda tracks: folds(tracks, k), parts):
+        found = assign(make_tracks(labels, groups))
+        assert np.array_equal(found, assign(make_tracks(labels, renumbered)))
 
 
-def test_a_group_of_one_is_a_track_by_itself() -> None:
+def test_groups_of_one_track_are_as_good_as_no_groups() -> None:
     labels = np.random.default_rng(0).integers(0, 3, 50)
     alone = np.arange(50)[::-1] * 7
     assert np.array_equal(folds(make_tracks(labels), 4), folds(make_tracks(labels, alone), 4))
@@ -94,14 +104,14 @@ def test_a_group_of_one_is_a_track_by_itself() -> None:
 
 
 def test_folds_are_shuffled() -> None:
-    dealt = folds(make_tracks(np.zeros(100)), 2)
-    # Neighbours, such as the tracks of an album, would else always be apart.
-    assert 25 < sum(a != b for a, b in pairwise(dealt.tolist())) < 75
+    assigned = folds(make_tracks(np.zeros(100)), 2)
+    # Otherwise neighbours, such as the tracks of an album, would always be separated.
+    assert 25 < sum(a != b for a, b in pairwise(assigned.tolist())) < 75
 
 
-def imbalance(tracks: Tracks, sides: np.ndarray, k: int) -> float:
-    """How far the folds' shares of each class are from 1 / k: the mean over classes and folds."""
-    counts = table(tracks, sides, k)
+def imbalance(tracks: Tracks, assigned: np.ndarray, k: int) -> float:
+    """Return the mean deviation, over classes and folds, of a fold's share from 1 / k."""
+    counts = count_tracks(tracks, assigned, k)
     return float(np.abs(counts / counts.sum(axis=1, keepdims=True) - 1 / k).mean())
 
 
@@ -116,10 +126,10 @@ def test_folds_of_groups_are_as_balanced_as_scikit_learns(per_group: str) -> Non
         tracks = make_tracks(labels, groups)
         ours.append(imbalance(tracks, folds(tracks, 5), 5))
         splitter = StratifiedGroupKFold(5)
-        sides = np.empty(300, int)
+        assigned = np.empty(300, int)
         for fold, (_, test) in enumerate(splitter.split(labels, labels, groups)):
-            sides[test] = fold
-        theirs.append(imbalance(tracks, sides, 5))
+            assigned[test] = fold
+        theirs.append(imbalance(tracks, assigned, 5))
     assert np.mean(ours) < 1.2 * np.mean(theirs) + 0.005
 
 
@@ -128,10 +138,10 @@ def test_folds_of_groups_are_as_balanced_as_scikit_learns(per_group: str) -> Non
 
 @settings(deadline=None)
 @given(labelled)
-def test_parts_have_their_shares_of_every_class(labels: list[int]) -> None:
+def test_parts_get_their_share_of_every_class(labels: list[int]) -> None:
     tracks = make_tracks(labels)
-    dealt = parts(tracks)
-    counts = table(tracks, dealt, 3)
+    assigned = parts(tracks)
+    counts = count_tracks(tracks, assigned, 3)
     of_class = counts.sum(axis=1, keepdims=True)
     assert (np.abs(counts - of_class * SHARES) <= 1).all()
     tens = of_class[:, 0] % 10 == 0
@@ -139,16 +149,16 @@ def test_parts_have_their_shares_of_every_class(labels: list[int]) -> None:
     for count, (train, valid, test) in zip(of_class[:, 0], counts.tolist(), strict=True):
         if 1 <= count <= 3:
             assert (train, test, valid) == (1, int(count > 1), int(count > 2))
-    assert np.array_equal(dealt, parts(tracks))
+    assert np.array_equal(assigned, parts(tracks))
 
 
 @settings(deadline=None)
 @given(grouped)
 def test_parts_never_split_a_group(rows: list[tuple[int, int]]) -> None:
     labels, groups = np.array(rows).T
-    dealt = parts(make_tracks(labels, groups))
-    assert set(dealt.tolist()) <= {TRAIN, VALID, TEST}
-    assert_groups_are_whole(groups, dealt)
+    assigned = parts(make_tracks(labels, groups))
+    assert set(assigned.tolist()) <= {TRAIN, VALID, TEST}
+    assert_groups_are_whole(groups, assigned)
 
 
 @settings(deadline=None)
@@ -158,40 +168,40 @@ def test_known_tracks_keep_their_part(rows: list[tuple[int, Part | None]]) -> No
     known = {
         name: part for name, (_, part) in zip(tracks.ids, rows, strict=True) if part is not None
     }
-    dealt = parts(tracks, {**known, "long gone.wav": "test"})
+    assigned = parts(tracks, {**known, "long gone.wav": "test"})
     for name, part in known.items():
-        assert PARTS[dealt[tracks.ids.tolist().index(name)]] == part
+        assert PARTS[assigned[tracks.ids.tolist().index(name)]] == part
     if not known:
-        assert np.array_equal(dealt, parts(tracks))
+        assert np.array_equal(assigned, parts(tracks))
 
 
 def test_new_tracks_go_where_their_class_is_short() -> None:
-    # Of class 0 all that is known is in train; class 1 is as it should be.
+    # All known tracks of class 0 are in train; those of class 1 are balanced.
     tracks = make_tracks([0] * 20 + [1] * 20)
     before = [TRAIN] * 10 + [-1] * 10 + [TRAIN] * 6 + [VALID] * 2 + [TEST] * 2 + [-1] * 10
     known: dict[str, Part] = {
         name: PARTS[code] for name, code in zip(tracks.ids, before, strict=True) if code >= 0
     }
-    counts = table(tracks, parts(tracks, known), 3)
+    counts = count_tracks(tracks, parts(tracks, known), 3)
     assert counts.tolist() == [[12, 4, 4], [12, 4, 4]]
 
 
 def test_a_group_goes_where_most_of_its_tracks_are_short() -> None:
-    # Of class 0 the test part has none, of class 1 the training part: three tracks outweigh one.
+    # The test part lacks class 0, and the training part class 1. Three tracks outweigh one.
     tracks = make_tracks([0] * 5 + [1] * 4 + [0, 0, 0, 1], [*range(9), 20, 20, 20, 20])
-    said: list[Part] = ["train"] * 3 + ["valid"] * 2 + ["test"] * 2 + ["valid"] * 2
-    known = dict(zip(tracks.ids, said, strict=False))
+    old: list[Part] = ["train"] * 3 + ["valid"] * 2 + ["test"] * 2 + ["valid"] * 2
+    known = dict(zip(tracks.ids, old, strict=False))
     assert parts(tracks, known)[9:].tolist() == [TEST] * 4
 
 
 def test_a_group_in_several_parts_goes_where_most_of_it_was() -> None:
     tracks = make_tracks([0] * 12, [7, 7, 7, 7, 7, 3, 3, 3, 3, 5, 5, 5])
-    said: list[Part | None]
-    said = ["valid", "test", "test", None, None, "valid", "valid", "train", None, "test", "train"]
-    known = {name: part for name, part in zip(tracks.ids, said, strict=False) if part}
-    dealt = [PARTS[code] for code in parts(tracks, known)]
-    # Of as many in both, train: what a model has learnt from cannot judge it.
-    assert dealt == ["test"] * 5 + ["valid"] * 4 + ["train"] * 3
+    old: list[Part | None]
+    old = ["valid", "test", "test", None, None, "valid", "valid", "train", None, "test", "train"]
+    known = {name: part for name, part in zip(tracks.ids, old, strict=False) if part}
+    assigned = [PARTS[code] for code in parts(tracks, known)]
+    # A tie goes to train: a model cannot be tested on its training tracks.
+    assert assigned == ["test"] * 5 + ["valid"] * 4 + ["train"] * 3
 
 
 # Rows
@@ -200,7 +210,7 @@ def test_a_group_in_several_parts_goes_where_most_of_it_was() -> None:
 @pytest.mark.parametrize("count", [10, 997])
 def test_random_rows_are_the_tutorials(count: int) -> None:
     frame = pd.DataFrame({"x": np.arange(count) * 10})
-    learnt, tested = train_test_split(frame, test_size=0.3, random_state=42)
-    train, test = rows_at_random(count)
-    assert (train * 10).tolist() == learnt["x"].tolist()
-    assert (test * 10).tolist() == tested["x"].tolist()
+    train_rows, test_rows = train_test_split(frame, test_size=0.3, random_state=42)
+    train, test = random_rows(count)
+    assert (train * 10).tolist() == train_rows["x"].tolist()
+    assert (test * 10).tolist() == test_rows["x"].tolist()
