@@ -63,7 +63,7 @@ def dask_cluster(folder: Path, workers: int) -> Iterator[tuple[str, psutil.Proce
 
 def extract_command(source: str | Path, store: str | Path, *options: str) -> list[str]:
     """Return the command that extracts a source into a store and prints the outcome as JSON."""
-    command = [sys.executable, "-m", "jobs.cli", "extract", str(source), "--store", str(store)]
+    command = [sys.executable, "-m", "songmill", "extract", str(source), "--store", str(store)]
     return [*command, *options, "--json"]
 
 

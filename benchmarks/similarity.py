@@ -175,8 +175,7 @@ def on_workers(folder: Path, scratch: Path, workers: int) -> dict[str, float]:
                 client.wait_for_workers(workers)
                 peak = PeakMemory()
                 peak.watch_cluster(client)
-            request = similarity.Request(store=str(folder), k=K, scheduler=address)
-            similarity.find_similar(request, Progress())
+            similarity.find_similar(store=str(folder), k=K, scheduler=address)
     finally:
         similarity.fill = fill
     return {"seconds": seconds, **peak.megabytes()}

@@ -1,5 +1,4 @@
-"""Rows in, neighbours out: the most similar rows by cosine, exact, block by block.
+"""Vectors in, neighbours out: the most similar rows by cosine, exactly.
 
-From the rows to the lists: :mod:`recommend.vectors` scales, :mod:`recommend.topk` holds the hot
-loops, :mod:`recommend.neighbours` plans which blocks meet and keeps the lists.
+Knows NumPy and Numba, and scikit-learn for scaling. Knows no Dask, no store and no command line.
 """

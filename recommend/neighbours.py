@@ -1,8 +1,8 @@
-"""The nearest neighbours of every vector, exactly, tile by tile.
+"""Exact nearest neighbours of every vector, tile by tile.
 
-Vectors are cut into tiles. Every two tiles meet once, in any order and on any worker; what is found
-there goes into the lists of both. What a list holds by then says which cosines need not be looked
-at in the meetings that follow.
+The vectors are cut into tiles, and every pair of tiles is compared once, in any order and in any
+process. The candidates found are added to the lists of both tiles. The worst entry of a list is a
+floor for the comparisons that follow: cosines that do not exceed it are skipped.
 """
 
 from collections.abc import Iterator
@@ -12,51 +12,52 @@ import numpy as np
 
 from recommend.topk import (
     Block,
-    Pairs,
+    Duplicates,
     Side,
-    enter_exactly,
-    margin,
+    error_bound,
+    insert_exactly,
     merge,
-    scan,
-    settle,
+    rank_exactly,
+    scan_block,
 )
 
 BLOCK = (512, 1024)
-"""Rows and columns of cosines that are computed together: they stay in a core's second cache."""
+"""Rows and columns of a block of cosines, which fits in a core's L2 cache."""
 
 SLACK = 2
-"""So many entries more than are wanted does a list have, for cosines too close to tell apart."""
+"""Entries of a list beyond k, for cosines too close to tell apart in single precision."""
 
-SAMPLE = 2048
-"""So many cosines of a vector say, before all others, what cannot be among its nearest."""
+SAMPLE_SIZE = 2048
+"""Vectors of a tile that give the first floors."""
 
 TILES = 12
-"""So many tiles are enough for some dozen workers."""
+"""Number of tiles to aim at; their pairs keep some dozen workers busy."""
 
-LEAST_TILE, MOST_TILE = 4096, 32768
-"""Vectors of a tile. Small ones make many messages; for the last large one all others wait."""
+MIN_TILE_ROWS, MAX_TILE_ROWS = 4096, 32768
+"""Vectors per tile. Small tiles make many messages; all workers wait for the last large one."""
 
-MOST_DUPLICATES = 100
-"""So many duplicates of a vector are kept, those of the smallest index."""
+MAX_DUPLICATES = 100
+"""Duplicates that are kept per vector: those of smallest index."""
 
-_NOBODY = -1
+_EMPTY = -1
+"""Index of an empty entry."""
 
-_SAFE = 1.1
-"""More than the rounding of a bound to single precision."""
+_SAFETY = 1.1
+"""Factor that covers the rounding of an error bound to single precision."""
 
 
 @dataclass(frozen=True)
 class Tile:
-    """Some consecutive vectors.
+    """Consecutive vectors.
 
     Parameters
     ----------
     start : int
-        The index of the first among all.
+        Index of the first vector among all.
     exact : np.ndarray [shape=(n, d), float64]
-        The vectors.
+        The vectors in double precision.
     single : np.ndarray [shape=(n, d), float32]
-        The same.
+        The vectors in single precision.
     """
 
     start: int
@@ -65,29 +66,29 @@ class Tile:
 
     @classmethod
     def of(cls, start: int, vectors: np.ndarray) -> "Tile":
-        """Make a tile of vectors of length one or zero [shape=(n, d), float64]."""
+        """Make a tile of vectors [shape=(n, d), float64] of length one or zero."""
         return cls(start, vectors, vectors.astype(np.float32))
 
     @property
     def stop(self) -> int:
-        """The index after the last vector's."""
+        """Index of the last vector, plus one."""
         return self.start + len(self.exact)
 
 
 @dataclass(frozen=True)
-class Found:
-    """What two tiles found in each other.
+class Candidates:
+    """Candidates for the lists of two tiles, and duplicates between the tiles.
 
     Parameters
     ----------
     rows, indices : np.ndarray [shape=(m,), int64 and int32]
-        That the vector ``indices[i]`` may be among the nearest of ``rows[i]``.
+        The vector ``indices[i]`` may be among the nearest of the vector ``rows[i]``.
     cosines : np.ndarray [shape=(m,), float32]
-        Of these two.
+        Cosine of each such pair.
     duplicates : np.ndarray [shape=(p, 2), int64]
-        Pairs that are duplicates, the smaller index first.
+        Pairs of duplicates, the smaller index first.
     duplicate_cosines : np.ndarray [shape=(p,), float64]
-        Of each pair.
+        Cosine of each pair of duplicates.
     """
 
     rows: np.ndarray
@@ -97,112 +98,127 @@ class Found:
     duplicate_cosines: np.ndarray
 
 
-def meet(
+def compare_tiles(
     one: Tile,
     other: Tile,
     floors: tuple[np.ndarray, np.ndarray],
     size: int,
     duplicate_from: float,
-) -> Found:
-    """Compute the cosines of two tiles, and return those that may count.
+) -> Candidates:
+    """Return the candidates among the cosines of two tiles.
 
     Parameters
     ----------
     one, other : Tile
-        ``other`` is the same tile, or one that begins where ``one`` ends or later.
+        ``other`` is ``one`` itself or a later tile.
     floors : tuple of np.ndarray [shape=(n,), float32]
-        The worst entry of each of their lists by now: what is not above it does not enter.
+        Worst entries of the lists of each tile, up to date or older. Candidates exceed them.
     size : int
-        Entries of a list.
-    duplicate_from : float
-        From which cosine on a pair is a duplicate.
+        Entries per list.
+    duplicate_from : float [range=[-1, 1]]
+        Least cosine of duplicates.
+
+    Returns
+    -------
+    Candidates
+
+    Examples
+    --------
+    >>> tile = Tile.of(0, np.array([[1.0, 0.0], [0.6, 0.8], [1.0, 0.0]]))
+    >>> floors = np.full(3, -np.inf, np.float32)
+    >>> found = compare_tiles(tile, tile, (floors, floors), size=1, duplicate_from=0.9999)
+    >>> found.rows, found.indices
+    (array([0, 1, 2]), array([2, 0, 0], dtype=int32))
+    >>> found.duplicates
+    array([[0, 2]])
     """
-    off = margin(one.single.shape[1])
+    error = error_bound(one.single.shape[1])
     if other is one:
-        raised = _raised(one, floors[0], size, off)
+        raised = _raise_floors(one, floors[0], size, error)
         floors = raised, raised
-    cap = np.nextafter(np.float32(duplicate_from - _SAFE * off), np.float32(-2))
-    first = _side(one, floors[0], size, cap)
-    second = first if other is one else _side(other, floors[1], size, cap)
+    cap = np.nextafter(np.float32(duplicate_from - _SAFETY * error), np.float32(-2))
+    first = _empty_lists(one, floors[0], size, cap)
+    second = first if other is one else _empty_lists(other, floors[1], size, cap)
     n = len(other.exact)
-    shape = n, MOST_DUPLICATES
-    pairs = Pairs(np.empty(shape, np.int32), np.empty(shape), np.zeros(n, np.int64))
+    shape = n, MAX_DUPLICATES
+    duplicates = Duplicates(np.empty(shape, np.int32), np.empty(shape), np.zeros(n, np.int64))
     rows, columns = BLOCK
     buffer = np.empty(rows * columns, np.float32)
-    # The columns' lists, which are met in no order, stay in the cache while the rows change.
+    # The columns' lists are accessed in random order, and stay in the cache while the rows change.
     for j in range(0, n, columns):
         for i in range(0, len(one.exact), rows):
             left, right = one.single[i : i + rows], other.single[j : j + columns]
             if other.start + j + len(right) <= one.start + i + 1:
-                continue  # all below the diagonal
+                continue  # below the diagonal
             cosines = buffer[: len(left) * len(right)].reshape(len(left), len(right))
             np.matmul(left, right.T, out=cosines)
-            scan(
+            scan_block(
                 Block(cosines, one.start + i, other.start + j, duplicate_from, cap),
                 Side(*(array[i : i + rows] for array in first)),
                 Side(*(array[j : j + columns] for array in second)),
-                Pairs(*(array[j : j + columns] for array in pairs)),
+                Duplicates(*(array[j : j + columns] for array in duplicates)),
             )
-    entered = [_entered(one, first)]
+    entries = [_entries(one, first)]
     if other is not one:
-        entered.append(_entered(other, second))
-    found_rows, found_indices, found_cosines = zip(*entered, strict=True)
-    later = np.flatnonzero(pairs.counts)
-    kept = np.arange(MOST_DUPLICATES) < pairs.counts[later, np.newaxis]
-    both = pairs.indices[later][kept], np.repeat(later, pairs.counts[later]) + other.start
-    return Found(
-        rows=np.concatenate(found_rows),
-        indices=np.concatenate(found_indices),
-        cosines=np.concatenate(found_cosines),
-        duplicates=np.stack(both, axis=1).astype(np.int64),
-        duplicate_cosines=pairs.cosines[later][kept],
+        entries.append(_entries(other, second))
+    all_rows, all_indices, all_cosines = map(np.concatenate, zip(*entries, strict=True))
+    later = np.flatnonzero(duplicates.counts)
+    counts = duplicates.counts[later]
+    kept = np.arange(MAX_DUPLICATES) < counts[:, np.newaxis]
+    pairs = duplicates.indices[later][kept], np.repeat(later, counts) + other.start
+    return Candidates(
+        rows=all_rows,
+        indices=all_indices,
+        cosines=all_cosines,
+        duplicates=np.stack(pairs, axis=1).astype(np.int64),
+        duplicate_cosines=duplicates.cosines[later][kept],
     )
 
 
-def _side(tile: Tile, worst: np.ndarray, size: int, cap: np.float32) -> Side:
-    """Return lists of a tile that are full of nobody, at what each has for its worst."""
+def _empty_lists(tile: Tile, floors: np.ndarray, size: int, cap: np.float32) -> Side:
+    """Empty lists (index -1), filled with each row's current floor."""
     return Side(
         vectors=tile.exact,
-        cosines=np.repeat(worst[:, np.newaxis], size, axis=1),
-        indices=np.full((len(worst), size), _NOBODY, np.int32),
-        floors=np.minimum(cap, worst),
+        cosines=np.repeat(floors[:, np.newaxis], size, axis=1),
+        indices=np.full((len(floors), size), _EMPTY, np.int32),
+        floors=np.minimum(cap, floors),
     )
 
 
-def _raised(tile: Tile, worst: np.ndarray, size: int, off: float) -> np.ndarray:
-    """Raise the floors of a tile's lists to what a sample of the tile alone would make them.
+def _raise_floors(tile: Tile, floors: np.ndarray, size: int, error: float) -> np.ndarray:
+    """Raise the floors of a tile to the ``size``-th best cosine with a sample of the tile.
 
-    Every entry of a list costs far more than a cosine, and most would be pushed out again.
+    Adding to a list costs far more than a cosine, and most entries would soon be replaced.
     """
-    if len(tile.single) <= SAMPLE or size >= SAMPLE // 2:
-        return worst
-    sample = tile.single[:: -(-len(tile.single) // SAMPLE)].T
+    if len(tile.single) <= SAMPLE_SIZE or size >= SAMPLE_SIZE // 2:
+        return floors
+    sample = tile.single[:: -(-len(tile.single) // SAMPLE_SIZE)].T
     cosines = np.empty(len(tile.single), np.float32)
     rows = BLOCK[0]
     for i in range(0, len(cosines), rows):
         block = tile.single[i : i + rows] @ sample
-        # The vector itself may be in the sample.
+        # One more, because the vector itself may be in the sample.
         cosines[i : i + rows] = np.partition(block, -(size + 1), axis=1)[:, -(size + 1)]
-    # Another product of the same two vectors may be rounded in another way.
-    raised: np.ndarray = np.maximum(worst, cosines - np.float32(3 * _SAFE * off))
+    # Another matrix product may round the cosine of the same vectors differently.
+    raised: np.ndarray = np.maximum(floors, cosines - np.float32(3 * _SAFETY * error))
     return raised
 
 
-def _entered(tile: Tile, side: Side) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return rows, indices and cosines of what a tile found."""
-    rows, places = np.nonzero(side.indices != _NOBODY)
-    return rows + tile.start, side.indices[rows, places], side.cosines[rows, places]
+def _entries(tile: Tile, side: Side) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return the rows, indices and cosines of all entries of a tile's lists."""
+    rows, columns = np.nonzero(side.indices != _EMPTY)
+    return rows + tile.start, side.indices[rows, columns], side.cosines[rows, columns]
 
 
 class Neighbours:
-    """The lists of all vectors, while they are being filled.
+    """The lists of all vectors, which candidates are added to.
 
     Parameters
     ----------
     vectors : np.ndarray [shape=(n, d), float64]
-        Of length one or zero, as from :class:`recommend.vectors.Scaling`.
-    k : int
-        Neighbours that are wanted of each, below n.
+        Vectors of length one or zero, as from :meth:`recommend.vectors.Scaling.unit`.
+    k : int [range=[1, n)]
+        Neighbours per vector.
     """
 
     def __init__(self, vectors: np.ndarray, k: int) -> None:
@@ -210,7 +226,7 @@ class Neighbours:
         self.k = k
         self.size = max(1, min(k + SLACK, len(vectors) - 1))
         self._cosines = np.full((len(vectors), self.size), -np.inf, np.float32)
-        self._indices = np.full((len(vectors), self.size), _NOBODY, np.int32)
+        self._indices = np.full((len(vectors), self.size), _EMPTY, np.int32)
         self._duplicates: list[np.ndarray] = []
         self._duplicate_cosines: list[np.ndarray] = []
 
@@ -218,47 +234,49 @@ class Neighbours:
         """Return the worst entries of the lists ``start`` to ``stop`` [shape=(m,), float32]."""
         return self._cosines[start:stop, 0].copy()
 
-    def add(self, found: Found) -> None:
-        """Enter what two tiles found."""
-        merge(self._cosines, self._indices, found.rows, found.cosines, found.indices)
-        self._duplicates.append(found.duplicates)
-        self._duplicate_cosines.append(found.duplicate_cosines)
+    def add(self, candidates: Candidates) -> None:
+        """Add the candidates of a pair of tiles."""
+        new = candidates.rows, candidates.cosines, candidates.indices
+        merge(self._cosines, self._indices, *new)
+        self._duplicates.append(candidates.duplicates)
+        self._duplicate_cosines.append(candidates.duplicate_cosines)
 
     def lists(self, start: int, stop: int) -> tuple[np.ndarray, np.ndarray]:
-        """Return the nearest of the vectors ``start`` to ``stop``, once all tiles have met.
+        """Return the nearest of the vectors ``start`` to ``stop``.
+
+        Call it after all pairs of tiles were compared and added.
 
         Returns
         -------
         indices : np.ndarray [shape=(stop - start, k), int64]
         cosines : np.ndarray [shape=(stop - start, k), float64]
-            Descending; equal ones by ascending index.
+            Descending; ties by ascending index.
         """
         entries = self._cosines[start:stop], self._indices[start:stop]
-        indices, cosines, clear = settle(self._vectors, start, *entries, self.k)
+        indices, cosines, gaps = rank_exactly(self._vectors, start, *entries, self.k)
         if self.size < len(self._vectors) - 1:
-            # What is not in a list may be as near as its k-th entry, for all that is known.
-            unclear = np.flatnonzero(clear <= _SAFE * margin(self._vectors.shape[1]))
+            # Within the error bound, a vector outside the list may be nearer than the k-th.
+            unclear = np.flatnonzero(gaps <= _SAFETY * error_bound(self._vectors.shape[1]))
             for first in range(0, len(unclear), BLOCK[0]):
                 rows = unclear[first : first + BLOCK[0]]
-                indices[rows], cosines[rows] = self._settled(rows + start, cosines[rows, -1])
+                indices[rows], cosines[rows] = self._compare_all(rows + start, cosines[rows, -1])
         return indices, cosines
 
-    def _settled(self, rows: np.ndarray, kth: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Return the nearest of some vectors, of whose k-th best the cosine is no less than kth."""
+    def _compare_all(self, rows: np.ndarray, kth: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return the nearest of the vectors ``rows`` among all, from a lower bound on the k-th."""
         shape = len(rows), self.k
         cosines, indices = np.full(shape, -np.inf), np.full(shape, np.iinfo(np.int64).max)
-        least = (kth - _SAFE * margin(self._vectors.shape[1])).astype(np.float32)
+        floors = (kth - _SAFETY * error_bound(self._vectors.shape[1])).astype(np.float32)
         left = self._vectors[rows].astype(np.float32)
-        for start in range(0, len(self._vectors), LEAST_TILE):
-            right = self._vectors[start : start + LEAST_TILE].astype(np.float32)
-            enter_exactly(left @ right.T, start, rows, self._vectors, (least, cosines, indices))
+        for start in range(0, len(self._vectors), MIN_TILE_ROWS):
+            right = self._vectors[start : start + MIN_TILE_ROWS].astype(np.float32)
+            insert_exactly(left @ right.T, start, rows, self._vectors, (floors, cosines, indices))
         return indices, cosines
 
     def duplicates(self) -> tuple[np.ndarray, np.ndarray]:
-        """Return the pairs that are duplicates, in order, and their cosines.
+        """Return the pairs of duplicates, in order, and their cosines.
 
-        Of a vector, the :data:`MOST_DUPLICATES` of the smallest index among those
-        before it.
+        Of each vector only the first :data:`MAX_DUPLICATES` of smaller index.
 
         Returns
         -------
@@ -270,43 +288,76 @@ class Neighbours:
         cosines = np.concatenate([np.empty(0), *self._duplicate_cosines])
         order = np.lexsort((pairs[:, 0], pairs[:, 1]))
         later = pairs[order, 1]
-        place = np.arange(len(later)) - np.searchsorted(later, later)
-        order = order[place < MOST_DUPLICATES]
+        rank = np.arange(len(later)) - np.searchsorted(later, later)
+        order = order[rank < MAX_DUPLICATES]
         order = order[np.lexsort((pairs[order, 1], pairs[order, 0]))]
         return pairs[order], cosines[order]
 
 
 def tile_rows(n: int) -> int:
-    """Return of how many vectors a tile is best, for n of them."""
+    """Return the number of vectors per tile for n vectors.
+
+    Examples
+    --------
+    >>> tile_rows(1_000), tile_rows(100_000), tile_rows(10_000_000)
+    (4096, 9216, 32768)
+    """
     step = max(BLOCK)
-    return min(MOST_TILE, max(LEAST_TILE, -(-n // (TILES * step)) * step))
+    return min(MAX_TILE_ROWS, max(MIN_TILE_ROWS, -(-n // (TILES * step)) * step))
 
 
-def meetings(n_tiles: int) -> Iterator[tuple[int, int]]:
-    """Yield the pairs of tiles, each once: a tile with itself first, which fills its lists."""
+def tile_pairs(n_tiles: int) -> Iterator[tuple[int, int]]:
+    """Yield each pair of tiles once.
+
+    Each tile comes first with itself: that fills its lists, and so raises the floors.
+
+    Examples
+    --------
+    >>> list(tile_pairs(3))
+    [(0, 0), (1, 1), (2, 2), (0, 1), (1, 2), (0, 2)]
+    """
     for gap in range(n_tiles):
         for i in range(n_tiles - gap):
             yield i, i + gap
 
 
 def nearest(vectors: np.ndarray, k: int, *, duplicate_from: float = 0.9999) -> Neighbours:
-    """Find the nearest of every vector, in this process.
+    """Find the nearest neighbours of every vector, in this process.
 
     Parameters
     ----------
     vectors : np.ndarray [shape=(n, d), float64]
-        Of length one or zero, as from :class:`recommend.vectors.Scaling`.
-    k : int
-        Neighbours of each, 1 to n - 1.
-    duplicate_from : float
-        From which cosine on a pair is a duplicate.
+        Vectors of length one or zero, as from :meth:`recommend.vectors.Scaling.unit`.
+    k : int [range=[1, n)]
+        Neighbours per vector.
+    duplicate_from : float [range=[-1, 1]]
+        Least cosine of duplicates.
+
+    Returns
+    -------
+    Neighbours
+
+    Examples
+    --------
+    >>> vectors = np.array([[1.0, 0.0], [0.6, 0.8], [0.8, 0.6], [1.0, 0.0]])
+    >>> neighbours = nearest(vectors, 2)
+    >>> indices, cosines = neighbours.lists(0, 4)
+    >>> indices
+    array([[3, 2],
+           [2, 0],
+           [1, 0],
+           [0, 2]])
+    >>> cosines[0]
+    array([1. , 0.8])
+    >>> neighbours.duplicates()
+    (array([[0, 3]]), array([1.]))
     """
     n = len(vectors)
     rows = tile_rows(n)
     tiles = [Tile.of(start, vectors[start : start + rows]) for start in range(0, n, rows)]
-    known = Neighbours(vectors, k)
-    for i, j in meetings(len(tiles)):
+    lists = Neighbours(vectors, k)
+    for i, j in tile_pairs(len(tiles)):
         one, other = tiles[i], tiles[j]
-        floors = known.floors(one.start, one.stop), known.floors(other.start, other.stop)
-        known.add(meet(one, other, floors, known.size, duplicate_from))
-    return known
+        floors = lists.floors(one.start, one.stop), lists.floors(other.start, other.stop)
+        lists.add(compare_tiles(one, other, floors, lists.size, duplicate_from))
+    return lists

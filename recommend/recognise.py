@@ -1,67 +1,88 @@
-"""Is a recording a cut, or another encoding, of one that is known? By its segments.
+"""Recognition of excerpts and re-encodings of known recordings, by their segments.
 
-Two things are compared. Of a cut, each segment sounds like some segment of the whole. Of another
-encoding, which may shift all features at once, each segment differs from the recording's mean as
-the same segment of the original differs from its own. Either is enough.
+Each segment of an excerpt is close to some segment of the original. A re-encoding may shift all
+features at once, but hardly changes how each segment differs from the recording's mean. Either
+match makes the distance small.
 """
 
 import numpy as np
 
-CLEARLY = 1.3
-"""The nearest is recognised if the next is farther away by this factor (as in Lowe, Distinctive
+MIN_RATIO = 1.3
+"""Least ratio of the second distance to the first one for a match (ratio test of Lowe, Distinctive
 image features from scale-invariant keypoints, IJCV 2004)."""
 
 
 def distances(segments: np.ndarray, known: np.ndarray, owners: np.ndarray, n: int) -> np.ndarray:
-    """Return how far a recording is from each of n known ones, by their segments.
+    """Return the distances of a recording from n known ones, by their segments.
 
     Parameters
     ----------
     segments : np.ndarray [shape=(m, d), float64]
-        z-scores of the recording's segments, m at least 1.
+        z-scores of the recording's segments; m is at least 1.
     known : np.ndarray [shape=(p, d), float64]
-        z-scores, by the same scaling, of the segments of the known recordings.
-    owners : np.ndarray [shape=(p,), int]
-        The recording, 0 to n - 1, that each of these is of.
+        z-scores of the segments of the known recordings, by the same scaling.
+    owners : np.ndarray [shape=(p,), range=[0, n), int]
+        Recording of each known segment.
     n : int
         Number of known recordings.
 
     Returns
     -------
-    distances : np.ndarray [shape=(n,), float64]
-        0 (the same) to 1; 1 of a recording without segments.
+    distances : np.ndarray [shape=(n,), range=[0, 1], float64]
+        0 for the same segments; 1 for a known recording without segments.
+
+    Examples
+    --------
+    >>> known = np.array([[1.0, 0.0], [0.0, 1.0], [-1.0, 0.0], [0.0, -1.0]])
+    >>> distances(known[:1], known, owners=np.array([0, 0, 1, 1]), n=2)
+    array([0., 1.])
     """
-    found: np.ndarray = 1 - _best(segments, known, owners, n)
+    result: np.ndarray = 1 - _mean_best_cosine(segments, known, owners, n)
     if len(segments) > 1:
         counts = np.maximum(np.bincount(owners, minlength=n), 1)
         sums = np.zeros((n, known.shape[1]))
         np.add.at(sums, owners, known)
         means = sums / counts[:, np.newaxis]
         centred = segments - segments.mean(axis=0)
-        found *= 1 - _best(centred, known - means[owners], owners, n)
-    return found
+        result *= 1 - _mean_best_cosine(centred, known - means[owners], owners, n)
+    return result
 
 
-def clearly_first(distances: np.ndarray, same: np.ndarray) -> bool:
-    """Tell whether the nearest of all is recognised.
+def passes_ratio_test(distances: np.ndarray, same: np.ndarray) -> bool:
+    """Tell whether the nearest recording is near enough, compared to the second, for a match.
 
     Parameters
     ----------
     distances : np.ndarray [shape=(n,), float64]
-        As from :func:`distances`.
+        Distances, as from :func:`distances`.
     same : np.ndarray [shape=(n,), bool]
-        Which are the same recording as the nearest, itself among them: they are no rivals.
+        Whether a recording is a copy of the nearest one, or that one itself. Copies do not count
+        as second.
+
+    Returns
+    -------
+    bool
+        False without a second recording.
+
+    Examples
+    --------
+    >>> passes_ratio_test(np.array([0.1, 0.5, 0.1]), np.array([True, False, True]))
+    True
+    >>> passes_ratio_test(np.array([0.4, 0.5]), np.array([True, False]))
+    False
     """
-    rivals = distances[~same]
-    return len(rivals) > 0 and bool(distances.min() * CLEARLY <= rivals.min())
+    others = distances[~same]
+    return len(others) > 0 and bool(distances.min() * MIN_RATIO <= others.min())
 
 
-def _best(segments: np.ndarray, known: np.ndarray, owners: np.ndarray, n: int) -> np.ndarray:
-    """Return the mean, over segments, of the cosine with the best segment of each recording."""
+def _mean_best_cosine(
+    segments: np.ndarray, known: np.ndarray, owners: np.ndarray, n: int
+) -> np.ndarray:
+    """Return, per recording, the mean over ``segments`` of the best cosine [shape=(n,)]."""
     cosines = _unit(segments) @ _unit(known).T
     best = np.zeros((len(segments), n))
-    for row, found in zip(best, cosines, strict=True):
-        np.maximum.at(row, owners, found)
+    for row, of_segment in zip(best, cosines, strict=True):
+        np.maximum.at(row, owners, of_segment)
     mean: np.ndarray = best.mean(axis=0)
     return mean
 

@@ -1,12 +1,12 @@
-"""The hot loops: which pairs of a block of cosines may be among the nearest, and which are.
+"""Kernels that keep, for each vector, the k vectors with the greatest cosines.
 
-Cosines come block by block in single precision. A list keeps the best of these: some more than are
-wanted in the end. Only its entries are computed again, in double precision and in one fixed order
-of additions, and by that the nearest are chosen: so the lists are exact, and the same whatever the
-blocks. Where more cosines lie closer together than single precision can tell than a list has room
-for, as in a collection full of copies, all of them are looked at again.
+Cosines are computed block by block in single precision. A list keeps the best of them, and a few
+more than are wanted. Then only the cosines of its entries are computed again, in double precision
+and with a fixed order of additions, and the nearest are chosen by these. So the lists are exact,
+and do not depend on the blocks. If too many cosines are closer together than single precision can
+tell (a collection full of copies), all candidates of that vector are compared again.
 
-A list is a heap, its worst at the root.
+A list is a binary min-heap: its worst entry is the root.
 """
 
 from typing import NamedTuple
@@ -16,25 +16,30 @@ import numpy as np
 from compiling.compiled import compiled, inlined
 
 LANES = 8
-"""So many sums of products are formed side by side."""
+"""Partial sums of a dot product."""
 
 FOLD = 8
-"""So many cosines of a row share a flag."""
+"""Cosines per flag."""
 
 
-def margin(n_columns: int) -> float:
-    """Return by how much a cosine in single precision may be off.
+def error_bound(n_columns: int) -> float:
+    """Return an upper bound on the error of a cosine in single precision.
 
     Parameters
     ----------
     n_columns : int
-        Of the vectors, which have length one.
+        Columns of the vectors, which have length one.
 
     Returns
     -------
     float
-        A bound of the rounding of the vectors, of their products and of a sum in any order
+        Bound on the rounding of the vectors, of their products and of a sum in any order
         (Higham, Accuracy and Stability of Numerical Algorithms, 2002, section 3.1).
+
+    Examples
+    --------
+    >>> round(error_bound(57) * 1e6, 2)
+    3.7
     """
     rounding = 2.0**-24
     terms = (n_columns + 3) * rounding
@@ -42,7 +47,7 @@ def margin(n_columns: int) -> float:
 
 
 class Side(NamedTuple):
-    """Vectors on one side of a block, and their lists, which change.
+    """The vectors of a block's rows, or of its columns, and their lists, which change.
 
     Parameters
     ----------
@@ -50,7 +55,7 @@ class Side(NamedTuple):
     cosines, indices : np.ndarray [shape=(m, size), float32 and int32]
         The lists.
     floors : np.ndarray [shape=(m,), float32]
-        What a cosine must be above to be looked at; kept up to date.
+        Only greater cosines are looked at. Kept up to date.
     """
 
     vectors: np.ndarray
@@ -59,15 +64,15 @@ class Side(NamedTuple):
     floors: np.ndarray
 
 
-class Pairs(NamedTuple):
-    """The duplicates of each vector of the columns' side among vectors of smaller index.
+class Duplicates(NamedTuple):
+    """For each vector of the columns' side, its duplicates among vectors of smaller index.
 
     Parameters
     ----------
-    indices, cosines : np.ndarray [shape=(n, most), int32 and float64]
-        Of these, as many as there is room for: those of the smallest index.
+    indices, cosines : np.ndarray [shape=(n, limit), int32 and float64]
+        The first ``limit`` duplicates, by ascending index.
     counts : np.ndarray [shape=(n,), int64]
-        How many there are.
+        Number of entries.
     """
 
     indices: np.ndarray
@@ -76,19 +81,19 @@ class Pairs(NamedTuple):
 
 
 class Block(NamedTuple):
-    """A block of cosines, and what is to be known of it.
+    """A block of the matrix of cosines.
 
     Parameters
     ----------
     cosines : np.ndarray [shape=(m, n), float32]
-        Of m vectors with n others.
+        Cosines of m row vectors with n column vectors.
     start_row, start_column : int
-        The index of the first vector of each side. Only pairs count whose row has the smaller
-        index.
+        Index of the first row vector and column vector. Only pairs above the diagonal count: the
+        row has the smaller index.
     duplicate_from : float
-        From which cosine on a pair is a duplicate.
+        Least cosine of duplicates.
     cap : np.float32
-        No cosine that is not above this can be one.
+        Single-precision cosines up to this cannot belong to duplicates.
     """
 
     cosines: np.ndarray
@@ -100,7 +105,10 @@ class Block(NamedTuple):
 
 @inlined
 def _cosine(x: np.ndarray, y: np.ndarray) -> float:
-    """Sum the products in an order that no compiler changes, whichever vector comes first."""
+    """Return the dot product of unit vectors, with an order of additions that no compiler changes.
+
+    The result does not depend on which vector comes first.
+    """
     s0 = s1 = s2 = s3 = s4 = s5 = s6 = s7 = 0.0
     whole = x.shape[0] - x.shape[0] % LANES
     for c in range(0, whole, LANES):
@@ -121,16 +129,23 @@ def _cosine(x: np.ndarray, y: np.ndarray) -> float:
 
 @compiled
 def cosines_with(vectors: np.ndarray, vector: np.ndarray) -> np.ndarray:
-    """Return the cosine of each vector with one, to the bit what the lists hold.
+    """Return the cosine of each vector with one vector, equal to the bit to those in the lists.
 
     Parameters
     ----------
     vectors : np.ndarray [shape=(n, d), float64]
+        Vectors of length one.
     vector : np.ndarray [shape=(d,), float64]
+        Another one.
 
     Returns
     -------
-    cosines : np.ndarray [shape=(n,), float64]
+    cosines : np.ndarray [shape=(n,), range=[-1, 1], float64]
+
+    Examples
+    --------
+    >>> cosines_with(np.array([[1.0, 0.0], [0.6, 0.8]]), np.array([1.0, 0.0]))
+    array([1. , 0.6])
     """
     cosines = np.empty(vectors.shape[0])
     for i in range(vectors.shape[0]):
@@ -139,8 +154,11 @@ def cosines_with(vectors: np.ndarray, vector: np.ndarray) -> np.ndarray:
 
 
 @inlined
-def _flag(row: np.ndarray, floor: float, floors: np.ndarray, flags: np.ndarray) -> None:
-    """Flag where one of the :data:`FOLD` cosines a stride apart passes; LLVM vectorises this."""
+def _flag_folds(row: np.ndarray, floor: float, floors: np.ndarray, flags: np.ndarray) -> None:
+    """Flag each :data:`FOLD` cosines, a stride apart, of which one exceeds its floor.
+
+    LLVM vectorises this loop.
+    """
     stride = row.shape[0] // FOLD
     for j in range(stride):
         above = np.float32(-np.inf)
@@ -152,46 +170,48 @@ def _flag(row: np.ndarray, floor: float, floors: np.ndarray, flags: np.ndarray) 
 
 
 @inlined
-def _passing(  # noqa: PLR0917  # a kernel has no keywords
+def _select_columns(  # noqa: PLR0917  # a kernel has no keywords
     row: np.ndarray,
     begin: int,
     floor: float,
     floors: np.ndarray,
     flags: np.ndarray,
-    places: np.ndarray,
+    columns: np.ndarray,
 ) -> int:
-    """Put into ``places`` where a row, from ``begin`` on, passes; return how many these are.
+    """Write the columns, from ``begin`` on, of cosines that exceed a floor; return their number.
 
-    What does not count is written too, and then written over: a branch that no processor can
-    foresee takes longer than all the rest.
+    Branch-free: every column is written, and the next one overwrites it unless it counts. A branch
+    that the processor cannot predict would take longer than all the rest.
     """
     n = row.shape[0]
     stride = n // FOLD
     flagged = 0
     for flag in range(stride):
-        places[flagged] = flag
+        columns[flagged] = flag
         flagged += flags[flag]
-    # The flags' places are taken from the end, so that they can be written over.
+    # Moved to the end of the array, because the columns are written from its start.
     count = 0
-    last = places.shape[0] - 1
+    last = columns.shape[0] - 1
     for i in range(flagged):
-        places[last - i] = places[i]
+        columns[last - i] = columns[i]
     for i in range(flagged):
-        flag = places[last - i]
+        flag = columns[last - i]
         for fold in range(FOLD):
             j = flag + fold * stride
-            places[count] = j
+            columns[count] = j
             count += (row[j] > min(floor, floors[j])) & (j >= begin)
     for j in range(max(begin, stride * FOLD), n):
-        places[count] = j
+        columns[count] = j
         count += row[j] > min(floor, floors[j])
     return count
 
 
 @inlined
-def _offer(cosines: np.ndarray, indices: np.ndarray, row: int, cosine: float, index: int) -> bool:
-    """Put an entry into a list in place of its worst, if it is better; tell whether it was."""
-    # A view of the row would cost more than all the rest: its references are counted.
+def _replace_worst(
+    cosines: np.ndarray, indices: np.ndarray, row: int, cosine: float, index: int
+) -> bool:
+    """Replace the root of a heap if an entry is better; return whether it was."""
+    # Indexed by row, because a view of the row would cost more: Numba counts its references.
     if cosine <= cosines[row, 0]:
         return False
     n = cosines.shape[1]
@@ -212,30 +232,30 @@ def _offer(cosines: np.ndarray, indices: np.ndarray, row: int, cosine: float, in
 
 
 @compiled
-def scan(block: Block, rows: Side, columns: Side, pairs: Pairs) -> None:
-    """Enter the pairs of a block into the lists of its rows and of its columns."""
+def scan_block(block: Block, rows: Side, columns: Side, duplicates: Duplicates) -> None:
+    """Add the pairs of a block to the lists of its rows and columns, and to the duplicates."""
     m, n = block.cosines.shape
     flags = np.empty(n // FOLD, np.uint8)
-    places = np.empty(n + n // FOLD + 2, np.int64)
+    selected = np.empty(n + n // FOLD + 2, np.int64)
     for i in range(m):
         row = block.cosines[i]
         floor = rows.floors[i]
         begin = max(0, block.start_row + i + 1 - block.start_column)
-        _flag(row, floor, columns.floors, flags)
-        count = _passing(row, begin, floor, columns.floors, flags, places)
-        for place in range(count):
-            j = places[place]
+        _flag_folds(row, floor, columns.floors, flags)
+        count = _select_columns(row, begin, floor, columns.floors, flags, selected)
+        for c in range(count):
+            j = selected[c]
             cosine = row[j]
-            if _offer(rows.cosines, rows.indices, i, cosine, block.start_column + j):
+            if _replace_worst(rows.cosines, rows.indices, i, cosine, block.start_column + j):
                 rows.floors[i] = min(block.cap, rows.cosines[i, 0])
-            if _offer(columns.cosines, columns.indices, j, cosine, block.start_row + i):
+            if _replace_worst(columns.cosines, columns.indices, j, cosine, block.start_row + i):
                 columns.floors[j] = min(block.cap, columns.cosines[j, 0])
-            if cosine > block.cap and pairs.counts[j] < pairs.indices.shape[1]:
+            if cosine > block.cap and duplicates.counts[j] < duplicates.indices.shape[1]:
                 exact = _cosine(rows.vectors[i], columns.vectors[j])
                 if exact >= block.duplicate_from:
-                    pairs.indices[j, pairs.counts[j]] = block.start_row + i
-                    pairs.cosines[j, pairs.counts[j]] = exact
-                    pairs.counts[j] += 1
+                    duplicates.indices[j, duplicates.counts[j]] = block.start_row + i
+                    duplicates.cosines[j, duplicates.counts[j]] = exact
+                    duplicates.counts[j] += 1
 
 
 @compiled
@@ -246,24 +266,35 @@ def merge(
     new_cosines: np.ndarray,
     new_indices: np.ndarray,
 ) -> None:
-    """Enter what was found elsewhere into lists.
+    """Add entries to lists.
 
     Parameters
     ----------
     cosines, indices : np.ndarray [shape=(n, size), float32 and int32]
         The lists, which change.
     rows : np.ndarray [shape=(m,), int]
-        The list that each entry is for.
+        List of each new entry.
     new_cosines, new_indices : np.ndarray [shape=(m,), float32 and int32]
-        The entries.
+        The new entries.
+
+    Examples
+    --------
+    >>> cosines, indices = np.full((1, 2), -np.inf, np.float32), np.full((1, 2), -1, np.int32)
+    >>> new = np.array([0.25, 0.75, 0.5], np.float32)
+    >>> merge(cosines, indices, np.zeros(3, int), new, np.array([4, 5, 6], np.int32))
+    >>> cosines, indices
+    (array([[0.5 , 0.75]], dtype=float32), array([[6, 5]], dtype=int32))
     """
-    for place in range(rows.shape[0]):
-        _offer(cosines, indices, rows[place], new_cosines[place], new_indices[place])
+    for i in range(rows.shape[0]):
+        _replace_worst(cosines, indices, rows[i], new_cosines[i], new_indices[i])
 
 
 @inlined
-def _insert(cosines: np.ndarray, indices: np.ndarray, cosine: float, index: int) -> None:
-    """Put an entry into a descending list, of equals by index, if it is better than the last."""
+def _insert_sorted(cosines: np.ndarray, indices: np.ndarray, cosine: float, index: int) -> None:
+    """Insert an entry into a list sorted by descending cosine and ascending index; drop the last.
+
+    An entry that is no better than the last is dropped itself.
+    """
     place = cosines.shape[0] - 1
     if cosine < cosines[place] or (cosine == cosines[place] and index > indices[place]):
         return
@@ -278,85 +309,105 @@ def _insert(cosines: np.ndarray, indices: np.ndarray, cosine: float, index: int)
 
 
 @compiled
-def settle(
+def rank_exactly(
     vectors: np.ndarray, start: int, cosines: np.ndarray, indices: np.ndarray, k: int
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Choose the nearest among the entries of lists, by exact cosines.
+    """Return the k nearest of each list's entries, by their exact cosines.
 
     Parameters
     ----------
     vectors : np.ndarray [shape=(n, d), float64]
         All vectors.
     start : int
-        The index of the vector that the first list is for.
+        Index of the vector of the first list.
     cosines, indices : np.ndarray [shape=(m, size), float32 and int32]
-        The lists; an index below 0 is no entry.
+        The lists. A negative index marks an empty entry.
     k : int
-        How many are wanted.
+        Number of neighbours.
 
     Returns
     -------
-    found_indices : np.ndarray [shape=(m, k), int64]
-    found_cosines : np.ndarray [shape=(m, k), float64]
-        Descending; equal ones by ascending index.
-    clear : np.ndarray [shape=(m,), float64]
-        By how much the k-th nearest is nearer than what did not enter the list, but for rounding.
+    nearest : np.ndarray [shape=(m, k), int64]
+        Indices of the nearest.
+    exact_cosines : np.ndarray [shape=(m, k), float64]
+        Descending; ties by ascending index.
+    gaps : np.ndarray [shape=(m,), float64]
+        Cosine of the k-th nearest minus an upper bound on those outside the list, up to rounding.
+
+    Examples
+    --------
+    >>> vectors = np.array([[1.0, 0.0], [0.6, 0.8], [0.8, 0.6]])
+    >>> cosines, indices = np.array([[0.6, 0.8]], np.float32), np.array([[1, 2]], np.int32)
+    >>> nearest, exact_cosines, _ = rank_exactly(vectors, 0, cosines, indices, 2)
+    >>> nearest, exact_cosines
+    (array([[2, 1]]), array([[0.8, 0.6]]))
     """
     m, size = cosines.shape
-    found_indices = np.full((m, k), np.iinfo(np.int64).max)
-    found_cosines = np.full((m, k), -np.inf)
-    clear = np.empty(m)
+    nearest = np.full((m, k), np.iinfo(np.int64).max)
+    exact_cosines = np.full((m, k), -np.inf)
+    gaps = np.empty(m)
     exact = np.empty(size)
     for i in range(m):
-        for place in range(size):
-            exact[place] = -np.inf
-            if indices[i, place] >= 0:
-                exact[place] = _cosine(vectors[start + i], vectors[indices[i, place]])
+        for entry in range(size):
+            exact[entry] = -np.inf
+            if indices[i, entry] >= 0:
+                exact[entry] = _cosine(vectors[start + i], vectors[indices[i, entry]])
         order = np.argsort(-exact)
-        for place in range(size):
-            # Equal ones by index: they are few, or the list is short.
-            at = place
+        for rank in range(size):
+            # Insertion sort of ties by index: ties are few, or the list is short.
+            at = rank
             while at > 0 and (
                 exact[order[at - 1]] == exact[order[at]]
                 and indices[i, order[at - 1]] > indices[i, order[at]]
             ):
                 order[at - 1], order[at] = order[at], order[at - 1]
                 at -= 1
-        for place in range(k):
-            if indices[i, order[place]] >= 0:
-                found_indices[i, place] = indices[i, order[place]]
-                found_cosines[i, place] = exact[order[place]]
-        clear[i] = found_cosines[i, k - 1] - cosines[i, 0]
-    return found_indices, found_cosines, clear
+        for rank in range(k):
+            if indices[i, order[rank]] >= 0:
+                nearest[i, rank] = indices[i, order[rank]]
+                exact_cosines[i, rank] = exact[order[rank]]
+        gaps[i] = exact_cosines[i, k - 1] - cosines[i, 0]
+    return nearest, exact_cosines, gaps
 
 
 @compiled
-def enter_exactly(
+def insert_exactly(
     block: np.ndarray,
     start_column: int,
     rows: np.ndarray,
     vectors: np.ndarray,
-    found: tuple[np.ndarray, np.ndarray, np.ndarray],
+    lists: tuple[np.ndarray, np.ndarray, np.ndarray],
 ) -> None:
-    """Enter into descending lists all vectors whose cosine is not too small, by exact cosines.
+    """Insert every vector with a cosine from a floor on into sorted lists, by its exact cosine.
 
     Parameters
     ----------
     block : np.ndarray [shape=(m, n), float32]
         Cosines of the vectors ``rows`` with those from ``start_column`` on.
     start_column : int
-        The index of the first column's vector.
+        Index of the first column's vector.
     rows : np.ndarray [shape=(m,), int64]
-        The index of each row's vector.
+        Index of each row's vector.
     vectors : np.ndarray [shape=(n, d), float64]
         All vectors.
-    found : tuple of arrays
-        The least cosine that is looked at [shape=(m,), float32], and the lists' cosines and indices
-        [shape=(m, k), float64 and int64].
+    lists : tuple of arrays
+        Floor of each list [shape=(m,), float32], and the cosines and indices of the lists, which
+        change [shape=(m, k), float64 and int64].
+
+    Examples
+    --------
+    >>> vectors = np.array([[1.0, 0.0], [0.6, 0.8], [0.8, 0.6]])
+    >>> block = (vectors[:1] @ vectors.T).astype(np.float32)
+    >>> cosines, indices = np.full((1, 1), -np.inf), np.full((1, 1), -1)
+    >>> insert_exactly(
+    ...     block, 0, np.array([0]), vectors, (np.zeros(1, np.float32), cosines, indices)
+    ... )
+    >>> cosines, indices
+    (array([[0.8]]), array([[2]]))
     """
-    least, cosines, indices = found
+    floors, cosines, indices = lists
     for i in range(block.shape[0]):
         for j in range(block.shape[1]):
-            if block[i, j] >= least[i] and start_column + j != rows[i]:
+            if block[i, j] >= floors[i] and start_column + j != rows[i]:
                 exact = _cosine(vectors[rows[i]], vectors[start_column + j])
-                _insert(cosines[i], indices[i], exact, start_column + j)
+                _insert_sorted(cosines[i], indices[i], exact, start_column + j)

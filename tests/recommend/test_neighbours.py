@@ -1,18 +1,20 @@
+"""Nearest neighbours and duplicates, against brute force."""
+
 import numpy as np
 import pytest
 from support import brute_force
 
 from recommend import neighbours
 from recommend.neighbours import (
-    MOST_DUPLICATES,
+    MAX_DUPLICATES,
     Neighbours,
     Tile,
-    meet,
-    meetings,
+    compare_tiles,
     nearest,
+    tile_pairs,
     tile_rows,
 )
-from recommend.topk import margin
+from recommend.topk import error_bound
 from recommend.vectors import Scaling
 
 RANDOM = np.random.default_rng(0)
@@ -38,7 +40,7 @@ KINDS = ["random", "clustered", "duplicated", "constant", "few-columns", "whole-
 
 
 def small_tiles(monkeypatch: pytest.MonkeyPatch, rows: int) -> None:
-    monkeypatch.setattr(neighbours, "MOST_TILE", rows)
+    monkeypatch.setattr(neighbours, "MAX_TILE_ROWS", rows)
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -46,7 +48,7 @@ def small_tiles(monkeypatch: pytest.MonkeyPatch, rows: int) -> None:
 def test_lists_are_those_of_brute_force(n: int, kind: str) -> None:
     rows = some_rows(n, kind)
     matrix = brute_force.cosines(rows)
-    vectors = Scaling.of(rows).unit(rows)
+    vectors = Scaling.fit(rows).unit(rows)
     for k in {1, min(20, n - 1), n - 1}:
         known = nearest(vectors, k)
         brute_force.check_lists(*known.lists(0, n), matrix, k)
@@ -60,7 +62,7 @@ def test_the_blocks_change_nothing(
     kind: str, size: int, block: tuple[int, int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     rows = some_rows({1: 60, 7: 200}.get(size, 1000), kind)
-    vectors = Scaling.of(rows).unit(rows)
+    vectors = Scaling.fit(rows).unit(rows)
     expected = nearest(vectors, 11)
     small_tiles(monkeypatch, size)
     monkeypatch.setattr(neighbours, "BLOCK", block)
@@ -77,106 +79,107 @@ def test_a_sample_that_raises_the_floors_loses_nothing(
 ) -> None:
     rows = some_rows(700, kind)
     matrix = brute_force.cosines(rows)
-    monkeypatch.setattr(neighbours, "SAMPLE", 64)
+    monkeypatch.setattr(neighbours, "SAMPLE_SIZE", 64)
     small_tiles(monkeypatch, 300)
     for k in (1, 20, 31):
-        known = nearest(Scaling.of(rows).unit(rows), k)
+        known = nearest(Scaling.fit(rows).unit(rows), k)
         brute_force.check_lists(*known.lists(0, 700), matrix, k)
 
 
 def test_floors_by_a_sample_leave_room_for_a_whole_list(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(neighbours, "SAMPLE", 64)
-    vectors = Scaling.of(some_rows(130, "clustered")).unit(some_rows(130, "clustered"))
-    off, size = margin(57), 12
-    floors = neighbours._raised(Tile.of(0, vectors), np.full(130, -1, np.float32), size, off)
+    monkeypatch.setattr(neighbours, "SAMPLE_SIZE", 64)
+    vectors = Scaling.fit(some_rows(130, "clustered")).unit(some_rows(130, "clustered"))
+    error, size = error_bound(57), 12
+    tile, lowest = Tile.of(0, vectors), np.full(130, -1, np.float32)
+    floors = neighbours._raise_floors(tile, lowest, size, error)
     matrix = vectors @ vectors.T
     np.fill_diagonal(matrix, -2)
     sampled = matrix[:, ::3]
-    # However the products are rounded.
-    assert ((sampled > floors[:, np.newaxis] + 2 * off).sum(axis=1) >= size).all()
+    # In whichever way the products are rounded.
+    assert ((sampled > floors[:, np.newaxis] + 2 * error).sum(axis=1) >= size).all()
     assert (floors > -1).all()
 
 
-def test_tiles_that_meet_in_any_order_give_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_order_of_tile_pairs_does_not_matter(monkeypatch: pytest.MonkeyPatch) -> None:
     rows = some_rows(500, "duplicated")
-    vectors = Scaling.of(rows).unit(rows)
+    vectors = Scaling.fit(rows).unit(rows)
     tiles = [Tile.of(start, vectors[start : start + 60]) for start in range(0, 500, 60)]
     expected = nearest(vectors, 20)
-    plan = list(meetings(len(tiles)))
+    plan = list(tile_pairs(len(tiles)))
     assert len(plan) == len(set(plan)) == 9 * 10 // 2
     for _ in range(3):
         known = Neighbours(vectors, 20)
-        # As with several workers: what a tile is told may be of long ago.
-        waiting = []
+        # As with several workers: pairs are pending, and their floors are out of date.
+        pending = []
         for i, j in RANDOM.permutation(plan):
             one, other = tiles[i], tiles[j]
             if i == j:
                 other = one
             floors = known.floors(one.start, one.stop), known.floors(other.start, other.stop)
-            waiting.append((one, other, floors))
-            if len(waiting) > 5:
-                one, other, floors = waiting.pop(int(RANDOM.integers(5)))
-                known.add(meet(one, other, floors, known.size, 0.9999))
-        for one, other, floors in waiting:
-            known.add(meet(one, other, floors, known.size, 0.9999))
+            pending.append((one, other, floors))
+            if len(pending) > 5:
+                one, other, floors = pending.pop(int(RANDOM.integers(5)))
+                known.add(compare_tiles(one, other, floors, known.size, 0.9999))
+        for one, other, floors in pending:
+            known.add(compare_tiles(one, other, floors, known.size, 0.9999))
         for one_, other_ in zip(expected.lists(0, 500), known.lists(0, 500), strict=True):
             np.testing.assert_array_equal(one_, other_)
 
 
-def test_more_copies_than_a_list_has_room_for_are_told_apart_by_index(
+def test_more_copies_than_a_list_has_room_for_are_ordered_by_index(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     random = np.random.default_rng(4)
     rows = random.normal(size=(600, 57))
-    # Some to the bit, some by less than single precision can tell.
+    # Some are equal to the bit; some differ by less than single precision can tell.
     copies = random.permutation(600)[:200]
     rows[copies] = rows[0] + np.where(random.random((200, 1)) < 0.5, 0, 1e-9) * rows[copies]
     matrix = brute_force.cosines(rows)
-    vectors = Scaling.of(rows).unit(rows)
-    settled = 0
-    real = Neighbours._settled
+    vectors = Scaling.fit(rows).unit(rows)
+    compared = 0
+    real = Neighbours._compare_all
 
     def counting(self: Neighbours, *given: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        nonlocal settled
-        settled += len(given[0])
+        nonlocal compared
+        compared += len(given[0])
         return real(self, *given)
 
-    monkeypatch.setattr(Neighbours, "_settled", counting)
+    monkeypatch.setattr(Neighbours, "_compare_all", counting)
     for size in (600, 77):
         small_tiles(monkeypatch, size)
         brute_force.check_lists(*nearest(vectors, 20).lists(0, 600), matrix, 20)
-    assert settled > 2 * 200
-    # Rows whose lists are clear are left alone.
-    before = settled
+    assert compared > 2 * 200
+    # Unambiguous lists are not compared again.
+    before = compared
     rows = random.normal(size=(600, 57))
-    nearest(Scaling.of(rows).unit(rows), 20).lists(0, 600)
-    assert settled - before < 6
+    nearest(Scaling.fit(rows).unit(rows), 20).lists(0, 600)
+    assert compared - before < 6
 
 
 def test_duplicates_are_all_pairs_that_are_near_enough() -> None:
     random = np.random.default_rng(5)
     rows = random.normal(size=(600, 57))
-    # Copies, and such as an encoder makes, on both sides of the bound; more of one than k.
+    # Exact copies, more than k, and re-encoded copies above and below the threshold.
     rows[500:530] = rows[3]
     rows[530:600] = rows[100:170] + random.normal(size=(70, 57)) * random.uniform(0, 0.03, (70, 1))
     matrix = brute_force.cosines(rows)
     for least in (0.9999, 0.999, 1.0 - 1e-9):
-        pairs, cosines = nearest(Scaling.of(rows).unit(rows), 1, duplicate_from=least).duplicates()
+        pairs, cosines = nearest(Scaling.fit(rows).unit(rows), 1, duplicate_from=least).duplicates()
         expected = brute_force.pairs_from(matrix, least)
         assert len(expected) > 400
         assert [tuple(pair) for pair in pairs.tolist()] == expected
         np.testing.assert_allclose(cosines, matrix[tuple(zip(*expected, strict=True))], atol=1e-12)
 
 
-def test_of_a_recording_that_is_everywhere_a_bounded_number_of_pairs_is_kept(
+def test_the_number_of_duplicates_kept_per_vector_is_bounded(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     rows = np.random.default_rng(2).normal(size=(400, 57))
     rows[50:350] = rows[0]
-    vectors = Scaling.of(rows).unit(rows)
+    vectors = Scaling.fit(rows).unit(rows)
     copies = [0, *range(50, 350)]
     expected = sorted(
-        (early, late) for i, late in enumerate(copies) for early in copies[:i][:MOST_DUPLICATES]
+        (early, late) for i, late in enumerate(copies) for early in copies[:i][:MAX_DUPLICATES]
     )
     for size in (400, 90, 33):
         small_tiles(monkeypatch, size)

@@ -1,13 +1,15 @@
+"""Recognition of excerpts and re-encodings, with synthetic segments."""
+
 import numpy as np
 
-from recommend.recognise import CLEARLY, clearly_first, distances
+from recommend.recognise import MIN_RATIO, distances, passes_ratio_test
 
 RANDOM = np.random.default_rng(0)
 N, SEGMENTS, D = 50, 10, 57
 
 
 def known() -> tuple[np.ndarray, np.ndarray]:
-    """Segments of recordings that differ less from one another than their own segments do."""
+    """Return segments and their owners; segments vary more within recordings than between."""
     random = np.random.default_rng(1)
     owners = random.permutation(np.repeat(np.arange(N), SEGMENTS))
     of_recording = random.normal(size=(N, D))
@@ -18,10 +20,10 @@ def recognised(segments: np.ndarray) -> int | None:
     rows, owners = known()
     far = distances(segments, rows, owners, N)
     best = int(far.argmin())
-    return best if clearly_first(far, np.arange(N) == best) else None
+    return best if passes_ratio_test(far, np.arange(N) == best) else None
 
 
-def test_a_cut_is_recognised() -> None:
+def test_an_excerpt_is_recognised() -> None:
     rows, owners = known()
     for i in range(N):
         of_track = rows[owners == i]
@@ -31,7 +33,7 @@ def test_a_cut_is_recognised() -> None:
         np.testing.assert_allclose(far[i], 0, atol=1e-12)
 
 
-def test_another_encoding_that_shifts_all_features_is_recognised() -> None:
+def test_a_reencoding_that_shifts_all_features_is_recognised() -> None:
     rows, owners = known()
     shift = RANDOM.normal(size=D) * 4
     for i in range(N):
@@ -39,18 +41,18 @@ def test_another_encoding_that_shifts_all_features_is_recognised() -> None:
         assert recognised(rows[owners == i] + shift + noise) == i
 
 
-def test_what_is_not_known_is_not_recognised() -> None:
+def test_an_unknown_recording_is_not_recognised() -> None:
     found = [recognised(RANDOM.normal(size=D) + RANDOM.normal(size=(8, D))) for _ in range(50)]
     assert found.count(None) >= 48
 
 
-def test_copies_of_the_nearest_are_no_rivals() -> None:
+def test_copies_of_the_nearest_do_not_count_as_second() -> None:
     far = np.array([0.1, 0.5, 0.1, 0.4])
-    assert not clearly_first(far, np.array([True, False, False, False]))
-    assert clearly_first(far, np.array([True, False, True, False]))
-    assert clearly_first(np.array([0.1, 0.1 * CLEARLY]), np.array([True, False]))
-    assert not clearly_first(np.array([0.1, 0.1 * CLEARLY - 1e-9]), np.array([True, False]))
-    assert not clearly_first(np.array([0.0]), np.array([True]))
+    assert not passes_ratio_test(far, np.array([True, False, False, False]))
+    assert passes_ratio_test(far, np.array([True, False, True, False]))
+    assert passes_ratio_test(np.array([0.1, 0.1 * MIN_RATIO]), np.array([True, False]))
+    assert not passes_ratio_test(np.array([0.1, 0.1 * MIN_RATIO - 1e-9]), np.array([True, False]))
+    assert not passes_ratio_test(np.array([0.0]), np.array([True]))
 
 
 def test_recordings_without_segments_are_farthest() -> None:
@@ -58,6 +60,6 @@ def test_recordings_without_segments_are_farthest() -> None:
     far = distances(rows[:3], rows, owners, N + 2)
     assert (far[N:] == 1).all()
     assert (far[:N] <= 1).all()
-    # Segments that do not vary say nothing by their differences.
+    # Equal segments have no deviations from their mean.
     same = np.repeat(rows[:1], 3, axis=0)
     assert np.isfinite(distances(same, rows, owners, N)).all()

@@ -1,7 +1,9 @@
+"""Kernels of the lists, against NumPy."""
+
 import numpy as np
 import pytest
 
-from recommend.topk import cosines_with, margin, merge, settle
+from recommend.topk import cosines_with, error_bound, merge, rank_exactly
 
 
 def unit(n: int, d: int, seed: int = 0) -> np.ndarray:
@@ -25,17 +27,17 @@ def test_a_cosine_is_the_same_from_either_side_and_never_above_one() -> None:
 
 
 @pytest.mark.parametrize("d", [2, 57, 1000])
-def test_single_precision_is_off_by_less_than_the_margin(d: int) -> None:
+def test_single_precision_errors_are_within_the_bound(d: int) -> None:
     random = np.random.default_rng(d)
     for scale in (0.0, 1.0, 30.0):
-        # Near one another, in general, and with one column that outweighs the others.
+        # Random vectors, similar vectors, and vectors dominated by one column.
         vectors = np.concatenate([unit(300, d), unit(1, d) + 1e-4 * random.normal(size=(300, d))])
         vectors[:, 0] += scale
         vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
         single = vectors.astype(np.float32)
-        off = np.abs((single @ single.T).astype(float) - vectors @ vectors.T).max()
-        assert off < margin(d)
-    assert margin(d) < 1e-6 * (d + 6)
+        error = np.abs((single @ single.T).astype(float) - vectors @ vectors.T).max()
+        assert error < error_bound(d)
+    assert error_bound(d) < 1e-6 * (d + 6)
 
 
 def test_merging_keeps_the_best() -> None:
@@ -47,15 +49,15 @@ def test_merging_keeps_the_best() -> None:
     assert sorted(zip(cosines[1], indices[1], strict=True)) == [(-np.inf, -1), (0.25, 1)]
 
 
-def test_entries_are_settled_by_exact_cosines_and_equals_by_index() -> None:
+def test_entries_are_ranked_by_exact_cosines_and_ties_by_index() -> None:
     vectors = unit(50, 57)
     vectors[[7, 31, 12]] = vectors[20]
     cosines = np.array([[0.3, 0.5, 0.5, 0.5, 0.9]], np.float32)
     indices = np.array([[-1, 31, 7, 12, 40]], np.int32)
-    found, exact, clear = settle(vectors, 20, cosines, indices, 3)
+    found, exact, gaps = rank_exactly(vectors, 20, cosines, indices, 3)
     assert found.tolist() == [[7, 12, 31]]
     np.testing.assert_allclose(exact, 1, atol=1e-15)
-    np.testing.assert_allclose(clear, 0.7, atol=1e-6)
-    found, exact, _ = settle(vectors, 20, cosines, indices, 4)
+    np.testing.assert_allclose(gaps, 0.7, atol=1e-6)
+    found, exact, _ = rank_exactly(vectors, 20, cosines, indices, 4)
     assert found.tolist() == [[7, 12, 31, 40]]
     np.testing.assert_allclose(exact[0, 3], vectors[20] @ vectors[40])

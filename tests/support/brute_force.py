@@ -1,4 +1,4 @@
-"""Neighbours by one matrix of cosines in double precision: what the blocks are held against."""
+"""Reference neighbours, from one matrix of cosines in double precision."""
 
 import numpy as np
 from sklearn.metrics.pairwise import cosine_similarity
@@ -6,15 +6,15 @@ from sklearn.preprocessing import scale
 
 
 def cosines(rows: np.ndarray) -> np.ndarray:
-    """Return the cosine of every two rows, as the tutorial computes them."""
+    """Return the matrix of cosines, as the tutorial computes it."""
     return np.asarray(cosine_similarity(scale(rows)))
 
 
 def check_lists(indices: np.ndarray, found: np.ndarray, matrix: np.ndarray, k: int) -> None:
-    """See that lists hold the k nearest of each row, in order.
+    """Assert that lists hold the k nearest of each row, in order.
 
-    Where the matrix has two cosines that differ by its own rounding only, either may come first;
-    that equal rows come in order is seen by the lists' own cosines.
+    Cosines that differ only by the matrix's rounding may come in either order. The order of ties is
+    checked with the lists' own cosines.
     """
     n = len(matrix)
     assert indices.shape == found.shape == (n, k)
@@ -28,10 +28,10 @@ def check_lists(indices: np.ndarray, found: np.ndarray, matrix: np.ndarray, k: i
     np.testing.assert_allclose(found, of_indices, rtol=0, atol=1e-12)
     equal = found[:, 1:] == found[:, :-1]
     assert (found[:, 1:] <= found[:, :-1]).all()
-    assert (indices[:, 1:] > indices[:, :-1])[equal].all(), "equal ones by index"
+    assert (indices[:, 1:] > indices[:, :-1])[equal].all(), "ties by index"
 
 
 def pairs_from(matrix: np.ndarray, least: float) -> list[tuple[int, int]]:
-    """Return the pairs with a cosine of ``least`` or more, the smaller index first."""
+    """Return the pairs with a cosine of at least ``least``, the smaller index first."""
     first, second = np.nonzero(np.triu(matrix >= least, 1))
     return list(zip(first.tolist(), second.tolist(), strict=True))
