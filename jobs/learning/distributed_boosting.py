@@ -2,7 +2,7 @@
 
 Each worker loads its own share of the rows. Shares are cut in the order in which XGBoost ranks the
 workers, so that the same rows on the same number of workers give the same trees, byte for byte. A
-worker that dies ends the attempt; the next attempt trains with the workers that are there then.
+worker that dies ends the attempt. The next attempt uses the workers present at that time.
 
 Works around these faults of xgboost 3.2 and distributed 2026.3:
 
@@ -60,7 +60,7 @@ _LOSS_NOTICE_S = 5.0
 """Seconds that a scheduler may take to notice that a worker is gone."""
 
 _CASCADE_S = 1.0
-"""Seconds in which workers with the same cause of death may still be counted."""
+"""Seconds to wait after a loss, because other workers may be dying of the same cause."""
 
 _REPORT_INTERVAL_S = 0.5
 """Seconds between reports of the round."""
@@ -146,7 +146,7 @@ def boost(
 
 
 def _wait_for_workers(client: "Client", wanted: int) -> list[str]:
-    """Return the ranked workers: ``wanted`` or more, or fewer after REPLACEMENT_TIMEOUT_S."""
+    """Return the ranked workers: at least ``wanted``, or fewer after REPLACEMENT_TIMEOUT_S."""
     start = time.monotonic()
     while True:
         workers = ranked_workers(client)
@@ -232,7 +232,7 @@ class _Attempt:
             elif time.monotonic() - complete > _LOSS_NOTICE_S:
                 raise _WorkerLostError
         if self.error is None:
-            # After an error the lock is kept: the next attempt or the end of the client frees it.
+            # After an error the lock stays: the next attempt acquires it again, or the job ends.
             training_lock.release(self.client)
             losses = validation_losses(self.result["history"])
             return TrainedBooster(self.result["booster"], losses, len(self.workers))
