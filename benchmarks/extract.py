@@ -33,8 +33,9 @@ from threadpoolctl import threadpool_limits
 from benchmarks.plain_recipe import plain_features, plain_segments
 from benchmarks.processes import dask_cluster, extract_command
 from benchmarks.published import SHARED_DATA
-from featurizer import audio, extract, hpss, overlap_add, stft
+from featurizer import extract, hpss, overlap_add, stft
 from featurizer.columns import SEGMENT_SECONDS
+from featurizer.decoding import decode
 from featurizer.errors import RecordingError
 from jobs.demo.collection import synthesise
 
@@ -63,7 +64,7 @@ def decode_some(folder: Path, count: int) -> dict[Path, Signal]:
     found = {}
     for path in sorted(path for path in folder.rglob("*") if path.is_file()):
         with contextlib.suppress(RecordingError):
-            y = audio.decode(path).y
+            y = decode(path).y
             if len(y) >= extract.segment_length(SEGMENT_SECONDS):
                 found[path] = y
     chosen = np.linspace(0, len(found) - 1, min(count, len(found))).round().astype(int)

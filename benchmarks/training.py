@@ -91,7 +91,8 @@ def plain(folder: str) -> None:
 
 def run_workers(folder: Path, scratch: Path) -> dict[str, float]:
     """Train on two workers; return the seconds and each process's peak memory in MB."""
-    from training.boosting import Share, boost
+    from jobs.learning.distributed_boosting import boost
+    from training.boosting import Share
     from training.splits import TRAIN
 
     scratch.mkdir()
@@ -116,9 +117,9 @@ def run_workers(folder: Path, scratch: Path) -> dict[str, float]:
             load_share,
             n_classes=LABELS,
             rounds=ROUNDS,
-            heard=lambda round_, loss: None,
-            lost=lambda workers: None,
-            waits=lambda: None,
+            on_round=lambda round_, loss: None,
+            on_worker_lost=lambda workers: None,
+            on_wait=lambda: None,
         )
         seconds = time.perf_counter() - began
         assert boosted.workers == THREADS

@@ -12,8 +12,8 @@ from jobs.inputs.sources import Listed
 from jobs.store.s3 import is_lost, reach, state_of
 
 if TYPE_CHECKING:
-    from featurizer.audio import Recording
     from featurizer.extract import Features
+    from featurizer.recording import Recording
 
 
 @contextmanager
@@ -30,12 +30,12 @@ def decoded(path: str) -> Iterator["Recording"]:
     SongmillError
         It cannot be decoded, or the body finds that it gives no features.
     """
-    from featurizer import audio
+    from featurizer.decoding import decode
 
     prepare_process()
     try:
         with opened(path) as source:
-            recording = audio.decode(source)
+            recording = decode(source)
         yield recording
     except RecordingError as error:
         raise SongmillError(f"{path} gives no features ({error.kind}): {error.message}") from None

@@ -32,8 +32,8 @@ from jobs.store.levels import TABLE_OF, Level, choose_level, feature_matrix
 from jobs.store.schemas import COMPARISON
 from jobs.store.tables import Store
 from training import splits
-from training.evaluate import macro_f1, vote
-from training.models import MODELS, SLOWEST_FIRST
+from training.classifiers import CLASSIFIERS, SLOWEST_FIRST
+from training.evaluate import macro_f1, majority_vote
 
 MOST_ROWS = 100_000
 """Of more rows a sample of whole tracks is compared: an SVM's time grows with their square."""
@@ -78,7 +78,7 @@ class Assignment:
     fold : int
         The fold to test with.
     model : str
-        Of :data:`training.models.MODELS`.
+        Of :data:`training.classifiers.CLASSIFIERS`.
     leaky : bool
         Whether it is the tutorial's split, of rows, with its scaling over all rows.
     """
@@ -262,11 +262,11 @@ def assess(assignment: Assignment) -> Assessment:
     from sklearn.preprocessing import LabelEncoder, MinMaxScaler
     from threadpoolctl import threadpool_limits
 
-    from training.models import make
+    from training.classifiers import make_classifier
 
     table, features = _read_rows(assignment.root, assignment.name)
     classes, tracks = table["class"].to_numpy(), table["track"].to_numpy()
-    model = make(assignment.model)
+    model = make_classifier(assignment.model)
     if assignment.leaky:
         features = MinMaxScaler().fit_transform(features)
         learn, test = splits.random_rows(len(classes))
@@ -290,7 +290,7 @@ def assess(assignment: Assignment) -> Assessment:
     scores["macro_f1"] = macro_f1(truth, predicted)
     if len(np.unique(tracks)) < len(tracks):
         _, first = np.unique(tracks[test], return_index=True)
-        voted = vote(tracks[test], predicted, int(classes.max()) + 1)
+        voted = majority_vote(tracks[test], predicted, int(classes.max()) + 1)
         scores["vote_accuracy"] = float(np.mean(voted == truth[first]))
         scores["vote_macro_f1"] = macro_f1(truth[first], voted)
     return Assessment(scores, seconds, "; ".join(sorted(remarks)))
@@ -334,7 +334,7 @@ def _rows(
 ) -> list[dict[str, Any]]:
     """Return the rows of the table."""
     rows = []
-    for model in MODELS:
+    for model in CLASSIFIERS:
         for i, folds in enumerate(chosen):
             results = found[i, model]
             row: dict[str, Any] = dict.fromkeys(COMPARISON.names)

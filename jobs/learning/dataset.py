@@ -191,7 +191,7 @@ def load(rows: Rows) -> Loaded:
 
 
 def load_share(rows: Rows) -> tuple[np.ndarray, np.ndarray]:
-    """Return the features and the classes of rows, as :mod:`training.boosting` takes them."""
+    """Return the features and the classes of rows, as :data:`training.boosting.Load` does."""
     loaded = load(rows)
     return loaded.features, loaded.classes
 

@@ -17,7 +17,7 @@ from jobs.cluster.window import each
 from jobs.errors import ClusterError
 from jobs.learning.dataset import Labelled, Rows, load
 from jobs.store.address import storage_of
-from training.evaluate import Scores, by_track, score, score_predicted
+from training.evaluate import Scores, score, score_predicted, sum_by_track
 from training.importance import REPEATS, permutation_importance
 from training.model import predict
 
@@ -194,7 +194,7 @@ def _judge(rows: Rows, trees: str, places: np.ndarray) -> _Judged:
     given = predict(_booster(rows.root, trees), loaded.features, int(has.sum()))
     found = np.zeros((len(given), len(places)), np.float32)
     found[:, has] = given[:, places[has]]
-    tracks, sums, counts = by_track(loaded.tracks, found)
+    tracks, sums, counts = sum_by_track(loaded.tracks, found)
     of_truth = found[np.arange(len(found)), loaded.classes]
     return _Judged(loaded.classes, found.argmax(axis=1), of_truth, tracks, sums, counts)
 

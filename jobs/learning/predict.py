@@ -32,7 +32,7 @@ from jobs.store.address import storage_of
 from jobs.store.levels import TABLE_OF, Level, feature_matrix
 from jobs.store.schemas import PREDICTED_SEGMENTS, PREDICTED_TRACKS, TRACKS, predictions
 from jobs.store.tables import Store, open_store
-from training.evaluate import by_track
+from training.evaluate import sum_by_track
 from training.model import Description, Model
 
 if TYPE_CHECKING:
@@ -474,7 +474,7 @@ def _predict(piece: _Piece) -> _Predicted:
         schema = predictions(model.description.classes, segments=True)
         store.storage.write_table(piece.write, _rows(model.description, schema, columns, given))
     ids = rows["track_id"].combine_chunks().dictionary_encode()
-    codes, sums, counts = by_track(ids.indices.to_numpy(), given)
+    codes, sums, counts = sum_by_track(ids.indices.to_numpy(), given)
     first = np.unique(ids.indices.to_numpy(), return_index=True)[1]
     return _Predicted(
         track_ids=ids.dictionary.take(pa.array(codes)).to_pylist(),

@@ -39,7 +39,7 @@ from training.splits import PARTS, TEST, TRAIN, VALID, Part
 if TYPE_CHECKING:
     from distributed import Client
 
-    from training.boosting import Boosted, Share
+    from training.boosting import Share, TrainedBooster
 
 SHARE_ROWS = 20_000
 """Fewer rows are no share: workers would take longer to agree on each tree than to grow it."""
@@ -229,19 +229,19 @@ class _Training:
 
     def work(self, client: "Client") -> Outcome:
         """Train, judge, train again on everything, decide, commit."""
-        from training.boosting import MOST_ROUNDS, ROUNDS_UNSTOPPED
+        from training.boosting import FIXED_ROUNDS, MAX_ROUNDS
 
         stops = bool(self.plan.count((VALID,)))
         if not stops:
             self.progress.warn(
-                f"no track is left for the part 'valid': {ROUNDS_UNSTOPPED} rounds, unstopped"
+                f"no track is left for the part 'valid': {FIXED_ROUNDS} rounds, unstopped"
             )
         judged = self._boost(
             client,
             "learning",
             (TRAIN,),
             stop=stops,
-            rounds=MOST_ROUNDS if stops else ROUNDS_UNSTOPPED,
+            rounds=MAX_ROUNDS if stops else FIXED_ROUNDS,
         )
         rounds = judged.booster.num_boosted_rounds()
         judged_trees = bytes(judged.booster.save_raw("ubj"))
@@ -286,22 +286,22 @@ class _Training:
 
     def _boost(
         self, client: "Client", what: str, wanted: tuple[int, ...], *, stop: bool, rounds: int
-    ) -> "Boosted":
-        from training.boosting import TrainingError, boost
+    ) -> "TrainedBooster":
+        from jobs.learning.distributed_boosting import TrainingError, boost
 
         plan = self.everything if wanted == ALL_PARTS else self.plan
         learn = plan.count(wanted)
         most = min(learn // SHARE_ROWS, *([plan.count((VALID,))] if stop else []), learn)
 
-        def heard(round_: int, loss: float | None) -> None:
+        def on_round(round_: int, loss: float | None) -> None:
             ending = "" if loss is None else f", log loss of the validation part {loss:.4f}"
             limit = f"of at most {rounds}" if stop else f"of {rounds}"
             self.progress.now(f"{what}: round {round_} {limit}{ending}")
 
-        def lost(workers: int) -> None:
+        def on_worker_lost(workers: int) -> None:
             self.progress.warn(f"a worker was lost: {what} begins anew, with {workers}")
 
-        def waits() -> None:
+        def on_wait() -> None:
             self.progress.say(f"{what}: waiting for another job, which trains with these workers")
 
         self.progress.say(what)
@@ -313,9 +313,9 @@ class _Training:
                     load_share,
                     n_classes=self.n_classes,
                     rounds=rounds,
-                    heard=heard,
-                    lost=lost,
-                    waits=waits,
+                    on_round=on_round,
+                    on_worker_lost=on_worker_lost,
+                    on_wait=on_wait,
                 )
         except TrainingError as error:
             raise ClusterError(f"{error}. The models of the store are as they were") from None

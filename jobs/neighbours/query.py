@@ -16,7 +16,7 @@ from jobs.progress import Progress
 from jobs.store.schemas import SEGMENTS
 from jobs.store.tables import Store, open_store
 from jobs.store.track_names import ambiguous, meant
-from recommend.recognise import clearly_first, distances
+from recommend.recognise import distances, passes_ratio_test
 from recommend.topk import cosines_with
 
 CANDIDATES = 1000
@@ -180,12 +180,12 @@ def _recognised(
         return same
     rows = pa.concat_tables(found)
     owners = pc.index_in(rows["track_id"], value_set=tracks).to_numpy()
-    scaled = vectors.scaling.scaled
-    known = scaled(np.column_stack([rows[name].to_numpy() for name in FEATURE_COLUMNS]))
-    far = distances(scaled(segments), known, owners, len(candidates))
+    z_scores = vectors.scaling.z_scores
+    known = z_scores(np.column_stack([rows[name].to_numpy() for name in FEATURE_COLUMNS]))
+    far = distances(z_scores(segments), known, owners, len(candidates))
     best = candidates[int(far.argmin())]
     copies = cosines_with(vectors.unit[candidates], vectors.unit[best]) >= defaults.DUPLICATE_COSINE
     copies[int(far.argmin())] = True
-    if clearly_first(far, copies):
+    if passes_ratio_test(far, copies):
         same[candidates[copies]] = True
     return same

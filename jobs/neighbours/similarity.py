@@ -25,7 +25,7 @@ from jobs.store.address import storage_of
 from jobs.store.levels import Level
 from jobs.store.schemas import DUPLICATES, MATRIX, SIMILARITY, duplicates, similarity
 from recommend import neighbours
-from recommend.neighbours import MOST_DUPLICATES, Found, Neighbours, Tile
+from recommend.neighbours import MAX_DUPLICATES, Candidates, Neighbours, Tile
 
 MOST_FULL = 20_000
 """Of so many tracks the whole matrix is written, and no more."""
@@ -224,7 +224,9 @@ def fill(
         # A cluster would take far longer to start.
         tile = Tile.of(0, unit)
         floors = known.floors(0, n)
-        known.add(neighbours.meet(tile, tile, (floors, floors), known.size, duplicate_from))
+        known.add(
+            neighbours.compare_tiles(tile, tile, (floors, floors), known.size, duplicate_from)
+        )
         return 0
     storage = run.store.storage
     names: list[str] = []
@@ -234,7 +236,7 @@ def fill(
         # Workers that outlive this run keep what they have read, by its name.
         names.append(f"{run.work}/{run.run_id}-{start}.npy")
         storage.write(names[-1], file.getvalue())
-    plan = list(neighbours.meetings(len(starts)))
+    plan = list(neighbours.tile_pairs(len(starts)))
 
     def meetings() -> Iterator[tuple[_Meeting]]:
         for i, j in plan:
@@ -256,7 +258,7 @@ def fill(
     workers = count_workers(client)
     results = each(client, _meet, meetings(), tick=progress.workers, ahead=1)
     for done, (place, found) in enumerate(results, 1):
-        if not isinstance(found, Found):
+        if not isinstance(found, Candidates):
             one, other = plan[place]
             raise ClusterError(f"the workers could not compare blocks {one}, {other}: {found!r}")
         known.add(found)
@@ -264,13 +266,15 @@ def fill(
     return workers
 
 
-def _meet(meeting: _Meeting) -> Found:
+def _meet(meeting: _Meeting) -> Candidates:
     _one_thread()
     one, other = (
         _tile(meeting.root, name, start)
         for name, start in zip(meeting.names, meeting.starts, strict=True)
     )
-    return neighbours.meet(one, other, meeting.floors, meeting.size, meeting.duplicate_from)
+    return neighbours.compare_tiles(
+        one, other, meeting.floors, meeting.size, meeting.duplicate_from
+    )
 
 
 @functools.cache
@@ -343,10 +347,10 @@ def _matrix_rows(vectors: Vectors) -> Iterator[pa.Table]:
 
 def _warn_of_many(pairs: np.ndarray, progress: Progress) -> None:
     most = np.bincount(pairs[:, 1]).max(initial=0) if len(pairs) else 0
-    if most >= MOST_DUPLICATES:
+    if most >= MAX_DUPLICATES:
         progress.warn(
-            f"some recording is there more than {MOST_DUPLICATES} times (silence?): of each copy "
-            f"only its pairs with {MOST_DUPLICATES} others are in {DUPLICATES}"
+            f"some recording is there more than {MAX_DUPLICATES} times (silence?): of each copy "
+            f"only its pairs with {MAX_DUPLICATES} others are in {DUPLICATES}"
         )
 
 

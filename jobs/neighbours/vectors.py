@@ -60,7 +60,7 @@ def read_vectors(store: Store, asked: Level) -> Vectors:
         for column, values in enumerate(rows.itercolumns()):
             features[place, column] = values.to_numpy()
         start += rows.num_rows
-    scaling = Scaling.of(features)
+    scaling = Scaling.fit(features)
     for start in range(0, len(features), _BLOCK):
         features[start : start + _BLOCK] = scaling.unit(features[start : start + _BLOCK])
     return Vectors(level, names.drop_columns("place"), scaling, features)

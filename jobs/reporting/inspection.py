@@ -19,7 +19,7 @@ from jobs.store.counts import count_labels
 from jobs.store.tables import Store, open_store
 from jobs.store.track_names import ambiguous, meant
 from jobs.store.whole_file import check_folder, write_whole
-from pages.style import LabelStyles, named
+from pages.style import LabelStyles, display_name
 from training.model import Description
 
 if TYPE_CHECKING:
@@ -240,8 +240,8 @@ def _write(folder: str, found: _Found, curves: "Curves", progress: Progress) -> 
         classes = found.model.classes
         segments = found.prediction.segments
         predicted = recording.predicted_over_time(
-            recording.Stretches(
-                step_s=found.model.segment_seconds,
+            recording.SegmentProbabilities(
+                segment_s=found.model.segment_seconds,
                 classes=classes,
                 probabilities=np.array(
                     [[one.probabilities[name] for name in classes] for one in segments]
@@ -251,7 +251,7 @@ def _write(folder: str, found: _Found, curves: "Curves", progress: Progress) -> 
         )
     every = [*pictures, *([predicted] if predicted else [])]
     for picture in every:
-        write_whole(os.path.join(folder, f"{picture.name}.png"), picture.file.png)
+        write_whole(os.path.join(folder, f"{picture.name}.png"), picture.default.png)
     frames = pa.BufferOutputStream()
     pq.write_table(_frames(curves), frames)
     write_whole(os.path.join(folder, FRAMES), frames.getvalue().to_pybytes())
@@ -318,7 +318,10 @@ def _predicted(found: _Found, picture: "Picture | None") -> "list[Section]":
     if prediction is None or model is None:
         return []
     rows = [
-        [Cell(named(printable(name)), colour=found.styles.colour(name)), number(share, ".3f")]
+        [
+            Cell(display_name(printable(name)), colour=found.styles.colour(name)),
+            number(share, ".3f"),
+        ]
         for name, share in prediction.probabilities.items()
     ]
     how = "the mean over its segments" if prediction.segments else "of the whole"

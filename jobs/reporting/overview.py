@@ -18,7 +18,7 @@ from featurizer.columns import FEATURE_COLUMNS
 from jobs.store.counts import _count, most_first
 from jobs.store.schemas import DUPLICATES, SIMILARITY, TRACK, TRACKS
 from jobs.store.tables import Store
-from pages.style import MOST_NAMED, LabelStyles
+from pages.style import MAX_LABELS, LabelStyles
 
 SAMPLE = 20_000
 """Of more tracks than that, so many are looked at, drawn at random."""
@@ -169,7 +169,7 @@ def label_styles(counts: list[tuple[str | None, int]]) -> LabelStyles:
     counts : list of (str or None, int)
         From :func:`count_labels`.
     """
-    return LabelStyles([label for label, _ in counts if label is not None][:MOST_NAMED])
+    return LabelStyles([label for label, _ in counts if label is not None][:MAX_LABELS])
 
 
 def neighbours_of(store: Store, tracks: list[str], k: int) -> dict[str, list[dict[str, Any]]]:

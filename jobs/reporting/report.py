@@ -25,8 +25,8 @@ from jobs.store.tables import Store, open_store
 from jobs.store.whole_file import check_folder, write_whole
 from pages import collection, models
 from pages.page import Cell, Content, Page, Section, Table, number, render
-from pages.statistics import Spread, correlations, principal_components
-from pages.style import MOST_NAMED, NO_LABEL, OTHERS, named
+from pages.statistics import Distribution, correlations, principal_components
+from pages.style import MAX_LABELS, NO_LABEL, OTHER_LABELS, display_name
 
 PAGE = "index.html"
 
@@ -155,7 +155,7 @@ class _Report:
         self._counts = count_labels(store)
         self._styles = overview.label_styles(self._counts)
         self._labels = [
-            NO_LABEL if label is None else label if self._styles.knows(label) else OTHERS
+            NO_LABEL if label is None else label if label in self._styles else OTHER_LABELS
             for label in sample.names["label"].to_pylist()
         ]
         drawn = len(sample.rows)
@@ -177,12 +177,12 @@ class _Report:
     def _label(self, label: str | None) -> Cell:
         if label is None:
             return Cell(NO_LABEL)
-        return Cell(named(printable(label)), colour=self._styles.colour(label))
+        return Cell(display_name(printable(label)), colour=self._styles.colour(label))
 
     def _track(self, name: str, label: str | None) -> Cell:
         if label is None:
-            return Cell(name, under=NO_LABEL)
-        return Cell(name, colour=self._styles.colour(label), under=named(printable(label)))
+            return Cell(name, subtext=NO_LABEL)
+        return Cell(name, colour=self._styles.colour(label), subtext=display_name(printable(label)))
 
     def collection(self) -> Content:
         """Show what there is."""
@@ -190,13 +190,13 @@ class _Report:
         total = max(self._sample.total, 1)
         tables = []
         if self._counts:
-            rest = sum(count for _, count in self._counts[MOST_NAMED:])
+            rest = sum(count for _, count in self._counts[MAX_LABELS:])
             rows = [
                 [self._label(label), number(count), number(count / total, ".1%")]
-                for label, count in self._counts[:MOST_NAMED]
+                for label, count in self._counts[:MAX_LABELS]
             ]
             if rest:
-                rows.append([Cell(OTHERS), number(rest), number(rest / total, ".1%")])
+                rows.append([Cell(OTHER_LABELS), number(rest), number(rest / total, ".1%")])
             tables.append(Table("Tracks by label", ("label", "tracks", "share"), rows))
         tables += _counted("Files by format", "suffix", files.suffixes)
         tables += _counted("Files by sample rate", "rate (Hz)", files.rates, ",d")
@@ -239,7 +239,7 @@ class _Report:
         found = correlations(self._sample.features[:, chosen])
         rows = [
             [Cell(one), Cell(other), number(r, "+.3f")]
-            for one, other, r in collection.strongest(_MEANS, found, _STRONGEST)
+            for one, other, r in collection.strongest_correlations(_MEANS, found, _STRONGEST)
         ]
         return Content(
             pictures=(collection.correlation_heatmap(_MEANS, found, self._of),),
@@ -252,7 +252,7 @@ class _Report:
             return self._needs_tracks()
         tempos = self._sample.features[:, FEATURE_COLUMNS.index("tempo")]
         each = np.array(self._labels, object)
-        spreads = [Spread(name, np.sort(tempos[each == name])) for name in sorted(set(each))]
+        spreads = [Distribution(name, np.sort(tempos[each == name])) for name in sorted(set(each))]
         rows = []
         for spread in spreads:
             label = None if spread.label == NO_LABEL else spread.label
@@ -369,7 +369,7 @@ class _Report:
                         ]
                         for row in rows
                     ],
-                    folded=True,
+                    collapsed=True,
                 )
             )
         return Content(text=text, facts=facts, pictures=pictures, tables=tables)
@@ -479,7 +479,7 @@ class _Report:
                 [
                     Cell(
                         f"{run['stage'] or 'extract'}",
-                        under=f"{run['started_at']:%Y-%m-%d %H:%M:%S}, {run['outcome']}",
+                        subtext=f"{run['started_at']:%Y-%m-%d %H:%M:%S}, {run['outcome']}",
                     ),
                     Cell(clock(run["seconds"]), run["seconds"]),
                     number(worked),
@@ -504,14 +504,16 @@ class _Report:
             try:
                 described = registry.describe(self._store, version)
             except StoreError:
-                rows.append([Cell(version, under="damaged"), number(None), number(None), Cell("")])
+                rows.append(
+                    [Cell(version, subtext="damaged"), number(None), number(None), Cell("")]
+                )
                 continue
             score = described.scores["track"]
             made = np.datetime64(datetime.fromisoformat(described.created_at).replace(tzinfo=None))
             scores.append(models.Score(made, score["macro_f1"], score["accuracy"], version == best))
             rows.append(
                 [
-                    Cell(version, under=described.created_at[:16].replace("T", " ")),
+                    Cell(version, subtext=described.created_at[:16].replace("T", " ")),
                     number(score["accuracy"], ".3f"),
                     number(score["macro_f1"], ".3f"),
                     Cell("yes" if version == best else ""),
@@ -581,4 +583,4 @@ def _score(row: dict[str, Any], name: str) -> Cell:
     if row[name] is None:
         return number(None)
     spread = f"± {row[f'{name}_std']:.3f}" if row["folds"] > 1 else ""
-    return Cell(f"{row[name]:.3f}", row[name], under=spread)
+    return Cell(f"{row[name]:.3f}", row[name], subtext=spread)

@@ -79,7 +79,7 @@ COMPARISON = pa.schema(
         ("level", pa.string()),  # segment | track: the rows that were learnt from
         ("split", pa.string()),  # as given: random, by-track, by-group:COLUMN or a file
         ("leaky", pa.bool_()),  # segments of one track fall on both sides: the score flatters
-        ("model", pa.string()),  # of training.models.MODELS
+        ("model", pa.string()),  # of training.classifiers.CLASSIFIERS
         ("folds", pa.int32()),
         ("rows", pa.int64()),
         ("tracks", pa.int64()),

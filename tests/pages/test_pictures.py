@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from support.cut_off import watch_for_cut_off_texts
 from PIL import Image
+from support.cut_off import watch_for_cut_off_texts
 
 from featurizer.curves import Curves
 from featurizer.extract import signal_features

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from distributed import LocalCluster
 
-from jobs.learning import judge, train
+from jobs.learning import distributed_boosting, judge, train
 from training import boosting
-from training.boosting import Boosted, Share
+from training.boosting import Share, TrainedBooster
 
 WORKERS = 2
 
@@ -42,10 +42,10 @@ class RecordedBoosting:
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.workers = WORKERS
         self.rows: list[list[int]] = []
-        self._boost = boosting.boost
-        monkeypatch.setattr(boosting, "boost", self)
-        monkeypatch.setattr(boosting, "MOST_ROUNDS", 6)
-        monkeypatch.setattr(boosting, "ROUNDS_UNSTOPPED", 6)
+        self._boost = distributed_boosting.boost
+        monkeypatch.setattr(distributed_boosting, "boost", self)
+        monkeypatch.setattr(boosting, "MAX_ROUNDS", 6)
+        monkeypatch.setattr(boosting, "FIXED_ROUNDS", 6)
         monkeypatch.setattr(train, "SHARE_ROWS", 10)
         # 342 predictions of a model take longer than all the rest.
         monkeypatch.setattr(judge, "permutation_importance", lambda *args: (float(args[-1]), 0.0))
@@ -56,6 +56,6 @@ class RecordedBoosting:
         divide: Callable[[int], Sequence[Share]],
         load: Callable[[Any], tuple[np.ndarray, np.ndarray]],
         **options: Any,
-    ) -> Boosted:
-        self.rows.append([len(load(share.learn)[1]) for share in divide(self.workers)])
+    ) -> TrainedBooster:
+        self.rows.append([len(load(share.train)[1]) for share in divide(self.workers)])
         return self._boost(client, divide, load, **options)

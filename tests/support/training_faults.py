@@ -20,10 +20,11 @@ def dask_setup(worker: object) -> None:
     """Install the faults: Dask calls this in each worker that has this module as a preload."""
     import xgboost.dask
 
-    from training import boosting
+    from jobs.learning import distributed_boosting
 
     panel = Path(os.environ[faults.PANEL])
-    load, tell = boosting._load, boosting._Tell.after_iteration
+    load = distributed_boosting._load_share
+    report = distributed_boosting._RoundReport.after_iteration
     meet = xgboost.dask.CommunicatorContext.__enter__
 
     def loading(*arguments: Any) -> Any:
@@ -34,14 +35,14 @@ def dask_setup(worker: object) -> None:
         die_on_demand(panel, "meet")
         return meet(self)
 
-    def telling(self: Any, model: Any, epoch: int, evals_log: Any) -> bool:
+    def reporting(self: Any, model: Any, epoch: int, evals_log: Any) -> bool:
         with open(panel / "rounds.log", "ab", buffering=0) as log:
             log.write(f"{os.getpid()} {epoch + 1}\n".encode())
         die_on_demand(panel, f"round {epoch + 1}")
-        return tell(self, model, epoch, evals_log)
+        return report(self, model, epoch, evals_log)
 
-    boosting._load = loading
-    boosting._Tell.after_iteration = telling  # type: ignore[method-assign]
+    distributed_boosting._load_share = loading
+    distributed_boosting._RoundReport.after_iteration = reporting  # type: ignore[method-assign]
     xgboost.dask.CommunicatorContext.__enter__ = meeting
 
 

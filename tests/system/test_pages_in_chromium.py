@@ -190,7 +190,7 @@ def test_tables_are_sorted_by_a_click_and_by_the_keyboard(
 def test_the_keyboard_reaches_the_content_and_the_sections(browser: Browser, path: Path) -> None:
     opened = Opened(browser, path, 380, "dark")
     opened.page.keyboard.press("Tab")
-    assert opened.page.evaluate("document.activeElement.textContent") == "Skip to the content"
+    assert opened.page.evaluate("document.activeElement.textContent") == "Skip to content"
     assert opened.page.evaluate("document.activeElement.getBoundingClientRect().left") >= 0
     opened.page.keyboard.press("Enter")
     assert opened.page.evaluate("document.activeElement.id") == "content"

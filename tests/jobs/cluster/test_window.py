@@ -17,7 +17,7 @@ from jobs.cluster import window as tasks
 from jobs.cluster.failures import ask_workers, count_threads, count_workers, losses
 from jobs.cluster.window import each
 from jobs.errors import ClusterError, StoreError
-from training import boosting
+from jobs.learning import distributed_boosting
 
 THREADS = 2
 
@@ -151,7 +151,7 @@ def test_a_full_disk_is_no_lost_scheduler(error: BaseException, is_said: bool) -
         lambda client: client.run(power, 2, 3),
         count_threads,
         count_workers,
-        lambda client: boosting._gather(client, 1),
+        lambda client: distributed_boosting._wait_for_workers(client, 1),
     ],
 )
 def test_whatever_a_client_says_that_lost_its_scheduler(ask: Callable[[Client], Any]) -> None:

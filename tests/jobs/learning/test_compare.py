@@ -27,7 +27,7 @@ from jobs.extraction import import_features
 from jobs.learning import compare as compare_module
 from jobs.learning.compare import Assessment, Assignment, Outcome, assess, compare
 from jobs.progress import Progress
-from training import models, splits
+from training import classifiers, splits
 
 FEATURES = list(FEATURE_COLUMNS)
 QUICK = ("naive Bayes", "decision tree")
@@ -79,14 +79,14 @@ class Recorder(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
 @pytest.fixture
 def recorder(monkeypatch: pytest.MonkeyPatch) -> Recorder:
     found = Recorder()
-    monkeypatch.setattr(models, "make", lambda name: found)
+    monkeypatch.setattr(classifiers, "make_classifier", lambda name: found)
     return found
 
 
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Two models of ten."""
-    monkeypatch.setattr(compare_module, "MODELS", QUICK)
+    monkeypatch.setattr(compare_module, "CLASSIFIERS", QUICK)
     monkeypatch.setattr(compare_module, "SLOWEST_FIRST", QUICK[::-1])
 
 
@@ -170,13 +170,13 @@ def test_classes_that_were_not_learnt_are_not_predicted(
     name: str,
     learnt: tuple[int, ...],
 ) -> None:
-    make = models.make
+    make = classifiers.make_classifier
 
     def quick(name: str) -> Any:
         model = make(name)
         return model.set_params(n_estimators=5) if name.startswith("XGB") else model
 
-    monkeypatch.setattr(models, "make", quick)
+    monkeypatch.setattr(classifiers, "make_classifier", quick)
     # Of every class one row in three is tested with; those of other classes are all.
     classes = np.arange(180) % 6
     fold = np.where(np.isin(classes, learnt), np.arange(180) // 6 % 3, 0)
@@ -243,7 +243,7 @@ class Talkative(Recorder):
 def test_what_a_library_remarks_is_kept(
     rows: Callable[..., str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(models, "make", lambda name: Talkative())
+    monkeypatch.setattr(classifiers, "make_classifier", lambda name: Talkative())
     path = rows([0, 1] * 10, fold=np.arange(20) // 10)
     assert assess(Assignment(*at(path), 0, 0, "any", leaky=False)).remark == "again; slow"
 
@@ -380,9 +380,11 @@ def test_a_model_that_fails_costs_its_own_row_only(
         def fit(self, X: np.ndarray, y: np.ndarray) -> "Recorder":
             raise ValueError("it is too much\nfor me")
 
-    make = models.make
+    make = classifiers.make_classifier
     monkeypatch.setattr(
-        models, "make", lambda name: Failing() if name == "decision tree" else make(name)
+        classifiers,
+        "make_classifier",
+        lambda name: Failing() if name == "decision tree" else make(name),
     )
     outcome = do("by-track")
     assert outcome.failed == 1
@@ -472,7 +474,7 @@ def test_the_tutorials_split_gives_its_scores(
     root: Path, shared_data: Path, in_process_cluster: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     names = tuple(TUTORIAL)
-    monkeypatch.setattr(compare_module, "MODELS", names)
+    monkeypatch.setattr(compare_module, "CLASSIFIERS", names)
     monkeypatch.setattr(compare_module, "SLOWEST_FIRST", names)
     tables = [str(shared_data / "gtzan" / "features_3_sec.csv")]
     import_features.import_features(tables, store=str(root))

@@ -550,7 +550,7 @@ def test_no_share_is_without_rows_however_many_workers_there_are(
     booster.workers = 40
     outcome = do()
     parts = Counter(split_of(root, outcome.description.version).values())
-    # As many as have something to learn and something to stop by; in the end, as are there.
+    # One share per worker, but no more than there are training and validation rows.
     assert [len(rows) for rows in booster.rows] == [2 * parts["valid"], 40]
 
 
@@ -563,7 +563,7 @@ def test_a_share_has_rows_enough(root: Path, do: Train) -> None:
     plan: Any = Plan()
     assert len(_divide(plan, (0,), 5, stop=False, most=3)) == 3
     shares = _divide(plan, (0,), 2, stop=True, most=3)
-    assert [(share.learn, share.stop) for share in shares] == [
+    assert [(share.train, share.valid) for share in shares] == [
         (((0,), 0), ((1,), 0)),
         (((0,), 1), ((1,), 1)),
     ]

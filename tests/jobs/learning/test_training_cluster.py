@@ -27,7 +27,7 @@ import jobs.learning.train
 from featurizer.columns import FEATURE_COLUMNS
 from jobs.errors import ClusterError
 from jobs.extraction import extract
-from jobs.learning import registry
+from jobs.learning import distributed_boosting, registry, workers
 from jobs.learning.predict import predict_all
 from jobs.learning.promote import promote
 from jobs.learning.train import Outcome, train
@@ -73,9 +73,9 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Processes]:
 def _quick() -> Iterator[None]:
     """Have this process ask for little, and wait for little; workers do as they are asked."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(boosting, "MOST_ROUNDS", 12)
-        patch.setattr(boosting, "MEET_S", 3)
-        patch.setattr(boosting, "_NOTICE_S", 1.5)
+        patch.setattr(boosting, "MAX_ROUNDS", 12)
+        patch.setattr(distributed_boosting, "RENDEZVOUS_TIMEOUT_S", 3)
+        patch.setattr(distributed_boosting, "_LOSS_NOTICE_S", 1.5)
         patch.setattr(jobs.learning.train, "SHARE_ROWS", 30)
         yield
 
@@ -134,11 +134,13 @@ def test_as_many_workers_give_the_same_trees_and_others_as_good_ones(
     make_store(root, rows[:600], rows[600:], shift=SHIFT)
     do(cluster, root)
     first = champion_of(root)
-    ranked = boosting._ranked
+    ranked = workers.ranked_workers
     accuracy = {}
     made = {}
     for n in (3, 2, 1):
-        monkeypatch.setattr(boosting, "_ranked", lambda client, n=n: ranked(client)[:n])
+        monkeypatch.setattr(
+            distributed_boosting, "ranked_workers", lambda client, n=n: ranked(client)[:n]
+        )
         described = do(cluster, root).description
         assert described.workers == n
         accuracy[n] = described.scores["track"]["accuracy"]
@@ -153,12 +155,12 @@ def test_workers_meet_where_they_reach_the_scheduler(
     cluster: Processes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with Client(cluster.address) as client:
-        worker = boosting._ranked(client)[0]
+        worker = workers.ranked_workers(client)[0]
         # Not the address of this host's default route, which XGBoost would take.
-        assert boosting.meeting_place(client, worker) == "127.0.0.1"
+        assert workers.rendezvous_address(client, worker) == "127.0.0.1"
         # An address of something between, such as a service of Kubernetes.
-        monkeypatch.setattr(boosting, "_scheduler_seen", lambda: "192.0.2.1")
-        assert boosting.meeting_place(client, worker) is None
+        monkeypatch.setattr(workers, "_scheduler_ip", lambda: "192.0.2.1")
+        assert workers.rendezvous_address(client, worker) is None
 
 
 def test_a_plain_program_gets_what_predict_has_written(cluster: Processes, root: Path) -> None:
@@ -218,9 +220,10 @@ def test_the_last_worker_goes_on_alone_and_without_it_the_models_stay(
     tmp_path: Path, trained: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     root = Path(shutil.copytree(trained, tmp_path / "store"))
-    assert boosting._NOTICE_S + boosting.NO_WORKERS_S < 60
-    monkeypatch.setattr(boosting, "NO_WORKERS_S", 2.0)
-    monkeypatch.setattr(boosting, "SETTLE_S", 1.0)
+    longest = distributed_boosting._LOSS_NOTICE_S + distributed_boosting.NO_WORKERS_TIMEOUT_S
+    assert longest < 60
+    monkeypatch.setattr(distributed_boosting, "NO_WORKERS_TIMEOUT_S", 2.0)
+    monkeypatch.setattr(distributed_boosting, "REPLACEMENT_TIMEOUT_S", 1.0)
     with processes(tmp_path / "processes") as running:
         start(running, 2, nanny=False)
         (running.panel.folder / "die" / "train round 5").touch()
@@ -248,7 +251,7 @@ def test_the_last_worker_goes_on_alone_and_without_it_the_models_stay(
 
 # Jobs that die
 
-CONSTANTS = {"training.boosting.MOST_ROUNDS": 3, "jobs.learning.train.SHARE_ROWS": 60}
+CONSTANTS = {"training.boosting.MAX_ROUNDS": 3, "jobs.learning.train.SHARE_ROWS": 60}
 
 UNDECIDED = [("write", "/judged.ubj"), ("_place", "_journal.json")]
 DECIDED = [("move", "models/2"), ("move", "champion.json")]
@@ -282,7 +285,7 @@ def test_a_job_that_dies_leaves_a_whole_model_or_none(cluster: Processes, root: 
     assert len(done.outcome["models"]) == 1 + len(DECIDED)
 
 
-LONG = {"training.boosting.MOST_ROUNDS": 100_000, "training.boosting.PATIENCE": 100_000}
+LONG = {"training.boosting.MAX_ROUNDS": 100_000, "training.boosting.PATIENCE": 100_000}
 
 
 def begin_rounds(running: Processes, root: Path) -> Job:
@@ -316,7 +319,7 @@ def test_a_job_that_ends_within_a_training_does_not_keep_the_next_from_it(
         next_one = running.songmill(
             *("train", "--store", root, "--scheduler", running.scheduler_file),
             faulty={
-                "set": {"training.boosting.MOST_ROUNDS": 12, "jobs.learning.train.SHARE_ROWS": 30}
+                "set": {"training.boosting.MAX_ROUNDS": 12, "jobs.learning.train.SHARE_ROWS": 30}
             },
         )
         assert next_one.wait(120).code == 0
@@ -340,7 +343,7 @@ def test_the_training_of_a_living_job_is_waited_for(
 
     waiting = "learning: waiting for another job, which trains with these workers"
     # Later, so that it asks more than once.
-    later = threading.Timer(4 * boosting._TURN_S, end_it)
+    later = threading.Timer(4 * distributed_boosting._POLL_S, end_it)
     told = Told({waiting: later.start})
     assert do(cluster, root, told).description.workers == 3
     later.join()

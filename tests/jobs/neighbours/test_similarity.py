@@ -85,7 +85,7 @@ def check(root: Path, k: int, level: str = "track") -> None:
 @pytest.fixture
 def find_in_tiles(monkeypatch: pytest.MonkeyPatch, in_process_cluster: str) -> Find:
     """Find neighbours in tiles of 16 rows, which are compared on a cluster of this process."""
-    monkeypatch.setattr(neighbours, "MOST_TILE", 16)
+    monkeypatch.setattr(neighbours, "MAX_TILE_ROWS", 16)
     return functools.partial(find, scheduler=in_process_cluster)
 
 
@@ -217,8 +217,8 @@ def test_what_is_a_duplicate_can_be_said(find_in_tiles: Find, tmp_path: Path) ->
 def test_a_recording_that_is_everywhere_is_warned_of(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(similarity, "MOST_DUPLICATES", 3)
-    monkeypatch.setattr("recommend.neighbours.MOST_DUPLICATES", 3)
+    monkeypatch.setattr(similarity, "MAX_DUPLICATES", 3)
+    monkeypatch.setattr("recommend.neighbours.MAX_DUPLICATES", 3)
     root = tmp_path / "store"
     store = make_store(root, [(name, "a") for name in NAMES[:10]], level="track")
     part = store.parts("features/level=track")[0]
@@ -322,7 +322,7 @@ def test_any_number_of_workers_gives_the_same_tables(
     many: Path, workers: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     expected = read(many, "similarity")
-    monkeypatch.setattr(neighbours, "MOST_TILE", 170)
+    monkeypatch.setattr(neighbours, "MAX_TILE_ROWS", 170)
     assert find(many, k=7, workers=workers).workers == workers
     pd.testing.assert_frame_equal(read(many, "similarity"), expected, check_exact=True)
 
@@ -332,7 +332,7 @@ def test_a_worker_that_is_killed_costs_nothing(
     cluster: Processes, many: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     expected = read(many, "similarity")
-    monkeypatch.setattr(neighbours, "MOST_TILE", 60)
+    monkeypatch.setattr(neighbours, "MAX_TILE_ROWS", 60)
     victims = iter(cluster.worker_pids()[:2])
     done = 0
 
@@ -354,7 +354,7 @@ def test_a_killed_job_leaves_the_tables_and_the_next_one_goes_on(
 ) -> None:
     expected = read(many, "similarity")
     arguments = ("similarity", "--store", many, "-k", "9", "--scheduler", cluster.address)
-    small = {"recommend.neighbours.MOST_TILE": 100}
+    small = {"recommend.neighbours.MAX_TILE_ROWS": 100}
     for moment in (["write", "-500.npy"], ["write_table", "_work/commit"]):
         killed = cluster.songmill(*arguments, faulty={"set": small, "die_at": moment})
         assert killed.wait().code == -signal.SIGKILL

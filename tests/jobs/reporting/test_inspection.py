@@ -92,7 +92,7 @@ def test_pictures_frames_and_page_are_in_the_folder(recording: Path, tmp_path: P
     np.testing.assert_allclose(frames["spectral_centroid"], centroid, rtol=1e-3, atol=0.5)
     np.testing.assert_allclose(frames["time_s"], librosa.times_like(centroid))
     first = ", ".join(f"{value:,.3f}" for value in frames["spectral_centroid"][:3])
-    assert f"It begins with {first} Hz." in page.text
+    assert f"The first frames: {first} Hz." in page.text
 
 
 def test_the_folder_is_named_by_the_file(
@@ -122,7 +122,7 @@ def test_a_model_says_what_it_sounds_like_over_time(
     assert outcome.prediction is not None
     assert len(outcome.prediction.segments) == 3
     assert outcome.pictures[-1] == "predicted.png"
-    assert "3 stretches of 3 s" in " ".join(image["alt"] or "" for image in page.every("img"))
+    assert "3 segments of 3 s" in " ".join(image["alt"] or "" for image in page.every("img"))
     shown = page.table("Probability of each label")
     best = list(outcome.prediction.probabilities.items())[0]
     assert shown.rows[1] == [best[0], f"{best[1]:.3f}"]

@@ -44,9 +44,11 @@ def test_a_store_of_nothing_says_which_commands_make_something(tmp_path: Path) -
         *("The model that predicts", "Neighbours", "Duplicates", "Runs"),
     ]
     option = f"--store '{store.storage.root}'"
-    for command in ("import-features CSV…", "compare --split by-track --split random", "train"):
-        assert f"songmill {command} {option} makes it." in page.text
-    assert f"Nothing yet: songmill extract SOURCE… {option} or songmill import-" in page.text
+    for command in (
+        f"extract SOURCE… {option} or songmill import-features CSV…",
+        *("compare --split by-track --split random", "train"),
+    ):
+        assert f"No data yet. Run: songmill {command} {option}" in page.text
     assert page.text.count(f"songmill similarity {option}") == 2
     assert page.tables == []
 
