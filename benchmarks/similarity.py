@@ -175,7 +175,7 @@ def on_workers(folder: Path, scratch: Path, workers: int) -> dict[str, float]:
                 client.wait_for_workers(workers)
                 peak = PeakMemory()
                 peak.watch_cluster(client)
-            similarity.find_similar(store=str(folder), k=K, scheduler=address)
+            similarity.similarity(store=str(folder), k=K, scheduler=address)
     finally:
         similarity.fill = fill
     return {"seconds": seconds, **peak.megabytes()}

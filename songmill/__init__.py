@@ -1,1 +1,103 @@
-"""The public face of songmill."""
+"""songmill: audio features, models and neighbours of a collection of recordings, as tables.
+
+The public face, thin and lazy: nothing heavy is imported before it is used. May use every package
+of songmill.
+
+Examples
+--------
+>>> import songmill
+>>> songmill.features("music/rock/0.wav")[["tempo", "rms_mean"]].round(3).to_dict()
+{'tempo': 123.047, 'rms_mean': 0.2}
+>>> outcome = songmill.extract(["music"], store="tables", workers=1)
+>>> outcome.extracted
+6
+>>> store = songmill.open_store("tables")
+>>> store.tracks()[["track_id", "label"]].head(2)
+        track_id  label
+0  blues/0.wav  blues
+1  blues/1.wav  blues
+"""
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from jobs.errors import SongmillError
+    from jobs.exporting.export import export
+    from jobs.extraction.extract import extract
+    from jobs.extraction.import_features import import_features
+    from jobs.learning.compare import compare
+    from jobs.learning.predict import predict_all, predict_files
+    from jobs.learning.promote import promote
+    from jobs.learning.train import train
+    from jobs.neighbours.query import similar
+    from jobs.neighbours.similarity import similarity
+    from jobs.nightly.run import run
+    from jobs.reporting.inspection import inspect
+    from jobs.reporting.report import report
+    from songmill.arrays import features, nearest
+    from songmill.store import Store, open_store
+
+    __version__: str
+
+__all__ = [
+    "SongmillError",
+    "Store",
+    "__version__",
+    "compare",
+    "export",
+    "extract",
+    "features",
+    "import_features",
+    "inspect",
+    "nearest",
+    "open_store",
+    "predict_all",
+    "predict_files",
+    "promote",
+    "report",
+    "run",
+    "similar",
+    "similarity",
+    "train",
+]
+
+_MODULES = {
+    "SongmillError": "jobs.errors",
+    "Store": "songmill.store",
+    "compare": "jobs.learning.compare",
+    "export": "jobs.exporting.export",
+    "extract": "jobs.extraction.extract",
+    "features": "songmill.arrays",
+    "import_features": "jobs.extraction.import_features",
+    "inspect": "jobs.reporting.inspection",
+    "nearest": "songmill.arrays",
+    "open_store": "songmill.store",
+    "predict_all": "jobs.learning.predict",
+    "predict_files": "jobs.learning.predict",
+    "promote": "jobs.learning.promote",
+    "report": "jobs.reporting.report",
+    "run": "jobs.nightly.run",
+    "similar": "jobs.neighbours.query",
+    "similarity": "jobs.neighbours.similarity",
+    "train": "jobs.learning.train",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name == "__version__":
+        from importlib.metadata import version
+
+        return version("songmill")
+    if name not in _MODULES:
+        raise AttributeError(f"module 'songmill' has no attribute {name!r}")
+    from songmill.own_packages import check_not_hidden
+
+    check_not_hidden()
+    found = getattr(importlib.import_module(_MODULES[name]), name)
+    globals()[name] = found
+    return found
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -40,7 +40,7 @@ def demo(
     from jobs.extraction.extract import extract
     from jobs.learning.registry import champion
     from jobs.learning.train import train
-    from jobs.neighbours.similarity import find_similar
+    from jobs.neighbours.similarity import similarity
     from jobs.progress import Progress
     from jobs.reporting.report import PAGE, report
     from jobs.reporting.status import read_status
@@ -63,7 +63,7 @@ def demo(
             if outcome.extracted or champion(session.store) is None:
                 trained = train(store=session)
             if outcome.extracted or not session.store.parts(SIMILARITY):
-                near = find_similar(store=session)
+                near = similarity(store=session)
         if outcome.extracted or trained or near or not page.exists():
             report(store=session.store, progress=progress)
     print_outcome(outcome, str(store))

@@ -90,11 +90,11 @@ def similarity(
     Features are z-scored over the store and compared by cosine. Pairs that are the same recording,
     under one label or two, also go to STORE/duplicates.
     """
-    from jobs.neighbours.similarity import find_similar
+    from jobs.neighbours.similarity import similarity as run
     from jobs.progress import Progress
 
     with Progress().shown() as progress:
-        outcome = find_similar(
+        outcome = run(
             store=store,
             k=k,
             level=level,

@@ -115,7 +115,11 @@ def _local_cluster(workers: int | None) -> Iterator[Any]:
             {
                 # The workers' environment must stand before their process does.
                 "distributed.nanny.pre-spawn-environ": environment,
-                "distributed.worker.preload": [*preloads, "jobs.cluster.local_worker"],
+                "distributed.worker.preload": [
+                    "songmill.worker",
+                    *preloads,
+                    "jobs.cluster.local_worker",
+                ],
             }
         ),
         _deaf_loop() as loop,

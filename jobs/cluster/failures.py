@@ -2,6 +2,7 @@
 
 import contextlib
 import errno
+import importlib
 import logging
 import socket
 import ssl
@@ -86,6 +87,8 @@ def ask_workers(client: "Client", unfit: Callable[..., str], *arguments: Any) ->
     """
     with losses(client):
         wait_for_threads(client, lambda threads: None)
+        # Else a package of the worker's user may hide those that the functions to come are in.
+        client.run(importlib.import_module, "songmill.worker", on_error="ignore")
         answers = client.run(unfit, *arguments, on_error="return")
     for address, answer in answers.items():
         # Dask hands over what a worker cannot unpickle as a plain Exception that quotes the cause.

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, BinaryIO
 
 from featurizer.errors import RecordingError
-from featurizer.process import prepare_process
+from featurizer.process import single_thread
 from jobs.errors import SongmillError
 from jobs.inputs.sources import Listed
 from jobs.store.s3 import is_lost, reach, state_of
@@ -32,11 +32,11 @@ def decoded(path: str) -> Iterator["Recording"]:
     """
     from featurizer.decoding import decode
 
-    prepare_process()
     try:
-        with opened(path) as source:
-            recording = decode(source)
-        yield recording
+        with single_thread():
+            with opened(path) as source:
+                recording = decode(source)
+            yield recording
     except RecordingError as error:
         raise SongmillError(f"{path} gives no features ({error.kind}): {error.message}") from None
 

@@ -17,7 +17,7 @@ import pyarrow.compute as pc
 
 from featurizer.columns import FEATURE_COLUMNS, FEATURE_SET, SAMPLE_RATE
 from featurizer.errors import RecordingError
-from featurizer.process import prepare_process
+from featurizer.process import single_thread
 from jobs.cluster.failures import count_workers
 from jobs.cluster.window import each
 from jobs.errors import ClusterError, UsageError
@@ -175,11 +175,11 @@ def predict_files(
     progress = progress or Progress()
     model = champion_for_files(open_store(store))
     listing = list_sources(files)
-    prepare_process()
     found: list[FilePrediction] = []
-    for recording in listing.recordings:
-        progress.now(f"{len(found)} of {len(listing.recordings)} files")
-        found.append(_predict_file(model, recording.uri, recording.path))
+    with single_thread():
+        for recording in listing.recordings:
+            progress.now(f"{len(found)} of {len(listing.recordings)} files")
+            found.append(_predict_file(model, recording.uri, recording.path))
     return FilesOutcome(model.description.version, found)
 
 

@@ -20,10 +20,10 @@ from jobs.errors import ClusterError, UsageError
 from jobs.neighbours.vectors import Vectors, read_vectors
 from jobs.progress import Progress
 from jobs.stage import Session, Stage, open_session
-from jobs.store import commit
+from jobs.store import commit, schemas
 from jobs.store.address import storage_of
 from jobs.store.levels import Level
-from jobs.store.schemas import DUPLICATES, MATRIX, SIMILARITY, duplicates, similarity
+from jobs.store.schemas import DUPLICATES, MATRIX, SIMILARITY
 from recommend import neighbours
 from recommend.neighbours import MAX_DUPLICATES, Candidates, Neighbours, Tile
 
@@ -78,7 +78,7 @@ class Outcome:
     seconds: float
 
 
-def find_similar(
+def similarity(
     *,
     store: str | Session,
     k: int = defaults.NEIGHBOURS,
@@ -143,7 +143,7 @@ def find_similar(
             change,
             SIMILARITY,
             _neighbour_rows(vectors, known, k, duplicate_from),
-            similarity(vectors.level),
+            schemas.similarity(vectors.level),
             part_rows=_PART_ROWS,
         )
         commit.stage_replacement(
@@ -151,7 +151,7 @@ def find_similar(
             change,
             DUPLICATES,
             [_pair_rows(vectors, pairs, cosines)],
-            duplicates(vectors.level),
+            schemas.duplicates(vectors.level),
             part_rows=_PART_ROWS,
         )
         if full or run.store.parts(MATRIX):
@@ -316,12 +316,12 @@ def _neighbour_rows(
             pa.array(cosines.ravel()),
             pa.array(cosines.ravel() >= duplicate_from),
         ]
-        yield pa.table(columns, schema=similarity(vectors.level))
+        yield pa.table(columns, schema=schemas.similarity(vectors.level))
 
 
 def _pair_rows(vectors: Vectors, pairs: np.ndarray, cosines: np.ndarray) -> pa.Table:
     columns = [*_named(vectors, pairs[:, 0]), *_named(vectors, pairs[:, 1]), pa.array(cosines)]
-    return pa.table(columns, schema=duplicates(vectors.level))
+    return pa.table(columns, schema=schemas.duplicates(vectors.level))
 
 
 def _matrix_schema(vectors: Vectors) -> pa.Schema:

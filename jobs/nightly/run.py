@@ -115,7 +115,7 @@ def run(
     split, level, tolerance
         As for :func:`jobs.learning.train.train`.
     neighbours : int
-        Neighbours of each track, as ``k`` of :func:`jobs.neighbours.similarity.find_similar`.
+        Neighbours of each track, as ``k`` of :func:`jobs.neighbours.similarity.similarity`.
     exports : sequence of str
         ``TABLE=URL`` of each export, as for :func:`jobs.exporting.export.export`.
     schema : str, optional
@@ -417,9 +417,9 @@ def _train(session: Session, options: dict[str, Any]) -> _Result:
 
 
 def _similarity(session: Session, neighbours: int) -> _Result:
-    from jobs.neighbours.similarity import find_similar
+    from jobs.neighbours.similarity import similarity
 
-    found = find_similar(store=session, k=neighbours)
+    found = similarity(store=session, k=neighbours)
     said = f"the {found.k} nearest of {found.rows} tracks, {found.duplicates} duplicates"
     return _Result(said, asdict(found))
 

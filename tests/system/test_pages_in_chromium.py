@@ -14,7 +14,7 @@ from playwright.sync_api import Browser, Page, sync_playwright
 from support.made_models import model_tables, put_model
 from support.made_stores import LABELS, NOON, make_store, put
 
-from jobs.neighbours.similarity import find_similar
+from jobs.neighbours.similarity import similarity
 from jobs.reporting.inspection import inspect
 from jobs.reporting.report import report
 from jobs.store.schemas import COMPARISON, FILES, RUNS
@@ -66,7 +66,7 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     put(store, "comparison", compared, COMPARISON)
     run = {"stage": "extract", "outcome": "done", "started_at": NOON, "seconds": 20.0}
     put(store, "runs", [{**run, "extracted": 90, "failed": 10}, {**run, "stage": "train"}], RUNS)
-    find_similar(store=str(root), k=61)
+    similarity(store=str(root), k=61)
     # One pair is said to be the same recording.
     pair = {"track_id": HOSTILE, "duplicate_id": tracks[-1][0], "cosine": 1.0}
     part = store.parts("duplicates")[0]

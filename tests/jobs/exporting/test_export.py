@@ -34,8 +34,9 @@ from jobs.errors import ExportError, SongmillError, UsageError
 from jobs.exporting import databases as export_databases
 from jobs.exporting.export import Outcome, export
 from jobs.learning.predict import predict_all
-from jobs.neighbours.similarity import find_similar
-from jobs.store.schemas import FILES, similarity
+from jobs.neighbours.similarity import similarity
+from jobs.store import schemas
+from jobs.store.schemas import FILES
 from jobs.store.tables import open_store
 
 NASTY = ['"quoted", comma', "new\nline", "'; DROP TABLE x; --", "\N{GUITAR} ü", "tab\there"]
@@ -84,7 +85,7 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
     twice = rows_there.take([1, *range(1, rows_there.num_rows)])
     twice = twice.set_column(0, "track_id", rows_there["track_id"])
     made.storage.write_table(part, twice)
-    find_similar(store=str(root), k=4)
+    similarity(store=str(root), k=4)
     predict_all(store=str(root), segments=True, workers=1)
     return root
 
@@ -449,7 +450,7 @@ def test_a_table_that_is_not_there_is_said(tmp_path: Path) -> None:
 def test_no_duplicates_are_an_empty_table(tmp_path: Path, database: str) -> None:
     root = tmp_path / "s"
     make_store(root, [("a", None), ("b", None), ("c", None)], level="track")
-    find_similar(store=str(root))
+    similarity(store=str(root))
     assert put(root, "duplicates", tmp_path / "x.csv").rows == 0
     assert (tmp_path / "x.csv").read_text() == "track_id,duplicate_id,cosine\n"
     put(root, "duplicates", database, table="none")
@@ -461,7 +462,7 @@ def test_a_damaged_part_ends_the_export_and_says_which(
 ) -> None:
     root = tmp_path / "s"
     made = make_store(root, [(f"{i}", None) for i in range(20)], level="track")
-    find_similar(store=str(root), k=3)
+    similarity(store=str(root), k=3)
     targets = [database, f"sqlite:///{tmp_path}/s.db", f"duckdb:///{tmp_path}/d.db"]
     targets += [str(tmp_path / f"x{end}") for end in (".csv", ".parquet", ".arrow")]
     for to in targets:
@@ -532,7 +533,7 @@ def large(tmp_path_factory: pytest.TempPathFactory) -> Path:
             pa.array(random.random(len(own))),
             pa.array(np.zeros(len(own), bool)),
         ]
-        rows = pa.table(columns, schema=similarity("track"))
+        rows = pa.table(columns, schema=schemas.similarity("track"))
         made.storage.write_table(f"similarity/part-{part}.parquet", rows)
     return root
 

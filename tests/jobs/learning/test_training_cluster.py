@@ -31,7 +31,7 @@ from jobs.learning import distributed_boosting, registry, workers
 from jobs.learning.predict import predict_all
 from jobs.learning.promote import promote
 from jobs.learning.train import Outcome, train
-from jobs.neighbours.similarity import find_similar
+from jobs.neighbours.similarity import similarity
 from jobs.progress import Progress
 from jobs.store.tables import open_store
 from training import boosting
@@ -378,7 +378,7 @@ def test_what_was_found_leaves_with_the_rows_that_it_was_found_from(
     predict_all(store=str(root), segments=True, scheduler=cluster.scheduler_file, progress=Told())
     # All are duplicates of all, so that it is seen what becomes of those.
     similar: Any = {"store": str(root), "k": 3, "duplicate_from": -1.0, "full": True}
-    find_similar(**similar)
+    similarity(**similar)
     before = {level: predictions(root, level) for level in ("track", "segment")}
     assert set(before["segment"]["track_id"]) == set(before["track"]["track_id"])
     assert len(before["track"]) == 4
@@ -399,7 +399,7 @@ def test_what_was_found_leaves_with_the_rows_that_it_was_found_from(
     pairs = table(root, "duplicates")
     assert list(zip(pairs["track_id"], pairs["duplicate_id"], strict=True)) == [tuple(sorted(stay))]
     assert table(root, "similarity-matrix").empty
-    find_similar(**similar)
+    similarity(**similar)
     assert len(table(root, "similarity")) == len(table(root, "similarity-matrix")) * 3 == 12
 
 

@@ -19,7 +19,7 @@ from jobs.errors import SongmillError, UsageError
 from jobs.extraction.extract import extract
 from jobs.extraction.import_features import import_features
 from jobs.neighbours.query import Outcome, similar
-from jobs.neighbours.similarity import find_similar
+from jobs.neighbours.similarity import similarity
 
 
 def ask(root: Path, recording: str | Path, *, k: int = 5, leave: bool = False) -> Outcome:
@@ -41,7 +41,7 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_a_track_is_like_what_the_table_says(demo: Path) -> None:
     root = demo / "store"
-    find_similar(store=str(root))
+    similarity(store=str(root))
     table = ds.dataset(root / "similarity", format="parquet").to_table().to_pandas()
     tracks = read_rows(root, "track").set_index("track_id")
     for track, rows in table.groupby("track_id"):
@@ -58,7 +58,7 @@ def test_a_track_is_like_what_the_table_says(demo: Path) -> None:
 
 def test_duplicates_can_be_left_out(demo: Path) -> None:
     root = demo / "store"
-    find_similar(store=str(root))
+    similarity(store=str(root))
     pair = ds.dataset(root / "duplicates", format="parquet").to_table().to_pylist()[0]
     assert ask(root, pair["track_id"]).neighbours[0].track_id == pair["duplicate_id"]
     left = ask(root, pair["track_id"], k=1000, leave=True)
@@ -125,7 +125,7 @@ def test_a_cut_or_an_mp3_of_a_track_finds_it_first(shared_data: Path, tmp_path: 
     tables = [str(gtzan / name) for name in ("features_30_sec.csv", "features_3_sec.csv")]
     root = tmp_path / "store"
     import_features(tables, store=str(root))
-    find_similar(store=str(root))
+    similarity(store=str(root))
     pairs = ds.dataset(root / "duplicates", format="parquet").to_table().to_pylist()
     copies = {pair["track_id"]: pair["duplicate_id"] for pair in pairs}
     copies |= {other: one for one, other in copies.items()}

@@ -24,8 +24,7 @@ from featurizer.columns import FEATURE_COLUMNS
 from jobs.cli import main as cli
 from jobs.errors import ClusterError, UsageError
 from jobs.extraction.import_features import import_features
-from jobs.neighbours import similarity
-from jobs.neighbours.similarity import Outcome, find_similar
+from jobs.neighbours.similarity import Outcome, similarity
 from jobs.progress import Progress
 from jobs.store.folder import Storage
 from jobs.store.tables import open_store
@@ -38,7 +37,7 @@ Find = Callable[..., Outcome]
 
 
 def find(root: Path, **options: Any) -> Outcome:
-    return find_similar(store=str(root), **options)
+    return similarity(store=str(root), **options)
 
 
 def read(root: Path, table: str) -> pd.DataFrame:
@@ -343,7 +342,7 @@ def test_a_worker_that_is_killed_costs_nothing(
             if done in (10, 40):
                 os.kill(next(victims), signal.SIGKILL)
 
-    find_similar(store=str(many), k=7, scheduler=cluster.address, progress=Killing())
+    similarity(store=str(many), k=7, scheduler=cluster.address, progress=Killing())
     assert done == 15 * 16 // 2
     pd.testing.assert_frame_equal(read(many, "similarity"), expected, check_exact=True)
 

@@ -15,7 +15,7 @@ from support.read_page import Reader
 from featurizer.columns import FEATURE_COLUMNS
 from jobs.errors import StoreError, UsageError
 from jobs.extraction.import_features import import_features
-from jobs.neighbours.similarity import find_similar
+from jobs.neighbours.similarity import similarity
 from jobs.reporting import overview
 from jobs.reporting.report import Outcome, report
 from jobs.store.schemas import COMPARISON, FILES, RUNS
@@ -177,7 +177,7 @@ def test_neighbours_and_duplicates(tmp_path: Path) -> None:
     store.storage.write_table(
         store.parts("features/level=track")[0], pa.Table.from_pandas(frame, table.schema)
     )
-    find_similar(store=str(tmp_path / "s"), k=10)
+    similarity(store=str(tmp_path / "s"), k=10)
     _, page = read(tmp_path / "s")
     pairs = page.table("Pairs to look at")
     assert len(pairs.rows) == 4
@@ -185,12 +185,12 @@ def test_neighbours_and_duplicates(tmp_path: Path) -> None:
     assert pairs.rows[1][:2] == ["a/001.wav jazz", "b/again.wav rock"]
     assert pairs.rows[3][:2] == ["a/001.wav jazz", "b/third.wav jazz"]
     assert "3 pairs are so near" in page.text
-    similarity = pd.read_parquet(tmp_path / "s" / "similarity")
+    nearest = pd.read_parquet(tmp_path / "s" / "similarity")
     shown = [one for one in page.tables if one.caption.startswith("Nearest to ")]
     assert len(shown) == 4  # a track of each label, and one without
     for one in shown:
         track = one.caption.removeprefix("Nearest to ").split(" ")[0]
-        rows = similarity[similarity["track_id"] == track].sort_values("rank").head(5)
+        rows = nearest[nearest["track_id"] == track].sort_values("rank").head(5)
         assert [name.split(" ")[0] for name in one.column("track")] == rows["neighbour_id"].tolist()
         assert one.column("cosine") == [f"{cosine:.4f}" for cosine in rows["cosine"]]
 
@@ -198,7 +198,7 @@ def test_neighbours_and_duplicates(tmp_path: Path) -> None:
 def test_segments_have_neighbours_too(tmp_path: Path) -> None:
     make_store(tmp_path / "s", TRACKS, level="track")
     make_store(tmp_path / "s", [*TRACKS, *TRACKS], level="segment")
-    find_similar(store=str(tmp_path / "s"), level="segment")
+    similarity(store=str(tmp_path / "s"), level="segment")
     _, page = read(tmp_path / "s")
     assert ", segment " in page.table("Nearest to ").rows[1][1]
     assert "No recording is there twice." in page.text
@@ -284,7 +284,7 @@ def test_names_from_outside_are_text(tmp_path: Path) -> None:
     )
     files = [{"track_id": name, "status": "failed", "error": "empty", "message": "<img src=x>"}]
     put(store, "files", files, FILES)
-    find_similar(store=str(tmp_path / "s"), k=61)
+    similarity(store=str(tmp_path / "s"), k=61)
     _, page = read(tmp_path / "s")
     assert len(page.every("script")) == 1
     assert page.every("b") == []
@@ -306,7 +306,7 @@ def test_damaged_features_are_said_and_damaged_neighbours_cost_their_section(
     tmp_path: Path,
 ) -> None:
     store = make_store(tmp_path / "s", TRACKS, level="track")
-    find_similar(store=str(tmp_path / "s"))
+    similarity(store=str(tmp_path / "s"))
     part = Path(store.storage.path(store.parts("similarity")[0]))
     part.write_bytes(part.read_bytes()[:500])
     outcome, page = read(tmp_path / "s")
@@ -348,7 +348,7 @@ def test_numbers_that_no_recording_gives_are_left_out(tmp_path: Path) -> None:
 
 def test_segments_alone_have_no_neighbours_of_tracks(tmp_path: Path) -> None:
     make_store(tmp_path / "s", [*TRACKS, *TRACKS], level="segment")
-    find_similar(store=str(tmp_path / "s"), level="segment")
+    similarity(store=str(tmp_path / "s"), level="segment")
     outcome, _ = read(tmp_path / "s")
     assert "Neighbours" in outcome.missing
 

@@ -1,0 +1,148 @@
+"""Features of one recording and neighbours of any matrix, computed in this process."""
+
+import os
+from typing import Literal, overload
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from featurizer.columns import FEATURE_COLUMNS, SAMPLE_RATE, SEGMENT_SECONDS
+from featurizer.errors import RecordingError
+from featurizer.extract import analyse, segment_step
+from featurizer.mono_signal import MonoSignal
+from featurizer.process import single_thread
+from featurizer.recording import Recording, finish_recording
+from jobs import defaults
+from jobs.errors import SongmillError, UsageError
+from jobs.inputs.recordings import decoded
+
+Source = str | os.PathLike[str] | tuple[npt.ArrayLike, int]
+"""A path or address, or samples with their rate in Hz."""
+
+
+@overload
+def features(
+    recording: Source, *, segments: Literal[False] = False, segment_seconds: float = ...
+) -> pd.Series: ...
+
+
+@overload
+def features(
+    recording: Source, *, segments: Literal[True], segment_seconds: float = ...
+) -> pd.DataFrame: ...
+
+
+def features(
+    recording: Source, *, segments: bool = False, segment_seconds: float = SEGMENT_SECONDS
+) -> pd.Series | pd.DataFrame:
+    """Compute the 57 features of a recording, those of the published GTZAN tables.
+
+    Parameters
+    ----------
+    recording : str, path, or tuple of np.ndarray [shape=(n,) or (n_channels, n)] and int
+        A file, an address that fsspec reads, or samples (full scale is 1) and their rate in Hz, as
+        ``librosa.load`` returns them.
+    segments : bool
+        Whether to return the features of every segment instead of those of the whole recording.
+    segment_seconds : float [range=(0.1, 600)]
+        Length of a segment in seconds.
+
+    Returns
+    -------
+    pd.Series [shape=(57,), float64] or pd.DataFrame [shape=(n_segments, 58)]
+        Features by name. Of segments a row each, with ``start_s``, the start in seconds.
+
+    Raises
+    ------
+    SongmillError
+        The recording cannot be decoded or analysed.
+    UsageError
+        The samples have another shape or type, or the length of a segment is out of range.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> t = np.arange(4 * 22050) / 22050
+    >>> tone = 0.5 * np.sin(2 * np.pi * 440 * t).astype(np.float32)
+    >>> features((tone, 22050))[["rms_mean", "spectral_centroid_mean"]].round(2).to_dict()
+    {'rms_mean': 0.35, 'spectral_centroid_mean': 442.97}
+    >>> features((tone, 22050), segments=True, segment_seconds=2.0)["start_s"].tolist()
+    [0.0, 2.0]
+    """
+    try:
+        step = segment_step(segment_seconds)
+    except ValueError as error:
+        raise UsageError(str(error)) from None
+    if isinstance(recording, tuple):
+        with single_thread():
+            try:
+                found = analyse(_from_samples(*recording), segment_seconds=segment_seconds)
+            except RecordingError as error:
+                raise SongmillError(f"the samples give no features: {error.message}") from None
+    else:
+        with decoded(os.fspath(recording)) as decoded_recording:
+            found = analyse(decoded_recording, segment_seconds=segment_seconds)
+    if not segments:
+        return pd.Series(found.track, index=list(FEATURE_COLUMNS))
+    rows = pd.DataFrame(found.segments, columns=list(FEATURE_COLUMNS))
+    rows.insert(0, "start_s", np.arange(len(rows)) * (step / SAMPLE_RATE))
+    return rows.rename_axis("segment")
+
+
+def _from_samples(y: npt.ArrayLike, sample_rate: int) -> Recording:
+    channels = np.atleast_2d(np.asarray(y))
+    if channels.shape[2:] or not np.issubdtype(channels.dtype, np.floating):
+        raise UsageError(
+            f"samples of shape {channels.shape} and type {channels.dtype}: give floating-point "
+            "samples of shape (n,) or (n_channels, n), full scale 1, and their rate in Hz"
+        )
+    signal = MonoSignal(int(sample_rate), channels.shape[1] / sample_rate, None)
+    signal.append_mean(channels.astype(np.float32, copy=False))
+    if not signal.frames:
+        raise UsageError("there are no samples: give at least one")
+    return finish_recording(signal, len(channels), None)
+
+
+def nearest(X: npt.ArrayLike, k: int = defaults.NEIGHBOURS) -> tuple[np.ndarray, np.ndarray]:
+    """Find the exact nearest neighbours of every row of a matrix, by cosine.
+
+    The matrix of all pairs is never formed: memory grows with ``n * k``, not with ``n * n``.
+
+    Parameters
+    ----------
+    X : array_like [shape=(n, d)]
+        Finite vectors. Columns of different units should be scaled before.
+    k : int [range=[1, n)]
+        Neighbours of each row.
+
+    Returns
+    -------
+    indices : np.ndarray [shape=(n, k), int64]
+        Rows of the neighbours, the nearest first; of equally near ones the smaller first.
+    cosines : np.ndarray [shape=(n, k), float64, range=[-1, 1]]
+        Their cosines. A row of zeros has cosine 0 with every other.
+
+    Raises
+    ------
+    UsageError
+        ``X`` is no matrix of finite numbers, or ``k`` is out of range.
+
+    Examples
+    --------
+    >>> indices, cosines = nearest([[1.0, 0.0], [3.0, 4.0], [4.0, 3.0]], k=1)
+    >>> indices.ravel().tolist(), cosines.ravel().round(2).tolist()
+    ([2, 2, 1], [0.8, 0.96, 0.96])
+    """
+    from recommend import neighbours
+
+    vectors = np.array(X, dtype=np.float64)
+    if len(vectors.shape[1:]) != 1 or not np.isfinite(vectors).all():
+        raise UsageError(f"X has the shape {vectors.shape}: give a matrix (n, d) of finite numbers")
+    if not 1 <= k < len(vectors):
+        raise UsageError(f"k is {k}: give 1 to {len(vectors) - 1}, one less than the rows of X")
+    # Scaled by the largest number first, so that no square overflows or vanishes.
+    vectors /= np.maximum(np.abs(vectors).max(axis=1, keepdims=True), np.finfo(float).tiny)
+    vectors /= np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), np.finfo(float).tiny)
+    with single_thread():
+        return neighbours.nearest(vectors, k).lists(0, len(vectors))

@@ -1,0 +1,155 @@
+"""A store, opened for reading: its tables as DataFrames, similar tracks, and predictions."""
+
+import os
+from dataclasses import asdict
+
+import pandas as pd
+from rich.console import Console
+
+from jobs import defaults
+from jobs.learning.predict import predict_files
+from jobs.neighbours.query import Neighbour, similar
+from jobs.progress import Progress
+from jobs.store import schemas, tables
+
+
+class Store:
+    """A store, from :func:`open_store`. Tables are read anew at every call.
+
+    Examples
+    --------
+    >>> store = open_store("tables")
+    >>> store
+    Store('tables': 6 tracks, 6 segments)
+    >>> store.files()["status"].unique().tolist()
+    ['ok']
+    """
+
+    def __init__(self, store: tables.Store, address: str) -> None:
+        self._store = store
+        self._address = address
+
+    def __repr__(self) -> str:
+        tracks, segments = map(self._store.count_rows, (schemas.TRACKS, schemas.SEGMENTS))
+        return f"Store({self._address!r}: {tracks:,} tracks, {segments:,} segments)"
+
+    def tracks(self) -> pd.DataFrame:
+        """Return a row for each track: ``track_id``, ``label``, ``length``, 57 features."""
+        return self._table(schemas.TRACKS, "track_id")
+
+    def segments(self) -> pd.DataFrame:
+        """Return a row for each segment: as of tracks, with ``segment`` and ``start_s``."""
+        return self._table(schemas.SEGMENTS, "track_id", "segment")
+
+    def files(self) -> pd.DataFrame:
+        """Return a row for each file, failures included."""
+        return self._table("files", "track_id")
+
+    def similar(
+        self, recording: str, *, k: int = defaults.SHOWN_NEIGHBOURS, duplicates: bool = True
+    ) -> pd.DataFrame:
+        """Return the tracks that are most like a recording, as :func:`songmill.similar`.
+
+        Parameters
+        ----------
+        recording : str
+            A track of the store, or the unambiguous end of its name; else the path of a file.
+        k : int
+            Neighbours to return.
+        duplicates : bool
+            Whether tracks that are the same recording are returned too.
+
+        Returns
+        -------
+        pd.DataFrame [shape=(<=k, 5)]
+            ``rank`` (from 1), ``track_id``, ``label``, ``cosine`` and ``duplicate``.
+
+        Raises
+        ------
+        SongmillError
+            There is no such recording, or it cannot be analysed.
+
+        Examples
+        --------
+        >>> open_store("tables").similar("blues/0", k=1)["track_id"].tolist()
+        ['blues/1.wav']
+        """
+        found = similar(
+            recording, store=self._store, k=k, duplicates=duplicates, progress=_silent()
+        )
+        columns = list(Neighbour.__dataclass_fields__)
+        return pd.DataFrame([asdict(one) for one in found.neighbours], columns=columns)
+
+    def predict(self, files: list[str]) -> pd.DataFrame:
+        """Predict recordings by the champion of the store, as :func:`songmill.predict_files`.
+
+        Parameters
+        ----------
+        files : list of str
+            Files, folders, globs or list files.
+
+        Returns
+        -------
+        pd.DataFrame
+            A row for each file: ``file``, ``predicted``, a column ``p_<label>`` with the
+            probability of each label, and ``error`` and ``message`` where there is no prediction.
+
+        Raises
+        ------
+        SongmillError
+            There is no such file, or no model.
+
+        Examples
+        --------
+        >>> found = open_store("trained").predict(["music/rock/0.wav"])
+        >>> found[["predicted", "p_rock"]].round(1).to_dict("records")
+        [{'predicted': 'rock', 'p_rock': 1.0}]
+        """
+        found = predict_files(files, store=self._store, progress=_silent())
+        rows = []
+        for one in found.files:
+            probabilities = {schemas.PROBABILITY + name: p for name, p in one.probabilities.items()}
+            row = {
+                "file": one.file,
+                "predicted": one.predicted,
+                **dict(sorted(probabilities.items())),
+            }
+            rows.append({**row, "error": one.error, "message": one.message})
+        return pd.DataFrame(rows)
+
+    def _table(self, table: str, *keys: str) -> pd.DataFrame:
+        rows = self._store.read(table).sort_by([(key, "ascending") for key in keys])
+        frame: pd.DataFrame = rows.to_pandas()
+        return frame
+
+
+def _silent() -> Progress:
+    return Progress(Console(quiet=True))
+
+
+def open_store(store: str | os.PathLike[str]) -> Store:
+    """Open a store for reading.
+
+    Parameters
+    ----------
+    store : str or path
+        A folder, or ``s3://BUCKET/PREFIX``.
+
+    Returns
+    -------
+    Store
+
+    Raises
+    ------
+    UsageError
+        There is no store.
+    StoreError
+        It is damaged or of another format.
+
+    Examples
+    --------
+    >>> sorted(open_store("tables").tracks()["label"].unique())
+    ['blues', 'rock']
+    """
+    address = os.fspath(store)
+    return Store(tables.open_store(address), address)

@@ -1,0 +1,89 @@
+"""Features of one recording, and neighbours of any matrix against brute force."""
+
+from pathlib import Path
+
+import librosa
+import numpy as np
+import pytest
+import soundfile
+from support import brute_force
+from support.recordings import write_recording
+
+import songmill
+from featurizer.columns import FEATURE_COLUMNS
+from featurizer.extract import extract
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    write_recording(tmp_path / "take.wav", 0)
+    return tmp_path / "take.wav"
+
+
+def test_features_of_a_file_are_those_of_the_store(path: Path) -> None:
+    expected = extract(str(path), segment_seconds=1.0)
+    found = songmill.features(path)
+    assert list(found.index) == list(FEATURE_COLUMNS)
+    np.testing.assert_array_equal(found, expected.track)
+    segments = songmill.features(str(path), segments=True, segment_seconds=1.0)
+    assert list(segments.columns) == ["start_s", *FEATURE_COLUMNS]
+    np.testing.assert_array_equal(segments[list(FEATURE_COLUMNS)], expected.segments)
+    step = expected.segment_step / 22050
+    assert segments["start_s"].tolist() == [i * step for i in range(len(segments))]
+
+
+def test_features_of_samples_are_those_of_their_file(tmp_path: Path) -> None:
+    y = np.random.default_rng(0).uniform(-0.5, 0.5, (2, 44100))
+    soundfile.write(tmp_path / "stereo.wav", y.T, 44100, subtype="FLOAT")
+    expected = songmill.features(tmp_path / "stereo.wav")
+    np.testing.assert_array_equal(songmill.features((y.astype(np.float32), 44100)), expected)
+    mono = librosa.to_mono(y)
+    np.testing.assert_allclose(songmill.features((mono, 44100)), expected, rtol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("recording", "said"),
+    [
+        ("nowhere.wav", "nowhere.wav gives no features"),
+        ((np.zeros(1000, np.int16), 22050), "floating-point samples"),
+        ((np.zeros((2, 2, 9)), 22050), "floating-point samples"),
+        ((np.zeros(0), 22050), "there are no samples"),
+        ((np.full(22050, np.nan), 22050), "not a finite number"),
+        ((np.zeros(22050), 10), "sample rate of 10 Hz"),
+    ],
+)
+def test_what_gives_no_features_is_one_clear_error(recording: object, said: str) -> None:
+    with pytest.raises(songmill.SongmillError, match=said):
+        songmill.features(recording)  # type: ignore[call-overload]
+
+
+def test_a_segment_out_of_range_is_refused(path: Path) -> None:
+    with pytest.raises(songmill.SongmillError, match="segment"):
+        songmill.features(path, segments=True, segment_seconds=0.0)
+
+
+@pytest.mark.parametrize("k", [1, 7, 99])
+def test_neighbours_are_those_of_brute_force(k: int) -> None:
+    X = np.random.default_rng(1).normal(size=(100, 13)) * np.logspace(-200, 200, 100)[:, None]
+    X[3], X[70] = 0.0, X[7]
+    before = X.copy()
+    indices, cosines = songmill.nearest(X, k=k)
+    with np.errstate(invalid="ignore"):
+        unit = np.nan_to_num(X / np.abs(X).max(axis=1, keepdims=True))
+        unit = np.nan_to_num(unit / np.linalg.norm(unit, axis=1, keepdims=True))
+    brute_force.check_lists(indices, cosines, unit @ unit.T, k)
+    np.testing.assert_array_equal(X, before)
+
+
+@pytest.mark.parametrize(
+    ("X", "k", "said"),
+    [
+        (np.zeros(5), 1, "give a matrix"),
+        (np.full((5, 2), np.inf), 1, "finite"),
+        (np.zeros((5, 2)), 5, "give 1 to 4"),
+        (np.zeros((5, 2)), 0, "give 1 to 4"),
+    ],
+)
+def test_what_has_no_neighbours_is_refused(X: np.ndarray, k: int, said: str) -> None:
+    with pytest.raises(songmill.SongmillError, match=said):
+        songmill.nearest(X, k=k)

@@ -1,0 +1,65 @@
+"""A store opened in a notebook: its tables, similar tracks, predictions."""
+
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from support.made_models import plainly, put_model
+from support.made_stores import make_store, read_rows
+from support.recordings import write_recording
+
+import songmill
+
+TRACKS = [("b.wav", "x"), ("a.wav", "y"), ("c/a.wav", None), ("d.wav", "x")]
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    make_store(tmp_path / "store", TRACKS[:2], TRACKS[2:], level="track")
+    make_store(tmp_path / "store", TRACKS, TRACKS, level="segment")
+    return tmp_path / "store"
+
+
+def test_tables_are_data_frames_in_the_order_of_their_keys(root: Path) -> None:
+    store = songmill.open_store(root)
+    assert repr(store) == f"Store({str(root)!r}: 4 tracks, 8 segments)"
+    expected = read_rows(root, "track").sort_values("track_id", ignore_index=True)
+    pd.testing.assert_frame_equal(store.tracks(), expected)
+    keys = ["track_id", "segment"]
+    expected = read_rows(root, "segment").sort_values(keys, ignore_index=True)
+    pd.testing.assert_frame_equal(store.segments(), expected)
+    assert store.files().empty
+    assert "status" in store.files()
+
+
+def test_similar_tracks_are_those_of_the_query(
+    root: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    found = songmill.open_store(root).similar("d", k=2)
+    assert capsys.readouterr() == ("", "")
+    assert list(found) == ["rank", "track_id", "label", "cosine", "duplicate"]
+    expected = songmill.similar("d", store=str(root), k=2).neighbours
+    assert found.to_dict("records") == [vars(one) for one in expected]
+
+
+def test_predictions_are_those_of_the_champion(root: Path, tmp_path: Path) -> None:
+    store = songmill.open_store(root)
+    with pytest.raises(songmill.SongmillError, match="no model"):
+        store.predict([str(root)])
+    put_model(songmill.store.tables.open_store(str(root)), "v1", ["y", "x"], champion=True)
+    write_recording(tmp_path / "new" / "take.wav", 0)
+    (tmp_path / "new" / "empty.wav").touch()
+    failed, found = store.predict([str(tmp_path / "new")]).to_dict("records")
+    assert failed["error"] == "empty"
+    assert pd.isna(failed["predicted"])
+    rows = pd.DataFrame([songmill.features(tmp_path / "new" / "take.wav")])
+    classes, given = plainly(root, "v1", rows)
+    assert found["predicted"] == classes[given[0].argmax()]
+    assert {name: found[f"p_{name}"] for name in classes} == pytest.approx(
+        dict(zip(classes, given[0].tolist(), strict=True))
+    )
+
+
+def test_no_store_is_one_clear_error(tmp_path: Path) -> None:
+    with pytest.raises(songmill.SongmillError, match="there is no store"):
+        songmill.open_store(tmp_path)
