@@ -19,7 +19,6 @@ import pyarrow as pa
 
 from benchmarks.processes import PeakMemory
 from featurizer.columns import FEATURE_COLUMNS, FEATURE_SET
-from jobs.store.folder import Storage
 from jobs.store.schemas import DUPLICATES, FILES, SIMILARITY, TRACK, TRACKS, duplicates, similarity
 from jobs.store.tables import STORE_JSON, Settings
 

@@ -26,7 +26,6 @@ import pyarrow as pa
 
 from benchmarks.processes import PeakMemory, dask_cluster, run_module
 from featurizer.columns import FEATURE_COLUMNS, FEATURE_SET
-from jobs.store.folder import Storage
 from jobs.store.schemas import TRACK, TRACKS
 from jobs.store.tables import STORE_JSON, Settings
 

@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from jobs.store.whole_file import whole_file
+from jobs.store.atomic import atomic_write
 
 VALID_YEARS = 10
 """Validity of the certificates. To renew them, remove their volume."""
@@ -86,7 +86,7 @@ def _certificate(
 
 def _write(path: Path, data: bytes) -> None:
     """Write a file atomically, readable only by its owner."""
-    with whole_file(str(path)) as temporary:
+    with atomic_write(str(path)) as temporary:
         Path(temporary).touch(0o600, exist_ok=False)
         Path(temporary).write_bytes(data)
 

@@ -24,10 +24,9 @@ from jobs.cluster.fitness import songmill_version, unfit_for_store
 from jobs.errors import RunInterruptedError, SongmillError, StoreError, UsageError
 from jobs.progress import Progress
 from jobs.store import commit
-from jobs.store.folder import Storage
 from jobs.store.lock import KILLED, Lock
 from jobs.store.schemas import RUNS
-from jobs.store.storage import as_json
+from jobs.store.storage import Storage, as_json
 from jobs.store.tables import Settings, Store, open_store, open_to_write, storage_to_write
 
 if TYPE_CHECKING:

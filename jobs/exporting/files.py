@@ -7,7 +7,7 @@ import pyarrow.parquet as pq
 
 from jobs.errors import ExportError
 from jobs.exporting.rows import Rows
-from jobs.store.whole_file import whole_file
+from jobs.store.atomic import atomic_write
 
 
 def write_file(rows: Rows, path: str) -> None:
@@ -26,7 +26,7 @@ def write_file(rows: Rows, path: str) -> None:
         It cannot be written; what was there is still there.
     """
     try:
-        with whole_file(path) as temporary:
+        with atomic_write(path) as temporary:
             _write(rows, temporary, os.path.basename(path).lower())
     except OSError as error:
         raise ExportError(f"{path} cannot be written: {error.strerror or error}") from None

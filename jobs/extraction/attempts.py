@@ -13,9 +13,8 @@ from typing import Literal
 import pyarrow as pa
 
 from jobs.inputs.sources import Listed
-from jobs.store.folder import Storage
 from jobs.store.schemas import SEGMENTS, TRACKS
-from jobs.store.storage import as_json
+from jobs.store.storage import Storage, as_json
 from jobs.store.tables import Settings
 
 FILE_TIMEOUT_S = 900.0

@@ -23,8 +23,8 @@ from jobs.inputs.csv_file import Sheet, csv_rows, read_sheet
 from jobs.progress import Progress
 from jobs.stage import Session, open_session
 from jobs.store import commit
-from jobs.store.folder import Storage
 from jobs.store.schemas import DERIVED, FILES, SEGMENTS, TABLES, TRACKS
+from jobs.store.storage import Storage
 from jobs.store.tables import Settings, Store, read_settings
 
 COLUMNS = ("filename", "length", *FEATURE_COLUMNS, "label")

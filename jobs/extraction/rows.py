@@ -12,8 +12,8 @@ from featurizer.columns import FEATURE_COLUMNS, SAMPLE_RATE
 from featurizer.errors import FailureKind
 from jobs.extraction.attempts import _SUFFIX, Batch, Summary, piece
 from jobs.inputs.sources import Listed
-from jobs.store.folder import Storage
 from jobs.store.schemas import FILES, SEGMENT, SEGMENTS, TABLES, TRACK, TRACKS
+from jobs.store.storage import Storage
 
 if TYPE_CHECKING:
     from featurizer.extract import Features

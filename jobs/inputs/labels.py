@@ -1,9 +1,9 @@
 """The label of each track: its folder's name, a CSV's word, or none.
 
 A CSV has the columns ``track_id`` and ``label`` and as many more as its owner likes (an artist,
-say); those are kept in the store's ``labels`` table. Its ``track_id`` may be any tail of a track's
-that no other track has: ``blues.00000`` for ``blues/blues.00000.wav``. Where the tracks have labels
-already, those of imported tables, the column ``label`` may be missing.
+say); those are kept in the store's ``labels`` table. Its ``track_id`` may be any alias of a
+track that no other track has: ``blues.00000`` for ``blues/blues.00000.wav``. Where the tracks have
+labels already, those of imported tables, the column ``label`` may be missing.
 """
 
 from collections import defaultdict
@@ -18,7 +18,7 @@ from jobs.inputs.csv_file import Sheet, read_sheet
 from jobs.inputs.sources import Listed
 from jobs.store.commit import Change, stage_file
 from jobs.store.tables import Store
-from jobs.store.track_names import tails
+from jobs.store.track_names import aliases
 
 PART = "labels/part-0.parquet"
 """The table's only part. Its columns are its owner's and may change, and readers want the same in
@@ -100,9 +100,9 @@ def match(sheet: Sheet, before: dict[str, str | None]) -> Labels:
     names = {row["track_id"] for _, row in sheet.rows}
     named: dict[str, list[str]] = defaultdict(list)
     for track_id in before:
-        for tail in tails(track_id):
-            if tail in names:
-                named[tail].append(track_id)
+        for alias in aliases(track_id):
+            if alias in names:
+                named[alias].append(track_id)
     exact = names & before.keys()
 
     line_of: dict[str, int] = {}

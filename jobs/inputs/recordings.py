@@ -9,7 +9,7 @@ from featurizer.errors import RecordingError
 from featurizer.process import single_thread
 from jobs.errors import SongmillError
 from jobs.inputs.sources import Listed
-from jobs.store.s3 import is_lost, reach, state_of
+from jobs.store.s3 import may_be_outage, probe, resolve
 
 if TYPE_CHECKING:
     from featurizer.extract import Features
@@ -48,7 +48,7 @@ def opened(path: str) -> Iterator[str | BinaryIO]:
         yield path
         return
     try:
-        system, name = reach(path)
+        system, name = resolve(path)
         file = system.open(name, "rb")
     except FileNotFoundError:
         raise RecordingError("vanished", "it was listed and is not there any more") from None
@@ -78,9 +78,9 @@ def _read_surely(recording: Listed, attempt: Callable[[], "Features"]) -> "Featu
             return attempt()
         except Exception as error:
             lost = error.__cause__ if isinstance(error, RecordingError) else error
-            if not path.startswith("s3://") or not is_lost(lost):
+            if not path.startswith("s3://") or not may_be_outage(lost):
                 raise
-            state = state_of(path)
+            state = probe(path)
             # What a listing was made of can be listed, or the credentials have run out.
             if state == "silent":
                 raise ObjectStoreLostError(

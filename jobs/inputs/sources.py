@@ -17,7 +17,7 @@ from typing import Any
 
 from featurizer.formats import AUDIO_SUFFIXES
 from jobs.errors import StoreError, UsageError
-from jobs.store.s3 import answering, check_bucket, list_objects, reach, state_of
+from jobs.store.s3 import check_bucket, list_objects, probe, resolve, translate_errors
 
 LIST_SUFFIXES = (".txt", ".lst", ".m3u", ".m3u8")
 
@@ -249,7 +249,7 @@ def _list_remote(source: str) -> Iterator[Listed]:
     system, root = _reach(source)
     # A file system's own paths may lack the host: what is below is named as the source was.
     base = source
-    with answering(source):
+    with translate_errors(source):
         found: Iterable[tuple[str, dict[str, Any]]]
         if glob.has_magic(source):
             found = system.glob(root, detail=True).items()
@@ -271,7 +271,7 @@ def _list_remote(source: str) -> Iterator[Listed]:
 def _reach(address: str) -> tuple[Any, str]:
     """Return the file system of an address, and what that calls it."""
     try:
-        return reach(address)
+        return resolve(address)
     except (ImportError, ValueError) as error:
         raise UsageError(f"{address} cannot be reached: {error}") from None
 
@@ -280,10 +280,10 @@ def _listed_remote(uri: str, track: str, source: str, info: dict[str, Any] | Non
     if info is None:
         system, path = _reach(uri)
         try:
-            with answering(uri):
+            with translate_errors(uri):
                 info = dict(system.info(path))
         except OSError as error:
-            if uri.startswith("s3://") and state_of(uri) == "silent":
+            if uri.startswith("s3://") and probe(uri) == "silent":
                 raise StoreError(f"the object store with {uri} does not answer: {error}") from None
             info = {}
     modified = None

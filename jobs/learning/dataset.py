@@ -15,8 +15,8 @@ import pyarrow.compute as pc
 from featurizer.columns import FEATURE_COLUMNS
 from jobs.errors import UsageError
 from jobs.store.address import storage_of
-from jobs.store.folder import Storage
 from jobs.store.levels import TABLE_OF, Level, feature_matrix
+from jobs.store.storage import Storage
 from jobs.store.tables import Store
 from training.splits import Tracks
 

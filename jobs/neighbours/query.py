@@ -15,7 +15,7 @@ from jobs.neighbours.vectors import Vectors, read_vectors
 from jobs.progress import Progress
 from jobs.store.schemas import SEGMENTS
 from jobs.store.tables import Store, open_store
-from jobs.store.track_names import ambiguous, meant
+from jobs.store.track_names import ambiguity_error, matching_tracks
 from recommend.recognise import distances, passes_ratio_test
 from recommend.topk import cosines_with
 
@@ -150,13 +150,13 @@ def similar(
 def _place(vectors: Vectors, recording: str, store: Store) -> int | None:
     """Return the row of the track that is meant; None where it is a file."""
     tracks = vectors.names["track_id"]
-    places = meant(tracks, recording)
+    places = matching_tracks(tracks, recording)
     if len(places) == 1:
         return places[0]
     if os.path.isfile(recording) or "://" in recording:
         return None
     if places:
-        raise ambiguous(tracks, recording, places)
+        raise ambiguity_error(tracks, recording, places)
     raise UsageError(
         f"{recording!r} is no track of the store {store.storage.root} and no file: name a track "
         f"such as {tracks[0].as_py()!r} or its end, or the path of a recording"

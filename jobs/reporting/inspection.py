@@ -15,10 +15,10 @@ from jobs.learning import registry
 from jobs.learning.predict import FilePrediction, champion_for_files, predict_features
 from jobs.progress import Progress, printable
 from jobs.reporting.overview import label_styles
+from jobs.store.atomic import check_writable, write_file
 from jobs.store.counts import count_labels
 from jobs.store.tables import Store, open_store
-from jobs.store.track_names import ambiguous, meant
-from jobs.store.whole_file import check_folder, write_whole
+from jobs.store.track_names import ambiguity_error, matching_tracks
 from pages.style import LabelStyles, display_name
 from training.model import Description
 
@@ -155,7 +155,7 @@ def inspect(
         model = champion_for_files(store)
     stem = os.path.splitext(os.path.basename(path.rstrip("/")))[0]
     folder = os.path.abspath(out or f"inspect-{printable(stem)}")
-    check_folder(folder)
+    check_writable(folder)
     progress.say(f"analysing {path}")
     with decoded(path) as heard:
         curves = Curves(heard.y)
@@ -184,14 +184,14 @@ def _file(recording: str, store: Store | None) -> str:
         )
     files = store.read("files", ["track_id", "uri"])
     tracks = files["track_id"]
-    places = meant(tracks, recording)
+    places = matching_tracks(tracks, recording)
     if not places:
         raise UsageError(
             f"{recording!r} is no file, and no track of the store {store.storage.root}: name the "
             "path of a recording, or a track or the end of its name"
         )
     if len(places) > 1:
-        raise ambiguous(tracks, recording, places)
+        raise ambiguity_error(tracks, recording, places)
     path = str(files["uri"][places[0]].as_py())
     if "://" not in path and not os.path.isfile(path):
         track = tracks[places[0]].as_py()
@@ -251,12 +251,12 @@ def _write(folder: str, found: _Found, curves: "Curves", progress: Progress) -> 
         )
     every = [*pictures, *([predicted] if predicted else [])]
     for picture in every:
-        write_whole(os.path.join(folder, f"{picture.name}.png"), picture.default.png)
+        write_file(os.path.join(folder, f"{picture.name}.png"), picture.default.png)
     frames = pa.BufferOutputStream()
     pq.write_table(_frames(curves), frames)
-    write_whole(os.path.join(folder, FRAMES), frames.getvalue().to_pybytes())
+    write_file(os.path.join(folder, FRAMES), frames.getvalue().to_pybytes())
     page = os.path.join(folder, PAGE)
-    write_whole(page, render(_page(found, pictures, predicted)))
+    write_file(page, render(_page(found, pictures, predicted)))
     return Outcome(
         facts=found.facts,
         features=found.features,

@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from featurizer.columns import FEATURE_COLUMNS
-from jobs.store.counts import _count, most_first
+from jobs.store.counts import add_counts, most_first
 from jobs.store.schemas import DUPLICATES, SIMILARITY, TRACK, TRACKS
 from jobs.store.tables import Store
 from pages.style import MAX_LABELS, LabelStyles
@@ -141,10 +141,10 @@ def count_files(store: Store) -> Files:
         failed += wrong.num_rows
         suffix = pc.extract_regex(part["track_id"], r"(?P<suffix>\.[^./]{1,8})$")
         suffix = pc.utf8_lower(pc.struct_field(suffix, "suffix"))
-        _count(counts["suffix"], suffix)
-        _count(counts["sample_rate"], ok["sample_rate"])
-        _count(counts["channels"], ok["channels"])
-        _count(counts["error"], wrong["error"])
+        add_counts(counts["suffix"], suffix)
+        add_counts(counts["sample_rate"], ok["sample_rate"])
+        add_counts(counts["channels"], ok["channels"])
+        add_counts(counts["error"], wrong["error"])
         for row in wrong.select(["error", "track_id", "message"]).to_pylist():
             known = examples.get(row["error"])
             if known is None or row["track_id"] < known[0]:

@@ -19,10 +19,10 @@ from jobs.learning import registry
 from jobs.progress import Progress, clock, printable
 from jobs.reporting import overview
 from jobs.reporting.overview import Sample
+from jobs.store.atomic import check_writable, write_file
 from jobs.store.counts import count_labels
 from jobs.store.schemas import SEGMENTS, SIMILARITY
 from jobs.store.tables import Store, open_store
-from jobs.store.whole_file import check_folder, write_whole
 from pages import collection, models
 from pages.page import Cell, Content, Page, Section, Table, number, render
 from pages.statistics import Distribution, correlations, principal_components
@@ -90,7 +90,7 @@ def report(
     store = open_store(store)
     progress = progress or Progress()
     if out:
-        check_folder(out)
+        check_writable(out)
     progress.say("reading the tables")
     sample = overview.sample_tracks(store)
     report = _Report(store, sample)
@@ -123,7 +123,7 @@ def report(
     )
     if out:
         path = os.path.join(os.path.abspath(out), PAGE)
-        write_whole(path, render(page))
+        write_file(path, render(page))
     else:
         path = store.storage.path(f"report/{PAGE}")
         store.storage.write(f"report/{PAGE}", render(page))

@@ -3,20 +3,33 @@
 import os
 
 from jobs.errors import UsageError
-from jobs.store.folder import Storage
+from jobs.store.folder import Folder
+from jobs.store.storage import Storage
 
 
-def storage_of(root: str) -> "Storage":
-    """Return the files below a root: a folder's path, or ``s3://BUCKET/PREFIX``."""
+def storage_of(root: str) -> Storage:
+    """Return the storage below a root: a folder's path, or ``s3://BUCKET/PREFIX``.
+
+    Examples
+    --------
+    >>> storage_of("/music/tables").path("files/part-1.parquet")
+    '/music/tables/files/part-1.parquet'
+    """
     if root.startswith("s3://"):
         from jobs.store.bucket import Bucket
 
         return Bucket(root)
-    return Storage(root)
+    return Folder(root)
 
 
 def storage_at(address: str) -> Storage:
-    """Return the storage at ``address``; UsageError where there can be none."""
+    """Return the storage at an address that a user has given.
+
+    Raises
+    ------
+    UsageError
+        No store can be there.
+    """
     if address.startswith("s3://"):
         from jobs.store.s3 import check_bucket
 
@@ -34,7 +47,7 @@ def storage_at(address: str) -> Storage:
         storage.root.encode()
     except UnicodeEncodeError:
         raise UsageError(
-            f"the path {storage.root} is not UTF-8, and those who read Parquet need that: "
+            f"the path {storage.root} is not UTF-8, which readers of Parquet require: "
             "name another folder"
         ) from None
     return storage

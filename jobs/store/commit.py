@@ -1,18 +1,15 @@
-"""How the tables of a store change: all at once, whatever is killed in between.
+"""Commits: atomic changes of several tables, which survive a kill at any moment.
 
-A commit has parts of the tables to take out and parts to put in. The new parts are first written
-under ``_work/commit``, where no reader looks. Then the journal is written, and with it the commit
-is decided: :func:`recover` completes it if this process does not. The old parts are emptied (each
-replaced by a part without rows, so that a reader that has just listed the folder still finds it),
-then the new ones are moved in. In between a reader sees fewer rows, never a row twice and never
-half a file. Emptied parts get the next new rows, or are removed a while later. A part that alone
-changes is replaced under its name.
-
-What belongs into the tables is not decided here: see :mod:`jobs.extraction.extract`.
+A commit removes parts of tables and adds new ones. The new parts are first written to
+``_work/commit``, out of readers' sight. Writing the journal decides the commit: from then on
+:func:`recover` completes it if this process does not. The old parts are emptied, which means
+replaced by a part without rows, so that readers that have just listed the folder still find them.
+Then the new parts are moved in. Meanwhile a reader may see fewer rows, but never a row twice and
+never half a file. Emptied parts are reused for the next new rows, or removed after
+:data:`GRACE_S`. If only one part changes, it is replaced under its name.
 """
 
 import contextlib
-import json
 import os
 import time
 import uuid
@@ -23,44 +20,43 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from jobs.errors import StoreError
-from jobs.store.folder import Storage
 from jobs.store.schemas import FOLDERS
-from jobs.store.storage import Entry, as_json
+from jobs.store.storage import Entry, Storage
 from jobs.store.tables import Store, is_part
 
 JOURNAL = "_journal.json"
 STAGE = "_work/commit"
 
 PART_ROWS = 100_000
-"""Rows of a full part: some 40 MB of features, which readers like and a merge holds in memory."""
+"""Rows of a full part: about 40 MB of features, which fits readers and the memory of a merge."""
 
 SMALL_PARTS = 8
-"""So many parts of less than half of that may a table have; one more, and they are merged."""
+"""Parts of less than half a full part from which a table's small parts are merged."""
 
 GRACE_S = 3600.0
-"""For so long an emptied part stays, for readers that listed the folder before."""
+"""Seconds that an emptied part stays, for readers that listed the folder before."""
 
 _ORDER = [("track_id", "ascending"), ("segment", "ascending"), ("rank", "ascending")]
 
 EMPTIED_BYTES = 65536
-"""An emptied part, which is all footer, is smaller."""
+"""Upper bound of the size of an emptied part, which is all footer."""
 
-_COMPACT = 32
-"""So many tables wait to be written before they are put together."""
+_MAX_PENDING = 32
+"""Pending tables from which they are concatenated."""
 
 
 @dataclass
 class Change:
-    """What a commit does.
+    """The changes that a commit makes.
 
     Parameters
     ----------
     remove : list of str
-        Parts to take out.
+        Parts to remove.
     add : list of (str, str)
-        Files under :data:`STAGE` and the names that they get.
+        Files under :data:`STAGE`, each with its final name.
     forget : list of str
-        Files outside the tables that are not needed once the commit is done.
+        Files outside the tables that are obsolete after the commit.
     """
 
     remove: list[str] = field(default_factory=list)
@@ -69,7 +65,7 @@ class Change:
 
 
 Edit = Callable[[pa.Table], pa.Table]
-"""Takes the rows of a part and returns those to keep, as they shall be; the same object if all."""
+"""A function from a part's rows to its new rows. It returns the same object if nothing changes."""
 
 
 def stage_table(
@@ -81,36 +77,36 @@ def stage_table(
     edit: Edit | None = None,
     tidy: bool = False,
 ) -> None:
-    """Write what ``table`` shall have instead, and note it in ``change``.
+    """Stage new and edited rows of ``table``, and record the parts in ``change``.
 
     Parameters
     ----------
     store : Store
-        The store; its tables do not change yet.
+        The store. Its tables do not change yet.
     change : Change
-        Gets the parts to remove and to add.
+        The parts to remove and to add are appended to it.
     table : str
         The table's folder.
     additions : iterable of pa.Table
         New rows.
     edit : callable, optional
-        What is to become of the rows that are there; by default all stay as they are.
+        Edit of the existing rows; by default they are unchanged.
     tidy : bool
-        Whether small parts are merged when they have become many.
+        Whether small parts are merged once there are :data:`SMALL_PARTS`.
     """
     rewritten: list[str] = []
     merged: list[str] = []
     rows = _rows_to_write(
-        store, table, additions, edit, (rewritten, merged) if tidy else (rewritten,)
+        store, table, additions, edit, rewritten=rewritten, merged=merged if tidy else None
     )
     staged = _write_parts(store.storage, rows, PART_ROWS)
     names = [f"{table}/{os.path.basename(name)}" for name in staged]
-    # A reader that has listed the folder and read some of it may still open any name that was
-    # there: it must find no row there that it has read elsewhere, and would rather find a file.
+    # A reader in the middle of the folder may still open any name that it has listed. It should
+    # find a file there, but no row that it has already read from another one.
     if not merged and len(rewritten) == 1:
         names[:1] = rewritten[: len(names)]
     elif not merged and not rewritten:
-        emptied = [entry.name for entry in _emptied(store.storage, table)]
+        emptied = [entry.name for entry in _emptied_parts(store.storage, table)]
         names[: len(emptied)] = emptied[: len(names)]
     change.remove += [name for name in rewritten + merged if name not in names]
     change.add += zip(staged, names, strict=True)
@@ -121,12 +117,14 @@ def _rows_to_write(
     table: str,
     additions: Iterable[pa.Table],
     edit: Edit | None,
-    leaving: tuple[list[str], ...],
+    *,
+    rewritten: list[str],
+    merged: list[str] | None,
 ) -> Iterator[pa.Table]:
-    """Yield the new rows and those of every part that is not to stay as it is.
+    """Yield the new rows and those of every part that changes.
 
-    The names of these parts are appended to ``leaving``: of those with rows that change to the
-    first list, and of small ones that are merged to the second, if there is one.
+    The names of edited parts are appended to ``rewritten``, those of small parts to ``merged``;
+    without that list they stay.
     """
     kept: list[str] = []
     for name in store.parts(table):
@@ -134,11 +132,11 @@ def _rows_to_write(
             rows = store.read_part(name)
             edited = edit(rows)
             if rows.num_rows and edited is not rows:
-                leaving[0].append(name)
+                rewritten.append(name)
                 yield edited
                 continue
         kept.append(name)
-    for merged in leaving[1:]:
+    if merged is not None:
         counts = {name: store.storage.count_rows(name) for name in kept}
         small = [name for name, rows in counts.items() if 0 < rows < PART_ROWS // 2]
         if len(small) >= SMALL_PARTS:
@@ -157,31 +155,31 @@ def stage_replacement(
     *,
     part_rows: int | None = None,
 ) -> None:
-    """Write what ``table`` shall have instead of all that it has, with columns of its own.
+    """Stage all rows of ``table`` anew; their schema may differ from the old one.
 
     Parameters
     ----------
     store : Store
-        The store; its tables do not change yet.
+        The store. Its tables do not change yet.
     change : Change
-        Gets what becomes of the parts.
+        The parts to add are appended to it.
     table : str
         The table's folder.
     rows : iterable of pa.Table
-        All its rows.
+        All rows of the table.
     schema : pa.Schema
-        Its columns. Parts that stay empty get them too: readers want the same in all parts.
+        Their schema. Emptied parts get it too: readers expect the same in all parts.
     part_rows : int, optional
-        Rows of a full part; by default :data:`PART_ROWS`, which suit rows of features.
+        Rows of a full part; by default :data:`PART_ROWS`, which suits rows of features.
     """
     before = store.parts(table)
     staged = _write_parts(store.storage, rows, part_rows or PART_ROWS)
     if not staged and not before:
-        # That nothing was found can be read too.
+        # A table without rows can still be read.
         staged = [_write_part(store.storage, schema.empty_table())]
     names = [f"{table}/{os.path.basename(name)}" for name in staged]
     names[: len(before)] = before[: len(names)]
-    # A row must not be in an old part and in a new one at a time: the old ones are emptied first.
+    # No row may be in an old part and in a new one at once: the old parts are emptied first.
     for name in before:
         empty = f"{STAGE}/{uuid.uuid4().hex}"
         store.storage.write_table(empty, schema.empty_table(), durable=True)
@@ -190,32 +188,37 @@ def stage_replacement(
 
 
 def stage_file(store: Store, change: Change, name: str, data: bytes) -> None:
-    """Write ``data``, to become the file ``name`` with the commit."""
+    """Stage ``data`` as the file ``name``."""
     staged = f"{STAGE}/{uuid.uuid4().hex}"
     store.storage.write(staged, data, durable=True)
     change.add.append((staged, name))
 
 
 def commit(store: Store, change: Change) -> None:
-    """Carry ``change`` out, as a whole."""
+    """Apply ``change`` atomically."""
     if not (change.remove or change.add or change.forget):
         return
     assert not store.storage.exists(JOURNAL), "a commit was decided and not completed"
     journal = {"remove": change.remove, "add": change.add, "forget": change.forget}
-    store.storage.write(JOURNAL, as_json(journal), durable=True)
-    _roll_on(store.storage, change)
+    store.storage.write_json(JOURNAL, journal, durable=True)
+    apply_journal(store.storage, change)
 
 
 def recover(storage: Storage) -> bool:
-    """Complete a commit that was decided and not completed; tell whether there was one.
+    """Complete a commit that was decided and not completed; return whether there was one.
 
-    Also clears away what a killed commit had written before it was decided, and parts emptied a
-    while ago.
+    Files staged by an undecided commit, and parts emptied more than :data:`GRACE_S` ago, are
+    removed.
+
+    Raises
+    ------
+    StoreError
+        The journal is damaged.
     """
     unfinished = storage.exists(JOURNAL)
     if unfinished:
         try:
-            found = json.loads(storage.read(JOURNAL))
+            found = storage.read_json(JOURNAL)
             add = [(staged, name) for staged, name in found["add"]]
             change = Change(found["remove"], add, found["forget"])
         except (ValueError, KeyError, TypeError) as error:
@@ -223,30 +226,30 @@ def recover(storage: Storage) -> bool:
                 f"{storage.path(JOURNAL)} is damaged ({error}): it says what a commit was to "
                 "change. Put a copy of the store in its place, or extract into another store"
             ) from None
-        _roll_on(storage, change)
+        apply_journal(storage, change)
     storage.remove_folder(STAGE)
-    _clear_emptied(storage)
+    _remove_emptied_parts(storage)
     return unfinished
 
 
 def _write_parts(storage: Storage, tables: Iterable[pa.Table], part_rows: int) -> list[str]:
-    """Write rows as few parts, each in order of the track; return where they are staged."""
+    """Write rows as few sorted parts; return their staged names."""
     written: list[str] = []
-    waiting: list[pa.Table] = []
+    pending: list[pa.Table] = []
     count = 0
     for rows in tables:
-        waiting.append(rows)
+        pending.append(rows)
         count += rows.num_rows
-        if len(waiting) > _COMPACT:
-            # A column of a small table takes far more memory than its values.
-            waiting = [pa.concat_tables(waiting).combine_chunks()]
+        if len(pending) > _MAX_PENDING:
+            # Many small columns take far more memory than their values.
+            pending = [pa.concat_tables(pending).combine_chunks()]
         while count >= part_rows:
-            together = pa.concat_tables(waiting)
+            together = pa.concat_tables(pending)
             written.append(_write_part(storage, together.slice(0, part_rows)))
-            waiting = [together.slice(part_rows)]
+            pending = [together.slice(part_rows)]
             count -= part_rows
     if count:
-        written.append(_write_part(storage, pa.concat_tables(waiting)))
+        written.append(_write_part(storage, pa.concat_tables(pending)))
     return written
 
 
@@ -258,8 +261,8 @@ def _write_part(storage: Storage, rows: pa.Table) -> str:
     return staged
 
 
-def _roll_on(storage: Storage, change: Change) -> None:
-    """Do what the journal says. Every step may have been done before."""
+def apply_journal(storage: Storage, change: Change) -> None:
+    """Apply the journal; every step is idempotent."""
     for name in change.remove:
         if storage.exists(name):
             storage.write_table(name, storage.read_schema(name).empty_table(), durable=True)
@@ -273,20 +276,20 @@ def _roll_on(storage: Storage, change: Change) -> None:
     storage.remove(JOURNAL)
 
 
-def _clear_emptied(storage: Storage) -> None:
-    long_ago = time.time() - GRACE_S
+def _remove_emptied_parts(storage: Storage) -> None:
+    expired = time.time() - GRACE_S
     for table in FOLDERS:
-        emptied = _emptied(storage, table)
-        # A table without rows is still one: its last part stays.
-        spare = sum(is_part(entry.name) for entry in storage.list(table)) == len(emptied)
-        for entry in emptied[1:] if spare else emptied:
-            if entry.modified < long_ago:
+        emptied = _emptied_parts(storage, table)
+        # A table without rows remains a table: one part stays.
+        all_empty = sum(is_part(entry.name) for entry in storage.list(table)) == len(emptied)
+        for entry in emptied[1:] if all_empty else emptied:
+            if entry.modified < expired:
                 storage.remove(entry.name)
 
 
-def _emptied(storage: Storage, table: str) -> list[Entry]:
+def _emptied_parts(storage: Storage, table: str) -> list[Entry]:
     """Return the parts of ``table`` without rows."""
-    # Reading the footers of large parts would be waste.
+    # The size saves reading the footers of large parts.
     return [
         entry
         for entry in storage.list(table)
@@ -297,19 +300,25 @@ def _emptied(storage: Storage, table: str) -> list[Entry]:
 
 
 def without_any(rows: pa.Table) -> pa.Table:
-    """Edit: drops every row."""
+    """Edit that drops every row."""
     return rows.slice(0, 0)
 
 
 def without_tracks(tracks: pa.Array, *columns: str) -> Edit:
-    """Return an edit that drops the rows that name any of ``tracks``.
+    """Return an edit that drops the rows of ``tracks``.
 
     Parameters
     ----------
     tracks : pa.Array
-        The tracks.
+        Values of ``track_id``.
     *columns : str
-        Where a row names tracks; by default in ``track_id``.
+        Columns to compare with ``tracks``; by default ``track_id``.
+
+    Examples
+    --------
+    >>> rows = pa.table({"track_id": ["a", "b", "c"]})
+    >>> without_tracks(pa.array(["b"]))(rows)["track_id"].to_pylist()
+    ['a', 'c']
     """
 
     def edit(rows: pa.Table) -> pa.Table:
@@ -323,7 +332,14 @@ def without_tracks(tracks: pa.Array, *columns: str) -> Edit:
 
 
 def with_labels(tracks: pa.Array, labels: pa.Array) -> Edit:
-    """Return an edit that gives each of ``tracks`` the label beside it."""
+    """Return an edit that sets the label of each of ``tracks`` to the label at the same index.
+
+    Examples
+    --------
+    >>> rows = pa.table({"track_id": ["a", "b"], "label": ["pop", "pop"]})
+    >>> with_labels(pa.array(["b"]), pa.array(["rock"]))(rows)["label"].to_pylist()
+    ['pop', 'rock']
+    """
 
     def edit(rows: pa.Table) -> pa.Table:
         position = pc.index_in(rows["track_id"], value_set=tracks)
@@ -337,7 +353,7 @@ def with_labels(tracks: pa.Array, labels: pa.Array) -> Edit:
 
 
 def edits(*steps: Edit) -> Edit:
-    """Return an edit that does one after the other."""
+    """Return an edit that applies ``steps`` in order."""
 
     def edit(rows: pa.Table) -> pa.Table:
         for step in steps:

@@ -11,18 +11,33 @@ from jobs.store.tables import Store
 
 
 def count_labels(store: Store) -> list[tuple[str | None, int]]:
-    """Count the tracks of each label, most first."""
-    found = Counter[Any]()
+    """Return the number of tracks of each label, most frequent first."""
+    counts = Counter[Any]()
     for batch in store.read_batches(TRACKS, ["label"]):
-        _count(found, batch["label"])
-    return most_first(found)
+        add_counts(counts, batch["label"])
+    return most_first(counts)
 
 
-def _count(into: Counter[Any], column: pa.Array) -> None:
+def add_counts(counts: Counter[Any], column: pa.Array) -> None:
+    """Add the number of occurrences of each value of ``column`` to ``counts``.
+
+    Examples
+    --------
+    >>> counts = Counter(pop=1)
+    >>> add_counts(counts, pa.array(["rock", "pop", None, "pop"]))
+    >>> counts
+    Counter({'pop': 3, 'rock': 1, None: 1})
+    """
     for row in pc.value_counts(column).to_pylist():
-        into[row["values"]] += row["counts"]
+        counts[row["values"]] += row["counts"]
 
 
-def most_first(found: Counter[Any]) -> list[tuple[Any, int]]:
-    """Return what was counted with its count, most first, then by name."""
-    return sorted(found.items(), key=lambda item: (-item[1], str(item[0] or "")))
+def most_first(counts: Counter[Any]) -> list[tuple[Any, int]]:
+    """Return (value, count) pairs, most frequent first, equal counts by value.
+
+    Examples
+    --------
+    >>> most_first(Counter(["pop", "rock", "rock", "jazz"]))
+    [('rock', 2), ('jazz', 1), ('pop', 1)]
+    """
+    return sorted(counts.items(), key=lambda item: (-item[1], str(item[0] or "")))

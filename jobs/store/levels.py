@@ -16,24 +16,24 @@ TABLE_OF: dict[Level, str] = {"segment": SEGMENTS, "track": TRACKS}
 
 
 def choose_level(store: Store, asked: Level | None) -> Level:
-    """Return the level to learn from: segments where there are any, unless asked for.
+    """Return the level ``asked`` for; by default segments if there are any, else tracks.
 
     Raises
     ------
     UsageError
-        The store has no such rows.
+        The store has no rows of that level.
     """
-    there = {
+    has_rows = {
         level: any(store.read_part(name, []).num_rows for name in store.parts(table))
         for level, table in TABLE_OF.items()
     }
-    if not any(there.values()):
+    if not any(has_rows.values()):
         raise UsageError(
             f"the store {store.storage.root} has no features: `songmill extract` or `songmill "
             "import-features` makes some"
         )
-    level: Level = asked or ("segment" if there["segment"] else "track")
-    if not there[level]:
+    level: Level = asked or ("segment" if has_rows["segment"] else "track")
+    if not has_rows[level]:
         other = "track" if level == "segment" else "segment"
         raise UsageError(
             f"the store {store.storage.root} has no rows of level {level}: say --level {other}"
@@ -42,10 +42,9 @@ def choose_level(store: Store, asked: Level | None) -> Level:
 
 
 def feature_matrix(table: pa.Table, dtype: type = np.float32) -> np.ndarray:
-    """Return the feature columns of a table as one matrix [shape=(n, 57)].
+    """Return the feature columns of a table as a matrix [shape=(n, 57)].
 
-    What a ``dtype`` cannot hold becomes the largest number that it can: a tree asks only which of
-    two numbers is larger.
+    Values beyond the range of ``dtype`` are clipped: trees depend only on the order of values.
     """
     matrix = np.empty((table.num_rows, len(FEATURE_COLUMNS)), dtype)
     most = np.finfo(dtype).max

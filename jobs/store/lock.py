@@ -19,8 +19,7 @@ from typing import Any
 import psutil
 
 from jobs.errors import StoreError
-from jobs.store.folder import Storage
-from jobs.store.storage import as_json
+from jobs.store.storage import Storage, as_json
 
 LOCK = "_lock.json"
 

@@ -1,6 +1,6 @@
-"""What speaks to an object store: asks again, lists by the page, and tells what is whose fault.
+"""S3 client: retries, paged listings, error classification.
 
-What a store's files are in a bucket, :mod:`jobs.store.bucket` says.
+:mod:`jobs.store.bucket` is the storage on top of it.
 """
 
 from collections.abc import Iterator
@@ -11,36 +11,43 @@ from typing import Any, Literal
 from jobs.errors import StoreError, UsageError
 
 _ATTEMPTS = 12
-"""The waits between them are drawn by lot, up to one second first and up to twenty in the end: 75 s
-in all on average, and of ten thousand requests one is given up within 25 s."""
+"""Attempts per request. The waits are random, at most 1 s at first and 20 s in the end: 75 s in all
+on average, and one request in ten thousand is given up within 25 s."""
 _CONNECT_S = 10
 _READ_S = 60
 
 
 @cache
 def file_system() -> Any:
-    """Return what speaks to the object store, by the credentials and the address that it finds.
+    """Return fsspec's S3 file system, with the endpoint and credentials of the environment.
 
-    Throttled and failed requests are tried again, with longer and longer waits: while an object
-    store is away for half a minute, no work is lost.
+    Throttled and failed requests are retried with growing waits, so that an outage of half a minute
+    loses no work.
     """
     import fsspec
 
     retries = {"mode": "standard", "total_max_attempts": _ATTEMPTS}
     timeouts = {"connect_timeout": _CONNECT_S, "read_timeout": _READ_S}
-    # What was listed a moment ago is no news of a store that others write to.
+    # Other processes write to the store: cached listings would be stale.
     return fsspec.filesystem(
         "s3", use_listings_cache=False, config_kwargs={"retries": retries, **timeouts}
     )
 
 
-def reach(address: str) -> tuple[Any, str]:
-    """Return the file system of an address that fsspec reads, and what that calls it.
+def resolve(address: str) -> tuple[Any, str]:
+    """Return the fsspec file system of an address, and the path in it.
 
     Raises
     ------
-    ImportError, ValueError
-        As from fsspec, which lacks a package or knows no such protocol.
+    ImportError
+        The protocol needs a package that is not installed.
+    ValueError
+        fsspec does not know the protocol.
+
+    Examples
+    --------
+    >>> resolve("memory://music/a.wav")[1]
+    '/music/a.wav'
     """
     if address.startswith("s3://"):
         return file_system(), address.removeprefix("s3://")
@@ -51,60 +58,72 @@ def reach(address: str) -> tuple[Any, str]:
 
 
 def list_objects(address: str) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Yield the path and the facts of every object below an address, or of the one that is there.
+    """Yield the path and metadata of every object below an address, or of the object at it.
 
-    The object store is asked for a page at a time, and no page is kept.
+    Listings are fetched page by page, in constant memory.
 
     Parameters
     ----------
     address : str
-        ``s3://BUCKET``, ``s3://BUCKET/PREFIX`` or an object's.
+        ``s3://BUCKET``, ``s3://BUCKET/PREFIX`` or the address of an object.
 
     Yields
     ------
     path : str
         ``BUCKET/KEY``, ascending.
-    facts : dict
-        Those that fsspec's own listings have: ``type``, ``size`` in bytes, ``LastModified``.
+    metadata : dict
+        As in fsspec's listings: ``type``, ``size`` in bytes, ``LastModified``.
     """
     bucket, _, prefix = address.removeprefix("s3://").rstrip("/").partition("/")
     system = file_system()
-    more: dict[str, Any] = {"Prefix": f"{prefix}/"} if prefix else {}
-    none = True
+    query: dict[str, Any] = {"Prefix": f"{prefix}/"} if prefix else {}
+    empty = True
     while True:
-        page = system.call_s3("list_objects_v2", Bucket=bucket, **more)
-        for facts in page.get("Contents", []):
-            none = False
-            yield f"{bucket}/{facts['Key']}", {**facts, "type": "file", "size": facts["Size"]}
+        page = system.call_s3("list_objects_v2", Bucket=bucket, **query)
+        for found in page.get("Contents", []):
+            empty = False
+            yield f"{bucket}/{found['Key']}", {**found, "type": "file", "size": found["Size"]}
         if not page.get("IsTruncated"):
             break
-        more["ContinuationToken"] = page["NextContinuationToken"]
-    if none and prefix:
+        query["ContinuationToken"] = page["NextContinuationToken"]
+    if empty and prefix:
         with suppress(FileNotFoundError):
             yield f"{bucket}/{prefix}", system.info(f"{bucket}/{prefix}")
 
 
-def _ask_for_one(address: str) -> None:
+def _list_one(address: str) -> None:
     file_system().call_s3("list_objects_v2", Bucket=bucket_of(address), MaxKeys=1)
 
 
 def bucket_of(address: str) -> str:
-    """Return the name of an address's bucket; nothing where it names none."""
+    """Return the bucket's name; empty if the address has none.
+
+    Examples
+    --------
+    >>> bucket_of("s3://music/tables/files")
+    'music'
+    """
     return address.partition("://")[2].partition("/")[0]
 
 
-def is_lost(error: BaseException | None) -> bool:
-    """Tell whether an error may be one of the way to an object store, and not of an object."""
+def may_be_outage(error: BaseException | None) -> bool:
+    """Return whether an error may come from the connection or the object store, not the object.
+
+    Examples
+    --------
+    >>> may_be_outage(ConnectionResetError()), may_be_outage(FileNotFoundError())
+    (True, False)
+    """
     from botocore.exceptions import BotoCoreError
 
     return isinstance(error, OSError | BotoCoreError) and not isinstance(error, FileNotFoundError)
 
 
-def state_of(address: str) -> Literal["answers", "denies", "silent"]:
-    """Say what the object store does when it is asked for the objects of an address's bucket."""
+def probe(address: str) -> Literal["answers", "denies", "silent"]:
+    """List one object of the address's bucket, and return how the object store reacts."""
     try:
-        with answering(address):
-            _ask_for_one(address)
+        with translate_errors(address):
+            _list_one(address)
     except FileNotFoundError:
         return "answers"
     except PermissionError:
@@ -115,13 +134,13 @@ def state_of(address: str) -> Literal["answers", "denies", "silent"]:
 
 
 @contextmanager
-def answering(address: str) -> Iterator[None]:
-    """Say in our words that an object store has not answered, however often it was asked.
+def translate_errors(address: str) -> Iterator[None]:
+    """Translate botocore's errors, which come after all retries have failed.
 
     Raises
     ------
     StoreError
-        In place of what botocore raises.
+        The object store does not answer.
     """
     from botocore.exceptions import BotoCoreError
 
@@ -132,12 +151,12 @@ def answering(address: str) -> Iterator[None]:
 
 
 def check_bucket(address: str) -> None:
-    """See that the bucket of a store or a source is there and can be read, before any work.
+    """Check that the bucket of a store or a source exists and can be read, before any work.
 
     Raises
     ------
     UsageError
-        It is not, or cannot.
+        It does not exist, refuses the credentials, or the object store does not answer.
     """
     bucket = bucket_of(address)
     if not bucket:
@@ -145,7 +164,7 @@ def check_bucket(address: str) -> None:
     from botocore.exceptions import BotoCoreError
 
     try:
-        _ask_for_one(address)
+        _list_one(address)
     except FileNotFoundError:
         raise UsageError(f"there is no bucket {bucket}: make it first, or name another") from None
     except PermissionError as error:

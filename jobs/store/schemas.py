@@ -1,7 +1,4 @@
-"""The columns of the store's tables: facts, no code that computes.
-
-Docs for those who read the tables: ``docs/store.md``.
-"""
+"""Schemas of the store's tables, which ``docs/store.md`` explains to their readers."""
 
 import pyarrow as pa
 
@@ -26,17 +23,17 @@ FILES = pa.schema(
     [
         ("track_id", pa.string()),
         ("uri", pa.string()),
-        ("source", pa.string()),  # the SOURCE that listed it: what else that listed and is gone
+        ("source", pa.string()),  # the SOURCE that listed it
         ("bytes", pa.int64()),
         ("modified", _TIME),
         ("status", pa.string()),  # ok | failed
         ("error", pa.string()),  # a featurizer.errors.FailureKind, null where ok
-        ("message", pa.string()),  # for a person: of a failure, or a remark on an ok file
+        ("message", pa.string()),  # for a person: why it failed, or a remark on an ok file
         ("duration_s", pa.float64()),
         ("sample_rate", pa.int32()),
         ("channels", pa.int32()),
         ("extracted_at", _TIME),
-        ("run_id", pa.string()),  # the run that looked at it
+        ("run_id", pa.string()),  # the run that read it
     ]
 )
 
@@ -59,12 +56,12 @@ RUNS = pa.schema(
         ("unchanged", pa.int64()),
         ("gone", pa.int64()),
         ("relabelled", pa.int64()),
-        ("kept", pa.int64()),  # files that a killed run had finished, taken over
-        ("extracted", pa.int64()),  # files that this run worked on and that gave rows
-        ("failed", pa.int64()),  # files that this run worked on and that did not
+        ("kept", pa.int64()),  # files taken over from a killed run
+        ("extracted", pa.int64()),  # files of this run with rows
+        ("failed", pa.int64()),  # files of this run without
         ("segments", pa.int64()),
         ("audio_s", pa.float64()),
-        ("compute_s", pa.float64()),  # summed over workers: inside the featurizer
+        ("compute_s", pa.float64()),  # inside the featurizer, summed over workers
         ("workers", pa.int32()),
         ("songmill", pa.string()),
         ("feature_set", pa.string()),
@@ -76,34 +73,34 @@ COMPARISON = pa.schema(
     [
         ("run_id", pa.string()),
         ("compared_at", _TIME),
-        ("level", pa.string()),  # segment | track: the rows that were learnt from
+        ("level", pa.string()),  # segment | track: the level of the training rows
         ("split", pa.string()),  # as given: random, by-track, by-group:COLUMN or a file
         ("leaky", pa.bool_()),  # segments of one track fall on both sides: the score flatters
         ("model", pa.string()),  # of training.classifiers.CLASSIFIERS
         ("folds", pa.int32()),
         ("rows", pa.int64()),
         ("tracks", pa.int64()),
-        ("accuracy", pa.float64()),  # of rows: mean over folds, and their standard deviation
+        ("accuracy", pa.float64()),  # of rows: mean and standard deviation over folds
         ("accuracy_std", pa.float64()),
         ("macro_f1", pa.float64()),
         ("macro_f1_std", pa.float64()),
-        ("vote_accuracy", pa.float64()),  # of tracks, by the majority of their segments
+        ("vote_accuracy", pa.float64()),  # of tracks, by majority vote of their segments
         ("vote_accuracy_std", pa.float64()),
         ("vote_macro_f1", pa.float64()),
         ("vote_macro_f1_std", pa.float64()),
-        ("seconds", pa.float64()),  # to fit, mean over folds
-        ("message", pa.string()),  # why it has no scores, or what its library remarked
+        ("seconds", pa.float64()),  # of fitting, mean over folds
+        ("message", pa.string()),  # why it has no scores, or its library's warning
     ]
 )
 
-# Of models/<version>/. A label that is null stands for all of them.
+# Of models/<version>/. A null label means all labels.
 METRICS = pa.schema(
     [
         ("level", pa.string()),  # segment | track, of the test part
         ("label", pa.string()),
         ("metric", pa.string()),  # accuracy, macro_f1, log_loss, chance, precision, recall, f1
         ("value", pa.float64()),
-        ("count", pa.int64()),  # rows or tracks that it is of
+        ("count", pa.int64()),  # rows or tracks
     ]
 )
 CONFUSION = pa.schema(
@@ -117,7 +114,7 @@ CONFUSION = pa.schema(
 IMPORTANCE = pa.schema(
     [
         ("feature", pa.string()),
-        ("mean", pa.float64()),  # accuracy of rows lost when the column is shuffled
+        ("mean", pa.float64()),  # drop of the rows' accuracy when the column is shuffled
         ("std", pa.float64()),
         ("repeats", pa.int32()),
     ]
@@ -134,25 +131,25 @@ TABLES: dict[str, pa.Schema] = {
     "runs": RUNS,
     "comparison": COMPARISON,
 }
-"""The folder of each table in the store, and its columns."""
+"""Schema of each table, by its folder."""
 
 PREDICTED_TRACKS = "predictions/level=track"
 PREDICTED_SEGMENTS = "predictions/level=segment"
 
 PROBABILITY = "p_"
-"""Before a class's name, the column of its probability."""
+"""Prefix of a probability's column; the class's name follows."""
 
 
 def predictions(classes: list[str], *, segments: bool) -> pa.Schema:
-    """Return the columns of predictions; there is one for the probability of each class."""
-    place = [("segment", pa.int32()), ("start_s", pa.float64())] if segments else []
+    """Return the schema of predictions, with a column for the probability of each class."""
+    position = [("segment", pa.int32()), ("start_s", pa.float64())] if segments else []
     return pa.schema(
         [
             ("track_id", pa.string()),
             ("label", pa.string()),
-            *place,
+            *position,
             ("predicted", pa.string()),
-            ("model", pa.string()),  # the version that predicted
+            ("model", pa.string()),  # the model's version
             *((PROBABILITY + name, pa.float32()) for name in classes),
         ]
     )
@@ -161,11 +158,11 @@ def predictions(classes: list[str], *, segments: bool) -> pa.Schema:
 SIMILARITY = "similarity"
 DUPLICATES = "duplicates"
 MATRIX = "similarity-matrix"
-"""One row and one column a track: ``track_id``, and the cosine with each track, in one order."""
+"""Square matrix: ``track_id`` and the cosines with all tracks, rows and columns in one order."""
 
 
 def similarity(level: str) -> pa.Schema:
-    """Return the columns of the nearest neighbours of rows of a level."""
+    """Return the schema of a level's nearest neighbours."""
     segments = level == "segment"
     return pa.schema(
         [
@@ -175,13 +172,13 @@ def similarity(level: str) -> pa.Schema:
             ("neighbour_id", pa.string()),
             *([("neighbour_segment", pa.int32())] if segments else []),
             ("cosine", pa.float64()),
-            ("duplicate", pa.bool_()),  # so near that it is the same recording
+            ("duplicate", pa.bool_()),  # whether it is the same recording
         ]
     )
 
 
 def duplicates(level: str) -> pa.Schema:
-    """Return the columns of pairs of rows of a level that are the same recording."""
+    """Return the schema of a level's pairs of equal recordings."""
     segments = level == "segment"
     return pa.schema(
         [
@@ -195,7 +192,7 @@ def duplicates(level: str) -> pa.Schema:
 
 
 DERIVED = (PREDICTED_TRACKS, PREDICTED_SEGMENTS, SIMILARITY, DUPLICATES, MATRIX)
-"""The folders of what is found from the features, and goes with them."""
+"""Folders of tables that are computed from the features and become stale with them."""
 
 FOLDERS = (*TABLES, "labels", *DERIVED)
-"""The folders of all tables. ``labels`` has the columns of its owner's CSV, all text."""
+"""Folders of all tables. ``labels`` has the columns of the user's CSV, all text."""

@@ -1,10 +1,8 @@
-"""A store: what it is made of, how it is opened, how its tables are read.
+"""Stores: opening them, their settings, reading their tables.
 
-How tables change is :mod:`jobs.store.commit`; who may change them is :mod:`jobs.store.lock`;
-their columns are :mod:`jobs.store.schemas`.
+Changes of tables are in :mod:`jobs.store.commit`, their columns in :mod:`jobs.store.schemas`.
 """
 
-import json
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,31 +13,30 @@ import pyarrow as pa
 from featurizer.columns import FEATURE_SET
 from jobs.errors import StoreError, UsageError
 from jobs.store.address import storage_at
-from jobs.store.folder import Storage
 from jobs.store.schemas import TABLES
-from jobs.store.storage import as_json
+from jobs.store.storage import Storage, as_json
 
 STORE_JSON = "store.json"
 FORMAT = 1
-"""Layout and columns of a store. It changes when an older songmill could not read or write it."""
+"""Version of the layout and columns. It changes when an older songmill could not use the store."""
 
-_MADE_ANEW = {
+_REMEDIES = {
     "comparison": "remove the folder and run `songmill compare`",
     "duplicates": "remove the folder and run `songmill similarity`",
     "predictions": "remove the folder and run `songmill predict --all`",
     "similarity": "remove the folder and run `songmill similarity`",
 }
-"""What makes a table anew that is not made by an extraction."""
+"""Remedies for damaged tables that are not made by an extraction."""
 
 
 @dataclass(frozen=True)
 class Settings:
-    """What every row of a store's features has in common.
+    """Settings that all feature rows of a store share.
 
     Parameters
     ----------
     feature_set : str
-        What the numbers mean (:data:`featurizer.columns.FEATURE_SET`).
+        Version of the features (:data:`featurizer.columns.FEATURE_SET`).
     segment_seconds : float
         Length of a segment in seconds.
     """
@@ -48,7 +45,7 @@ class Settings:
     segment_seconds: float
 
     def to_json(self) -> bytes:
-        """Return the text of ``store.json``."""
+        """Return the content of ``store.json``."""
         return as_json({"format": FORMAT, **asdict(self)})
 
 
@@ -58,9 +55,9 @@ class Store:
     Parameters
     ----------
     storage : Storage
-        Where its files lie.
+        The store's files.
     settings : Settings
-        What ``store.json`` says.
+        The content of ``store.json``.
     """
 
     def __init__(self, storage: Storage, settings: Settings) -> None:
@@ -68,11 +65,11 @@ class Store:
         self.settings = settings
 
     def parts(self, table: str) -> list[str]:
-        """Return the names of the Parquet files of ``table``, in order."""
+        """Return the sorted names of the Parquet files of ``table``."""
         return [entry.name for entry in self.storage.list(table) if is_part(entry.name)]
 
     def read(self, table: str, columns: list[str] | None = None) -> pa.Table:
-        """Return ``table``, or some of its columns, whole; without rows where it has no part."""
+        """Return all rows of ``table``, or some of its columns; no rows if it has no parts."""
         schema = TABLES[table]
         if columns is not None:
             schema = pa.schema([schema.field(name) for name in columns])
@@ -80,23 +77,26 @@ class Store:
         return pa.concat_tables([schema.empty_table(), *tables])
 
     def read_part(self, name: str, columns: list[str] | None = None) -> pa.Table:
-        """Return one part, or some of its columns; StoreError where it is damaged."""
+        """Return one part, or some of its columns; StoreError if it is damaged."""
         with self._undamaged(name):
             return self.storage.read_table(name, columns)
 
     def read_batches(
         self, table: str, columns: list[str] | None = None
     ) -> Iterator[pa.RecordBatch]:
-        """Yield the rows of ``table``, some at a time; StoreError where a part is damaged.
+        """Yield the rows of ``table`` in batches, in constant memory.
 
-        However many rows there are, it takes no more memory.
+        Raises
+        ------
+        StoreError
+            A part is damaged.
         """
         for name in self.parts(table):
             with self._undamaged(name):
                 yield from self.storage.read_batches(name, columns)
 
     def count_rows(self, table: str) -> int:
-        """Return the rows that ``table`` has, as its parts say; StoreError where one is damaged."""
+        """Return the number of rows of ``table``; StoreError if a part is damaged."""
         total = 0
         for name in self.parts(table):
             with self._undamaged(name):
@@ -109,8 +109,8 @@ class Store:
             yield
         except (pa.ArrowException, OSError) as error:
             if isinstance(error, OSError) and error.errno is not None:
-                raise  # the system's own words are the better ones
-            remedy = _MADE_ANEW.get(name.partition("/")[0], "extract into another store")
+                raise  # the operating system's message is clearer
+            remedy = _REMEDIES.get(name.partition("/")[0], "extract into another store")
             raise StoreError(
                 f"{self.storage.path(name)} is damaged ({error}): put an undamaged copy in its "
                 f"place, or {remedy}"
@@ -118,13 +118,19 @@ class Store:
 
 
 def is_part(name: str) -> bool:
-    """Tell whether a file in a table's folder is a part of the table, and not a stranger there."""
+    """Return whether a file in a table's folder is a part of the table.
+
+    Examples
+    --------
+    >>> is_part("files/part-1.parquet"), is_part("files/.DS_Store")
+    (True, False)
+    """
     base = os.path.basename(name)
     return base.startswith("part-") and base.endswith(".parquet")
 
 
 def read_settings(storage: Storage) -> Settings | None:
-    """Return what ``store.json`` says; None where there is none.
+    """Return the content of ``store.json``; None if it does not exist.
 
     Raises
     ------
@@ -132,13 +138,11 @@ def read_settings(storage: Storage) -> Settings | None:
         It is damaged or of another format.
     """
     try:
-        text = storage.read(STORE_JSON)
-    except (FileNotFoundError, NotADirectoryError):
-        return None
-    try:
-        found = json.loads(text)
+        found = storage.read_json(STORE_JSON)
         layout = found["format"]
         settings = Settings(str(found["feature_set"]), float(found["segment_seconds"]))
+    except (FileNotFoundError, NotADirectoryError):
+        return None
     except (ValueError, KeyError, TypeError) as error:
         raise StoreError(
             f"{storage.path(STORE_JSON)} cannot be understood ({error}): "
@@ -163,7 +167,7 @@ def open_store(store: "str | Storage | Store") -> Store:
     Raises
     ------
     UsageError
-        There is no store.
+        No store exists there.
     StoreError
         It is damaged or of another format.
     """
@@ -180,40 +184,40 @@ def open_store(store: "str | Storage | Store") -> Store:
 
 
 def storage_to_write(address: str) -> Storage:
-    """Return the storage at ``address``, which may have to be made.
+    """Return the storage at ``address`` for writing. It may be empty.
 
     Raises
     ------
     UsageError
-        The folder holds other things than a store.
+        It contains something other than a store.
     """
     storage = storage_at(address)
     if read_settings(storage) is None:
-        strangers = [name for name in storage.names() if not name.startswith(("_", "."))]
-        if strangers:
+        foreign = [name for name in storage.names() if not name.startswith(("_", "."))]
+        if foreign:
             raise UsageError(
-                f"{storage.root} is not a store and not empty (it holds {min(strangers)!r}): "
+                f"{storage.root} is not a store and not empty (it holds {min(foreign)!r}): "
                 "name a new folder or an existing store"
             )
     return storage
 
 
 def open_to_write(storage: Storage, wanted: Settings, *, force: bool) -> Store:
-    """Open the store for writing, or make it. The caller holds its lock.
+    """Open the store for writing, or make it. The caller must hold its lock.
 
     Parameters
     ----------
     storage : Storage
         From :func:`storage_to_write`.
     wanted : Settings
-        What the rows to come will have in common.
+        Settings of the rows that will be written.
     force : bool
-        Whether a store with other settings may be opened: all its rows are then to be replaced.
+        Whether to open a store with other settings; the caller must then replace all its rows.
 
     Raises
     ------
     UsageError
-        The settings differ and ``force`` is not given.
+        The settings differ and ``force`` is not set.
     StoreError
         The store is damaged or of another format.
     """

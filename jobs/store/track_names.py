@@ -1,4 +1,4 @@
-"""Names of tracks: a track is also known by the end of its path."""
+"""Names of tracks: a track can also be named by the end of its path."""
 
 import os
 
@@ -7,48 +7,55 @@ import pyarrow.compute as pc
 
 from jobs.errors import UsageError
 
-_NAMED = 3
-"""So many tracks are named where a name may mean more."""
+_LISTED = 3
+"""Tracks that the error for an ambiguous name lists."""
 
 
-def tails(track_id: str) -> list[str]:
-    """Return the names of a track: the tails of its path, with and without its suffix.
+def aliases(track_id: str) -> list[str]:
+    """Return the names of a track: the ends of its path, with and without its suffix.
 
     Examples
     --------
-    >>> tails("blues/blues.00000.wav")
+    >>> aliases("blues/blues.00000.wav")
     ['blues/blues.00000.wav', 'blues/blues.00000', 'blues.00000.wav', 'blues.00000']
     """
     steps = track_id.split("/")
     names: list[str] = []
     for first in range(len(steps)):
-        tail = "/".join(steps[first:])
-        bare = os.path.splitext(tail)[0]
-        names += [tail] if bare == tail else [tail, bare]
+        end = "/".join(steps[first:])
+        stem = os.path.splitext(end)[0]
+        names += [end] if stem == end else [end, stem]
     return names
 
 
-def meant(tracks: pa.ChunkedArray, name: str) -> list[int]:
-    """Return the places of the tracks that a name may mean: of the one that has it, or its tail.
+def matching_tracks(tracks: pa.ChunkedArray, name: str) -> list[int]:
+    """Return the indices of the tracks that ``name`` may refer to.
+
+    An exact match excludes all others.
 
     Parameters
     ----------
     tracks : pa.ChunkedArray
-        Of ``track_id``.
+        The ``track_id`` of every track.
     name : str
         A track, or the end of its path, with or without its suffix.
+
+    Examples
+    --------
+    >>> tracks = pa.chunked_array([["pop/1.wav", "rock/1.wav", "rock/2.wav"]])
+    >>> matching_tracks(tracks, "1"), matching_tracks(tracks, "rock/1.wav")
+    ([0, 1], [1])
     """
     exact = pc.index(tracks, name).as_py()
     if exact >= 0:
         return [int(exact)]
-    # Only what ends so, before or after a suffix, can be it.
-    may_be = pc.match_substring(tracks, name)
-    places = pc.indices_nonzero(may_be).to_pylist()
-    return [place for place in places if name in tails(tracks[place].as_py())]
+    # Compiled code narrows the search down: every alias is a substring.
+    candidates = pc.indices_nonzero(pc.match_substring(tracks, name)).to_pylist()
+    return [index for index in candidates if name in aliases(tracks[index].as_py())]
 
 
-def ambiguous(tracks: pa.ChunkedArray, name: str, places: list[int]) -> UsageError:
-    """Return what says that a name may mean several tracks."""
-    named = [repr(tracks[place].as_py()) for place in places[:_NAMED]]
-    more = " …" if len(places) > _NAMED else ""
-    return UsageError(f"{name!r} may be {', '.join(named)}{more}: write more of its path")
+def ambiguity_error(tracks: pa.ChunkedArray, name: str, indices: list[int]) -> UsageError:
+    """Return the error for a name that several tracks match."""
+    listed = [repr(tracks[index].as_py()) for index in indices[:_LISTED]]
+    more = " …" if len(indices) > _LISTED else ""
+    return UsageError(f"{name!r} may be {', '.join(listed)}{more}: write more of its path")

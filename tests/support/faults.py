@@ -17,14 +17,15 @@ In a worker this is a preload module (``distributed.worker.preload``), in the jo
 ``drive_job.py``.
 """
 
+import contextlib
 import functools
 import os
 import signal
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import IO, Any, NoReturn
 
 PANEL = "SONGMILL_TEST_FAULTS"
 """Names the folder in the environment."""
@@ -34,8 +35,8 @@ LACKS = "SONGMILL_TEST_LACKS"
 POISON = "poison"
 """A file so named kills the process that extracts it."""
 
-OPERATIONS = ("create", "write", "write_table", "_place", "move", "remove", "sync")
-"""Methods of Storage that change a store. At ``_place`` a file is whole and not yet there."""
+OPERATIONS = ("create", "write", "write_table", "move", "remove", "sync")
+"""Methods of Folder that change a store, beside ``rename``: a file is complete, not yet renamed."""
 
 
 def die() -> NoReturn:
@@ -44,22 +45,37 @@ def die() -> NoReturn:
     raise AssertionError("unreachable")
 
 
-def before_operations(notice: Callable[[str, str], None]) -> None:
-    """Have ``notice`` called with the operation and the name before every change of a store."""
-    from jobs.store.folder import Storage
+def before_operations(
+    notice: Callable[[str, str], None], set_attribute: Callable[..., None] = setattr
+) -> None:
+    """Call ``notice`` with the operation and the name before every change of a store."""
+    from jobs.store.folder import Folder
+
+    def noticed(operation: str, name: str) -> None:
+        # The lock's pulse comes at its own times and would spoil every count.
+        if threading.current_thread().name != "store lock":
+            notice(operation, name)
 
     def wrapped(operation: str, method: Callable[..., Any]) -> Callable[..., Any]:
         @functools.wraps(method)
-        def noticed(self: Storage, name: str, *args: Any, **options: Any) -> Any:
-            # The lock's pulse comes at its own times and would spoil every count.
-            if threading.current_thread().name != "store lock":
-                notice(operation, str(args[0]) if operation in ("_place", "move") else name)
+        def call(self: Folder, name: str, *args: Any, **options: Any) -> Any:
+            noticed(operation, str(args[0]) if operation == "move" else name)
             return method(self, name, *args, **options)
 
-        return noticed
+        return call
+
+    writer = Folder.writer
+
+    @contextlib.contextmanager
+    def before_rename(self: Folder, name: str, **options: Any) -> Iterator[IO[bytes]]:
+        with writer(self, name, **options) as file:
+            yield file
+            file.flush()
+            noticed("rename", name)
 
     for operation in OPERATIONS:
-        setattr(Storage, operation, wrapped(operation, getattr(Storage, operation)))
+        set_attribute(Folder, operation, wrapped(operation, getattr(Folder, operation)))
+    set_attribute(Folder, "writer", before_rename)
 
 
 def dask_setup(worker: object) -> None:

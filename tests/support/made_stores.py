@@ -10,7 +10,7 @@ import pandas as pd
 import pyarrow as pa
 
 from featurizer.columns import FEATURE_COLUMNS, FEATURE_SET
-from jobs.store.folder import Storage
+from jobs.store.folder import Folder
 from jobs.store.schemas import SEGMENT, SEGMENTS, TRACK, TRACKS
 from jobs.store.tables import Settings, Store, open_to_write
 
@@ -43,7 +43,7 @@ def make_store(
     shift : mapping of (str or None) to float, optional
         What is added to the features of a label's rows.
     """
-    store = open_to_write(Storage(str(root)), Settings(FEATURE_SET, 3.0), force=False)
+    store = open_to_write(Folder(str(root)), Settings(FEATURE_SET, 3.0), force=False)
     table, schema = (SEGMENTS, SEGMENT) if level == "segment" else (TRACKS, TRACK)
     for name in store.parts(table):
         store.storage.remove(name)

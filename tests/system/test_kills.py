@@ -110,7 +110,7 @@ def test_workers_that_die_cost_nothing(
         ("create", "_work/started"),
         ("write_table", ".track.parquet"),
         ("write_table", ".files.parquet"),
-        ("_place", ".files.parquet"),
+        ("rename", ".files.parquet"),
         ("remove", "_work/started"),
     ]
     for operation, name in moments:

@@ -15,6 +15,7 @@ import fsspec
 import numpy as np
 import pyarrow as pa
 import pytest
+from support.faults import before_operations
 from threadpoolctl import threadpool_info, threadpool_limits
 
 import featurizer.extract
@@ -36,9 +37,9 @@ from jobs.extraction.attempts import (
 )
 from jobs.extraction.batch import unfit, work
 from jobs.inputs.sources import Listed, list_sources
-from jobs.store.folder import Storage
+from jobs.store.folder import Folder
 from jobs.store.schemas import FILES, SEGMENT, TABLES, TRACK
-from jobs.store.storage import as_json
+from jobs.store.storage import Storage, as_json
 from jobs.store.tables import Settings
 
 SETTINGS = Settings(FEATURE_SET, 3.0)
@@ -87,7 +88,7 @@ def extracted(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 @pytest.fixture
 def storage(tmp_path: Path) -> Storage:
-    storage = Storage(str(tmp_path / "store"))
+    storage = Folder(str(tmp_path / "store"))
     storage.write(RUN_JSON, as_json({"run_id": "now"}))
     return storage
 
@@ -222,15 +223,12 @@ def test_the_files_piece_is_the_last_and_only_with_it_a_batch_is_finished(
     extracted: list[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    place = Storage._place
-
-    def full(self: Storage, temporary: str, name: str, *, durable: bool) -> None:
-        if name == piece("attempt", "files"):
+    def full(operation: str, name: str) -> None:
+        if (operation, name) == ("rename", piece("attempt", "files")):
             raise OSError(28, "No space left on device")
-        place(self, temporary, name, durable=durable)
 
     with monkeypatch.context() as patch:
-        patch.setattr(Storage, "_place", full)
+        before_operations(full, patch.setattr)
         with pytest.raises(OSError, match="No space"):
             work(batch(a="1"))
     assert storage.exists(piece("attempt", TRACKS))

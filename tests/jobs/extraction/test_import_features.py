@@ -27,7 +27,7 @@ from jobs.extraction import import_features
 from jobs.extraction.import_features import ImportOutcome
 from jobs.stage import Session
 from jobs.store import commit as commit_module
-from jobs.store.folder import Storage
+from jobs.store.folder import Folder
 from jobs.store.lock import Lock
 from jobs.store.schemas import FILES, SEGMENT, TRACK
 from jobs.store.tables import Settings, open_to_write, storage_to_write
@@ -765,7 +765,7 @@ def test_a_store_in_use_is_refused(do: Do, store: Path, tmp_path: Path) -> None:
     path = write(tmp_path / "t.csv", row("a.wav"))
     do(path)
     before = content(store)
-    with Lock(Storage(str(store))), pytest.raises(StoreError, match="in use|another|holds"):
+    with Lock(Folder(str(store))), pytest.raises(StoreError, match="in use|another|holds"):
         do(write(tmp_path / "u.csv", row("b.wav")))
     assert content(store) == before
 

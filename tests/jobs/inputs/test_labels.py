@@ -15,9 +15,9 @@ from jobs.inputs import labels
 from jobs.inputs.labels import Labels, label_tracks
 from jobs.inputs.sources import Listed
 from jobs.store.commit import Change, commit
-from jobs.store.folder import Storage
+from jobs.store.folder import Folder
 from jobs.store.tables import Settings, Store
-from jobs.store.track_names import tails
+from jobs.store.track_names import aliases
 
 Read = Callable[..., Labels]
 
@@ -94,10 +94,10 @@ def test_a_part_of_a_name_is_no_tail(read: Read, part: str) -> None:
 
 
 def test_tails_of_a_deep_path_with_dots() -> None:
-    assert tails("a.b/c/d.e.flac") == [
+    assert aliases("a.b/c/d.e.flac") == [
         *("a.b/c/d.e.flac", "a.b/c/d.e", "c/d.e.flac", "c/d.e", "d.e.flac", "d.e"),
     ]
-    assert tails("a/b") == ["a/b", "b"]
+    assert aliases("a/b") == ["a/b", "b"]
 
 
 def test_a_tail_of_two_tracks_is_refused_with_its_line_and_both(read: Read) -> None:
@@ -237,7 +237,7 @@ def test_a_sheet_that_cannot_be_read_is_refused_with_the_option_that_named_it(
 
 @pytest.fixture
 def store(tmp_path: Path) -> Store:
-    return Store(Storage(str(tmp_path / "store")), Settings(FEATURE_SET, 3.0))
+    return Store(Folder(str(tmp_path / "store")), Settings(FEATURE_SET, 3.0))
 
 
 def put(store: Store, found: Labels, gone: list[str] | None = None) -> Change:

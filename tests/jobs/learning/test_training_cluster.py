@@ -253,7 +253,7 @@ def test_the_last_worker_goes_on_alone_and_without_it_the_models_stay(
 
 CONSTANTS = {"training.boosting.MAX_ROUNDS": 3, "jobs.learning.train.SHARE_ROWS": 60}
 
-UNDECIDED = [("write", "/judged.ubj"), ("_place", "_journal.json")]
+UNDECIDED = [("write", "/judged.ubj"), ("rename", "_journal.json")]
 DECIDED = [("move", "models/2"), ("move", "champion.json")]
 
 

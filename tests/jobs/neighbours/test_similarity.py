@@ -26,7 +26,7 @@ from jobs.errors import ClusterError, UsageError
 from jobs.extraction.import_features import import_features
 from jobs.neighbours.similarity import Outcome, similarity
 from jobs.progress import Progress
-from jobs.store.folder import Storage
+from jobs.store.storage import Storage
 from jobs.store.tables import open_store
 from recommend import neighbours
 

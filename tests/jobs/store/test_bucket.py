@@ -1,21 +1,19 @@
-"""A store's files in a bucket, on a real object store: what a folder does, and what it cannot."""
+"""A bucket on a real object store: kills, outages, refusals, credentials."""
 
 import contextlib
 import io
 import itertools
 import os
 import threading
-import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pytest
 import soundfile
-from support.object_store import ObjectStore, as_our_own, object_store
+from support.object_store import ObjectStore
 from support.shaky_proxy import shaky_proxy
 
 from featurizer.columns import FEATURE_SET
@@ -27,9 +25,8 @@ from jobs.inputs.sources import list_sources
 from jobs.store import commit, s3
 from jobs.store.address import storage_of
 from jobs.store.bucket import Bucket
-from jobs.store.folder import Storage
 from jobs.store.lock import LOCK, Lock
-from jobs.store.storage import as_json
+from jobs.store.storage import Storage, as_json
 from jobs.store.tables import Settings, open_store, open_to_write, storage_to_write
 
 pytestmark = pytest.mark.slow
@@ -37,103 +34,8 @@ pytestmark = pytest.mark.slow
 TABLE = pa.table({"a": list(range(40_000)), "b": [str(i) for i in range(40_000)]})
 
 
-@pytest.fixture(scope="module")
-def server() -> Iterator[ObjectStore]:
-    with object_store() as found, as_our_own(found):
-        found.system().mkdir("music")
-        yield found
-
-
-@pytest.fixture(params=["folder", "bucket"])
-def storage(request: pytest.FixtureRequest, tmp_path: Path) -> Storage:
-    """Each test asks both for the same."""
-    if request.param == "folder":
-        return Storage(str(tmp_path / "store"))
-    request.getfixturevalue("server")
-    return storage_of(f"s3://music/{tmp_path.name}/store/")
-
-
 def names(storage: Storage, folder: str) -> list[str]:
     return [entry.name for entry in storage.list(folder)]
-
-
-def test_a_root_says_what_it_is(server: ObjectStore) -> None:
-    assert isinstance(storage_of("s3://music/a"), Bucket)
-    assert storage_of("s3://music/a/").path("b/c") == "s3://music/a/b/c"
-    assert type(storage_of("/music/a")) is Storage
-
-
-def test_bytes(storage: Storage) -> None:
-    assert not storage.exists("x/y/a")
-    with pytest.raises(FileNotFoundError):
-        storage.read("x/y/a")
-    storage.write("x/y/a", b"first")
-    storage.write("x/y/a", b"second", durable=True)
-    assert storage.read("x/y/a") == b"second"
-    assert storage.exists("x/y/a")
-    assert not storage.exists("x/y")
-    assert [name for name in storage.names() if not name.startswith("_")] == ["x"]
-    storage.remove("x/y/a")
-    storage.remove("x/y/a")
-    assert not storage.exists("x/y/a")
-
-
-def test_tables(storage: Storage) -> None:
-    storage.write_table("t/level=track/a.parquet", TABLE)
-    name = "t/level=track/a.parquet"
-    assert storage.read_table(name) == TABLE
-    assert storage.read_table(name, ["b"]) == TABLE.select(["b"])
-    assert storage.read_schema(name) == TABLE.schema
-    assert storage.count_rows(name) == 40_000
-    batches = list(storage.read_batches(name, ["a"]))
-    assert len(batches) > 1
-    assert pa.Table.from_batches(batches) == TABLE.select(["a"])
-    for missing in (storage.read_table, storage.read_schema, storage.count_rows):
-        with pytest.raises(FileNotFoundError):
-            missing("t/level=track/b.parquet")
-
-
-def test_lists_are_of_this_moment_and_by_name(storage: Storage) -> None:
-    assert names(storage, "t") == []
-    assert storage.folders("t") == []
-    for name in ("t/b", "t/a", "t/deeper/c", "t/under/d", "tt/e"):
-        storage.write(name, name.encode())
-    assert names(storage, "t") == ["t/a", "t/b"]
-    assert storage.folders("t") == ["deeper", "under"]
-    storage.remove("t/a")
-    storage.write("t/c", b"")
-    found = list(storage.list("t"))
-    assert [entry.name for entry in found] == ["t/b", "t/c"]
-    assert [entry.size for entry in found] == [3, 0]
-    assert all(abs(entry.modified - time.time()) < 60 for entry in found)
-    storage.remove_folder("t")
-    storage.remove_folder("t")
-    assert names(storage, "t") == []
-    assert storage.read("tt/e") == b"tt/e"
-
-
-def test_one_of_many_creates(storage: Storage) -> None:
-    assert [storage.create("lock", str(i).encode()) for i in range(3)] == [True, False, False]
-    assert storage.read("lock") == b"0"
-    storage.remove("lock")
-    assert storage.create("lock", b"again")
-
-
-def test_moves(storage: Storage) -> None:
-    storage.write("stage/a", b"new")
-    storage.write("table/a", b"old")
-    storage.move("stage/a", "table/a")
-    assert storage.read("table/a") == b"new"
-    assert not storage.exists("stage/a")
-    with pytest.raises(FileNotFoundError):
-        storage.move("stage/a", "table/a")
-    for name in ("model.json", "trees", "z"):
-        storage.write(f"stage/v1/{name}", name.encode())
-    storage.move("stage/v1", "models/v1")
-    assert names(storage, "models/v1") == [
-        f"models/v1/{name}" for name in ("model.json", "trees", "z")
-    ]
-    assert names(storage, "stage/v1") == []
 
 
 def test_a_model_is_whole_or_not_there(
@@ -359,14 +261,14 @@ def test_an_object_store_that_comes_back_meanwhile_has_cost_no_file(
 ) -> None:
     batch = recording(server, "back")
     reached = storage_of(batch.root)
-    ask = s3.state_of
+    ask = s3.probe
 
     def back_again(address: str) -> str:
         proxy.refused = 0.0
         return ask(address)
 
     with shaky_proxy(server.ports[3]) as (proxy, url), asking(url, monkeypatch, attempts=1):
-        monkeypatch.setattr("jobs.inputs.recordings.state_of", back_again)
+        monkeypatch.setattr("jobs.inputs.recordings.probe", back_again)
         monkeypatch.setattr("jobs.extraction.batch.storage_of", lambda root: reached)
         proxy.refused = 1.0
         assert work(batch).extracted == 2

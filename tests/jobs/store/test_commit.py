@@ -17,6 +17,7 @@ import pyarrow as pa
 import pyarrow.dataset
 import pyarrow.parquet as pq
 import pytest
+from support.faults import before_operations
 
 from featurizer.columns import FEATURE_SET
 from jobs.store import commit as module
@@ -33,7 +34,7 @@ from jobs.store.commit import (
     without_any,
     without_tracks,
 )
-from jobs.store.folder import Storage
+from jobs.store.folder import Folder
 from jobs.store.schemas import SEGMENT, TRACK
 from jobs.store.tables import STORE_JSON, Settings, Store
 
@@ -51,7 +52,7 @@ def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Store:
     """An empty store with parts so small that everything about them happens."""
     monkeypatch.setattr(module, "PART_ROWS", 10)
     monkeypatch.setattr(module, "SMALL_PARTS", 3)
-    return Store(Storage(str(tmp_path / "store")), Settings(FEATURE_SET, 3.0))
+    return Store(Folder(str(tmp_path / "store")), Settings(FEATURE_SET, 3.0))
 
 
 def track_rows(model: Model) -> pa.Table:
@@ -412,23 +413,15 @@ class KilledError(BaseException):
     """What a process that is killed does not see."""
 
 
-OPERATIONS = ("write", "write_table", "move", "remove", "sync", "_place")
-
-
 def watch(monkeypatch: pytest.MonkeyPatch, before: Callable[[int], None]) -> list[str]:
     """Have ``before`` called with its number before every operation that changes the store."""
     done: list[str] = []
 
-    def watched(name: str, method: Callable[..., Any]) -> Callable[..., Any]:
-        def call(*args: Any, **options: Any) -> Any:
-            done.append(name)
-            before(len(done))
-            return method(*args, **options)
+    def notice(operation: str, _: str) -> None:
+        done.append(operation)
+        before(len(done))
 
-        return call
-
-    for name in OPERATIONS:
-        monkeypatch.setattr(Storage, name, watched(name, getattr(Storage, name)))
+    before_operations(notice, monkeypatch.setattr)
     return done
 
 
@@ -469,10 +462,10 @@ def test_a_commit_killed_at_any_operation_is_whole_or_was_not(tmp_path: Path, st
     count = count_operations(store)
     assert count > 20
     outcomes = []
-    prepare(Store(Storage(str(tmp_path / "prepared")), store.settings))
+    prepare(Store(Folder(str(tmp_path / "prepared")), store.settings))
     for k in range(1, count + 1):
         shutil.copytree(tmp_path / "prepared", tmp_path / f"torn{k}")
-        torn = Store(Storage(str(tmp_path / f"torn{k}")), store.settings)
+        torn = Store(Folder(str(tmp_path / f"torn{k}")), store.settings)
 
         def kill(number: int, k: int = k) -> None:
             if number == k:

@@ -15,14 +15,14 @@ import pytest
 
 from jobs.errors import StoreError
 from jobs.store import lock as module
-from jobs.store.folder import Storage
+from jobs.store.folder import Folder
 from jobs.store.lock import LOCK, Lock
-from jobs.store.storage import TEMPORARY, as_json
+from jobs.store.storage import TEMPORARY, Storage, as_json
 
 
 @pytest.fixture
 def storage(tmp_path: Path) -> Storage:
-    return Storage(str(tmp_path / "store"))
+    return Folder(str(tmp_path / "store"))
 
 
 @pytest.fixture
@@ -241,17 +241,17 @@ def test_a_lock_that_a_faster_contender_has_taken_is_given_back(
     faster = lock_of(storage, token="faster")
     dead = {**faster, "pid": dead_pid, "token": "dead"}
     storage.write(LOCK, as_json(dead) if understood else b"")
-    move = Storage.move
+    move = Folder.move
     moves: list[str] = []
 
-    def late(self: Storage, name: str, to: str) -> None:
+    def late(self: Folder, name: str, to: str) -> None:
         # Between the look at the dead run's lock and its removal, another run takes it.
         if not moves:
             self.write(LOCK, as_json(faster))
         moves.append(to)
         move(self, name, to)
 
-    monkeypatch.setattr(Storage, "move", late)
+    monkeypatch.setattr(Folder, "move", late)
     with pytest.raises(StoreError, match="another run is at work"), Lock(storage):
         pass
     assert holder(storage) == faster

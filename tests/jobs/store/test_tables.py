@@ -9,7 +9,7 @@ import pytest
 from featurizer.columns import FEATURE_COLUMNS, FEATURE_SET
 from jobs.errors import StoreError, UsageError
 from jobs.store.address import storage_at
-from jobs.store.folder import Storage
+from jobs.store.folder import Folder
 from jobs.store.schemas import FILES, RUNS, SEGMENT, TRACK
 from jobs.store.tables import (
     FORMAT,
@@ -181,7 +181,7 @@ def test_a_table_without_parts_has_its_columns_and_no_rows(root: Path) -> None:
 
 
 def test_a_table_is_its_parts_and_nothing_else_in_its_folder(root: Path) -> None:
-    store = Store(Storage(str(root)), SETTINGS)
+    store = Store(Folder(str(root)), SETTINGS)
     for name, track in (("part-2.parquet", "b"), ("part-1.parquet", "a"), ("part-3.parquet", None)):
         rows = [] if track is None else [{"track_id": track, "bytes": 1}]
         store.storage.write_table(f"files/{name}", pa.Table.from_pylist(rows, FILES))
@@ -192,7 +192,7 @@ def test_a_table_is_its_parts_and_nothing_else_in_its_folder(root: Path) -> None
 
 
 def test_a_damaged_part_is_named(root: Path) -> None:
-    store = Store(Storage(str(root)), SETTINGS)
+    store = Store(Folder(str(root)), SETTINGS)
     rows = pa.Table.from_pylist([{"track_id": f"{i}"} for i in range(1000)], FILES)
     store.storage.write_table("files/part-1.parquet", rows)
     whole = store.storage.read("files/part-1.parquet")
