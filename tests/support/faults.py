@@ -52,7 +52,7 @@ def before_operations(
     from jobs.store.folder import Folder
 
     def noticed(operation: str, name: str) -> None:
-        # The lock's pulse comes at its own times and would spoil every count.
+        # The pulses of the lock come at any time and would make every count random.
         if threading.current_thread().name != "store lock":
             notice(operation, name)
 
@@ -138,8 +138,8 @@ def _take_away(what: str) -> None:
     import jobs.extraction.batch
 
     if what == "store":
-        storage_of = jobs.extraction.batch.storage_of
-        jobs.extraction.batch.storage_of = lambda root: storage_of(root + "-elsewhere")
+        storage_of = jobs.cluster.fitness.storage_of
+        jobs.cluster.fitness.storage_of = lambda root: storage_of(root + "-elsewhere")
     elif what == "source":
         jobs.extraction.batch.visible = lambda source: False
     elif what == "version":

@@ -224,6 +224,12 @@ def recording(server: ObjectStore, name: str) -> Batch:
     return Batch("attempt", "r", root, songmill_version(), settings, listed, [None, None])
 
 
+def keep_reaching(storage: Storage, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let workers keep their connection to the store, whatever becomes of the recordings'."""
+    for module in ("jobs.extraction.batch", "jobs.cluster.fitness"):
+        monkeypatch.setattr(f"{module}.storage_of", lambda root: storage)
+
+
 def test_a_file_that_the_object_store_does_not_give_out_has_failed(
     server: ObjectStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -243,8 +249,7 @@ def test_of_an_object_store_that_is_gone_no_file_has_failed(
     server: ObjectStore, monkeypatch: pytest.MonkeyPatch, way: str
 ) -> None:
     batch = recording(server, way)
-    reached = storage_of(batch.root)
-    monkeypatch.setattr("jobs.extraction.batch.storage_of", lambda root: reached)
+    keep_reaching(storage_of(batch.root), monkeypatch)
     with shaky_proxy(server.ports[3]) as (proxy, url):
         proxy.refused = 1.0
         elsewhere = url if way == "refuses" else "http://127.0.0.1:9"
@@ -269,7 +274,7 @@ def test_an_object_store_that_comes_back_meanwhile_has_cost_no_file(
 
     with shaky_proxy(server.ports[3]) as (proxy, url), asking(url, monkeypatch, attempts=1):
         monkeypatch.setattr("jobs.inputs.recordings.probe", back_again)
-        monkeypatch.setattr("jobs.extraction.batch.storage_of", lambda root: reached)
+        keep_reaching(reached, monkeypatch)
         proxy.refused = 1.0
         assert work(batch).extracted == 2
 
@@ -280,7 +285,7 @@ def test_credentials_that_run_out_end_the_run(
     batch = recording(server, "denied")
     reached = storage_of(batch.root)
     with asking(os.environ["AWS_ENDPOINT_URL"], monkeypatch, attempts=1):
-        monkeypatch.setattr("jobs.extraction.batch.storage_of", lambda root: reached)
+        keep_reaching(reached, monkeypatch)
         monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "run out")
         with pytest.raises(OSError, match="takes these credentials no more"):
             work(batch)
