@@ -7,7 +7,7 @@ repairs that.
 
 import io
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import IO, Any
 
 import pyarrow as pa
@@ -38,30 +38,27 @@ class Bucket(Storage):
         with translate_errors(self.root):
             return getattr(self._system, operation)(*arguments, **options)
 
+    def _find(self, operation: str, address: str, **options: Any) -> list[Any]:
+        with suppress(FileNotFoundError):
+            return list(self._call(operation, address, **options))
+        return []
+
     def exists(self, name: str) -> bool:
-        try:
+        with suppress(FileNotFoundError):
             return bool(self._call("info", self.path(name))["type"] == "file")
-        except FileNotFoundError:
-            return False
+        return False
 
     def names(self) -> list[str]:
-        try:
-            found = self._call("ls", self.root, detail=False)
-        except FileNotFoundError:
-            return []
-        return sorted(_base_name(key) for key in found)
+        return sorted(map(_base_name, self._find("ls", self.root, detail=False)))
 
     def folders(self, folder: str) -> list[str]:
         found = self._entries(folder)
         return [_base_name(entry["name"]) for entry in found if entry["type"] == "directory"]
 
     def _entries(self, folder: str) -> list[dict[str, Any]]:
-        try:
-            found: list[dict[str, Any]] = self._call("ls", self.path(folder), detail=True)
-        except FileNotFoundError:
-            return []
-        found = [one for one in found if one["type"] != "file" or not _is_marker(one["name"])]
-        return sorted(found, key=lambda entry: _base_name(entry["name"]))
+        found = self._find("ls", self.path(folder), detail=True)
+        kept = [one for one in found if one["type"] != "file" or not _is_marker(one["name"])]
+        return sorted(kept, key=lambda entry: _base_name(entry["name"]))
 
     def read(self, name: str) -> bytes:
         data: bytes = self._call("cat_file", self.path(name))
@@ -98,7 +95,9 @@ class Bucket(Storage):
             self._call("cp_file", self.path(name), self.path(to))
             self.remove(name)
             return
-        files = [_base_name(key) for key in self._keys_below(name) if not _is_marker(key)]
+        files = [
+            _base_name(key) for key in self._find("find", self.path(name)) if not _is_marker(key)
+        ]
         if not files:
             raise FileNotFoundError(self.path(name))
         for file in sorted(files, key=lambda file: (file == COPIED_LAST, file)):
@@ -106,21 +105,13 @@ class Bucket(Storage):
         self.remove_folder(name)
 
     def remove(self, name: str) -> None:
-        try:
+        with suppress(FileNotFoundError):
             self._call("rm_file", self.path(name))
-        except FileNotFoundError:
-            return
 
     def remove_folder(self, name: str) -> None:
-        keys = self._keys_below(name)
+        keys = self._find("find", self.path(name))
         if keys:
             self._call("rm", keys)
-
-    def _keys_below(self, folder: str) -> list[str]:
-        try:
-            return list(self._call("find", self.path(folder)))
-        except FileNotFoundError:
-            return []
 
     def sync(self, folder: str) -> None:
         """Do nothing: an object store has no folders, and confirmed objects are durable."""

@@ -51,20 +51,19 @@ def before_operations(
     """Call ``notice`` with the operation and the name before every change of a store."""
     from jobs.store.folder import Folder
 
+    writer = Folder.writer
+
     def noticed(operation: str, name: str) -> None:
         # The pulses of the lock come at any time and would make every count random.
         if threading.current_thread().name != "store lock":
             notice(operation, name)
 
     def wrapped(operation: str, method: Callable[..., Any]) -> Callable[..., Any]:
-        @functools.wraps(method)
         def call(self: Folder, name: str, *args: Any, **options: Any) -> Any:
             noticed(operation, str(args[0]) if operation == "move" else name)
             return method(self, name, *args, **options)
 
         return call
-
-    writer = Folder.writer
 
     @contextlib.contextmanager
     def before_rename(self: Folder, name: str, **options: Any) -> Iterator[IO[bytes]]:
