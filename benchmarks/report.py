@@ -50,7 +50,7 @@ def main() -> None:
 
 def write_store(root: Path, tracks: int) -> None:
     """Write the tables of a store, part by part."""
-    storage = Storage(str(root))
+    storage = Folder(str(root))
     storage.write(STORE_JSON, Settings(FEATURE_SET, 3.0).to_json())
     for name, schema, parts in (
         (TRACKS, TRACK, track_rows(tracks)),
