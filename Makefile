@@ -11,6 +11,7 @@ help:
 	@echo "make test    make check, then the tests, quick ones first"
 	@echo "make check   ruff, mypy and the import contracts alone"
 	@echo "make storm   the longer tests of faults: kills and full disks at many moments (a quarter of an hour)"
+	@echo "             STORM_SEEDS='3 7' runs these random kills only"
 	@echo "make containers  build the images and run docker-compose.yml for real, where a Docker daemon answers"
 	@echo "make bench   how fast the features are, beside the plain recipe (about ten minutes)"
 	@echo "make lock    pin the newest versions that pyproject.toml allows"

@@ -1,34 +1,20 @@
-"""What every test may use."""
+"""Settings and fixtures of every test."""
 
 import os
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from numba.core import config
 
 import jobs.cluster.connect
 
 SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 
-# librosa leaves the keeping of its machine code to Numba, which mixes up what two processes keep at
-# once (see compiling/machine_code.py); what the tests' processes compile is thus kept apart.
+# Numba's cache of librosa's functions is not safe for concurrent processes: each has its own folder.
 COMPILED = Path(__file__).parent / "__pycache__" / os.environ.get("PYTEST_XDIST_WORKER", "alone")
-_from_environment = config._env_reloader.process_environ
+os.environ["NUMBA_CACHE_DIR"] = str(COMPILED)
 
-
-def _keep_apart(environment: dict[str, str]) -> None:
-    _from_environment(environment)
-    config.CACHE_DIR = str(COMPILED)
-
-
-# Numba reads all its settings anew when one changes in the environment, where a local cluster's
-# start leaves some. A function half of which came from another place ends the process.
-config._env_reloader.process_environ = _keep_apart
-_keep_apart(config._env_reloader.old_environ)
-
-
-# Of two processes that find one port free at the same time, one leaves an open socket.
+# Two processes that find the same port free at once would both take it: any free one will do.
 jobs.cluster.connect.DASHBOARD_PORT = 0
 
 
@@ -43,7 +29,7 @@ def in_process_cluster() -> Iterator[str]:
 
 @pytest.fixture(scope="session")
 def shared_data() -> Path:
-    """The folder of real recordings and published tables, beside the project."""
+    """The folder of real recordings and published tables, next to the project."""
     if not SHARED_DATA.is_dir():
-        pytest.skip(f"the recordings and published tables are not there: {SHARED_DATA}")
+        pytest.skip(f"there are no recordings and published tables at {SHARED_DATA}")
     return SHARED_DATA

@@ -231,7 +231,7 @@ class Processes:
         wait_until(lambda: path.exists() and path.read_text().endswith("}"), what="the scheduler")
 
     def start_worker(
-        self, *, nanny: bool = True, threads: int = 1, bare: bool = False, **environment: str
+        self, *, nanny: bool = False, threads: int = 1, bare: bool = False, **environment: str
     ) -> None:
         """Start a worker of the scheduler of today; ``bare``: where songmill is not installed."""
         if bare:
@@ -247,7 +247,7 @@ class Processes:
         )
         self.workers.append(worker)
 
-    def start_cluster(self, workers: int = 2, *, nanny: bool = True, threads: int = 1) -> None:
+    def start_cluster(self, workers: int = 2, *, nanny: bool = False, threads: int = 1) -> None:
         """Start a scheduler and its workers, which come in their own time."""
         self.start_scheduler()
         for _ in range(workers):

@@ -1,8 +1,6 @@
 """What is killed, whenever: the same command again ends with the rows of an undisturbed run."""
 
-import json
 import os
-import random
 import re
 import shutil
 import signal
@@ -10,7 +8,7 @@ import subprocess
 import time
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import suppress
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -66,8 +64,16 @@ def undisturbed(collection: Path, tmp_path_factory: pytest.TempPathFactory) -> T
 
 @pytest.fixture
 def running(tmp_path: Path) -> Iterator[Processes]:
-    """What starts processes and ends them with the test."""
+    """Processes that end with the test."""
     with processes(tmp_path / "processes") as found:
+        yield found
+
+
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Processes]:
+    """A cluster of two workers, for tests that kill none of it."""
+    with processes(tmp_path_factory.mktemp("shared") / "processes") as found:
+        found.start_cluster(2)
         yield found
 
 
@@ -138,7 +144,7 @@ def test_a_worker_that_dies_when_its_batch_is_finished(
     running.panel.die("remove", "_work/started")
     running.start_scheduler(allowed_failures=allowed_failures)
     for _ in range(2):
-        running.start_worker(nanny=False)
+        running.start_worker()
     result = running.run(collection, store=tmp_path / "store")
     assert result.code == 0, result
     assert running.panel.deaths_to_come() == 0
@@ -149,14 +155,14 @@ def test_a_summary_that_is_lost_with_its_worker_is_waited_for(
     running: Processes, tmp_path: Path
 ) -> None:
     running.start_scheduler()
-    running.start_worker(nanny=False)
+    running.start_worker()
     with Client(running.address) as client:
         future = client.submit(Summary, "done", pure=False)
         wait_until(lambda: finished_futures(client, [future]), what="the batch")
         running.end_workers()
         wait_until(lambda: future.status == "lost", what="the loss of its summary")
         assert finished_futures(client, [future]) == []
-        running.start_worker(nanny=False)
+        running.start_worker()
         assert wait_until(lambda: finished_futures(client, [future])) == [future]
         batch = Batch("a", "run", str(tmp_path), "0", Settings("", 3.0), [], [])
         assert _result(future, batch) == Summary("done")
@@ -215,7 +221,7 @@ def test_a_file_that_kills_costs_nothing_to_other_threads(
     source = make_collection(tmp_path / "takes", 11)
     write_recording(source / "style1/poison.wav", 99)
     running.panel.slow(0.5)
-    running.start_cluster(1, threads=3)
+    running.start_cluster(1, nanny=True, threads=3)
     result = running.run(source, store=tmp_path / "store")
     assert result.code == 0, result
     assert result.outcome["failures"] == {"worker-killed": 1}
@@ -451,7 +457,7 @@ def test_a_scheduler_that_comes_again_knows_nothing_of_the_job(
     # While the job waits for a worker.
     count = Count(running, store)
     running.start_scheduler()
-    running.start_worker(nanny=False)
+    running.start_worker()
     job = running.job(collection, store=store)
     kill(panel.waiting("take013.wav"))
     time.sleep(2)
@@ -472,41 +478,40 @@ def test_a_scheduler_that_comes_again_knows_nothing_of_the_job(
 # Readers
 
 
-def test_readers_never_see_a_commit(running: Processes, tmp_path: Path) -> None:
+def test_readers_never_see_a_commit(shared: Processes, tmp_path: Path) -> None:
     """New, changed, gone and forced files in small parts, with merges, and killed commits."""
     source = make_collection(tmp_path / "takes", 12, seed=200)
     store, stop = tmp_path / "store", tmp_path / "stop"
-    # Emptied parts are not cleared away here: who has just listed one would miss it.
+    # Emptied parts stay: a reader that has just listed one would miss it.
     small = {
         "jobs.store.commit.PART_ROWS": 16,
         "jobs.store.commit.SMALL_PARTS": 3,
         "jobs.store.commit.GRACE_S": 1e6,
     }
-    running.start_cluster(2)
-    assert running.run(source, store=store, faulty={"set": small}).code == 0
-    readers = [running.reader(store, stop) for _ in range(2)]
+    assert shared.run(source, store=store, faulty={"set": small}).code == 0
+    readers = [shared.reader(store, stop) for _ in range(2)]
     rng = np.random.default_rng(7)
-    for turn in range(10):
+    for turn, (killed, forced) in enumerate(product([False, True], repeat=2)):
         paths = sorted(source.rglob("*.wav"))
         for path in rng.choice(np.array(paths, dtype=object), 2, replace=False):
             write_recording(path, 300 + turn)
         rng.choice(np.array(paths, dtype=object)).unlink()
         for i in range(2):
             write_recording(source / f"style{turn % 2}/new{turn}-{i}.wav", 400 + 2 * turn + i)
-        arguments = [source, "--force"] if turn % 4 == 3 else [source]
-        if turn % 3 == 1:
-            # Dies between the parts that it moves in.
+        arguments = [source, "--force"] if forced else [source]
+        if killed:
+            # The job dies while it moves the parts.
             faulty = {"set": small, "die_at": ["move", "features/level=segment"]}
-            assert running.run(*arguments, store=store, faulty=faulty).code == -signal.SIGKILL
-        result = running.run(*arguments, store=store, faulty={"set": small})
+            assert shared.run(*arguments, store=store, faulty=faulty).code == -signal.SIGKILL
+        result = shared.run(*arguments, store=store, faulty={"set": small})
         assert result.code == 0, result
         assert [reader.wait() for reader in readers if not reader.running()] == []
     stop.touch()
     for reader in readers:
         result = reader.wait()
         assert result.code == 0, result
-        assert int(result.out) > 9 * 10
-    result = running.run(source, store=tmp_path / "plain")
+        assert int(result.out) > 4 * 9
+    result = shared.run(source, store=tmp_path / "plain")
     assert_equal_tables(store, tables(tmp_path / "plain"))
     rows = {name: len(frame) for name, frame in tables(store).items()}
     for name, count in rows.items():
@@ -518,87 +523,48 @@ def test_readers_never_see_a_commit(running: Processes, tmp_path: Path) -> None:
 
 
 def test_a_second_run_is_refused(
-    running: Processes, collection: Path, undisturbed: Tables, tmp_path: Path
+    shared: Processes, collection: Path, undisturbed: Tables, tmp_path: Path
 ) -> None:
-    panel, store = running.panel, tmp_path / "store"
-    running.start_cluster(2)
+    panel, store = shared.panel, tmp_path / "store"
+    count = Count(shared, store)
     panel.shut("take013.wav")
-    first = running.job(collection, store=store)
+    first = shared.job(collection, store=store)
     panel.waiting("take013.wav")
-    second = running.run(collection, store=store)
+    second = shared.run(collection, store=store)
     assert second.code == 1
     assert f"process {first.process.pid}" in second.complaint
     assert second.out == ""
-    # As from a snapshot of another machine: what is in its process table says nothing here.
     panel.open("take013.wav")
     result = first.wait()
     assert result.code == 0, result
     assert_equal_tables(store, undisturbed)
     assert_tidy(store)
-    assert Counter(panel.extracted()).most_common(1)[0][1] == 1
-
-
-def test_the_lock_of_another_machine(running: Processes, tmp_path: Path) -> None:
-    source = make_collection(tmp_path / "takes", 2)
-    store = tmp_path / "store"
-    lock = store / "_lock.json"
-    watch = {"set": {"jobs.store.lock.WATCH_S": 3.0}}
-    assert running.run(source, store=store, local=1).code == 0
-    holder = {"token": "x", "host": "far", "machine": "far away", "pid": 1, "process_started": 0}
-
-    def write(pulse: int) -> None:
-        temporary = tmp_path / "lock"
-        temporary.write_text(json.dumps({**holder, "pulse": pulse, "since": "yesterday"}))
-        temporary.replace(lock)
-
-    write(0)
-    job = running.job(source, store=store, faulty=watch, local=1)
-    pulse = 0
-    while job.running():
-        time.sleep(1)
-        pulse += 1
-        write(pulse)
-    result = job.wait()
-    assert result.code == 1
-    assert "process 1 on far, since yesterday" in result.complaint
-    assert json.loads(lock.read_text())["token"] == "x"
-
-    result = running.run(source, store=store, faulty=watch, local=1)
-    assert result.code == 0, result
-    assert not lock.exists()
-    assert_tidy(store)
+    assert sorted(count.extracted) == sorted(map(str, collection.rglob("*.wav")))
 
 
 # Clusters that do not fit
 
 
 @pytest.mark.parametrize(
-    ("lacks", "says"),
+    ("worker", "message"),
     [
-        ("store", "does not see the store"),
-        ("source", "does not see the source"),
-        ("version", "has songmill 0.0.1"),
+        ({"SONGMILL_TEST_LACKS": "store"}, "does not see the store"),
+        ({"SONGMILL_TEST_LACKS": "source"}, "does not see the source"),
+        ({"SONGMILL_TEST_LACKS": "version"}, "has songmill 0.0.1"),
+        ({"bare": True, "DASK_DISTRIBUTED__WORKER__PRELOAD": "[]"}, "lacks songmill"),
     ],
+    ids=["store", "source", "version", "songmill"],
 )
 def test_a_worker_that_does_not_fit_is_named_before_work(
-    running: Processes, tmp_path: Path, lacks: str, says: str
+    running: Processes, tmp_path: Path, worker: dict[str, Any], message: str
 ) -> None:
     source = make_collection(tmp_path / "takes", 2)
     running.start_scheduler()
-    running.start_worker(nanny=False, SONGMILL_TEST_LACKS=lacks)
+    running.start_worker(**worker)
     result = running.run(source, store=tmp_path / "store")
     assert result.code == 1, result
-    assert says in result.complaint
+    assert message in result.complaint
     assert running.panel.extracted() == []
-
-
-def test_a_worker_without_songmill_is_named_before_work(running: Processes, tmp_path: Path) -> None:
-    source = make_collection(tmp_path / "takes", 2)
-    running.start_scheduler()
-    running.start_worker(nanny=False, bare=True, DASK_DISTRIBUTED__WORKER__PRELOAD="[]")
-    result = running.run(source, store=tmp_path / "store")
-    assert result.code == 1, result
-    assert "lacks songmill" in result.complaint
 
 
 def test_a_cluster_without_workers_is_given_up(running: Processes, tmp_path: Path) -> None:
@@ -610,12 +576,12 @@ def test_a_cluster_without_workers_is_given_up(running: Processes, tmp_path: Pat
     assert result.code == 1, result
     assert "has had no worker" in result.complaint
 
-    # The last one goes in mid-run.
+    # The last one dies during the run.
     running.panel.shut("take003.wav")
-    running.start_worker(nanny=False)
-    job = running.job(
-        source, store=store, faulty=patience | {"set": {"jobs.cluster.failures.NO_WORKERS_S": 8.0}}
-    )
+    running.start_worker()
+    with Client(running.address) as client:
+        client.wait_for_workers(1, timeout=60)
+    job = running.job(source, store=store, faulty=patience)
     kill(running.panel.waiting("take003.wav"))
     result = job.wait()
     assert result.code == 1, result
@@ -640,22 +606,13 @@ def leave(disk: Path, room: int) -> None:
     subprocess.run(["mount", "-o", f"remount,size={used + room}", str(disk)], check=True)
 
 
-@pytest.mark.parametrize("moment", ["batches", "commit"])
 def test_a_full_disk_is_said_and_survived(
-    running: Processes,
-    collection: Path,
-    undisturbed: Tables,
-    disk: Path,
-    moment: str,
+    running: Processes, collection: Path, undisturbed: Tables, disk: Path
 ) -> None:
     store = disk / "store"
     running.start_cluster(1)
-    faulty: dict[str, Any] = {"set": {"jobs.store.lock.PULSE_S": 0.1}}
-    if moment == "commit":
-        # All is extracted, and there is no room for what follows.
-        die = {"die_at": ["write_table", "_work/commit"]}
-        assert running.run(collection, store=store, faulty=die).code == -signal.SIGKILL
-    leave(disk, 30_000 if moment == "commit" else 200_000)
+    leave(disk, 200_000)
+    faulty = {"set": {"jobs.store.lock.PULSE_S": 0.1}}
     result = running.run(collection, store=store, faulty=faulty)
     assert result.code == 1, result
     assert "No space left" in result.complaint
@@ -672,20 +629,17 @@ def test_a_full_disk_is_said_and_survived(
 # Signals
 
 
-@pytest.mark.parametrize("local", [None, 2], ids=["remote", "local"])
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize(
+    ("number", "local"),
+    [(signal.SIGTERM, None), (signal.SIGTERM, 2), (signal.SIGINT, 2)],
+    ids=["SIGTERM remote", "SIGTERM local", "SIGINT local"],
+)
 def test_a_signal_ends_the_job_at_once(
-    running: Processes,
-    collection: Path,
-    tmp_path: Path,
-    local: int | None,
-    number: signal.Signals,
+    shared: Processes, collection: Path, tmp_path: Path, number: signal.Signals, local: int | None
 ) -> None:
-    panel, store = running.panel, tmp_path / "store"
-    if not local:
-        running.start_cluster(2)
+    panel, store = shared.panel, tmp_path / "store"
     panel.shut("take013.wav")
-    job = running.job(collection, store=store, local=local)
+    job = shared.job(collection, store=store, local=local)
     panel.waiting("take013.wav")
     wait_until(lambda: finished(store), what="a finished batch")
     family = descendants(job.process.pid)
@@ -699,49 +653,8 @@ def test_a_signal_ends_the_job_at_once(
     wait_until(lambda: not any(p.is_running() for p in family), seconds=5, what="no worker")
     assert not (store / "_lock.json").exists()
     panel.open("take013.wav")
-    count = Count(running, store)
+    count = Count(shared, store)
     assert count.finished
-    result = running.run(collection, store=store, local=local)
+    result = shared.run(collection, store=store)
     assert result.code == 0, result
     count.assert_none_twice()
-
-
-# Anything, at any time
-
-
-@pytest.mark.storm
-def test_random_kills(
-    running: Processes, collection: Path, undisturbed: Tables, tmp_path: Path
-) -> None:
-    rng = random.Random(11)
-    store = tmp_path / "store"
-    running.panel.slow(0.7)
-    running.start_cluster(2)
-    victims = ["job"] * 4 + ["scheduler"] * 2
-    rng.shuffle(victims)
-    for victim in victims:
-        count = Count(running, store)
-        job = running.job(collection, store=store)
-        # One worker of each job: a file that two had at work is one that kills.
-        time.sleep(rng.uniform(0.5, 4.0))
-        for pid in running.worker_pids()[:1]:
-            with suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
-        time.sleep(rng.uniform(0.0, 3.0))
-        if victim == "job":
-            job.kill()
-        else:
-            running.kill_scheduler()
-            result = job.wait(60)
-            assert result.code == 0 or "scheduler" in result.complaint
-            running.end_workers()
-            running.start_cluster(2)
-        count.assert_none_twice()
-    running.panel.slow(0)
-    count = Count(running, store)
-    assert len(count.finished) < 24
-    result = running.run(collection, store=store)
-    assert result.code == 0, result
-    count.assert_none_twice()
-    assert_equal_tables(store, undisturbed)
-    assert_tidy(store)

@@ -104,7 +104,7 @@ def test_a_worker_without_the_certificate_takes_no_part(
     seen = len(log.read_text())
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(cluster, "variables", {} if known == "nothing" else variables(others))
-        cluster.start_worker(nanny=False)
+        cluster.start_worker()
     intruder = cluster.workers.pop()
     # It ends by itself, or the scheduler turns it away.
     wait_until(

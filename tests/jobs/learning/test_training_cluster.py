@@ -238,7 +238,7 @@ def test_the_last_worker_goes_on_alone_and_without_it_the_models_stay(
         with pytest.raises(ClusterError, match="all workers were lost"):
             do(running, root, Told({"learning from all rows": running.end_workers}))
         # There is none any more.
-        running.start_worker(nanny=False, **PRELOAD)
+        running.start_worker(**PRELOAD)
         (running.panel.folder / "die" / "train round 5").touch()
         with pytest.raises(ClusterError, match=r"all workers were lost.* models .* as they were"):
             do(running, root)

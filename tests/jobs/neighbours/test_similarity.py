@@ -298,7 +298,7 @@ def test_the_command_line_says_what_was_found(
 @pytest.fixture(scope="module")
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Any:
     with processes(tmp_path_factory.mktemp("cluster") / "processes") as found:
-        found.start_cluster(3)
+        found.start_cluster(3, nanny=True)
         with Client(found.address) as client:
             client.wait_for_workers(3, timeout=60)
         yield found
