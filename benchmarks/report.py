@@ -19,6 +19,7 @@ import pyarrow as pa
 
 from benchmarks.processes import PeakMemory
 from featurizer.columns import FEATURE_COLUMNS, FEATURE_SET
+from jobs.store.folder import Folder
 from jobs.store.schemas import DUPLICATES, FILES, SIMILARITY, TRACK, TRACKS, duplicates, similarity
 from jobs.store.tables import STORE_JSON, Settings
 

@@ -26,6 +26,7 @@ import pyarrow as pa
 
 from benchmarks.processes import PeakMemory, dask_cluster, run_module
 from featurizer.columns import FEATURE_COLUMNS, FEATURE_SET
+from jobs.store.folder import Folder
 from jobs.store.schemas import TRACK, TRACKS
 from jobs.store.tables import STORE_JSON, Settings
 

@@ -53,20 +53,25 @@ PRELOAD = {
 }
 
 
-def start(running: Processes, workers: int, *, nanny: bool) -> Processes:
-    running.start_scheduler()
-    for _ in range(workers):
-        running.start_worker(nanny=nanny, **PRELOAD)
+def wait_for_workers(running: Processes, count: int) -> None:
     with Client(running.address) as client:
-        client.wait_for_workers(workers, timeout=60)
-    return running
+        client.wait_for_workers(count, timeout=60)
 
 
 @pytest.fixture(scope="module")
-def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Processes]:
-    """Three workers, which come again when they die."""
+def nannies(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Processes]:
+    """A scheduler and three nannies, which start their worker again when it dies."""
     with processes(tmp_path_factory.mktemp("cluster") / "processes") as found:
-        yield start(found, 3, nanny=True)
+        found.variables = PRELOAD
+        found.start_cluster(3, nanny=True)
+        yield found
+
+
+@pytest.fixture
+def cluster(nannies: Processes) -> Processes:
+    """The three workers."""
+    wait_for_workers(nannies, 3)
+    return nannies
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -108,13 +113,14 @@ def models_in(root: Path) -> dict[str, set[str]]:
 
 
 @pytest.fixture(scope="module")
-def trained(cluster: Processes, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def trained(nannies: Processes, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A store with a model that three workers have trained."""
+    wait_for_workers(nannies, 3)
     root = tmp_path_factory.mktemp("trained") / "store"
     # A part without rows, and a track that lies in two.
     make_store(root, ROWS[:100], [], ROWS[100:], shift=SHIFT)
     make_store(root, [*LABELS.items(), ("nobody.wav", None)], level="track", shift=SHIFT)
-    assert do(cluster, root).description.workers == 3
+    assert do(nannies, root).description.workers == 3
     return root
 
 
@@ -225,7 +231,9 @@ def test_the_last_worker_goes_on_alone_and_without_it_the_models_stay(
     monkeypatch.setattr(distributed_boosting, "NO_WORKERS_TIMEOUT_S", 2.0)
     monkeypatch.setattr(distributed_boosting, "REPLACEMENT_TIMEOUT_S", 1.0)
     with processes(tmp_path / "processes") as running:
-        start(running, 2, nanny=False)
+        running.variables = PRELOAD
+        running.start_cluster(2)
+        wait_for_workers(running, 2)
         (running.panel.folder / "die" / "train round 5").touch()
         progress = Told()
         outcome = do(running, root, progress)
@@ -238,7 +246,7 @@ def test_the_last_worker_goes_on_alone_and_without_it_the_models_stay(
         with pytest.raises(ClusterError, match="all workers were lost"):
             do(running, root, Told({"learning from all rows": running.end_workers}))
         # There is none any more.
-        running.start_worker(**PRELOAD)
+        running.start_worker()
         (running.panel.folder / "die" / "train round 5").touch()
         with pytest.raises(ClusterError, match=r"all workers were lost.* models .* as they were"):
             do(running, root)
@@ -302,27 +310,22 @@ def begin_rounds(running: Processes, root: Path) -> Job:
 
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM])
 def test_a_job_that_ends_within_a_training_does_not_keep_the_next_from_it(
-    tmp_path: Path, trained: Path, how: signal.Signals
+    cluster: Processes, root: Path, how: signal.Signals
 ) -> None:
-    root = Path(shutil.copytree(trained, tmp_path / "store"))
-    with processes(tmp_path / "processes") as running:
-        start(running, 3, nanny=True)
-        job = begin_rounds(running, root)
-        job.process.send_signal(how)
-        assert job.wait(30).code == (-how if how == signal.SIGKILL else 128 + how)
-        with Client(running.address) as client:
-            left = client.run_on_scheduler(
-                lambda dask_scheduler: dask_scheduler.extensions["multi_locks"].locks
-            )
-            # Without one, this would not show what it is to show.
-            assert any(left.values()) or how != signal.SIGKILL
-        next_one = running.songmill(
-            *("train", "--store", root, "--scheduler", running.scheduler_file),
-            faulty={
-                "set": {"training.boosting.MAX_ROUNDS": 12, "jobs.learning.train.SHARE_ROWS": 30}
-            },
+    job = begin_rounds(cluster, root)
+    job.process.send_signal(how)
+    assert job.wait(30).code == (-how if how == signal.SIGKILL else 128 + how)
+    with Client(cluster.address) as client:
+        left = client.run_on_scheduler(
+            lambda dask_scheduler: dask_scheduler.extensions["multi_locks"].locks
         )
-        assert next_one.wait(120).code == 0
+    # A killed job leaves its lock, which the next one must break.
+    assert any(left.values()) or how != signal.SIGKILL
+    next_one = cluster.songmill(
+        *("train", "--store", root, "--scheduler", cluster.scheduler_file),
+        faulty={"set": CONSTANTS | {"jobs.learning.train.SHARE_ROWS": 30}},
+    )
+    assert next_one.wait(120).code == 0
 
 
 def test_the_training_of_a_living_job_is_waited_for(
@@ -375,9 +378,10 @@ def test_what_was_found_leaves_with_the_rows_that_it_was_found_from(
         record(name, seed)
     extract_all("parent")
     put_model(open_store(str(root)), "1", ["blues", "rock"], champion=True)
-    predict_all(store=str(root), segments=True, scheduler=cluster.scheduler_file, progress=Told())
-    # All are duplicates of all, so that it is seen what becomes of those.
-    similar: Any = {"store": str(root), "k": 3, "duplicate_from": -1.0, "full": True}
+    where: Any = {"store": str(root), "scheduler": cluster.scheduler_file}
+    predict_all(segments=True, progress=Told(), **where)
+    # All are duplicates of all.
+    similar: Any = {"k": 3, "duplicate_from": -1.0, "full": True, **where}
     similarity(**similar)
     before = {level: predictions(root, level) for level in ("track", "segment")}
     assert set(before["segment"]["track_id"]) == set(before["track"]["track_id"])
