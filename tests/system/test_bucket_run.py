@@ -17,8 +17,6 @@ from support.cluster_processes import sorted_tables
 from support.object_store import SECRET, ObjectStore, object_store
 from support.recordings import KEYS, LABELS, collection, play
 
-from jobs.store.storage import as_json
-
 pytestmark = pytest.mark.slow
 
 VOLATILE = ["extracted_at", "run_id", "uri", "source", "modified", "level"]
@@ -129,16 +127,6 @@ def test_the_other_commands_work_on_a_bucket(server: ObjectStore, tmp_path: Path
     assert (out / "index.html").exists()
     assert not system.exists("music/other/report")
     assert "is no store" not in songmill(server, "models", *store)
-
-
-def test_a_lock_in_a_bucket_is_seen_by_a_second_run(server: ObjectStore) -> None:
-    system = server.system()
-    system.pipe_file("music/held/store.json", b"{}")
-    held = {"token": "a", "pulse": 0, "host": "elsewhere", "machine": "m", "pid": 1, "since": "now"}
-    system.pipe_file("music/held/_lock.json", as_json(held))
-    # Another host's run that shows no pulse is dead; its lock does not hold the next one up.
-    said = songmill(server, "similarity", "--store", "s3://music/held", code=1)
-    assert "store.json cannot be understood" in said
 
 
 @pytest.mark.parametrize(
