@@ -24,8 +24,8 @@ from benchmarks.processes import PeakMemory, dask_cluster, run_module
 from featurizer.columns import FEATURE_COLUMNS, FEATURE_SET
 from jobs.cluster.connect import connect
 from jobs.learning.dataset import RowPlan, Rows, labelled_tracks, load_share, write_roster
-from jobs.store.levels import feature_matrix
 from jobs.store.folder import Folder
+from jobs.store.levels import feature_matrix
 from jobs.store.schemas import SEGMENT, SEGMENTS
 from jobs.store.tables import STORE_JSON, Settings, open_store
 

@@ -1,1 +1,1 @@
-"""What tests share: real processes and servers, faults, made stores and recordings."""
+"""Shared test code: real processes and servers, faults, synthetic stores and recordings."""

@@ -1,4 +1,4 @@
-"""Real processes for tests: a Dask scheduler, Dask workers and songmill's job, on loopback."""
+"""Real processes on loopback: a Dask scheduler, Dask workers and songmill jobs."""
 
 import contextlib
 import json
@@ -28,13 +28,13 @@ TABLES = {
     "features/level=segment": ["track_id", "segment"],
     "files": ["track_id"],
 }
-"""The tables whose rows a disturbed run must get as an undisturbed one does, and their keys."""
+"""The tables that a disturbed and an undisturbed run must agree on, and their keys."""
 
 VOLATILE = ["extracted_at", "run_id"]
 
 
 def wait_until(condition: Callable[[], Any], *, seconds: float = 60.0, what: str = "") -> Any:
-    """Return what ``condition`` returns once that is true."""
+    """Poll ``condition`` until its result is true, and return the result."""
     end = time.monotonic() + seconds
     while not (found := condition()):
         assert time.monotonic() < end, f"not within {seconds} s: {what or condition}"
@@ -43,7 +43,7 @@ def wait_until(condition: Callable[[], Any], *, seconds: float = 60.0, what: str
 
 
 class Panel:
-    """The control panel of the faults (see faults.py), and the log of extractions."""
+    """The control panel of the faults (see faults.py) and the log of extractions."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -53,20 +53,20 @@ class Panel:
         self.log.touch()
 
     def extracted(self, but_for: Collection[int] = ()) -> list[str]:
-        """Return the paths whose extraction has begun, but for jobs of these process ids."""
+        """Return the paths of all extractions, except by jobs with these process ids."""
         lines = [line.split(" ", 1) for line in self.log.read_text().splitlines()]
         return [path for attempt, path in lines if int(attempt.split("-")[0]) not in but_for]
 
     def slow(self, seconds: float) -> None:
-        """Have every extraction take longer."""
+        """Delay every extraction."""
         (self.folder / "slow").write_text(str(seconds))
 
     def shut(self, name: str) -> None:
-        """Have extractions of files so named wait."""
+        """Block the extraction of files with this name."""
         (self.folder / "gate" / name).touch()
 
     def waiting(self, name: str) -> int:
-        """Wait until a process waits at the gate, and return its id; the next one another time."""
+        """Wait for a process at the gate and return its id. Each call returns another process."""
         found = wait_until(
             lambda: list((self.folder / "waiting").glob(f"{name} *")), what=f"{name} at its gate"
         )
@@ -74,7 +74,7 @@ class Panel:
         return int(found[0].name.rpartition(" ")[2])
 
     def open(self, name: str, pid: int | None = None) -> None:
-        """Let the extraction go on, by any process or by one."""
+        """Unblock the extraction, for every process or for one."""
         gate = self.folder / "gate" / name
         if pid is None:
             gate.unlink()
@@ -82,17 +82,17 @@ class Panel:
             gate.write_text(str(pid))
 
     def die(self, operation: str, name: str) -> None:
-        """Have the next worker die that is about to do this."""
+        """Kill the next worker just before this storage operation."""
         (self.folder / "die" / f"{operation} {name.replace('/', '|')}").touch()
 
     def deaths_to_come(self) -> int:
-        """Count the workers that are still to die on demand."""
+        """Count the demanded deaths that have not happened yet."""
         return len(list((self.folder / "die").iterdir()))
 
 
 @dataclass
 class Result:
-    """How a job ended."""
+    """A finished job: its exit code, output and duration."""
 
     code: int
     out: str
@@ -101,13 +101,13 @@ class Result:
 
     @property
     def outcome(self) -> dict[str, Any]:
-        """What ``--json`` printed."""
+        """The object printed by ``--json``."""
         found: dict[str, Any] = json.loads(self.out)
         return found
 
     @property
     def complaint(self) -> str:
-        """The one line in which the job says why it ended; nothing else is to be on stderr."""
+        """The error message, which must be a single line and the last one on stderr."""
         lines = [line for line in self.err.splitlines() if line.startswith("songmill: ")]
         assert len(lines) == 1, self
         assert self.err.splitlines()[-1] == lines[0], self
@@ -115,29 +115,29 @@ class Result:
         return lines[0]
 
     def assert_quiet(self) -> None:
-        """See that neither a traceback nor a library's log came out."""
+        """Check stderr for tracebacks and library logs."""
         assert "Traceback" not in self.err, self.err
         assert not re.search(r"distributed|tornado|asyncio|Exception ignored", self.err), self.err
 
 
 class Job:
-    """One songmill as a process."""
+    """A songmill process."""
 
     def __init__(self, process: "subprocess.Popen[str]") -> None:
         self.process = process
         self.started = time.monotonic()
 
     def kill(self) -> None:
-        """SIGKILL it."""
+        """Send SIGKILL."""
         self.process.kill()
         self.process.communicate()
 
     def running(self) -> bool:
-        """Tell whether it has not ended."""
+        """Return whether the process is alive."""
         return self.process.poll() is None
 
     def wait(self, seconds: float = 90.0) -> Result:
-        """Return how it ended, within ``seconds``."""
+        """Wait for the end of the process; fail after ``seconds``."""
         try:
             out, err = self.process.communicate(timeout=seconds)
         except subprocess.TimeoutExpired:
@@ -154,7 +154,7 @@ def command(*arguments: str | Path, store: Path, segment_seconds: float = 1.0) -
 
 
 class Server:
-    """Runs jobs that need no cluster any more, each as a forked process: many, in short time."""
+    """Runs jobs without a cluster quickly: each is forked from a process with all imports done."""
 
     def __init__(self, process: "subprocess.Popen[str]", folder: Path) -> None:
         self.process = process
@@ -162,7 +162,7 @@ class Server:
         self.count = 0
 
     def run(self, *arguments: str | Path, store: Path, faulty: Any, **options: Any) -> Result:
-        """Run ``songmill extract`` to its end."""
+        """Run ``songmill extract`` and wait for it."""
         assert self.process.stdin is not None
         assert self.process.stdout is not None
         self.count += 1
@@ -180,7 +180,7 @@ class Server:
 
 @dataclass
 class Processes:
-    """Everything that a test starts; it ends with the test, whatever else does."""
+    """The processes of a test; all of them end with the test."""
 
     folder: Path
     panel: Panel
@@ -192,17 +192,17 @@ class Processes:
 
     @property
     def scheduler_file(self) -> str:
-        """The file in which the scheduler of today says where it listens."""
+        """The scheduler file of the current scheduler."""
         return str(self.folder / f"scheduler-{self.generation}.json")
 
     @property
     def address(self) -> str:
-        """The scheduler's address."""
+        """The address of the current scheduler."""
         found = json.loads(Path(self.scheduler_file).read_text())
         return str(found["address"])
 
     def environment(self) -> dict[str, str]:
-        """Return what every process gets: the faults, and one thread for all arithmetic."""
+        """Return the environment of every process: faults, and single-threaded arithmetic."""
         threads = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
         return {
             **{key: value for key, value in os.environ.items() if not key.startswith("DASK_")},
@@ -218,7 +218,7 @@ class Processes:
     def start_scheduler(
         self, address: str = "tcp://127.0.0.1:0", *, allowed_failures: int = 3
     ) -> None:
-        """Start a scheduler, with a file of its own and on a free port unless told which."""
+        """Start a scheduler, by default on a free port, with its own scheduler file."""
         self.generation += 1
         port = address.rpartition(":")[2]
         self.scheduler = self._spawn(
@@ -233,7 +233,7 @@ class Processes:
     def start_worker(
         self, *, nanny: bool = False, threads: int = 1, bare: bool = False, **environment: str
     ) -> None:
-        """Start a worker of the scheduler of today; ``bare``: where songmill is not installed."""
+        """Start a worker of the current scheduler; ``bare``: without songmill installed."""
         if bare:
             # Without site, an editable installation is not on the path.
             environment["PYTHONPATH"] = os.pathsep.join([TESTS, sysconfig.get_path("purelib")])
@@ -248,29 +248,29 @@ class Processes:
         self.workers.append(worker)
 
     def start_cluster(self, workers: int = 2, *, nanny: bool = False, threads: int = 1) -> None:
-        """Start a scheduler and its workers, which come in their own time."""
+        """Start a scheduler and its workers, without waiting for the workers."""
         self.start_scheduler()
         for _ in range(workers):
             self.start_worker(nanny=nanny, threads=threads)
 
     def kill_scheduler(self) -> None:
-        """SIGKILL the scheduler."""
+        """Kill the scheduler with SIGKILL."""
         assert self.scheduler is not None
         self.end(self.scheduler)
 
     def end_workers(self) -> None:
-        """SIGKILL all workers, and their nannies first."""
+        """Kill all workers with SIGKILL, each after its nanny."""
         for worker in self.workers:
             self.end(worker)
         self.workers.clear()
 
     def worker_pids(self) -> list[int]:
-        """Return the processes that nannies keep for working."""
+        """Return the worker processes of the nannies."""
         found = [child for worker in self.workers for child in descendants(worker.pid)]
         return [child.pid for child in found if "spawn_main" in command_line(child)]
 
     def reader(self, store: Path, stop: Path) -> Job:
-        """Start what reads a store in a loop (see read_in_a_loop.py)."""
+        """Start a process that reads a store in a loop (see read_in_a_loop.py)."""
         command = ("-m", "support.read_in_a_loop", str(store), str(stop))
         return Job(self._spawn("reader", *command, capture=True))
 
@@ -282,13 +282,13 @@ class Processes:
         segment_seconds: float = 1.0,
         faulty: dict[str, Any] | None = None,
     ) -> Job:
-        """Start ``songmill extract``, on the cluster or on ``local`` workers of its own."""
+        """Start ``songmill extract`` on the cluster, or on a local one with ``local`` workers."""
         where = ["--workers", str(local)] if local else ["--scheduler", self.scheduler_file]
         line = command(*arguments, store=store, segment_seconds=segment_seconds)
         return self.songmill(*line, *where, faulty=faulty)
 
     def songmill(self, *arguments: str | Path, faulty: dict[str, Any] | None = None) -> Job:
-        """Start any command line."""
+        """Start songmill with any arguments."""
         process = self._spawn(
             "job",
             *("-m", "support.drive_job", json.dumps(faulty or {})),
@@ -298,12 +298,12 @@ class Processes:
         return Job(process)
 
     def server(self) -> "Server":
-        """Start what forks jobs."""
+        """Start a server that forks jobs."""
         process = self._spawn("server", "-m", "support.drive_job", capture=True, stdin=True)
         return Server(process, self.folder)
 
     def run(self, *arguments: str | Path, store: Path, **options: Any) -> Result:
-        """Run ``songmill extract`` to its end."""
+        """Run ``songmill extract`` and wait for it."""
         return self.job(*arguments, store=store, **options).wait()
 
     def _spawn(
@@ -323,7 +323,7 @@ class Processes:
             stdout=subprocess.PIPE if capture else log,
             stderr=subprocess.PIPE if capture else log,
             text=True,
-            # A terminal's Ctrl-C goes to the job's group, and the test's own is not to hear it.
+            # Tests send Ctrl-C to the process group, which must not be the test's own.
             start_new_session=True,
         )
         log.close()
@@ -331,7 +331,7 @@ class Processes:
         return process
 
     def end(self, process: "subprocess.Popen[str]") -> None:
-        """SIGKILL a process and its children, and see it gone."""
+        """Kill a process and its descendants with SIGKILL, and wait for the process."""
         family = descendants(process.pid)
         process.kill()
         for child in family:
@@ -349,14 +349,14 @@ class Processes:
 
 
 def command_line(process: psutil.Process) -> str:
-    """Return what a process was started with; nothing of one that has ended."""
+    """Return the command line of a process; empty if the process has ended."""
     with contextlib.suppress(psutil.NoSuchProcess):
         return " ".join(process.cmdline())
     return ""
 
 
 def descendants(pid: int) -> list[psutil.Process]:
-    """Return the children of a process, and theirs."""
+    """Return the descendants of a process."""
     with contextlib.suppress(psutil.NoSuchProcess):
         return psutil.Process(pid).children(recursive=True)
     return []
@@ -364,7 +364,7 @@ def descendants(pid: int) -> list[psutil.Process]:
 
 @contextlib.contextmanager
 def processes(folder: Path) -> Iterator[Processes]:
-    """Give what starts processes, and end them all."""
+    """Yield an empty set of processes, and end all that were started."""
     folder.mkdir()
     found = Processes(folder, Panel(folder / "panel"))
     try:
@@ -376,7 +376,7 @@ def processes(folder: Path) -> Iterator[Processes]:
 def sorted_tables(
     read: Callable[[str], pd.DataFrame], keys: dict[str, list[str]], without: list[str]
 ) -> dict[str, pd.DataFrame]:
-    """Read the tables that ``keys`` names, by their keys, without columns that may differ."""
+    """Read the tables in ``keys``, sorted by their keys, without the columns ``without``."""
     return {
         name: read(name).drop(columns=without, errors="ignore").sort_values(by, ignore_index=True)
         for name, by in keys.items()
@@ -384,7 +384,7 @@ def sorted_tables(
 
 
 def tables(store: Path) -> dict[str, pd.DataFrame]:
-    """Read the tables as anybody would, without what differs between equal runs."""
+    """Read the tables of a store without the columns that differ between equal runs."""
     return sorted_tables(
         lambda name: ds.dataset(store / name, format="parquet").to_table().to_pandas(),
         TABLES,
@@ -393,20 +393,20 @@ def tables(store: Path) -> dict[str, pd.DataFrame]:
 
 
 def assert_equal_tables(store: Path, expected: dict[str, pd.DataFrame]) -> None:
-    """Compare a store with the tables of an undisturbed run: every number exactly."""
+    """Compare a store with the tables of an undisturbed run, bit for bit."""
     for name, frame in tables(store).items():
         assert frame["track_id"].tolist() == expected[name]["track_id"].tolist(), name
         pd.testing.assert_frame_equal(frame, expected[name], check_exact=True, obj=name)
 
 
 def assert_tidy(store: Path) -> None:
-    """See that a finished run leaves nothing beside the tables."""
+    """Check that a finished run has left no internal files."""
     left = [str(path.relative_to(store)) for path in store.rglob("*") if path.is_file()]
     assert [name for name in left if name.startswith("_")] == []
 
 
 def finished(store: Path) -> set[str]:
-    """Return the addresses of the files whose batch is finished, committed or not."""
+    """Return the addresses of the files in finished batches, committed or not."""
     found = set[str]()
     parts = [*store.glob("_work/done/*.files.parquet"), *store.glob("files/part-*.parquet")]
     for path in parts:

@@ -1,15 +1,15 @@
-"""Runs songmill's command line as its console script does, with faults: ``drive_job.py JSON ARGS``.
+"""Runs songmill's command line with faults: ``drive_job.py JSON ARGS``.
 
-The JSON object may have
+Keys of the JSON object, all optional:
 
-``set``          {"jobs.module.NAME": value}: constants to change, so that a test need not be large
-``die_before``   the number of the storage operation, from 0, before which the process kills itself
-``die_at``       [operation, part of the name]: the same, for the first such operation
-``fill_before``  [number of the operation, path]: before it, a file is written until no room is left
-``trace``        the path of a file that gets the operations, one a line
+``set``          {"jobs.module.NAME": value}: constants to replace, so that small tests suffice
+``die_before``   number of the storage operation, from 0, before which the process kills itself
+``die_at``       [operation, part of the name]: the same, for the first matching operation
+``fill_before``  [number of the operation, path]: fill the disk with a file before the operation
+``trace``        path of a file for the list of operations, one per line
 
-Without arguments it reads commands instead, one a line: [output, JSON, ARG, ...]. It forks a
-process for each, so that the imports are paid once, and answers with the exit code.
+Without arguments, the process is a server: it reads one command per line from stdin, [output, JSON,
+ARG, ...], runs it in a forked process, which needs no imports, and prints the exit code.
 """
 
 import importlib
@@ -22,7 +22,7 @@ from support import faults, small_disk
 
 
 def drive(plan: dict[str, Any], arguments: list[str]) -> None:
-    """Install what ``plan`` asks for, then be songmill."""
+    """Install the faults of ``plan``, then run songmill."""
     for name, value in plan.get("set", {}).items():
         module, _, constant = name.rpartition(".")
         assert hasattr(importlib.import_module(module), constant), name
@@ -52,8 +52,8 @@ def drive(plan: dict[str, Any], arguments: list[str]) -> None:
 
 
 def serve() -> None:
-    """Drive a forked job for every line on stdin."""
-    # Imported and not used: threads would not be there in the forked process.
+    """Run a forked job for every line of stdin."""
+    # Only imported: a forked process would lack any threads started here.
     for module in ("jobs.cli.main", "jobs.extraction.extract"):
         importlib.import_module(module)
     for line in sys.stdin:

@@ -1,20 +1,18 @@
-"""Faults on demand, for workers and for the job: nothing of this is in the product.
+"""Faults on demand, in workers and in the job.
 
-A folder is the control panel, so that a test can change its mind while processes run:
+The control panel is a folder, so that a test can change the faults of running processes:
 
-``extracted.log``    gets a line ``attempt path`` when an extraction begins: the count
-``slow``             holds the seconds that every extraction takes longer
-``gate/NAME``        an extraction of a file NAME waits while this exists and does not hold its
-                     process id, and says so by
-``waiting/NAME ID``  which names the process
-``die/KEY``          the next process that is about to do the storage operation KEY dies instead;
-                     ``create _work|started`` for one, or ``write_table .segment``
+``extracted.log``    gets a line ``attempt path`` at the start of every extraction
+``slow``             contains the delay of every extraction, in seconds
+``gate/NAME``        blocks extractions of the file NAME, except in the process whose id it contains
+``waiting/NAME ID``  is made by the process ID when it is blocked at the gate NAME
+``die/KEY``          kills the next process before the storage operation KEY, for example
+                     ``create _work|started`` or ``write_table .segment``
 
-What a worker's machine lacks, SONGMILL_TEST_LACKS names: ``store``, ``source`` or ``version`` (it
-has another songmill).
+SONGMILL_TEST_LACKS says what a worker lacks: ``store``, ``source`` or ``version``, the last for a
+worker with another version of songmill.
 
-In a worker this is a preload module (``distributed.worker.preload``), in the job a part of
-``drive_job.py``.
+Workers load this module as a preload (``distributed.worker.preload``), jobs by ``drive_job.py``.
 """
 
 import contextlib
@@ -28,19 +26,19 @@ from pathlib import Path
 from typing import IO, Any, NoReturn
 
 PANEL = "SONGMILL_TEST_FAULTS"
-"""Names the folder in the environment."""
+"""Environment variable with the path of the control panel."""
 
 LACKS = "SONGMILL_TEST_LACKS"
 
 POISON = "poison"
-"""A file so named kills the process that extracts it."""
+"""A file with this prefix kills the process that extracts it."""
 
 OPERATIONS = ("create", "write", "write_table", "move", "remove", "sync")
 """Methods of Folder that change a store, beside ``rename``: a file is complete, not yet renamed."""
 
 
 def die() -> NoReturn:
-    """End this process as SIGKILL and the kernel's memory killer do."""
+    """End this process with SIGKILL, as the kernel does when memory runs out."""
     os.kill(os.getpid(), signal.SIGKILL)
     raise AssertionError("unreachable")
 
@@ -78,7 +76,7 @@ def before_operations(
 
 
 def dask_setup(worker: object) -> None:
-    """Install the faults: Dask calls this in each worker that has this module as a preload."""
+    """Install the faults; called by Dask in each worker that preloads this module."""
     panel = Path(os.environ[PANEL])
     if LACKS in os.environ:
         _take_away(os.environ[LACKS])
@@ -88,7 +86,7 @@ def dask_setup(worker: object) -> None:
 
 
 def name_attempts() -> None:
-    """Have this job's attempts begin with its process id: batches of a killed job may go on."""
+    """Prefix attempts with the job's process id, to tell apart those of killed jobs."""
     import jobs.extraction.dispatch as module
 
     new_attempt = module.new_attempt
@@ -107,7 +105,7 @@ def _watch_extractions(panel: Path) -> None:
         of_batch(recording, label, batch, rows)
 
     def watched(source: Any, **options: Any) -> Any:
-        # From a bucket there come bytes, which have no name.
+        # A recording in a bucket comes as bytes, without a name.
         name = os.path.basename(source) if isinstance(source, str) else "-"
         with open(panel / "extracted.log", "ab", buffering=0) as log:
             log.write(f"{at_work.attempt} {source}\n".encode())
@@ -133,15 +131,15 @@ def _is_shut(gate: Path) -> bool:
         return False
 
 
-def _take_away(what: str) -> None:
+def _take_away(lacking: str) -> None:
     import jobs.extraction.batch
 
-    if what == "store":
+    if lacking == "store":
         storage_of = jobs.cluster.fitness.storage_of
         jobs.cluster.fitness.storage_of = lambda root: storage_of(root + "-elsewhere")
-    elif what == "source":
+    elif lacking == "source":
         jobs.extraction.batch.visible = lambda source: False
-    elif what == "version":
+    elif lacking == "version":
         jobs.cluster.fitness.songmill_version = lambda: "0.0.1"  # type: ignore[assignment]
 
 
@@ -152,5 +150,5 @@ def _die_on_demand(panel: Path, operation: str, name: str) -> None:
             try:
                 os.unlink(panel / "die" / key)
             except FileNotFoundError:
-                continue  # another process was to die of it
+                continue  # another process has died of it
             die()

@@ -1,4 +1,4 @@
-"""Models made by plain XGBoost, for tests of what keeps and uses models; and such models read."""
+"""Models trained and read by plain XGBoost, for tests of the registry and of predictions."""
 
 import functools
 import json
@@ -22,7 +22,7 @@ ROUNDS = 4
 
 @functools.cache
 def make_trees(n_classes: int, *, seed: int = 0, columns: int = 57) -> bytes:
-    """Train on rows of which those of class i lie about i."""
+    """Train on rows whose features are normal around the index of their class."""
     rng = np.random.default_rng(seed)
     classes = np.arange(12 * n_classes) % n_classes
     features = rng.normal(size=(len(classes), columns)) + classes[:, np.newaxis]
@@ -45,9 +45,9 @@ def put_model(
     judged: bytes | None = None,
     **changes: Any,
 ) -> Description:
-    """Put a model into a store, as a training does.
+    """Commit a model to a store, as a training does.
 
-    ``split`` says which set a track was in; ``changes`` are what model.json says otherwise.
+    ``split`` maps tracks to their part; ``changes`` replace entries of model.json.
     """
     files = {"model.ubj": trees or make_trees(len(classes))}
     files["judged.ubj"] = judged or files["model.ubj"]
@@ -87,14 +87,14 @@ def put_model(
 
 
 def champion_of(root: Path) -> str:
-    """Read which model predicts, as a stranger does."""
+    """Read the version of the champion from its file."""
     return str(json.loads((root / "models/champion.json").read_text())["version"])
 
 
 def plainly(
     root: Path, version: str, rows: Any, trees: str = "model.ubj"
 ) -> tuple[list[str], np.ndarray]:
-    """Return the classes of a model, and what plain XGBoost says of rows of the feature tables."""
+    """Return the classes of a model and its predictions for rows, by plain XGBoost."""
     folder = root / "models" / version
     said = json.loads((folder / "model.json").read_text())
     booster = xgboost.Booster()
@@ -104,7 +104,7 @@ def plainly(
 
 
 def read_parts(folder: Path) -> list[pa.Table]:
-    """Read the parts of a table one by one, with the columns that each has."""
+    """Read the parts of a table, each with its own columns."""
     return [pq.ParquetFile(path).read() for path in sorted(folder.glob("part-*.parquet"))]
 
 

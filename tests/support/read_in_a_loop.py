@@ -1,6 +1,6 @@
-"""Reads a store over and over as its users do: ``read_in_a_loop.py STORE STOP``.
+"""Reads a store in a loop, with the readers of its users: ``read_in_a_loop.py STORE STOP``.
 
-Ends when the file STOP is there, and prints how often it read. Whatever is wrong ends it at once.
+Ends when the file STOP exists, and prints the number of reads. The first wrong row ends it at once.
 """
 
 import json
@@ -18,7 +18,7 @@ from featurizer.columns import FEATURE_COLUMNS
 
 
 def by_pyarrow(folder: Path) -> pd.DataFrame:
-    """Read a table as pyarrow's data set."""
+    """Read a table with pyarrow."""
     return ds.dataset(folder, format="parquet", partitioning="hive").to_table().to_pandas()
 
 
@@ -36,7 +36,7 @@ def by_duckdb(folder: Path) -> pd.DataFrame:
             try:
                 rows = connection.sql(f"SELECT * FROM '{folder}/*.parquet'").to_arrow_table()
             except duckdb.Error:
-                # It opens a part twice, and one that is replaced in between is another.
+                # DuckDB opens a part twice, and fails if the part was replaced in between.
                 if state(folder) == before:
                     raise
             else:
@@ -44,7 +44,7 @@ def by_duckdb(folder: Path) -> pd.DataFrame:
 
 
 def state(folder: Path) -> set[tuple[str, int]]:
-    """Return the parts of a table, and which files they are."""
+    """Return the names and inodes of the parts of a table."""
     return {(entry.name, entry.inode()) for entry in os.scandir(folder)}
 
 
@@ -52,7 +52,7 @@ READERS: list[Callable[[Path], pd.DataFrame]] = [by_pyarrow, by_pandas, by_duckd
 
 
 def check(frame: pd.DataFrame, keys: list[str]) -> None:
-    """See that no row is there twice and none is torn."""
+    """Check that all rows are unique and whole."""
     twice = frame[frame.duplicated(keys)]
     assert twice.empty, f"twice: {twice[keys].values.tolist()}"
     numbers = [column for column in FEATURE_COLUMNS if column in frame]
@@ -61,7 +61,7 @@ def check(frame: pd.DataFrame, keys: list[str]) -> None:
 
 
 def main() -> None:
-    """Read until told to stop."""
+    """Read until STOP exists."""
     store, stop = Path(sys.argv[1]), Path(sys.argv[2])
     reads = 0
     while not stop.exists():

@@ -1,4 +1,4 @@
-"""Collections of synthesised recordings, and the tables that a run makes of them."""
+"""Collections of synthetic recordings, and the tables of a run on them."""
 
 from pathlib import Path
 
@@ -20,7 +20,7 @@ KEYS = {
 
 
 def write_recording(path: Path, seed: int) -> None:
-    """Write 1 to 3 seconds of a few partials and noise, different for every seed."""
+    """Write 1 to 3 seconds of partials and noise, different for every seed."""
     rng = np.random.default_rng(seed)
     t = np.arange(int(22050 * rng.uniform(1.1, 3.2))) / 22050
     y = 0.05 * rng.standard_normal(len(t))
@@ -31,14 +31,14 @@ def write_recording(path: Path, seed: int) -> None:
 
 
 def make_collection(folder: Path, count: int, seed: int = 0) -> Path:
-    """Write ``count`` recordings in three folders of one label each."""
+    """Write ``count`` recordings into three folders, one per label."""
     for i in range(count):
         write_recording(folder / f"style{i % 3}" / f"take{i:03d}.wav", seed + i)
     return folder
 
 
 def play(path: Path, label: str, seed: int) -> None:
-    """Write four seconds that sound like a label."""
+    """Write four seconds in the style of a label."""
     rng = np.random.default_rng(seed)
     t = np.arange(4 * 22050) / 22050
     hum = np.sin(2 * np.pi * rng.uniform(80, 300) * t)

@@ -1,4 +1,4 @@
-"""A proxy before a real object store: it counts what is asked for, and now and then refuses."""
+"""A proxy in front of an object store: counts requests and refuses some of them."""
 
 import contextlib
 import http.client
@@ -17,7 +17,7 @@ REFUSALS = {503: b"SlowDown", 500: b"InternalError", 502: b"BadGateway"}
 
 
 class Proxy:
-    """What it has seen, and how often it refuses."""
+    """State of the proxy: the share of refused requests, and counts of all requests."""
 
     def __init__(self, port: int) -> None:
         self.port = port
@@ -30,7 +30,7 @@ class Proxy:
         self.guard = threading.Lock()
 
     def refusal(self, name: str) -> int | None:
-        """Say with what the next request is refused; None where it is not."""
+        """Return the status that refuses the next request, or None to let it pass."""
         with self.guard:
             if name in self.rotten:
                 return 500
@@ -43,7 +43,7 @@ class Proxy:
 
 @contextlib.contextmanager
 def shaky_proxy(port: int) -> Iterator[tuple[Proxy, str]]:
-    """Run one before the server at ``port`` of this host, and give it with its address."""
+    """Run a proxy of the local server at ``port``; yield its state and its address."""
     proxy = Proxy(port)
 
     class Handler(BaseHTTPRequestHandler):

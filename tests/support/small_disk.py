@@ -1,4 +1,4 @@
-"""A disk that is soon full: a small tmpfs."""
+"""A small disk: a tmpfs of 64 MB."""
 
 import contextlib
 import subprocess
@@ -10,7 +10,7 @@ import pytest
 
 @contextlib.contextmanager
 def small_disk(folder: Path) -> Iterator[Path]:
-    """Mount 64 MB on a folder, which is made; skip where that is not allowed."""
+    """Make a folder and mount the disk on it; skip the test if that is not allowed."""
     folder.mkdir()
     mount = ["mount", "-t", "tmpfs", "-o", "size=64m", "tmpfs", str(folder)]
     if subprocess.run(mount, check=False, capture_output=True).returncode:
@@ -22,7 +22,7 @@ def small_disk(folder: Path) -> Iterator[Path]:
 
 
 def fill(path: str) -> None:
-    """Write a file until no room is left."""
+    """Write a file until the disk is full."""
     with open(path, "wb", buffering=0) as filler:
         for size in (1 << 16, 1 << 8):
             with contextlib.suppress(OSError):

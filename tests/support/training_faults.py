@@ -1,12 +1,11 @@
-"""Faults on demand in workers that train: beside those of faults.py, whose panel they share.
+"""Faults on demand during a training, on the control panel of faults.py.
 
-``die/train MOMENT``   the next worker that comes to this moment of a training dies there: ``load``,
-                       before it loads its share; ``meet``, before it meets the other workers; or
-                       ``round N``, after N rounds
-``die/...`` again      once for every worker that is to die: a key may have a suffix ``#1``, ``#2``
+``die/train MOMENT``   kills the next worker at this moment of a training: ``load``, before it loads
+                       its share; ``meet``, before it connects to the other workers; or ``round N``,
+                       after N rounds
 ``rounds.log``         gets a line ``pid N`` after every round
 
-A preload module of Dask's workers (``distributed.worker.preload``).
+This is a preload module of Dask workers (``distributed.worker.preload``).
 """
 
 import os
@@ -17,7 +16,7 @@ from support import faults
 
 
 def dask_setup(worker: object) -> None:
-    """Install the faults: Dask calls this in each worker that has this module as a preload."""
+    """Install the faults; called by Dask in each worker that preloads this module."""
     import xgboost.dask
 
     from jobs.learning import distributed_boosting
@@ -48,9 +47,9 @@ def dask_setup(worker: object) -> None:
 
 def die_on_demand(panel: Path, moment: str) -> None:
     for key in os.listdir(panel / "die"):
-        if key.partition("#")[0] == f"train {moment}":
+        if key == f"train {moment}":
             try:
                 os.unlink(panel / "die" / key)
             except FileNotFoundError:
-                continue  # another worker was to die of it
+                continue  # another worker has died of it
             faults.die()

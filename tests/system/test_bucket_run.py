@@ -1,4 +1,4 @@
-"""A night's run from a bucket to a bucket, and on into a database: real servers on loopback."""
+"""Nightly runs from a bucket to a bucket and a database: real servers on loopback."""
 
 import io
 import json
@@ -55,7 +55,7 @@ def test_from_bucket_to_bucket_to_database(server: ObjectStore, tmp_path: Path) 
     music = tmp_path / "music"
     collection(music)
     system.put(f"{music}/", "music/in/", recursive=True)
-    system.pipe_file("music/in/hum/rotten.wav", b"RIFF and no more")
+    system.pipe_file("music/in/hum/corrupt.wav", b"RIFF and no more")
     options = ["--segment-seconds", "1", "--neighbours", "5", "--json", "--workers", "1"]
     with postgres.server() as uri:
         exports = ["--export", f"similarity={uri}", "--export", f"predictions={uri}"]
@@ -70,7 +70,7 @@ def test_from_bucket_to_bucket_to_database(server: ObjectStore, tmp_path: Path) 
         second = songmill(server, *line)
         assert {one["outcome"] for one in second["stages"][1:]} == {"skipped"}
         assert second["stages"][0]["details"]["unchanged"] == 25
-        # What changes in the bucket is what is worked on.
+        # Only what has changed in the bucket is extracted.
         system.rm("music/in/pulse/02.wav")
         play(tmp_path / "new.wav", "hum", 100)
         system.put(str(tmp_path / "new.wav"), "music/in/hum/new.wav")
@@ -80,7 +80,7 @@ def test_from_bucket_to_bucket_to_database(server: ObjectStore, tmp_path: Path) 
         with database.connect(uri) as connection, connection.cursor() as cursor:
             cursor.execute("SELECT count(*) FROM similarity WHERE track_id = 'hum/new.wav'")
             assert cursor.fetchone() == (5,)
-    # The same in a folder, from scratch.
+    # The same tables in a folder, from scratch.
     system.get("music/in/", str(tmp_path / "copy"), recursive=True)
     folder = tmp_path / "folder"
     local = ["run", str(tmp_path / "copy"), "--store", str(folder), *options]
@@ -94,13 +94,13 @@ def test_from_bucket_to_bucket_to_database(server: ObjectStore, tmp_path: Path) 
     theirs = tables(lambda name: pd.read_parquet(folder / name))
     for name, expected in theirs.items():
         pd.testing.assert_frame_equal(ours[name], expected, obj=name)
-    # The page is there, and nothing of the secret is anywhere.
+    # The report exists, and no file contains the secret.
     assert b"<title>songmill: store</title>" in system.cat("music/tables/store/report/index.html")
     for path in system.find("music/tables"):
         assert SECRET.encode() not in system.cat(path)
 
 
-def test_the_other_commands_work_on_a_bucket(server: ObjectStore, tmp_path: Path) -> None:
+def test_all_other_commands_work_on_a_bucket(server: ObjectStore, tmp_path: Path) -> None:
     system = server.system()
     rows = io.BytesIO()
     frame = pd.DataFrame(
@@ -114,8 +114,8 @@ def test_the_other_commands_work_on_a_bucket(server: ObjectStore, tmp_path: Path
     frame.to_csv(rows, index=False)
     (tmp_path / "table.csv").write_bytes(rows.getvalue())
     store = ["--store", "s3://music/other"]
-    said = songmill(server, "import-features", str(tmp_path / "table.csv"), *store, "--json")
-    assert said["tracks"] == 27
+    imported = songmill(server, "import-features", str(tmp_path / "table.csv"), *store, "--json")
+    assert imported["tracks"] == 27
     songmill(server, "similarity", *store, "--workers", "1")
     assert songmill(server, "status", *store, "--json")["tracks"] == 27
     near = songmill(server, "similar", "hum.00003", *store, "--json")
@@ -130,15 +130,15 @@ def test_the_other_commands_work_on_a_bucket(server: ObjectStore, tmp_path: Path
 
 
 @pytest.mark.parametrize(
-    ("source", "environment", "said"),
+    ("source", "environment", "message"),
     [
         ("s3://nobody/in", {}, "nobody"),
         ("s3://music/in", {"AWS_SECRET_ACCESS_KEY": "wrong"}, "credentials"),
     ],
 )
-def test_a_source_that_cannot_be_listed_is_said(
-    server: ObjectStore, tmp_path: Path, source: str, environment: dict[str, str], said: str
+def test_a_source_that_cannot_be_listed_is_reported(
+    server: ObjectStore, tmp_path: Path, source: str, environment: dict[str, str], message: str
 ) -> None:
     line = ["extract", source, "--store", str(tmp_path / "s")]
-    assert said in songmill(server, *line, code=2, **environment)
+    assert message in songmill(server, *line, code=2, **environment)
     assert not (tmp_path / "s" / "features").exists()

@@ -56,8 +56,8 @@ def test_a_full_disk_is_reported_and_survived(moment: int, calm: Calm, tmp_path:
             assert not (store / "_lock.json").exists(), at
         # The store stays readable.
         if (store / "store.json").exists():
-            said = started.songmill("status", "--store", store, "--json").wait()
-            assert said.code == 0, (at, said)
+            status = started.songmill("status", "--store", store, "--json").wait()
+            assert status.code == 0, (at, status)
         filler.unlink()
         again = night(started, calm.music, store, {}).wait(200)
         assert again.code == 0, (at, result, again)

@@ -1,4 +1,4 @@
-"""What is killed, whenever: the same command again ends with the rows of an undisturbed run."""
+"""Kills of any process: the same command again ends with the rows of an undisturbed run."""
 
 import os
 import re
@@ -44,13 +44,13 @@ Tables = dict[str, pd.DataFrame]
 
 @pytest.fixture(scope="module")
 def collection(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Recordings that no test changes."""
+    """24 recordings, which no test may change."""
     return make_collection(tmp_path_factory.mktemp("recordings") / "takes", 24)
 
 
 @pytest.fixture(scope="module")
 def undisturbed(collection: Path, tmp_path_factory: pytest.TempPathFactory) -> Tables:
-    """The tables of ``collection`` by a run that nobody disturbs."""
+    """The tables of an undisturbed run on ``collection``."""
     folder = tmp_path_factory.mktemp("undisturbed")
     with processes(folder / "run") as running:
         result = running.run(collection, store=folder / "store", local=2)
@@ -71,24 +71,24 @@ def running(tmp_path: Path) -> Iterator[Processes]:
 
 @pytest.fixture(scope="module")
 def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Processes]:
-    """A cluster of two workers, for tests that kill none of it."""
+    """A cluster of two workers, for tests that do not kill it."""
     with processes(tmp_path_factory.mktemp("shared") / "processes") as found:
         found.start_cluster(2)
         yield found
 
 
 def kill(pid: int) -> None:
-    """SIGKILL a process."""
+    """Send SIGKILL."""
     os.kill(pid, signal.SIGKILL)
 
 
 class Count:
-    """What was finished before a run and must not be extracted again by it."""
+    """The files finished before a run, which the run must not extract again."""
 
     def __init__(self, running: Processes, store: Path) -> None:
         self.panel = running.panel
         self.finished = finished(store)
-        # A batch that a killed job has begun goes on, and knows nothing of what others finish.
+        # Batches of killed jobs continue, and may extract files that others have finished.
         self.earlier = {process.pid for process in running.started}
 
     @property
@@ -96,7 +96,7 @@ class Count:
         return self.panel.extracted(self.earlier)
 
     def assert_none_twice(self) -> None:
-        """See that the run extracted nothing that was finished."""
+        """Check that the run has extracted none of the finished files."""
         assert self.finished.isdisjoint(self.extracted)
 
 
@@ -107,9 +107,9 @@ class Count:
 def test_workers_that_die_cost_nothing(
     running: Processes, collection: Path, undisturbed: Tables, tmp_path: Path, nanny: bool
 ) -> None:
-    """One inside a file; one between batches; one at each of the steps that finish a batch.
+    """One worker dies inside a file, one between batches, one at each step that finishes a batch.
 
-    Once under a scheduler that starts a task again, and once under one that gives up at once.
+    With nannies, the scheduler retries their tasks; without, it gives them up at once.
     """
     panel, store = running.panel, tmp_path / "store"
     moments = [
@@ -140,7 +140,7 @@ def test_workers_that_die_cost_nothing(
 def test_a_worker_that_dies_when_its_batch_is_finished(
     running: Processes, collection: Path, tmp_path: Path, allowed_failures: int
 ) -> None:
-    """The summary is lost, and the rows are not: nothing is extracted twice."""
+    """The summary is lost, but not the rows: nothing is extracted twice."""
     running.panel.die("remove", "_work/started")
     running.start_scheduler(allowed_failures=allowed_failures)
     for _ in range(2):
@@ -217,7 +217,7 @@ def test_a_file_that_kills_its_worker_costs_no_other(
 def test_a_file_that_kills_costs_nothing_to_other_threads(
     running: Processes, tmp_path: Path
 ) -> None:
-    """Batches of one file each, so that the same ones would be at work at both deaths."""
+    """Each batch is one file, so the same batches are running at both deaths."""
     source = make_collection(tmp_path / "takes", 11)
     write_recording(source / "style1/poison.wav", 99)
     running.panel.slow(0.5)
@@ -239,13 +239,13 @@ def test_a_killed_job_goes_on(
     panel, store = running.panel, tmp_path / "store"
     running.start_cluster(2)
 
-    # Between batches, or near it: as soon as one is finished.
+    # Killed as soon as a batch is finished.
     panel.slow(0.2)
     job = running.job(collection, store=store)
     wait_until(lambda: finished(store), what="a finished batch")
     job.kill()
 
-    # Inside a batch, while others are finished.
+    # Killed inside a batch, with others finished.
     count = Count(running, store)
     last = max(set(map(str, collection.rglob("*.wav"))) - set(running.panel.extracted()))
     last = os.path.basename(last)
@@ -256,7 +256,7 @@ def test_a_killed_job_goes_on(
     job.kill()
     count.assert_none_twice()
 
-    # That batch still waits on its worker while the next run does the same files elsewhere.
+    # That batch is still blocked on its worker while the next run extracts its files elsewhere.
     panel.slow(0)
     running.start_cluster(2)
     count = Count(running, store)
@@ -272,7 +272,7 @@ def test_a_killed_job_goes_on(
     assert_equal_tables(store, undisturbed)
     assert_tidy(store)
 
-    # And when it ends after all, it does no harm.
+    # Its late end is harmless.
     panel.open(last)
     wait_until(lambda: list((store / "_work/done").glob("*.files.parquet")), what="the stale batch")
     assert_equal_tables(store, undisturbed)
@@ -305,7 +305,7 @@ def test_a_killed_job_leaves_no_worker_of_its_own(
 
 
 def change_collection(source: Path) -> None:
-    """Change two recordings, take two away and add two."""
+    """Change two recordings, remove two and add two."""
     write_recording(source / "style0/take000.wav", 100)
     write_recording(source / "style1/take004.wav", 104)
     (source / "style2/take002.wav").unlink()
@@ -322,17 +322,17 @@ def test_a_job_killed_at_any_step_of_the_commit_goes_on(
     source = make_collection(tmp_path / "takes", 8, seed=50)
     prepared = tmp_path / "prepared"
     if kind != "fresh":
-        # A part that alone changes is replaced: of several, each is emptied.
+        # With several parts, those that change are emptied instead of replaced.
         small = {"set": {"jobs.store.commit.PART_ROWS": 6}}
         assert running.run(source, store=prepared, local=1, faulty=small).code == 0
         change_collection(source)
-    # What is forced here is to replace the whole store, and its settings with it.
+    # --force replaces the whole store with one of other settings.
     arguments = [source, "--force"] if kind == "forced" else [source]
     options: dict[str, Any] = {"segment_seconds": 0.5} if kind == "forced" else {}
     assert running.run(*arguments, store=tmp_path / "plain", local=1, **options).code == 0
     expected = tables(tmp_path / "plain")
 
-    # All the work is done, and the job dies just before its commit is decided.
+    # The job dies just before its commit is decided, after all extractions.
     faulty = {"die_at": ["write", "_journal.json"]}
     result = running.run(*arguments, store=prepared, local=1, faulty=faulty, **options)
     assert result.code == -signal.SIGKILL, result
@@ -351,18 +351,18 @@ def test_a_job_killed_at_any_step_of_the_commit_goes_on(
     assert result.code == 0, result
     steps = trace.read_text().splitlines()
     kinds = [re.sub(r"[0-9a-f]{6,}\S*|[^/]*$", "", step) for step in steps]
-    # Of many like steps in a row, the second and the last.
+    # Of a sequence of similar steps, only the first and the last.
     chosen = [
         k
         for k in range(len(steps))
         if k == 0 or k + 1 == len(steps) or len({*kinds[k - 1 : k + 2]}) > 1
     ]
-    # The two that replace rows take the same steps but for their number: each dies at half of them.
+    # "changed" and "forced" take the same steps, so each is killed at half of them.
     chosen = {"fresh": chosen, "changed": chosen[::2], "forced": chosen[1::2]}[kind]
     assert sum(step.startswith("move ") for step in steps) >= 4
     if kind != "fresh":
         assert sum(step.startswith("write_table features/") for step in steps) >= 2
-    # When the run's own mark is gone, it is done, and the same command is another run.
+    # Once the run's own mark is removed, the same command is a new run.
     end = steps.index("remove _work/run.json")
 
     def killed(k: int) -> None:
@@ -386,7 +386,7 @@ def test_a_job_killed_at_any_step_of_the_commit_goes_on(
 
 
 def lose_scheduler(running: Processes, job: Job, *, comes_again: bool = False) -> None:
-    """Kill the scheduler and see the job say so and end; the workers end too."""
+    """Kill the scheduler, check that the job reports it and ends, and end the workers."""
     assert job.running()
     address = running.address
     running.kill_scheduler()
@@ -404,7 +404,7 @@ def test_a_lost_scheduler_ends_the_job_in_one_line(
 ) -> None:
     panel, store = running.panel, tmp_path / "store"
 
-    # Before any worker has come.
+    # Before the first worker.
     running.start_scheduler()
     job = running.job(collection, store=store)
     wait_until((store / "_work/run.json").exists)
@@ -420,7 +420,7 @@ def test_a_lost_scheduler_ends_the_job_in_one_line(
     lose_scheduler(running, job)
     panel.open("take013.wav")
 
-    # Between batches, or near it.
+    # Soon after the end of a batch.
     count = Count(running, store)
     panel.slow(0.2)
     running.start_cluster(2)
@@ -443,11 +443,11 @@ def test_a_lost_scheduler_ends_the_job_in_one_line(
 def test_a_scheduler_that_comes_again_knows_nothing_of_the_job(
     running: Processes, collection: Path, undisturbed: Tables, tmp_path: Path
 ) -> None:
-    """It comes at the same address before the job has given up the one that was lost."""
+    """A new scheduler at the same address starts before the job notices the loss."""
     panel, store = running.panel, tmp_path / "store"
     panel.shut("take013.wav")
 
-    # While a batch is at work.
+    # While a batch is running.
     running.start_cluster(2)
     job = running.job(collection, store=store)
     panel.waiting("take013.wav")
@@ -593,20 +593,20 @@ def test_a_cluster_without_workers_is_given_up(running: Processes, tmp_path: Pat
 
 @pytest.fixture
 def disk(tmp_path: Path, running: Processes) -> Iterator[Path]:
-    """A disk of 64 MB, to be made smaller."""
+    """A small disk, which ``leave`` makes smaller."""
     with small_disk(tmp_path / "disk") as folder:
         yield folder
         running.close()
 
 
-def leave(disk: Path, room: int) -> None:
-    """Resize a disk so that ``room`` bytes are free."""
+def leave(disk: Path, free: int) -> None:
+    """Resize a disk so that ``free`` bytes are free."""
     state = os.statvfs(disk)
     used = (state.f_blocks - state.f_bfree) * state.f_frsize
-    subprocess.run(["mount", "-o", f"remount,size={used + room}", str(disk)], check=True)
+    subprocess.run(["mount", "-o", f"remount,size={used + free}", str(disk)], check=True)
 
 
-def test_a_full_disk_is_said_and_survived(
+def test_a_disk_filled_by_workers_is_reported_and_survived(
     running: Processes, collection: Path, undisturbed: Tables, disk: Path
 ) -> None:
     store = disk / "store"

@@ -1,4 +1,4 @@
-"""Night after night, with real processes: what changed is done, tables are as from scratch."""
+"""Nightly runs with real processes: each updates the tables as if made from scratch."""
 
 import json
 import os
@@ -46,14 +46,14 @@ def test_three_nights(started: Processes, tmp_path: Path) -> None:
     assert set(stages(first).values()) == {"done"}
     assert first["stages"][0]["details"]["extracted"] == 24
 
-    # New, changed, gone and rotten files.
+    # New, changed, removed and corrupt files.
     play(music / "hum" / "new.wav", "hum", 100)
     play(music / "hiss" / "01.wav", "hiss", 101)
     (music / "pulse" / "02.wav").unlink()
-    (music / "hum" / "rotten.wav").write_bytes(b"RIFF and no more")
+    (music / "hum" / "corrupt.wav").write_bytes(b"RIFF and no more")
     second = night(started, music, store, *options)
-    said = second["stages"][0]["details"]
-    counts = {name: said[name] for name in ("new", "changed", "gone", "extracted", "failed")}
+    details = second["stages"][0]["details"]
+    counts = {name: details[name] for name in ("new", "changed", "gone", "extracted", "failed")}
     assert counts == {"new": 2, "changed": 1, "gone": 1, "extracted": 2, "failed": 1}
     assert set(stages(second).values()) == {"done"}
     fresh = tmp_path / "fresh"
@@ -62,9 +62,9 @@ def test_three_nights(started: Processes, tmp_path: Path) -> None:
     for name, expected in tables(fresh).items():
         pd.testing.assert_frame_equal(tables(store)[name], expected, obj=name)
     assert len(pd.read_csv(export)) == 24 * 5
-    predicts = champion(open_store(str(store)))
+    before = champion(open_store(str(store)))
 
-    # Labels that are noise make a worse newcomer, which does not displace the champion.
+    # Random labels make a worse model, which does not replace the champion.
     tracks = sorted(pd.read_parquet(store / "features/level=track")["track_id"])
     shuffled = np.random.default_rng(3).permutation([LABELS[i % 3] for i in range(len(tracks))])
     labels = tmp_path / "shuffled.csv"
@@ -73,7 +73,7 @@ def test_three_nights(started: Processes, tmp_path: Path) -> None:
     assert third["stages"][0]["details"]["extracted"] == 0
     assert stages(third)["train"] == "done"
     assert not third["stages"][1]["details"]["promoted"], third["stages"][1]["message"]
-    assert champion(open_store(str(store))) == predicts
+    assert champion(open_store(str(store))) == before
     runs = pd.read_parquet(store / "runs")
     for found in (first, second, third):
         mine = runs[runs["run_id"] == found["run_id"]].sort_values("started_at")
@@ -99,10 +99,14 @@ def test_a_run_that_is_ended_or_killed_is_completed_by_the_next(
     os.kill(job.process.pid, signal.SIGTERM)
     result = job.wait(60)
     assert result.code == 143
-    said = json.loads(result.out)
-    assert said["outcome"] == "interrupted"
-    assert [one["outcome"] for one in said["stages"]] == ["done", "interrupted", *["not run"] * 3]
-    assert {json.loads(line)["run_id"] for line in result.err.splitlines()} == {said["run_id"]}
+    found = json.loads(result.out)
+    assert found["outcome"] == "interrupted"
+    assert [one["outcome"] for one in found["stages"]] == [
+        "done",
+        "interrupted",
+        *["not run"] * 3,
+    ]
+    assert {json.loads(line)["run_id"] for line in result.err.splitlines()} == {found["run_id"]}
     assert not (store / LOCK).exists()
     runs = pd.read_parquet(store / "runs").sort_values("started_at")
     assert runs["outcome"].tolist() == ["done", "interrupted"]

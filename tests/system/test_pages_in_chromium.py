@@ -1,4 +1,4 @@
-"""The pages in a real browser: Debian's Chromium, narrow and wide, light and dark."""
+"""The pages in a real browser, Chromium: narrow and wide, light and dark."""
 
 import shutil
 from collections.abc import Iterator
@@ -33,7 +33,7 @@ SCREENS = [(width, scheme) for width in (380, 1600) for scheme in ("light", "dar
 def browser() -> Iterator[Browser]:
     path = shutil.which("chromium") or shutil.which("chromium-browser")
     if path is None:
-        pytest.skip("there is no Chromium: Debian's package chromium has it")
+        pytest.skip("Chromium is missing: install the package chromium")
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=path, args=ARGUMENTS)
         yield browser
@@ -88,19 +88,19 @@ def path(request: pytest.FixtureRequest, pages: dict[str, Path]) -> Path:
 
 
 class Opened:
-    """A page that is open, and what it did meanwhile."""
+    """An open page, with its console messages and requests."""
 
     def __init__(self, browser: Browser, path: Path, width: int, scheme: Any, **how: Any) -> None:
         context = browser.new_context(
             viewport={"width": width, "height": 900}, color_scheme=scheme, **how
         )
         self.page: Page = context.new_page()
-        self.said: list[str] = []
-        self.asked: list[str] = []
-        self.page.on("console", lambda message: self.said.append(message.text))
-        self.page.on("pageerror", lambda error: self.said.append(str(error)))
-        self.page.on("dialog", lambda dialog: self.said.append(f"dialog: {dialog.message}"))
-        self.page.on("request", lambda request: self.asked.append(request.url))
+        self.messages: list[str] = []
+        self.requests: list[str] = []
+        self.page.on("console", lambda message: self.messages.append(message.text))
+        self.page.on("pageerror", lambda error: self.messages.append(str(error)))
+        self.page.on("dialog", lambda dialog: self.messages.append(f"dialog: {dialog.message}"))
+        self.page.on("request", lambda request: self.requests.append(request.url))
         self.page.goto(path.as_uri())
         self.page.wait_for_load_state("load")
 
@@ -109,11 +109,13 @@ class Opened:
 
 
 @pytest.mark.parametrize(("width", "scheme"), SCREENS)
-def test_a_page_is_sound(browser: Browser, path: Path, width: int, scheme: str) -> None:
+def test_a_page_is_complete_and_accessible(
+    browser: Browser, path: Path, width: int, scheme: str
+) -> None:
     opened = Opened(browser, path, width, scheme)
     page = opened.page
-    assert opened.said == []
-    assert [url for url in opened.asked if not url.startswith("data:")] == [path.as_uri()]
+    assert opened.messages == []
+    assert [url for url in opened.requests if not url.startswith("data:")] == [path.as_uri()]
     images = page.evaluate(
         "[...document.images].map(i => [i.alt.length, i.complete, i.naturalWidth, i.width])"
     )
@@ -121,23 +123,23 @@ def test_a_page_is_sound(browser: Browser, path: Path, width: int, scheme: str) 
     for alt, complete, natural, shown in images:
         assert alt > 40
         assert complete
-        # Pixels for those screens that have more than one for each of the page.
+        # Enough pixels for screens with more than one per CSS pixel.
         assert natural == (576 if width == 380 else 1536)
         assert shown <= width
     assert page.evaluate("document.documentElement.scrollWidth") <= width
-    sticking_out = page.evaluate(
+    overflowing = page.evaluate(
         """width => [...document.querySelectorAll("body *")]
             .filter(e => !e.closest(".table") && e.getBoundingClientRect().right > width)
             .map(e => e.outerHTML.slice(0, 80))""",
         width,
     )
-    assert sticking_out == []
+    assert overflowing == []
     found = Axe().run(page)
     assert [one["id"] for one in found.response["violations"]] == []
     opened.close()
 
 
-def test_every_screen_gets_a_picture_of_its_own(browser: Browser, path: Path) -> None:
+def test_every_screen_gets_its_own_pictures(browser: Browser, path: Path) -> None:
     pictures = set()
     for width, scheme in SCREENS:
         opened = Opened(browser, path, width, scheme)
@@ -156,7 +158,7 @@ def test_hostile_names_are_shown(browser: Browser, path: Path) -> None:
         assert "<b>rock</b>" in opened.page.inner_text("body")
         assert opened.page.locator("b").count() == 0
     assert opened.page.locator("script").count() == 1
-    assert opened.said == []
+    assert opened.messages == []
     opened.close()
 
 

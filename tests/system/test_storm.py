@@ -66,7 +66,7 @@ def calm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Calm]:
         system = server.system()
         system.mkdir("music")
         system.put(f"{music}/", "music/in/", recursive=True)
-        system.pipe_file("music/in/hum/rotten.wav", b"RIFF and no more")
+        system.pipe_file("music/in/hum/corrupt.wav", b"RIFF and no more")
         with processes(tmp_path_factory.mktemp("calm") / "processes") as started:
             started.variables = server.environment
             started.start_cluster(2, nanny=True)
@@ -91,7 +91,7 @@ def test_whatever_is_killed_the_next_run_completes_the_work(
         where = f"seed {seed}: {victim} killed after {moment:.1f} of {calm.seconds:.1f} s"
         disturbed = disturb(victim, started, calm.server, job)
         if disturbed:
-            # The run retries until the object store is back.
+            # A run retries until the object store is back.
             codes = (0, 1) if victim == "scheduler" else (0,)
             assert disturbed.code in codes, (where, disturbed)
             disturbed.assert_quiet()
