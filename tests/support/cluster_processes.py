@@ -136,7 +136,7 @@ class Job:
         """Return whether the process is alive."""
         return self.process.poll() is None
 
-    def wait(self, seconds: float = 90.0) -> Result:
+    def wait(self, seconds: float = 150.0) -> Result:
         """Wait for the end of the process; fail after ``seconds``."""
         try:
             out, err = self.process.communicate(timeout=seconds)
