@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from support.command_line import Command, in_process
 
 import jobs.cluster.connect
 
@@ -33,3 +34,9 @@ def shared_data() -> Path:
     if not SHARED_DATA.is_dir():
         pytest.skip(f"there are no recordings and published tables at {SHARED_DATA}")
     return SHARED_DATA
+
+
+@pytest.fixture
+def command(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Command:
+    """Run the command line in this process."""
+    return in_process(monkeypatch, capfd)

@@ -5,17 +5,16 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pytest
+from support.command_line import Command
 
 import jobs.extraction.extract
 from featurizer.columns import FEATURE_SET
-from jobs.cli import main as cli
 from jobs.errors import ClusterError, RunInterruptedError, StoreError, UsageError
 from jobs.extraction.extract import Outcome
 from jobs.store.schemas import FILES, RUNS, TRACK
@@ -30,25 +29,6 @@ DEFAULTS = {
     "retry_failed": False,
     "max_failed": 0.1,
 }
-
-Run = Callable[..., tuple[int, str, str]]
-
-
-@pytest.fixture
-def run(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Run:
-    """Run the command line in this process; its exit code, stdout and stderr."""
-    monkeypatch.delenv("DASK_SCHEDULER_ADDRESS", raising=False)
-    monkeypatch.setenv("COLUMNS", "200")
-    monkeypatch.setattr(signal, "signal", lambda *_: None)
-
-    def run_cli(*arguments: object) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["songmill", *map(str, arguments)])
-        with pytest.raises(SystemExit) as end:
-            cli.main()
-        out, err = capfd.readouterr()
-        return int(end.value.code or 0), out, err
-
-    return run_cli
 
 
 @pytest.fixture
@@ -82,7 +62,10 @@ def modules_after(code: str) -> set[str]:
     return {name.partition(".")[0] for name in done.stderr.split()}
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["extract", "--help"], ["status", "-h"]])
+@pytest.mark.parametrize(
+    "arguments",
+    [["--help"], ["extract", "--help"], ["status", "-h"], ["import-features", "--help"]],
+)
 def test_help_loads_nothing_heavy(arguments: list[str]) -> None:
     loaded = modules_after(
         f"import sys; sys.argv[1:] = {arguments}\n"
@@ -96,12 +79,12 @@ def test_help_loads_nothing_heavy(arguments: list[str]) -> None:
     assert not loaded & heavy
 
 
-def test_help_names_the_commands_and_the_exit_codes(run: Run) -> None:
-    code, out, err = run("--help")
+def test_help_names_the_commands_and_the_exit_codes(command: Command) -> None:
+    code, out, err = command("--help")
     assert (code, err) == (0, "")
     for word in ("extract", "status", "demo", "0 done, 1 failed, 2 wrong usage, 3 too many"):
         assert word in out
-    code, out, _ = run("extract", "--help")
+    code, out, _ = command("extract", "--help")
     assert code == 0
     for option in (
         *("--store", "--labels", "--scheduler", "--workers", "--segment-seconds", "--force"),
@@ -110,27 +93,29 @@ def test_help_names_the_commands_and_the_exit_codes(run: Run) -> None:
         assert option in out
 
 
-def test_the_version_is_the_installed_ones(run: Run) -> None:
+def test_the_version_is_the_installed_ones(command: Command) -> None:
     from importlib.metadata import version
 
-    assert run("--version") == (0, f"songmill {version('songmill')}\n", "")
+    assert command("--version") == (0, f"songmill {version('songmill')}\n", "")
 
 
 # Options
 
 
-def test_options_have_the_documented_defaults(run: Run, requests: list[dict[str, Any]]) -> None:
-    code, _, _ = run("extract", "a", "b c", "--store", "s")
+def test_options_have_the_documented_defaults(
+    command: Command, requests: list[dict[str, Any]]
+) -> None:
+    code, _, _ = command("extract", "a", "b c", "--store", "s")
     assert code == 0
     assert requests == [{"sources": ["a", "b c"], "store": "s", **DEFAULTS}]
 
 
-def test_options_reach_the_job(run: Run, requests: list[dict[str, Any]]) -> None:
-    run(
+def test_options_reach_the_job(command: Command, requests: list[dict[str, Any]]) -> None:
+    command(
         *("extract", "a", "--store", "s", "--labels", "l.csv", "--scheduler", "tcp://x:1"),
         *("--segment-seconds", "2.5", "--force", "--retry-failed", "--max-failed", "1"),
     )
-    run("extract", "--store", "s", "--workers", "7", "--", "-a.wav")
+    command("extract", "--store", "s", "--workers", "7", "--", "-a.wav")
     given = {"labels": "l.csv", "scheduler": "tcp://x:1", "segment_seconds": 2.5}
     given |= {"force": True, "retry_failed": True, "max_failed": 1.0}
     assert requests == [
@@ -140,13 +125,13 @@ def test_options_reach_the_job(run: Run, requests: list[dict[str, Any]]) -> None
 
 
 def test_the_schedulers_address_may_come_from_the_environment(
-    run: Run, requests: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch
+    command: Command, requests: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("DASK_SCHEDULER_ADDRESS", "tcp://from-the-environment:8786")
-    run("extract", "a", "--store", "s")
-    run("extract", "a", "--store", "s", "--scheduler", "tcp://given:8786")
+    command("extract", "a", "--store", "s")
+    command("extract", "a", "--store", "s", "--scheduler", "tcp://given:8786")
     monkeypatch.setenv("DASK_SCHEDULER_ADDRESS", "")
-    run("extract", "a", "--store", "s")
+    command("extract", "a", "--store", "s")
     found = [request["scheduler"] or None for request in requests]
     assert found == ["tcp://from-the-environment:8786", "tcp://given:8786", None]
 
@@ -171,9 +156,9 @@ def test_the_schedulers_address_may_come_from_the_environment(
     ],
 )
 def test_wrong_usage_ends_with_2_and_names_what_was_given(
-    run: Run, requests: list[dict[str, Any]], arguments: list[str], said: str
+    command: Command, requests: list[dict[str, Any]], arguments: list[str], said: str
 ) -> None:
-    code, out, err = run(*arguments)
+    code, out, err = command(*arguments)
     assert (code, out) == (2, "")
     assert said in err
     assert "Traceback" not in err
@@ -196,11 +181,11 @@ def test_wrong_usage_ends_with_2_and_names_what_was_given(
     ],
 )
 def test_what_can_go_wrong_is_one_line_and_an_exit_code(
-    run: Run, monkeypatch: pytest.MonkeyPatch, error: BaseException, code: int
+    command: Command, monkeypatch: pytest.MonkeyPatch, error: BaseException, code: int
 ) -> None:
     raising(monkeypatch, error)
     for options in ([], ["--json"]):
-        ended, out, err = run("extract", "a", "--store", "s", *options)
+        ended, out, err = command("extract", "a", "--store", "s", *options)
         assert (ended, out) == (code, "")
         assert err.startswith("songmill: ")
         assert len(err.strip().splitlines()) == 1
@@ -224,24 +209,24 @@ def test_an_interrupt_while_the_command_line_is_loaded_is_no_traceback() -> None
 
 
 def test_an_interrupt_from_the_keyboard_is_no_traceback(
-    run: Run, monkeypatch: pytest.MonkeyPatch
+    command: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     raising(monkeypatch, KeyboardInterrupt())
-    code, out, err = run("extract", "a", "--store", "s")
+    code, out, err = command("extract", "a", "--store", "s")
     assert (code, out) == (130, "")
     assert len(err.splitlines()) <= 1
 
 
 def test_too_many_failed_files_are_3_and_the_counts_are_printed_all_the_same(
-    run: Run, monkeypatch: pytest.MonkeyPatch
+    command: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     outcome = Outcome("run", outcome="too-many-failed", message="5 of 9 files", listed=9)
     outcome.failures = {"empty": 5}
     monkeypatch.setattr(jobs.extraction.extract, "extract", lambda *_, **options: outcome)
-    code, out, err = run("extract", "a", "--store", "s")
+    code, out, err = command("extract", "a", "--store", "s")
     assert (code, err) == (3, "songmill: 5 of 9 files\n")
     assert "5 empty" in out
-    code, out, err = run("extract", "a", "--store", "s", "--json")
+    code, out, err = command("extract", "a", "--store", "s", "--json")
     assert (code, err) == (3, "songmill: 5 of 9 files\n")
     found = json.loads(out)
     assert (found["outcome"], found["failed"], found["failures"]) == (
@@ -252,9 +237,9 @@ def test_too_many_failed_files_are_3_and_the_counts_are_printed_all_the_same(
 
 
 def test_json_is_one_object_with_the_counts_of_the_run(
-    run: Run, requests: list[dict[str, Any]]
+    command: Command, requests: list[dict[str, Any]]
 ) -> None:
-    code, out, _ = run("extract", "a", "--store", "caf\xe9 \N{GUITAR}", "--json")
+    code, out, _ = command("extract", "a", "--store", "caf\xe9 \N{GUITAR}", "--json")
     assert code == 0
     found = json.loads(out)
     assert found["store"] == "caf\xe9 \N{GUITAR}"
@@ -290,19 +275,19 @@ def store(tmp_path: Path) -> Path:
     return tmp_path / "store"
 
 
-def test_status_shows_a_store(run: Run, store: Path) -> None:
-    code, out, err = run("status", "--store", store)
+def test_status_shows_a_store(command: Command, store: Path) -> None:
+    code, out, err = command("status", "--store", store)
     assert (code, err) == (0, "")
     assert str(store) in out
     assert "2026-01-02" in out
-    code, out, err = run("status", "--store", store, "--failed")
+    code, out, err = command("status", "--store", store, "--failed")
     assert (code, err) == (0, "")
     assert out == "empty\ta\\n\N{GUITAR}\\x1b[31m.wav\tholds no bytes\n"
 
 
-def test_status_as_json_is_one_object(run: Run, store: Path) -> None:
+def test_status_as_json_is_one_object(command: Command, store: Path) -> None:
     for options in ([], ["--failed"]):
-        code, out, err = run("status", "--store", store, "--json", *options)
+        code, out, err = command("status", "--store", store, "--json", *options)
         assert (code, err) == (0, "")
         found: dict[str, Any] = json.loads(out)
         assert (found["tracks"], found["files"]) == (1, 1)
@@ -313,8 +298,8 @@ def test_status_as_json_is_one_object(run: Run, store: Path) -> None:
     assert [row["track_id"] for row in found["failed_files"]] == ["a\n\N{GUITAR}\x1b[31m.wav"]
 
 
-def test_status_without_a_store_is_wrong_usage(run: Run, tmp_path: Path) -> None:
-    code, out, err = run("status", "--store", tmp_path / "missing")
+def test_status_without_a_store_is_wrong_usage(command: Command, tmp_path: Path) -> None:
+    code, out, err = command("status", "--store", tmp_path / "missing")
     assert (code, out) == (2, "")
     assert (
         err == f"songmill: there is no store at {tmp_path}/missing: `songmill extract` or "
@@ -338,10 +323,10 @@ def test_a_terminal_that_knows_few_letters_is_no_reason_to_fail(
         json.loads(done.stdout)
 
 
-def test_a_store_whose_name_is_no_utf8_is_refused(run: Run, store: Path) -> None:
+def test_a_store_whose_name_is_no_utf8_is_refused(command: Command, store: Path) -> None:
     name = os.fsdecode(os.fsencode(store.parent) + b"/caf\xe9")
     store.rename(name)
     for arguments in (["status"], ["extract", str(store.parent)]):
-        code, out, err = run(*arguments, "--store", name)
+        code, out, err = command(*arguments, "--store", name)
         assert (code, out) == (2, "")
         assert r"caf\udce9 is not UTF-8" in err

@@ -25,10 +25,10 @@ import pyarrow.dataset as ds
 import pytest
 from support import postgres
 from support.cluster_processes import wait_until
+from support.command_line import Command
 from support.made_models import put_model
 from support.made_stores import make_store
 
-from jobs.cli import main as cli
 from jobs.errors import ExportError, SongmillError, UsageError
 from jobs.exporting import databases as export_databases
 from jobs.exporting.export import Outcome, export
@@ -364,22 +364,16 @@ def test_a_second_export_to_the_same_table_is_refused(
 
 
 @pytest.fixture
-def no_secrets(
-    store: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> Any:
-    """Runs a command line, and sees that no password is anywhere afterwards."""
+def no_secrets(store: Path, command: Command) -> Any:
+    """Run an export that fails, check that the password is nowhere, and return the error."""
 
     def run(*arguments: str) -> str:
-        argv = ["songmill", "export", "similarity", "--store", str(store), *arguments]
-        monkeypatch.setattr(sys, "argv", argv)
-        with pytest.raises(SystemExit) as ended:
-            cli.main()
-        assert ended.value.code != 0
-        said = capsys.readouterr()
-        everything = said.out + said.err + str(read(store, "runs").to_dict())
+        code, out, err = command("export", "similarity", "--store", store, *arguments)
+        assert code != 0
+        everything = out + err + str(read(store, "runs").to_dict())
         assert "s3cret" not in everything
         assert "Traceback" not in everything
-        return said.err.splitlines()[-1]
+        return err.splitlines()[-1]
 
     return run
 

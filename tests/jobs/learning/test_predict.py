@@ -1,8 +1,6 @@
 """Predictions, against plain XGBoost on the same rows: of new recordings, and of a store."""
 
 import json
-import signal
-import sys
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -19,7 +17,6 @@ from support.made_stores import make_store, read_rows
 import jobs.learning.predict
 from featurizer.columns import FEATURE_COLUMNS
 from featurizer.extract import extract
-from jobs.cli import main as cli
 from jobs.errors import ClusterError, StoreError, UsageError
 from jobs.learning.predict import FilesOutcome, StoreOutcome, predict_all, predict_files
 from jobs.store.tables import Store
@@ -121,20 +118,12 @@ def test_segments_are_as_long_as_the_models_whatever_the_stores_are(
 
 
 def test_a_rotten_file_costs_only_itself_and_the_exit_code_is_one(
-    tmp_path: Path, takes: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+    tmp_path: Path, takes: Path, command: Command
 ) -> None:
     store_for_files(tmp_path / "store")
-    monkeypatch.setattr(signal, "signal", lambda *_: None)
-
-    def run(*arguments: str) -> tuple[int, dict[str, Any], str]:
-        line = ["songmill", "predict", str(takes), "--store", str(tmp_path / "store"), "--json"]
-        monkeypatch.setattr(sys, "argv", [*line, *arguments])
-        with pytest.raises(SystemExit) as end:
-            cli.main()
-        out, err = capfd.readouterr()
-        return int(end.value.code or 0), json.loads(out), err
-
-    code, said, err = run("--segments")
+    arguments = ("predict", takes, "--store", tmp_path / "store", "--json")
+    code, out, err = command(*arguments, "--segments")
+    said = json.loads(out)
     assert code == 1
     assert err.splitlines()[-1] == "songmill: 1 of 4 files gave no prediction"
     rotten, *good = said["files"]
@@ -145,11 +134,12 @@ def test_a_rotten_file_costs_only_itself_and_the_exit_code_is_one(
     assert [len(one["segments"]) for one in good] == [3, 2, 0]
     (takes / "rotten.wav").rename(takes.parent / "rotten.wav")
     try:
-        code, said, err = run()
+        code, out, _ = command(*arguments)
     finally:
         (takes.parent / "rotten.wav").rename(takes / "rotten.wav")
-    assert (code, len(said["files"])) == (0, 3)
-    assert not any("segments" in one for one in said["files"])
+    files = json.loads(out)["files"]
+    assert (code, len(files)) == (0, 3)
+    assert not any("segments" in one for one in files)
 
 
 MISFITS: list[tuple[dict[str, Any], str]] = [

@@ -1,7 +1,6 @@
 """What a track or a file is like, against the table of similarity and brute force."""
 
 import json
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -9,11 +8,11 @@ import pyarrow.dataset as ds
 import pytest
 import soundfile
 from support import brute_force
+from support.command_line import Command
 from support.made_stores import make_store, read_rows
 
 from featurizer.columns import FEATURE_COLUMNS
 from featurizer.extract import extract as features_of
-from jobs.cli import main as cli
 from jobs.demo.collection import synthesise
 from jobs.errors import SongmillError, UsageError
 from jobs.extraction.extract import extract
@@ -170,21 +169,13 @@ def test_a_store_without_tracks_is_refused(tmp_path: Path) -> None:
         ask(tmp_path / "s", "a")
 
 
-def test_the_command_line_shows_a_table(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_the_command_line_shows_a_table(tmp_path: Path, command: Command) -> None:
     make_store(tmp_path / "s", [(f"{i}.wav", "[b]jazz[/b]") for i in range(9)], level="track")
-    arguments = ["songmill", "similar", "3", "--store", str(tmp_path / "s"), "-k", "4"]
-    monkeypatch.setattr(sys, "argv", arguments)
-    with pytest.raises(SystemExit) as ended:
-        cli.main()
-    assert ended.value.code == 0
-    out = capsys.readouterr().out
+    arguments = ("similar", "3", "--store", tmp_path / "s", "-k", "4")
+    code, out, _ = command(*arguments)
+    assert code == 0
     assert "Most like 3.wav ([b]jazz[/b]):" in out
     assert out.count("[b]jazz[/b]") == 5
-    monkeypatch.setattr(sys, "argv", [*arguments, "--json"])
-    with pytest.raises(SystemExit):
-        cli.main()
-    said = json.loads(capsys.readouterr().out)
-    assert said["track_id"] == "3.wav"
-    assert [one["rank"] for one in said["neighbours"]] == [1, 2, 3, 4]
+    found = json.loads(command(*arguments, "--json")[1])
+    assert found["track_id"] == "3.wav"
+    assert [one["rank"] for one in found["neighbours"]] == [1, 2, 3, 4]

@@ -5,7 +5,6 @@ import itertools
 import json
 import os
 import signal
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -18,10 +17,10 @@ import pytest
 from distributed import Client
 from support import brute_force
 from support.cluster_processes import Processes, processes
+from support.command_line import Command
 from support.made_stores import make_store, read_rows
 
 from featurizer.columns import FEATURE_COLUMNS
-from jobs.cli import main as cli
 from jobs.errors import ClusterError, UsageError
 from jobs.extraction.import_features import import_features
 from jobs.neighbours.similarity import Outcome, similarity
@@ -267,29 +266,18 @@ def test_a_worker_that_fails_leaves_the_tables_as_they_were(
 
 
 def test_the_command_line_says_what_was_found(
-    gtzan: Path,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
+    gtzan: Path, tmp_path: Path, command: Command
 ) -> None:
     root = track_store(tmp_path / "store", copies=11)
-    monkeypatch.setattr(sys, "argv", ["songmill", "similarity", "--store", str(root), "-k", "4"])
-    with pytest.raises(SystemExit) as ended:
-        cli.main()
-    assert ended.value.code == 0
-    out = capsys.readouterr().out
+    arguments = ("similarity", "--store", root, "-k", "4")
+    code, out, _ = command(*arguments)
+    assert code == 0
     assert "The 4 nearest of 60 tracks" in out
     assert "The same recording twice: 11 pairs" in out
     assert "… and 1 more." in out
-    monkeypatch.setattr(sys, "argv", [*sys.argv, "--json"])
-    with pytest.raises(SystemExit):
-        cli.main()
-    said = json.loads(capsys.readouterr().out)
-    assert (said["k"], said["rows"], said["duplicates"], len(said["shown"])) == (4, 60, 11, 10)
-    monkeypatch.setattr(sys, "argv", ["songmill", "similarity", "--store", str(gtzan), "-k", "0"])
-    with pytest.raises(SystemExit) as ended:
-        cli.main()
-    assert ended.value.code == 2
+    found = json.loads(command(*arguments, "--json")[1])
+    assert (found["k"], found["rows"], found["duplicates"], len(found["shown"])) == (4, 60, 11, 10)
+    assert command("similarity", "--store", gtzan, "-k", "0")[0] == 2
 
 
 # On real clusters

@@ -2,13 +2,13 @@
 
 import json
 import signal
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import pytest
+from support.command_line import Command
 from support.in_process import RecordedBoosting
 from support.made_stores import make_store
 
@@ -16,7 +16,6 @@ import jobs.extraction.extract
 import jobs.learning.compare
 import jobs.learning.train
 from featurizer.columns import FEATURE_SET
-from jobs.cli import main as cli
 from jobs.errors import ClusterError, RunInterruptedError, StoreError, UsageError
 from jobs.extraction.extract import Outcome as Extracted
 from jobs.learning import registry
@@ -338,27 +337,14 @@ def test_passwords_are_said_nowhere(
 
 
 @pytest.fixture
-def command(
-    night: Night, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
-) -> Callable[..., tuple[int, str, str]]:
+def command(command: Command, night: Night, monkeypatch: pytest.MonkeyPatch) -> Command:
+    """The command line, with the cluster of this process."""
     monkeypatch.setenv("DASK_SCHEDULER_ADDRESS", night.scheduler)
-    monkeypatch.setenv("COLUMNS", "200")
-    monkeypatch.setattr(signal, "signal", lambda *_: None)
-
-    def run_cli(*arguments: object) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["songmill", "run", *map(str, arguments)])
-        with pytest.raises(SystemExit) as end:
-            cli.main()
-        out, err = capfd.readouterr()
-        return int(end.value.code or 0), out, err
-
-    return run_cli
+    return command
 
 
-def test_one_json_summary_and_json_lines(
-    night: Night, command: Callable[..., tuple[int, str, str]]
-) -> None:
-    code, out, err = command("x", "--store", night.root, "--json", "--log-format", "json")
+def test_one_json_summary_and_json_lines(night: Night, command: Command) -> None:
+    code, out, err = command("run", "x", "--store", night.root, "--json", "--log-format", "json")
     assert code == 0
     said = json.loads(out)
     assert [one["stage"] for one in said["stages"]] == [*ALL[:4], "report"]
@@ -369,38 +355,36 @@ def test_one_json_summary_and_json_lines(
     assert {line["level"] for line in lines} == {"info"}
 
 
-def test_a_table_for_people(night: Night, command: Callable[..., tuple[int, str, str]]) -> None:
-    code, out, err = command("x", "--store", night.root)
+def test_a_table_for_people(night: Night, command: Command) -> None:
+    code, out, err = command("run", "x", "--store", night.root)
     assert code == 0
     assert "train       done" in out
     assert "stage train" in err
-    code, out, _ = command("x", "--store", night.root)
+    code, out, _ = command("run", "x", "--store", night.root)
     assert "nothing that it reads has changed" in out
 
 
 def test_a_failure_is_a_line_and_a_code_and_still_a_summary(
     night: Night,
-    command: Callable[..., tuple[int, str, str]],
+    command: Command,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     def fail(**_: object) -> None:
         raise StoreError("the store is damaged")
 
     monkeypatch.setattr(jobs.learning.train, "train", fail)
-    code, out, err = command("x", "--store", night.root, "--json", "--log-format", "json")
+    code, out, err = command("run", "x", "--store", night.root, "--json", "--log-format", "json")
     assert code == 1
     assert json.loads(out)["outcome"] == "failed"
     last = json.loads(err.splitlines()[-1])
     assert (last["level"], last["stage"]) == ("error", "train")
     assert last["message"] == "the store is damaged"
-    code, out, err = command("x", "--store", night.root)
+    code, out, err = command("run", "x", "--store", night.root)
     assert code == 1
     assert err.splitlines()[-1] == "error: the store is damaged"
 
 
-def test_a_config_file_holds_the_options(
-    night: Night, command: Callable[..., tuple[int, str, str]], tmp_path: Path
-) -> None:
+def test_a_config_file_holds_the_options(night: Night, command: Command, tmp_path: Path) -> None:
     path = tmp_path / "songmill.toml"
     path.write_text(
         f'sources = ["a", "b"]\nstore = "{night.root}"\nneighbours = 4\nmax_failed = 0.25\n'
@@ -414,10 +398,10 @@ def test_a_config_file_holds_the_options(
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(jobs.nightly.run, "run", note)
-        code, _, err = command("--config", path)
+        code, _, err = command("run", "--config", path)
         assert (code, err) == (0, "")
         # What the command line says comes first, wherever it stands.
-        command("c", "-k", 7, "--config", path, "--split", "by-track")
+        command("run", "c", "-k", 7, "--config", path, "--split", "by-track")
     given = {"sources": ["a", "b"], "store": str(night.root), "neighbours": 4, "max_failed": 0.25}
     given |= {"split": "random", "exports": [f"files={tmp_path}/files.csv"]}
     assert seen[0] | given == seen[0]
@@ -440,7 +424,7 @@ def test_a_config_file_holds_the_options(
 )
 def test_a_config_file_that_does_not_fit(
     night: Night,
-    command: Callable[..., tuple[int, str, str]],
+    command: Command,
     tmp_path: Path,
     text: str | None,
     said: str,
@@ -448,7 +432,7 @@ def test_a_config_file_that_does_not_fit(
     path = tmp_path / "songmill.toml"
     if text is not None:
         path.write_text(text)
-    code, out, err = command("x", "--store", night.root, "--config", path)
+    code, out, err = command("run", "x", "--store", night.root, "--config", path)
     assert code == 2
     assert said in " ".join(err.split())
     assert out == ""
