@@ -420,16 +420,6 @@ def test_a_lost_scheduler_ends_the_job_in_one_line(
     lose_scheduler(running, job)
     panel.open("take013.wav")
 
-    # Soon after the end of a batch.
-    count = Count(running, store)
-    panel.slow(0.2)
-    running.start_cluster(2)
-    job = running.job(collection, store=store)
-    wait_until(lambda: len(finished(store)) > len(count.finished), what="one more")
-    lose_scheduler(running, job)
-    count.assert_none_twice()
-
-    panel.slow(0)
     count = Count(running, store)
     assert 0 < len(count.finished) < 24
     running.start_cluster(2)
