@@ -132,6 +132,7 @@ def _is_shut(gate: Path) -> bool:
 
 
 def _take_away(lacking: str) -> None:
+    import jobs.cluster.fitness
     import jobs.extraction.batch
 
     if lacking == "store":
