@@ -11,6 +11,7 @@ import pandas as pd
 import pyarrow.dataset
 import pytest
 import soundfile
+from support.command_line import Command
 from support.made_models import plainly, put_model, read_parts
 from support.made_stores import make_store, read_rows
 
