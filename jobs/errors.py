@@ -1,6 +1,6 @@
 """What ends a command, as exceptions that carry the exit code.
 
-0 done, 1 failed, 2 wrong usage, 3 too many files failed, 130 and 143 interrupted.
+0 done, 1 failed, 2 wrong usage, 3 too many files failed, 129, 130 and 143 interrupted.
 """
 
 import signal
@@ -33,7 +33,8 @@ class ExportError(SongmillError):
 class RunInterruptedError(BaseException):
     """A signal asked the command to end.
 
-    It may come almost anywhere (see :mod:`jobs.interruption`), and nothing is to catch it.
+    Raised where the command looks for signals (:mod:`jobs.interruption`). No Exception, so that
+    only what ends the command catches it.
     """
 
     def __init__(self, number: int) -> None:

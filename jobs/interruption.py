@@ -1,161 +1,166 @@
-"""How SIGTERM and Ctrl-C end a command: at once, in the middle of whatever it does.
+"""SIGTERM, SIGINT (Ctrl-C) and SIGHUP (a closed terminal) ask a command to end.
 
-An exception out of a signal's handler may come between any two steps of Python. In code of others
-it might come between taking a lock and the ``try`` that gives it back, and another thread, such as
-that of Dask's client, would wait for the lock forever; or in the middle of what the garbage
-collector calls, which drops it. So it waits for a step of songmill's own code, or until the command
-itself waits, or computes for long.
+The first signal sets a flag, and the command ends where it next calls
+:func:`raise_if_interrupted`. A second signal ends the process at once, as do :data:`GRACE_S`
+seconds without an end: the store survives both, as it survives SIGKILL.
 """
 
+import os
 import signal
+import socket
 import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from concurrent.futures import Future, wait
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from functools import partial
-from types import CodeType, FrameType
+from typing import Any, NoReturn, TypeVar
 
 from jobs.errors import RunInterruptedError
 
-OUR_OWN = ("jobs", "featurizer", "training", "recommend", "pages", "compiling")
-"""Packages that can be left at any step: they take locks by ``with``, which is one step."""
+T = TypeVar("T")
 
-AGAIN_S = 0.01
-"""After as long a signal that was put off is tried again."""
+GRACE_S = 9.0
+"""Seconds between the first signal and the forced end of the process."""
 
-ELSEWHERE_S = 1.0
-"""For as long a signal waits for code of others to come back."""
+REPEAT_S = 0.5
+"""Seconds in which further signals count as the first: ``timeout``, for one, sends it twice."""
 
-TAKES_LOCKS = ("threading", "logging", "importlib._bootstrap")
-"""Modules whose Python takes locks all the time: left only where they stand still."""
+POLL_S = 0.1
+"""Seconds between two looks at the flag while the main thread waits."""
 
-WAITS = ("wait", "join", "_wait_for_tstate_lock")
-"""Functions of ``threading`` that put right what an exception leaves once they wait."""
 
-WAITS_AFTER_S = 0.2
-"""One of these that is at the same step for as long does wait."""
-
-STUCK_AFTER_S = 5.0
-"""What else takes a lock and is at the same step for as long may never go on."""
-
-_pending: list[int] = []
-"""Signals that asked the command to end and of which it is not known that they were heard.
-
-Code of others may catch the exception, such as a library that tries an import.
-"""
+def _write_line(text: str) -> None:
+    sys.stderr.write(f"{text}\n")
+    sys.stderr.flush()
 
 
 @dataclass
-class _PutOff:
-    """A signal that waits, and at which step of Python it finds the command, since when."""
+class _Request:
+    """The signal that is still to be raised, 0 for none, and how to announce it."""
 
-    number: int
-    first: float
-    step: tuple[CodeType, int] | None = None
-    since: float = 0.0
+    number: int = 0
+    announce: Callable[[str], object] = _write_line
 
 
-_put_off: list[_PutOff] = []
-"""The one signal that waits, if one does."""
+_request = _Request()
 
 
 @contextmanager
 def listening() -> Iterator[None]:
-    """Have SIGTERM and SIGINT raise RunInterruptedError in the main thread in the body."""
-    answers = {signal.SIGALRM: _hear_again, signal.SIGTERM: _hear, signal.SIGINT: _hear}
-    before = {number: signal.signal(number, answer) for number, answer in answers.items()}
-    hook = sys.unraisablehook
-    sys.unraisablehook = partial(_hear_dropped, hook)
+    """Let signals ask the body to end. A signal that is ignored stays ignored."""
+    receiver, sender = socket.socketpair()
+    sender.setblocking(False)
+    # Python runs its handlers in the main thread, between two steps of Python. While that thread
+    # is in compiled code, only another one can react.
+    watcher = threading.Thread(target=_watch, args=(receiver,), daemon=True, name="signals")
+    watcher.start()
+    wakeup = signal.set_wakeup_fd(sender.fileno(), warn_on_full_buffer=False)
+    handlers = {
+        number: signal.signal(number, lambda *_: None)
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+        if signal.getsignal(number) != signal.SIG_IGN
+    }
     try:
         yield
     finally:
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, before[number])
-        # An alarm that came later would be the end of Python.
-        _wait_no_more()
-        signal.signal(signal.SIGALRM, before[signal.SIGALRM])
-        sys.unraisablehook = hook
-
-
-def raise_if_interrupted() -> None:
-    """Raise RunInterruptedError where a signal waits, or where somebody has caught the first.
-
-    Other threads than the main one, such as that of Dask's client, are not to end of it.
-    """
-    if threading.current_thread() is not threading.main_thread():
-        return
-    _pending.extend(one.number for one in _put_off)
-    _wait_no_more()
-    if _pending:
-        raise RunInterruptedError(_pending[-1])
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+        signal.set_wakeup_fd(wakeup)
+        sender.close()
+        watcher.join()
+        receiver.close()
+        _request.number = 0
 
 
 @contextmanager
-def interruption_prevails() -> Iterator[None]:
-    """Raise RunInterruptedError in place of what code of others has made of it in the body.
-
-    Python itself makes a RuntimeError of what interrupts the creation of a class, for one.
-    """
+def announcing(write: Callable[[str], object]) -> Iterator[None]:
+    """Announce an interruption by ``write`` instead of on stderr while the body runs."""
+    before, _request.announce = _request.announce, write
     try:
         yield
-    except Exception:
+    finally:
+        _request.announce = before
+
+
+def raise_if_interrupted() -> None:
+    """Raise an exception, once, if a signal has arrived; do nothing in other threads.
+
+    Raises
+    ------
+    RunInterruptedError
+        A signal has asked the command to end.
+    """
+    if _request.number and threading.current_thread() is threading.main_thread():
+        number, _request.number = _request.number, 0
+        raise RunInterruptedError(number)
+
+
+def in_thread(function: Callable[..., T], *args: Any, **kwargs: Any) -> "Future[T]":
+    """Call ``function`` in a daemon thread.
+
+    Examples
+    --------
+    >>> wait_for(in_thread(pow, 2, 5))
+    32
+    """
+    future: Future[T] = Future()
+
+    def call() -> None:
+        try:
+            future.set_result(function(*args, **kwargs))
+        except BaseException as error:
+            future.set_exception(error)
+
+    threading.Thread(target=call, daemon=True).start()
+    return future
+
+
+def wait_for(future: "Future[T]") -> T:
+    """Return the result of ``future``, and look for signals while waiting.
+
+    Raises
+    ------
+    RunInterruptedError
+        A signal has asked the command to end. The thread of the future goes on.
+    """
+    while not wait([future], POLL_S).done:
         raise_if_interrupted()
-        raise
+    return future.result()
 
 
-def interruption_heard() -> None:
-    """Note that the command is about to end: what it still says and writes is not in the way."""
-    _pending.clear()
-    _wait_no_more()
-
-
-def _wait_no_more() -> None:
-    signal.setitimer(signal.ITIMER_REAL, 0)
-    _put_off.clear()
-
-
-def _hear(number: int, frame: FrameType | None) -> None:
-    # In the middle of the answer to another signal: what counts is what that one has interrupted.
-    while frame is not None and frame.f_globals is globals():
-        frame = frame.f_back
-    if frame is not None and _is_to_wait(number, frame):
-        signal.setitimer(signal.ITIMER_REAL, AGAIN_S)
+def _watch(receiver: socket.socket) -> None:
+    """Answer the signals with the numbers that ``receiver`` gets, until its other end closes."""
+    first = receiver.recv(1)
+    if not first:
         return
-    _wait_no_more()
-    _pending.append(number)
-    raise RunInterruptedError(number)
+    began = time.monotonic()
+    # A full stderr must not hold up the deadline.
+    announcement = threading.Thread(target=_announce, daemon=True)
+    announcement.start()
+    announcement.join(POLL_S)
+    _request.number = first[0]
+    while (left := began + GRACE_S - time.monotonic()) > 0:
+        receiver.settimeout(left)
+        with suppress(TimeoutError):
+            further = receiver.recv(1)
+            if not further:
+                announcement.join()
+                return
+            if time.monotonic() > began + REPEAT_S:
+                _end(further[0])
+    _end(first[0])
 
 
-def _is_to_wait(number: int, frame: FrameType) -> bool:
-    """Tell whether an exception here might lose a lock, or be lost itself."""
-    module = str(frame.f_globals.get("__name__"))
-    if module.partition(".")[0] in OUR_OWN:
-        return False
-    now = time.monotonic()
-    if not _put_off:
-        _put_off.append(_PutOff(number, now))
-    one = _put_off[0]
-    step = (frame.f_code, frame.f_lasti)
-    if one.step != step:
-        one.step, one.since = step, now
-    if module not in TAKES_LOCKS:
-        return now < one.first + ELSEWHERE_S
-    return now < one.since + (WAITS_AFTER_S if frame.f_code.co_name in WAITS else STUCK_AFTER_S)
+def _announce() -> None:
+    with suppress(OSError, ValueError):
+        _request.announce("Stopping…")
 
 
-def _hear_again(_: int, frame: FrameType | None) -> None:
-    for one in _put_off:
-        _hear(one.number, frame)
-
-
-def _hear_dropped(
-    otherwise: Callable[["sys.UnraisableHookArgs"], object], dropped: "sys.UnraisableHookArgs"
-) -> None:
-    """Try again what the garbage collector has dropped, in place of printing it."""
-    if isinstance(dropped.exc_value, RunInterruptedError):
-        _put_off[:] = [_PutOff(dropped.exc_value.number, time.monotonic())]
-        signal.setitimer(signal.ITIMER_REAL, AGAIN_S)
-    else:
-        otherwise(dropped)
+def _end(number: int) -> NoReturn:
+    with suppress(OSError):
+        # Rich hides the cursor. A stopped terminal (Ctrl-S) must not block the write.
+        terminal = os.open(os.ttyname(2), os.O_WRONLY | os.O_NONBLOCK | os.O_NOCTTY)
+        os.write(terminal, b"\x1b[?25h")
+    os._exit(128 + number)

@@ -1,6 +1,7 @@
 """How far a job is: a live line on a terminal, a line now and then in a log. On stderr only."""
 
 import contextlib
+import functools
 import json
 import sys
 import time
@@ -10,7 +11,7 @@ from datetime import UTC, datetime
 from rich.console import Console
 from rich.markup import escape
 
-from jobs.interruption import raise_if_interrupted
+from jobs.interruption import announcing, raise_if_interrupted
 
 LOG_EVERY_S = 15.0
 
@@ -49,7 +50,8 @@ class Progress:
     @contextlib.contextmanager
     def shown(self) -> Iterator["Progress"]:
         """Show the live line while the body runs."""
-        with self._status or contextlib.nullcontext():
+        announced = announcing(functools.partial(self.write, "info"))
+        with announced, self._status or contextlib.nullcontext():
             yield self
 
     def say(self, text: str) -> None:
@@ -68,6 +70,7 @@ class Progress:
 
     def show(self, text: str) -> None:
         """Change the live line; a log is not told."""
+        raise_if_interrupted()
         if self._status:
             self._status.update(escape(printable(text)))
 

@@ -11,7 +11,7 @@ import typer
 from jobs.cli import demo, exporting, extraction, learning, neighbours, nightly, reporting
 from jobs.cli.tables import print_error
 from jobs.errors import RunInterruptedError, SongmillError
-from jobs.interruption import interruption_heard, interruption_prevails, listening
+from jobs.interruption import listening
 
 app = typer.Typer(
     name="songmill",
@@ -67,10 +67,8 @@ def main() -> None:
     """Run the command line; what a user can cause ends in one line and an exit code."""
     with listening():
         try:
-            with interruption_prevails():
-                app(standalone_mode=True)
+            app(standalone_mode=True)
         except (SongmillError, RunInterruptedError) as error:
-            interruption_heard()
             print_error(str(error))
             sys.exit(error.exit_code)
         except OSError as error:

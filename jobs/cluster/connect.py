@@ -2,10 +2,12 @@
 
 import contextlib
 import json
+import multiprocessing
 import os
 import signal
 import socket
 import tempfile
+import time
 import warnings
 from collections.abc import Iterator
 from multiprocessing import resource_tracker
@@ -13,7 +15,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from jobs.cluster.failures import _silence, _unanswered
-from jobs.errors import ClusterError, UsageError
+from jobs.errors import ClusterError, RunInterruptedError, UsageError
+from jobs.interruption import in_thread, raise_if_interrupted, wait_for
 
 if TYPE_CHECKING:
     from distributed import Client, LocalCluster
@@ -85,7 +88,7 @@ def connect(scheduler: str | None, workers: int | None) -> Iterator["Client"]:
     # A lost scheduler is an error here: one that comes back knows nothing of this job's tasks.
     with dask.config.set({"distributed.client.scheduler-info-interval": "5s"}):
         try:
-            client = Client(address, timeout=10)
+            client = wait_for(in_thread(Client, address, timeout=10))
         except (OSError, TypeError, ValueError, RuntimeError) as error:
             raise ClusterError(_unanswered(address, error)) from None
     try:
@@ -108,21 +111,10 @@ def _local_cluster(workers: int | None) -> Iterator[Any]:
     }
     # Another run may take the dashboard's port in this moment; the one that is found is printed.
     warnings.filterwarnings("ignore", message="Port .* is already in use", category=UserWarning)
-    preloads = dask.config.get("distributed.worker.preload")
-    preloads = [preloads] if isinstance(preloads, str) else preloads
     with (
-        dask.config.set(
-            {
-                # The workers' environment must stand before their process does.
-                "distributed.nanny.pre-spawn-environ": environment,
-                "distributed.worker.preload": [
-                    "songmill.worker",
-                    *preloads,
-                    "jobs.cluster.local_worker",
-                ],
-            }
-        ),
-        _deaf_loop() as loop,
+        # The workers' environment must stand before their process does.
+        dask.config.set({"distributed.nanny.pre-spawn-environ": environment}),
+        _loop_with_blocked_signals() as loop,
         _started(
             loop=loop,
             n_workers=workers or CPU_COUNT,
@@ -134,22 +126,36 @@ def _local_cluster(workers: int | None) -> Iterator[Any]:
             silence_logs="CRITICAL",
         ) as cluster,
     ):
-        yield cluster
+        try:
+            yield cluster
+        except RunInterruptedError:
+            # Asked to end, a worker first finishes what it computes.
+            for nanny in cluster.workers.values():
+                nanny.auto_restart = False
+            _kill_workers()
+            raise
+
+
+def _kill_workers() -> None:
+    for process in multiprocessing.active_children():
+        process.kill()
 
 
 @contextlib.contextmanager
-def _deaf_loop() -> Iterator["IOLoop"]:
-    """Give a running event loop whose threads, and the processes they start, hear no Ctrl-C.
+def _loop_with_blocked_signals() -> Iterator["IOLoop"]:
+    """Run an event loop that blocks the terminal's signals in the processes that it starts.
 
-    A terminal's goes to all of them, and who is to end is told by the job.
+    A terminal sends SIGINT (Ctrl-C) and SIGHUP to every process of the group, including workers
+    that are still starting. Only the job answers them, and it ends its workers.
     """
     from distributed.utils import LoopRunner
 
-    # The thread that starts it would hear Ctrl-C from then on.
-    resource_tracker.ensure_running()
+    signals = {signal.SIGINT, signal.SIGHUP}
     runner = LoopRunner()
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, signals)
     try:
+        resource_tracker.ensure_running()
+        signal.pthread_sigmask(signal.SIG_BLOCK, signals)  # unblocked by the line above
         runner.start()
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
@@ -162,9 +168,19 @@ def _deaf_loop() -> Iterator["IOLoop"]:
 def _started(**settings: Any) -> "LocalCluster":
     from distributed import LocalCluster
 
+    starting = in_thread(LocalCluster, **settings)
     try:
-        return LocalCluster(**settings)
+        return wait_for(starting)
+    except RunInterruptedError:
+        # Without its workers the start fails at once.
+        while not starting.done():
+            _kill_workers()
+            time.sleep(0.1)
+        with contextlib.suppress(Exception):
+            starting.result().close()
+        raise
     except RuntimeError as error:
+        raise_if_interrupted()  # workers that a signal has ended do not start
         cause = error.__cause__ or error
         raise ClusterError(f"the workers of a local cluster did not start: {cause}") from None
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from jobs.cluster.fitness import songmill_version
 from jobs.errors import ClusterError, SongmillError
+from jobs.interruption import in_thread, raise_if_interrupted, wait_for
 
 if TYPE_CHECKING:
     from distributed import Client, Future
@@ -89,7 +90,7 @@ def ask_workers(client: "Client", unfit: Callable[..., str], *arguments: Any) ->
         wait_for_threads(client, lambda threads: None)
         # Else a package of the worker's user may hide those that the functions to come are in.
         client.run(importlib.import_module, "songmill.worker", on_error="ignore")
-        answers = client.run(unfit, *arguments, on_error="return")
+        answers = wait_for(in_thread(client.run, unfit, *arguments, on_error="return"))
     for address, answer in answers.items():
         # Dask hands over what a worker cannot unpickle as a plain Exception that quotes the cause.
         if "ModuleNotFoundError" in repr(answer):
@@ -130,6 +131,7 @@ def wait_for_threads(
     """
     end = time.monotonic() + NO_WORKERS_S
     while True:
+        raise_if_interrupted()
         threads = count_threads(client)
         tick(threads)
         _see_known(under_way)
@@ -148,6 +150,7 @@ def finished(client: "Client", futures: list["Future"]) -> list["Future"]:
     """Return those that have ended, after a second at most; LostError without a scheduler."""
     from distributed import wait
 
+    raise_if_interrupted()
     with contextlib.suppress(TimeoutError):
         wait(futures, timeout=1, return_when="FIRST_COMPLETED")
     if client.status != "running":

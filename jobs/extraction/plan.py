@@ -15,6 +15,7 @@ import pyarrow.compute as pc
 
 from jobs.errors import UsageError
 from jobs.inputs.sources import Listed, Listing
+from jobs.interruption import raise_if_interrupted
 from jobs.store.schemas import FILES
 
 BATCH_AUDIO_S = 600.0
@@ -140,6 +141,7 @@ def make_plan(
     _refuse_strangers(listing, known, np.flatnonzero(is_known), at, force=force or replace_all)
     forbidden = same & of_known(_flags(pc.equal(known["error"], "forbidden")))
     for i in np.flatnonzero(forbidden):
+        raise_if_interrupted()
         # Leave to read is a change of a file that neither its size nor its time shows.
         same[i] = not os.access(recordings[i].path, os.R_OK)
     changed = is_known & ~same
@@ -222,6 +224,7 @@ def _refuse_strangers(
         return
     uris, sources = known["uri"].to_pylist(), known["source"].to_pylist()
     for i in listed:
+        raise_if_interrupted()
         recording, uri = listing.recordings[i], uris[at[i]]
         if recording.uri == uri or sources[at[i]] in listing.sources or not os.path.exists(uri):
             continue

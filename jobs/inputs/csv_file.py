@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from jobs.errors import UsageError
+from jobs.interruption import raise_if_interrupted
 
 
 def csv_rows(path: str) -> Iterator[tuple[int, list[str]]]:
@@ -39,6 +40,7 @@ def csv_rows(path: str) -> Iterator[tuple[int, list[str]]]:
                 raise UsageError(f"{path} names a column twice: {', '.join(columns)}")
             yield line, columns
             for line, cells in rows:
+                raise_if_interrupted()
                 if len(cells) != len(columns):
                     raise UsageError(
                         f"{path}, line {line}: the first line names {len(columns)} columns, and "

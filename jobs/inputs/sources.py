@@ -17,6 +17,7 @@ from typing import Any
 
 from featurizer.formats import AUDIO_SUFFIXES
 from jobs.errors import StoreError, UsageError
+from jobs.interruption import raise_if_interrupted
 from jobs.store.s3 import check_bucket, list_objects, probe, resolve, translate_errors
 
 LIST_SUFFIXES = (".txt", ".lst", ".m3u", ".m3u8")
@@ -88,6 +89,7 @@ def list_sources(sources: list[str]) -> Listing:
         name, found = _list_source(source, listing.unlisted)
         listing.sources.append(name)
         for recording in found:
+            raise_if_interrupted()
             count += 1
             # Within one source, a file that is listed twice is the same track twice.
             if len(sources) > 1:
@@ -144,6 +146,7 @@ def _walk(root: str, steps: list[str], unlisted: list[str], *, source: str) -> I
         steps = [*steps, "*"]
     waiting = [(root, frozenset[tuple[int, int]](), frozenset([0]))]
     while waiting:
+        raise_if_interrupted()
         folder, above, at = waiting.pop()
         here = above | {_identity(folder)}
         try:
@@ -259,6 +262,7 @@ def _list_remote(source: str) -> Iterator[Listed]:
         else:
             found = system.find(root, detail=True).items()
         for path, info in found:
+            raise_if_interrupted()
             if path == root and not glob.has_magic(source):
                 yield _listed_remote(source, root.rpartition("/")[2], source, info)
                 continue

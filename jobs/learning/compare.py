@@ -22,6 +22,7 @@ from featurizer.columns import FEATURE_COLUMNS
 from jobs import defaults
 from jobs.cluster.failures import count_workers
 from jobs.cluster.window import each
+from jobs.interruption import raise_if_interrupted
 from jobs.learning.dataset import Labelled, labelled_tracks
 from jobs.learning.split_option import OUTSIDE, Folds, choose_folds
 from jobs.progress import Progress
@@ -228,6 +229,7 @@ def _write_rows(
     found: list[pa.Table] = []
     order = ["track_id", *(["segment"] if labelled.level == "segment" else [])]
     for part in store.parts(TABLE_OF[labelled.level]):
+        raise_if_interrupted()
         rows = store.read_part(part, [*order, *FEATURE_COLUMNS])
         place = pc.index_in(rows["track_id"], value_set=ids)
         found.append(rows.append_column("track", place).filter(pc.is_valid(place)))

@@ -14,6 +14,7 @@ import pyarrow.compute as pc
 
 from featurizer.columns import FEATURE_COLUMNS
 from jobs.errors import UsageError
+from jobs.interruption import raise_if_interrupted
 from jobs.store.address import storage_of
 from jobs.store.levels import TABLE_OF, Level, feature_matrix
 from jobs.store.storage import Storage
@@ -63,6 +64,7 @@ def labelled_tracks(store: Store, level: Level) -> Labelled:
     """
     counted: list[pa.Table] = []
     for name in store.parts(TABLE_OF[level]):
+        raise_if_interrupted()
         part = store.read_part(name, ["track_id", "label"])
         counted.append(part.group_by(["track_id", "label"]).aggregate([([], "count_all")]))
     found = pa.concat_tables(counted).group_by(["track_id", "label"])
@@ -218,6 +220,7 @@ class RowPlan:
         ids = pa.array(labelled.tracks.ids, pa.string())
         of_place = np.append(parts, -1).astype(np.int8)
         for name in store.parts(TABLE_OF[labelled.level]):
+            raise_if_interrupted()
             column = store.read_part(name, ["track_id"])["track_id"]
             place = pc.fill_null(pc.index_in(column, value_set=ids), -1).to_numpy()
             if len(place):

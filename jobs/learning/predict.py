@@ -23,6 +23,7 @@ from jobs.cluster.window import each
 from jobs.errors import ClusterError, UsageError
 from jobs.inputs.recordings import opened
 from jobs.inputs.sources import list_sources
+from jobs.interruption import raise_if_interrupted
 from jobs.learning import registry
 from jobs.learning.dataset import READ_ROWS
 from jobs.progress import Progress
@@ -437,6 +438,7 @@ def _predict_parts(
     storage, progress = run.store.storage, run.session.progress
     pieces: list[_Piece] = []
     for name in run.store.parts(table):
+        raise_if_interrupted()
         rows = run.store.read_part(name, []).num_rows
         for start in range(0, rows, READ_ROWS):
             path = f"{run.work}/{len(pieces):08d}.segments.parquet" if write else None

@@ -22,6 +22,7 @@ from jobs import defaults
 from jobs.cluster.failures import losses
 from jobs.cluster.fitness import songmill_version
 from jobs.errors import ClusterError, StoreError
+from jobs.interruption import in_thread, wait_for
 from jobs.learning import registry
 from jobs.learning.dataset import RowPlan, Rows, labelled_tracks, load_share, write_roster
 from jobs.learning.judge import OfTracks, fingerprint, importance, judge
@@ -307,7 +308,8 @@ class _Training:
         self.progress.say(what)
         try:
             with losses(client):
-                return boost(
+                boosting = in_thread(
+                    boost,
                     client,
                     functools.partial(_divide, plan, wanted, stop=stop, most=max(1, most)),
                     load_share,
@@ -317,6 +319,7 @@ class _Training:
                     on_worker_lost=on_worker_lost,
                     on_wait=on_wait,
                 )
+                return wait_for(boosting)
         except TrainingError as error:
             raise ClusterError(f"{error}. The models of the store are as they were") from None
 

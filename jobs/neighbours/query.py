@@ -11,6 +11,7 @@ from featurizer.columns import FEATURE_COLUMNS
 from jobs import defaults
 from jobs.errors import UsageError
 from jobs.inputs.recordings import decoded
+from jobs.interruption import raise_if_interrupted
 from jobs.neighbours.vectors import Vectors, read_vectors
 from jobs.progress import Progress
 from jobs.store.schemas import SEGMENTS
@@ -173,6 +174,7 @@ def _recognised(
     columns = ["track_id", *FEATURE_COLUMNS]
     found: list[pa.Table] = []
     for part in store.parts(SEGMENTS):
+        raise_if_interrupted()
         mask = pc.is_in(store.read_part(part, ["track_id"])["track_id"], value_set=tracks)
         if pc.any(mask).as_py():
             found.append(store.read_part(part, columns).filter(mask))

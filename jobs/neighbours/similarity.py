@@ -17,6 +17,7 @@ from jobs import defaults
 from jobs.cluster.failures import count_workers
 from jobs.cluster.window import each
 from jobs.errors import ClusterError, UsageError
+from jobs.interruption import raise_if_interrupted
 from jobs.neighbours.vectors import Vectors, read_vectors
 from jobs.progress import Progress
 from jobs.stage import Session, Stage, open_session
@@ -231,6 +232,7 @@ def fill(
     storage = run.store.storage
     names: list[str] = []
     for start in starts:
+        raise_if_interrupted()
         file = io.BytesIO()
         np.save(file, unit[start : start + rows], allow_pickle=False)
         # Workers that outlive this run keep what they have read, by its name.
@@ -307,6 +309,7 @@ def _neighbour_rows(
     n = len(vectors.unit)
     step = max(1, _PART_ROWS // max(k, 1))
     for start in range(0, n if k else 0, step):
+        raise_if_interrupted()
         stop = min(start + step, n)
         indices, cosines = known.lists(start, stop)
         columns = [
@@ -338,6 +341,7 @@ def _matrix_rows(vectors: Vectors) -> Iterator[pa.Table]:
     n = len(vectors.unit)
     step, schema = _matrix_part_rows(n), _matrix_schema(vectors)
     for start in range(0, n, step):
+        raise_if_interrupted()
         rows = vectors.unit[start : start + step]
         cosines = np.clip(rows @ vectors.unit.T, -1, 1).astype(np.float32)
         names = vectors.names["track_id"].slice(start, len(rows))

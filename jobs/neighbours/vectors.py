@@ -6,6 +6,7 @@ import numpy as np
 import pyarrow as pa
 
 from featurizer.columns import FEATURE_COLUMNS
+from jobs.interruption import raise_if_interrupted
 from jobs.store.levels import TABLE_OF, Level, choose_level
 from jobs.store.tables import Store
 from recommend.vectors import Scaling
@@ -55,6 +56,7 @@ def read_vectors(store: Store, asked: Level) -> Vectors:
     features = np.empty((names.num_rows, len(FEATURE_COLUMNS)))
     start = 0
     for name in parts:
+        raise_if_interrupted()
         rows = store.read_part(name, list(FEATURE_COLUMNS))
         place = sorted_place[start : start + rows.num_rows]
         for column, values in enumerate(rows.itercolumns()):
@@ -62,5 +64,6 @@ def read_vectors(store: Store, asked: Level) -> Vectors:
         start += rows.num_rows
     scaling = Scaling.fit(features)
     for start in range(0, len(features), _BLOCK):
+        raise_if_interrupted()
         features[start : start + _BLOCK] = scaling.unit(features[start : start + _BLOCK])
     return Vectors(level, names.drop_columns("place"), scaling, features)

@@ -15,6 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from featurizer.columns import FEATURE_COLUMNS
+from jobs.interruption import raise_if_interrupted
 from jobs.store.counts import add_counts, most_first
 from jobs.store.schemas import DUPLICATES, SIMILARITY, TRACK, TRACKS
 from jobs.store.tables import Store
@@ -75,6 +76,7 @@ def sample_tracks(store: Store, size: int = SAMPLE) -> Sample:
     columns = ["length", *FEATURE_COLUMNS]
     rows = [np.empty((0, len(columns)))]
     for batch in store.read_batches(TRACKS, ["track_id", "label", *columns]):
+        raise_if_interrupted()
         chosen = np.arange(batch.num_rows)
         if largest is not None:
             chosen = np.flatnonzero(_hashes(batch["track_id"]) <= largest)
@@ -94,6 +96,7 @@ def _largest_hash(store: Store, size: int) -> np.uint64:
     """Return the hash that ``size`` tracks are not above."""
     smallest = np.empty(0, np.uint64)
     for batch in store.read_batches(TRACKS, ["track_id"]):
+        raise_if_interrupted()
         smallest = np.concatenate([smallest, _hashes(batch["track_id"])])
         if len(smallest) > size:
             smallest = np.partition(smallest, size - 1)[:size]
@@ -134,6 +137,7 @@ def count_files(store: Store) -> Files:
     seconds = 0.0
     columns = ["track_id", "status", "error", "message", "duration_s", "sample_rate", "channels"]
     for part in store.read_batches("files", columns):
+        raise_if_interrupted()
         count += part.num_rows
         ok = part.filter(pc.equal(part["status"], "ok"))
         seconds += pc.sum(ok["duration_s"]).as_py() or 0.0
@@ -208,6 +212,7 @@ def _matching(
 ) -> Iterator[pa.RecordBatch]:
     """Yield the rows of some tracks."""
     for batch in store.read_batches(table, columns):
+        raise_if_interrupted()
         mask = pc.is_in(batch["track_id"], value_set=wanted)
         if pc.any(mask).as_py():
             yield batch.filter(mask)
@@ -226,6 +231,7 @@ def duplicate_pairs(store: Store) -> tuple[int, list[dict[str, Any]]]:
     total = 0
     found: list[dict[str, Any]] = []
     for batch in store.read_batches(DUPLICATES):
+        raise_if_interrupted()
         total += batch.num_rows
         found += batch.slice(0, _MOST_LOOKED_AT - len(found)).to_pylist()
     labels = labels_of(store, [row[end] for row in found for end in ("track_id", "duplicate_id")])

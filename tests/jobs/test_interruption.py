@@ -1,282 +1,223 @@
-"""Signals end a command at once, and lose no lock for which a thread of others may wait."""
+"""Signals end a command: where it looks for them, at the second one, or at the deadline."""
 
+import contextlib
 import json
+import os
+import pty
+import signal
 import subprocess
 import sys
-from pathlib import Path
+from collections.abc import Callable, Iterator
+from typing import Any
 
-import numpy as np
-import pyarrow.dataset as ds
 import pytest
-import soundfile
-from support.made_stores import make_store
 
-BEGIN = """
-import logging, os, queue, random, signal, sys, threading, time, types
+BEGIN = r"""
+import hashlib, os, signal, sys, threading, time
+from jobs import interruption
 from jobs.errors import RunInterruptedError
-from jobs.interruption import interruption_heard, listening, raise_if_interrupted
+from jobs.interruption import in_thread, listening, raise_if_interrupted, wait_for
+from jobs.progress import JsonLog, Progress
 
-listening = listening()
-listening.__enter__()
-__name__ = "jobs.this"
+signal.signal(signal.SIGINT, signal.SIG_DFL)
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
-def of_others(code):
-    module = types.ModuleType("others")
-    exec(code, vars(module))
-    return module
+def ready():
+    os.write(1, b"ready\n")
 
-def ask_to_end(after):
-    threading.Timer(after, lambda: os.kill(os.getpid(), signal.SIGTERM)).start()
-
-def start(work):
-    thread = threading.Thread(target=work, daemon=True)
-    thread.start()
-    return thread
+def compute():
+    ready()
+    hashlib.pbkdf2_hmac("sha256", b"", b"", 2**31 - 1)  # compiled code, for many minutes
 """
 
-LOCKS = """
-NAMES = [f"distributed.{number}" for number in range(60)]
-CONDITION = threading.Condition()
+COMPUTE = "with listening(): compute()"
 
-def talk():
-    while True:
-        logging.getLogger(NAMES[3]).info("a word")
-        sum(range(1000))
+Start = Callable[..., "subprocess.Popen[str]"]
 
-def silence():
-    while True:
-        for name in NAMES:
-            logging.getLogger(name).setLevel(60)
-            sum(range(1000))
 
-def notify():
-    while True:
-        with CONDITION:
-            CONDITION.notify()
-        sum(range(1000))
+@pytest.fixture
+def start() -> Iterator[Start]:
+    """Give what starts Python code that signals are sent to, and wait until it is ready."""
+    with contextlib.ExitStack() as stack:
 
-LIBRARY = of_others('''
-import threading
-LOCK, CONDITION = threading.RLock(), threading.Condition()
+        def start(code: str, stderr: int = subprocess.PIPE) -> "subprocess.Popen[str]":
+            process = subprocess.Popen(
+                [sys.executable, "-c", BEGIN + code],
+                stdout=subprocess.PIPE,
+                stderr=stderr,
+                text=True,
+                env={**os.environ, "TERM": "xterm"},
+            )
+            stack.enter_context(process)
+            stack.callback(process.kill)
+            assert process.stdout is not None
+            assert process.stdout.readline() == "ready\n"
+            return process
 
-def take():
-    LOCK.acquire()
-    for _ in range(1000):
-        pass
+        yield start
+
+
+def ending(process: "subprocess.Popen[str]") -> tuple[int, str, str]:
+    """Return the exit code of a process, and what it has written since."""
+    out, err = process.communicate(timeout=60)
+    return process.returncode, out, err
+
+
+def line_of_stderr(process: "subprocess.Popen[str]") -> str:
+    assert process.stderr is not None
+    return process.stderr.readline()
+
+
+def test_a_signal_raises_once_and_where_the_main_thread_looks(start: Start) -> None:
+    process = start("""
+with listening():
+    ready()
+    while not interruption._request.number:
+        time.sleep(0.01)
+    in_thread(raise_if_interrupted).result()
     try:
-        sum(range(1000))
-    finally:
-        LOCK.release()
-
-def never_come_back():
-    while True:
-        with CONDITION:
-            pass
-''')
-
-def use_a_library():
-    while True:
-        LIBRARY.take()
-        sum(range(1000))
-
-for work in (talk, notify):
-    start(work)
-WORK = 10 * [silence, notify, use_a_library] + 6 * [LIBRARY.never_come_back]
-for attempt, work in enumerate(WORK):
-    try:
-        ask_to_end(after=random.uniform(0.005, 0.02))
-        work()
-    except RunInterruptedError:
-        pass
-    for lock in (logging._lock, CONDITION, LIBRARY.LOCK, LIBRARY.CONDITION):
-        if lock._is_owned():
-            os.write(1, f"{lock} is lost at attempt {attempt}".encode())
-            os._exit(1)
-os.write(1, b"none is lost")
-os._exit(0)
-"""
-
-GARBAGE = """
-import distributed.gc, gc, weakref
-
-diagnosis = distributed.gc.GCDiagnosis()
-diagnosis.enable()
-
-class Garbage:
-    def __init__(self):
-        self.itself = self
-
-    def __del__(self):
-        sum(range(1000))
-
-def litter():
-    while True:
-        known = weakref.WeakSet(Garbage() for _ in range(20))
-        gc.collect(0)
-        sum(range(20_000))
-
-for _ in range(30):
-    try:
-        ask_to_end(after=random.uniform(0.005, 0.02))
-        litter()
-    except RunInterruptedError:
-        pass
-os.write(1, b"all are heard")
-os._exit(0)
-"""
-
-WAITS = {
-    "for an event": "threading.Event().wait(60)",
-    "for a queue": "queue.Queue().get(timeout=60)",
-    "for a thread": "start(lambda: time.sleep(60)).join()",
-    "in turns": "while True: threading.Event().wait(0.05)",
-    "for a lock": "condition = threading.Condition(); start(condition.acquire).join(); "
-    "condition.__enter__()",
-    "for time": "time.sleep(60)",
-    "for nothing": "while True: sum(range(1000))",
-    "for code of others": "of_others('while True: sum(range(1000))')",
-    "for others that wait": "of_others('import time; time.sleep(60)')",
-}
-
-END = """
-def wait():
-    WAIT
-
-ask_to_end(after=0.3)
-try:
-    wait()
-except RunInterruptedError as error:
-    os.write(1, str(error.exit_code).encode())
-os._exit(0)
-"""
-
-HEARD_ELSEWHERE = """
-of_others("import os, signal; os.kill(os.getpid(), signal.SIGTERM)")
-try:
-    raise_if_interrupted()
-except RunInterruptedError:
-    interruption_heard()
-    listening.__exit__(None, None, None)
-    time.sleep(0.1)
-    os.write(1, b"all is over")
-"""
-
-
-HEARD_BY_ANOTHER_THREAD = """
-heard = queue.Queue()
-
-def say():
-    try:
-        heard.put(raise_if_interrupted())
+        raise_if_interrupted()
     except RunInterruptedError as error:
-        heard.put(error)
+        print(error.exit_code)
+    raise_if_interrupted()
+""")
+    process.send_signal(signal.SIGTERM)
+    assert ending(process) == (0, "143\n", "Stopping…\n")
 
+
+@pytest.mark.parametrize("wait", ["wait_for(in_thread(time.sleep, 60))", "look()"])
+def test_a_wait_and_a_job_that_shows_progress_are_interrupted(start: Start, wait: str) -> None:
+    process = start(f"""
+def look():
+    while True:
+        Progress().show("")
+
+with listening():
+    ready()
+    try:
+        {wait}
+    except RunInterruptedError as error:
+        print(error)
+""")
+    process.send_signal(signal.SIGHUP)
+    code, out, err = ending(process)
+    assert (code, err) == (0, "Stopping…\n")
+    assert out.startswith("ended by SIGHUP")
+
+
+def test_a_wait_gives_the_result_or_the_error(start: Start) -> None:
+    process = start("""
+ready()
+print(wait_for(in_thread(pow, 2, exp=5)))
 try:
-    of_others('''
-import os, signal, threading
-def ask_to_end(say):
-    os.kill(os.getpid(), signal.SIGTERM)
-    thread = threading.Thread(target=say)
-    thread.start()
-    thread.join()
-''').ask_to_end(say)
-    for _ in range(20_000):
-        sum(range(1000))
-    os.write(1, b"it was lost")
-except RunInterruptedError:
-    os.write(1, f"the other one heard {heard.get()}".encode())
-os._exit(0)
-"""
-
-TURNED_INTO_AN_ERROR = """
-import importlib
-interruption_heard()
-listening.__exit__(None, None, None)
-
-def interrupted(*_, **__):
-    of_others('''
-import os, signal
-class Named:
-    def __set_name__(self, owner, name):
-        try:
-            os.kill(os.getpid(), signal.SIGTERM)
-            while True:
-                pass
-        except BaseException as error:  # as Python 3.11 does itself
-            raise RuntimeError("Error calling __set_name__") from error
-class Owner:
-    name = Named()
-''')
-
-place, *arguments = sys.argv[1:]
-module, name = place.split(":")
-holder = importlib.import_module(module)
-*classes, name = name.split(".")
-for one in classes:
-    holder = getattr(holder, one)
-setattr(holder, name, interrupted)
-sys.argv = ["songmill", *arguments]
-from jobs.cli.main import main
-main()
-"""
-
-
-def test_an_interruption_never_loses_a_lock() -> None:
-    done = run(BEGIN + LOCKS)
-    assert done.stdout == "none is lost", done.stderr
-
-
-def test_an_interruption_is_not_lost_with_the_garbage() -> None:
-    done = run(BEGIN + GARBAGE)
-    assert (done.stdout, done.stderr) == ("all are heard", "")
-
-
-def test_a_signal_that_was_put_off_and_then_heard_is_over() -> None:
-    done = run(BEGIN + HEARD_ELSEWHERE)
-    assert (done.returncode, done.stdout) == (0, "all is over")
-
-
-def test_another_thread_does_not_take_a_signal_that_was_put_off() -> None:
-    done = run(BEGIN + HEARD_BY_ANOTHER_THREAD)
-    assert done.stdout == "the other one heard None", done.stderr
+    wait_for(in_thread(int, "x"))
+except ValueError as error:
+    print(error)
+""")
+    assert ending(process)[1] == "32\ninvalid literal for int() with base 10: 'x'\n"
 
 
 @pytest.mark.parametrize(
-    ("place", "stage"),
-    [
-        ("jobs.extraction.extract:list_sources", None),
-        ("jobs.extraction.extract:_Run.adopt", "extract"),
-        ("jobs.neighbours.similarity:read_vectors", "similarity"),
-    ],
+    ("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130), (signal.SIGHUP, 129)]
 )
-@pytest.mark.parametrize("whole", [True, False], ids=["run", "stage"])
-def test_what_others_make_of_an_interruption_is_the_interruption(
-    tmp_path: Path, place: str, stage: str | None, whole: bool
+def test_compiled_code_is_ended_at_the_deadline(
+    start: Start, number: signal.Signals, code: int
 ) -> None:
-    source, store = tmp_path / "takes", tmp_path / "store"
-    (source / "blues").mkdir(parents=True)
-    soundfile.write(source / "blues/one.wav", np.zeros(22050), 22050)
-    if stage == "similarity":
-        make_store(store, [("blues/one.wav", "blues")], level="track")
-    command = ["extract", str(source)] if stage != "similarity" else ["similarity"]
-    if whole:
-        command = ["run", str(source), "--only", command[0], "--json"]
-    done = run(BEGIN + TURNED_INTO_AN_ERROR, place, *command, "--store", str(store))
-    assert done.returncode == 143, done.stderr
-    assert "ended by SIGTERM" in done.stderr.splitlines()[-1]
-    assert "Traceback" not in done.stderr
-    if whole:
-        assert json.loads(done.stdout)["outcome"] == "interrupted"
-    if stage is not None:
-        row = ds.dataset(store / "runs").to_table().to_pylist()[-1]
-        assert (row["stage"], row["outcome"]) == (stage, "interrupted")
+    process = start("interruption.GRACE_S = 0.5\n" + COMPUTE)
+    process.send_signal(number)
+    assert ending(process) == (code, "", "Stopping…\n")
 
 
-@pytest.mark.parametrize("wait", WAITS.values(), ids=WAITS)
-def test_whatever_a_command_waits_for_it_is_interrupted(wait: str) -> None:
-    assert run(BEGIN + END.replace("WAIT", wait)).stdout == "143"
+def test_a_second_signal_ends_the_process_at_once(start: Start) -> None:
+    process = start("interruption.REPEAT_S = 0; interruption.GRACE_S = 3600\n" + COMPUTE)
+    process.send_signal(signal.SIGTERM)
+    assert line_of_stderr(process) == "Stopping…\n"
+    process.send_signal(signal.SIGINT)
+    assert ending(process) == (130, "", "")
 
 
-def run(code: str, *arguments: str) -> "subprocess.CompletedProcess[str]":
-    command = [sys.executable, "-c", code, *arguments]
-    return subprocess.run(command, check=False, capture_output=True, text=True, timeout=60)
+def test_a_signal_that_is_sent_twice_is_no_second_one(start: Start) -> None:
+    process = start("interruption.REPEAT_S = 3600; interruption.GRACE_S = 1\n" + COMPUTE)
+    process.send_signal(signal.SIGTERM)
+    assert line_of_stderr(process) == "Stopping…\n"
+    process.send_signal(signal.SIGINT)
+    assert ending(process) == (143, "", "")
+
+
+def test_a_stderr_that_nobody_reads_does_not_hold_up_the_deadline(start: Start) -> None:
+    process = start("""
+interruption.GRACE_S = 0.5
+os.set_blocking(2, False)
+try:
+    while True:
+        os.write(2, bytes(4096))
+except BlockingIOError:
+    os.set_blocking(2, True)
+with listening():
+    compute()
+""")
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(60) == 143
+
+
+def test_a_log_for_machines_has_a_line_of_it(start: Start) -> None:
+    process = start("""
+with listening(), JsonLog().shown() as log:
+    log.run_id = "a run"
+    interruption.GRACE_S = 0.5
+    compute()
+""")
+    process.send_signal(signal.SIGTERM)
+    code, _, err = ending(process)
+    said: dict[str, Any] = json.loads(err)
+    assert (code, said["message"], said["run_id"]) == (143, "Stopping…", "a run")
+
+
+def test_a_live_line_is_not_garbled_and_leaves_the_cursor_visible(start: Start) -> None:
+    screen, terminal = pty.openpty()
+    process = start(
+        """
+with listening(), Progress().shown() as progress:
+    interruption.GRACE_S = 0.5
+    progress.say("at work")
+    compute()
+""",
+        stderr=terminal,
+    )
+    os.close(terminal)
+    shown = b""
+    while b"at work" not in shown:
+        shown += os.read(screen, 4096)
+    process.send_signal(signal.SIGTERM)
+    with contextlib.suppress(OSError):  # the terminal of a process that has ended
+        while more := os.read(screen, 4096):
+            shown += more
+    os.close(screen)
+    assert process.wait(60) == 143
+    assert "\x1b[2KStopping…\r\n" in shown.decode()  # on a line that was cleared for it
+    assert shown.endswith(b"\x1b[?25h")
+
+
+def test_everything_is_as_before_when_the_command_is_over(start: Start) -> None:
+    process = start("""
+def state():
+    numbers = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+    handlers = [signal.getsignal(number) for number in numbers]
+    wakeup = signal.set_wakeup_fd(-1)
+    return handlers, wakeup, threading.enumerate(), os.listdir("/proc/self/fd")
+
+ready()
+before = state()
+with listening():
+    pass
+print(state() == before)
+signal.signal(signal.SIGHUP, signal.SIG_IGN)
+with listening():
+    ignored = signal.getsignal(signal.SIGHUP) == signal.SIG_IGN
+print(ignored, flush=True)
+time.sleep(60)
+""")
+    assert process.stdout is not None
+    assert [process.stdout.readline() for _ in range(2)] == ["True\n", "True\n"]
+    process.send_signal(signal.SIGTERM)
+    assert ending(process) == (-signal.SIGTERM, "", "")

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
+import psutil
 import pytest
 import soundfile
 from support.cluster_processes import Job, command_line, descendants, processes, wait_until
@@ -42,16 +43,35 @@ def test_ctrl_c_that_reaches_them_first_ends_the_job(extract: Callable[[str], Jo
 
 
 @pytest.mark.parametrize("after", [0.1, 0.4, 0.8])
-def test_ctrl_c_does_not_reach_workers_that_start(
-    extract: Callable[[str], Job], after: float
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGHUP, 129)])
+def test_a_terminals_signal_does_not_reach_workers_that_start(
+    extract: Callable[[str], Job], number: signal.Signals, code: int, after: float
 ) -> None:
     job = extract("")
-    family = wait_until(
-        lambda: [p for p in descendants(job.process.pid) if "spawn_main" in command_line(p)]
-    )
+    family = starting_workers(job)
     time.sleep(after)
-    os.killpg(job.process.pid, signal.SIGINT)  # as a terminal does
+    os.killpg(job.process.pid, number)  # as a terminal does
     result = job.wait(30)
-    assert result.code == 130
-    assert "ended by SIGINT" in result.complaint
+    assert result.code == code
+    assert f"ended by {number.name}" in result.complaint
     wait_until(lambda: not any(p.is_running() for p in family), seconds=15, what="no worker")
+
+
+@pytest.mark.parametrize("after", [0, 0.8])
+def test_workers_do_not_outlive_a_killed_job(extract: Callable[[str], Job], after: float) -> None:
+    job = extract("")
+    family = starting_workers(job)
+    time.sleep(after)
+    job.process.kill()
+    result = job.wait(30)
+    result.assert_quiet()
+    wait_until(lambda: not any(p.is_running() for p in family), seconds=15, what="no worker")
+
+
+def starting_workers(job: Job) -> list[psutil.Process]:
+    """Wait until the job has started a worker, and return its processes."""
+    return list(
+        wait_until(
+            lambda: [p for p in descendants(job.process.pid) if "spawn_main" in command_line(p)]
+        )
+    )
