@@ -12,8 +12,6 @@ import pytest
 import soundfile
 from support.cluster_processes import Job, command_line, descendants, processes, wait_until
 
-pytestmark = pytest.mark.slow
-
 
 @pytest.fixture
 def extract(tmp_path: Path) -> Iterator[Callable[[str], Job]]:
