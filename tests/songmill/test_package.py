@@ -1,11 +1,14 @@
 """The package: light to import, whole, and clear where another package hides one of its names."""
 
+import os
 import subprocess
 import sys
 from importlib import metadata
 from pathlib import Path
 
 import pytest
+from support.cluster_processes import processes
+from support.recordings import make_collection
 
 import songmill
 from songmill.own_packages import OWN
@@ -63,3 +66,19 @@ def test_no_locked_dependency_ships_one_of_our_names() -> None:
     assert {name: set(owners.get(name, [])) - {"songmill"} for name in ours} == dict.fromkeys(
         ours, set()
     )
+
+
+@pytest.mark.slow
+def test_workers_are_not_affected(tmp_path: Path) -> None:
+    hiding = tmp_path / "hiding"
+    hiding.mkdir()
+    (hiding / "jobs.py").write_text("raise SystemExit('the wrong jobs')")
+    with processes(tmp_path / "processes") as running:
+        running.variables = {"DASK_DISTRIBUTED__WORKER__PRELOAD": "[]"}
+        running.start_scheduler()
+        path = [str(hiding), *filter(None, [os.environ.get("PYTHONPATH")])]
+        running.start_worker(PYTHONPATH=os.pathsep.join(path))
+        music = make_collection(tmp_path / "music", 3)
+        result = running.run(music, store=tmp_path / "store")
+    assert result.code == 0, result
+    assert result.outcome["extracted"] == 3
