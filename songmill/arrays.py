@@ -66,7 +66,7 @@ def features(
     >>> t = np.arange(4 * 22050) / 22050
     >>> tone = 0.5 * np.sin(2 * np.pi * 440 * t).astype(np.float32)
     >>> features((tone, 22050))[["rms_mean", "spectral_centroid_mean"]].round(2).to_dict()
-    {'rms_mean': 0.35, 'spectral_centroid_mean': 442.97}
+    {'rms_mean': 0.35, 'spectral_centroid_mean': 443.99}
     >>> features((tone, 22050), segments=True, segment_seconds=2.0)["start_s"].tolist()
     [0.0, 2.0]
     """

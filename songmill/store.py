@@ -20,7 +20,7 @@ class Store:
     --------
     >>> store = open_store("tables")
     >>> store
-    Store('tables': 6 tracks, 6 segments)
+    Store('tables': 8 tracks, 8 segments)
     >>> store.files()["status"].unique().tolist()
     ['ok']
     """
@@ -71,8 +71,8 @@ class Store:
 
         Examples
         --------
-        >>> open_store("tables").similar("blues/0", k=1)["track_id"].tolist()
-        ['blues/1.wav']
+        >>> open_store("tables").similar("hum/0", k=1)["label"].tolist()
+        ['hum']
         """
         found = similar(
             recording, store=self._store, k=k, duplicates=duplicates, progress=_silent()
@@ -101,9 +101,9 @@ class Store:
 
         Examples
         --------
-        >>> found = open_store("trained").predict(["music/rock/0.wav"])
-        >>> found[["predicted", "p_rock"]].round(1).to_dict("records")
-        [{'predicted': 'rock', 'p_rock': 1.0}]
+        >>> found = open_store("trained").predict(["music/hum/0.wav"])
+        >>> list(found)
+        ['file', 'predicted', 'p_hiss', 'p_hum', 'error', 'message']
         """
         found = predict_files(files, store=self._store, progress=_silent())
         rows = []
@@ -149,7 +149,7 @@ def open_store(store: str | os.PathLike[str]) -> Store:
     Examples
     --------
     >>> sorted(open_store("tables").tracks()["label"].unique())
-    ['blues', 'rock']
+    ['hiss', 'hum']
     """
     address = os.fspath(store)
     return Store(tables.open_store(address), address)

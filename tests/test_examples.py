@@ -2,18 +2,17 @@
 
 import doctest
 import importlib
-import io
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 from rich.console import Console
-from support.made_models import put_model
-from support.recordings import write_recording
+from support.recordings import play
 
 from jobs.extraction.extract import extract
+from jobs.learning.train import train
 from jobs.progress import Progress
-from jobs.store.tables import open_store
 
 ROOT = Path(__file__).parents[1]
 PACKAGES = ("compiling", "featurizer", "jobs", "pages", "recommend", "songmill", "training")
@@ -29,18 +28,13 @@ MODULES = [
 def folder(tmp_path_factory: pytest.TempPathFactory, in_process_cluster: str) -> Path:
     """``music`` with two labels, its store ``tables``, and ``trained``, which has a champion."""
     folder = tmp_path_factory.mktemp("examples")
-    for i in range(6):
-        write_recording(folder / "music" / ("blues", "rock")[i % 2] / f"{i // 2}.wav", i)
-    extract(
-        [str(folder / "music")],
-        store=str(folder / "tables"),
-        segment_seconds=1.0,
-        scheduler=in_process_cluster,
-        progress=Progress(Console(file=io.StringIO())),
-    )
+    for i in range(8):
+        label = ("hiss", "hum")[i % 2]
+        play(folder / "music" / label / f"{i // 2}.wav", label, i)
+    where: Any = {"scheduler": in_process_cluster, "progress": Progress(Console(quiet=True))}
+    extract([str(folder / "music")], store=str(folder / "tables"), **where)
     shutil.copytree(folder / "tables", folder / "trained")
-    trained = open_store(str(folder / "trained"))
-    put_model(trained, "20261101T120000-aaaaaa", ["blues", "rock"], champion=True)
+    train(store=str(folder / "trained"), **where)
     return folder
 
 
