@@ -6,7 +6,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pyarrow as pa
+import pyarrow.dataset
 import pyarrow.parquet as pq
 import xgboost
 
@@ -18,6 +20,21 @@ from jobs.store.tables import Store
 from training.model import Description, digest
 
 ROUNDS = 4
+
+TRICKY_CLASSES = ['a,b "c"\n', "null", "\N{GUITAR}"]
+"""Labels with special characters."""
+
+MISFITS: list[tuple[dict[str, Any], str]] = [
+    ({"feature_set": "other-9"}, "feature set other-9"),
+    ({"columns": [*FEATURE_COLUMNS[1::-1], *FEATURE_COLUMNS[2:]]}, "another order"),
+]
+"""Changes to a model that make it unfit for a store, and a part of the error."""
+
+MODEL_FILES = {
+    *("model.ubj", "judged.ubj", "model.json", "split.parquet"),
+    *("metrics.parquet", "confusion.parquet", "importance.parquet"),
+}
+"""Files of a version."""
 
 
 @functools.cache
@@ -106,6 +123,13 @@ def plainly(
 def read_parts(folder: Path) -> list[pa.Table]:
     """Read the parts of a table, each with its own columns."""
     return [pq.ParquetFile(path).read() for path in sorted(folder.glob("part-*.parquet"))]
+
+
+def read_predictions(root: Path, level: str) -> pd.DataFrame:
+    """Read predictions of a level, sorted by their keys."""
+    found = pyarrow.dataset.dataset(root / "predictions" / f"level={level}").to_table().to_pandas()
+    keys = [key for key in ("track_id", "segment") if key in found]
+    return found.sort_values(keys, ignore_index=True)
 
 
 def model_tables(store: Store, version: str, classes: list[str]) -> None:

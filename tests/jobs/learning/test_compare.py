@@ -367,7 +367,7 @@ def test_a_comparison_is_a_table_of_models_and_splits(
     assert row["accuracy"] == pytest.approx(leaky)
 
     (run,) = pd.read_parquet(root / "runs").to_dict("records")
-    assert (run["stage"], run["outcome"], run["workers"]) == ("compare", "done", 1)
+    assert (run["stage"], run["outcome"], run["workers"]) == ("compare", "done", 2)
     assert not list((root / "_work").glob("compare*"))
 
 
@@ -434,11 +434,11 @@ def test_of_too_many_rows_whole_tracks_are_drawn(
 ) -> None:
     # A track that is too long by itself keeps no other out.
     make_store(root, *two_parts(20, 4), [("99.wav", "x")] * 60)
-    monkeypatch.setattr(compare_module, "MOST_ROWS", 50)
+    monkeypatch.setattr(compare_module, "MAX_ROWS", 50)
     rows = do("by-track", "random").rows
     assert {(row["rows"], row["tracks"]) for row in rows} == {(48, 12)}
     assert all(row["accuracy"] is not None for row in rows)
-    said = "140 rows are more than ten models can be compared with: 48 rows of 12 tracks"
+    said = "140 rows are too many to compare ten models. A random sample is used: 48 rows of 12"
     assert said in capfd.readouterr().err
 
 

@@ -22,7 +22,7 @@ import jobs.learning.train
 from featurizer.columns import FEATURE_COLUMNS
 from jobs.errors import StoreError, UsageError
 from jobs.learning import registry
-from jobs.learning.train import Outcome, _divide, train
+from jobs.learning.train import Outcome, train
 from jobs.progress import Progress
 from jobs.store.schemas import SEGMENTS
 from jobs.store.tables import Store, open_store
@@ -275,7 +275,7 @@ def test_a_worse_model_is_kept_and_does_not_predict_unless_asked_for(
     # The champion, judged on the rows of today, would fare as badly.
     monkeypatch.setattr(
         "jobs.learning.train._Training._judge_champion",
-        lambda self, client, newcomer: newcomer.truth,
+        lambda self, client, newcomer, judged: newcomer.truth,
     )
     outcome = do(**options)
     verdict = outcome.verdict
@@ -519,7 +519,7 @@ def test_two_tracks_of_each_of_two_classes_are_enough(
     [
         (made_of("blues"), "has the label 'blues'"),
         (dict.fromkeys(("a", "b"), None), "no track .* has a label"),
-        ({"a": "blues", "b": "rock"}, "two tracks of a label"),
+        ({"a": "blues", "b": "rock"}, "one label needs two tracks"),
         ({}, "has no features"),
     ],
 )
@@ -546,27 +546,13 @@ def test_parts_without_some_class_and_without_rows_are_no_matter(root: Path, do:
 def test_no_share_is_without_rows_however_many_workers_there_are(
     root: Path, do: Train, booster: RecordedBoosting, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(jobs.learning.train, "SHARE_ROWS", 1)
+    monkeypatch.setattr(jobs.learning.train, "MIN_SHARE_ROWS", 1)
     booster.workers = 40
     outcome = do()
     parts = Counter(split_of(root, outcome.description.version).values())
     # One share per worker, but no more than there are training and validation rows.
     assert [len(rows) for rows in booster.rows] == [2 * parts["valid"], 40]
-
-
-def test_a_share_has_rows_enough(root: Path, do: Train) -> None:
-    class Plan:
-        @staticmethod
-        def shares(wanted: tuple[int, ...], n: int) -> list[tuple[tuple[int, ...], int]]:
-            return [(wanted, i) for i in range(n)]
-
-    plan: Any = Plan()
-    assert len(_divide(plan, (0,), 5, stop=False, most=3)) == 3
-    shares = _divide(plan, (0,), 2, stop=True, most=3)
-    assert [(share.train, share.valid) for share in shares] == [
-        (((0,), 0), ((1,), 0)),
-        (((0,), 1), ((1,), 1)),
-    ]
+    assert booster.valid_rows == [[1] * 2 * parts["valid"], []]
 
 
 # What was seen

@@ -28,7 +28,7 @@ from featurizer.columns import FEATURE_COLUMNS
 from jobs.errors import ClusterError
 from jobs.extraction import extract
 from jobs.learning import distributed_boosting, registry, workers
-from jobs.learning.predict import predict_all
+from jobs.learning.predict_store import predict_all
 from jobs.learning.promote import promote
 from jobs.learning.train import Outcome, train
 from jobs.neighbours.similarity import similarity
@@ -81,7 +81,7 @@ def _quick() -> Iterator[None]:
         patch.setattr(boosting, "MAX_ROUNDS", 12)
         patch.setattr(distributed_boosting, "RENDEZVOUS_TIMEOUT_S", 3)
         patch.setattr(distributed_boosting, "_LOSS_NOTICE_S", 1.5)
-        patch.setattr(jobs.learning.train, "SHARE_ROWS", 30)
+        patch.setattr(jobs.learning.train, "MIN_SHARE_ROWS", 30)
         yield
 
 
@@ -213,8 +213,8 @@ def test_workers_that_die_and_come_again_cost_nothing(cluster: Processes, root: 
     progress = Told({"learning from all rows": last.touch})
     outcome = do(cluster, root, progress)
     assert cluster.panel.deaths_to_come() == 0
-    assert progress.text.getvalue().count("a worker was lost: learning begins anew") == 3
-    assert progress.text.getvalue().count("a worker was lost: learning from all rows begins") == 1
+    assert progress.text.getvalue().count("a worker was lost: learning starts again") == 3
+    assert progress.text.getvalue().count("a worker was lost: learning from all rows starts") == 1
     version = outcome.description.version
     assert models_in(root)[version] == FILES
     if outcome.description.workers == 3:  # a busy machine may take long to start one again
@@ -237,7 +237,7 @@ def test_the_last_worker_goes_on_alone_and_without_it_the_models_stay(
         (running.panel.folder / "die" / "train round 5").touch()
         progress = Told()
         outcome = do(running, root, progress)
-        assert "learning begins anew, with 1" in progress.text.getvalue()
+        assert "learning starts again, with 1" in progress.text.getvalue()
         assert outcome.description.workers == 1
         assert models_in(root)[outcome.description.version] == FILES
 
@@ -248,7 +248,7 @@ def test_the_last_worker_goes_on_alone_and_without_it_the_models_stay(
         # There is none any more.
         running.start_worker()
         (running.panel.folder / "die" / "train round 5").touch()
-        with pytest.raises(ClusterError, match=r"all workers were lost.* models .* as they were"):
+        with pytest.raises(ClusterError, match=r"all workers were lost.* models .* are unchanged"):
             do(running, root)
     assert models_in(root) == before
     assert champion_of(root) == champion
@@ -259,7 +259,7 @@ def test_the_last_worker_goes_on_alone_and_without_it_the_models_stay(
 
 # Jobs that die
 
-CONSTANTS = {"training.boosting.MAX_ROUNDS": 3, "jobs.learning.train.SHARE_ROWS": 60}
+CONSTANTS = {"training.boosting.MAX_ROUNDS": 3, "jobs.learning.train.MIN_SHARE_ROWS": 60}
 
 UNDECIDED = [("write", "/judged.ubj"), ("rename", "_journal.json")]
 DECIDED = [("move", "models/2"), ("move", "champion.json")]
@@ -302,7 +302,7 @@ def begin_rounds(running: Processes, root: Path) -> Job:
     log.unlink(missing_ok=True)
     job = running.songmill(
         *("train", "--store", root, "--scheduler", running.scheduler_file),
-        faulty={"set": {"jobs.learning.train.SHARE_ROWS": 30, **LONG}},
+        faulty={"set": {"jobs.learning.train.MIN_SHARE_ROWS": 30, **LONG}},
     )
     wait_until(lambda: log.exists() and log.stat().st_size > 200, what="rounds")
     return job
@@ -323,7 +323,7 @@ def test_a_job_that_ends_within_a_training_does_not_keep_the_next_from_it(
     assert any(left.values()) or how != signal.SIGKILL
     next_one = cluster.songmill(
         *("train", "--store", root, "--scheduler", cluster.scheduler_file),
-        faulty={"set": CONSTANTS | {"jobs.learning.train.SHARE_ROWS": 30}},
+        faulty={"set": CONSTANTS | {"jobs.learning.train.MIN_SHARE_ROWS": 30}},
     )
     assert next_one.wait(120).code == 0
 
@@ -344,7 +344,7 @@ def test_the_training_of_a_living_job_is_waited_for(
             )
         first.kill()
 
-    waiting = "learning: waiting for another job, which trains with these workers"
+    waiting = "learning: waiting for another job that trains on these workers"
     # Later, so that it asks more than once.
     later = threading.Timer(4 * distributed_boosting._POLL_S, end_it)
     told = Told({waiting: later.start})
