@@ -64,24 +64,8 @@ class Outcome:
 
 
 @dataclass(frozen=True)
-class Assignment:
-    """One model on one fold.
-
-    Parameters
-    ----------
-    root : str
-        Address of the store.
-    name : str
-        The store's file with the rows.
-    split : int
-        Index of the split, which is in the name of its column of folds.
-    fold : int
-        The fold to test with.
-    model : str
-        One of :data:`training.classifiers.CLASSIFIERS`.
-    leaky : bool
-        Whether to split rows and to scale all of them together, as the tutorial does.
-    """
+class _Assignment:
+    """One model on one fold, with the address of the store and its file of rows."""
 
     root: str
     name: str
@@ -92,19 +76,8 @@ class Assignment:
 
 
 @dataclass(frozen=True)
-class Assessment:
-    """The scores of a model on a fold.
-
-    Parameters
-    ----------
-    scores : dict of str to (float or None)
-        Accuracy and macro F1, by row and by majority vote of each track's rows. The latter are
-        None if every track has one row.
-    seconds : float
-        Time to fit.
-    warnings : str
-        Warnings of the model's library.
-    """
+class _Assessment:
+    """Scores of a model on a fold (None: no votes), seconds to fit, and its library's warnings."""
 
     scores: dict[str, float | None]
     seconds: float
@@ -172,7 +145,7 @@ def compare(
         sizes = _write_rows(run.store, labelled, chosen, name)
         client = run.client()
         assignments = [
-            Assignment(run.store.storage.root, name, i, fold, model, one.leaky)
+            _Assignment(run.store.storage.root, name, i, fold, model, one.leaky)
             for model in SLOWEST_FIRST
             for i, one in enumerate(chosen)
             for fold in one.tested
@@ -250,7 +223,7 @@ def _read_rows(root: str, name: str) -> tuple[pa.Table, np.ndarray]:
     return table, feature_matrix(table, np.float64)
 
 
-def assess(assignment: Assignment) -> Assessment:
+def _assess(assignment: _Assignment) -> _Assessment:
     """Fit a model to all folds but one, and score it on that one. Runs on a worker.
 
     Classes without training rows are never predicted. Scaling and encoding see only training rows;
@@ -291,24 +264,24 @@ def assess(assignment: Assignment) -> Assessment:
         voted = majority_vote(tracks[test], predicted, int(classes.max()) + 1)
         scores["vote_accuracy"] = float(np.mean(voted == truth[first]))
         scores["vote_macro_f1"] = macro_f1(truth[first], voted)
-    return Assessment(scores, seconds, "; ".join(sorted(messages)))
+    return _Assessment(scores, seconds, "; ".join(sorted(messages)))
 
 
 def _assess_all(
-    client: Any, assignments: list[Assignment], progress: Progress
-) -> dict[tuple[int, str], list[Assessment | BaseException]]:
+    client: Any, assignments: list[_Assignment], progress: Progress
+) -> dict[tuple[int, str], list[_Assessment | BaseException]]:
     """Return the results of all folds of each split and model."""
     from distributed.scheduler import KilledWorker
 
-    found: dict[tuple[int, str], list[Assessment | BaseException]] = defaultdict(list)
-    retries: list[Assignment] = []
+    found: dict[tuple[int, str], list[_Assessment | BaseException]] = defaultdict(list)
+    retries: list[_Assignment] = []
     done = 0
 
     def tick(threads: int) -> None:
         progress.workers(threads)
         progress.now(f"{done} of {len(assignments)} fits, {threads} at a time")
 
-    for index, result in each(client, assess, ((one,) for one in assignments), tick=tick):
+    for index, result in each(client, _assess, ((one,) for one in assignments), tick=tick):
         assignment = assignments[index]
         if isinstance(result, KilledWorker):
             retries.append(assignment)
@@ -317,7 +290,7 @@ def _assess_all(
         found[assignment.split, assignment.model].append(result)
     # Dask blames every task of a worker that died. Run alone, a task can only be its own victim.
     for assignment in retries:
-        for _, result in each(client, assess, [(assignment,)], tick=tick):
+        for _, result in each(client, _assess, [(assignment,)], tick=tick):
             done += 1
             found[assignment.split, assignment.model].append(result)
     return found
@@ -328,35 +301,34 @@ def _rows(
     level: Level,
     chosen: list[Folds],
     sizes: list[tuple[int, int]],
-    found: dict[tuple[int, str], list[Assessment | BaseException]],
+    found: dict[tuple[int, str], list[_Assessment | BaseException]],
 ) -> list[dict[str, Any]]:
     """Return rows of the table."""
-    rows = []
-    for model in CLASSIFIERS:
-        for i, folds in enumerate(chosen):
-            row = {
-                **dict.fromkeys(COMPARISON.names),
-                "run_id": run.run_id,
-                "compared_at": datetime.now(UTC),
-                "level": level,
-                "split": folds.name,
-                "leaky": folds.leaky,
-                "model": model,
-                "folds": len(folds.tested),
-                "rows": sizes[i][0],
-                "tracks": sizes[i][1],
-                **_summary(found[i, model]),
-            }
-            rows.append(row)
-    return rows
+    return [
+        {
+            **dict.fromkeys(COMPARISON.names),
+            "run_id": run.run_id,
+            "compared_at": datetime.now(UTC),
+            "level": level,
+            "split": folds.name,
+            "leaky": folds.leaky,
+            "model": model,
+            "folds": len(folds.tested),
+            "rows": sizes[i][0],
+            "tracks": sizes[i][1],
+            **_summary(found[i, model]),
+        }
+        for model in CLASSIFIERS
+        for i, folds in enumerate(chosen)
+    ]
 
 
-def _summary(results: Sequence[Assessment | BaseException]) -> dict[str, Any]:
+def _summary(results: Sequence[_Assessment | BaseException]) -> dict[str, Any]:
     """Return means and standard deviations over folds, or the reason of a failure."""
     failed = [_reason(result) for result in results if isinstance(result, BaseException)]
     if failed:
         return {"message": min(failed)}
-    done = [result for result in results if isinstance(result, Assessment)]
+    done = [result for result in results if isinstance(result, _Assessment)]
     found: dict[str, Any] = {}
     for name in _SCORES:
         values = [score for one in done if (score := one.scores[name]) is not None]

@@ -23,7 +23,7 @@ CHAMPION = f"{MODELS}/champion.json"
 MODEL_JSON = "model.json"
 TREES = "model.ubj"
 JUDGED_TREES = "judged.ubj"
-"""Booster of the training part, whose scores are recorded. TREES has learnt from all rows."""
+"""Booster of the training part, for the scores. The one in TREES has learnt from all rows."""
 SPLIT = "split.parquet"
 
 

@@ -1,4 +1,4 @@
-"""Models trained and read by plain XGBoost, for tests of the registry and of predictions."""
+"""Models trained and read by plain XGBoost."""
 
 import functools
 import json
@@ -39,7 +39,7 @@ MODEL_FILES = {
 
 @functools.cache
 def make_trees(n_classes: int, *, seed: int = 0, columns: int = 57) -> bytes:
-    """Train on rows whose features are normal around the index of their class."""
+    """Train on features drawn from a normal distribution around the index of the class."""
     rng = np.random.default_rng(seed)
     classes = np.arange(12 * n_classes) % n_classes
     features = rng.normal(size=(len(classes), columns)) + classes[:, np.newaxis]
@@ -62,14 +62,11 @@ def put_model(
     judged: bytes | None = None,
     **changes: Any,
 ) -> Description:
-    """Commit a model to a store, as a training does.
-
-    ``split`` maps tracks to their part; ``changes`` replace entries of model.json.
-    """
+    """Commit a model to a store; ``changes`` replace entries of model.json."""
     files = {"model.ubj": trees or make_trees(len(classes))}
     files["judged.ubj"] = judged or files["model.ubj"]
     score = {"accuracy": 0.9, "macro_f1": 0.9, "log_loss": 0.3, "chance": 0.5, "count": 10}
-    said: dict[str, Any] = {
+    described: dict[str, Any] = {
         "version": version,
         "created_at": "2026-03-01T12:00:00+00:00",
         "classes": classes,
@@ -87,20 +84,20 @@ def put_model(
         "libraries": {},
         "workers": 1,
     }
-    described = Description(**{**said, **changes})
+    description = Description(**{**described, **changes})
     parts = {"track_id": list(split or {}), "set": list((split or {}).values())}
     change = commit.Change()
     registry.stage_model(
         store,
         change,
         version,
-        {**files, "model.json": described.to_json()},
+        {**files, "model.json": description.to_json()},
         {"split.parquet": pa.table(parts, schema=SPLIT)},
     )
     if champion:
         registry.stage_champion(store, change, version)
     commit.commit(store, change)
-    return described
+    return description
 
 
 def champion_of(root: Path) -> str:

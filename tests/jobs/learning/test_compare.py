@@ -24,7 +24,7 @@ from featurizer.columns import FEATURE_COLUMNS
 from jobs.errors import UsageError
 from jobs.extraction import import_features
 from jobs.learning import compare as compare_module
-from jobs.learning.compare import Assessment, Assignment, Outcome, compare
+from jobs.learning.compare import Outcome, _Assessment, _Assignment, compare
 from jobs.progress import Progress
 from training import classifiers, splits
 
@@ -32,7 +32,7 @@ FEATURES = list(FEATURE_COLUMNS)
 QUICK = ("naive Bayes", "decision tree")
 
 
-Assess = Callable[..., Assessment]
+Assess = Callable[..., _Assessment]
 Compare = Callable[..., Outcome]
 
 
@@ -49,7 +49,7 @@ def assess(tmp_path: Path) -> Assess:
         tested: int = 0,
         model: str = "any",
         leaky: bool = False,
-    ) -> Assessment:
+    ) -> _Assessment:
         count = len(classes)
         if features is None:
             random = np.random.default_rng(0)
@@ -62,8 +62,8 @@ def assess(tmp_path: Path) -> Assess:
         columns |= {name: pa.array(features[:, i]) for i, name in enumerate(FEATURES)}
         name = f"{len(list(tmp_path.iterdir()))}.parquet"  # workers cache rows by their name
         pq.write_table(pa.table(columns), tmp_path / name)
-        assignment = Assignment(str(tmp_path), name, 0, tested, model, leaky)
-        return compare_module.assess(assignment)
+        assignment = _Assignment(str(tmp_path), name, 0, tested, model, leaky)
+        return compare_module._assess(assignment)
 
     return run
 
@@ -90,7 +90,7 @@ def recorder(monkeypatch: pytest.MonkeyPatch) -> Recorder:
 
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Two models of ten."""
+    """Compare two of the ten models."""
     monkeypatch.setattr(compare_module, "CLASSIFIERS", QUICK)
     monkeypatch.setattr(compare_module, "SLOWEST_FIRST", QUICK[::-1])
 
@@ -168,7 +168,7 @@ def test_classes_that_were_not_learnt_are_not_predicted(
         return model.set_params(n_estimators=5) if name.startswith("XGB") else model
 
     monkeypatch.setattr(classifiers, "make_classifier", quick)
-    # Of every class one row in three is tested with; those of other classes are all.
+    # The test fold has a third of the rows of learnt classes, and all rows of the others.
     classes = np.arange(180) % 6
     fold = np.where(np.isin(classes, learnt), np.arange(180) // 6 % 3, 0)
     features = np.repeat(classes[:, np.newaxis] * 1.0, len(FEATURES), axis=1)
@@ -211,7 +211,7 @@ def test_tracks_of_one_row_do_not_vote_unless_others_do(assess: Assess) -> None:
     fold = np.arange(20) // 2 % 2
     alone = assess(np.arange(20) % 2, fold=fold, model="decision tree").scores
     assert alone["vote_accuracy"] is alone["vote_macro_f1"] is None
-    # In the other fold tracks have many rows: the means over folds are of all folds.
+    # Tracks of the other fold have many rows, so this fold must have votes for the mean too.
     tracks = np.where(fold == 0, np.arange(20), 100)
     found = assess(np.arange(20) % 2, tracks=tracks, fold=fold, model="decision tree").scores
     assert found == {
@@ -238,9 +238,9 @@ def test_warnings_of_a_library_are_kept(assess: Assess, monkeypatch: pytest.Monk
 
 def assessment(
     accuracy: float, vote: float | None = None, seconds: float = 1.0, warned: str = ""
-) -> Assessment:
+) -> _Assessment:
     scores = {"accuracy": accuracy, "macro_f1": accuracy / 2}
-    return Assessment({**scores, "vote_accuracy": vote, "vote_macro_f1": vote}, seconds, warned)
+    return _Assessment({**scores, "vote_accuracy": vote, "vote_macro_f1": vote}, seconds, warned)
 
 
 def test_a_row_has_means_and_spreads_over_folds() -> None:
@@ -276,7 +276,7 @@ def test_a_fold_that_failed_says_why_the_row_has_no_scores() -> None:
     }
     assert compare_module._summary([error, assessment(0.5)])["message"] == "ValueError: no room"
     assert compare_module._summary([MemoryError()])["message"] == "MemoryError: "
-    killed = KilledWorker("assess-1", SimpleNamespace(address="a"), 4)
+    killed = KilledWorker("_assess-1", SimpleNamespace(address="a"), 4)
     assert "too little memory?" in compare_module._summary([killed])["message"]
 
 
@@ -284,7 +284,7 @@ def test_what_was_with_a_worker_that_died_is_tried_again_alone(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     at_a_time: list[int] = []
-    killed = KilledWorker("assess-1", SimpleNamespace(address="a"), 4)
+    killed = KilledWorker("_assess-1", SimpleNamespace(address="a"), 4)
 
     def each(client: Any, function: Any, arguments: Any, *, tick: Any) -> Any:
         given = [assignment for (assignment,) in arguments]
@@ -296,10 +296,10 @@ def test_what_was_with_a_worker_that_died_is_tried_again_alone(
 
     monkeypatch.setattr(compare_module, "each", each)
     names = ("SVM", "MLP")
-    assignments = [Assignment("", "", 0, fold, name, False) for name in names for fold in range(3)]
+    assignments = [_Assignment("", "", 0, fold, name, False) for name in names for fold in range(3)]
     found = compare_module._assess_all(None, assignments, Progress())
     assert at_a_time == [6, 1, 1, 1, 1]
-    scores = [one.scores["accuracy"] for one in found[0, "SVM"] if isinstance(one, Assessment)]
+    scores = [one.scores["accuracy"] for one in found[0, "SVM"] if isinstance(one, _Assessment)]
     assert sorted(scores) == [0, 1, 2]
     assert found[0, "MLP"] == [killed] * 3
 
@@ -310,7 +310,7 @@ def test_what_was_with_a_worker_that_died_is_tried_again_alone(
 def test_a_comparison_is_a_table_of_models_and_splits(
     do: Compare, root: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    # In the store's parts rows may lie in any order.
+    # The order of rows in the store must not matter.
     store = make_store(root, *(part[::-1] for part in two_parts()[::-1]), shift={"x": 0.3})
     outcome = do("by-track", "random", "by-track")
     assert "tracks without a label, which are left out: 1\n" in capfd.readouterr().err
@@ -326,7 +326,7 @@ def test_a_comparison_is_a_table_of_models_and_splits(
     }
     assert (found[["level", "rows", "tracks"]] == ["segment", 60, 12]).all().all()
 
-    # The same by hand, of the rows in the order of tracks and segments.
+    # The same by hand, with rows sorted by track and segment.
     frame = read_rows(root).dropna(subset=["label"]).sort_values(["track_id", "segment"])
     features = frame[FEATURES].to_numpy()
     labels = frame["label"].to_numpy()
@@ -417,7 +417,7 @@ def test_of_too_many_rows_whole_tracks_are_drawn(
     monkeypatch: pytest.MonkeyPatch,
     capfd: pytest.CaptureFixture[str],
 ) -> None:
-    # A track that is too long by itself keeps no other out.
+    # A track that is too long must not exclude the others.
     make_store(root, *two_parts(20, 4), [("99.wav", "x")] * 60)
     monkeypatch.setattr(compare_module, "MAX_ROWS", 50)
     rows = do("by-track", "random").rows

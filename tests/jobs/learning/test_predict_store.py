@@ -38,7 +38,7 @@ def root(tmp_path: Path) -> Path:
 
 
 def fill(root: Path, **changes: Any) -> Store:
-    """A store of parts that cut tracks; "e" and "f" have no segment, and a part has no row."""
+    """A store with tracks in two parts, an empty part, and no segments of "e" and "f"."""
     rows = [(track, LABELS[track]) for track in "abcd" for _ in range(3)]
     shift: dict[str | None, float] = {TRICKY_CLASSES[0]: 0.0, TRICKY_CLASSES[1]: 1.0, None: 2.0}
     make_store(root, rows[:4], [], rows[4:], shift=shift)
@@ -99,7 +99,7 @@ def test_segments_are_written_when_they_are_asked_for(root: Path, predict: Predi
     classes, given = plainly(root, VERSION, rows)
     np.testing.assert_allclose(found[[f"p_{name}" for name in classes]], given, atol=1e-6)
     assert found["predicted"].tolist() == [classes[i] for i in given.argmax(axis=1)]
-    # And they leave when they are not asked for, because they are not of this model.
+    # A run without segments removes them, because they may be of another model.
     predict()
     assert read_predictions(root, "segment").empty
 
@@ -129,7 +129,7 @@ def test_predictions_of_other_classes_replace_all_that_was_there(
 def test_what_a_worker_has_read_for_one_run_does_not_hold_for_the_next(
     root: Path, predict: Predict
 ) -> None:
-    """Workers of a running cluster outlive the runs: which tracks have segments may change."""
+    """Workers outlive a run, and the tracks with segments may change."""
     fill(root)
     predict()
     make_store(root, [("a", None)] * 2, [("e", None)] * 2)

@@ -111,7 +111,7 @@ def test_a_damaged_champion_json_is_said_and_mended_by_a_promotion(
     (root / "models/champion.json").write_bytes(text)
     with pytest.raises(StoreError, match=r"champion\.json .*songmill promote"):
         registry.champion(store)
-    # Else nobody would know what to promote.
+    # The versions are still listed, so that one can be promoted.
     found, (wrong,) = registry.list_models(str(root))
     assert [(one.version, one.champion) for one in found] == [
         (name, False) for name in (NEW, MIDDLE, OLD)

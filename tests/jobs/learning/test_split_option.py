@@ -92,7 +92,7 @@ def test_by_group_keeps_groups_whole_and_takes_others_each_alone(chooser: Choose
     of_track = chooser.fold_of_tracks("by-group:artist", 9)
     parts, ungrouped = chooser.parts("by-group:artist")
     assert chooser.folds("by-group:artist", 9).ungrouped == ungrouped == 3
-    # As if every track without an artist were of its own.
+    # The same as if each track without an artist had an artist of its own.
     artists = [ARTISTS.get(name) or name for name in NAMES]
     own = [artists.index(artist) for artist in artists]
     alone = Tracks(TRACKS.ids, TRACKS.labels, TRACKS.classes, np.array(own))

@@ -91,7 +91,7 @@ def models_in(root: Path) -> list[str]:
     return sorted(path.name for path in (root / "models").glob("*/"))
 
 
-def tested_tracks(root: Path, outcome: Outcome) -> list[str]:
+def judged_tracks(root: Path, outcome: Outcome) -> list[str]:
     parts = split_of(root, outcome.description.version)
     return [track for track, part in parts.items() if part == "test"]
 
@@ -132,7 +132,7 @@ def test_what_is_written_down_is_what_sklearn_finds(root: Path, do: Train) -> No
     fill(root, made_of("blues", "folk", "rock"))
     outcome = do(promote=True)
     version = outcome.description.version
-    tests = tested_tracks(root, outcome)
+    tests = judged_tracks(root, outcome)
     assert tests
     metrics = pq.read_table(root / "models" / version / "metrics.parquet").to_pandas()
     confusion = pq.read_table(root / "models" / version / "confusion.parquet").to_pandas()
@@ -202,7 +202,7 @@ def test_the_final_model_learns_from_all_labelled_rows_and_the_judged_from_its_p
     described = do().description
     parts = Counter(split_of(root, described.version).values())
     assert [sum(rows) for rows in booster.rows] == [2 * parts["train"], 2 * 16]
-    # Less than two shares of rows, and more.
+    # The first training has rows for one share only.
     assert [len(rows) for rows in booster.rows] == [1, 2]
     assert described.split["tracks"] == parts
     assert described.data["rows"] == 32
@@ -237,10 +237,10 @@ def test_a_model_as_good_as_the_champion_is_promoted(root: Path, do: Train) -> N
     second = do()
     assert second.verdict.promoted
     assert second.verdict.newcomer == second.verdict.champion
-    assert second.verdict.champion == judged_score(root, first, tested_tracks(root, first))
-    assert second.verdict.tracks == len(tested_tracks(root, first))
+    assert second.verdict.champion == judged_score(root, first, judged_tracks(root, first))
+    assert second.verdict.tracks == len(judged_tracks(root, first))
     assert champion_of(root) == second.description.version
-    # The same rows on as many workers: the same trees.
+    # The same rows and number of workers give the same trees.
     for name in ("model.ubj", "judged.ubj"):
         trees = [(root / "models" / version / name).read_bytes() for version in models_in(root)]
         assert trees[0] == trees[1]
@@ -297,7 +297,7 @@ def test_the_first_model_predicts_unless_it_is_not_to(root: Path, do: Train) -> 
 
 
 def test_a_model_of_shuffled_labels_does_not_predict(root: Path, do: Train) -> None:
-    # Of fewer tracks, chance alone might judge all right.
+    # With fewer tracks, random predictions might score well.
     labels = made_of("blues", "jazz", "rock", each=20)
     fill(root, labels)
     first = do().description.version
@@ -309,7 +309,7 @@ def test_a_model_of_shuffled_labels_does_not_predict(root: Path, do: Train) -> N
     assert not verdict.promoted
     assert "neither is better than chance" in verdict.reason
     assert champion_of(root) == first
-    # Once the labels are right again, so is the model.
+    # With the right labels, a model is promoted again.
     fill(root, labels)
     assert do().verdict.promoted
 
@@ -349,7 +349,7 @@ def test_both_are_judged_by_tracks_that_neither_has_learnt_from(
         part: sorted(track for track in parts if parts[track] == part)
         for part in ("train", "valid", "test")
     }
-    # A file's test part: some the champion was tested with, some it has learnt from, a new one.
+    # The test part has tracks of the champion's test part, of its other parts, and a new one.
     labels = made_of("blues", "jazz", "rock") | {"new.wav": "rock"}
     fill(root, labels)
     fair = of_part["test"][:3]
@@ -368,7 +368,7 @@ def test_where_the_champion_has_learnt_from_every_test_track_nothing_is_compared
 ) -> None:
     first = do()
     parts = split_of(root, first.description.version)
-    # The other way round.
+    # Swap the test part with the others.
     sides = {"train": "test", "valid": "test", "test": "train"}
     file = write_split(tmp_path, {track: sides[part] for track, part in parts.items()})
     verdict = do(split=file, promote=promote).verdict
@@ -402,7 +402,7 @@ def test_a_class_that_is_gone_and_one_that_is_new(root: Path, do: Train) -> None
     fill(root, labels, truth=made_of("blues", "rock") | made_of("jazz"))
     second = do(tolerance=1.0)
     assert second.description.classes == ["blues", "folk", "rock"]
-    tests = tested_tracks(root, second)
+    tests = judged_tracks(root, second)
     champion = predictions(root, first, tests)
     assert "jazz" in set(champion["predicted"])
     assert "folk" in set(champion["truth"])
@@ -416,11 +416,11 @@ def test_a_champion_of_tracks_is_judged_by_the_rows_of_its_level(root: Path, do:
     shift = {"blues": -5.0, "jazz": 9.0, "rock": -9.0}
     make_store(root, labels.items(), level="track", shift=shift)
     tracks = do(level="track")
-    gone = tested_tracks(root, tracks)[0]
+    gone = judged_tracks(root, tracks)[0]
     make_store(root, [one for one in labels.items() if one[0] != gone], level="track", shift=shift)
-    # A store's splits are of tracks, whatever the level.
+    # Both levels share the split, which is by track.
     segments = do(level="segment", tolerance=1.0)
-    tests = tested_tracks(root, segments)
+    tests = judged_tracks(root, segments)
     assert segments.description.level == "segment"
     own = predictions(root, tracks, tests, level="track")
     truth = pd.Series(made_of("blues", "jazz", "rock"), name="truth")[tests]
@@ -475,7 +475,7 @@ def test_a_class_of_one_track_is_learnt_and_not_tested(root: Path, do: Train) ->
     assert outcome.per_class["jazz"]["support"] == 0
     assert outcome.description.classes == ["blues", "jazz", "rock"]
     score = outcome.description.scores["track"]["macro_f1"]
-    assert score == judged_score(root, outcome, tested_tracks(root, outcome))
+    assert score == judged_score(root, outcome, judged_tracks(root, outcome))
 
 
 def test_two_tracks_of_each_of_two_classes_are_enough(
@@ -517,7 +517,7 @@ def test_parts_without_some_class_and_without_rows_are_no_matter(root: Path, do:
     make_store(root, *own, shift=SHIFT)
     outcome = do()
     score = outcome.description.scores["track"]["macro_f1"]
-    assert score == judged_score(root, outcome, tested_tracks(root, outcome))
+    assert score == judged_score(root, outcome, judged_tracks(root, outcome))
 
 
 def test_no_share_is_without_rows_however_many_workers_there_are(

@@ -64,7 +64,7 @@ def nannies(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Processes]:
 
 @pytest.fixture
 def cluster(nannies: Processes) -> Processes:
-    """The three workers."""
+    """The cluster, once all three workers are there."""
     wait_for_workers(nannies, 3)
     return nannies
 
@@ -102,7 +102,7 @@ def trees(root: Path, version: str) -> list[bytes]:
 
 
 def models_in(root: Path) -> dict[str, set[str]]:
-    """The files of each version."""
+    """Return the files of each version."""
     folders = (root / "models").glob("*/")
     return {folder.name: {path.name for path in folder.iterdir()} for folder in folders}
 
@@ -112,7 +112,7 @@ def trained(nannies: Processes, tmp_path_factory: pytest.TempPathFactory) -> Pat
     """A store with a model that three workers have trained."""
     wait_for_workers(nannies, 3)
     root = tmp_path_factory.mktemp("trained") / "store"
-    # A part without rows, and a track that lies in two.
+    # One part is empty, and one track is in two parts.
     make_store(root, ROWS[:100], [], ROWS[100:], shift=SHIFT)
     make_store(root, [*LABELS.items(), ("nobody.wav", None)], level="track", shift=SHIFT)
     assert do(nannies, root).description.workers == 3
@@ -121,7 +121,7 @@ def trained(nannies: Processes, tmp_path_factory: pytest.TempPathFactory) -> Pat
 
 @pytest.fixture
 def root(trained: Path, tmp_path: Path) -> Path:
-    """A copy of it."""
+    """A copy of the trained store."""
     shutil.copytree(trained, tmp_path / "store")
     return tmp_path / "store"
 
@@ -130,7 +130,7 @@ def test_as_many_workers_give_the_same_trees_and_others_as_good_ones(
     cluster: Processes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     root = tmp_path / "store"
-    # A hundred tracks to judge by, so that one more or less is a point.
+    # With a hundred test tracks, one track is 0.01 of accuracy.
     rows = [(f"{name}{i:03}.wav", name) for i in range(167) for name in SHIFT for _ in range(2)]
     make_store(root, rows[:600], rows[600:], shift=SHIFT)
     do(cluster, root)
@@ -159,7 +159,7 @@ def test_workers_meet_where_they_reach_the_scheduler(
         worker = workers.ranked_workers(client)[0]
         # Not the address of this host's default route, which XGBoost would take.
         assert workers.rendezvous_address(client, worker) == "127.0.0.1"
-        # An address of something between, such as a service of Kubernetes.
+        # The address of something in between, such as a Kubernetes service.
         monkeypatch.setattr(workers, "_scheduler_ip", lambda: "192.0.2.1")
         assert workers.rendezvous_address(client, worker) is None
 
@@ -187,7 +187,7 @@ def test_a_plain_program_gets_what_predict_has_written(cluster: Processes, root:
 
 
 def test_workers_that_die_and_come_again_cost_nothing(cluster: Processes, root: Path) -> None:
-    """One before it loads its share, one before it meets the others, two between rounds."""
+    """One dies before loading its share, one before joining the others, two between rounds."""
     first = champion_of(root)
     for moment in ("load", "meet", "round 5"):
         (cluster.panel.folder / "die" / f"train {moment}").touch()
@@ -224,10 +224,10 @@ def test_the_last_worker_goes_on_alone_and_without_it_the_models_stay(
         assert models_in(root)[outcome.description.version] == MODEL_FILES
 
         before, champion = models_in(root), champion_of(root)
-        # There is none when a training begins.
+        # No worker is left when the second training starts.
         with pytest.raises(ClusterError, match="all workers were lost"):
             do(running, root, Told({"learning from all rows": running.end_workers}))
-        # There is none any more.
+        # The only worker dies during the training.
         running.start_worker()
         (running.panel.folder / "die" / "train round 5").touch()
         with pytest.raises(ClusterError, match=r"all workers were lost.* models .* are unchanged"):
@@ -256,7 +256,7 @@ def test_a_job_that_dies_leaves_a_whole_model_or_none(cluster: Processes, root: 
             faulty={"die_at": moment, "set": CONSTANTS},
         )
         assert job.wait().code == -signal.SIGKILL, moment
-        # Readers take no lock and complete nothing.
+        # Readers take no lock and apply no journal.
         found, damaged = registry.list_models(str(root))
         assert damaged == [], moment
         assert {one.version for one in found if one.description} == set(models_in(root)), moment
@@ -279,7 +279,7 @@ LONG = {"training.boosting.MAX_ROUNDS": 100_000, "training.boosting.PATIENCE": 1
 
 
 def begin_rounds(running: Processes, root: Path) -> Job:
-    """Start a training that takes long, and return it when it is well inside."""
+    """Start a long training, and return it after some rounds."""
     log = running.panel.folder / "rounds.log"
     log.unlink(missing_ok=True)
     job = running.songmill(
@@ -327,7 +327,7 @@ def test_the_training_of_a_living_job_is_waited_for(
         first.kill()
 
     waiting = "learning: waiting for another job that trains on these workers"
-    # Later, so that it asks more than once.
+    # After several polls.
     later = threading.Timer(4 * distributed_boosting._POLL_S, end_it)
     told = Told({waiting: later.start})
     assert do(cluster, root, told).description.workers == 3
@@ -361,7 +361,7 @@ def test_what_was_found_leaves_with_the_rows_that_it_was_found_from(
     extract_all("parent")
     put_model(open_store(str(root)), "1", ["blues", "rock"], champion=True)
     predict_all(segments=True, **where)
-    # All are duplicates of all.
+    # Each track is a duplicate of every other.
     similar: Any = {"k": 3, "duplicate_from": -1.0, "full": True, **where}
     similarity(**similar)
     before = {level: read_predictions(root, level) for level in ("track", "segment")}
