@@ -92,15 +92,6 @@ def labelled_tracks(store: Store, level: Level) -> Labelled:
 
 
 @dataclass(frozen=True)
-class Slice:
-    """Rows ``start`` to ``stop`` of the part ``name``."""
-
-    name: str
-    start: int
-    stop: int
-
-
-@dataclass(frozen=True)
 class Rows:
     """Rows of a store that a worker reads.
 
@@ -112,14 +103,14 @@ class Rows:
         The file of a :class:`RowPlan`.
     wanted : tuple of int
         Codes of :data:`training.splits.PARTS`. Rows of other parts are skipped.
-    slices : tuple of Slice
-        Slices of the store that contain the rows.
+    slices : tuple of (str, int, int)
+        Slices that contain the rows: part of the store, first row, and the row after the last.
     """
 
     root: str
     roster: str
     wanted: tuple[int, ...]
-    slices: tuple[Slice, ...]
+    slices: tuple[tuple[str, int, int], ...]
 
 
 @dataclass(frozen=True)
@@ -153,9 +144,8 @@ def load(rows: Rows) -> Loaded:
     storage = storage_of(rows.root)
     tracks = [np.empty(0, np.int64)]
     features = [np.empty((0, len(FEATURE_COLUMNS)), np.float32)]
-    for piece in rows.slices:
-        table = storage.read_table(piece.name, ["track_id", *FEATURE_COLUMNS])
-        table = table.slice(piece.start, piece.stop - piece.start)
+    for name, start, stop in rows.slices:
+        table = storage.read_table(name, ["track_id", *FEATURE_COLUMNS]).slice(start, stop - start)
         index = pc.fill_null(pc.index_in(table["track_id"], value_set=ids), -1).to_numpy()
         wanted = (index >= 0) & np.isin(parts[index], rows.wanted)
         tracks.append(index[wanted])
@@ -217,7 +207,7 @@ class RowPlan:
         """
         total = self.count(wanted)
         bounds = [total * i // n for i in range(n + 1)]
-        slices: list[list[Slice]] = [[] for _ in range(n)]
+        slices: list[list[tuple[str, int, int]]] = [[] for _ in range(n)]
         before = 0
         for name, codes in self._codes:
             rows = np.flatnonzero(np.isin(codes, wanted))
@@ -225,7 +215,7 @@ class RowPlan:
                 first = max(bounds[i] - before, 0)
                 last = min(bounds[i + 1] - before, len(rows))
                 if first < last:
-                    slices[i].append(Slice(name, int(rows[first]), int(rows[last - 1]) + 1))
+                    slices[i].append((name, int(rows[first]), int(rows[last - 1]) + 1))
             before += len(rows)
         return [Rows(self._root, self._roster, wanted, tuple(found)) for found in slices]
 
@@ -235,5 +225,5 @@ class RowPlan:
             rows = np.flatnonzero(np.isin(codes, wanted))
             for first in range(0, len(rows), READ_ROWS):
                 last = min(first + READ_ROWS, len(rows)) - 1
-                found = Slice(name, int(rows[first]), int(rows[last]) + 1)
-                yield Rows(self._root, self._roster, wanted, (found,))
+                found = ((name, int(rows[first]), int(rows[last]) + 1),)
+                yield Rows(self._root, self._roster, wanted, found)

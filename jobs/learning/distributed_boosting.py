@@ -20,6 +20,7 @@ import threading
 import time
 import uuid
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from operator import getitem
 from types import FrameType
 from typing import TYPE_CHECKING, Any
@@ -129,7 +130,8 @@ def boost(
         for number in range(MAX_ATTEMPTS):
             if number:
                 on_worker_lost(len(workers))
-            attempt = _Attempt(client, workers, divide(len(workers)), load, topic)
+            shares = divide(len(workers))
+            attempt = _Attempt(client, workers[: len(shares)], shares, load, topic)
             try:
                 attempt.acquire_lock(on_wait)
                 return attempt.run(n_classes, rounds)
@@ -176,25 +178,18 @@ def _poll(condition: Callable[[], bool], timeout: float) -> bool:
     return True
 
 
+@dataclass
 class _Attempt:
-    """One attempt to train, which fails if one of its workers is lost."""
+    """One attempt to train, with a share for each worker. It fails if a worker is lost."""
 
-    def __init__(
-        self,
-        client: "Client",
-        workers: list[str],
-        shares: Sequence[Share],
-        load: Load,
-        topic: str,
-    ) -> None:
-        self.client = client
-        self.workers = workers[: len(shares)]
-        self.shares = shares
-        self.load = load
-        self.topic = topic
-        self.result: Any = None
-        self.error: BaseException | None = None
-        self.thread: threading.Thread | None = None
+    client: "Client"
+    workers: list[str]
+    shares: Sequence[Share]
+    load: Load
+    topic: str
+    result: Any = None
+    error: BaseException | None = None
+    thread: threading.Thread | None = None
 
     def acquire_lock(self, on_wait: Callable[[], None]) -> None:
         """Wait until no other job trains on these workers.

@@ -38,7 +38,7 @@ Compare = Callable[..., Outcome]
 
 @pytest.fixture
 def assess(tmp_path: Path) -> Assess:
-    """Assess a model on rows that are written as a comparison writes them for its workers."""
+    """Assess a model on rows in the format of a comparison's file."""
 
     def run(
         classes: Any,
@@ -290,9 +290,9 @@ def test_what_was_with_a_worker_that_died_is_tried_again_alone(
         given = [assignment for (assignment,) in arguments]
         at_a_time.append(len(given))
         tick(1)
-        for place, assignment in enumerate(given):
+        for index, assignment in enumerate(given):
             lost = assignment.model == "MLP" or len(given) > 1 and assignment.fold == 0
-            yield place, killed if lost else assessment(assignment.fold)
+            yield index, killed if lost else assessment(assignment.fold)
 
     monkeypatch.setattr(compare_module, "each", each)
     names = ("SVM", "MLP")
@@ -361,16 +361,10 @@ def test_a_model_that_fails_costs_its_own_row_only(
 ) -> None:
     make_store(root, *two_parts())
 
-    class Failing(Recorder):
-        def fit(self, X: np.ndarray, y: np.ndarray) -> "Recorder":
-            raise ValueError("it is too much\nfor me")
+    def fail(*_: Any, **__: Any) -> None:
+        raise ValueError("it is too much\nfor me")
 
-    make = classifiers.make_classifier
-    monkeypatch.setattr(
-        classifiers,
-        "make_classifier",
-        lambda name: Failing() if name == "decision tree" else make(name),
-    )
+    monkeypatch.setattr(DecisionTreeClassifier, "fit", fail)
     outcome = do("by-track")
     assert outcome.failed == 1
     found = table(root).set_index("model")

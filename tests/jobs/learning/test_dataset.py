@@ -171,14 +171,6 @@ def test_shares_and_pieces_are_every_wanted_row_once(
             assert np.array_equal(features, oracle)
 
 
-def test_shares_are_of_one_size_to_a_row(tmp_path: Path) -> None:
-    plan = plan_rows(make_store(tmp_path, TWO * 2, TWO * 3), [0, 0])
-    for n in range(1, 13):
-        sizes = [len(load(rows).tracks) for rows in plan.shares((0,), n)]
-        assert (len(sizes), sum(sizes)) == (n, 10)
-        assert max(sizes) - min(sizes) <= 1
-
-
 def test_a_share_is_features_and_classes(tmp_path: Path) -> None:
     store = make_store(tmp_path, [*TWO, ("c", "blues")], level="track")
     features, classes = load_share(*plan_rows(store, [0, 1, 0], "track").shares((0,), 1))
