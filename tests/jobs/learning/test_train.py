@@ -373,7 +373,7 @@ def test_where_the_champion_has_learnt_from_every_test_track_nothing_is_compared
     file = write_split(tmp_path, {track: sides[part] for track, part in parts.items()})
     verdict = do(split=file, promote=promote).verdict
     assert (verdict.promoted, verdict.champion) == (promote is True, None)
-    assert "has learnt from every track" in verdict.reason
+    assert "has learnt from every test track" in verdict.reason
 
 
 @pytest.mark.parametrize(
