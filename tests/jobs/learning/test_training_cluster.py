@@ -26,7 +26,7 @@ from support.made_stores import make_store, read_rows
 import jobs.learning.train
 from featurizer.columns import FEATURE_COLUMNS
 from jobs.errors import ClusterError
-from jobs.extraction import extract
+from jobs.extraction.extract import extract
 from jobs.learning import distributed_boosting, registry, workers
 from jobs.learning.predict_store import predict_all
 from jobs.learning.promote import promote
