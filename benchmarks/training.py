@@ -23,7 +23,7 @@ import pyarrow.parquet as pq
 from benchmarks.processes import PeakMemory, dask_cluster, run_module
 from featurizer.columns import FEATURE_COLUMNS, FEATURE_SET
 from jobs.cluster.connect import connect
-from jobs.learning.dataset import RowPlan, Rows, labelled_tracks, load_share, write_roster
+from jobs.learning.dataset import RowPlan, Rows, labelled_tracks, load_share
 from jobs.store.folder import Folder
 from jobs.store.levels import feature_matrix
 from jobs.store.schemas import SEGMENT, SEGMENTS
@@ -104,7 +104,6 @@ def run_workers(folder: Path, scratch: Path) -> dict[str, float]:
         store = open_store(str(folder))
         labelled = labelled_tracks(store, "segment")
         parts = np.full(len(labelled.tracks.ids), TRAIN)
-        write_roster(store.storage, "_work/roster.parquet", labelled.tracks, parts)
         plan = RowPlan(store, labelled, "_work/roster.parquet", parts)
 
         def divide(n: int) -> list[Share]:

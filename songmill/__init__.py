@@ -26,7 +26,8 @@ if TYPE_CHECKING:
     from jobs.extraction.extract import extract
     from jobs.extraction.import_features import import_features
     from jobs.learning.compare import compare
-    from jobs.learning.predict import predict_all, predict_files
+    from jobs.learning.predict_files import predict_files
+    from jobs.learning.predict_store import predict_all
     from jobs.learning.promote import promote
     from jobs.learning.train import train
     from jobs.neighbours.query import similar
@@ -72,8 +73,8 @@ _MODULES = {
     "inspect": "jobs.reporting.inspection",
     "nearest": "songmill.arrays",
     "open_store": "songmill.store",
-    "predict_all": "jobs.learning.predict",
-    "predict_files": "jobs.learning.predict",
+    "predict_all": "jobs.learning.predict_store",
+    "predict_files": "jobs.learning.predict_files",
     "promote": "jobs.learning.promote",
     "report": "jobs.reporting.report",
     "run": "jobs.nightly.run",

@@ -7,7 +7,7 @@ import pandas as pd
 from rich.console import Console
 
 from jobs import defaults
-from jobs.learning.predict import predict_files
+from jobs.learning.predict_files import predict_files
 from jobs.neighbours.query import Neighbour, similar
 from jobs.progress import Progress
 from jobs.store import schemas, tables

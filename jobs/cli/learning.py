@@ -21,7 +21,8 @@ from jobs.progress import printable
 
 if TYPE_CHECKING:
     from jobs.learning.compare import Outcome as Comparison
-    from jobs.learning.predict import FilesOutcome, StoreOutcome
+    from jobs.learning.predict_files import FilesOutcome
+    from jobs.learning.predict_store import StoreOutcome
     from jobs.learning.registry import Version
     from jobs.learning.train import Outcome as Training
 
@@ -279,8 +280,9 @@ def predict(
 
     FILEs are read and analysed by this process; --all works on the cluster.
     """
-    from jobs.learning.predict import FilesOutcome, predict_all, predict_files
-    from jobs.learning.predict import as_json as to_json
+    from jobs.learning.predict_files import FilesOutcome, predict_files
+    from jobs.learning.predict_files import as_json as to_json
+    from jobs.learning.predict_store import predict_all
     from jobs.progress import Progress
 
     if bool(files) == every:
@@ -297,15 +299,18 @@ def predict(
                 workers=workers,
                 progress=progress,
             )
-    if as_json:
-        print_json(to_json(found, segments=segments))
-    elif isinstance(found, FilesOutcome):
-        print_predicted_files(found, segments=segments)
+    if isinstance(found, FilesOutcome):
+        if as_json:
+            print_json(to_json(found, segments=segments))
+        else:
+            print_predicted_files(found, segments=segments)
+        if found.failed:
+            print_error(f"{found.failed} of {len(found.files)} files gave no prediction")
+            raise typer.Exit(1)
+    elif as_json:
+        print_json(asdict(found))
     else:
         print_predicted_store(found, store)
-    if isinstance(found, FilesOutcome) and found.failed:
-        print_error(f"{found.failed} of {len(found.files)} files gave no prediction")
-        raise typer.Exit(1)
 
 
 def models(store: StoreOption, as_json: JsonOption = False) -> None:

@@ -1,4 +1,4 @@
-"""Models of a store: data set, splits, comparison, training, judging, promotion, predictions.
+"""Models of a store: data set, splits, comparison, training, scores, promotion, predictions.
 
-Knows stages, inputs, the cluster and the store; not the other stages' packages.
+Knows stages, inputs, the cluster and the store; not the packages of other stages.
 """

@@ -1,7 +1,7 @@
-"""The comparison: the tutorial's ten models, fitted side by side on the cluster.
+"""The comparison of ten models, fitted in parallel on the cluster.
 
-The job writes the rows once, under ``_work``, and each worker reads them from there. A piece of
-work is one model on one fold.
+The job writes the rows to one file under ``_work``, which each worker reads. A task is one model on
+one fold.
 """
 
 import functools
@@ -9,7 +9,7 @@ import math
 import time
 import warnings
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
@@ -36,21 +36,20 @@ from training import splits
 from training.classifiers import CLASSIFIERS, SLOWEST_FIRST
 from training.evaluate import macro_f1, majority_vote
 
-MOST_ROWS = 100_000
-"""Of more rows a sample of whole tracks is compared: an SVM's time grows with their square."""
+MAX_ROWS = 100_000
+"""Rows to compare. Of more rows, whole tracks are sampled: an SVM's time grows quadratically."""
 
 _SCORES = ("accuracy", "macro_f1", "vote_accuracy", "vote_macro_f1")
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a comparison found.
+    """The result of a comparison.
 
     Parameters
     ----------
     rows : list of dict
-        Rows of :data:`jobs.store.schemas.COMPARISON`, a model after the other, each for
-        every split.
+        Rows of :data:`jobs.store.schemas.COMPARISON`: for each model, a row for each split.
     """
 
     run_id: str
@@ -60,29 +59,13 @@ class Outcome:
 
     @property
     def failed(self) -> int:
-        """Number of rows that have no scores."""
+        """Number of rows without scores."""
         return sum(row["accuracy"] is None for row in self.rows)
 
 
 @dataclass(frozen=True)
-class Assignment:
-    """One model on one fold.
-
-    Parameters
-    ----------
-    root : str
-        The store's.
-    name : str
-        The file of the store with the rows.
-    split : int
-        Which split: the number in the name of its column of folds.
-    fold : int
-        The fold to test with.
-    model : str
-        Of :data:`training.classifiers.CLASSIFIERS`.
-    leaky : bool
-        Whether it is the tutorial's split, of rows, with its scaling over all rows.
-    """
+class _Assignment:
+    """One model on one fold, with the address of the store and its file of rows."""
 
     root: str
     name: str
@@ -93,23 +76,12 @@ class Assignment:
 
 
 @dataclass(frozen=True)
-class Assessment:
-    """How a model did on a fold.
-
-    Parameters
-    ----------
-    scores : dict of str to (float or None)
-        Accuracy and macro F1, of rows and of tracks by vote; the latter None where every track
-        has but one row.
-    seconds : float
-        To fit.
-    remark : str
-        What its library said about the fit.
-    """
+class _Assessment:
+    """Scores of a model on a fold (None: no votes), seconds to fit, and its library's warnings."""
 
     scores: dict[str, float | None]
     seconds: float
-    remark: str
+    warnings: str
 
 
 def compare(
@@ -130,11 +102,11 @@ def compare(
         Address of the store; or the session of a run.
     split : sequence of str
         One or more splits: as for :func:`jobs.learning.train.train`, and ``random``, the
-        tutorial's, which is leaky.
+        leaky split of the tutorial.
     folds : int [range=(2, inf)]
-        Folds of a split by track or by group.
+        Number of folds of a split by track or by group.
     level : {"segment", "track"}, optional
-        Rows to learn from; by default segments, where there are any.
+        Rows to learn from; by default segments, if there are any.
     scheduler, workers, progress
         As for :func:`jobs.extraction.extract.extract`.
 
@@ -145,7 +117,7 @@ def compare(
     Raises
     ------
     SongmillError
-        The comparison cannot go on. A model that fails does not end it: its row says why.
+        The comparison failed. A model that fails does not end it: its row says why.
     """
     session = open_session(store, scheduler=scheduler, workers=workers, progress=progress)
     progress = session.progress
@@ -162,21 +134,18 @@ def compare(
         for one in chosen:
             left_out = 0 if one.of_track is None else int((one.of_track == OUTSIDE).sum())
             if left_out:
-                progress.warn(
-                    f"labelled tracks that --split {one.name} does not name, which take no "
-                    f"part: {left_out}"
-                )
+                progress.warn(f"labelled tracks that --split {one.name} leaves out: {left_out}")
             if one.ungrouped:
                 progress.warn(
-                    f"tracks without a group in --split {one.name}, each of which is taken for "
-                    f"one by itself: {one.ungrouped}"
+                    f"tracks without a group in --split {one.name}, each treated as a group of "
+                    f"its own: {one.ungrouped}"
                 )
-        # Workers of a cluster that stays keep the rows that they have read, by this name.
+        # The run's name makes it unique: workers outlive the run and cache what they read.
         name = f"{run.work}/{run.run_id}.parquet"
         sizes = _write_rows(run.store, labelled, chosen, name)
         client = run.client()
         assignments = [
-            Assignment(run.store.storage.root, name, i, fold, model, one.leaky)
+            _Assignment(run.store.storage.root, name, i, fold, model, one.leaky)
             for model in SLOWEST_FIRST
             for i, one in enumerate(chosen)
             for fold in one.tested
@@ -189,7 +158,7 @@ def compare(
             change,
             "comparison",
             [pa.Table.from_pylist(rows, schema=COMPARISON)],
-            edit=_without(level, [one.name for one in chosen]),
+            edit=_drop_earlier(level, [one.name for one in chosen]),
             tidy=True,
         )
         run.commit(change, workers=count_workers(client))
@@ -197,20 +166,20 @@ def compare(
 
 
 def _sample(labelled: Labelled, progress: Progress) -> Labelled:
-    """Return the tracks that are compared."""
+    """Return a random sample of the tracks, with MAX_ROWS rows at most."""
     rows = labelled.rows
-    if rows.sum() <= MOST_ROWS:
+    if rows.sum() <= MAX_ROWS:
         return labelled
     chosen = np.zeros(len(rows), bool)
     total = 0
     for track in np.random.default_rng(splits.SEED).permutation(len(rows)).tolist():
-        # A track that is longer than the room that is left must not keep out the others.
-        if total + rows[track] <= MOST_ROWS:
+        # Skip a track that is too long, and go on: shorter ones may still fit.
+        if total + rows[track] <= MAX_ROWS:
             chosen[track] = True
             total += int(rows[track])
     progress.warn(
-        f"{int(rows.sum()):,} rows are more than ten models can be compared with: {total:,} rows "
-        f"of {int(chosen.sum()):,} tracks, drawn at random, are"
+        f"{int(rows.sum()):,} rows are too many to compare ten models. A random sample is used: "
+        f"{total:,} rows of {int(chosen.sum()):,} tracks"
     )
     tracks = labelled.tracks
     return replace(
@@ -223,7 +192,7 @@ def _sample(labelled: Labelled, progress: Progress) -> Labelled:
 def _write_rows(
     store: Store, labelled: Labelled, chosen: list[Folds], name: str
 ) -> list[tuple[int, int]]:
-    """Write what workers need; return how many rows and tracks each split has."""
+    """Write the rows for the workers; return the number of rows and tracks of each split."""
     tracks = labelled.tracks
     ids = pa.array(tracks.ids, pa.string())
     found: list[pa.Table] = []
@@ -254,11 +223,11 @@ def _read_rows(root: str, name: str) -> tuple[pa.Table, np.ndarray]:
     return table, feature_matrix(table, np.float64)
 
 
-def assess(assignment: Assignment) -> Assessment:
-    """Fit one model to all folds but one, and judge it by that: on a worker.
+def _assess(assignment: _Assignment) -> _Assessment:
+    """Fit a model to all folds but one, and score it on that one. Runs on a worker.
 
-    Classes that the training rows lack are never predicted. Scaling and encoding see the training
-    rows only, but for the leaky split, where the scaling sees all rows as in the tutorial.
+    Classes without training rows are never predicted. Scaling and encoding see only training rows;
+    with the leaky split, scaling sees all rows, as in the tutorial.
     """
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import LabelEncoder, MinMaxScaler
@@ -278,14 +247,14 @@ def assess(assignment: Assignment) -> Assessment:
         test = np.flatnonzero(fold == assignment.fold)
         learn = np.flatnonzero((fold != assignment.fold) & (fold != OUTSIDE))
     encoder = LabelEncoder().fit(classes[learn])
-    # With more threads sums come in another order, and a worker would take more than its core.
+    # More threads would change the order of sums, and take more than the worker's core.
     with threadpool_limits(limits=1), warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         began = time.perf_counter()
         model.fit(features[learn], encoder.transform(classes[learn]))
         seconds = time.perf_counter() - began
         predicted = encoder.inverse_transform(model.predict(features[test]))
-    remarks = {str(warning.message).splitlines()[0] for warning in caught}
+    messages = {str(warning.message).splitlines()[0] for warning in caught}
     truth = classes[test]
     scores: dict[str, float | None] = dict.fromkeys(_SCORES)
     scores["accuracy"] = float(np.mean(predicted == truth))
@@ -295,33 +264,33 @@ def assess(assignment: Assignment) -> Assessment:
         voted = majority_vote(tracks[test], predicted, int(classes.max()) + 1)
         scores["vote_accuracy"] = float(np.mean(voted == truth[first]))
         scores["vote_macro_f1"] = macro_f1(truth[first], voted)
-    return Assessment(scores, seconds, "; ".join(sorted(remarks)))
+    return _Assessment(scores, seconds, "; ".join(sorted(messages)))
 
 
 def _assess_all(
-    client: Any, assignments: list[Assignment], progress: Progress
-) -> dict[tuple[int, str], list[Assessment | BaseException]]:
-    """Return what became of every fold of a split and a model."""
+    client: Any, assignments: list[_Assignment], progress: Progress
+) -> dict[tuple[int, str], list[_Assessment | BaseException]]:
+    """Return the results of all folds of each split and model."""
     from distributed.scheduler import KilledWorker
 
-    found: dict[tuple[int, str], list[Assessment | BaseException]] = defaultdict(list)
-    again: list[Assignment] = []
+    found: dict[tuple[int, str], list[_Assessment | BaseException]] = defaultdict(list)
+    retries: list[_Assignment] = []
     done = 0
 
     def tick(threads: int) -> None:
         progress.workers(threads)
         progress.now(f"{done} of {len(assignments)} fits, {threads} at a time")
 
-    for place, result in each(client, assess, ((one,) for one in assignments), tick=tick):
-        assignment = assignments[place]
+    for index, result in each(client, _assess, ((one,) for one in assignments), tick=tick):
+        assignment = assignments[index]
         if isinstance(result, KilledWorker):
-            again.append(assignment)
+            retries.append(assignment)
             continue
         done += 1
         found[assignment.split, assignment.model].append(result)
-    # Dask blames whatever was with a worker that died: alone, each dies of itself only.
-    for assignment in again:
-        for _, result in each(client, assess, [(assignment,)], tick=tick):
+    # Dask blames every task of a worker that died. Run alone, a task can only be its own victim.
+    for assignment in retries:
+        for _, result in each(client, _assess, [(assignment,)], tick=tick):
             done += 1
             found[assignment.split, assignment.model].append(result)
     return found
@@ -332,50 +301,44 @@ def _rows(
     level: Level,
     chosen: list[Folds],
     sizes: list[tuple[int, int]],
-    found: dict[tuple[int, str], list[Assessment | BaseException]],
+    found: dict[tuple[int, str], list[_Assessment | BaseException]],
 ) -> list[dict[str, Any]]:
-    """Return the rows of the table."""
-    rows = []
-    for model in CLASSIFIERS:
-        for i, folds in enumerate(chosen):
-            results = found[i, model]
-            row: dict[str, Any] = dict.fromkeys(COMPARISON.names)
-            row |= {
-                "run_id": run.run_id,
-                "compared_at": datetime.now(UTC),
-                "level": level,
-                "split": folds.name,
-                "leaky": folds.leaky,
-                "model": model,
-                "folds": len(folds.tested),
-                "rows": sizes[i][0],
-                "tracks": sizes[i][1],
-            }
-            row |= _summary(results)
-            rows.append(row)
-    return rows
+    """Return rows of the table."""
+    return [
+        {
+            **dict.fromkeys(COMPARISON.names),
+            "run_id": run.run_id,
+            "compared_at": datetime.now(UTC),
+            "level": level,
+            "split": folds.name,
+            "leaky": folds.leaky,
+            "model": model,
+            "folds": len(folds.tested),
+            "rows": sizes[i][0],
+            "tracks": sizes[i][1],
+            **_summary(found[i, model]),
+        }
+        for model in CLASSIFIERS
+        for i, folds in enumerate(chosen)
+    ]
 
 
-def _summary(results: Iterable[Assessment | BaseException]) -> dict[str, Any]:
-    """Return the mean and the spread over folds, or why there are none."""
-    done, failed = [], []
-    for result in results:
-        if isinstance(result, BaseException):
-            failed.append(_reason(result))
-        else:
-            done.append(result)
+def _summary(results: Sequence[_Assessment | BaseException]) -> dict[str, Any]:
+    """Return means and standard deviations over folds, or the reason of a failure."""
+    failed = [_reason(result) for result in results if isinstance(result, BaseException)]
     if failed:
         return {"message": min(failed)}
+    done = [result for result in results if isinstance(result, _Assessment)]
     found: dict[str, Any] = {}
     for name in _SCORES:
         values = [score for one in done if (score := one.scores[name]) is not None]
         if values:
-            # Folds are finished in any order, and exact sums do not depend on it.
+            # Folds finish in any order, on which exact sums do not depend.
             mean = math.fsum(values) / len(values)
-            spread = math.fsum((value - mean) ** 2 for value in values) / len(values)
-            found |= {name: mean, f"{name}_std": math.sqrt(spread)}
+            variance = math.fsum((value - mean) ** 2 for value in values) / len(values)
+            found |= {name: mean, f"{name}_std": math.sqrt(variance)}
     found["seconds"] = sum(one.seconds for one in done) / len(done)
-    found["message"] = "; ".join(sorted({one.remark for one in done} - {""})) or None
+    found["message"] = "; ".join(sorted({one.warnings for one in done} - {""})) or None
     return found
 
 
@@ -383,13 +346,13 @@ def _reason(error: BaseException) -> str:
     from distributed.scheduler import KilledWorker
 
     if isinstance(error, KilledWorker):
-        return "its worker died of it, again and again: too little memory?"
+        return "its workers died repeatedly: too little memory?"
     lines = str(error).strip().splitlines()
     return f"{type(error).__name__}: {lines[0] if lines else ''}"
 
 
-def _without(level: Level, names: list[str]) -> commit.Edit:
-    """Return an edit that drops what earlier comparisons said of the same rows and splits."""
+def _drop_earlier(level: Level, names: list[str]) -> commit.Edit:
+    """Return an edit that drops the rows of earlier comparisons of the same level and splits."""
 
     def edit(rows: pa.Table) -> pa.Table:
         same = pc.and_(
@@ -401,5 +364,5 @@ def _without(level: Level, names: list[str]) -> commit.Edit:
 
 
 def as_json(outcome: Outcome) -> dict[str, Any]:
-    """Return what ``--json`` prints."""
+    """Return the JSON output."""
     return {**asdict(outcome), "failed": outcome.failed}

@@ -20,6 +20,7 @@ import threading
 import time
 import uuid
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from operator import getitem
 from types import FrameType
 from typing import TYPE_CHECKING, Any
@@ -28,6 +29,7 @@ import numpy as np
 import xgboost
 import xgboost.dask
 
+from jobs.interruption import raise_if_interrupted
 from jobs.learning import training_lock
 from jobs.learning.workers import ranked_workers, rendezvous_address, worker_names
 from training.boosting import (
@@ -118,6 +120,8 @@ def boost(
     ------
     TrainingError
         Workers keep dying, none is left, or a share cannot be loaded.
+    RunInterruptedError
+        A signal has asked the command to end. The workers stop once the client is closed.
     """
     topic = f"songmill-boost-{uuid.uuid4().hex}"
     client.subscribe_topic(topic, lambda event: on_round(event[1]["round"], event[1]["loss"]))
@@ -126,12 +130,13 @@ def boost(
         for number in range(MAX_ATTEMPTS):
             if number:
                 on_worker_lost(len(workers))
-            attempt = _Attempt(client, workers, divide(len(workers)), load, topic)
+            shares = divide(len(workers))
+            attempt = _Attempt(client, workers[: len(shares)], shares, load, topic)
             try:
                 attempt.acquire_lock(on_wait)
                 return attempt.run(n_classes, rounds)
             except _WorkerLostError:
-                time.sleep(_CASCADE_S)
+                _poll(lambda: False, _CASCADE_S)
                 # Without any worker, fail before waiting for those that hang. These return under
                 # new addresses, so the workers are listed again afterwards.
                 _wait_for_workers(client, len(workers))
@@ -149,6 +154,7 @@ def _wait_for_workers(client: "Client", wanted: int) -> list[str]:
     """Return the ranked workers: at least ``wanted``, or fewer after REPLACEMENT_TIMEOUT_S."""
     start = time.monotonic()
     while True:
+        raise_if_interrupted()
         workers = ranked_workers(client)
         waited = time.monotonic() - start
         if len(workers) >= wanted or (workers and waited > REPLACEMENT_TIMEOUT_S):
@@ -165,31 +171,25 @@ def _poll(condition: Callable[[], bool], timeout: float) -> bool:
     """Wait for a condition; return whether it was met within ``timeout`` seconds."""
     end = time.monotonic() + timeout
     while not condition():
+        raise_if_interrupted()
         if time.monotonic() > end:
             return False
         time.sleep(_POLL_S)
     return True
 
 
+@dataclass
 class _Attempt:
-    """One attempt to train, which fails if one of its workers is lost."""
+    """One attempt to train, with a share for each worker. It fails if a worker is lost."""
 
-    def __init__(
-        self,
-        client: "Client",
-        workers: list[str],
-        shares: Sequence[Share],
-        load: Load,
-        topic: str,
-    ) -> None:
-        self.client = client
-        self.workers = workers[: len(shares)]
-        self.shares = shares
-        self.load = load
-        self.topic = topic
-        self.result: Any = None
-        self.error: BaseException | None = None
-        self.thread: threading.Thread | None = None
+    client: "Client"
+    workers: list[str]
+    shares: Sequence[Share]
+    load: Load
+    topic: str
+    result: Any = None
+    error: BaseException | None = None
+    thread: threading.Thread | None = None
 
     def acquire_lock(self, on_wait: Callable[[], None]) -> None:
         """Wait until no other job trains on these workers.
@@ -201,6 +201,7 @@ class _Attempt:
         """
         waiting = False
         while not training_lock.try_acquire(self.client, self.workers):
+            raise_if_interrupted()
             if not waiting:
                 on_wait()
                 waiting = True
@@ -225,6 +226,7 @@ class _Attempt:
         self.thread.start()
         complete = time.monotonic()
         while self.thread.is_alive():
+            raise_if_interrupted()
             self.thread.join(_POLL_S)
             if not self._worker_lost():
                 complete = time.monotonic()

@@ -1,6 +1,6 @@
-"""Judging a trained booster on the cluster: on test rows, feature by feature, and what it saw.
+"""Scores, feature importance and data fingerprint of a booster, computed on the cluster.
 
-Workers read the booster's file and their slices of the store; only numbers come back.
+Workers read the booster's file and their slices of the store. Only numbers are sent back.
 """
 
 import functools
@@ -30,17 +30,17 @@ Tick = Callable[[int], None]
 
 
 @dataclass(frozen=True)
-class OfTracks:
-    """How the tracks of the test part are judged.
+class JudgedTracks:
+    """Predictions for the tracks of the test part.
 
     Parameters
     ----------
     tracks : np.ndarray [shape=(n,), int]
-        Their places among the labelled tracks, ascending.
+        Indices of the tracks among the labelled ones, ascending.
     truth, predicted : np.ndarray [shape=(n,), int]
-        Their classes.
+        True and predicted class of each.
     scores : Scores
-        How good that is.
+        Scores by track.
     """
 
     tracks: np.ndarray
@@ -49,32 +49,16 @@ class OfTracks:
     scores: Scores
 
 
-@dataclass(frozen=True)
-class _Judged:
-    """What a worker says of some test rows.
-
-    Of each row ``truth``, ``predicted`` and the probability ``of_truth``; of each track the sums
-    of its rows' probabilities, and their counts.
-    """
-
-    truth: np.ndarray
-    predicted: np.ndarray
-    of_truth: np.ndarray
-    tracks: np.ndarray
-    sums: np.ndarray
-    counts: np.ndarray
-
-
 def judge(
     client: "Client",
     pieces: Iterable[Rows],
     labelled: Labelled,
     trees: str,
-    places: np.ndarray,
+    outputs: np.ndarray,
     *,
     tick: Tick,
-) -> tuple[Scores, OfTracks]:
-    """Judge a booster by rows, and by the mean probabilities of tracks.
+) -> tuple[Scores, JudgedTracks]:
+    """Score a booster by row, and by the mean probabilities of each track.
 
     Parameters
     ----------
@@ -83,35 +67,35 @@ def judge(
     pieces : iterable of Rows
         The test rows.
     labelled : Labelled
-        The tracks that they are of.
+        The labelled tracks of the store.
     trees : str
-        The booster's file in the store, by a name that no other has had: workers keep what they
-        have read.
-    places : np.ndarray [shape=(n,), int]
-        Which of the booster's outputs stands for each class of today, and then, for classes that
-        are no more, for these; -1 where it has none.
+        The booster's file in the store. Its name must be unique, because workers cache what they
+        read.
+    outputs : np.ndarray [shape=(n_classes,), int]
+        Index of the booster's output for each class of today, followed by classes that no longer
+        exist; -1 for a class that the booster does not know.
 
     Returns
     -------
-    Scores, OfTracks
-        Of the rows, and of the tracks.
+    by_row : Scores
+        Scores by row.
+    by_track : JudgedTracks
+        Predictions and scores by track.
     """
-    judged = _in_order(each(client, _judge, ((rows, trees, places) for rows in pieces), tick=tick))
-    sums = np.zeros((len(labelled.tracks.ids), len(places)))
+    judged = _in_order(each(client, _judge, ((rows, trees, outputs) for rows in pieces), tick=tick))
+    sums = np.zeros((len(labelled.tracks.ids), len(outputs)))
     counts = np.zeros(len(sums), np.int64)
-    for one in judged:
-        sums[one.tracks] += one.sums
-        counts[one.tracks] += one.counts
+    for _, (tracks, sums_of_piece, counts_of_piece) in judged:
+        sums[tracks] += sums_of_piece
+        counts[tracks] += counts_of_piece
     tracks = np.flatnonzero(counts)
     means = sums[tracks] / counts[tracks, np.newaxis]
     truth = labelled.tracks.labels[tracks]
-    rows = score_predicted(
-        np.concatenate([one.truth for one in judged]),
-        np.concatenate([one.predicted for one in judged]),
-        np.concatenate([one.of_truth for one in judged]),
-        len(places),
+    classes, predicted, true_probability = map(
+        np.concatenate, zip(*(rows for rows, _ in judged), strict=True)
     )
-    return rows, OfTracks(tracks, truth, means.argmax(axis=1), score(truth, means))
+    by_row = score_predicted(classes, predicted, true_probability, len(outputs))
+    return by_row, JudgedTracks(tracks, truth, means.argmax(axis=1), score(truth, means))
 
 
 def importance(
@@ -119,11 +103,11 @@ def importance(
     rows: Rows,
     trees: str,
     n_classes: int,
-    heard: Callable[[int], None],
+    on_feature: Callable[[int], None],
     *,
     tick: Tick,
 ) -> list[dict[str, Any]]:
-    """Tell how much each feature matters.
+    """Return the permutation importance of each feature.
 
     Parameters
     ----------
@@ -135,8 +119,8 @@ def importance(
         The booster's file, as for :func:`judge`.
     n_classes : int
         Number of its classes.
-    heard : callable
-        Called with the number of features that are done.
+    on_feature : callable
+        Called after each feature with the number of finished features.
 
     Returns
     -------
@@ -144,7 +128,7 @@ def importance(
         Rows of :data:`jobs.store.schemas.IMPORTANCE`, the most important feature first.
     """
     arguments = [(rows, trees, n_classes, i) for i in range(len(FEATURE_COLUMNS))]
-    found = _in_order(each(client, _importance_of, arguments, tick=tick), heard)
+    found = _in_order(each(client, _importance_of, arguments, tick=tick), on_feature)
     listed = [
         {"feature": name, "mean": mean, "std": std, "repeats": REPEATS}
         for name, (mean, std) in zip(FEATURE_COLUMNS, found, strict=True)
@@ -153,27 +137,27 @@ def importance(
 
 
 def fingerprint(client: "Client", pieces: Iterable[Rows], labelled: Labelled, *, tick: Tick) -> str:
-    """Return what other rows, or other labels, would hardly give: a SHA-256, in hexadecimals.
+    """Return a SHA-256 of rows and labels, in hexadecimal.
 
-    It depends neither on the order of the rows nor on how they are cut.
+    It does not depend on the order of the rows, or on the parts that hold them.
     """
     total = sum(_in_order(each(client, _hash, ((rows,) for rows in pieces), tick=tick))) % 2**64
     tracks = labelled.tracks
-    said = [total, tracks.classes, tracks.ids.tolist(), tracks.labels.tolist()]
-    return hashlib.sha256(json.dumps(said).encode()).hexdigest()
+    hashed = [total, tracks.classes, tracks.ids.tolist(), tracks.labels.tolist()]
+    return hashlib.sha256(json.dumps(hashed).encode()).hexdigest()
 
 
 def _in_order(
-    found: Iterable[tuple[int, Any]], heard: Callable[[int], None] = lambda count: None
+    found: Iterable[tuple[int, Any]], on_result: Callable[[int], None] = lambda count: None
 ) -> list[Any]:
-    """Return the results in the order of what was asked, on which sums depend."""
+    """Return the results in the order of the tasks, because floating-point sums depend on it."""
     results: dict[int, Any] = {}
-    for place, result in found:
+    for index, result in found:
         if isinstance(result, BaseException):
             raise ClusterError(f"the workers could not judge the model: {result!r}")
-        results[place] = result
-        heard(len(results))
-    return [results[place] for place in sorted(results)]
+        results[index] = result
+        on_result(len(results))
+    return [results[index] for index in sorted(results)]
 
 
 # On workers
@@ -183,20 +167,23 @@ def _in_order(
 def _booster(root: str, name: str) -> Any:
     import xgboost
 
-    # Each of a worker's threads has its own rows: more of them would only wait for one another.
+    # Each thread of a worker has its own rows. More threads would only compete for the cores.
     trees = bytearray(storage_of(root).read(name))
     return xgboost.Booster({"nthread": 1}, model_file=trees)
 
 
-def _judge(rows: Rows, trees: str, places: np.ndarray) -> _Judged:
+_Arrays = tuple[np.ndarray, np.ndarray, np.ndarray]
+
+
+def _judge(rows: Rows, trees: str, outputs: np.ndarray) -> tuple[_Arrays, _Arrays]:
+    """Return each row's class, prediction and probability of its class; and the sums by track."""
     loaded = load(rows)
-    has = places >= 0
-    given = predict(_booster(rows.root, trees), loaded.features, int(has.sum()))
-    found = np.zeros((len(given), len(places)), np.float32)
-    found[:, has] = given[:, places[has]]
-    tracks, sums, counts = sum_by_track(loaded.tracks, found)
-    of_truth = found[np.arange(len(found)), loaded.classes]
-    return _Judged(loaded.classes, found.argmax(axis=1), of_truth, tracks, sums, counts)
+    known = outputs >= 0
+    given = predict(_booster(rows.root, trees), loaded.features, int(known.sum()))
+    found = np.zeros((len(given), len(outputs)), np.float32)
+    found[:, known] = given[:, outputs[known]]
+    of_rows = loaded.classes, found.argmax(axis=1), found[np.arange(len(found)), loaded.classes]
+    return of_rows, sum_by_track(loaded.tracks, found)
 
 
 _load_once = functools.lru_cache(maxsize=1)(load)
@@ -205,7 +192,7 @@ _load_once = functools.lru_cache(maxsize=1)(load)
 def _importance_of(rows: Rows, trees: str, n_classes: int, column: int) -> tuple[float, float]:
     loaded = _load_once(rows)
     booster = _booster(rows.root, trees)
-    # The shuffles are of rows in an order that does not depend on how the store is cut.
+    # An order that does not depend on the parts of the store, so that the shuffles do not either.
     order = np.lexsort((loaded.features[:, 0], loaded.tracks))
     return permutation_importance(
         lambda features: predict(booster, features, n_classes),

@@ -1,4 +1,4 @@
-"""Promotion of a model: the champion of a store, which predicts."""
+"""Promotion of a model to the champion of its store."""
 
 from typing import Any
 
@@ -7,8 +7,8 @@ from jobs.learning.registry import champion, check_fit, load, stage_champion, ve
 from jobs.stage import Session, open_session
 from jobs.store import commit
 
-LEAST_END = 4
-"""A slip of the finger is not to name a model."""
+MIN_SUFFIX = 4
+"""Characters of a version's end that are enough to name it. Fewer may be a typing error."""
 
 
 def promote(version: str, *, store: str | Session) -> dict[str, Any]:
@@ -17,44 +17,44 @@ def promote(version: str, *, store: str | Session) -> dict[str, Any]:
     Parameters
     ----------
     version : str
-        A version, or an unambiguous end of one of at least :data:`LEAST_END` characters.
+        A version, or its last :data:`MIN_SUFFIX` or more characters, if no other ends in them.
     store : str or Session
         Address of the store; or the session of a run.
 
     Returns
     -------
     dict
-        The new champion ``version``, and the one ``before``, or None.
+        The new champion ``version``, and ``before``, the previous one or None.
 
     Raises
     ------
     UsageError
-        There is no such version, or several.
+        No version matches, or several do.
     StoreError
-        Its files are damaged, or its features are not those of the store.
+        Files of the version are damaged, or it needs other features than the store's.
+
+    Examples
+    --------
+    >>> promote("aaaaaa", store="trained")
+    {'version': '20261101T120000-aaaaaa', 'before': '20261101T120000-aaaaaa'}
     """
     with open_session(store).stage("promote") as run:
         known = versions(run.store)
         found = [one for one in known if one == version] or [
-            one for one in known if len(version) >= LEAST_END and one.endswith(version)
+            one for one in known if len(version) >= MIN_SUFFIX and one.endswith(version)
         ]
         if len(found) != 1:
-            there = ", ".join(known) or "none: `songmill train` makes one"
-            what = "several models" if found else "no model"
+            matches = "several models" if found else "no model"
+            choice = f"Choose one of {', '.join(known)}" if known else "Run `songmill train`"
             raise UsageError(
-                f"{what} of the store {run.store.storage.root}: {version!r}. There is {there}"
+                f"{version!r} matches {matches} of the store {run.store.storage.root}. {choice}"
             )
         model = load(run.store, found[0])
-        settings = run.store.settings
-        check_fit(
-            model.description,
-            feature_set=settings.feature_set,
-            segment_seconds=settings.segment_seconds,
-        )
+        check_fit(model.description, run.store.settings)
         try:
             before = champion(run.store)
         except StoreError:
-            before = None  # this is how a damaged one is mended
+            before = None  # a promotion repairs a damaged champion.json
         change = commit.Change()
         stage_champion(run.store, change, found[0])
         run.commit(change, message=f"promoted {found[0]}")

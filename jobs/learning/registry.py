@@ -1,6 +1,6 @@
-"""The models of a store: one folder for each version, and which of them predicts.
+"""The models of a store: a folder for each version, and the champion, which predicts.
 
-``models/<version>/`` appears whole or not at all, and is never changed.
+The folder ``models/<version>/`` is written atomically and never changes.
 """
 
 import json
@@ -10,10 +10,10 @@ from datetime import UTC, datetime
 import pyarrow as pa
 
 from featurizer.columns import FEATURE_COLUMNS
-from jobs.errors import StoreError
+from jobs.errors import StoreError, UsageError
 from jobs.store import commit
 from jobs.store.storage import as_json
-from jobs.store.tables import Store, open_store
+from jobs.store.tables import Settings, Store, open_store
 from training.model import Description, Model, ModelError
 from training.splits import PARTS, Part
 
@@ -23,22 +23,22 @@ CHAMPION = f"{MODELS}/champion.json"
 MODEL_JSON = "model.json"
 TREES = "model.ubj"
 JUDGED_TREES = "judged.ubj"
-"""The model that was judged: it has learnt from the training part only, the other from all rows."""
+"""Booster of the training part, for the scores. The one in TREES has learnt from all rows."""
 SPLIT = "split.parquet"
 
 
 @dataclass(frozen=True)
 class Version:
-    """A line of ``songmill models``.
+    """A version of a store's models.
 
     Parameters
     ----------
     version : str
-        Its name.
+        Name of the version.
     description : Description or None
-        What its ``model.json`` says; None where it is damaged.
+        Content of ``model.json``; None if it is damaged.
     champion : bool
-        Whether it is the one that predicts.
+        Whether it is the champion.
     """
 
     version: str
@@ -47,7 +47,7 @@ class Version:
 
 
 def versions(store: Store) -> list[str]:
-    """Return the versions that the store has, the oldest first."""
+    """Return the versions in the store, the oldest first."""
     return [
         name
         for name in store.storage.folders(MODELS)
@@ -56,19 +56,24 @@ def versions(store: Store) -> list[str]:
 
 
 def list_models(address: str) -> tuple[list[Version], list[str]]:
-    """Return what is known of the models of a store, the newest first, and what is damaged.
+    """Return the models of a store, and the errors of damaged ones.
 
     Parameters
     ----------
     address : str
-        The store.
+        Address of the store.
 
     Returns
     -------
-    list of Version
-        All that there is.
-    list of str
-        What is wrong with some of it, for a person.
+    models : list of Version
+        All versions, the newest first.
+    wrong : list of str
+        Error messages about damaged files.
+
+    Examples
+    --------
+    >>> [(one.version, one.champion) for one in list_models("trained")[0]]
+    [('20261101T120000-aaaaaa', True)]
     """
     store = open_store(address)
     wrong: list[str] = []
@@ -89,12 +94,12 @@ def list_models(address: str) -> tuple[list[Version], list[str]]:
 
 
 def champion(store: Store) -> str | None:
-    """Return the version that predicts; None where there is none.
+    """Return the version of the champion, or None.
 
     Raises
     ------
     StoreError
-        ``champion.json`` is damaged, or names a version that is not there.
+        ``champion.json`` is damaged, or names a version that does not exist.
     """
     path = store.storage.path(CHAMPION)
     try:
@@ -103,18 +108,43 @@ def champion(store: Store) -> str | None:
         return None
     except (ValueError, KeyError, TypeError) as error:
         raise StoreError(
-            f"{path} cannot be understood ({error}): `songmill promote VERSION` writes it anew"
+            f"{path} is damaged ({error}). `songmill promote VERSION` writes it again"
         ) from None
     if version not in versions(store):
         raise StoreError(
-            f"{path} names the model {version}, which is not there: `songmill promote VERSION` "
-            "names another of `songmill models`"
+            f"{path} names the model {version}, which does not exist. Choose another of `songmill "
+            "models` by `songmill promote VERSION`"
         )
     return version
 
 
+def load_champion(store: Store) -> Model:
+    """Return the champion's model.
+
+    Raises
+    ------
+    UsageError
+        The store has no champion.
+    StoreError
+        The champion is damaged.
+
+    Examples
+    --------
+    >>> load_champion(open_store("trained")).description.classes
+    ['blues', 'rock']
+    """
+    version = champion(store)
+    if version is None:
+        command = "promote VERSION" if versions(store) else "train"
+        root = store.storage.root
+        raise UsageError(
+            f"the store {root} has no champion. Run `songmill {command} --store {root}`"
+        )
+    return load(store, version)
+
+
 def describe(store: Store, version: str) -> Description:
-    """Return what a version's ``model.json`` says; StoreError where it is damaged."""
+    """Return the description in a version's ``model.json``; StoreError if it is damaged."""
     name = file_of(version, MODEL_JSON)
     try:
         return Description.from_json(store.storage.read(name))
@@ -123,7 +153,7 @@ def describe(store: Store, version: str) -> Description:
 
 
 def load(store: Store, version: str, trees: str = TREES) -> Model:
-    """Return a version's model; StoreError where its files are damaged."""
+    """Return a version's model; StoreError if its files are damaged."""
     name = file_of(version, trees)
     try:
         return Model.load(describe(store, version), trees, store.storage.read(name))
@@ -132,16 +162,16 @@ def load(store: Store, version: str, trees: str = TREES) -> Model:
 
 
 def read_split(store: Store, version: str) -> dict[str, Part]:
-    """Return the part of each track that a version was judged with; StoreError if it is damaged."""
+    """Return the part of each track in a version's split; StoreError if it is damaged."""
     name = file_of(version, SPLIT)
     try:
         table = store.storage.read_table(name, ["track_id", "set"])
         found = dict(zip(table["track_id"].to_pylist(), table["set"].to_pylist(), strict=True))
     except (OSError, KeyError, pa.ArrowException) as error:
         raise _damaged(store, name, error) from None
-    strangers = set(found.values()) - set(PARTS)
-    if strangers:
-        raise _damaged(store, name, ModelError(f"has sets that there are not: {strangers}"))
+    unknown = set(found.values()) - set(PARTS)
+    if unknown:
+        raise _damaged(store, name, ModelError(f"has unknown sets: {unknown}"))
     return found
 
 
@@ -153,42 +183,40 @@ def read_table(store: Store, version: str, name: str) -> pa.Table:
         raise _damaged(store, file_of(version, name), error) from None
 
 
-def check_fit(described: Description, *, feature_set: str, segment_seconds: float) -> None:
-    """See that a model can be given rows of this songmill.
+def check_fit(described: Description, settings: Settings) -> None:
+    """Check that a model can predict rows of some settings.
 
     Parameters
     ----------
     described : Description
-        The model's.
-    feature_set : str
-        Of the rows.
-    segment_seconds : float
-        Length of their segments in seconds.
+        Description of the model.
+    settings : Settings
+        Settings of the rows.
 
     Raises
     ------
     StoreError
         The rows have other features, in another order, or segments of another length.
     """
-    what = f"the model {described.version}"
-    remedy = "`songmill train` makes one that does, `songmill models` lists what there is"
-    if described.feature_set != feature_set:
-        raise StoreError(
-            f"{what} knows the feature set {described.feature_set}, and the rows have "
-            f"{feature_set}: {remedy}"
+    difference = ""
+    if described.feature_set != settings.feature_set:
+        difference = (
+            f"the feature set {described.feature_set}, and the rows have {settings.feature_set}"
         )
-    if described.columns != list(FEATURE_COLUMNS):
+    elif described.columns != list(FEATURE_COLUMNS):
         pairs = zip(described.columns, FEATURE_COLUMNS, strict=False)
         first = next((f"{its!r} for {ours!r}" for its, ours in pairs if its != ours), None)
-        differ = first or f"{len(described.columns)} for {len(FEATURE_COLUMNS)}"
-        raise StoreError(
-            f"{what} has other columns, or another order of them, than this songmill's features "
-            f"({differ}): {remedy}"
+        counts = f"{len(described.columns)} for {len(FEATURE_COLUMNS)}"
+        difference = f"other columns, or another order of them ({first or counts})"
+    elif described.level == "segment" and described.segment_seconds != settings.segment_seconds:
+        difference = (
+            f"segments of {described.segment_seconds:g} s, and the rows are of "
+            f"{settings.segment_seconds:g} s"
         )
-    if described.level == "segment" and described.segment_seconds != segment_seconds:
+    if difference:
         raise StoreError(
-            f"{what} knows segments of {described.segment_seconds:g} s, and the rows are of "
-            f"{segment_seconds:g} s: {remedy}"
+            f"the model {described.version} needs {difference}. Run `songmill train`, or choose "
+            "another of `songmill models`"
         )
 
 
@@ -199,20 +227,20 @@ def stage_model(
     files: dict[str, bytes],
     tables: dict[str, pa.Table],
 ) -> None:
-    """Write a version's files, to become its folder with the commit.
+    """Write the files of a new version, which the commit moves to its folder.
 
     Parameters
     ----------
     store : Store
         The store.
     change : Change
-        Gets the folder.
+        The folder is added to it.
     version : str
-        One that is not there yet.
+        Name of the new version.
     files : dict of str to bytes
-        By name.
+        Content of each file.
     tables : dict of str to pa.Table
-        By the name of their Parquet file.
+        Content of each Parquet file.
     """
     staged = f"{commit.STAGE}/{version}"
     for name, data in files.items():
@@ -223,19 +251,19 @@ def stage_model(
 
 
 def stage_champion(store: Store, change: commit.Change, version: str) -> None:
-    """Have ``version`` predict, with the commit."""
-    said = {"version": version, "promoted_at": datetime.now(UTC).isoformat(timespec="seconds")}
-    commit.stage_file(store, change, CHAMPION, as_json(said))
+    """Make ``version`` the champion, with the commit."""
+    now = datetime.now(UTC).isoformat(timespec="seconds")
+    commit.stage_file(store, change, CHAMPION, as_json({"version": version, "promoted_at": now}))
 
 
 def file_of(version: str, name: str) -> str:
-    """Return the name, in the store, of a version's file."""
+    """Return the path of a version's file in the store."""
     return f"{MODELS}/{version}/{name}"
 
 
 def _damaged(store: Store, name: str, error: Exception) -> StoreError:
-    reason = "is not there" if isinstance(error, FileNotFoundError) else str(error)
+    reason = "does not exist" if isinstance(error, FileNotFoundError) else str(error)
     return StoreError(
-        f"{store.storage.path(name)} {reason}: put an undamaged copy in its place, or name another "
-        "model by `songmill promote`"
+        f"{store.storage.path(name)} {reason}. Restore the file, or choose another model by "
+        "`songmill promote`"
     )

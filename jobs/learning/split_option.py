@@ -1,4 +1,4 @@
-"""What ``--split`` says: a kind of split, or a file of one."""
+"""The option ``--split``: a kind of split, or a file of one."""
 
 from dataclasses import dataclass, replace
 
@@ -22,99 +22,80 @@ WANTED = (
 SETS = {"train": TRAIN, "valid": VALID, "validation": VALID, "test": TEST}
 
 OUTSIDE = -1
-"""The fold of a track that a file of a split does not name: it takes no part."""
+"""Fold or part of a track that a split file does not name. The track is left out."""
 
 
 @dataclass(frozen=True)
 class Folds:
-    """How a comparison splits.
+    """The split of a comparison.
 
     Parameters
     ----------
     name : str
-        As it was asked for.
-    leaky : bool
-        Whether segments of one track fall on both sides.
+        Value of ``--split``.
     of_track : np.ndarray [shape=(n_tracks,), int], or None
-        The fold of each track; :data:`OUTSIDE` for one that takes no part. None for a split of
-        rows.
+        Fold of each track, or :data:`OUTSIDE`. None for the leaky split of rows.
     tested : tuple of int
-        The folds that are tested with, one after the other, by models that have learnt from all
-        others.
+        Folds to test, each with models that have learnt from all other folds.
     ungrouped : int
-        Tracks without a group, each of which is then one by itself.
+        Number of tracks without a group, each treated as a group of its own.
     """
 
     name: str
-    leaky: bool
     of_track: np.ndarray | None
     tested: tuple[int, ...]
     ungrouped: int = 0
 
-
-@dataclass(frozen=True)
-class Parts:
-    """How a training splits.
-
-    Parameters
-    ----------
-    name : str
-        As it was asked for.
-    of_track : np.ndarray [shape=(n_tracks,), int]
-        The code of :data:`training.splits.PARTS` of each track; :data:`OUTSIDE` for one that
-        takes no part.
-    ungrouped : int
-        Tracks without a group, each of which is then one by itself.
-    """
-
-    name: str
-    of_track: np.ndarray
-    ungrouped: int = 0
+    @property
+    def leaky(self) -> bool:
+        """Whether segments of one track may be in both the training and the test part."""
+        return self.of_track is None
 
 
 def choose_folds(choice: str, store: Store, tracks: Tracks, k: int) -> Folds:
-    """Split for a comparison.
+    """Return the folds of a comparison.
 
     Parameters
     ----------
     choice : str
-        What ``--split`` says.
+        Value of ``--split``.
     store : Store
-        Whose ``labels`` table has the groups.
+        The store, with the groups in its ``labels`` table.
     tracks : Tracks
-        What to split.
+        Tracks to split.
     k : int
-        Folds of a split by track or by group.
+        Number of folds of a split by track or by group.
 
     Raises
     ------
     UsageError
-        There is no such split, or it does not fit the tracks.
+        The split does not exist, or does not fit the tracks.
     """
     if choice == RANDOM:
-        return Folds(choice, leaky=True, of_track=None, tested=(0,))
+        return Folds(choice, None, (0,))
     if choice == BY_TRACK or _column(choice):
         grouped, ungrouped = _grouped(choice, store, tracks)
-        count = len(np.unique(_groups(grouped)))
+        what, groups = "groups", grouped.groups
+        if groups is None:
+            what, groups = "tracks", np.arange(len(tracks.ids))
+        count = len(np.unique(groups))
         if count < k:
-            what = "tracks" if grouped.groups is None else "groups"
             raise UsageError(
-                f"--split {choice}: the labelled {what} are {count}, too few for {k} folds: say "
+                f"--split {choice}: the labelled {what} are {count}, too few for {k} folds. Use "
                 "fewer --folds"
             )
-        dealt = splits.folds(grouped, k)
-        return Folds(choice, False, dealt, tuple(range(k)), ungrouped)
+        return Folds(choice, splits.folds(grouped, k), tuple(range(k)), ungrouped)
     column, values = _read_file(choice, tracks)
     if column == "set":
-        codes = np.array([OUTSIDE if value is None else _set(choice, value) for value in values])
+        codes = _part_codes(choice, values)
         of_track = np.where(codes == OUTSIDE, OUTSIDE, np.where(codes == TEST, 0, 1))
         tested: tuple[int, ...] = (0,)
     else:
         names = sorted({value for value in values if value is not None})
-        places = {name: place for place, name in enumerate(names)}
-        of_track = np.array([OUTSIDE if value is None else places[value] for value in values])
+        fold_of: dict[str | None, int] = {name: fold for fold, name in enumerate(names)}
+        of_track = np.array([fold_of.get(value, OUTSIDE) for value in values])
         tested = tuple(range(len(names)))
-    # A fold is one that a track has, so that the tracks of any two are both sides.
+    # Every fold has a track, so two folds are enough to have one to test and one to learn from.
     if len(np.unique(of_track[of_track != OUTSIDE])) < 2:  # noqa: PLR2004
         raise UsageError(
             f"the split {choice} leaves no labelled track of the store to test with, or none to "
@@ -124,38 +105,47 @@ def choose_folds(choice: str, store: Store, tracks: Tracks, k: int) -> Folds:
         learnt = (of_track != OUTSIDE) & (of_track != fold)
         if len(np.unique(tracks.labels[learnt])) < 2:  # noqa: PLR2004
             raise UsageError(f"the split {choice} leaves only one label to learn from")
-    return Folds(choice, False, of_track, tested)
+    return Folds(choice, of_track, tested)
 
 
-def choose_parts(choice: str, store: Store, tracks: Tracks, known: dict[str, Part] | None) -> Parts:
-    """Split for a training.
+def choose_parts(
+    choice: str, store: Store, tracks: Tracks, known: dict[str, Part] | None
+) -> tuple[np.ndarray, int]:
+    """Return the part of each track for a training.
 
     Parameters
     ----------
     choice : str
-        What ``--split`` says.
+        Value of ``--split``.
     store : Store
-        Whose ``labels`` table has the groups.
+        The store, with the groups in its ``labels`` table.
     tracks : Tracks
-        What to split.
+        Tracks to split.
     known : dict of str to Part, optional
-        The part that tracks had when the champion was trained, and keep. A file of a split has
-        its own way.
+        Parts that tracks keep from the champion's training. A split file overrides them.
+
+    Returns
+    -------
+    parts : np.ndarray [shape=(n_tracks,), int]
+        Code of :data:`training.splits.PARTS` of each track, or :data:`OUTSIDE`.
+    ungrouped : int
+        Number of tracks without a group, each treated as a group of its own.
 
     Raises
     ------
     UsageError
-        There is no such split, it is leaky, or it leaves nothing to learn from or to test with.
+        The split does not exist, is leaky, or leaves nothing to learn from or to test with.
     """
-    ungrouped = 0
     if choice == RANDOM:
         raise UsageError(
-            "--split random is leaky: segments of one track fall on both sides, and its score says "
-            "nothing of new tracks. Say by-track; `songmill compare` shows both"
+            "--split random is leaky: segments of one track are in both the training and the test "
+            "part, and the score says nothing about new tracks. Use by-track. `songmill compare` "
+            "shows both"
         )
+    ungrouped = 0
     if choice == BY_TRACK or _column(choice):
         grouped, ungrouped = _grouped(choice, store, tracks)
-        of_track = splits.parts(grouped, known)
+        parts = splits.parts(grouped, known)
     else:
         column, values = _read_file(choice, tracks)
         if column != "set":
@@ -163,33 +153,34 @@ def choose_parts(choice: str, store: Store, tracks: Tracks, known: dict[str, Par
                 f"the split {choice} has folds, and training needs its column set: train, valid or "
                 "test. `songmill compare` takes folds"
             )
-        of_track = np.array([OUTSIDE if value is None else _set(choice, value) for value in values])
+        parts = _part_codes(choice, values)
     for code, part in ((TRAIN, "train"), (TEST, "test")):
-        if not (of_track == code).any():
+        if not (parts == code).any():
             raise UsageError(
                 f"--split {choice} leaves none of the {len(tracks.ids)} labelled tracks of the "
-                f"store for the part {part!r}: a file must name some of them, and by track or by "
-                "group there must be two tracks of a label"
+                f"store for the part {part!r}. A file must name some of them; by track or by "
+                "group, one label needs two tracks"
             )
-    if len(np.unique(tracks.labels[of_track == TRAIN])) < 2:  # noqa: PLR2004
+    if len(np.unique(tracks.labels[parts == TRAIN])) < 2:  # noqa: PLR2004
         raise UsageError(f"--split {choice} leaves only one label to learn from")
-    return Parts(choice, of_track, ungrouped)
+    return parts, ungrouped
 
 
 def _column(choice: str) -> str:
-    """Return the column that a split by group names; nothing where it is no such split."""
+    """Return the column of a split by group; an empty string for any other split."""
     kind, colon, column = choice.partition(":")
     if kind != BY_GROUP:
         return ""
     if not colon or not column:
         raise UsageError(
-            "--split by-group needs the column of the labels that says the group: by-group:artist"
+            "--split by-group needs the column of the labels with the group, such as "
+            "by-group:artist"
         )
     return column
 
 
 def _grouped(choice: str, store: Store, tracks: Tracks) -> tuple[Tracks, int]:
-    """Return the tracks with the groups that a split keeps together, and how many have none."""
+    """Return the tracks with their groups, and the number of tracks without a group."""
     column = _column(choice)
     if not column:
         return tracks, 0
@@ -215,17 +206,13 @@ def _grouped(choice: str, store: Store, tracks: Tracks) -> tuple[Tracks, int]:
     return replace(tracks, groups=groups), ungrouped
 
 
-def _groups(tracks: Tracks) -> np.ndarray:
-    return np.arange(len(tracks.ids)) if tracks.groups is None else tracks.groups
-
-
 def _read_file(path: str, tracks: Tracks) -> tuple[str, list[str | None]]:
-    """Return which column a file of a split has, ``set`` or ``test_fold``, and each track's."""
+    """Return the column of a split file, ``set`` or ``test_fold``, and its value for each track."""
     sheet = read_sheet(path, needed=("track_id",), option="--split", wanted=WANTED)
     column = next((name for name in ("set", "test_fold") if name in sheet.columns), None)
     if column is None:
         raise UsageError(
-            f"{path} has neither a column set (train, valid, test) nor a column test_fold: its "
+            f"{path} has neither a column set (train, valid, test) nor a column test_fold. Its "
             f"first line names {', '.join(sheet.columns)}"
         )
     matched = labels.match(sheet, dict.fromkeys(tracks.ids.tolist())).table
@@ -234,8 +221,12 @@ def _read_file(path: str, tracks: Tracks) -> tuple[str, list[str | None]]:
     return column, [named.get(track_id) for track_id in tracks.ids.tolist()]
 
 
-def _set(path: str, value: str) -> int:
-    code = SETS.get(value.strip().lower())
-    if code is None:
-        raise UsageError(f"{path} has the set {value!r}: a track is of {', '.join(PARTS)}")
-    return code
+def _part_codes(path: str, values: list[str | None]) -> np.ndarray:
+    """Return the code of each track's part; :data:`OUTSIDE` for a track without a value."""
+    codes = []
+    for value in values:
+        code = OUTSIDE if value is None else SETS.get(value.strip().lower())
+        if code is None:
+            raise UsageError(f"{path} has the set {value!r}. Use {', '.join(PARTS)}")
+        codes.append(code)
+    return np.array(codes)

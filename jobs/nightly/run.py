@@ -425,10 +425,10 @@ def _similarity(session: Session, neighbours: int) -> _Result:
 
 
 def _predict(session: Session) -> _Result:
-    from jobs.learning.predict import as_json, predict_all
+    from jobs.learning.predict_store import predict_all
 
     found = predict_all(store=session)
-    return _Result(f"{found.tracks} tracks by {found.model}", as_json(found, segments=False))
+    return _Result(f"{found.tracks} tracks by {found.model}", asdict(found))
 
 
 def _export(session: Session, table: Name, to: str, schema: str | None) -> _Result:

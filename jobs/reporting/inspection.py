@@ -12,7 +12,11 @@ from featurizer.columns import FEATURE_COLUMNS, SAMPLE_RATE, SEGMENT_SECONDS
 from jobs.errors import UsageError
 from jobs.inputs.recordings import decoded
 from jobs.learning import registry
-from jobs.learning.predict import FilePrediction, champion_for_files, predict_features
+from jobs.learning.predict_files import (
+    FilePrediction,
+    load_champion_for_files,
+    predict_features,
+)
 from jobs.progress import Progress, printable
 from jobs.reporting.overview import label_styles
 from jobs.store.atomic import check_writable, write_file
@@ -152,7 +156,7 @@ def inspect(
     path = _file(recording, store)
     model = None
     if store and registry.champion(store):
-        model = champion_for_files(store)
+        model = load_champion_for_files(store)
     stem = os.path.splitext(os.path.basename(path.rstrip("/")))[0]
     folder = os.path.abspath(out or f"inspect-{printable(stem)}")
     check_writable(folder)

@@ -1,4 +1,4 @@
-"""Jobs in the test's own process: a real Dask cluster of threads, and boosting that is recorded."""
+"""Jobs in the test's own process: a Dask cluster of threads, and recorded boosting."""
 
 import contextlib
 from collections.abc import Callable, Iterator, Sequence
@@ -35,19 +35,20 @@ class RecordedBoosting:
     ----------
     workers : int
         Workers that the recorded shares are for.
-    rows : list of list of int
-        Rows to learn from of each share, a list a call.
+    rows, valid_rows : list of list of int
+        Number of training and validation rows of each share, a list for each call.
     """
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.workers = WORKERS
         self.rows: list[list[int]] = []
+        self.valid_rows: list[list[int]] = []
         self._boost = distributed_boosting.boost
         monkeypatch.setattr(distributed_boosting, "boost", self)
         monkeypatch.setattr(boosting, "MAX_ROUNDS", 6)
         monkeypatch.setattr(boosting, "FIXED_ROUNDS", 6)
-        monkeypatch.setattr(train, "SHARE_ROWS", 10)
-        # 342 predictions of a model take longer than all the rest.
+        monkeypatch.setattr(train, "MIN_SHARE_ROWS", 10)
+        # Its 342 predictions take longer than everything else.
         monkeypatch.setattr(judge, "permutation_importance", lambda *args: (float(args[-1]), 0.0))
 
     def __call__(
@@ -57,5 +58,7 @@ class RecordedBoosting:
         load: Callable[[Any], tuple[np.ndarray, np.ndarray]],
         **options: Any,
     ) -> TrainedBooster:
-        self.rows.append([len(load(share.train)[1]) for share in divide(self.workers)])
+        shares = divide(self.workers)
+        self.rows.append([len(load(share.train)[1]) for share in shares])
+        self.valid_rows.append([len(load(share.valid)[1]) for share in shares if share.valid])
         return self._boost(client, divide, load, **options)

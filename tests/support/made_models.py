@@ -1,4 +1,4 @@
-"""Models trained and read by plain XGBoost, for tests of the registry and of predictions."""
+"""Models trained and read by plain XGBoost."""
 
 import functools
 import json
@@ -6,7 +6,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pyarrow as pa
+import pyarrow.dataset
 import pyarrow.parquet as pq
 import xgboost
 
@@ -19,10 +21,25 @@ from training.model import Description, digest
 
 ROUNDS = 4
 
+TRICKY_CLASSES = ['a,b "c"\n', "null", "\N{GUITAR}"]
+"""Labels with special characters."""
+
+MISFITS: list[tuple[dict[str, Any], str]] = [
+    ({"feature_set": "other-9"}, "feature set other-9"),
+    ({"columns": [*FEATURE_COLUMNS[1::-1], *FEATURE_COLUMNS[2:]]}, "another order"),
+]
+"""Changes to a model that make it unfit for a store, and a part of the error."""
+
+MODEL_FILES = {
+    *("model.ubj", "judged.ubj", "model.json", "split.parquet"),
+    *("metrics.parquet", "confusion.parquet", "importance.parquet"),
+}
+"""Files of a version."""
+
 
 @functools.cache
 def make_trees(n_classes: int, *, seed: int = 0, columns: int = 57) -> bytes:
-    """Train on rows whose features are normal around the index of their class."""
+    """Train on features drawn from a normal distribution around the index of the class."""
     rng = np.random.default_rng(seed)
     classes = np.arange(12 * n_classes) % n_classes
     features = rng.normal(size=(len(classes), columns)) + classes[:, np.newaxis]
@@ -45,14 +62,11 @@ def put_model(
     judged: bytes | None = None,
     **changes: Any,
 ) -> Description:
-    """Commit a model to a store, as a training does.
-
-    ``split`` maps tracks to their part; ``changes`` replace entries of model.json.
-    """
+    """Commit a model to a store; ``changes`` replace entries of model.json."""
     files = {"model.ubj": trees or make_trees(len(classes))}
     files["judged.ubj"] = judged or files["model.ubj"]
     score = {"accuracy": 0.9, "macro_f1": 0.9, "log_loss": 0.3, "chance": 0.5, "count": 10}
-    said: dict[str, Any] = {
+    described: dict[str, Any] = {
         "version": version,
         "created_at": "2026-03-01T12:00:00+00:00",
         "classes": classes,
@@ -70,20 +84,20 @@ def put_model(
         "libraries": {},
         "workers": 1,
     }
-    described = Description(**{**said, **changes})
+    description = Description(**{**described, **changes})
     parts = {"track_id": list(split or {}), "set": list((split or {}).values())}
     change = commit.Change()
     registry.stage_model(
         store,
         change,
         version,
-        {**files, "model.json": described.to_json()},
+        {**files, "model.json": description.to_json()},
         {"split.parquet": pa.table(parts, schema=SPLIT)},
     )
     if champion:
         registry.stage_champion(store, change, version)
     commit.commit(store, change)
-    return described
+    return description
 
 
 def champion_of(root: Path) -> str:
@@ -106,6 +120,13 @@ def plainly(
 def read_parts(folder: Path) -> list[pa.Table]:
     """Read the parts of a table, each with its own columns."""
     return [pq.ParquetFile(path).read() for path in sorted(folder.glob("part-*.parquet"))]
+
+
+def read_predictions(root: Path, level: str) -> pd.DataFrame:
+    """Read predictions of a level, sorted by their keys."""
+    found = pyarrow.dataset.dataset(root / "predictions" / f"level={level}").to_table().to_pandas()
+    keys = [key for key in ("track_id", "segment") if key in found]
+    return found.sort_values(keys, ignore_index=True)
 
 
 def model_tables(store: Store, version: str, classes: list[str]) -> None:

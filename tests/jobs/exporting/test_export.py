@@ -32,7 +32,7 @@ from support.made_stores import make_store
 from jobs.errors import ExportError, SongmillError, UsageError
 from jobs.exporting import databases as export_databases
 from jobs.exporting.export import Outcome, export
-from jobs.learning.predict import predict_all
+from jobs.learning.predict_store import predict_all
 from jobs.neighbours.similarity import similarity
 from jobs.store import schemas
 from jobs.store.schemas import FILES

@@ -1,6 +1,5 @@
-"""The comparison of models, against scikit-learn used by hand; without a cluster."""
+"""The comparison of models, against scikit-learn."""
 
-import os
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -25,7 +24,7 @@ from featurizer.columns import FEATURE_COLUMNS
 from jobs.errors import UsageError
 from jobs.extraction import import_features
 from jobs.learning import compare as compare_module
-from jobs.learning.compare import Assessment, Assignment, Outcome, assess, compare
+from jobs.learning.compare import Outcome, _Assessment, _Assignment, compare
 from jobs.progress import Progress
 from training import classifiers, splits
 
@@ -33,19 +32,24 @@ FEATURES = list(FEATURE_COLUMNS)
 QUICK = ("naive Bayes", "decision tree")
 
 
-# Helpers
-
-
-def at(path: str) -> tuple[str, str]:
-    """Return the root of a store and the name of a file in it."""
-    return os.path.dirname(path), os.path.basename(path)
+Assess = Callable[..., _Assessment]
+Compare = Callable[..., Outcome]
 
 
 @pytest.fixture
-def rows(tmp_path: Path) -> Callable[..., str]:
-    """Write rows as a comparison does for its workers; the file."""
+def assess(tmp_path: Path) -> Assess:
+    """Assess a model on rows in the format of a comparison's file."""
 
-    def write(classes: Any, features: Any = None, *, tracks: Any = None, fold: Any = None) -> str:
+    def run(
+        classes: Any,
+        features: Any = None,
+        *,
+        fold: Any,
+        tracks: Any = None,
+        tested: int = 0,
+        model: str = "any",
+        leaky: bool = False,
+    ) -> _Assessment:
         count = len(classes)
         if features is None:
             random = np.random.default_rng(0)
@@ -53,18 +57,19 @@ def rows(tmp_path: Path) -> Callable[..., str]:
         columns = {
             "track": pa.array(np.arange(count) if tracks is None else tracks, pa.int32()),
             "class": pa.array(classes, pa.int64()),
-            "fold 0": pa.array(np.zeros(count, int) if fold is None else fold, pa.int64()),
+            "fold 0": pa.array(fold, pa.int64()),
         }
         columns |= {name: pa.array(features[:, i]) for i, name in enumerate(FEATURES)}
-        path = tmp_path / f"{len(list(tmp_path.iterdir()))}.parquet"
-        pq.write_table(pa.table(columns), path)
-        return str(path)
+        name = f"{len(list(tmp_path.iterdir()))}.parquet"  # workers cache rows by their name
+        pq.write_table(pa.table(columns), tmp_path / name)
+        assignment = _Assignment(str(tmp_path), name, 0, tested, model, leaky)
+        return compare_module._assess(assignment)
 
-    return write
+    return run
 
 
 class Recorder(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
-    """A model that keeps what it is shown, and predicts the class of the first row."""
+    """A model that keeps its rows, and predicts the class of the first training row."""
 
     def fit(self, X: np.ndarray, y: np.ndarray) -> "Recorder":
         self.X, self.y = X, y
@@ -85,7 +90,7 @@ def recorder(monkeypatch: pytest.MonkeyPatch) -> Recorder:
 
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Two models of ten."""
+    """Compare two of the ten models."""
     monkeypatch.setattr(compare_module, "CLASSIFIERS", QUICK)
     monkeypatch.setattr(compare_module, "SLOWEST_FIRST", QUICK[::-1])
 
@@ -96,17 +101,10 @@ def root(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def do(root: Path, in_process_cluster: str, quick: None) -> Callable[..., Outcome]:
-    def run(*splits: str, folds: int = 3, level: Any = None) -> Outcome:
-        return compare(
-            store=str(root),
-            split=splits,
-            folds=folds,
-            level=level,
-            scheduler=in_process_cluster,
-        )
-
-    return run
+def do(root: Path, in_process_cluster: str, quick: None) -> Compare:
+    return lambda *splits, folds=3, level=None: compare(
+        store=str(root), split=splits, folds=folds, level=level, scheduler=in_process_cluster
+    )
 
 
 def two_parts(tracks: int = 12, segments: int = 5) -> list[list[Row]]:
@@ -127,17 +125,14 @@ def table(root: Path) -> pd.DataFrame:
 # One fit
 
 
-def test_scaling_by_track_sees_the_training_rows_only(
-    rows: Callable[..., str], recorder: Recorder
-) -> None:
+def test_scaling_by_track_sees_the_training_rows_only(assess: Assess, recorder: Recorder) -> None:
     random = np.random.default_rng(0)
     features = random.normal(size=(30, len(FEATURES)))
     fold = np.arange(30) % 3
     features[fold == 1] += 1000  # tested with
     fold[:6] = -1
     features[:6] -= 1000  # outside
-    path = rows(np.arange(30) % 2, features, fold=fold)
-    assess(Assignment(*at(path), 0, 1, "any", leaky=False))
+    assess(np.arange(30) % 2, features, fold=fold, tested=1)
     learn, test = (fold == 0) | (fold == 2), fold == 1
     low, high = features[learn].min(axis=0), features[learn].max(axis=0)
     assert pytest.approx((features[learn] - low) / (high - low)) == recorder.X
@@ -146,12 +141,11 @@ def test_scaling_by_track_sees_the_training_rows_only(
     assert recorder.y.tolist() == (np.arange(30) % 2)[learn].tolist()
 
 
-def test_the_leaky_split_is_the_tutorials(rows: Callable[..., str], recorder: Recorder) -> None:
+def test_the_leaky_split_is_the_tutorials(assess: Assess, recorder: Recorder) -> None:
     random = np.random.default_rng(0)
     frame = pd.DataFrame(random.normal(size=(40, len(FEATURES))) ** 3, columns=FEATURES)
     classes = pd.Series(np.arange(40) % 3)
-    path = rows(classes.to_numpy(), frame.to_numpy(), fold=np.full(40, -1))
-    found = assess(Assignment(*at(path), 0, 0, "any", leaky=True))
+    found = assess(classes.to_numpy(), frame.to_numpy(), fold=np.full(40, -1), leaky=True)
     scaled = pd.DataFrame(MinMaxScaler().fit_transform(frame), columns=FEATURES)
     X_train, X_test, y_train, y_test = train_test_split(
         scaled, classes, test_size=0.3, random_state=42
@@ -165,10 +159,7 @@ def test_the_leaky_split_is_the_tutorials(rows: Callable[..., str], recorder: Re
 @pytest.mark.parametrize("name", ["naive Bayes", "decision tree", "XGB", "XGBRF"])
 @pytest.mark.parametrize("learnt", [(0, 2, 5), (1, 4)])
 def test_classes_that_were_not_learnt_are_not_predicted(
-    rows: Callable[..., str],
-    monkeypatch: pytest.MonkeyPatch,
-    name: str,
-    learnt: tuple[int, ...],
+    assess: Assess, monkeypatch: pytest.MonkeyPatch, name: str, learnt: tuple[int, ...]
 ) -> None:
     make = classifiers.make_classifier
 
@@ -177,11 +168,11 @@ def test_classes_that_were_not_learnt_are_not_predicted(
         return model.set_params(n_estimators=5) if name.startswith("XGB") else model
 
     monkeypatch.setattr(classifiers, "make_classifier", quick)
-    # Of every class one row in three is tested with; those of other classes are all.
+    # The test fold has a third of the rows of learnt classes, and all rows of the others.
     classes = np.arange(180) % 6
     fold = np.where(np.isin(classes, learnt), np.arange(180) // 6 % 3, 0)
     features = np.repeat(classes[:, np.newaxis] * 1.0, len(FEATURES), axis=1)
-    found = assess(Assignment(*at(rows(classes, features, fold=fold)), 0, 0, name, leaky=False))
+    found = assess(classes, features, fold=fold, model=name)
     truth = classes[fold == 0]
     known = np.isin(truth, learnt)
     assert found.scores["accuracy"] == pytest.approx(known.mean())
@@ -189,14 +180,13 @@ def test_classes_that_were_not_learnt_are_not_predicted(
     assert 0 < found.scores["macro_f1"] < len(learnt) / 6
 
 
-def test_scores_are_scikit_learns_and_tracks_vote(rows: Callable[..., str]) -> None:
+def test_scores_are_scikit_learns_and_tracks_vote(assess: Assess) -> None:
     random = np.random.default_rng(0)
     tracks = np.sort(random.integers(0, 40, 400))
     classes = random.integers(0, 3, 40)[tracks] * 2  # no row is of class 1
     fold = (tracks * 7 % 5).astype(int)
     features = random.normal(size=(400, len(FEATURES))) + 0.1 * classes[:, np.newaxis]
-    path = rows(classes, features, tracks=tracks * 3, fold=fold)
-    found = assess(Assignment(*at(path), 0, 4, "decision tree", leaky=False))
+    found = assess(classes, features, tracks=tracks * 3, fold=fold, tested=4, model="decision tree")
     learn, test = fold != 4, fold == 4
     scaler = MinMaxScaler().fit(features[learn])
     tree = DecisionTreeClassifier(random_state=0)
@@ -214,18 +204,16 @@ def test_scores_are_scikit_learns_and_tracks_vote(rows: Callable[..., str]) -> N
     }
     assert found.scores["vote_accuracy"] != found.scores["accuracy"]
     assert found.seconds > 0
-    assert found.remark == ""
+    assert found.warnings == ""
 
 
-def test_tracks_of_one_row_do_not_vote_unless_others_do(rows: Callable[..., str]) -> None:
+def test_tracks_of_one_row_do_not_vote_unless_others_do(assess: Assess) -> None:
     fold = np.arange(20) // 2 % 2
-    path = rows(np.arange(20) % 2, fold=fold)
-    alone = assess(Assignment(*at(path), 0, 0, "decision tree", leaky=False)).scores
+    alone = assess(np.arange(20) % 2, fold=fold, model="decision tree").scores
     assert alone["vote_accuracy"] is alone["vote_macro_f1"] is None
-    # In the other fold tracks have many rows: the means over folds are of all folds.
+    # Tracks of the other fold have many rows, so this fold must have votes for the mean too.
     tracks = np.where(fold == 0, np.arange(20), 100)
-    path = rows(np.arange(20) % 2, tracks=tracks, fold=fold)
-    found = assess(Assignment(*at(path), 0, 0, "decision tree", leaky=False)).scores
+    found = assess(np.arange(20) % 2, tracks=tracks, fold=fold, model="decision tree").scores
     assert found == {
         **alone,
         "vote_accuracy": alone["accuracy"],
@@ -240,22 +228,19 @@ class Talkative(Recorder):
         return super().fit(X, y)
 
 
-def test_what_a_library_remarks_is_kept(
-    rows: Callable[..., str], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_warnings_of_a_library_are_kept(assess: Assess, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(classifiers, "make_classifier", lambda name: Talkative())
-    path = rows([0, 1] * 10, fold=np.arange(20) // 10)
-    assert assess(Assignment(*at(path), 0, 0, "any", leaky=False)).remark == "again; slow"
+    assert assess([0, 1] * 10, fold=np.arange(20) // 10).warnings == "again; slow"
 
 
 # The means
 
 
 def assessment(
-    accuracy: float, vote: float | None = None, seconds: float = 1.0, remark: str = ""
-) -> Assessment:
+    accuracy: float, vote: float | None = None, seconds: float = 1.0, warned: str = ""
+) -> _Assessment:
     scores = {"accuracy": accuracy, "macro_f1": accuracy / 2}
-    return Assessment({**scores, "vote_accuracy": vote, "vote_macro_f1": vote}, seconds, remark)
+    return _Assessment({**scores, "vote_accuracy": vote, "vote_macro_f1": vote}, seconds, warned)
 
 
 def test_a_row_has_means_and_spreads_over_folds() -> None:
@@ -291,7 +276,7 @@ def test_a_fold_that_failed_says_why_the_row_has_no_scores() -> None:
     }
     assert compare_module._summary([error, assessment(0.5)])["message"] == "ValueError: no room"
     assert compare_module._summary([MemoryError()])["message"] == "MemoryError: "
-    killed = KilledWorker("assess-1", SimpleNamespace(address="a"), 4)
+    killed = KilledWorker("_assess-1", SimpleNamespace(address="a"), 4)
     assert "too little memory?" in compare_module._summary([killed])["message"]
 
 
@@ -299,22 +284,22 @@ def test_what_was_with_a_worker_that_died_is_tried_again_alone(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     at_a_time: list[int] = []
-    killed = KilledWorker("assess-1", SimpleNamespace(address="a"), 4)
+    killed = KilledWorker("_assess-1", SimpleNamespace(address="a"), 4)
 
     def each(client: Any, function: Any, arguments: Any, *, tick: Any) -> Any:
         given = [assignment for (assignment,) in arguments]
         at_a_time.append(len(given))
         tick(1)
-        for place, assignment in enumerate(given):
+        for index, assignment in enumerate(given):
             lost = assignment.model == "MLP" or len(given) > 1 and assignment.fold == 0
-            yield place, killed if lost else assessment(assignment.fold)
+            yield index, killed if lost else assessment(assignment.fold)
 
     monkeypatch.setattr(compare_module, "each", each)
     names = ("SVM", "MLP")
-    assignments = [Assignment("", "", 0, fold, name, False) for name in names for fold in range(3)]
+    assignments = [_Assignment("", "", 0, fold, name, False) for name in names for fold in range(3)]
     found = compare_module._assess_all(None, assignments, Progress())
     assert at_a_time == [6, 1, 1, 1, 1]
-    scores = [one.scores["accuracy"] for one in found[0, "SVM"] if isinstance(one, Assessment)]
+    scores = [one.scores["accuracy"] for one in found[0, "SVM"] if isinstance(one, _Assessment)]
     assert sorted(scores) == [0, 1, 2]
     assert found[0, "MLP"] == [killed] * 3
 
@@ -323,9 +308,9 @@ def test_what_was_with_a_worker_that_died_is_tried_again_alone(
 
 
 def test_a_comparison_is_a_table_of_models_and_splits(
-    do: Callable[..., Outcome], root: Path, capfd: pytest.CaptureFixture[str]
+    do: Compare, root: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    # In the store's parts rows may lie in any order.
+    # The order of rows in the store must not matter.
     store = make_store(root, *(part[::-1] for part in two_parts()[::-1]), shift={"x": 0.3})
     outcome = do("by-track", "random", "by-track")
     assert "tracks without a label, which are left out: 1\n" in capfd.readouterr().err
@@ -341,7 +326,7 @@ def test_a_comparison_is_a_table_of_models_and_splits(
     }
     assert (found[["level", "rows", "tracks"]] == ["segment", 60, 12]).all().all()
 
-    # The same by hand, of the rows in the order of tracks and segments.
+    # The same by hand, with rows sorted by track and segment.
     frame = read_rows(root).dropna(subset=["label"]).sort_values(["track_id", "segment"])
     features = frame[FEATURES].to_numpy()
     labels = frame["label"].to_numpy()
@@ -367,25 +352,19 @@ def test_a_comparison_is_a_table_of_models_and_splits(
     assert row["accuracy"] == pytest.approx(leaky)
 
     (run,) = pd.read_parquet(root / "runs").to_dict("records")
-    assert (run["stage"], run["outcome"], run["workers"]) == ("compare", "done", 1)
+    assert (run["stage"], run["outcome"], run["workers"]) == ("compare", "done", 2)
     assert not list((root / "_work").glob("compare*"))
 
 
 def test_a_model_that_fails_costs_its_own_row_only(
-    do: Callable[..., Outcome], root: Path, monkeypatch: pytest.MonkeyPatch
+    do: Compare, root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     make_store(root, *two_parts())
 
-    class Failing(Recorder):
-        def fit(self, X: np.ndarray, y: np.ndarray) -> "Recorder":
-            raise ValueError("it is too much\nfor me")
+    def fail(*_: Any, **__: Any) -> None:
+        raise ValueError("it is too much\nfor me")
 
-    make = classifiers.make_classifier
-    monkeypatch.setattr(
-        classifiers,
-        "make_classifier",
-        lambda name: Failing() if name == "decision tree" else make(name),
-    )
+    monkeypatch.setattr(DecisionTreeClassifier, "fit", fail)
     outcome = do("by-track")
     assert outcome.failed == 1
     found = table(root).set_index("model")
@@ -396,7 +375,7 @@ def test_a_model_that_fails_costs_its_own_row_only(
     assert compare_module.as_json(outcome)["failed"] == 1
 
 
-def test_a_comparison_replaces_its_own_rows_only(do: Callable[..., Outcome], root: Path) -> None:
+def test_a_comparison_replaces_its_own_rows_only(do: Compare, root: Path) -> None:
     make_store(root, *two_parts(), level="track")
     make_store(root, *two_parts())
     runs = {"tracks": do("by-track", level="track").run_id, "both": do("random", "by-track").run_id}
@@ -419,7 +398,7 @@ def test_a_comparison_replaces_its_own_rows_only(do: Callable[..., Outcome], roo
     )
 
 
-def test_workers_that_stay_read_the_rows_of_today(do: Callable[..., Outcome], root: Path) -> None:
+def test_workers_that_stay_read_the_rows_of_today(do: Compare, root: Path) -> None:
     make_store(root, *two_parts(), shift={"x": 50})
     assert {row["accuracy"] for row in do("by-track").rows} == {1.0}
     make_store(root, *two_parts())
@@ -427,24 +406,22 @@ def test_workers_that_stay_read_the_rows_of_today(do: Callable[..., Outcome], ro
 
 
 def test_of_too_many_rows_whole_tracks_are_drawn(
-    do: Callable[..., Outcome],
+    do: Compare,
     root: Path,
     monkeypatch: pytest.MonkeyPatch,
     capfd: pytest.CaptureFixture[str],
 ) -> None:
-    # A track that is too long by itself keeps no other out.
+    # A track that is too long must not exclude the others.
     make_store(root, *two_parts(20, 4), [("99.wav", "x")] * 60)
-    monkeypatch.setattr(compare_module, "MOST_ROWS", 50)
+    monkeypatch.setattr(compare_module, "MAX_ROWS", 50)
     rows = do("by-track", "random").rows
     assert {(row["rows"], row["tracks"]) for row in rows} == {(48, 12)}
     assert all(row["accuracy"] is not None for row in rows)
-    said = "140 rows are more than ten models can be compared with: 48 rows of 12 tracks"
+    said = "140 rows are too many to compare ten models. A random sample is used: 48 rows of 12"
     assert said in capfd.readouterr().err
 
 
-def test_tracks_outside_a_file_take_no_part(
-    do: Callable[..., Outcome], root: Path, tmp_path: Path
-) -> None:
+def test_tracks_outside_a_file_take_no_part(do: Compare, root: Path, tmp_path: Path) -> None:
     make_store(root, *two_parts())
     path = tmp_path / "split.csv"
     path.write_text("track_id,test_fold\n00,a\n01,a\n02,b\n03,b\n04,c\n05,c\n")
@@ -453,7 +430,7 @@ def test_tracks_outside_a_file_take_no_part(
         assert (row["rows"], row["tracks"]) == (30, 6)
 
 
-def test_a_split_that_does_not_fit_changes_nothing(do: Callable[..., Outcome], root: Path) -> None:
+def test_a_split_that_does_not_fit_changes_nothing(do: Compare, root: Path) -> None:
     make_store(root, *two_parts())
     with pytest.raises(UsageError, match="too few for 13 folds"):
         do("random", "by-track", folds=13)

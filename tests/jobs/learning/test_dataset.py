@@ -1,4 +1,4 @@
-"""What training reads of a store, against pandas reading the same files."""
+"""Training data of a store, against pandas reading the same files."""
 
 import tempfile
 from pathlib import Path
@@ -14,16 +14,9 @@ from support.made_stores import make_store, read_rows
 from featurizer.columns import FEATURE_COLUMNS
 from jobs.errors import StoreError, UsageError
 from jobs.learning import dataset
-from jobs.learning.dataset import (
-    Loaded,
-    RowPlan,
-    Rows,
-    labelled_tracks,
-    load,
-    load_share,
-    write_roster,
-)
-from jobs.store.levels import choose_level, feature_matrix
+from jobs.learning.dataset import Loaded, RowPlan, Rows, labelled_tracks, load, load_share
+from jobs.store.levels import Level, choose_level, feature_matrix
+from jobs.store.tables import Store
 
 TWO = [("a", "blues"), ("b", "rock")]
 
@@ -90,15 +83,15 @@ def test_labels_and_names_are_any_text(tmp_path: Path) -> None:
     assert found.tracks.classes == tuple(sorted(texts))
     names = [found.tracks.classes[code] for code in found.tracks.labels]
     assert found.tracks.ids.tolist() == names == sorted(texts)
-    loaded = load_all(store, found)
+    loaded = load_all(plan_rows(store, [0] * len(texts), "track"))
     assert loaded.classes.tolist() == [found.tracks.classes.index(text) for text in texts]
 
 
 @pytest.mark.parametrize(
     ("rows", "said"),
     [
-        ([("a", None), ("b", None)], "no track of .* has a label: extract with --labels parent"),
-        ([("a", "x, y"), ("b", "x, y"), ("c", None)], "has the label 'x, y': a model needs two"),
+        ([("a", None), ("b", None)], "no track of .* has a label. Extract with --labels parent"),
+        ([("a", "x, y"), ("b", "x, y"), ("c", None)], "has the label 'x, y'. A model needs two"),
     ],
 )
 def test_fewer_than_two_labels_are_refused(tmp_path: Path, rows: Any, said: str) -> None:
@@ -111,19 +104,15 @@ def test_fewer_than_two_labels_are_refused(tmp_path: Path, rows: Any, said: str)
 # The rows
 
 
-def load_all(store: Any, labelled: Any) -> Loaded:
-    write_roster(store.storage, "all.parquet", labelled.tracks, np.zeros(len(labelled.rows)))
-    plan = RowPlan(store, labelled, "all.parquet", np.zeros(len(labelled.rows)))
+def plan_rows(
+    store: Store, parts: list[int], level: Level = "segment", roster: str = "roster.parquet"
+) -> RowPlan:
+    return RowPlan(store, labelled_tracks(store, level), roster, np.array(parts))
+
+
+def load_all(plan: RowPlan) -> Loaded:
     (rows,) = plan.shares((0,), 1)
     return load(rows)
-
-
-def put_together(loaded: list[Loaded]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    return (
-        np.concatenate([one.tracks for one in loaded]),
-        np.concatenate([one.classes for one in loaded]),
-        np.concatenate([one.features for one in loaded]),
-    )
 
 
 LABELS = {"a": "x", "b": "y", "c": None, "d": "x", "e": "\N{GUITAR}", "f": "y"}
@@ -142,14 +131,13 @@ layouts = st.lists(st.lists(st.sampled_from("abcdef"), max_size=12), min_size=1,
 def test_shares_and_pieces_are_every_wanted_row_once(
     layout: list[list[str]], codes: dict[str, int], wanted: set[int], n: int, at_a_time: int
 ) -> None:
-    # Two that are always there and count or do not: fewer labels are refused.
+    # Two labels are always there, because fewer are refused.
     layout = [*layout, ["a", "b"]]
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder)
         store = make_store(root, *([(track, LABELS[track]) for track in part] for part in layout))
         labelled = labelled_tracks(store, "segment")
         parts = np.array([codes.get(track, -1) for track in labelled.tracks.ids])
-        write_roster(store.storage, "_work/roster.parquet", labelled.tracks, parts)
         plan = RowPlan(store, labelled, "_work/roster.parquet", parts)
 
         frame = read_rows(root)
@@ -171,7 +159,9 @@ def test_shares_and_pieces_are_every_wanted_row_once(
             if not loaded:
                 assert expected.empty
                 continue
-            tracks, classes, features = put_together(loaded)
+            tracks = np.concatenate([one.tracks for one in loaded])
+            classes = np.concatenate([one.classes for one in loaded])
+            features = np.concatenate([one.features for one in loaded])
             assert features.dtype == np.float32
             assert classes.dtype == np.int32
             assert labelled.tracks.ids[tracks].tolist() == expected["track_id"].tolist()
@@ -181,53 +171,31 @@ def test_shares_and_pieces_are_every_wanted_row_once(
             assert np.array_equal(features, oracle)
 
 
-def test_shares_are_of_one_size_to_a_row(tmp_path: Path) -> None:
-    store = make_store(tmp_path, TWO * 2, TWO * 3)
-    labelled = labelled_tracks(store, "segment")
-    write_roster(store.storage, "r.parquet", labelled.tracks, np.array([0, 0]))
-    plan = RowPlan(store, labelled, "r.parquet", np.array([0, 0]))
-    for n in range(1, 13):
-        sizes = [len(load(rows).tracks) for rows in plan.shares((0,), n)]
-        assert (len(sizes), sum(sizes)) == (n, 10)
-        assert max(sizes) - min(sizes) <= 1
-
-
 def test_a_share_is_features_and_classes(tmp_path: Path) -> None:
     store = make_store(tmp_path, [*TWO, ("c", "blues")], level="track")
-    labelled = labelled_tracks(store, "track")
-    write_roster(store.storage, "r.parquet", labelled.tracks, np.array([0, 1, 0]))
-    features, classes = load_share(
-        *RowPlan(store, labelled, "r.parquet", np.array([0, 1, 0])).shares((0,), 1)
-    )
+    features, classes = load_share(*plan_rows(store, [0, 1, 0], "track").shares((0,), 1))
     frame = read_rows(tmp_path, "track")
     assert np.array_equal(features, frame.loc[[0, 2], list(FEATURE_COLUMNS)].to_numpy(np.float32))
     assert classes.tolist() == [0, 0]
 
 
 def test_no_rows_are_a_share_without_rows(tmp_path: Path) -> None:
-    store = make_store(tmp_path, TWO)
-    labelled = labelled_tracks(store, "segment")
-    write_roster(store.storage, "r.parquet", labelled.tracks, np.array([0, 0]))
-    features, classes = load_share(Rows(str(tmp_path), "r.parquet", (0,), ()))
+    plan_rows(make_store(tmp_path, TWO), [0, 0])
+    features, classes = load_share(Rows(str(tmp_path), "roster.parquet", (0,), ()))
     assert (features.shape, features.dtype) == ((0, len(FEATURE_COLUMNS)), np.float32)
     assert (classes.shape, classes.dtype) == ((0,), np.int32)
 
 
 def test_another_roster_is_not_taken_for_the_one_before(tmp_path: Path) -> None:
     store = make_store(tmp_path, TWO)
-    labelled = labelled_tracks(store, "segment")
-    found: list[list[int]] = []
-    for name, parts in (("1.parquet", [0, 1]), ("2.parquet", [1, 0])):
-        write_roster(store.storage, name, labelled.tracks, np.array(parts))
-        (rows,) = RowPlan(store, labelled, name, np.array(parts)).shares((0,), 1)
-        found.append(load(rows).tracks.tolist())
-    assert found == [[0], [1]]
+    for name, parts, tracks in (("1.parquet", [0, 1], [0]), ("2.parquet", [1, 0], [1])):
+        assert load_all(plan_rows(store, parts, roster=name)).tracks.tolist() == tracks
 
 
 def test_a_number_beyond_float32_becomes_the_largest_that_there_is() -> None:
     values = [1e300, -1e300, 0.1, 1e-320]
     table = pa.table(dict.fromkeys(FEATURE_COLUMNS, values))
-    most = float(np.finfo(np.float32).max)
-    expected = np.array([most, -most, np.float32(0.1), 0.0], np.float32)
+    largest = float(np.finfo(np.float32).max)
+    expected = np.array([largest, -largest, np.float32(0.1), 0.0], np.float32)
     assert np.array_equal(feature_matrix(table), np.tile(expected, (len(FEATURE_COLUMNS), 1)).T)
     assert feature_matrix(table, np.float64)[:, 0].tolist() == values

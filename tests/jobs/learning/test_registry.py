@@ -1,4 +1,4 @@
-"""The models of a store: which predicts, how that changes, and files that are damaged."""
+"""The models of a store: the champion, promotions, and damaged files."""
 
 import json
 import shutil
@@ -9,14 +9,14 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from support.made_models import champion_of, make_trees, put_model
+from support.made_models import MISFITS, champion_of, make_trees, put_model
 from support.made_stores import make_store, read_rows
 
 from featurizer.columns import FEATURE_COLUMNS, FEATURE_SET
 from jobs.errors import StoreError, UsageError
 from jobs.learning import registry
 from jobs.learning.promote import promote
-from jobs.store.tables import Store, open_store
+from jobs.store.tables import Settings, Store, open_store
 from training.model import Description, Model, ModelError, digest
 
 OLD, MIDDLE, NEW = "20260301T120000-aaaaaa", "20260302T120000-bbaaaa", "20260303T120000-cccccc"
@@ -30,7 +30,7 @@ def root(tmp_path: Path) -> Path:
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A store with three models, of which the newest predicts."""
+    """A store with three models. The newest is the champion."""
     root = tmp_path_factory.mktemp("made") / "store"
     store = make_store(root, [("a", "blues"), ("b", "rock")])
     for version in (OLD, MIDDLE, NEW):
@@ -40,12 +40,12 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def store(root: Path, made: Path) -> Store:
-    """A copy: to make one takes long, because a commit waits for the disk."""
+    """A copy. Making a store takes longer, because commits wait for the disk."""
     shutil.copytree(made, root)
     return open_store(str(root))
 
 
-# Which predicts
+# The champion
 
 
 @pytest.mark.parametrize("wanted", [OLD, "1T120000-aaaaaa"])
@@ -58,18 +58,14 @@ def test_an_older_model_predicts_again_by_its_version_or_an_end_of_it(
 
 
 @pytest.mark.parametrize(
-    ("wanted", "says"),
+    ("wanted", "text"),
     [
         ("aaaa", "several models"),
-        ("2026", "no model"),
-        ("aaa", "no model"),
-        ("120000", "no model"),
-        ("20260304T120000-aaaaaa", "no model"),
-        ("", "no model"),
+        *((wanted, "no model") for wanted in ("2026", "aaa", "120000", f"2026{OLD}", "")),
     ],
 )
-def test_no_model_or_several_are_refused(store: Store, root: Path, wanted: str, says: str) -> None:
-    with pytest.raises(UsageError, match=says) as refusal:
+def test_no_model_or_several_are_refused(store: Store, root: Path, wanted: str, text: str) -> None:
+    with pytest.raises(UsageError, match=text) as refusal:
         promote(wanted, store=str(root))
     assert all(version in str(refusal.value) for version in (OLD, MIDDLE, NEW))
     assert champion_of(root) == NEW
@@ -103,7 +99,7 @@ def test_a_promotion_stands_in_the_runs(store: Store, root: Path) -> None:
     assert (run["stage"], run["outcome"], run["message"]) == ("promote", "done", f"promoted {OLD}")
 
 
-# What is damaged
+# Damaged files
 
 DAMAGED = [b"", b"{", b"[]", b"null", b"{}", b'"x"', b"\xff", b'{"version": "20260305T0-x"}']
 
@@ -115,7 +111,7 @@ def test_a_damaged_champion_json_is_said_and_mended_by_a_promotion(
     (root / "models/champion.json").write_bytes(text)
     with pytest.raises(StoreError, match=r"champion\.json .*songmill promote"):
         registry.champion(store)
-    # Else nobody would know what to promote.
+    # The versions are still listed, so that one can be promoted.
     found, (wrong,) = registry.list_models(str(root))
     assert [(one.version, one.champion) for one in found] == [
         (name, False) for name in (NEW, MIDDLE, OLD)
@@ -125,17 +121,22 @@ def test_a_damaged_champion_json_is_said_and_mended_by_a_promotion(
     assert registry.champion(store) == MIDDLE
 
 
-def without(name: str) -> Callable[[bytes], bytes]:
-    def edit(text: bytes) -> bytes:
-        found = json.loads(text)
-        del found[name]
-        return json.dumps(found).encode()
-
-    return edit
+Edit = Callable[[bytes], bytes]
 
 
-def instead(**said: Any) -> Callable[[bytes], bytes]:
-    return lambda text: json.dumps({**json.loads(text), **said}).encode()
+def edit_file(root: Path, name: str, edit: Edit) -> None:
+    path = root / "models" / OLD / name
+    path.write_bytes(edit(path.read_bytes()))
+
+
+def without(name: str) -> Edit:
+    return lambda text: json.dumps(
+        {key: value for key, value in json.loads(text).items() if key != name}
+    ).encode()
+
+
+def instead(**values: Any) -> Edit:
+    return lambda text: json.dumps({**json.loads(text), **values}).encode()
 
 
 @pytest.mark.parametrize(
@@ -156,22 +157,15 @@ def instead(**said: Any) -> Callable[[bytes], bytes]:
         instead(created_at=5),
         instead(split={}),
         instead(data=None),
-        without("classes"),
-        without("digests"),
-        without("format"),
+        *map(without, ("classes", "digests", "format")),
     ],
 )
-def test_a_damaged_model_json_is_said(
-    store: Store, root: Path, edit: Callable[[bytes], bytes]
-) -> None:
-    path = root / "models" / OLD / "model.json"
-    path.write_bytes(edit(path.read_bytes()))
-    for ask in (
-        lambda: registry.load(store, OLD),
-        lambda: promote(OLD, store=str(root)),
-    ):
-        with pytest.raises(StoreError, match=f"{OLD}/model.json"):
-            ask()
+def test_a_damaged_model_json_is_said(store: Store, root: Path, edit: Edit) -> None:
+    edit_file(root, "model.json", edit)
+    with pytest.raises(StoreError, match=f"{OLD}/model.json"):
+        registry.load(store, OLD)
+    with pytest.raises(StoreError, match=f"{OLD}/model.json"):
+        promote(OLD, store=str(root))
     assert champion_of(root) == NEW
     found, (wrong,) = registry.list_models(str(root))
     assert [one.version for one in found if one.description is None] == [OLD]
@@ -179,14 +173,12 @@ def test_a_damaged_model_json_is_said(
 
 
 def test_what_a_later_songmill_says_of_a_model_is_no_matter(store: Store, root: Path) -> None:
-    path = root / "models" / OLD / "model.json"
-    path.write_bytes(instead(future=1)(path.read_bytes()))
+    edit_file(root, "model.json", instead(future=1))
     assert registry.load(store, OLD).description.classes == CLASSES
 
 
 def test_classes_that_are_not_as_many_as_the_trees_are_refused(store: Store, root: Path) -> None:
-    path = root / "models" / OLD / "model.json"
-    path.write_bytes(instead(classes=[*CLASSES, "one more"])(path.read_bytes()))
+    edit_file(root, "model.json", instead(classes=[*CLASSES, "one more"]))
     with pytest.raises(StoreError, match="columns, rounds and classes"):
         promote(OLD, store=str(root))
 
@@ -203,10 +195,10 @@ def test_a_damaged_split_is_said(
         registry.read_split(store, OLD)
 
 
-def flip(place: float) -> Callable[[bytes], bytes]:
+def flip(position: float) -> Edit:
     def edit(trees: bytes) -> bytes:
         found = bytearray(trees)
-        found[int(place * (len(found) - 1))] ^= 1
+        found[int(position * (len(found) - 1))] ^= 1
         return bytes(found)
 
     return edit
@@ -216,7 +208,7 @@ def flip(place: float) -> Callable[[bytes], bytes]:
 @pytest.mark.parametrize(
     "edit",
     [
-        *(flip(place / 10) for place in (0, 3, 10)),
+        *map(flip, (0.0, 0.3, 1.0)),
         lambda trees: trees[: len(trees) // 2],
         lambda trees: trees[:-1],
         lambda trees: trees + b"\0",
@@ -226,10 +218,9 @@ def flip(place: float) -> Callable[[bytes], bytes]:
     ],
 )
 def test_damaged_trees_are_said_and_end_no_process(
-    store: Store, root: Path, name: str, edit: Callable[[bytes], bytes]
+    store: Store, root: Path, name: str, edit: Edit
 ) -> None:
-    path = root / "models" / OLD / name
-    path.write_bytes(edit(path.read_bytes()))
+    edit_file(root, name, edit)
     with pytest.raises(StoreError, match=f"{OLD}/{name} is damaged"):
         registry.load(store, OLD, name)
     if name == "model.ubj":
@@ -240,7 +231,7 @@ def test_damaged_trees_are_said_and_end_no_process(
 
 def test_missing_trees_are_said(store: Store, root: Path) -> None:
     (root / "models" / OLD / "model.ubj").unlink()
-    with pytest.raises(StoreError, match=rf"{OLD}/model\.ubj is not there"):
+    with pytest.raises(StoreError, match=rf"{OLD}/model\.ubj does not exist"):
         promote(OLD, store=str(root))
 
 
@@ -259,30 +250,30 @@ def test_trees_that_do_not_fit_their_description_are_refused(
         Model.load(described, "model.ubj", trees)
 
 
-# What fits
-
-MISFITS: list[tuple[dict[str, Any], str]] = [
-    ({"feature_set": "other-9"}, "other-9"),
-    ({"columns": [*FEATURE_COLUMNS[1::-1], *FEATURE_COLUMNS[2:]]}, FEATURE_COLUMNS[1]),
-    ({"columns": list(FEATURE_COLUMNS[:-1])}, "56 for 57"),
-    ({"segment_seconds": 5.0}, "segments of 5 s"),
-]
+# Models that do not fit
 
 
-@pytest.mark.parametrize(("changes", "says"), MISFITS)
+@pytest.mark.parametrize(
+    ("changes", "text"),
+    [
+        *MISFITS,
+        ({"columns": list(FEATURE_COLUMNS[:-1])}, "56 for 57"),
+        ({"segment_seconds": 5.0}, "segments of 5 s"),
+    ],
+)
 def test_a_model_of_other_rows_is_not_promoted(
-    store: Store, root: Path, changes: dict[str, Any], says: str
+    store: Store, root: Path, changes: dict[str, Any], text: str
 ) -> None:
     trees = make_trees(2, columns=len(changes.get("columns", FEATURE_COLUMNS)))
     put_model(store, "20260304T0-x", CLASSES, trees=trees, **changes)
-    with pytest.raises(StoreError, match=says):
+    with pytest.raises(StoreError, match=text):
         promote("20260304T0-x", store=str(root))
     assert champion_of(root) == NEW
 
 
 def test_segments_of_another_length_do_not_matter_to_a_model_of_tracks(store: Store) -> None:
     described = put_model(store, "20260304T0-x", CLASSES, level="track", segment_seconds=5.0)
-    registry.check_fit(described, feature_set=FEATURE_SET, segment_seconds=3.0)
+    registry.check_fit(described, Settings(FEATURE_SET, 3.0))
 
 
 # The two files

@@ -1,4 +1,4 @@
-"""What a training decides, and what it leaves; without a cluster, by plain XGBoost."""
+"""Trainings: files, scores and promotions, against plain XGBoost and scikit-learn."""
 
 import io
 import json
@@ -15,14 +15,14 @@ import pytest
 import sklearn.metrics
 from rich.console import Console
 from support.in_process import RecordedBoosting
-from support.made_models import champion_of, plainly, put_model
+from support.made_models import MISFITS, MODEL_FILES, champion_of, plainly, put_model
 from support.made_stores import make_store, read_rows
 
 import jobs.learning.train
 from featurizer.columns import FEATURE_COLUMNS
 from jobs.errors import StoreError, UsageError
 from jobs.learning import registry
-from jobs.learning.train import Outcome, _divide, train
+from jobs.learning.train import Outcome, train
 from jobs.progress import Progress
 from jobs.store.schemas import SEGMENTS
 from jobs.store.tables import Store, open_store
@@ -33,15 +33,15 @@ SHIFT: dict[str | None, float] = {"blues": 0.0, "jazz": 1.5, "rock": 3.0, "folk"
 
 
 def made_of(*classes: str, each: int = 8) -> Labels:
-    """So many tracks of each class."""
+    """Return ``each`` tracks of each class."""
     return {f"{name}{i:02}.wav": name for i in range(each) for name in classes}
 
 
 def fill(root: Path, labels: Labels, *, truth: Labels | None = None, segments: int = 2) -> Store:
-    """Make a store whose features are of the ``truth``, and whose labels may be others."""
+    """Make a store with ``labels``, and with features of the labels in ``truth``."""
     own = truth or labels
     rows = [(track, own[track]) for track in labels for _ in range(segments)]
-    half = len(rows) // 2 + 1  # which cuts a track
+    half = len(rows) // 2 + 1  # within a track
     store = make_store(root, rows[:half], [], rows[half:], shift=SHIFT)
     for name in store.parts(SEGMENTS) if truth else []:
         table = store.read_part(name)
@@ -66,8 +66,8 @@ def booster(monkeypatch: pytest.MonkeyPatch) -> RecordedBoosting:
 
 
 @pytest.fixture
-def said() -> io.StringIO:
-    """What the trainings of a test have said."""
+def log() -> io.StringIO:
+    """The messages of all trainings of a test."""
     return io.StringIO()
 
 
@@ -75,13 +75,11 @@ Train = Callable[..., Outcome]
 
 
 @pytest.fixture
-def do(root: Path, booster: RecordedBoosting, said: io.StringIO, in_process_cluster: str) -> Train:
-    def run(**options: Any) -> Outcome:
-        progress = Progress(Console(file=said, soft_wrap=True))
-        where = {"store": str(root), "scheduler": in_process_cluster}
-        return train(progress=progress, **where, **options)
-
-    return run
+def do(root: Path, booster: RecordedBoosting, log: io.StringIO, in_process_cluster: str) -> Train:
+    progress = Progress(Console(file=log, soft_wrap=True))
+    return lambda **options: train(
+        store=str(root), scheduler=in_process_cluster, progress=progress, **options
+    )
 
 
 def split_of(root: Path, version: str) -> dict[str, str]:
@@ -93,11 +91,18 @@ def models_in(root: Path) -> list[str]:
     return sorted(path.name for path in (root / "models").glob("*/"))
 
 
-def judged(root: Path, version: str, tracks: Iterable[str], level: str = "segment") -> pd.DataFrame:
-    """Judge a version's judged model by tracks, with plain XGBoost: their truth and prediction."""
+def judged_tracks(root: Path, outcome: Outcome) -> list[str]:
+    parts = split_of(root, outcome.description.version)
+    return [track for track, part in parts.items() if part == "test"]
+
+
+def predictions(
+    root: Path, outcome: Outcome, tracks: Iterable[str], level: str = "segment"
+) -> pd.DataFrame:
+    """Return truth and prediction of tracks by the judged model, with plain XGBoost."""
     rows = read_rows(root, level)
     rows = rows[rows["track_id"].isin(list(tracks))].reset_index(drop=True)
-    classes, given = plainly(root, version, rows, "judged.ubj")
+    classes, given = plainly(root, outcome.description.version, rows, "judged.ubj")
     frame = pd.DataFrame(given, columns=classes).assign(track=rows["track_id"])
     predicted = frame.groupby("track").mean().idxmax(axis=1)
     truth = rows.groupby("track_id")["label"].first()
@@ -105,7 +110,7 @@ def judged(root: Path, version: str, tracks: Iterable[str], level: str = "segmen
 
 
 def macro_f1(found: pd.DataFrame) -> float:
-    """The mean over the classes that the truth holds."""
+    """Return the mean F1 of the classes of the truth."""
     labels = sorted(set(found["truth"]))
     return float(
         sklearn.metrics.f1_score(
@@ -114,16 +119,20 @@ def macro_f1(found: pd.DataFrame) -> float:
     )
 
 
-# What it leaves
+def judged_score(root: Path, outcome: Outcome, tracks: Iterable[str]) -> Any:
+    return pytest.approx(macro_f1(predictions(root, outcome, tracks)))
+
+
+# Files
 
 
 def test_what_is_written_down_is_what_sklearn_finds(root: Path, do: Train) -> None:
-    """The second time too: workers that outlive a run keep what they have read."""
-    first = do().description.version
+    """The second time too: workers outlive a run, and cache what they read."""
+    do()
     fill(root, made_of("blues", "folk", "rock"))
-    version = do(promote=True).description.version
-    assert first != version
-    tests = [track for track, part in split_of(root, version).items() if part == "test"]
+    outcome = do(promote=True)
+    version = outcome.description.version
+    tests = judged_tracks(root, outcome)
     assert tests
     metrics = pq.read_table(root / "models" / version / "metrics.parquet").to_pandas()
     confusion = pq.read_table(root / "models" / version / "confusion.parquet").to_pandas()
@@ -172,16 +181,7 @@ def test_what_is_written_down_is_what_sklearn_finds(root: Path, do: Train) -> No
 def test_a_version_is_whole_and_plain_files(root: Path, do: Train) -> None:
     outcome = do()
     version = outcome.description.version
-    found = {path.name for path in (root / "models" / version).iterdir()}
-    assert found == {
-        "model.ubj",
-        "judged.ubj",
-        "model.json",
-        "split.parquet",
-        "metrics.parquet",
-        "confusion.parquet",
-        "importance.parquet",
-    }
+    assert {path.name for path in (root / "models" / version).iterdir()} == MODEL_FILES
     suffixes = {path.suffix for path in root.rglob("*") if path.is_file()}
     assert suffixes == {".json", ".parquet", ".ubj"}
     assert champion_of(root) == version
@@ -202,7 +202,7 @@ def test_the_final_model_learns_from_all_labelled_rows_and_the_judged_from_its_p
     described = do().description
     parts = Counter(split_of(root, described.version).values())
     assert [sum(rows) for rows in booster.rows] == [2 * parts["train"], 2 * 16]
-    # Less than two shares of rows, and more.
+    # The first training has rows for one share only.
     assert [len(rows) for rows in booster.rows] == [1, 2]
     assert described.split["tracks"] == parts
     assert described.data["rows"] == 32
@@ -226,32 +226,24 @@ def write_split(folder: Path, sets: dict[str, str]) -> str:
     return str(folder / "split.csv")
 
 
-# Who predicts
+# Promotion
 
 LIKE_ONE_ANOTHER: Labels = {f"{i:02}.wav": ("soul", "funk")[i % 2] for i in range(24)}
-"""Of classes whose features are alike."""
+"""Tracks of two classes with the same distribution of features."""
 
 
 def test_a_model_as_good_as_the_champion_is_promoted(root: Path, do: Train) -> None:
     first = do()
     second = do()
     assert second.verdict.promoted
-    assert (
-        second.verdict.newcomer
-        == second.verdict.champion
-        == macro_f1(judged(root, first.description.version, judged_by(root, first)))
-    )
-    assert second.verdict.tracks == len(judged_by(root, first))
+    assert second.verdict.newcomer == second.verdict.champion
+    assert second.verdict.champion == judged_score(root, first, judged_tracks(root, first))
+    assert second.verdict.tracks == len(judged_tracks(root, first))
     assert champion_of(root) == second.description.version
-    # The same rows on as many workers: the same trees.
+    # The same rows and number of workers give the same trees.
     for name in ("model.ubj", "judged.ubj"):
         trees = [(root / "models" / version / name).read_bytes() for version in models_in(root)]
         assert trees[0] == trees[1]
-
-
-def judged_by(root: Path, outcome: Outcome) -> list[str]:
-    parts = split_of(root, outcome.description.version)
-    return [track for track, part in parts.items() if part == "test"]
 
 
 @pytest.mark.parametrize(
@@ -264,18 +256,14 @@ def judged_by(root: Path, outcome: Outcome) -> list[str]:
     ],
 )
 def test_a_worse_model_is_kept_and_does_not_predict_unless_asked_for(
-    root: Path,
-    do: Train,
-    monkeypatch: pytest.MonkeyPatch,
-    options: dict[str, Any],
-    promoted: bool,
+    root: Path, do: Train, monkeypatch: pytest.MonkeyPatch, options: Any, promoted: bool
 ) -> None:
     first = do().description.version
     fill(root, LIKE_ONE_ANOTHER)
-    # The champion, judged on the rows of today, would fare as badly.
+    # On the rows of today the champion would be as bad.
     monkeypatch.setattr(
         "jobs.learning.train._Training._judge_champion",
-        lambda self, client, newcomer: newcomer.truth,
+        lambda self, client, newcomer, judged: newcomer.truth,
     )
     outcome = do(**options)
     verdict = outcome.verdict
@@ -291,11 +279,7 @@ def test_a_worse_model_is_kept_and_does_not_predict_unless_asked_for(
 
 @pytest.mark.parametrize(("difference", "promoted"), [(-1e-9, True), (1e-9, False)])
 def test_a_model_may_be_worse_by_the_tolerance_and_no_more(
-    root: Path,
-    do: Train,
-    monkeypatch: pytest.MonkeyPatch,
-    difference: float,
-    promoted: bool,
+    do: Train, monkeypatch: pytest.MonkeyPatch, difference: float, promoted: bool
 ) -> None:
     do()
     scores = iter((0.80, 0.81 + difference))
@@ -313,19 +297,19 @@ def test_the_first_model_predicts_unless_it_is_not_to(root: Path, do: Train) -> 
 
 
 def test_a_model_of_shuffled_labels_does_not_predict(root: Path, do: Train) -> None:
-    # Of fewer tracks, chance alone might judge all right.
+    # With fewer tracks, random predictions might score well.
     labels = made_of("blues", "jazz", "rock", each=20)
     fill(root, labels)
     first = do().description.version
     shuffled = np.random.default_rng(0).permutation(list(labels.values())).tolist()
     fill(root, dict(zip(labels, shuffled, strict=True)), truth=labels)
     assert not do().verdict.promoted
-    # However much worse it may be: where labels say nothing, the champion's score says nothing.
+    # With random labels the champion's score says nothing either, whatever the tolerance.
     verdict = do(tolerance=1.0).verdict
     assert not verdict.promoted
     assert "neither is better than chance" in verdict.reason
     assert champion_of(root) == first
-    # Once the labels are right again, so is the model.
+    # With the right labels, a model is promoted again.
     fill(root, labels)
     assert do().verdict.promoted
 
@@ -365,7 +349,7 @@ def test_both_are_judged_by_tracks_that_neither_has_learnt_from(
         part: sorted(track for track in parts if parts[track] == part)
         for part in ("train", "valid", "test")
     }
-    # A file's test part: some the champion was tested with, some it has learnt from, a new one.
+    # The test part has tracks of the champion's test part, of its other parts, and a new one.
     labels = made_of("blues", "jazz", "rock") | {"new.wav": "rock"}
     fill(root, labels)
     fair = of_part["test"][:3]
@@ -375,8 +359,7 @@ def test_both_are_judged_by_tracks_that_neither_has_learnt_from(
     second = do(split=file, tolerance=1.0)
     assert second.verdict.tracks == 4
     for outcome, score in ((first, second.verdict.champion), (second, second.verdict.newcomer)):
-        found = judged(root, outcome.description.version, [*fair, "new.wav"])
-        assert score == pytest.approx(macro_f1(found))
+        assert score == judged_score(root, outcome, [*fair, "new.wav"])
 
 
 @pytest.mark.parametrize("promote", [None, True, False])
@@ -385,69 +368,63 @@ def test_where_the_champion_has_learnt_from_every_test_track_nothing_is_compared
 ) -> None:
     first = do()
     parts = split_of(root, first.description.version)
-    # The other way round.
+    # Swap the test part with the others.
     sides = {"train": "test", "valid": "test", "test": "train"}
     file = write_split(tmp_path, {track: sides[part] for track, part in parts.items()})
     verdict = do(split=file, promote=promote).verdict
     assert (verdict.promoted, verdict.champion) == (promote is True, None)
-    assert "has learnt from every track" in verdict.reason
+    assert "has learnt from every test track" in verdict.reason
 
 
 @pytest.mark.parametrize(
-    ("changes", "says"),
-    [
-        ({"feature_set": "other-9"}, "feature set other-9"),
-        ({"columns": [*FEATURE_COLUMNS[1::-1], *FEATURE_COLUMNS[2:]]}, "other columns"),
-        ({"segment_seconds": 5.0}, "segments of 5 s"),
-    ],
+    ("changes", "text"), [*MISFITS, ({"segment_seconds": 5.0}, "segments of 5 s")]
 )
 @pytest.mark.parametrize("promote", [None, False])
 def test_a_champion_of_other_rows_gives_way_and_it_is_said_why(
-    root: Path, do: Train, changes: dict[str, Any], says: str, promote: bool | None
+    root: Path, do: Train, changes: dict[str, Any], text: str, promote: bool | None
 ) -> None:
     split = dict.fromkeys(made_of("blues", "jazz", "rock"), "train") | {"rock00.wav": "test"}
     put_model(open_store(str(root)), "1", ["a", "b", "c"], champion=True, split=split, **changes)
     outcome = do(promote=promote)
     assert outcome.verdict.promoted is (promote is None)
     assert "the champion cannot be judged" in outcome.verdict.reason
-    assert says in outcome.verdict.reason
+    assert text in outcome.verdict.reason
     assert champion_of(root) == ("1" if promote is False else outcome.description.version)
 
 
 def test_a_class_that_is_gone_and_one_that_is_new(root: Path, do: Train) -> None:
-    """Segments that the champion takes for a class of then are wrong, never of another class."""
-    first = do().description.version
-    # Of the tracks that were jazz, which lies in between, half are folk now.
+    """Segments that the champion predicts as a class that is gone are wrong."""
+    first = do()
+    # Half of the tracks that were jazz are folk now.
     labels = made_of("blues", "rock") | {
         track: "folk" if int(track[4:6]) % 2 else "rock" for track in made_of("jazz")
     }
     fill(root, labels, truth=made_of("blues", "rock") | made_of("jazz"))
     second = do(tolerance=1.0)
     assert second.description.classes == ["blues", "folk", "rock"]
-    tests = judged_by(root, second)
-    champion = judged(root, first, tests)
+    tests = judged_tracks(root, second)
+    champion = predictions(root, first, tests)
     assert "jazz" in set(champion["predicted"])
     assert "folk" in set(champion["truth"])
     assert second.verdict.champion == pytest.approx(macro_f1(champion))
-    newcomer = judged(root, second.description.version, tests)
-    assert second.verdict.newcomer == pytest.approx(macro_f1(newcomer))
+    assert second.verdict.newcomer == judged_score(root, second, tests)
 
 
 def test_a_champion_of_tracks_is_judged_by_the_rows_of_its_level(root: Path, do: Train) -> None:
     labels = made_of("blues", "jazz", "rock")
-    # Of which no segment tells anything.
+    # Features that no segment has.
     shift = {"blues": -5.0, "jazz": 9.0, "rock": -9.0}
     make_store(root, labels.items(), level="track", shift=shift)
     tracks = do(level="track")
-    gone = judged_by(root, tracks)[0]
+    gone = judged_tracks(root, tracks)[0]
     make_store(root, [one for one in labels.items() if one[0] != gone], level="track", shift=shift)
-    # A store's splits are of tracks, whatever the level.
+    # Both levels share the split, which is by track.
     segments = do(level="segment", tolerance=1.0)
-    tests = judged_by(root, segments)
+    tests = judged_tracks(root, segments)
     assert segments.description.level == "segment"
-    own = judged(root, tracks.description.version, tests, level="track")
+    own = predictions(root, tracks, tests, level="track")
     truth = pd.Series(made_of("blues", "jazz", "rock"), name="truth")[tests]
-    # A track without a row is no class's.
+    # A track without a row is predicted as no class.
     champion = own[["predicted"]].join(truth, how="right").fillna("-")
     assert gone in tests
     assert segments.verdict.tracks == len(tests)
@@ -455,15 +432,15 @@ def test_a_champion_of_tracks_is_judged_by_the_rows_of_its_level(root: Path, do:
     assert segments.verdict.champion == pytest.approx(macro_f1(champion))
 
 
-DAMAGES: list[tuple[str, bytes | None]] = [
-    ("champion.json", b"{"),
-    ("{}/model.json", b"{"),
-    ("{}/judged.ubj", b"\0"),
-    ("{}/split.parquet", b"\0"),
-]
-
-
-@pytest.mark.parametrize(("name", "data"), DAMAGES)
+@pytest.mark.parametrize(
+    ("name", "data"),
+    [
+        ("champion.json", b"{"),
+        ("{}/model.json", b"{"),
+        ("{}/judged.ubj", b"\0"),
+        ("{}/split.parquet", b"\0"),
+    ],
+)
 def test_a_damaged_champion_is_said_before_anything_is_learnt(
     root: Path, do: Train, booster: RecordedBoosting, name: str, data: bytes
 ) -> None:
@@ -476,7 +453,7 @@ def test_a_damaged_champion_is_said_before_anything_is_learnt(
     assert len(booster.rows) == 2  # the first training's
 
 
-# Stores at the edge
+# Unusual stores
 
 
 def test_labels_may_be_any_text(root: Path, do: Train) -> None:
@@ -497,79 +474,65 @@ def test_a_class_of_one_track_is_learnt_and_not_tested(root: Path, do: Train) ->
     assert split_of(root, outcome.description.version)["only.wav"] == "train"
     assert outcome.per_class["jazz"]["support"] == 0
     assert outcome.description.classes == ["blues", "jazz", "rock"]
-    found = judged(root, outcome.description.version, judged_by(root, outcome))
-    assert outcome.description.scores["track"]["macro_f1"] == pytest.approx(macro_f1(found))
+    score = outcome.description.scores["track"]["macro_f1"]
+    assert score == judged_score(root, outcome, judged_tracks(root, outcome))
 
 
 def test_two_tracks_of_each_of_two_classes_are_enough(
-    root: Path, do: Train, booster: RecordedBoosting, said: io.StringIO
+    root: Path, do: Train, booster: RecordedBoosting, log: io.StringIO
 ) -> None:
-    """None is left to stop by, and rows are fewer than would be for two workers."""
+    """No validation part is left, and there are too few rows for two workers."""
     fill(root, made_of("blues", "rock", each=2), segments=1)
     described = do().description
     assert Counter(split_of(root, described.version).values()) == {"train": 2, "test": 2}
-    assert "no track is left for the part 'valid'" in said.getvalue()
+    assert "no track is left for the part 'valid'" in log.getvalue()
     assert (described.rounds, described.stopped_early) == (6, False)
     assert booster.rows == [[2], [4]]
     assert described.workers == 1
 
 
 @pytest.mark.parametrize(
-    ("labels", "says"),
+    ("labels", "text"),
     [
         (made_of("blues"), "has the label 'blues'"),
         (dict.fromkeys(("a", "b"), None), "no track .* has a label"),
-        ({"a": "blues", "b": "rock"}, "two tracks of a label"),
+        ({"a": "blues", "b": "rock"}, "one label needs two tracks"),
         ({}, "has no features"),
     ],
 )
 def test_what_nothing_can_be_learnt_from_is_refused_and_nothing_written(
-    root: Path, do: Train, labels: Labels, says: str
+    root: Path, do: Train, labels: Labels, text: str
 ) -> None:
     fill(root, labels)
-    with pytest.raises(UsageError, match=says):
+    with pytest.raises(UsageError, match=text):
         do()
     assert not (root / "models").exists()
     assert not (root / "_lock.json").exists()
 
 
 def test_parts_without_some_class_and_without_rows_are_no_matter(root: Path, do: Train) -> None:
-    """Each part of the store has one class, so that each share may have one too."""
+    """Each part of the store has one class, so a share may have one class too."""
     labels = made_of("blues", "jazz", "rock")
     own = [[(t, name) for t in labels for _ in range(2) if labels[t] == name] for name in SHIFT]
     make_store(root, *own, shift=SHIFT)
     outcome = do()
-    found = judged(root, outcome.description.version, judged_by(root, outcome))
-    assert outcome.description.scores["track"]["macro_f1"] == pytest.approx(macro_f1(found))
+    score = outcome.description.scores["track"]["macro_f1"]
+    assert score == judged_score(root, outcome, judged_tracks(root, outcome))
 
 
 def test_no_share_is_without_rows_however_many_workers_there_are(
     root: Path, do: Train, booster: RecordedBoosting, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(jobs.learning.train, "SHARE_ROWS", 1)
+    monkeypatch.setattr(jobs.learning.train, "MIN_SHARE_ROWS", 1)
     booster.workers = 40
     outcome = do()
     parts = Counter(split_of(root, outcome.description.version).values())
     # One share per worker, but no more than there are training and validation rows.
     assert [len(rows) for rows in booster.rows] == [2 * parts["valid"], 40]
+    assert booster.valid_rows == [[1] * 2 * parts["valid"], []]
 
 
-def test_a_share_has_rows_enough(root: Path, do: Train) -> None:
-    class Plan:
-        @staticmethod
-        def shares(wanted: tuple[int, ...], n: int) -> list[tuple[tuple[int, ...], int]]:
-            return [(wanted, i) for i in range(n)]
-
-    plan: Any = Plan()
-    assert len(_divide(plan, (0,), 5, stop=False, most=3)) == 3
-    shares = _divide(plan, (0,), 2, stop=True, most=3)
-    assert [(share.train, share.valid) for share in shares] == [
-        (((0,), 0), ((1,), 0)),
-        (((0,), 1), ((1,), 1)),
-    ]
-
-
-# What was seen
+# The fingerprint
 
 
 def test_the_fingerprint_is_of_the_rows_and_labels_and_not_of_how_they_lie(

@@ -241,7 +241,7 @@ def test_a_damaged_model_costs_its_section_only(tmp_path: Path) -> None:
     store = make_store(tmp_path / "s", TRACKS, level="track")
     put_model(store, "v1", ["blues", "jazz"], champion=True)
     outcome, page = read(tmp_path / "s")
-    assert "confusion.parquet is not there: put an undamaged copy" in page.text
+    assert "confusion.parquet does not exist. Restore the file" in page.text
     assert "Tempo" not in outcome.missing
     model_tables(store, "v1", ["blues", "jazz"])
     store.storage.write("models/v1/model.json", b"{")
@@ -250,7 +250,7 @@ def test_a_damaged_model_costs_its_section_only(tmp_path: Path) -> None:
     assert page.table("Models").rows[1] == ["v1 damaged", "–", "–", ""]
     store.storage.write("models/champion.json", b"[")
     _, page = read(tmp_path / "s")
-    assert "champion.json cannot be understood" in page.text
+    assert "champion.json is damaged" in page.text
 
 
 def test_ten_models_with_the_leaky_split_marked_and_last(tmp_path: Path) -> None:

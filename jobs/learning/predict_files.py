@@ -1,0 +1,197 @@
+"""Predictions of recordings by the champion.
+
+A model of segments predicts a recording by the mean of its segments' probabilities; a recording
+shorter than one segment by the features of the whole.
+"""
+
+from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from featurizer.columns import FEATURE_SET, SAMPLE_RATE
+from featurizer.errors import RecordingError
+from featurizer.process import single_thread
+from jobs.inputs.recordings import opened
+from jobs.inputs.sources import list_sources
+from jobs.learning import registry
+from jobs.progress import Progress
+from jobs.store.tables import Settings, Store, open_store
+from training.model import Description, Model
+
+if TYPE_CHECKING:
+    from featurizer.extract import Features
+
+
+@dataclass(frozen=True)
+class SegmentPrediction:
+    """The prediction of a segment.
+
+    Parameters
+    ----------
+    start_s, end_s : float
+        Start and end in the recording, in seconds.
+    predicted : str
+        The most probable class.
+    probabilities : dict of str to float
+        Probability of each class.
+    """
+
+    start_s: float
+    end_s: float
+    predicted: str
+    probabilities: dict[str, float]
+
+
+@dataclass(frozen=True)
+class FilePrediction:
+    """The prediction of a recording.
+
+    Parameters
+    ----------
+    file : str
+        Path or address.
+    predicted : str or None
+        The most probable class; None if the file gave no features.
+    probabilities : dict of str to float
+        Probability of each class, the most probable first.
+    segments : list of SegmentPrediction
+        Empty for a model of tracks, or if the recording is shorter than a segment.
+    error, message : str or None
+        Why there is no prediction: a :data:`featurizer.errors.FailureKind`, and a sentence.
+    """
+
+    file: str
+    predicted: str | None = None
+    probabilities: dict[str, float] = field(default_factory=dict)
+    segments: list[SegmentPrediction] = field(default_factory=list)
+    error: str | None = None
+    message: str | None = None
+
+
+@dataclass(frozen=True)
+class FilesOutcome:
+    """The predictions of recordings.
+
+    Parameters
+    ----------
+    model : str
+        Version of the model.
+    files : list of FilePrediction
+        In the order of the files.
+    """
+
+    model: str
+    files: list[FilePrediction]
+
+    @property
+    def failed(self) -> int:
+        """Number of files without a prediction."""
+        return sum(one.error is not None for one in self.files)
+
+
+def predict_files(
+    files: list[str], *, store: str | Store, progress: Progress | None = None
+) -> FilesOutcome:
+    """Predict recordings, which need not be in the store, one after another.
+
+    Parameters
+    ----------
+    files : list of str
+        Files, folders, globs or list files, as for an extraction.
+    store : str or Store
+        The store with the model, or its address.
+    progress : Progress, optional
+        Shows the progress; by default lines on stderr.
+
+    Returns
+    -------
+    FilesOutcome
+
+    Raises
+    ------
+    SongmillError
+        A file does not exist, or the store has no champion for this songmill's features.
+
+    Examples
+    --------
+    >>> predict_files(["music/rock/0.wav"], store="trained").failed
+    0
+    """
+    progress = progress or Progress()
+    model = load_champion_for_files(open_store(store))
+    recordings = list_sources(files).recordings
+    predictions: list[FilePrediction] = []
+    with single_thread():
+        for recording in recordings:
+            progress.now(f"{len(predictions)} of {len(recordings)} files")
+            predictions.append(_predict_file(model, recording.uri, recording.path))
+    return FilesOutcome(model.description.version, predictions)
+
+
+def load_champion_for_files(store: Store) -> Model:
+    """Return the champion, after a check that it fits the features of this songmill.
+
+    Raises
+    ------
+    UsageError
+        The store has no champion.
+    StoreError
+        The champion is damaged, or needs other features.
+    """
+    model = registry.load_champion(store)
+    registry.check_fit(model.description, Settings(FEATURE_SET, model.description.segment_seconds))
+    return model
+
+
+def _predict_file(model: Model, uri: str, path: str) -> FilePrediction:
+    from featurizer.extract import extract
+
+    try:
+        with opened(path) as source:
+            features = extract(source, segment_seconds=model.description.segment_seconds)
+    except RecordingError as error:
+        return FilePrediction(uri, error=error.kind, message=error.message)
+    return predict_features(model, uri, features)
+
+
+def predict_features(model: Model, file: str, features: "Features") -> FilePrediction:
+    """Predict a recording from its features.
+
+    Parameters
+    ----------
+    model : Model
+        As returned by :func:`load_champion_for_files`.
+    file : str
+        Path or address of the recording.
+    features : Features
+        Features of the recording, with segments of the model's length.
+    """
+    described = model.description
+    by_segment = described.level == "segment" and len(features.segments) > 0
+    rows = features.segments if by_segment else features.track[np.newaxis]
+    probabilities = model.probabilities(rows)
+    mean = probabilities.mean(axis=0, dtype=np.float64)
+    segments = []
+    if by_segment:
+        step, length = features.segment_step / SAMPLE_RATE, features.segment_length / SAMPLE_RATE
+        segments = [
+            SegmentPrediction(i * step, i * step + length, *_by_class(described, row))
+            for i, row in enumerate(probabilities)
+        ]
+    return FilePrediction(file, *_by_class(described, mean), segments)
+
+
+def _by_class(described: Description, probabilities: np.ndarray) -> tuple[str, dict[str, float]]:
+    """Return the most probable class, and the probability of each, the most probable first."""
+    order = np.argsort(-probabilities, kind="stable")
+    by_class = {described.classes[i]: float(probabilities[i]) for i in order}
+    return next(iter(by_class)), by_class
+
+
+def as_json(outcome: FilesOutcome, *, segments: bool) -> dict[str, Any]:
+    """Return the JSON output, with or without the segments of each file."""
+    found = asdict(outcome)
+    for one in found["files"] if not segments else []:
+        del one["segments"]
+    return found

@@ -1,0 +1,275 @@
+"""Predictions of every track of the store by the champion, written to ``predictions``.
+
+A model of segments predicts a track by the mean of its segments' probabilities; a track shorter
+than one segment by its track row.
+"""
+
+import functools
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from featurizer.columns import FEATURE_COLUMNS
+from jobs.cluster.failures import count_workers
+from jobs.cluster.window import each
+from jobs.errors import ClusterError, UsageError
+from jobs.interruption import raise_if_interrupted
+from jobs.learning import registry
+from jobs.learning.dataset import READ_ROWS
+from jobs.progress import Progress
+from jobs.stage import Session, Stage, open_session
+from jobs.store import commit
+from jobs.store.address import storage_of
+from jobs.store.levels import feature_matrix
+from jobs.store.schemas import PREDICTED_SEGMENTS, PREDICTED_TRACKS, SEGMENTS, TRACKS, predictions
+from jobs.store.tables import open_store
+from training.evaluate import sum_by_track
+from training.model import Description, Model
+
+MAX_NAMED_LABELS = 5
+"""Unknown labels that a warning names."""
+
+_TrackSum = tuple[str, str | None, np.ndarray, int]
+"""Track, label, sum of the probabilities [shape=(n_classes,)] and number of rows."""
+
+
+@dataclass(frozen=True)
+class StoreOutcome:
+    """The predictions of a store.
+
+    Parameters
+    ----------
+    model : str
+        Version of the model.
+    tracks, segments : int
+        Number of rows written; 0 segments unless they were requested.
+    labels : dict of str to int
+        Number of tracks predicted as each class.
+    """
+
+    model: str
+    tracks: int
+    segments: int
+    labels: dict[str, int]
+    seconds: float
+
+
+def predict_all(
+    *,
+    store: str | Session,
+    segments: bool = False,
+    scheduler: str | None = None,
+    workers: int | None = None,
+    progress: Progress | None = None,
+) -> StoreOutcome:
+    """Predict every track of the store, and write ``predictions``.
+
+    Parameters
+    ----------
+    store : str or Session
+        Address of the store; or the session of a run.
+    segments : bool
+        Whether to write a row for each segment too.
+    scheduler, workers, progress
+        As for :func:`jobs.extraction.extract.extract`.
+
+    Returns
+    -------
+    StoreOutcome
+
+    Raises
+    ------
+    SongmillError
+        The store has no champion, or its champion needs other features.
+    """
+    session = open_session(store, scheduler=scheduler, workers=workers, progress=progress)
+    with session.stage("predict") as run:
+        described = registry.load_champion(run.store).description
+        registry.check_fit(described, run.store.settings)
+        if segments and described.level == "track":
+            raise UsageError(
+                f"the model {described.version} knows whole tracks, and no segments: leave out "
+                "--segments, or train with --level segment"
+            )
+        client = run.client()
+        used = count_workers(client)
+        tracks = _predict_tracks(client, run, described, write=segments)
+        _warn_of_unknown_labels(tracks, described, session.progress)
+        change = commit.Change()
+        commit.stage_replacement(run.store, change, PREDICTED_TRACKS, [tracks], tracks.schema)
+        storage = run.store.storage
+        names = [entry.name for entry in storage.list(run.work) if ".segments." in entry.name]
+        if segments or run.store.parts(PREDICTED_SEGMENTS):
+            schema = predictions(described.classes, segments=True)
+            commit.stage_replacement(
+                run.store, change, PREDICTED_SEGMENTS, map(storage.read_table, names), schema
+            )
+        written = sum(map(storage.count_rows, names))
+        counts = pc.value_counts(tracks["predicted"]).to_pylist()
+        run.commit(change, message=f"by {described.version}", workers=used)
+        return StoreOutcome(
+            model=described.version,
+            tracks=tracks.num_rows,
+            segments=written,
+            labels={row["values"]: row["counts"] for row in counts},
+            seconds=time.time() - run.started,
+        )
+
+
+def _warn_of_unknown_labels(tracks: pa.Table, described: Description, progress: Progress) -> None:
+    labels = tracks["label"]
+    classes = pa.array(described.classes, pa.string())
+    unknown = labels.filter(pc.and_(pc.is_valid(labels), pc.invert(pc.is_in(labels, classes))))
+    if len(unknown):
+        names = ", ".join(sorted(pc.unique(unknown).to_pylist())[:MAX_NAMED_LABELS])
+        progress.warn(
+            f"tracks of labels that the model does not know ({names}): {len(unknown)}. To learn "
+            "them, run `songmill train`"
+        )
+
+
+def _predict_tracks(client: Any, run: Stage, described: Description, *, write: bool) -> pa.Table:
+    """Predict on the workers; return the rows of ``predictions/level=track``."""
+    labels: dict[str, str | None] = {}
+    sums: dict[str, np.ndarray] = {}
+    counts: dict[str, int] = {}
+
+    def add(found: Iterator[_TrackSum]) -> None:
+        # A track's rows may lie in several parts.
+        for track_id, label, total, count in found:
+            labels.setdefault(track_id, label)
+            sums[track_id] = sums.get(track_id, 0.0) + total
+            counts[track_id] = counts.get(track_id, 0) + count
+
+    if described.level == "segment":
+        add(_predict_parts(client, run, described, SEGMENTS, write=write))
+        # The run's name makes it unique: workers outlive the run and cache what they read.
+        excluded = f"{run.work}/{run.run_id}-predicted.parquet"
+        run.store.storage.write_table(
+            excluded, pa.table({"track_id": pa.array(list(sums), pa.string())})
+        )
+        segmented = len(sums)
+        add(_predict_parts(client, run, described, TRACKS, excluded=excluded))
+        if len(sums) > segmented:
+            run.session.progress.warn(
+                f"tracks without a segment, which are predicted as a whole: {len(sums) - segmented}"
+            )
+    else:
+        add(_predict_parts(client, run, described, TRACKS))
+    columns = {
+        "track_id": pa.array(list(sums), pa.string()),
+        "label": pa.array([labels[track_id] for track_id in sums], pa.string()),
+    }
+    totals = np.array(list(sums.values())).reshape(-1, len(described.classes))
+    means = totals / np.array(list(counts.values()), float).reshape(-1, 1)
+    return _rows(described, columns, means.astype(np.float32), segments=False)
+
+
+@dataclass(frozen=True)
+class _Piece:
+    """Rows ``start`` to ``stop`` of a part, without the tracks that the file ``excluded`` lists.
+
+    Predictions of segments are written to the file ``output``.
+    """
+
+    root: str
+    version: str
+    name: str
+    start: int
+    stop: int
+    excluded: str | None
+    output: str | None
+
+
+def _predict_parts(
+    client: Any,
+    run: Stage,
+    described: Description,
+    table: str,
+    *,
+    excluded: str | None = None,
+    write: bool = False,
+) -> Iterator[_TrackSum]:
+    """Yield the sums of each piece of a table, in the order of the pieces."""
+    storage, progress = run.store.storage, run.session.progress
+    pieces: list[_Piece] = []
+    for name in run.store.parts(table):
+        raise_if_interrupted()
+        rows = run.store.read_part(name, []).num_rows
+        for start in range(0, rows, READ_ROWS):
+            stop = min(start + READ_ROWS, rows)
+            output = f"{run.work}/{len(pieces):08d}.segments.parquet" if write else None
+            pieces.append(
+                _Piece(storage.root, described.version, name, start, stop, excluded, output)
+            )
+    results: dict[int, Any] = {}
+    following = 0
+    for index, result in each(
+        client, _predict, ((piece,) for piece in pieces), tick=progress.workers
+    ):
+        if isinstance(result, BaseException):
+            raise ClusterError(f"the workers could not predict {pieces[index].name}: {result!r}")
+        results[index] = result
+        progress.now(f"{len(results) + following} of {len(pieces)} slices of {table}")
+        # Floating-point sums depend on the order, and pieces finish in any order.
+        while following in results:
+            yield from zip(*results.pop(following), strict=True)
+            following += 1
+
+
+def _predict(piece: _Piece) -> tuple[list[str], list[str | None], np.ndarray, list[int]]:
+    """Predict a piece on a worker; return the columns of its :data:`_TrackSum` rows."""
+    store = open_store(piece.root)
+    model = _model(piece.root, piece.version)
+    position = ["segment", "start_s"] if piece.output else []
+    rows = store.read_part(piece.name, ["track_id", "label", *position, *FEATURE_COLUMNS])
+    rows = rows.slice(piece.start, piece.stop - piece.start)
+    if piece.excluded:
+        excluded = _excluded_tracks(piece.root, piece.excluded)
+        rows = rows.filter(pc.invert(pc.is_in(rows["track_id"], value_set=excluded)))
+    probabilities = model.probabilities(feature_matrix(rows))
+    if piece.output:
+        columns = {name: rows[name] for name in ("track_id", "label", *position)}
+        predicted = _rows(model.description, columns, probabilities, segments=True)
+        store.storage.write_table(piece.output, predicted)
+    ids = rows["track_id"].combine_chunks().dictionary_encode()
+    codes, sums, counts = sum_by_track(ids.indices.to_numpy(), probabilities)
+    first = np.unique(ids.indices.to_numpy(), return_index=True)[1]
+    return (
+        ids.dictionary.take(pa.array(codes)).to_pylist(),
+        rows["label"].take(pa.array(first)).to_pylist(),
+        sums,
+        counts.tolist(),
+    )
+
+
+@functools.lru_cache(maxsize=1)
+def _model(root: str, version: str) -> Model:
+    return registry.load(open_store(root), version)
+
+
+@functools.lru_cache(maxsize=1)
+def _excluded_tracks(root: str, name: str) -> pa.Array:
+    return storage_of(root).read_table(name)["track_id"].combine_chunks()
+
+
+def _rows(
+    described: Description, columns: dict[str, Any], probabilities: np.ndarray, *, segments: bool
+) -> pa.Table:
+    """Return rows of ``predictions``."""
+    schema = predictions(described.classes, segments=segments)
+    best = probabilities.argmax(axis=1) if len(probabilities) else np.zeros(0, np.int64)
+    columns = {
+        **columns,
+        "predicted": pa.array(described.classes, pa.string()).take(pa.array(best)),
+        "model": pa.repeat(described.version, len(probabilities)),
+    }
+    known = schema.names[: len(schema) - len(described.classes)]
+    arrays = [columns[name] for name in known]
+    arrays += [pa.array(column, pa.float32()) for column in probabilities.T]
+    return pa.table(arrays, schema=schema)

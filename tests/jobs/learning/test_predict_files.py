@@ -1,0 +1,138 @@
+"""Predictions of recordings, against plain XGBoost on the same features."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import soundfile
+from support.command_line import Command
+from support.made_models import MISFITS, TRICKY_CLASSES, plainly, put_model
+from support.made_stores import make_store
+
+from featurizer.columns import FEATURE_COLUMNS
+from featurizer.extract import extract
+from jobs.errors import StoreError, UsageError
+from jobs.learning.predict_files import FilesOutcome, predict_files
+from jobs.store.tables import Store
+
+VERSION = "20260301T120000-aaaaaa"
+LENGTH = 0.5
+SR = 22050
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    return tmp_path / "store"
+
+
+def make_champion(root: Path, **changes: Any) -> None:
+    """A store without rows, with a model that tells the takes apart."""
+    store = make_store(root)
+    store = Store(store.storage, replace(store.settings, segment_seconds=LENGTH))
+    store.storage.write("store.json", store.settings.to_json())
+    put_model(store, VERSION, TRICKY_CLASSES, champion=True, **changes)
+
+
+@pytest.fixture(scope="module")
+def takes(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Recordings of three, two and no whole segments, and a file that is no recording."""
+    folder = tmp_path_factory.mktemp("takes")
+    for i, seconds in enumerate((1.7, 1.0, 0.4)):
+        t = np.arange(int(seconds * SR)) / SR
+        y = 0.3 * np.sin(2 * np.pi * (300 + 400 * i) * t * (1 + t / 3))
+        noise = np.random.default_rng(i).standard_normal(len(t))
+        soundfile.write(folder / f"take{i}.wav", y + 0.02 * noise, SR)
+    (folder / "corrupt.wav").write_text("not a recording")
+    return folder
+
+
+def predict(root: Path, *files: Path) -> FilesOutcome:
+    return predict_files([str(file) for file in files], store=str(root))
+
+
+def expected(root: Path, rows: np.ndarray) -> np.ndarray:
+    return plainly(root, VERSION, pd.DataFrame(rows, columns=list(FEATURE_COLUMNS)))[1]
+
+
+def in_order(probabilities: dict[str, float]) -> list[float]:
+    return [probabilities[name] for name in TRICKY_CLASSES]
+
+
+def test_recordings_are_judged_by_the_mean_of_their_segments(root: Path, takes: Path) -> None:
+    make_champion(root)
+    outcome = predict(root, takes / "take0.wav", takes / "take1.wav")
+    assert (outcome.model, outcome.failed) == (VERSION, 0)
+    assert [Path(one.file).name for one in outcome.files] == ["take0.wav", "take1.wav"]
+    for one, starts in zip(outcome.files, ([0.0, 0.5, 1.0], [0.0, 0.5]), strict=True):
+        of_segments = expected(root, extract(one.file, segment_seconds=LENGTH).segments)
+        mean = of_segments.mean(axis=0)
+        assert one.predicted == TRICKY_CLASSES[mean.argmax()]
+        assert list(one.probabilities.values()) == sorted(one.probabilities.values(), reverse=True)
+        assert in_order(one.probabilities) == pytest.approx(mean.tolist())
+        assert [segment.start_s for segment in one.segments] == starts
+        for segment, given in zip(one.segments, of_segments, strict=True):
+            assert segment.end_s - segment.start_s == pytest.approx(LENGTH, abs=2 / SR)
+            assert segment.predicted == TRICKY_CLASSES[given.argmax()]
+            assert in_order(segment.probabilities) == pytest.approx(given.tolist())
+
+
+@pytest.mark.parametrize(("level", "take"), [("segment", "take2.wav"), ("track", "take0.wav")])
+def test_a_short_recording_and_any_by_a_model_of_tracks_is_judged_as_a_whole(
+    root: Path, takes: Path, level: str, take: str
+) -> None:
+    make_champion(root, level=level)
+    (one,) = predict(root, takes / take).files
+    track = extract(one.file, segment_seconds=LENGTH).track
+    (given,) = expected(root, track[np.newaxis])
+    assert one.segments == []
+    assert in_order(one.probabilities) == pytest.approx(given.tolist())
+
+
+def test_segments_are_as_long_as_the_models_whatever_the_stores_are(
+    root: Path, takes: Path
+) -> None:
+    make_champion(root, segment_seconds=0.2)
+    (one,) = predict(root, takes / "take1.wav").files
+    starts = [segment.start_s for segment in one.segments]
+    assert starts == pytest.approx([0.0, 0.2, 0.4, 0.6, 0.8])
+
+
+def test_a_corrupt_file_costs_only_itself_and_the_exit_code_is_one(
+    root: Path, takes: Path, command: Command
+) -> None:
+    make_champion(root)
+    code, out, err = command("predict", takes, "--store", root, "--json", "--segments")
+    assert code == 1
+    assert err.splitlines()[-1] == "songmill: 1 of 4 files gave no prediction"
+    corrupt, *good = json.loads(out)["files"]
+    assert (corrupt["predicted"], corrupt["error"]) == (None, "unreadable")
+    assert corrupt["message"]
+    assert corrupt["probabilities"] == {}
+    assert all(one["error"] is None and one["predicted"] in TRICKY_CLASSES for one in good)
+    assert [len(one["segments"]) for one in good] == [3, 2, 0]
+    code, out, _ = command("predict", *sorted(takes.glob("take*")), "--store", root, "--json")
+    files = json.loads(out)["files"]
+    assert (code, len(files)) == (0, 3)
+    assert not any("segments" in one for one in files)
+
+
+@pytest.mark.parametrize(("changes", "text"), MISFITS)
+def test_a_model_of_other_features_refuses_recordings(
+    root: Path, takes: Path, changes: dict[str, Any], text: str
+) -> None:
+    make_champion(root, **changes)
+    with pytest.raises(StoreError, match=text):
+        predict(root, takes / "take0.wav")
+
+
+def test_without_a_model_nothing_is_predicted(root: Path, takes: Path) -> None:
+    store = make_store(root)
+    with pytest.raises(UsageError, match="songmill train"):
+        predict(root, takes / "take0.wav")
+    put_model(store, VERSION, TRICKY_CLASSES)
+    with pytest.raises(UsageError, match="songmill promote"):
+        predict(root, takes / "take0.wav")
