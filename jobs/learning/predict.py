@@ -21,7 +21,7 @@ from featurizer.process import single_thread
 from jobs.cluster.failures import count_workers
 from jobs.cluster.window import each
 from jobs.errors import ClusterError, UsageError
-from jobs.inputs.recordings import opened
+from jobs.inputs.recordings import open_recording
 from jobs.inputs.sources import list_sources
 from jobs.interruption import raise_if_interrupted
 from jobs.learning import registry
@@ -188,7 +188,7 @@ def _predict_file(model: Model, uri: str, path: str) -> FilePrediction:
     from featurizer.extract import extract
 
     try:
-        with opened(path) as source:
+        with open_recording(path) as source:
             features = extract(source, segment_seconds=model.description.segment_seconds)
     except RecordingError as error:
         return FilePrediction(uri, error=error.kind, message=error.message)

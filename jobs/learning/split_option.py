@@ -221,7 +221,7 @@ def _groups(tracks: Tracks) -> np.ndarray:
 
 def _read_file(path: str, tracks: Tracks) -> tuple[str, list[str | None]]:
     """Return which column a file of a split has, ``set`` or ``test_fold``, and each track's."""
-    sheet = read_sheet(path, needed=("track_id",), option="--split", wanted=WANTED)
+    sheet = read_sheet(path, required=("track_id",), option="--split", expected=WANTED)
     column = next((name for name in ("set", "test_fold") if name in sheet.columns), None)
     if column is None:
         raise UsageError(

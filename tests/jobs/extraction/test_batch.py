@@ -31,12 +31,12 @@ from jobs.extraction.attempts import (
     Batch,
     Summary,
     finished_attempts,
-    piece,
-    pieces,
     read_finished,
+    result_file,
+    result_files,
 )
-from jobs.extraction.batch import unfit, work
-from jobs.inputs.sources import Listed, list_sources
+from jobs.extraction.batch import extract_batch, unfit_reason
+from jobs.inputs.sources import SourceFile, list_sources
 from jobs.store.folder import Folder
 from jobs.store.schemas import FILES, SEGMENT, TABLES, TRACK
 from jobs.store.storage import Storage, as_json
@@ -110,7 +110,7 @@ def batch(tmp_path: Path, storage: Storage) -> Callable[..., Batch]:
 
 
 def left(storage: Storage, table: str, attempt: str = "attempt") -> list[dict[str, Any]]:
-    rows = storage.read_table(piece(attempt, table))
+    rows = storage.read_table(result_file(attempt, table))
     assert rows.schema == TABLES[table]
     return rows.to_pylist()  # type: ignore[no-any-return]
 
@@ -122,7 +122,7 @@ def left(storage: Storage, table: str, attempt: str = "attempt") -> list[dict[st
 def test_a_batch_leaves_its_rows_and_sends_its_counts(
     storage: Storage, batch: Callable[..., Batch]
 ) -> None:
-    summary = work(batch(a="1", b="0", c="3", d="empty", e="fault", f="empty"))
+    summary = extract_batch(batch(a="1", b="0", c="3", d="empty", e="fault", f="empty"))
     assert summary.outcome == "done"
     assert (summary.extracted, summary.segments, summary.audio_s) == (3, 4, 90.0)
     assert summary.failures == {"empty": 2, "internal": 1}
@@ -156,7 +156,7 @@ def test_a_batch_leaves_its_rows_and_sends_its_counts(
 def test_a_batch_writes_down_every_file(
     tmp_path: Path, storage: Storage, batch: Callable[..., Batch]
 ) -> None:
-    work(batch(a="1", c="3", d="not-finite"))
+    extract_batch(batch(a="1", c="3", d="not-finite"))
     rows = {row["track_id"]: row for row in left(storage, "files")}
     assert rows.keys() == {"a.wav", "c.wav", "d.wav"}
     for name, row in rows.items():
@@ -179,7 +179,7 @@ def test_a_batch_writes_down_every_file(
 def test_each_kind_of_failure_costs_its_own_file_alone(
     storage: Storage, batch: Callable[..., Batch], kind: str
 ) -> None:
-    summary = work(batch(a="1", b=kind, c="1"))
+    summary = extract_batch(batch(a="1", b=kind, c="1"))
     assert summary.failures == {kind: 1}
     assert [r["status"] for r in left(storage, "files")] == ["ok", "failed", "ok"]
     assert [r["track_id"] for r in left(storage, TRACKS)] == ["a.wav", "c.wav"]
@@ -189,7 +189,7 @@ def test_each_kind_of_failure_costs_its_own_file_alone(
 def test_a_fault_of_songmills_own_is_described_with_its_place(
     storage: Storage, batch: Callable[..., Batch]
 ) -> None:
-    work(batch(a="fault"))
+    extract_batch(batch(a="fault"))
     (row,) = left(storage, "files")
     assert row["error"] == "internal"
     for part in ("please report", "ZeroDivisionError", "never\nseen", "test_batch.py:"):
@@ -200,7 +200,7 @@ def test_a_fault_of_songmills_own_is_described_with_its_place(
 def test_a_batch_without_any_feature_leaves_tables_all_the_same(
     storage: Storage, batch: Callable[..., Batch]
 ) -> None:
-    work(batch(a="empty"))
+    extract_batch(batch(a="empty"))
     assert left(storage, TRACKS) == left(storage, SEGMENTS) == []
     assert len(left(storage, "files")) == 1
 
@@ -212,7 +212,7 @@ def test_a_file_is_examined_when_it_is_worked_on(
     planned = batch(a="1")
     (tmp_path / "music/a.wav").write_text("0.0")
     os.utime(tmp_path / "music/a.wav", (5, 7))
-    work(planned)
+    extract_batch(planned)
     (row,) = left(storage, "files")
     assert (row["bytes"], row["modified"].timestamp()) == (3, 7.0)
 
@@ -224,15 +224,15 @@ def test_the_files_piece_is_the_last_and_only_with_it_a_batch_is_finished(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     def full(operation: str, name: str) -> None:
-        if (operation, name) == ("rename", piece("attempt", "files")):
+        if (operation, name) == ("rename", result_file("attempt", "files")):
             raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as patch:
         before_operations(full, patch.setattr)
         with pytest.raises(OSError, match="No space"):
-            work(batch(a="1"))
-    assert storage.exists(piece("attempt", TRACKS))
-    assert storage.exists(piece("attempt", SEGMENTS))
+            extract_batch(batch(a="1"))
+    assert storage.exists(result_file("attempt", TRACKS))
+    assert storage.exists(result_file("attempt", SEGMENTS))
     assert list(finished_attempts(storage)) == []
     assert read_finished(storage, "attempt") is None
     assert extracted == ["a.wav"]
@@ -245,15 +245,15 @@ def test_a_finished_attempt_is_not_done_again(
     storage: Storage, batch: Callable[..., Batch], extracted: list[str]
 ) -> None:
     planned = batch(a="1", b="empty")
-    first = work(planned)
+    first = extract_batch(planned)
     assert list(storage.list(STARTED)) == []
-    assert work(planned) == first
+    assert extract_batch(planned) == first
     assert extracted == ["a.wav", "b.wav"]
     assert list(finished_attempts(storage)) == ["attempt"]
     summary, settings, files = read_finished(storage, "attempt")  # type: ignore[misc]
     assert (summary, settings) == (first, SETTINGS)
     assert files["track_id"].to_pylist() == ["a.wav", "b.wav"]
-    assert {e.name for e in storage.list(DONE)} == set(pieces("attempt"))
+    assert {e.name for e in storage.list(DONE)} == set(result_files("attempt"))
 
 
 class KilledError(BaseException):
@@ -272,13 +272,13 @@ def test_an_attempt_that_was_begun_and_not_finished_is_not_begun_again(
     with monkeypatch.context() as patch:
         patch.setattr(featurizer.extract, "extract", die)
         with pytest.raises(KilledError):
-            work(batch(a="1", b="1"))
-    summary = work(batch(a="1", b="1"))
+            extract_batch(batch(a="1", b="1"))
+    summary = extract_batch(batch(a="1", b="1"))
     assert (summary.outcome, summary.hung) == ("died", False)
     assert extracted == []
     now = time.time()
     monkeypatch.setattr(time, "time", lambda: now + module.HANG_TIMEOUT_S + 1)
-    assert work(batch(a="1", b="1")).hung
+    assert extract_batch(batch(a="1", b="1")).hung
     assert extracted == []
     assert read_finished(storage, "attempt") is None
 
@@ -293,7 +293,7 @@ def test_while_it_works_its_mark_says_where(
         return made_up(1)
 
     monkeypatch.setattr(featurizer.extract, "extract", extract)
-    work(batch(a="1"))
+    extract_batch(batch(a="1"))
     assert seen[0]["pid"] == os.getpid()
 
 
@@ -302,8 +302,8 @@ def test_while_it_works_its_mark_says_where(
 def test_what_a_lost_power_left_in_halves_is_not_finished(
     storage: Storage, batch: Callable[..., Batch], table: str
 ) -> None:
-    work(batch(a="1", b="1"))
-    name = piece("attempt", table)
+    extract_batch(batch(a="1", b="1"))
+    name = result_file("attempt", table)
     whole = storage.read(name)
     for damaged in (b"", whole[: len(whole) // 2], bytes(len(whole))):
         storage.write(name, damaged)
@@ -324,11 +324,11 @@ def test_a_file_that_hangs_ends_its_worker_in_the_end(
         return made_up(1)
 
     monkeypatch.setattr(featurizer.extract, "extract", hang)
-    assert work(batch(a="1")).extracted == 1
+    assert extract_batch(batch(a="1")).extracted == 1
     ended.clear()
     monkeypatch.setattr(module, "HANG_TIMEOUT_S", 30.0)
     monkeypatch.setattr(featurizer.extract, "extract", lambda *_, **__: made_up(1))
-    work(batch("second", b="1"))
+    extract_batch(batch("second", b="1"))
     assert not [t for t in threading.enumerate() if isinstance(t, threading.Timer)]
     assert not ended.is_set()
 
@@ -342,11 +342,11 @@ def test_a_recording_at_an_address_is_opened_with_fsspec(
     fsspec.filesystem("memory").pipe("/bucket/a.wav", b"1")
     there = list_sources(["memory://bucket/a.wav"]).recordings[0]
     address = "memory://bucket/b.wav"
-    gone = Listed("b.wav", address, "memory://bucket", address, 1, 1)
+    gone = SourceFile("b.wav", address, "memory://bucket", address, 1, 1)
     planned = batch()
     planned.files.extend([there, gone])
     planned.labels.extend([None, None])
-    summary = work(planned)
+    summary = extract_batch(planned)
     fsspec.filesystem("memory").rm("/bucket", recursive=True)
     assert (summary.extracted, summary.failures) == (1, {"vanished": 1})
     assert extracted == ["an open file"]
@@ -363,7 +363,7 @@ def changed(batch: Batch, **fields: Any) -> Batch:
 
 
 def test_a_worker_that_fits_has_nothing_to_say(batch: Callable[..., Batch]) -> None:
-    assert unfit(batch(a="1")) == ""
+    assert unfit_reason(batch(a="1")) == ""
 
 
 def test_a_worker_of_another_songmill_or_feature_set_works_on_nothing(
@@ -374,7 +374,7 @@ def test_a_worker_of_another_songmill_or_feature_set_works_on_nothing(
         (changed(good, songmill="99.0"), "99.0"),
         (changed(good, settings=Settings("other-set", 3.0)), "other-set"),
     ):
-        summary = work(bad)
+        summary = extract_batch(bad)
         assert summary.outcome == "unfit"
         for part in (named, songmill_version(), FEATURE_SET, "install the same on both"):
             assert part in summary.message
@@ -386,7 +386,7 @@ def test_a_worker_that_does_not_see_the_jobs_store_works_on_nothing(
 ) -> None:
     good = batch(a="1")
     for bad in (changed(good, root=str(tmp_path / "empty")), changed(good, run_id="another")):
-        summary = work(bad)
+        summary = extract_batch(bad)
         assert summary.outcome == "unfit"
         assert f"does not see the store {bad.root}" in summary.message
     assert extracted == []
@@ -398,7 +398,7 @@ def test_a_worker_that_does_not_see_a_source_works_on_nothing(
 ) -> None:
     good = batch(a="1")
     (tmp_path / "music").rename(tmp_path / "elsewhere")
-    summary = work(good)
+    summary = extract_batch(good)
     assert summary.outcome == "unfit"
     assert f"does not see the source {tmp_path}/music" in summary.message
     assert extracted == []
@@ -409,7 +409,7 @@ def test_a_file_that_is_gone_is_no_reason_to_stop(
 ) -> None:
     good = batch(a="1", b="1")
     (tmp_path / "music/a.wav").unlink()
-    assert unfit(good) == ""
+    assert unfit_reason(good) == ""
 
 
 def test_a_summary_counts_failures() -> None:
@@ -417,8 +417,8 @@ def test_a_summary_counts_failures() -> None:
 
 
 def test_the_pieces_of_an_attempt_are_one_for_each_table() -> None:
-    assert len(set(pieces("x"))) == 3
-    assert pieces("x")[-1] == piece("x", "files")
+    assert len(set(result_files("x"))) == 3
+    assert result_files("x")[-1] == result_file("x", "files")
     assert {TRACK, SEGMENT, FILES} == {TABLES[t] for t in (TRACKS, SEGMENTS, "files")}
     assert isinstance(FILES, pa.Schema)
 
@@ -427,8 +427,8 @@ def test_the_pieces_of_an_attempt_are_one_for_each_table() -> None:
 def test_a_finished_batch_with_damaged_pages_is_not_finished(
     storage: Storage, batch: Callable[..., Batch]
 ) -> None:
-    work(batch(a="1"))
-    name = piece("attempt", "files")
+    extract_batch(batch(a="1"))
+    name = result_file("attempt", "files")
     whole = storage.read(name)
     storage.write(name, whole[:4] + bytes(len(whole) // 3) + whole[4 + len(whole) // 3 :])
     assert read_finished(storage, "attempt") is None
@@ -438,7 +438,7 @@ def test_a_finished_batch_with_damaged_pages_is_not_finished(
 def test_matrix_products_keep_to_one_thread(batch: Callable[..., Batch]) -> None:
     threadpool_limits(limits=2)
     module.prepare_process.cache_clear()
-    work(batch(a="1"))
+    extract_batch(batch(a="1"))
     threads = [pool["num_threads"] for pool in threadpool_info()]
     assert threads
     assert set(threads) == {1}

@@ -394,8 +394,8 @@ def test_many_rows_keep_their_places(
     assert f"line 23 ({rows[20]['filename']}): rms_var is '?'" in said
     rows[20] = row("strange.wav")
     said = refused(write(tmp_path / "bad.csv", *rows))
-    assert "line 23 (strange.wav) is of a track" in said
-    assert f"line 2 ({rows[0]['filename']}) is of a segment" in said
+    assert "line 23 (strange.wav) is a track" in said
+    assert f"line 2 ({rows[0]['filename']}) is a segment" in said
 
 
 def test_a_row_that_stands_twice_is_refused_with_both_places(
@@ -418,11 +418,11 @@ def test_the_first_row_of_another_level_is_refused(
 ) -> None:
     names = ["a.wav", "b.wav", "a.0.wav", "b.0.wav"]
     said = refused(write(tmp_path / "t.csv", *map(row, names)))
-    assert "line 4 (a.0.wav) is of a segment" in said
-    assert "line 2 (a.wav) is of a track" in said
+    assert "line 4 (a.0.wav) is a segment" in said
+    assert "line 2 (a.wav) is a track" in said
     said = refused(write(tmp_path / "t.csv", *map(row, names[::-1])))
-    assert "line 4 (b.wav) is of a track" in said
-    assert "line 2 (b.0.wav) is of a segment" in said
+    assert "line 4 (b.wav) is a track" in said
+    assert "line 2 (b.0.wav) is a segment" in said
 
 
 HEADER = ",".join(COLUMNS)
@@ -654,7 +654,7 @@ def test_labels_that_are_not_there_are_refused_with_what_would_do(
 ) -> None:
     said = refused(*both, labels=tmp_path / "parent")
     assert f"{tmp_path}/parent cannot be read" in said
-    assert "--labels is a CSV with the column track_id" in said
+    assert "--labels takes a CSV with the column track_id" in said
 
 
 def test_a_pipe_of_labels_is_read_once(do: Do, store: Path, both: tuple[Path, Path]) -> None:

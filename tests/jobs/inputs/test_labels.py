@@ -13,7 +13,7 @@ from featurizer.columns import FEATURE_SET
 from jobs.errors import UsageError
 from jobs.inputs import labels
 from jobs.inputs.labels import Labels, label_tracks
-from jobs.inputs.sources import Listed
+from jobs.inputs.sources import SourceFile
 from jobs.store.commit import Change, commit
 from jobs.store.folder import Folder
 from jobs.store.tables import Settings, Store
@@ -24,8 +24,8 @@ Read = Callable[..., Labels]
 TRACKS = ["blues/blues.00000.wav", "blues/blues.00001.wav", "jazz/jazz.00000.wav"]
 
 
-def recordings(*track_ids: str, root: str = "/music") -> list[Listed]:
-    return [Listed(t, f"{root}/{t}", root, f"{root}/{t}", 1, 1) for t in track_ids]
+def recordings(*track_ids: str, root: str = "/music") -> list[SourceFile]:
+    return [SourceFile(t, f"{root}/{t}", root, f"{root}/{t}", 1, 1) for t in track_ids]
 
 
 @pytest.fixture
@@ -45,7 +45,7 @@ def read(tmp_path: Path) -> Read:
 
 def test_none_gives_every_track_no_label() -> None:
     found = label_tracks("none", recordings(*TRACKS))
-    assert found.of_track == dict.fromkeys(TRACKS)
+    assert found.by_track == dict.fromkeys(TRACKS)
     assert found.table is None
 
 
@@ -62,7 +62,7 @@ def test_none_gives_every_track_no_label() -> None:
 )
 def test_parent_is_the_folder_that_the_file_lies_in(uri: str, expected: str | None) -> None:
     # Also where the track_id, which starts at the source, does not show the folder.
-    assert label_tracks("parent", [Listed("a.wav", uri, "s", uri, 1, 1)]).of_track == {
+    assert label_tracks("parent", [SourceFile("a.wav", uri, "s", uri, 1, 1)]).by_track == {
         "a.wav": expected
     }
 
@@ -72,7 +72,7 @@ def test_parent_is_the_folder_that_the_file_lies_in(uri: str, expected: str | No
 
 def test_a_csv_labels_by_the_whole_track_id(read: Read) -> None:
     found = read(f"track_id,label\n{TRACKS[0]},sad\n{TRACKS[2]},blue\n")
-    assert found.of_track == {TRACKS[0]: "sad", TRACKS[1]: None, TRACKS[2]: "blue"}
+    assert found.by_track == {TRACKS[0]: "sad", TRACKS[1]: None, TRACKS[2]: "blue"}
     assert found.unmatched == 0
 
 
@@ -82,14 +82,14 @@ def test_a_csv_labels_by_the_whole_track_id(read: Read) -> None:
 )
 def test_any_tail_that_names_one_track_will_do(read: Read, tail: str) -> None:
     found = read(f"track_id,label\n{tail},sad\n")
-    assert found.of_track[TRACKS[0]] == "sad"
+    assert found.by_track[TRACKS[0]] == "sad"
     assert found.table.to_pylist() == [{"track_id": TRACKS[0], "label": "sad"}]
 
 
 @pytest.mark.parametrize("part", ["00000.wav", "s/blues.00000.wav", "blues", "blues/", "wav"])
 def test_a_part_of_a_name_is_no_tail(read: Read, part: str) -> None:
     found = read(f"track_id,label\n{part},sad\n")
-    assert set(found.of_track.values()) == {None}
+    assert set(found.by_track.values()) == {None}
     assert found.unmatched == 1
 
 
@@ -109,13 +109,13 @@ def test_a_tail_of_two_tracks_is_refused_with_its_line_and_both(read: Read) -> N
 
 def test_a_whole_track_id_is_never_ambiguous(read: Read) -> None:
     found = read("track_id,label\na.wav,y\n", "a.wav", "one/a.wav")
-    assert found.of_track == {"a.wav": "y", "one/a.wav": None}
+    assert found.by_track == {"a.wav": "y", "one/a.wav": None}
 
 
 def test_one_name_in_two_formats_is_told_apart_by_the_suffix(read: Read) -> None:
     found = read("track_id,label\na.wav,x\na.flac,y\n", "a.wav", "a.flac")
-    assert found.of_track == {"a.wav": "x", "a.flac": "y"}
-    with pytest.raises(UsageError, match="write more of its path"):
+    assert found.by_track == {"a.wav": "x", "a.flac": "y"}
+    with pytest.raises(UsageError, match="Write more of its path"):
         read("track_id,label\na,x\n", "a.wav", "a.flac")
 
 
@@ -124,7 +124,7 @@ def test_two_rows_of_one_track_are_refused_with_both_lines(read: Read) -> None:
         read("track_id,label\nblues.00000,x\njazz.00000,x\nblues/blues.00000,x\n")
 
 
-def test_rows_of_tracks_that_are_not_listed_are_counted(read: Read) -> None:
+def test_rows_by_tracks_that_are_not_listed_are_counted(read: Read) -> None:
     found = read("track_id,label\nblues.00000,x\nrock.00000,y\n,z\n")
     assert found.unmatched == 2
     assert found.table.num_rows == 1
@@ -132,7 +132,7 @@ def test_rows_of_tracks_that_are_not_listed_are_counted(read: Read) -> None:
 
 def test_an_empty_cell_is_no_label(read: Read) -> None:
     found = read("track_id,label,artist\nblues.00000,,Someone\n")
-    assert found.of_track[TRACKS[0]] is None
+    assert found.by_track[TRACKS[0]] is None
     assert found.table.to_pylist() == [
         {"track_id": TRACKS[0], "label": None, "artist": "Someone"},
     ]
@@ -157,7 +157,7 @@ def test_further_columns_are_kept_in_any_order(read: Read) -> None:
 )
 def test_what_spreadsheets_write_is_read(read: Read, text: str) -> None:
     found = read(text)
-    assert found.of_track[TRACKS[0]] == "x"
+    assert found.by_track[TRACKS[0]] == "x"
     assert found.unmatched == 0
 
 
@@ -165,7 +165,7 @@ def test_a_cell_may_hold_newlines_quotes_and_commas(read: Read) -> None:
     name = 'a\n"b", \N{GUITAR}.wav'
     quoted = '"' + name.replace('"', '""') + '"'
     found = read(f'track_id,label\n{quoted},"two\r\nlines, ""quoted"""\n', name)
-    assert found.of_track == {name: 'two\r\nlines, "quoted"'}
+    assert found.by_track == {name: 'two\r\nlines, "quoted"'}
 
 
 @pytest.mark.parametrize(
@@ -217,10 +217,10 @@ def test_only_a_column_of_labels_takes_the_place_of_those_that_are_there(
 ) -> None:
     path = tmp_path / "sheet.csv"
     path.write_text(text)
-    sheet = labels.read_sheet(str(path), needed=("track_id",), wanted="a CSV")
+    sheet = labels.read_sheet(str(path), required=("track_id",), expected="a CSV")
     before: dict[str, str | None] = {"a.wav": "x", "b.wav": "y"}
     found = labels.match(sheet, before)
-    assert list(found.of_track.values()) == expected
+    assert list(found.by_track.values()) == expected
     assert found.table.to_pylist() == table
     assert before == {"a.wav": "x", "b.wav": "y"}
 
@@ -228,8 +228,10 @@ def test_only_a_column_of_labels_takes_the_place_of_those_that_are_there(
 def test_a_sheet_that_cannot_be_read_is_refused_with_the_option_that_named_it(
     tmp_path: Path,
 ) -> None:
-    with pytest.raises(UsageError, match="cannot be read .*: --split is a or b"):
-        labels.read_sheet(str(tmp_path), needed=("track_id",), wanted="a or b", option="--split")
+    with pytest.raises(UsageError, match="cannot be read .*: --split takes a or b"):
+        labels.read_sheet(
+            str(tmp_path), required=("track_id",), expected="a or b", option="--split"
+        )
 
 
 # The table
@@ -294,7 +296,7 @@ def test_columns_may_come_and_go_and_every_reader_sees_todays(store: Store) -> N
     assert rows(store) == [{"track_id": "a", "label": "x", "artist": "A", "year": "1969"}]
 
 
-def test_rows_of_tracks_that_this_run_does_not_list_stay(store: Store) -> None:
+def test_rows_by_tracks_that_this_run_does_not_list_stay(store: Store) -> None:
     columns = ["track_id", "label"]
     put(store, csv_of([*columns, "artist"], ["a", "x", "A"], listed=["a"]))
     put(store, csv_of([*columns, "year"], ["b", "y", "1969"], listed=["b"]))

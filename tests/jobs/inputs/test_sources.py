@@ -8,7 +8,7 @@ import fsspec
 import pytest
 
 from jobs.errors import UsageError
-from jobs.inputs.sources import Listing, examine, list_sources, visible
+from jobs.inputs.sources import Listing, is_visible, list_sources, refresh
 
 MakeTree = Callable[..., Path]
 
@@ -129,7 +129,7 @@ def test_a_name_that_is_no_utf8_is_listed_as_text_and_can_be_opened(tmp_path: Pa
     (recording,) = one(os.fsdecode(folder)).recordings
     assert (recording.track_id, recording.size) == (r"\xff\xfe.wav", 3)
     # A worker is told the source as text, and has to find it all the same.
-    assert visible(recording.source)
+    assert is_visible(recording.source)
 
 
 # Files
@@ -183,8 +183,8 @@ def test_a_globs_root_is_what_stands_before_its_first_wildcard(tree: MakeTree) -
     listing = one(f"{root}/rock/*/c.wav")
     assert [r.track_id for r in listing.recordings] == ["80s/c.wav", "90s/c.wav"]
     assert listing.sources == [f"{root}/rock/*/c.wav"]
-    assert visible(f"{root}/rock/*/c.wav")
-    assert not visible(f"{root}/elsewhere/*/c.wav")
+    assert is_visible(f"{root}/rock/*/c.wav")
+    assert not is_visible(f"{root}/elsewhere/*/c.wav")
 
 
 def test_a_name_with_wildcards_that_is_there_is_no_glob(tree: MakeTree) -> None:
@@ -421,9 +421,9 @@ def test_examine_sees_what_has_changed_since(tree: MakeTree) -> None:
     first, second = one(root).recordings
     (root / "a.wav").write_bytes(b"longer")
     (root / "b.wav").unlink()
-    assert examine(first).size == 6
-    assert (examine(second).size, examine(second).modified) == (None, None)
-    assert examine(second).track_id == "b.wav"
+    assert refresh(first).size == 6
+    assert (refresh(second).size, refresh(second).modified) == (None, None)
+    assert refresh(second).track_id == "b.wav"
 
 
 def test_examine_leaves_an_address_as_it_was_listed(
@@ -431,13 +431,13 @@ def test_examine_leaves_an_address_as_it_was_listed(
 ) -> None:
     recording = one("memory://bucket/c.wav").recordings[0]
     bucket.rm("/bucket/c.wav")
-    assert examine(recording) == recording
+    assert refresh(recording) == recording
     bucket.pipe("/bucket/c.wav", b"")
 
 
 def test_what_is_not_there_is_not_visible_and_every_address_is(tree: MakeTree) -> None:
     root = tree("a.wav")
-    assert visible(str(root))
-    assert visible(str(root / "a.wav"))
-    assert not visible(str(root / "missing"))
-    assert visible("s3://bucket/prefix")
+    assert is_visible(str(root))
+    assert is_visible(str(root / "a.wav"))
+    assert not is_visible(str(root / "missing"))
+    assert is_visible("s3://bucket/prefix")
