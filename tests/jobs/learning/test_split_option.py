@@ -210,7 +210,13 @@ def test_a_file_that_is_not_there_is_refused_with_what_would_do(
     for choice in ("by-tracks", "by-groups:artist", str(tmp_path / "no.csv"), str(tmp_path)):
         for said in (refused_folds(choice, store, tracks), refused_parts(choice, store, tracks)):
             assert f"{choice} cannot be read" in said
-            for part in ("--split is", "random", "by-track", "by-group:COLUMN", "track_id and set"):
+            for part in (
+                "--split takes",
+                "random",
+                "by-track",
+                "by-group:COLUMN",
+                "track_id and set",
+            ):
                 assert part in said
 
 
