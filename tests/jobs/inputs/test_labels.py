@@ -1,4 +1,4 @@
-"""Labels: which word a track gets, and what the store's ``labels`` table then holds."""
+"""Labels of tracks, and the store's table ``labels``."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -70,12 +70,6 @@ def test_parent_is_the_folder_that_the_file_lies_in(uri: str, expected: str | No
 # With one
 
 
-def test_a_csv_labels_by_the_whole_track_id(read: Read) -> None:
-    found = read(f"track_id,label\n{TRACKS[0]},sad\n{TRACKS[2]},blue\n")
-    assert found.by_track == {TRACKS[0]: "sad", TRACKS[1]: None, TRACKS[2]: "blue"}
-    assert found.unmatched == 0
-
-
 @pytest.mark.parametrize(
     "tail",
     ["blues/blues.00000.wav", "blues/blues.00000", "blues.00000.wav", "blues.00000"],
@@ -100,49 +94,47 @@ def test_tails_of_a_deep_path_with_dots() -> None:
     assert aliases("a/b") == ["a/b", "b"]
 
 
-def test_a_tail_of_two_tracks_is_refused_with_its_line_and_both(read: Read) -> None:
+@pytest.mark.parametrize(
+    ("name", "tracks"), [("a.wav", ["one/a.wav", "two/a.wav"]), ("a", ["a.wav", "a.flac"])]
+)
+def test_a_tail_of_two_tracks_is_refused_with_its_line_and_both(
+    read: Read, name: str, tracks: list[str]
+) -> None:
     with pytest.raises(UsageError) as refusal:
-        read("track_id,label\nb.wav,x\na.wav,y\n", "one/a.wav", "two/a.wav", "b.wav")
-    for part in ("line 3", "'a.wav'", "'one/a.wav'", "'two/a.wav'"):
+        read(f"track_id,label\nb.wav,x\n{name},y\n", *tracks, "b.wav")
+    for part in ("line 3", "Write more of its path", *map(repr, [name, *tracks])):
         assert part in str(refusal.value)
 
 
-def test_a_whole_track_id_is_never_ambiguous(read: Read) -> None:
-    found = read("track_id,label\na.wav,y\n", "a.wav", "one/a.wav")
-    assert found.by_track == {"a.wav": "y", "one/a.wav": None}
+@pytest.mark.parametrize(
+    ("text", "tracks", "by_track"),
+    [
+        # By the whole track_id, also if that is the end of another one.
+        ("track_id,label\na.wav,y\n", ["a.wav", "one/a.wav"], ["y", None]),
+        # One name in two formats, told apart by the suffix.
+        ("track_id,label\na.wav,x\na.flac,y\n", ["a.wav", "a.flac"], ["x", "y"]),
+        # An empty cell.
+        ("track_id,label\na,\nb,x\n", ["a.wav", "b.wav"], [None, "x"]),
+    ],
+)
+def test_a_csv_labels_the_tracks_that_it_names(
+    read: Read, text: str, tracks: list[str], by_track: list[str | None]
+) -> None:
+    assert list(read(text, *tracks).by_track.items()) == list(zip(tracks, by_track, strict=True))
 
 
-def test_one_name_in_two_formats_is_told_apart_by_the_suffix(read: Read) -> None:
-    found = read("track_id,label\na.wav,x\na.flac,y\n", "a.wav", "a.flac")
-    assert found.by_track == {"a.wav": "x", "a.flac": "y"}
-    with pytest.raises(UsageError, match="Write more of its path"):
-        read("track_id,label\na,x\n", "a.wav", "a.flac")
+def test_further_columns_are_kept_in_any_order_and_other_rows_counted(read: Read) -> None:
+    found = read("artist,label,track_id\nA,x,blues.00000\nB,,jazz.00000\nC,y,rock.00000\nD,z,\n")
+    assert found.table.to_pylist() == [
+        {"artist": "A", "label": "x", "track_id": TRACKS[0]},
+        {"artist": "B", "label": None, "track_id": TRACKS[2]},
+    ]
+    assert found.unmatched == 2
 
 
 def test_two_rows_of_one_track_are_refused_with_both_lines(read: Read) -> None:
     with pytest.raises(UsageError, match=r"line 4: .*blues\.00000\.wav.* in line 2"):
         read("track_id,label\nblues.00000,x\njazz.00000,x\nblues/blues.00000,x\n")
-
-
-def test_rows_by_tracks_that_are_not_listed_are_counted(read: Read) -> None:
-    found = read("track_id,label\nblues.00000,x\nrock.00000,y\n,z\n")
-    assert found.unmatched == 2
-    assert found.table.num_rows == 1
-
-
-def test_an_empty_cell_is_no_label(read: Read) -> None:
-    found = read("track_id,label,artist\nblues.00000,,Someone\n")
-    assert found.by_track[TRACKS[0]] is None
-    assert found.table.to_pylist() == [
-        {"track_id": TRACKS[0], "label": None, "artist": "Someone"},
-    ]
-
-
-def test_further_columns_are_kept_in_any_order(read: Read) -> None:
-    found = read("artist,label,year,track_id\nSomeone,x,1969,blues.00000\n")
-    assert found.table.to_pylist() == [
-        {"artist": "Someone", "label": "x", "year": "1969", "track_id": TRACKS[0]}
-    ]
 
 
 @pytest.mark.parametrize(
@@ -250,7 +242,7 @@ def put(store: Store, found: Labels, gone: list[str] | None = None) -> Change:
 
 
 def rows(store: Store) -> list[dict[str, str | None]]:
-    """Read the table as a downstream team would, by each reader, and see that all agree."""
+    """Read the table with PyArrow, pandas and DuckDB, which must agree."""
     folder = store.storage.path("labels")
     table = pyarrow.dataset.dataset(folder).to_table()
     expected = table.sort_by("track_id").to_pylist()
@@ -296,7 +288,7 @@ def test_columns_may_come_and_go_and_every_reader_sees_todays(store: Store) -> N
     assert rows(store) == [{"track_id": "a", "label": "x", "artist": "A", "year": "1969"}]
 
 
-def test_rows_by_tracks_that_this_run_does_not_list_stay(store: Store) -> None:
+def test_rows_of_tracks_that_this_run_does_not_list_stay(store: Store) -> None:
     columns = ["track_id", "label"]
     put(store, csv_of([*columns, "artist"], ["a", "x", "A"], listed=["a"]))
     put(store, csv_of([*columns, "year"], ["b", "y", "1969"], listed=["b"]))
