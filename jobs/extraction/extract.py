@@ -19,7 +19,6 @@ from featurizer.columns import FEATURE_SET, SEGMENT_SECONDS
 from jobs import defaults
 from jobs.cluster.failures import ask_workers, count_threads, count_workers
 from jobs.cluster.fitness import songmill_version
-from jobs.errors import UsageError
 from jobs.extraction.attempts import (
     DONE,
     EXTRACTED,
@@ -187,7 +186,8 @@ def extract(
     for folder in listing.unlisted:
         progress.warn(f"the folder {folder} cannot be read; its known files stay as they are")
     labelling = label_table.label_tracks(labels, listing.recordings)
-    _check_labels(labelling, labels, progress)
+    label_table.check_matches(labelling, labels)
+    label_table.warn_of_unmatched(labelling, labels, progress.warn)
     with session.stage("extract", settings=settings, force=force) as stage:
         command = {
             "sources": listing.sources,
@@ -214,22 +214,6 @@ def extract(
         run.extract()
         run.finish()
     return run.outcome
-
-
-def _check_labels(labelling: label_table.Labels, path: str, progress: Progress) -> None:
-    """Warn about unmatched rows and files; UsageError if no row of the CSV matches."""
-    if labelling.table is None:
-        return
-    files, rows = len(labelling.by_track), labelling.table.num_rows
-    if not rows:
-        raise UsageError(
-            f"no row of {path} names a listed track. Write track_ids like "
-            f"{min(labelling.by_track)!r}, or the end of one"
-        )
-    if labelling.unmatched:
-        progress.warn(f"rows of {path} that name no listed track: {labelling.unmatched}")
-    if rows < files:
-        progress.warn(f"files without a row in {path}, and so without a label: {files - rows}")
 
 
 def _resume(stage: Stage, command: dict[str, Any]) -> str:

@@ -17,7 +17,7 @@ import pyarrow.compute as pc
 
 from featurizer.columns import FEATURE_COLUMNS, FEATURE_SET, SAMPLE_RATE, SEGMENT_SECONDS
 from jobs.errors import UsageError
-from jobs.extraction.plan import is_import
+from jobs.extraction.plan import find_row
 from jobs.inputs import labels as label_table
 from jobs.inputs.csv_file import Sheet, csv_rows, read_sheet
 from jobs.progress import Progress
@@ -126,7 +126,7 @@ def import_features(
     with session.stage("import", settings=SETTINGS) as run:
         plan = _make_plan(given, run.store, sheet)
         if sheet:
-            _warn_of_unmatched(sheet, plan.labelling, progress)
+            label_table.warn_of_unmatched(plan.labelling, sheet.path, progress.warn)
         outcome = ImportOutcome(
             run.run_id,
             listed=len(plan.listed),
@@ -343,12 +343,12 @@ def _open_existing(storage: Storage) -> Store | None:
 def _read_files(store: Store) -> pa.Table:
     """Return the table ``files``; UsageError if a row was not imported."""
     files = store.read("files")
-    for row in files.select(["track_id", "uri", "source"]).to_pylist():
-        if not is_import(row):
-            raise UsageError(
-                f"the store {store.storage.root} holds extracted recordings, such as "
-                f"{row['track_id']!r}. Import features into another store"
-            )
+    row = find_row(files, imported=False)
+    if row:
+        raise UsageError(
+            f"the store {store.storage.root} holds extracted recordings, such as "
+            f"{row['track_id']!r}. Import features into another store"
+        )
     return files
 
 
@@ -507,11 +507,7 @@ def _label(
     """
     if sheet:
         labelling = label_table.match(sheet, own)
-        if labelling.unmatched == len(sheet.rows):
-            raise UsageError(
-                f"no row of {sheet.path} names a track of the tables. Write track_ids like "
-                f"{min(own)!r}, or the end of one, with or without its suffix"
-            )
+        label_table.check_matches(labelling, sheet.path)
         return labelling
     table = label_table.read(store) if store else None
     if table is None or not table.num_rows:
@@ -521,12 +517,3 @@ def _label(
     if "label" in table.column_names:
         by_track.update(zip(table["track_id"].to_pylist(), table["label"].to_pylist(), strict=True))
     return label_table.Labels(by_track, table)
-
-
-def _warn_of_unmatched(sheet: Sheet, labelling: label_table.Labels, progress: Progress) -> None:
-    unmatched = labelling.unmatched
-    if unmatched:
-        progress.warn(f"rows of {sheet.path} that name no track of the tables: {unmatched}")
-    missing = len(labelling.by_track) - (len(sheet.rows) - unmatched)
-    if missing:
-        progress.warn(f"tracks without a row in {sheet.path}: {missing}")

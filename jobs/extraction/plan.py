@@ -72,19 +72,10 @@ class Plan:
     unchanged: int = 0
 
 
-def is_import(row: dict[str, Any]) -> bool:
-    """Tell whether a row of ``files`` was imported from a table of features."""
-    return str(row["uri"]).startswith(f"{row['source']}#")
-
-
-def _refuse_imports(known: pa.Table) -> None:
-    rows = known.filter(pc.is_null(known["bytes"])).select(["track_id", "uri", "source"])
-    for row in rows.to_pylist():
-        if is_import(row):
-            raise UsageError(
-                f"the store holds imported features, such as those of {row['track_id']!r} from "
-                f"{row['source']}. Extract recordings into another store"
-            )
+def find_row(files: pa.Table, *, imported: bool) -> dict[str, Any] | None:
+    """Return the first row of ``files`` that comes from an imported table, or that does not."""
+    rows = files.select(["track_id", "uri", "source"]).to_pylist()
+    return next((r for r in rows if r["uri"].startswith(f"{r['source']}#") == imported), None)
 
 
 def make_plan(
@@ -127,7 +118,12 @@ def make_plan(
         A file would replace another one with the same track_id, or the store holds imports.
     """
     known = known.combine_chunks()
-    _refuse_imports(known)
+    row = find_row(known.filter(pc.is_null(known["bytes"])), imported=True)
+    if row:
+        raise UsageError(
+            f"the store holds imported features, such as those of {row['track_id']!r} from "
+            f"{row['source']}. Extract recordings into another store"
+        )
     recordings = listing.recordings
     listed_ids = pa.array([recording.track_id for recording in recordings], pa.string())
     position = pc.index_in(listed_ids, value_set=known["track_id"])

@@ -7,6 +7,7 @@ labels already, which imported tables provide.
 """
 
 from collections import defaultdict
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import pyarrow as pa
@@ -138,6 +139,24 @@ def match(sheet: Sheet, current: dict[str, str | None]) -> Labels:
     schema = pa.schema([(column, pa.string()) for column in sheet.columns])
     table = pa.Table.from_pylist(matched, schema=schema)
     return Labels(by_track, table, len(sheet.rows) - len(matched))
+
+
+def check_matches(labels: Labels, path: str) -> None:
+    """Raise UsageError if no row of the CSV at ``path`` matches a track."""
+    if labels.table is not None and not labels.table.num_rows:
+        raise UsageError(
+            f"no row of {path} names a track. Write track_ids like {min(labels.by_track)!r}, or "
+            "the end of one, with or without its suffix"
+        )
+
+
+def warn_of_unmatched(labels: Labels, path: str, warn: Callable[[str], None]) -> None:
+    """Warn of rows of the CSV at ``path`` without a track, and of tracks without a row."""
+    if labels.unmatched:
+        warn(f"rows of {path} that name no track: {labels.unmatched}")
+    unlabelled = 0 if labels.table is None else len(labels.by_track) - labels.table.num_rows
+    if unlabelled:
+        warn(f"tracks without a row in {path}: {unlabelled}")
 
 
 def read(store: Store) -> pa.Table:

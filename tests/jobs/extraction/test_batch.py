@@ -1,6 +1,5 @@
 """Extraction of a batch in a worker, with invented features."""
 
-import json
 import os
 import platform
 import subprocess
@@ -250,13 +249,14 @@ class KilledError(BaseException):
     """What a process that is killed does not see."""
 
 
-def test_an_attempt_that_was_begun_and_not_finished_is_not_begun_again(
+def test_an_attempt_leaves_a_mark_and_is_not_begun_again(
     storage: Storage,
     batch: MakeBatch,
     extracted: list[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     def die(*_: object, **__: object) -> Features:
+        assert storage.read_json(f"{STARTED}/attempt")["pid"] == os.getpid()
         raise KilledError
 
     with monkeypatch.context() as patch:
@@ -271,20 +271,6 @@ def test_an_attempt_that_was_begun_and_not_finished_is_not_begun_again(
     assert extract_batch(batch(a="1", b="1")).hung
     assert extracted == []
     assert read_finished(storage, "attempt") is None
-
-
-def test_while_it_works_its_mark_says_where(
-    storage: Storage, batch: MakeBatch, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    seen: list[dict[str, Any]] = []
-
-    def extract(*_: object, **__: object) -> Features:
-        seen.append(json.loads(storage.read(f"{STARTED}/attempt")))
-        return made_up(1)
-
-    monkeypatch.setattr(featurizer.extract, "extract", extract)
-    extract_batch(batch(a="1"))
-    assert seen[0]["pid"] == os.getpid()
 
 
 @pytest.mark.parametrize("table", [TRACKS, SEGMENTS, "files"])
