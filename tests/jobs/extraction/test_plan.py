@@ -125,6 +125,16 @@ def test_a_file_that_could_not_be_examined_then_and_cannot_now_is_the_same() -> 
     assert plan_of([listed("zero", 0, 0)], [known("zero", None, None)]).changed == 1
 
 
+def test_a_failed_file_waits_until_it_changes_or_is_asked_for() -> None:
+    rows = [known("bad", status="failed"), known("good")]
+    recordings = [listed("bad"), listed("good")]
+    assert plan_of(recordings, rows).repeat == []
+    retried = plan_of(recordings, rows, retry_failed=True)
+    assert ids(retried.repeat) == ["bad"]
+    assert (retried.changed, retried.retried, retried.unchanged) == (0, 1, 1)
+    assert ids(plan_of([listed("bad", 11), listed("good")], rows).repeat) == ["bad"]
+
+
 # Gone
 
 
