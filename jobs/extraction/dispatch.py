@@ -123,7 +123,7 @@ class _Queue:
         self._retries.append(dataclasses.replace(batch, attempt=new_attempt()))
 
     def retry_died(self, batch: Batch, summary: Summary, others: Iterable[Batch]) -> Batch | None:
-        """Retry a batch whose worker died; return the file that is to blame, if one is."""
+        """Retry a batch after its worker died; return the file that killed it, if certain."""
         # A process may have died of any file that its threads were extracting. Each of these
         # files is retried once when nothing else is running.
         marks = [read_mark(storage_of(other.root), other.attempt) for other in others]

@@ -234,10 +234,10 @@ class _Extraction:
     Attributes
     ----------
     finished : set of str
-        Tracks whose rows are ready, pending or committed.
+        Tracks with rows that are ready to commit, held or committed.
     ready, held : dict of str to list of str
-        Finished attempts, each with the tracks whose rows it contributes: those that can be
-        committed at any time, and those that replace rows at the end.
+        Tracks of each finished attempt to commit: ``ready`` ones at any time, ``held`` ones at
+        the end, because they replace rows.
     others : set of str
         Attempts that an interrupted run of other sources finished; a run of these adopts them.
     """
@@ -282,7 +282,7 @@ class _Extraction:
         return columns
 
     def adopt_finished(self) -> None:
-        """Adopt the batches that a killed run finished, as far as they are still valid."""
+        """Adopt the batches that a killed run finished, if they are still valid."""
         planned = {recording.track_id: recording for recording in self.plan.new + self.plan.repeat}
         for attempt in list(finished_attempts(self.store.storage)):
             found = read_finished(self.store.storage, attempt)

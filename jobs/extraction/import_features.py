@@ -119,8 +119,8 @@ def import_features(
     if labels is not None:
         expected = "a CSV with the column track_id and others, such as label and artist"
         sheet = read_sheet(labels, required=("track_id",), expected=expected)
-    # Errors are raised before a folder is created, so the plan is made twice: what the store
-    # holds is certain only under the lock.
+    # The first plan finds errors before a folder is created. Under the lock the content of the
+    # store is certain, and the plan is made again.
     _make_plan(given, existing, sheet)
     progress.say("writing the tables")
     with session.stage("import", settings=SETTINGS) as run:

@@ -66,7 +66,7 @@ def made_up(value: float, segments: int = 2) -> Features:
 
 @pytest.fixture
 def extracted(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """Have a file's one byte say what its extraction gives; the names of what was extracted."""
+    """Let the text of a file determine its features or failure; return the extracted names."""
     names: list[str] = []
 
     def extract(source: Any, *, segment_seconds: float, deadline: Any) -> Features:
@@ -113,7 +113,7 @@ def left(storage: Storage, table: str, attempt: str = "attempt") -> list[dict[st
     return rows.to_pylist()  # type: ignore[no-any-return]
 
 
-# What is left in the store
+# Files of an attempt
 
 
 def test_a_batch_leaves_its_rows_and_sends_its_counts(storage: Storage, batch: MakeBatch) -> None:
@@ -246,7 +246,7 @@ def test_a_finished_attempt_is_not_done_again(
 
 
 class KilledError(BaseException):
-    """What a process that is killed does not see."""
+    """Stands for SIGKILL: nothing catches it."""
 
 
 def test_an_attempt_leaves_a_mark_and_is_not_begun_again(
@@ -401,7 +401,7 @@ print(faults())
 
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="it is glibc that is set")
 def test_memory_is_kept_for_the_next_file_though_dask_has_it_given_back() -> None:
-    # What Dask's nanny gives its workers.
+    # Dask's nanny sets this for its workers.
     environment = {**os.environ, "MALLOC_TRIM_THRESHOLD_": "65536"}
     found = subprocess.run(
         [sys.executable, "-c", FAULTS], env=environment, capture_output=True, text=True, check=True

@@ -81,7 +81,7 @@ def clip(path: Path, seed: int = 0, seconds: float = 0.4, sr: int = SR) -> None:
 
 @pytest.fixture
 def music(tmp_path: Path) -> Path:
-    """Six clips of two styles, and a file that is none."""
+    """Six clips of two styles, and a file that is not a recording."""
     for i in range(3):
         clip(tmp_path / f"music/blues/{i}.wav", i)
         clip(tmp_path / f"music/rock/{i}.wav", 10 + i)
@@ -361,7 +361,7 @@ def test_a_file_that_vanishes_after_planning_costs_no_other(
     assert files.loc["blues/1.wav", "error"] == "vanished"
     assert files.loc["blues/2.wav", "duration_s"] == pytest.approx(0.6, abs=1e-3)
     monkeypatch.undo()
-    # The one that changed is known as it was read; the other one is gone.
+    # The changed file is known as it was extracted; the other one is gone.
     outcome = run(store, music)
     assert (outcome.unchanged, outcome.gone, outcome.extracted) == (6, 1, 0)
     assert "blues/1.wav" not in extraction_times(store)
@@ -461,7 +461,7 @@ def test_failed_files_are_tried_again_when_asked_for_and_all_with_force(
     forced = extraction_times(store)
     assert all(forced[track] != again[track] for track in forced)
     assert table(store, TRACKS).equals(features)
-    # A second time is not the first time again.
+    # A second forced run does not resume the first.
     assert run(store, music, force=True).extracted == 6
 
 
@@ -579,7 +579,7 @@ def test_a_folder_that_cannot_be_listed_removes_nothing_until_segments_change(
     assert set(extraction_times(store)) == set(tracks_of(store))
 
 
-# Stores that are none
+# Invalid stores, labels and schedulers
 
 
 def test_what_is_no_store_is_left_alone(music: Path, tmp_path: Path) -> None:
@@ -600,9 +600,7 @@ def test_what_is_no_store_is_left_alone(music: Path, tmp_path: Path) -> None:
     assert not (tmp_path / "new").exists(), "a store was made for nothing"
 
 
-def test_a_scheduler_that_cannot_be_meant_is_refused(
-    music: Path, store: Path, tmp_path: Path
-) -> None:
+def test_an_invalid_scheduler_is_refused(music: Path, store: Path, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="--workers"):
         job(store, music, scheduler="tcp://127.0.0.1:1", workers=2)
     with pytest.raises(UsageError, match="localhost is neither an address"):
@@ -655,9 +653,9 @@ def test_one_two_or_three_workers_make_equal_tables(music: Path, tmp_path: Path,
             pd.testing.assert_frame_equal(one, two, check_exact=True)
 
 
-# Others' readers
+# Other software
 
-# Dask still says inplace=True to pandas.
+# Dask still passes inplace=True to pandas.
 pandas_in_dask = pytest.mark.filterwarnings("ignore:The inplace keyword:DeprecationWarning")
 
 
@@ -670,7 +668,7 @@ def test_every_table_can_be_read_whole_by_every_reader(
     csv = tmp_path / "labels.csv"
     csv.write_text("track_id,label,artist\nblues/0,sad,A\n")
     run(store, music, labels=str(csv))
-    # In several parts, or the one would be replaced and none emptied.
+    # With several parts: a single one would be replaced and not emptied.
     clip(music / "blues/0.wav", 77)
     clip(music / "rock/2.wav", 78)
     csv.write_text("track_id,label,year\nblues/0,sad,1969\n")
@@ -698,7 +696,7 @@ def test_every_table_can_be_read_whole_by_every_reader(
 
 @pytest.mark.slow
 def test_nothing_is_left_over(music: Path, store: Path, run: Run) -> None:
-    # Nor what runs before had left: halves of files, attempts that nobody takes over.
+    # Leftovers of earlier runs go too: incomplete files, attempts that no run adopts.
     for name in ("done/a.files.parquet", "done/b.track.parquet", "started/c", "tmp/d", "commit/e"):
         path = store / "_work" / name
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,4 @@
-"""The import of published tables, against the csv module reading the same files."""
+"""Import of published tables, compared with the csv module reading the same files."""
 
 import csv
 import json
@@ -251,7 +251,7 @@ def test_what_is_no_finite_number_is_refused_with_its_place(
 def test_a_length_that_is_no_positive_whole_number_is_refused(
     refused: Refused, tmp_path: Path, text: str
 ) -> None:
-    # Line 3 holds a fault too, in a column before: the first row is what is said.
+    # Line 3 is wrong too, in an earlier column: the error names the first row.
     rows = (row("a.0.wav", length=text), row("a.1.wav", chroma_stft_mean="x"))
     said = refused(write(tmp_path / "t.csv", *rows))
     for part in ("line 2 (a.0.wav)", f"length is {text!r}", "positive whole number"):
@@ -325,7 +325,7 @@ def test_segments_take_the_suffix_of_their_tracks_whichever_comes_first(
         tmp_path / "s.csv",
         *map(row, ("blues.00000.0.wav", "blues.00000.1.wav", "b.0.wav", "b.0.au", "c.0.wav")),
     )
-    # Which of two is meant cannot be known: of c there are two tracks, of b two sets of segments.
+    # Ambiguous names stay: c has two tracks, and b has two sets of segments.
     names = [("b.au", 0), ("b.wav", 0), ("blues.00000.au", 0), ("blues.00000.au", 1), ("c.wav", 0)]
     seen = []
     for order in ([[segments, tracks]], [[tracks], [segments]], [[segments], [tracks]]):
@@ -343,7 +343,7 @@ def test_segments_take_the_suffix_of_their_tracks_whichever_comes_first(
     assert seen[0] == seen[1] == seen[2]
 
 
-# What a CSV may look like
+# Rows of a CSV
 
 
 def test_many_rows_keep_their_places(
@@ -353,7 +353,7 @@ def test_many_rows_keep_their_places(
     monkeypatch: pytest.MonkeyPatch,
     refused: Refused,
 ) -> None:
-    # Read some at a time, as longer tables are; a name of two lines moves those after it.
+    # In several chunks, as longer tables are. A label of two lines shifts the later lines.
     monkeypatch.setattr(import_features, "_CHUNK_ROWS", 7)
     rows = [row(f"t{i}.{j}.wav") for i in range(6) for j in range(5)]
     random.Random(1).shuffle(rows)
@@ -436,7 +436,7 @@ def test_a_path_that_is_no_readable_table_is_refused(refused: Refused, tmp_path:
     assert "is not UTF-8" in refused(write(tmp_path / os.fsdecode(b"caf\xe9.csv"), row("a.wav")))
 
 
-# Again and again
+# Repeated imports
 
 
 def test_the_same_import_again_changes_nothing_but_the_time(
@@ -498,7 +498,7 @@ def test_a_level_is_replaced_whole_and_the_other_stays(do: Do, store: Path, tmp_
     assert read(store, TRACKS) == expected(again, names=track_name)
     assert read(store, SEGMENTS) == expected(segments, names=segment_name)
     assert {p: p.stat().st_mtime_ns for p in store.rglob("level=segment/part-*")} == parts
-    # b has segments yet, c nothing.
+    # b still has segments, c has nothing.
     assert [known["track_id"] for known in read(store, "files")] == ["a.wav", "b.wav", "d.wav"]
     assert [known["artist"] for known in read(store, "labels")] == ["A", "B"]
     runs = pyarrow.dataset.dataset(store / "runs").to_table().to_pylist()
@@ -521,7 +521,7 @@ def test_several_tables_of_a_level_are_put_together(do: Do, store: Path, tmp_pat
 
 @pytest.fixture
 def both(tmp_path: Path) -> Both:
-    """Two tables in which a and b are blues; c, of which there are only segments, has no label."""
+    """Two tables: a and b are blues; c has only segments, and no label."""
     tracks = write(tmp_path / "t.csv", row("x/a.wav"), row("x/b.wav"))
     names = ("x/a.0.wav", "x/a.1.wav", "x/b.0.wav")
     return tracks, write(tmp_path / "s.csv", *map(row, names), row("c.0.wav", label=""))
@@ -561,7 +561,7 @@ def test_labels_given_with_either_level_hold_for_both(
     sheet.write_text("track_id,label\na,jazz\nb,\n")
     tracks, segments = both
     ends = []
-    # c, which is known by its segment only, counts where segments are what is imported.
+    # c has only a segment, so it counts only when segments are imported.
     for order, unlabelled in (
         ([(tracks, sheet), (segments, None)], 2),
         ([(tracks, None), (segments, sheet)], 2),
@@ -608,7 +608,7 @@ def test_a_pipe_of_labels_is_read_once(do: Do, store: Path, both: Both) -> None:
     assert labels_of(store)["x/a.wav"] == {"jazz"}
 
 
-# Stores that are not for imports
+# Stores with something else than imports
 
 
 def make_store(store: Path, segment_seconds: float, *uris: tuple[str, str]) -> None:
@@ -673,7 +673,7 @@ def test_recordings_that_came_while_the_tables_were_read_are_kept(
 
 
 def failing(function: Callable[..., Any], nth: int) -> Callable[..., Any]:
-    """A function whose nth call finds no space."""
+    """Return the function with a full disk at its nth call."""
     calls: list[Any] = []
 
     def fail(*args: Any, **options: Any) -> Any:
@@ -691,7 +691,7 @@ def test_an_import_that_fails_leaves_the_tables_as_they_were(
     do(write(tmp_path / "t.csv", row("a.wav")), write(tmp_path / "s.csv", row("a.0.wav")))
     before = content(store)
     others = (write(tmp_path / "t2.csv", row("b.wav")), write(tmp_path / "s2.csv", row("b.0.wav")))
-    # The disk is full when one level is staged and the other not, and when all is to be decided.
+    # The disk is full between the two levels, and at the commit.
     for name, nth in (("stage_table", 2), ("commit", 1)):
         with monkeypatch.context() as patched:
             patched.setattr(commit_module, name, failing(getattr(commit_module, name), nth))
@@ -755,7 +755,7 @@ def test_wrong_usage_is_one_line_and_2(command: Command, store: Path, tmp_path: 
     code, out, err = command("import-features", path, "--store", store)
     assert (code, out) == (2, "")
     (line,) = [line for line in err.splitlines() if not line.startswith("reading ")]
-    # A quoted name of two lines: the row ends in line 3.
+    # The name has two lines, so the row ends in line 3.
     assert line.startswith(f"songmill: {path}, line 3 (a\\n\\x1b[31m\N{GUITAR}.wav): tempo")
     for arguments, word in ((["--store", store], "CSV"), ([path], "--store")):
         code, out, err = command("import-features", *arguments)

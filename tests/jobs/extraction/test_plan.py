@@ -87,7 +87,7 @@ def ids(recordings: list[SourceFile]) -> list[str]:
     return [recording.track_id for recording in recordings]
 
 
-# New, changed, gone, and the rest
+# New, changed and unchanged files
 
 
 def test_what_is_listed_is_worked_on_as_it_differs_from_what_is_known() -> None:

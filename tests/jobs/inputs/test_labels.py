@@ -61,13 +61,13 @@ def test_none_gives_every_track_no_label() -> None:
     ],
 )
 def test_parent_is_the_folder_that_the_file_lies_in(uri: str, expected: str | None) -> None:
-    # Also where the track_id, which starts at the source, does not show the folder.
+    # Also if the track_id, which starts at the source, does not contain the folder.
     assert label_tracks("parent", [SourceFile("a.wav", uri, "s", uri, 1, 1)]).by_track == {
         "a.wav": expected
     }
 
 
-# With one
+# With a CSV
 
 
 @pytest.mark.parametrize(
@@ -109,7 +109,7 @@ def test_a_tail_of_two_tracks_is_refused_with_its_line_and_both(
 @pytest.mark.parametrize(
     ("text", "tracks", "by_track"),
     [
-        # By the whole track_id, also if that is the end of another one.
+        # The whole track_id takes precedence over the end of another one.
         ("track_id,label\na.wav,y\n", ["a.wav", "one/a.wav"], ["y", None]),
         # One name in two formats, told apart by the suffix.
         ("track_id,label\na.wav,x\na.flac,y\n", ["a.wav", "a.flac"], ["x", "y"]),
@@ -193,7 +193,7 @@ def test_a_csv_that_is_not_there_is_refused_with_what_would_do(tmp_path: Path) -
         assert "parent, none or a CSV" in str(refusal.value)
 
 
-# Where the tracks have labels already
+# Tracks with labels
 
 
 @pytest.mark.parametrize(

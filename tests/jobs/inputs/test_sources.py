@@ -123,7 +123,7 @@ def test_a_name_that_is_no_utf8_is_listed_as_text_and_can_be_opened(tmp_path: Pa
     assert Path(recording.path).read_bytes() == b"123"
     (recording,) = listing_of(os.fsdecode(folder)).recordings
     assert (recording.track_id, recording.size) == (r"\xff\xfe.wav", 3)
-    # A worker is told the source as text, and has to find it all the same.
+    # Workers receive the source as text, and must find it.
     assert is_visible(recording.source)
 
 
@@ -254,7 +254,7 @@ def test_two_recordings_of_one_track_id_are_refused_and_named(tree: MakeTree) ->
         assert part in str(refusal.value)
 
 
-# What gives nothing
+# Sources without recordings
 
 
 @pytest.mark.parametrize(
@@ -357,7 +357,7 @@ def test_the_host_in_an_address_stays_in_its_recordings_addresses(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     class Host:
-        """A file system whose paths do not name its host, as those of sftp do not."""
+        """A file system with paths that lack the host, as in sftp."""
 
         def find(self, path: str, **_: object) -> dict[str, dict[str, object]]:
             return {f"{path}/rock/a.wav": {"type": "file", "size": 3}}
@@ -368,7 +368,7 @@ def test_the_host_in_an_address_stays_in_its_recordings_addresses(
     assert recording.track_id == "rock/a.wav"
 
 
-# Looking again
+# Current state
 
 
 def test_examine_sees_what_has_changed_since(tree: MakeTree) -> None:
