@@ -6,7 +6,7 @@ reading every file again.
 
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -62,14 +62,14 @@ class Plan:
         Files without work.
     """
 
-    new: list[SourceFile] = field(default_factory=list)
-    repeat: list[SourceFile] = field(default_factory=list)
-    gone: list[str] = field(default_factory=list)
-    relabelled: dict[str, str | None] = field(default_factory=dict)
-    moved: pa.Table = field(default_factory=FILES.empty_table)
-    changed: int = 0
-    retried: int = 0
-    unchanged: int = 0
+    new: list[SourceFile]
+    repeat: list[SourceFile]
+    gone: list[str]
+    relabelled: dict[str, str | None]
+    moved: pa.Table
+    changed: int
+    retried: int
+    unchanged: int
 
 
 def find_row(files: pa.Table, *, imported: bool) -> dict[str, Any] | None:
@@ -156,18 +156,17 @@ def make_plan(
     retried = same & ~by_this_run & (asked_for | (failed & retry_failed))
     unchanged = same & ~retried
 
-    plan = Plan(
+    staying = [recordings[i] for i in np.flatnonzero(unchanged)]
+    return Plan(
         new=[recordings[i] for i in np.flatnonzero(~is_known)],
         repeat=[recordings[i] for i in np.flatnonzero(changed | retried)],
         gone=_gone(listing, listed_ids, known, replace_all=replace_all),
+        relabelled=_relabelled(staying, labelled, labels),
+        moved=_moved(staying, known),
         changed=int(changed.sum()),
         retried=int(retried.sum()),
-        unchanged=int(unchanged.sum()),
+        unchanged=len(staying),
     )
-    staying = [recordings[i] for i in np.flatnonzero(unchanged)]
-    plan.relabelled = _relabelled(staying, labelled, labels)
-    plan.moved = _moved(staying, known)
-    return plan
 
 
 def make_batches(recordings: list[SourceFile], threads: int) -> Iterator[list[SourceFile]]:
