@@ -22,7 +22,7 @@ import pyarrow as pa
 
 from benchmarks.processes import PeakMemory, extract_command
 from featurizer.columns import FEATURE_COLUMNS, FEATURE_SET
-from jobs.inputs.sources import Listed, list_sources
+from jobs.inputs.sources import SourceFile, list_sources
 from jobs.store.address import storage_of
 from jobs.store.s3 import file_system
 from jobs.store.schemas import FILES, TRACK
@@ -48,7 +48,7 @@ def make_files(source: str, count: int) -> None:
             Path(path).touch()
 
 
-def make_store(root: str, known: list[Listed]) -> None:
+def make_store(root: str, known: list[SourceFile]) -> None:
     """Create a store that knows the files, with random features of each."""
     storage = storage_of(root)
     open_to_write(storage, Settings(FEATURE_SET, 3.0), force=False)

@@ -15,7 +15,7 @@ from featurizer.process import single_thread
 from featurizer.recording import Recording, finish_recording
 from jobs import defaults
 from jobs.errors import SongmillError, UsageError
-from jobs.inputs.recordings import decoded
+from jobs.inputs.recordings import decode_recording
 
 Source = str | os.PathLike[str] | tuple[npt.ArrayLike, int]
 """A path or address, or samples with their rate in Hz."""
@@ -81,7 +81,7 @@ def features(
             except RecordingError as error:
                 raise SongmillError(f"the samples give no features: {error.message}") from None
     else:
-        with decoded(os.fspath(recording)) as decoded_recording:
+        with decode_recording(os.fspath(recording)) as decoded_recording:
             found = analyse(decoded_recording, segment_seconds=segment_seconds)
     if not segments:
         return pd.Series(found.track, index=list(FEATURE_COLUMNS))

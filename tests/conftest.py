@@ -1,7 +1,7 @@
 """Settings and fixtures of every test."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -40,3 +40,18 @@ def shared_data() -> Path:
 def command(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Command:
     """Run the command line in this process."""
     return in_process(monkeypatch, capfd)
+
+
+@pytest.fixture
+def unlistable(monkeypatch: pytest.MonkeyPatch) -> Callable[[Path], None]:
+    """Make folders unlistable, also for root, who ignores permissions."""
+    folders: set[str] = set()
+    scandir = os.scandir
+
+    def refusing(path: str) -> object:
+        if path in folders:
+            raise PermissionError(13, "Permission denied", path)
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", refusing)
+    return lambda folder: folders.add(str(folder))

@@ -1,4 +1,4 @@
-"""Attempts at batches: their files under ``_work``, their marks, and what became of them."""
+"""Attempts at batches: their files under ``_work``, and how they ended."""
 
 import contextlib
 import json
@@ -8,20 +8,20 @@ import time
 import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 import pyarrow as pa
 
-from jobs.inputs.sources import Listed
+from jobs.inputs.sources import SourceFile
 from jobs.store.schemas import SEGMENTS, TRACKS
-from jobs.store.storage import Storage, as_json
+from jobs.store.storage import Storage
 from jobs.store.tables import Settings
 
 FILE_TIMEOUT_S = 900.0
-"""So long may one file take."""
+"""Seconds after which the extraction of a file fails with ``timeout``."""
 
 HANG_TIMEOUT_S = FILE_TIMEOUT_S + 60.0
-"""After so long a file hangs where no deadline is looked at, and its worker ends itself."""
+"""Seconds after which a worker ends its own process, if the extraction did not stop in time."""
 
 RUN_JSON = "_work/run.json"
 
@@ -29,34 +29,35 @@ STARTED = "_work/started"
 
 DONE = "_work/done"
 
-_PROCESS = uuid.uuid4().hex
-"""Names this process: in containers many have one host name and one number."""
+EXTRACTED = {TRACKS: "track", SEGMENTS: "segment", "files": "files"}
+"""Tables that extraction fills, each with the suffix of an attempt's file."""
 
-_SUFFIX = {TRACKS: "track", SEGMENTS: "segment", "files": "files"}
+_PROCESS = uuid.uuid4().hex
+"""Unique name of this process. Host name and process id may be the same in several containers."""
 
 
 @dataclass(frozen=True)
 class Batch:
-    """What a worker needs to know.
+    """Files for one task, with everything that the worker needs to extract them.
 
     Parameters
     ----------
     attempt : str
-        Names this attempt at these files; no other has the name.
+        Unique name of this attempt at these files.
     run_id : str
-        The run that it belongs to.
+        Name of the run.
     root : str
-        The store's folder.
+        Root of the store.
     songmill : str
-        The version of songmill that the worker must have.
+        Version of songmill that the worker must have.
     settings : Settings
-        What the rows are to have in common.
-    files : list of Listed
-        What to work on.
+        Settings of the store.
+    files : list of SourceFile
+        Files to extract.
     labels : list of (str or None)
-        The label of each file.
+        Label of each file.
     deaths : int
-        Workers that have died while they worked on the one file of this batch.
+        Workers that died while they extracted the only file of this batch.
     """
 
     attempt: str
@@ -64,28 +65,28 @@ class Batch:
     root: str
     songmill: str
     settings: Settings
-    files: list[Listed]
+    files: list[SourceFile]
     labels: list[str | None]
     deaths: int = 0
 
 
 @dataclass
 class Summary:
-    """What the job hears of an attempt.
+    """Result of an attempt, as the worker returns it to the job.
 
     Parameters
     ----------
     outcome : {"done", "died", "unfit"}
-        ``died``: the attempt was started before and not finished, so its worker is gone.
+        ``died``: the attempt was started before and its worker died.
         ``unfit``: this worker cannot work for this job; ``message`` says why.
     failures : dict of str to int
-        Files that failed, by kind.
+        Failed files by kind.
     process : str
-        The process that the attempt which died was started in; no other has the name.
+        Unique name of the process that died.
     file : int
-        Which file of the batch it was working on.
+        Index of the file that it was extracting.
     hung : bool
-        Whether that file had taken so long that the process ended itself.
+        Whether the process ended itself after :data:`HANG_TIMEOUT_S`.
     """
 
     outcome: Literal["done", "died", "unfit"]
@@ -101,82 +102,68 @@ class Summary:
 
     @property
     def failed(self) -> int:
-        """Number of files that failed."""
+        """Number of failed files."""
         return sum(self.failures.values())
 
 
-def piece(attempt: str, table: str) -> str:
-    """Return the name of the file in which an attempt leaves its rows of ``table``."""
-    return f"{DONE}/{attempt}.{_SUFFIX[table]}.parquet"
+def result_file(attempt: str, table: str) -> str:
+    """Return the name of the file with an attempt's rows of ``table``."""
+    return f"{DONE}/{attempt}.{EXTRACTED[table]}.parquet"
 
 
-def pieces(attempt: str) -> list[str]:
-    """Return the names of all files that an attempt leaves, the mark of its end last."""
-    return [piece(attempt, table) for table in _SUFFIX]
+def result_files(attempt: str) -> list[str]:
+    """Return the names of all files of a finished attempt, in the order of writing."""
+    return [result_file(attempt, table) for table in EXTRACTED]
 
 
 def finished_attempts(storage: Storage) -> Iterator[str]:
-    """Yield the attempts that are finished and whose rows are not in the tables yet."""
-    end = piece("", "files")[len(DONE) + 1 :]
+    """Yield the finished attempts whose rows are not committed yet."""
+    prefix, suffix = result_file("*", "files").split("*")
     for entry in storage.list(DONE):
-        name = entry.name[len(DONE) + 1 :]
-        if name.endswith(end):
-            yield name.removesuffix(end)
+        if entry.name.endswith(suffix):
+            yield entry.name.removeprefix(prefix).removesuffix(suffix)
 
 
 def read_finished(storage: Storage, attempt: str) -> tuple[Summary, Settings, pa.Table] | None:
-    """Return what a finished attempt left: its summary, its settings and its ``files`` rows.
+    """Return the summary, the settings and the ``files`` rows of a finished attempt.
 
-    None where it is not finished, or where a machine that lost its power left half a file.
+    None if it is not finished, or if a file is incomplete after a power failure.
     """
     try:
-        files = storage.read_table(piece(attempt, "files"))
-        for table in _SUFFIX:
-            storage.count_rows(piece(attempt, table))
+        files = storage.read_table(result_file(attempt, "files"))
+        for name in result_files(attempt):
+            storage.count_rows(name)
         stated = json.loads(files.schema.metadata[b"songmill"])
     except (OSError, pa.ArrowException, ValueError, KeyError):
         return None
     return Summary(**stated["summary"]), Settings(**stated["settings"]), files
 
 
-def fate(storage: Storage, attempt: str) -> Summary | None:
-    """Say what became of an attempt that is under way no more; None where it was never started."""
-    mark = None
-    # The mark first: it goes when the attempt is finished.
-    with contextlib.suppress(FileNotFoundError):
-        mark = json.loads(storage.read(_mark(attempt)))
+def attempt_summary(storage: Storage, attempt: str) -> Summary | None:
+    """Return the summary of an attempt that is not running; None if it was never started."""
+    mark = read_mark(storage, attempt)  # before the result: a finished attempt removes its mark
     finished = read_finished(storage, attempt)
     if finished is not None:
         return finished[0]
     if mark is None:
         return None
-    return Summary(
-        "died",
-        process=mark["process"],
-        file=mark["file"],
-        hung=time.time() - mark["time"] >= HANG_TIMEOUT_S,
-    )
+    hung = time.time() - mark["time"] >= HANG_TIMEOUT_S
+    return Summary("died", process=mark["process"], file=mark["file"], hung=hung)
 
 
-def process_of(storage: Storage, attempt: str) -> str | None:
-    """Return the process that works on an attempt, or died of it; None where none does."""
-    with contextlib.suppress(FileNotFoundError):
-        return str(json.loads(storage.read(_mark(attempt)))["process"])
-    return None
-
-
-def _mark(attempt: str) -> str:
+def mark_file(attempt: str) -> str:
+    """Return the name of the file that marks an attempt as started."""
     return f"{STARTED}/{attempt}"
 
 
-def _is_ours(storage: Storage, attempt: str, mark: bytes) -> bool:
-    try:
-        return storage.read(_mark(attempt)) == mark
-    except FileNotFoundError:
-        return False
-
-
-def _at_work(file: int) -> bytes:
-    """Return what the mark says of this process."""
+def make_mark(file: int) -> dict[str, Any]:
+    """Return the content of a mark: this process, and the index of the file that it extracts."""
     mark = {"process": _PROCESS, "file": file, "time": time.time()}
-    return as_json({**mark, "host": socket.gethostname(), "pid": os.getpid()})
+    return {**mark, "host": socket.gethostname(), "pid": os.getpid()}
+
+
+def read_mark(storage: Storage, attempt: str) -> dict[str, Any] | None:
+    """Return the mark of a started attempt; None if there is none."""
+    with contextlib.suppress(FileNotFoundError):
+        return dict(storage.read_json(mark_file(attempt)))
+    return None

@@ -1,12 +1,12 @@
-"""One batch of files: what a worker does, and what it leaves in the store.
+"""Extraction of one batch of files in a worker.
 
-A worker writes the rows of a batch under ``_work/done``, in a file for each table, that of
-``files`` last: when it is there, the batch is finished, whatever becomes of the worker or the job.
-Only a small summary goes back to the job.
+The worker writes the rows of a batch to ``_work/done``, one file per table, ``files`` last. Once
+that file exists, the batch is finished, whatever happens to the worker or the job. Only a small
+summary is returned to the job.
 
-Dask starts a task again, elsewhere, when its worker dies. That would let one rotten file kill
-worker after worker, so an attempt leaves a mark in ``_work/started``, which names the file under
-way, and refuses to start twice: the job then sends that file again, alone, and the others.
+When a worker dies, Dask restarts its tasks on another worker. To keep one corrupt file from
+killing all workers, an attempt writes a mark to ``_work/started`` with the index of the current
+file, and never starts twice: the job retries that file alone, and the others without it.
 """
 
 import os
@@ -25,32 +25,33 @@ from jobs.extraction.attempts import (
     RUN_JSON,
     Batch,
     Summary,
-    _at_work,
-    _is_ours,
-    _mark,
-    fate,
+    attempt_summary,
+    make_mark,
+    mark_file,
+    read_mark,
 )
 from jobs.extraction.rows import Rows
-from jobs.inputs.recordings import ObjectStoreLostError, _read_surely, opened
-from jobs.inputs.sources import Listed, examine, visible
+from jobs.inputs.recordings import ObjectStoreLostError, open_recording, read_with_retry
+from jobs.inputs.sources import SourceFile, is_visible, refresh
 from jobs.store.address import storage_of
+from jobs.store.storage import as_json
 
 if TYPE_CHECKING:
     from featurizer.extract import Features
 
 
-def work(batch: Batch) -> Summary:
-    """Extract the features of a batch's files and leave them in the store.
+def extract_batch(batch: Batch) -> Summary:
+    """Extract the features of a batch's files and write them to the store.
 
     Parameters
     ----------
     batch : Batch
-        What to do.
+        Files and settings.
 
     Returns
     -------
     Summary
-        A file that gives no features is counted there and is no error here.
+        Counts, failed files included.
 
     Raises
     ------
@@ -58,56 +59,57 @@ def work(batch: Batch) -> Summary:
         The store cannot be written.
     """
     storage = storage_of(batch.root)
-    reason = unfit(batch)
+    reason = unfit_reason(batch)
     if reason:
         return Summary("unfit", reason)
-    before = fate(storage, batch.attempt)
-    mark = _at_work(0)
-    if before is None and not storage.create(_mark(batch.attempt), mark):
-        # It may be ours, and the answer was lost on its way.
-        before = None if _is_ours(storage, batch.attempt, mark) else fate(storage, batch.attempt)
-    if before is not None:
-        return before
+    earlier = attempt_summary(storage, batch.attempt)
+    mark = make_mark(0)
+    if earlier is None and not storage.create(mark_file(batch.attempt), as_json(mark)):
+        # The mark may be ours, if the answer to its creation was lost.
+        ours = read_mark(storage, batch.attempt) == mark
+        earlier = None if ours else attempt_summary(storage, batch.attempt)
+    if earlier is not None:
+        return earlier
     prepare_process()
     rows = Rows()
     for i, (recording, label) in enumerate(zip(batch.files, batch.labels, strict=True)):
         if i:
-            storage.write(_mark(batch.attempt), _at_work(i))
-        _extract(recording, label, batch, rows)
+            storage.write_json(mark_file(batch.attempt), make_mark(i))
+        _extract_file(recording, label, batch, rows)
     summary = rows.write(storage, batch)
-    storage.remove(_mark(batch.attempt))
+    storage.remove(mark_file(batch.attempt))
     return summary
 
 
-def unfit(batch: Batch) -> str:
-    """Say why this worker cannot work for the batch's job; nothing where it can."""
+def unfit_reason(batch: Batch) -> str:
+    """Return why this worker cannot work for the batch's job; an empty string if it can."""
     reason = unfit_for_store(
         batch.root, RUN_JSON, batch.run_id, batch.songmill, batch.settings.feature_set
     )
     if reason:
         return reason
     for source in sorted({recording.source for recording in batch.files}):
-        if not visible(source):
+        if not is_visible(source):
             return (
-                f"the worker on {socket.gethostname()} does not see the source {source}: "
-                "recordings must be on a file system that all workers share, under one path"
+                f"the worker on {socket.gethostname()} does not see the source {source}. "
+                "Recordings must be on a file system that all workers share, under one path"
             )
     return ""
 
 
-def _extract(recording: Listed, label: str | None, batch: Batch, rows: Rows) -> None:
-    """Work on one file, and write down how it went."""
+def _extract_file(recording: SourceFile, label: str | None, batch: Batch, rows: Rows) -> None:
+    """Extract one file and add its rows, or its failure, to ``rows``."""
     from featurizer.deadline import Deadline
     from featurizer.extract import extract
 
     started = time.perf_counter()
-    recording = examine(recording)
-    hang = threading.Timer(HANG_TIMEOUT_S, os._exit, (1,))
-    hang.daemon = True
-    hang.start()
+    recording = refresh(recording)
+    hang_timer = threading.Timer(HANG_TIMEOUT_S, os._exit, (1,))
+    hang_timer.daemon = True
+    hang_timer.start()
 
-    def attempt() -> "Features":
-        with opened(recording.path) as source:
+    def read() -> "Features":
+        with open_recording(recording.path) as source:
             return extract(
                 source,
                 segment_seconds=batch.settings.segment_seconds,
@@ -115,24 +117,24 @@ def _extract(recording: Listed, label: str | None, batch: Batch, rows: Rows) -> 
             )
 
     try:
-        features = _read_surely(recording, attempt)
+        features = read_with_retry(recording, read)
     except RecordingError as error:
         rows.add_file(recording, batch.run_id, error=error.kind, message=error.message)
     except ObjectStoreLostError:
         raise
     except Exception as error:
-        # Whatever one file brings about, the other files of the batch are not to suffer for it.
+        # A fault in one file must not cost the other files of the batch.
         rows.add_file(recording, batch.run_id, error="internal", message=_describe(error))
     else:
         rows.add_features(recording, label, features)
         rows.add_file(recording, batch.run_id, message=features.note, features=features)
     finally:
-        hang.cancel()
+        hang_timer.cancel()
     rows.summary.compute_s += time.perf_counter() - started
 
 
 def _describe(error: Exception) -> str:
-    """Say what kind of fault it was and where, for a bug report."""
+    """Return the type, text and place of an error, for a bug report."""
     frame = traceback.extract_tb(error.__traceback__)[-1]
     place = f"{os.path.basename(frame.filename)}:{frame.lineno}"
     return f"a fault of songmill, please report it: {type(error).__name__}: {error} ({place})"

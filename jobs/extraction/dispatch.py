@@ -1,7 +1,7 @@
-"""Batches to the workers and summaries back, in a window; and what to do when a worker dies.
+"""Dispatch of batches to the workers, and the handling of workers that die.
 
-Only a few batches per thread are with the scheduler at a time, so that a million files cost it no
-more than a hundred do.
+Only a few batches per thread are on the cluster at a time, so the load on the scheduler does not
+grow with the number of files.
 """
 
 import dataclasses
@@ -12,49 +12,50 @@ from typing import TYPE_CHECKING, Any
 
 from jobs.cluster.failures import finished, losses, wait_for_threads
 from jobs.errors import ClusterError
-from jobs.extraction.attempts import Batch, Summary, fate, process_of
-from jobs.extraction.batch import work
+from jobs.extraction.attempts import Batch, Summary, attempt_summary, read_mark
+from jobs.extraction.batch import extract_batch
 from jobs.store.address import storage_of
 
 if TYPE_CHECKING:
     from distributed import Client, Future
 
-WINDOW_PER_THREAD = 3
+PENDING_PER_THREAD = 3
+"""Batches on the cluster at a time, per thread."""
 
-DEATHS = 2
-"""So many workers may a file cost."""
+MAX_DEATHS = 2
+"""Workers that a file may kill before it is recorded as ``worker-killed``."""
 
-MOST_NOT_BEGUN = 8
-"""So many batches in a row may be lost before a worker has begun with them."""
+MAX_UNSTARTED = 8
+"""Batches in a row that may be lost before a worker has started them."""
 
 RESULT_TIMEOUT_S = 10.0
-"""For so long a finished batch's summary may be on its way."""
+"""Seconds to wait for the summary of a finished batch."""
 
 
 def new_attempt() -> str:
-    """Return a name that no other attempt has."""
+    """Return a unique name of an attempt."""
     return uuid.uuid4().hex
 
 
 def dispatch(
     client: "Client", batches: Iterator[Batch], *, tick: Callable[[int], None]
 ) -> Iterator[tuple[Batch, Summary]]:
-    """Have the workers work on ``batches`` and yield each batch with its summary.
+    """Extract ``batches`` on the cluster and yield each batch with its summary.
 
     Parameters
     ----------
     client : Client
         The cluster.
     batches : iterator of Batch
-        Taken from as there is room.
+        Read on demand.
     tick : callable
         Called about every second with the number of threads.
 
     Yields
     ------
     (Batch, Summary)
-        With outcome ``done``; or with ``died``, for a batch of one file that has cost
-        :data:`DEATHS` workers, the last of them while nothing else was at work in its process.
+        The outcome is ``done``; or ``died``, for a batch of one file that has killed
+        :data:`MAX_DEATHS` workers, the last of them while nothing else ran in its process.
 
     Raises
     ------
@@ -62,116 +63,115 @@ def dispatch(
         The scheduler was lost, no workers are left, or one is unfit.
     """
     queue = _Queue(batches)
-    under_way: dict[Future, Batch] = {}
+    pending: dict[Future, Batch] = {}
     with losses(client):
         while True:
-            threads = wait_for_threads(client, tick, under_way)
-            while len(under_way) < max(1, threads) * WINDOW_PER_THREAD:
-                batch = queue.next(idle=not under_way)
+            threads = wait_for_threads(client, tick, pending)
+            while len(pending) < max(1, threads) * PENDING_PER_THREAD:
+                batch = queue.next(idle=not pending)
                 if batch is None:
                     break
-                future = client.submit(work, batch, key=f"extract-{batch.attempt}", pure=False)
-                under_way[future] = batch
-            if not under_way:
+                key = f"extract-{batch.attempt}"
+                pending[client.submit(extract_batch, batch, key=key, pure=False)] = batch
+            if not pending:
                 return
-            for future in finished(client, list(under_way)):
+            for future in finished(client, list(pending)):
                 try:
-                    summary = _result(future, under_way[future])
+                    summary = _result(future, pending[future])
                 except TimeoutError:
-                    continue  # Lost with its worker since it was finished: it is computed again
-                batch = under_way.pop(future)
+                    continue  # the result was lost with its worker and is computed again
+                batch = pending.pop(future)
                 future.release()
                 if summary is None:
-                    queue.not_begun(batch)
+                    queue.retry_unstarted(batch)
                 elif summary.outcome == "unfit":
                     raise ClusterError(summary.message)
                 elif summary.outcome == "done":
-                    queue.unlucky = 0
+                    queue.unstarted = 0
                     yield batch, summary
                 else:
-                    convicted = queue.died(batch, summary, under_way.values())
-                    if convicted:
-                        yield convicted, summary
+                    killer = queue.retry_died(batch, summary, pending.values())
+                    if killer:
+                        yield killer, summary
 
 
 class _Queue:
-    """The batches that wait: the job's own, and what is left of those whose worker died."""
+    """Batches to extract: those of the job, retries, and files that may have killed a worker."""
 
     def __init__(self, batches: Iterator[Batch]) -> None:
         self._batches = batches
-        self._again: deque[Batch] = deque()
+        self._retries: deque[Batch] = deque()
         self._suspects: deque[Batch] = deque()
-        self._dead: set[str] = set()
-        self.unlucky = 0
+        self._dead_processes: set[str] = set()
+        self.unstarted = 0
 
     def next(self, *, idle: bool) -> Batch | None:
-        """Return what is to be worked on next; ``idle``: nothing else is under way."""
-        batch = self._again.popleft() if self._again else next(self._batches, None)
+        """Return the next batch; suspects only when the cluster is ``idle``."""
+        batch = self._retries.popleft() if self._retries else next(self._batches, None)
         if batch is None and idle and self._suspects:
             return self._suspects.popleft()
         return batch
 
-    def not_begun(self, batch: Batch) -> None:
-        """Put back a batch that Dask gave up because of workers that died before it."""
-        self.unlucky += 1
-        if self.unlucky > MOST_NOT_BEGUN:
+    def retry_unstarted(self, batch: Batch) -> None:
+        """Retry a batch that Dask gave up because workers died before they started it."""
+        self.unstarted += 1
+        if self.unstarted > MAX_UNSTARTED:
             raise ClusterError(
-                "worker after worker dies before it begins to work: their own logs say why. "
-                "What is finished is kept"
+                "the workers die before they start to work. See their own logs. Finished work "
+                "is kept"
             )
-        self._again.append(dataclasses.replace(batch, attempt=new_attempt()))
+        self._retries.append(dataclasses.replace(batch, attempt=new_attempt()))
 
-    def died(self, batch: Batch, summary: Summary, others: Iterable[Batch]) -> Batch | None:
-        """Put back a batch whose worker died, but for a file that is to blame: return that."""
-        # A process may have died of anything that was at work in it. Of several threads' files
-        # each is tried once more when nothing else is under way.
-        processes = {process_of(storage_of(other.root), other.attempt) for other in others}
-        alone = summary.process not in self._dead | processes
-        self._dead.add(summary.process)
-        places = range(len(batch.files))
-        suspect = _part(batch, [summary.file], deaths=batch.deaths + 1)
-        rest = _part(batch, [i for i in places if i != summary.file], deaths=0)
+    def retry_died(self, batch: Batch, summary: Summary, others: Iterable[Batch]) -> Batch | None:
+        """Retry a batch after its worker died; return the file that killed it, if certain."""
+        # A process may have died of any file that its threads were extracting. Each of these
+        # files is retried once when nothing else is running.
+        marks = [read_mark(storage_of(other.root), other.attempt) for other in others]
+        shared = {mark["process"] for mark in marks if mark} | self._dead_processes
+        self._dead_processes.add(summary.process)
+        suspect = _select(batch, [summary.file], deaths=batch.deaths + 1)
+        rest = _select(batch, [i for i in range(len(batch.files)) if i != summary.file], deaths=0)
         if rest.files:
-            self._again.append(rest)
-        if not alone:
+            self._retries.append(rest)
+        if summary.process in shared:
             self._suspects.append(suspect)
-        elif suspect.deaths < DEATHS:
-            self._again.append(suspect)
+        elif suspect.deaths < MAX_DEATHS:
+            self._retries.append(suspect)
         else:
             return suspect
         return None
 
 
-def _part(batch: Batch, places: list[int], *, deaths: int) -> Batch:
+def _select(batch: Batch, indices: list[int], *, deaths: int) -> Batch:
     """Return a batch of some files of ``batch``."""
     return dataclasses.replace(
         batch,
         attempt=new_attempt(),
-        files=[batch.files[i] for i in places],
-        labels=[batch.labels[i] for i in places],
+        files=[batch.files[i] for i in indices],
+        labels=[batch.labels[i] for i in indices],
         deaths=deaths,
     )
 
 
 def _result(future: "Future", batch: Batch) -> Summary | None:
-    """Return what became of a batch; None where workers died before they began with it.
+    """Return a batch's summary; None if workers died before they started it.
 
     Raises
     ------
     TimeoutError
-        The result was lost after all, or who was asked for it.
+        The result, or the connection to the scheduler, was lost.
     """
     from distributed.scheduler import KilledWorker
 
     try:
         summary: Any = future.result(timeout=RESULT_TIMEOUT_S)
     except KilledWorker:
-        # Dask has given it up: of the workers that it was waiting for, too many have died.
-        return fate(storage_of(batch.root), batch.attempt)
+        # Dask gave the task up because too many workers died while it waited for them.
+        return attempt_summary(storage_of(batch.root), batch.attempt)
     except OSError as error:
         if future.status != "error":
-            # Of the way here, and not the worker's: a lost scheduler closes its connections.
+            # Not the worker's error: a lost scheduler closes its connections.
             raise TimeoutError from error
-        raise ClusterError(f"a worker cannot go on: {error}") from None
+        raise ClusterError(f"a worker cannot continue: {error}") from None
     assert isinstance(summary, Summary)
     return summary

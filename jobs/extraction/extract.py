@@ -1,12 +1,10 @@
 """The extraction job: from sources to rows in the store.
 
-Finished batches lie under ``_work/done`` until they are committed. Rows of files that the store
-did not know are committed now and then during a long run; everything that takes the place of
-other rows (changed, gone, forced, relabelled) is committed at the end, at once, so that a reader
-has the old rows until the new ones are there.
+Finished batches stay under ``_work/done`` until they are committed. New files are committed in
+parts during a long run. Everything that replaces rows (changed, forced, relabelled or gone files)
+is committed at the end at once, so readers have the old rows until the new ones are there.
 """
 
-import json
 import time
 from collections.abc import Iterator
 from contextlib import suppress
@@ -21,24 +19,24 @@ from featurizer.columns import FEATURE_SET, SEGMENT_SECONDS
 from jobs import defaults
 from jobs.cluster.failures import ask_workers, count_threads, count_workers
 from jobs.cluster.fitness import songmill_version
-from jobs.errors import UsageError
 from jobs.extraction.attempts import (
     DONE,
+    EXTRACTED,
     RUN_JSON,
     STARTED,
     Batch,
     Summary,
     finished_attempts,
-    piece,
-    pieces,
     read_finished,
+    result_file,
+    result_files,
 )
-from jobs.extraction.batch import unfit
-from jobs.extraction.plan import Plan, batches, make_plan
+from jobs.extraction.batch import unfit_reason
+from jobs.extraction.plan import Plan, make_batches, make_plan
 from jobs.extraction.progress import ExtractionProgress
 from jobs.extraction.rows import Rows
 from jobs.inputs import labels as label_table
-from jobs.inputs.sources import Listed, Listing, list_sources
+from jobs.inputs.sources import Listing, SourceFile, list_sources
 from jobs.progress import Progress
 from jobs.stage import Session, Stage, open_session
 from jobs.store import commit
@@ -52,25 +50,29 @@ from jobs.store.schemas import (
     TABLES,
     TRACKS,
 )
-from jobs.store.storage import TEMPORARY, as_json
+from jobs.store.storage import TEMPORARY
 from jobs.store.tables import STORE_JSON, Settings
-
-EXTRACTED = (TRACKS, SEGMENTS, "files")
-"""The tables of which a batch leaves rows."""
 
 
 @dataclass
 class Outcome:
-    """What an extraction did: a row of ``runs``, and what is said at the end.
+    """Result of an extraction: its row of ``runs``, and the numbers that the command prints.
 
     Parameters
     ----------
     outcome : {"done", "too-many-failed", "failed", "interrupted"}
-        ``too-many-failed``: the rows are there, and more files failed than were to.
+        ``too-many-failed``: the rows are committed, but more files failed than ``max_failed``
+        allows.
+    relabelled : int
+        Unchanged files with a new label.
+    kept : int
+        Files that an interrupted run had finished.
     failures : dict of str to int
         Files that failed in this run, by kind.
     failed_in_all : int
-        Listed files that are failed in the store, of this run or before.
+        Listed files that failed in this run or before.
+    audio_s, compute_s : float
+        Seconds of extracted audio, and seconds of work summed over all workers.
     """
 
     run_id: str
@@ -100,16 +102,16 @@ class Outcome:
 
     @property
     def planned(self) -> str:
-        """The plan as a line for people."""
-        kept = f", {self.kept} finished by an earlier run" if self.kept else ""
-        kept += f"; {self.relabelled} get another label" if self.relabelled else ""
+        """The plan in one line."""
+        more = f", {self.kept} finished by an earlier run" if self.kept else ""
+        more += f"; {self.relabelled} get another label" if self.relabelled else ""
         return (
             f"{self.listed} files: {self.new} new, {self.changed} changed, "
-            f"{self.retried} to try again, {self.unchanged} unchanged, {self.gone} gone{kept}"
+            f"{self.retried} to try again, {self.unchanged} unchanged, {self.gone} gone{more}"
         )
 
     def add(self, summary: Summary) -> None:
-        """Count what an attempt did."""
+        """Add the counts of a batch."""
         self.extracted += summary.extracted
         self.segments += summary.segments
         self.audio_s += summary.audio_s
@@ -133,24 +135,24 @@ def extract(
 ) -> Outcome:
     """Bring a store up to date with its sources.
 
-    Only new and changed files are extracted; files that are gone leave the tables. After anything
-    that stopped it, the same call resumes without redoing finished work.
+    Only new and changed files are extracted; files that are gone leave the tables. After an
+    interruption, the same call resumes without redoing finished work.
 
     Parameters
     ----------
     sources : list of str
-        Folders (walked), files, globs, list files (``.txt``, ``.lst``, ``.m3u``: a path a line),
-        or addresses that fsspec reads.
+        Folders (searched recursively), files, globs, list files (``.txt``, ``.lst``, ``.m3u``: one
+        path per line), or addresses that fsspec reads.
     store : str or Session
-        Address of the store, a folder or ``s3://BUCKET/PREFIX``, which is created where it does
-        not exist; or the session of a run.
+        Address of the store, a folder or ``s3://BUCKET/PREFIX``, created if it does not exist; or
+        the session of a run.
     labels : str
         ``parent`` (the name of a track's folder), ``none``, or the path of a CSV with the columns
         ``track_id``, ``label`` and further ones.
     segment_seconds : float [range=(0.1, 600)]
         Length of a segment in seconds.
     force : bool
-        Whether every file is extracted, changed or not.
+        Whether unchanged files are extracted again.
     retry_failed : bool
         Whether unchanged files that failed before are tried again.
     max_failed : float [range=(0, 1)]
@@ -159,7 +161,7 @@ def extract(
         Address of a Dask scheduler, or path of its scheduler file. By default a cluster is started
         on this machine.
     workers : int, optional
-        Processes of the local cluster; by default one a core.
+        Processes of the local cluster; by default one per core.
     progress : Progress, optional
         Shows the progress; by default lines on stderr.
 
@@ -170,22 +172,23 @@ def extract(
     Raises
     ------
     UsageError
-        A source, the labels or the settings of the store do not fit. Nothing has been written.
+        The sources, the labels or the settings of the store do not fit. Nothing was written.
     SongmillError
-        The extraction cannot go on. Finished work is kept.
+        The extraction cannot continue. Finished work is kept.
     """
     session = open_session(
         store, create=True, scheduler=scheduler, workers=workers, progress=progress
     )
     progress = session.progress
-    wanted = Settings(FEATURE_SET, segment_seconds)
+    settings = Settings(FEATURE_SET, segment_seconds)
     progress.say("listing the sources")
     listing = list_sources(sources)
     for folder in listing.unlisted:
-        progress.warn(f"the folder {folder} cannot be read; what is known of it stays as it is")
+        progress.warn(f"the folder {folder} cannot be read; its known files stay as they are")
     labelling = label_table.label_tracks(labels, listing.recordings)
-    _check_labels(labelling, labels, progress)
-    with session.stage("extract", settings=wanted, force=force) as stage:
+    label_table.check_matches(labelling, labels)
+    label_table.warn_of_unmatched(labelling, labels, progress.warn)
+    with session.stage("extract", settings=settings, force=force) as stage:
         command = {
             "sources": listing.sources,
             "segment_seconds": segment_seconds,
@@ -198,99 +201,69 @@ def extract(
             listing,
             stage.store.read("files"),
             stage.store.read(TRACKS, ["track_id", "label"]),
-            labelling.of_track,
+            labelling.by_track,
             run_id=stage.run_id,
             force=force,
             retry_failed=retry_failed,
-            replace_all=stage.store.settings != wanted,
+            replace_all=stage.store.settings != settings,
         )
         run = _Extraction(
-            stage,
-            wanted=wanted,
-            plan=plan,
-            listing=listing,
-            labelling=labelling,
-            force=force,
-            retry_failed=retry_failed,
-            max_failed=max_failed,
+            stage, settings, plan, listing, labelling, force, retry_failed, max_failed
         )
-        run.adopt()
-        run.work()
+        run.adopt_finished()
+        run.extract()
         run.finish()
     return run.outcome
 
 
-def _check_labels(labelling: label_table.Labels, path: str, progress: Progress) -> None:
-    """Warn of rows and files without a partner; UsageError if no row of the CSV has one."""
-    if labelling.table is None:
-        return
-    files, rows = len(labelling.of_track), labelling.table.num_rows
-    if not rows:
-        raise UsageError(
-            f"no row of {path} names a listed track, such as "
-            f"{min(labelling.of_track)!r}: a track_id is a path below the source, or its end"
-        )
-    if labelling.unmatched:
-        progress.warn(f"rows of {path} that name no listed track: {labelling.unmatched}")
-    if rows < files:
-        progress.warn(f"files without a row in {path}, and so a label: {files - rows}")
-
-
 def _resume(stage: Stage, command: dict[str, Any]) -> str:
-    """Return the id of an unfinished run of the same command, or else that of this run."""
+    """Return the id of an unfinished run of the same command, or the id of this run."""
     storage = stage.store.storage
     with suppress(FileNotFoundError):
-        unfinished = json.loads(storage.read(RUN_JSON))
+        unfinished = storage.read_json(RUN_JSON)
         if unfinished["command"] == command:
             return str(unfinished["run_id"])
-    storage.write(RUN_JSON, as_json({"run_id": stage.run_id, "command": command}))
+    storage.write_json(RUN_JSON, {"run_id": stage.run_id, "command": command})
     return stage.run_id
 
 
 @dataclass
-class _Finished:
-    """An attempt whose rows are to be committed: all of them, or those of some tracks."""
-
-    attempt: str
-    tracks: list[str]
-    whole: bool
-
-
 class _Extraction:
-    """An extraction under way."""
+    """A running extraction.
 
-    def __init__(
-        self,
-        stage: Stage,
-        *,
-        wanted: Settings,
-        plan: Plan,
-        listing: Listing,
-        labelling: label_table.Labels,
-        force: bool,
-        retry_failed: bool,
-        max_failed: float,
-    ) -> None:
-        self.stage = stage
-        self.store = stage.store
-        self.progress = stage.session.progress
-        self.wanted = wanted
-        self.plan = plan
-        self.sources = set(listing.sources)
-        self.others = set[str]()
-        self.labelling = labelling
-        self.force = force
-        self.retry_failed = retry_failed
-        self.max_failed = max_failed
-        self.replace_all = self.store.settings != wanted
-        self.again = {recording.track_id for recording in plan.again}
-        self.finished: set[str] = set()
-        self.ready: list[_Finished] = []
-        self.ready_rows = 0
-        self.held: list[_Finished] = []
+    Attributes
+    ----------
+    finished : set of str
+        Tracks with rows that are ready to commit, held or committed.
+    ready, held : dict of str to list of str
+        Tracks of each finished attempt to commit: ``ready`` ones at any time, ``held`` ones at
+        the end, because they replace rows.
+    others : set of str
+        Attempts that an interrupted run of other sources finished; a run of these adopts them.
+    """
+
+    stage: Stage
+    settings: Settings
+    plan: Plan
+    listing: Listing
+    labelling: label_table.Labels
+    force: bool
+    retry_failed: bool
+    max_failed: float
+    finished: set[str] = field(default_factory=set)
+    ready: dict[str, list[str]] = field(default_factory=dict)
+    ready_rows: int = 0
+    held: dict[str, list[str]] = field(default_factory=dict)
+    others: set[str] = field(default_factory=set)
+
+    def __post_init__(self) -> None:
+        plan = self.plan
+        self.store = self.stage.store
+        self.replace_all = self.store.settings != self.settings
+        self.repeated = {recording.track_id for recording in plan.repeat}
         self.outcome = Outcome(
-            stage.run_id,
-            listed=len(listing.recordings),
+            self.stage.run_id,
+            listed=len(self.listing.recordings),
             new=len(plan.new),
             changed=plan.changed,
             retried=plan.retried,
@@ -298,44 +271,39 @@ class _Extraction:
             gone=len(plan.gone),
             relabelled=len(plan.relabelled),
         )
-        stage.columns = self._columns
+        self.stage.columns = self._columns
 
     def _columns(self) -> dict[str, Any]:
-        """Return what is known for the row of ``runs``."""
+        """Return the columns of ``runs`` that are known so far."""
         self.outcome.seconds = time.time() - self.stage.started
-        known = {**asdict(self.outcome), "failed": self.outcome.failed}
-        known["feature_set"] = self.wanted.feature_set
-        del known["run_id"], known["seconds"]
-        return known
+        columns = {**asdict(self.outcome), "failed": self.outcome.failed}
+        columns["feature_set"] = self.settings.feature_set
+        del columns["run_id"], columns["seconds"]
+        return columns
 
-    # What a killed run left
-
-    def adopt(self) -> None:
-        """Take over the batches that a killed run finished, as far as they are still wanted.
-
-        Those of other sources wait for a run of these.
-        """
-        wanted = {
-            recording.track_id: recording for recording in chain(self.plan.new, self.plan.again)
-        }
+    def adopt_finished(self) -> None:
+        """Adopt the batches that a killed run finished, if they are still valid."""
+        planned = {recording.track_id: recording for recording in self.plan.new + self.plan.repeat}
         for attempt in list(finished_attempts(self.store.storage)):
             found = read_finished(self.store.storage, attempt)
-            if found is None or found[1] != self.wanted:
+            if found is None or found[1] != self.settings:
                 continue
             summary, _, files = found
-            if not set(files["source"].to_pylist()) & self.sources and not self.replace_all:
+            sources = set(files["source"].to_pylist())
+            if sources.isdisjoint(self.listing.sources) and not self.replace_all:
                 self.others.add(attempt)
                 continue
             valid = [
                 row["track_id"]
                 for row in files.to_pylist()
-                if self._is_wanted(row, wanted.get(row["track_id"]))
+                if self._is_valid(row, planned.get(row["track_id"]))
             ]
             if valid:
-                self._take(attempt, valid, summary, whole=len(valid) == files.num_rows)
+                self._add_finished(attempt, valid, summary)
                 self.outcome.kept += len(valid)
 
-    def _is_wanted(self, row: dict[str, Any], recording: Listed | None) -> bool:
+    def _is_valid(self, row: dict[str, Any], recording: SourceFile | None) -> bool:
+        """Tell whether a finished row of ``files`` makes extracting ``recording`` unnecessary."""
         if recording is None or recording.track_id in self.finished:
             return False
         modified = row["modified"] and round(row["modified"].timestamp() * 1e6)
@@ -346,34 +314,34 @@ class _Extraction:
         retried = row["status"] == "failed" and self.retry_failed
         return not (self.force or retried)
 
-    # Work
-
-    def work(self) -> None:
-        """Extract everything that is not finished yet."""
+    def extract(self) -> None:
+        """Extract every planned file that is not finished yet."""
         from jobs.extraction.dispatch import dispatch
 
-        new = [r for r in self.plan.new if r.track_id not in self.finished]
-        again = [r for r in self.plan.again if r.track_id not in self.finished]
-        shown = ExtractionProgress(self.progress)
-        shown.plan(self.outcome.planned, len(new) + len(again))
-        if not new and not again:
+        new, repeat = (
+            [recording for recording in files if recording.track_id not in self.finished]
+            for files in (self.plan.new, self.plan.repeat)
+        )
+        shown = ExtractionProgress(self.stage.session.progress)
+        shown.plan(self.outcome.planned, len(new) + len(repeat))
+        if not new and not repeat:
             return
-        self.progress.say("starting the cluster")
+        self.stage.session.progress.say("starting the cluster")
         client = self.stage.session.client()
-        ask_workers(client, unfit, self._batch((new or again)[:1]))
+        ask_workers(client, unfit_reason, self._batch((new or repeat)[:1]))
         threads = count_threads(client)
         self.outcome.workers = count_workers(client)
         shown.begin(client.dashboard_link)
-        ours = chain(batches(new, threads), batches(again, threads))
-        for batch, answer in dispatch(client, map(self._batch, ours), tick=shown.tick):
-            summary = self._write_off(batch, answer) if answer.outcome == "died" else answer
-            self._take(batch.attempt, [r.track_id for r in batch.files], summary)
+        files = chain(make_batches(new, threads), make_batches(repeat, threads))
+        for batch, result in dispatch(client, map(self._batch, files), tick=shown.tick):
+            summary = self._write_failure(batch, result) if result.outcome == "died" else result
+            self._add_finished(batch.attempt, [r.track_id for r in batch.files], summary)
             self.outcome.add(summary)
             shown.advance(summary)
             if self.ready_rows >= commit.PART_ROWS:
                 self._commit_ready()
 
-    def _batch(self, files: list[Listed]) -> Batch:
+    def _batch(self, files: list[SourceFile]) -> Batch:
         from jobs.extraction.dispatch import new_attempt
 
         return Batch(
@@ -381,13 +349,13 @@ class _Extraction:
             run_id=self.outcome.run_id,
             root=self.store.storage.root,
             songmill=songmill_version(),
-            settings=self.wanted,
+            settings=self.settings,
             files=files,
-            labels=[self.labelling.of_track[recording.track_id] for recording in files],
+            labels=[self.labelling.by_track[recording.track_id] for recording in files],
         )
 
-    def _write_off(self, batch: Batch, summary: Summary) -> Summary:
-        """Write down as failed the file of a batch that has cost two workers."""
+    def _write_failure(self, batch: Batch, summary: Summary) -> Summary:
+        """Record the file of a batch that killed two workers as failed."""
         rows = Rows()
         for recording in batch.files:
             rows.add_file(
@@ -395,122 +363,111 @@ class _Extraction:
                 batch.run_id,
                 error="timeout" if summary.hung else "worker-killed",
                 message=(
-                    "its worker hung on it, twice, and was ended"
+                    "the extraction hung twice, and its workers were ended"
                     if summary.hung
-                    else "its worker died of it twice (killed, out of memory or crashed); "
+                    else "two workers died while extracting it (killed, out of memory or crashed); "
                     "--retry-failed tries it again"
                 ),
             )
         return rows.write(self.store.storage, batch)
 
-    def _take(
-        self, attempt: str, tracks: list[str], summary: Summary, *, whole: bool = True
-    ) -> None:
+    def _add_finished(self, attempt: str, tracks: list[str], summary: Summary) -> None:
         self.finished.update(tracks)
-        finished = _Finished(attempt, tracks, whole)
-        if self.replace_all or not self.again.isdisjoint(tracks):
-            self.held.append(finished)
+        if self.replace_all or not self.repeated.isdisjoint(tracks):
+            self.held[attempt] = tracks
         else:
-            self.ready.append(finished)
+            self.ready[attempt] = tracks
             self.ready_rows += summary.extracted + summary.segments
 
-    # Commits
-
     def _commit_ready(self) -> None:
-        """Commit rows of files that the store did not know."""
+        """Commit the rows of new files."""
         change = commit.Change()
         for table in EXTRACTED:
             commit.stage_table(self.store, change, table, self._rows(self.ready, table))
-        change.forget += [name for done in self.ready for name in pieces(done.attempt)]
+        change.forget += chain.from_iterable(map(result_files, self.ready))
         self.stage.lock.check()
         commit.commit(self.store, change)
-        self.ready, self.ready_rows = [], 0
+        self.ready, self.ready_rows = {}, 0
 
     def finish(self) -> None:
-        """Commit everything else, and what is known of the run."""
+        """Commit all other changes, and the row of ``runs``."""
         change = commit.Change()
-        pending = self.ready + self.held
-        replaced = pa.array([*self.plan.gone, *sorted(self.again)], pa.string())
-        relabelled = (
-            pa.array(list(self.plan.relabelled.keys()), pa.string()),
-            pa.array(list(self.plan.relabelled.values()), pa.string()),
+        pending = self.ready | self.held
+        plan = self.plan
+        replaced = pa.array([*plan.gone, *sorted(self.repeated)], pa.string())
+        relabel = commit.with_labels(
+            pa.array(list(plan.relabelled.keys()), pa.string()),
+            pa.array(list(plan.relabelled.values()), pa.string()),
         )
-        readdressed = self.plan.readdressed
-        features = commit.edits(commit.without_tracks(replaced), commit.with_labels(*relabelled))
-        files = commit.without_tracks(
-            pa.concat_arrays([replaced, readdressed["track_id"].combine_chunks()])
-        )
-        neighbours = commit.without_tracks(replaced, "track_id", "neighbour_id")
-        duplicates = commit.without_tracks(replaced, "track_id", "duplicate_id")
-        if self.replace_all:
-            features = files = neighbours = duplicates = commit.without_any
+        moved = pa.concat_arrays([replaced, plan.moved["track_id"].combine_chunks()])
         stale = bool(len(replaced)) or self.replace_all
-        for table, edit, needed, extra in (
-            (TRACKS, features, stale or len(self.plan.relabelled), []),
-            (SEGMENTS, features, stale or len(self.plan.relabelled), []),
-            # What was found from other features, or of tracks that are gone, goes with them.
-            (PREDICTED_TRACKS, features, stale or len(self.plan.relabelled), []),
-            (PREDICTED_SEGMENTS, features, stale or len(self.plan.relabelled), []),
-            (SIMILARITY, neighbours, stale, []),
-            (DUPLICATES, duplicates, stale, []),
-            (MATRIX, commit.without_any, stale, []),
-            ("files", files, stale or readdressed.num_rows, [readdressed]),
-        ):
+        features = (
+            commit.edits(commit.without_tracks(replaced), relabel),
+            stale or bool(plan.relabelled),
+        )
+        for table, (edit, needed) in {
+            TRACKS: features,
+            SEGMENTS: features,
+            # Results of features that are replaced, or of tracks that are gone, become stale.
+            PREDICTED_TRACKS: features,
+            PREDICTED_SEGMENTS: features,
+            SIMILARITY: (commit.without_tracks(replaced, "track_id", "neighbour_id"), stale),
+            DUPLICATES: (commit.without_tracks(replaced, "track_id", "duplicate_id"), stale),
+            MATRIX: (commit.without_any, stale),
+            "files": (commit.without_tracks(moved), stale or plan.moved.num_rows > 0),
+        }.items():
+            rows = self._rows(pending, table) if table in EXTRACTED else []
             commit.stage_table(
                 self.store,
                 change,
                 table,
-                chain(self._rows(pending, table) if table in EXTRACTED else [], extra),
-                edit=edit if needed else None,
+                chain(rows, [plan.moved] if table == "files" else []),
+                edit=(commit.without_any if self.replace_all else edit) if needed else None,
                 tidy=table in EXTRACTED,
             )
-        label_table.stage(self.store, change, self.labelling, self.plan.gone)
+        label_table.stage(self.store, change, self.labelling, plan.gone)
         if self.replace_all:
-            commit.stage_file(self.store, change, STORE_JSON, self.wanted.to_json())
-        # With the mark of this run goes its claim to be resumed.
-        change.forget += [name for done in pending for name in pieces(done.attempt)] + [RUN_JSON]
-        self._judge(pending)
+            commit.stage_file(self.store, change, STORE_JSON, self.settings.to_json())
+        # Without its RUN_JSON, a run is finished and cannot be resumed.
+        change.forget += [*chain.from_iterable(map(result_files, pending)), RUN_JSON]
+        self._check_failures(pending)
         self.stage.commit(change)
-        self.store.settings = self.wanted
+        self.store.settings = self.settings
         self._clear()
 
-    def _rows(self, done: list[_Finished], table: str) -> Iterator[pa.Table]:
-        """Yield what finished attempts left for ``table``, with the labels of today."""
-        for finished in done:
-            rows = self.store.storage.read_table(piece(finished.attempt, table))
-            rows = rows.replace_schema_metadata(None)
-            if not finished.whole:
-                rows = rows.filter(pc.is_in(rows["track_id"], pa.array(finished.tracks)))
+    def _rows(self, attempts: dict[str, list[str]], table: str) -> Iterator[pa.Table]:
+        """Yield the rows of finished attempts for ``table``, with current labels."""
+        for attempt, tracks in attempts.items():
+            ids = pa.array(tracks, pa.string())
+            rows = self.store.storage.read_table(result_file(attempt, table))
+            rows = rows.replace_schema_metadata(None).filter(pc.is_in(rows["track_id"], ids))
             if "label" in TABLES[table].names:
-                today = [self.labelling.of_track[track] for track in finished.tracks]
-                relabel = commit.with_labels(
-                    pa.array(finished.tracks, pa.string()), pa.array(today, pa.string())
-                )
-                rows = relabel(rows)
+                labels = [self.labelling.by_track[track] for track in tracks]
+                rows = commit.with_labels(ids, pa.array(labels, pa.string()))(rows)
             yield rows
 
-    def _judge(self, pending: list[_Finished]) -> None:
-        """Count the listed files that are failed, and compare their share with the bound."""
+    def _check_failures(self, pending: dict[str, list[str]]) -> None:
+        """Count the listed files that failed, and compare their share with the limit."""
         failed = set[str]()
         for table in chain([self.store.read("files")], self._rows(pending, "files")):
             is_failed = pc.equal(table["status"], "failed")
             failed |= set(table.filter(is_failed)["track_id"].to_pylist())
             if failed:
                 failed -= set(table.filter(pc.invert(is_failed))["track_id"].to_pylist())
-        self.outcome.failed_in_all = len(failed & self.labelling.of_track.keys())
+        self.outcome.failed_in_all = len(failed & self.labelling.by_track.keys())
         share = self.outcome.failed_in_all / self.outcome.listed
         if share > self.max_failed:
             self.outcome.outcome = "too-many-failed"
             self.outcome.message = (
-                f"{self.outcome.failed_in_all} of {self.outcome.listed} files are failed "
-                f"({share:.1%}), more than --max-failed {self.max_failed:g}"
+                f"{self.outcome.failed_in_all} of {self.outcome.listed} files failed "
+                f"({share:.1%}), more than --max-failed {self.max_failed:g} allows"
             )
 
     def _clear(self) -> None:
-        """Remove what is left of attempts, but for those of other sources."""
+        """Remove the files of all attempts but those of other sources."""
         storage = self.store.storage
-        waiting = {name for attempt in self.others for name in pieces(attempt)}
+        kept = set(chain.from_iterable(map(result_files, self.others)))
         for folder in (DONE, STARTED, TEMPORARY):
             for entry in storage.list(folder):
-                if entry.name not in waiting:
+                if entry.name not in kept:
                     storage.remove(entry.name)

@@ -1,12 +1,12 @@
-"""What there is to do: new, changed, gone, and the rest that stays; and in which batches.
+"""Plan of an extraction: new, changed, unchanged and gone files, and the division into batches.
 
-A file is the same as long as its size and time of modification are. Whether its contents are, is
-not looked at: that would mean to read every file again.
+A file counts as unchanged if its size and modification time are. Comparing contents would mean
+reading every file again.
 """
 
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -14,67 +14,68 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from jobs.errors import UsageError
-from jobs.inputs.sources import Listed, Listing
+from jobs.inputs.sources import Listing, SourceFile
 from jobs.interruption import raise_if_interrupted
 from jobs.store.schemas import FILES
 
 BATCH_AUDIO_S = 600.0
-"""Seconds of audio in a batch: some seconds of work, which is what a dying worker costs."""
+"""Most seconds of audio in a batch: a few seconds of work, which a dying worker loses."""
 
 BATCH_FILES = 256
+"""Most files in a batch."""
 
 BATCHES_PER_THREAD = 4
-"""A small collection is cut so fine that no worker stands idle."""
+"""Batches per thread into which a small collection is divided, so that no worker is idle."""
 
 _BYTES_PER_S = 44_100.0
-"""Of 16-bit mono at 22,050 Hz. What is compressed holds more; the sum only sizes batches."""
+"""Bytes per second of 16-bit mono at 22,050 Hz; only the size of batches depends on it."""
 
-_COMPRESSION = {".flac": 2.0, ".mp3": 5.0, ".ogg": 5.0, ".opus": 8.0, ".aac": 5.0, ".m4a": 5.0}
+_COMPRESSION = {
+    ".flac": 2.0,
+    ".mp3": 5.0,
+    ".ogg": 5.0,
+    ".opus": 8.0,
+    ".aac": 5.0,
+    ".m4a": 5.0,
+}
 
 
 @dataclass
 class Plan:
-    """What one run is to do.
+    """Work of one run.
 
     Parameters
     ----------
-    new : list of Listed
+    new : list of SourceFile
         Files that the store does not know.
-    again : list of Listed
-        Files that it knows and that are to be worked on again.
+    repeat : list of SourceFile
+        Known files to extract again.
     gone : list of str
-        Tracks to take out of every table.
+        Tracks to remove from every table.
     relabelled : dict of str to (str or None)
-        Tracks whose rows stay and whose label changes.
-    readdressed : pa.Table
-        Rows of the ``files`` table whose ``uri`` or ``source`` changes and nothing else.
-    changed, retried, unchanged : int
-        How ``again`` is made up, and how many files need no work.
+        New labels of tracks that keep their features.
+    moved : pa.Table
+        New rows of ``files`` in which only ``uri`` or ``source`` changes.
+    changed, retried : int
+        Files in ``repeat`` that changed, and that did not.
+    unchanged : int
+        Files without work.
     """
 
-    new: list[Listed] = field(default_factory=list)
-    again: list[Listed] = field(default_factory=list)
-    gone: list[str] = field(default_factory=list)
-    relabelled: dict[str, str | None] = field(default_factory=dict)
-    readdressed: pa.Table = field(default_factory=FILES.empty_table)
-    changed: int = 0
-    retried: int = 0
-    unchanged: int = 0
+    new: list[SourceFile]
+    repeat: list[SourceFile]
+    gone: list[str]
+    relabelled: dict[str, str | None]
+    moved: pa.Table
+    changed: int
+    retried: int
+    unchanged: int
 
 
-def is_import(row: dict[str, Any]) -> bool:
-    """Tell whether a row of ``files`` stands for a line of an imported table, not a recording."""
-    return str(row["uri"]).startswith(f"{row['source']}#")
-
-
-def _refuse_imports(known: pa.Table) -> None:
-    rows = known.filter(pc.is_null(known["bytes"])).select(["track_id", "uri", "source"])
-    for row in rows.to_pylist():
-        if is_import(row):
-            raise UsageError(
-                f"the store holds imported features, such as those of {row['track_id']!r} from "
-                f"{row['source']}, and recordings cannot stand among them: name another store"
-            )
+def find_row(files: pa.Table, *, imported: bool) -> dict[str, Any] | None:
+    """Return the first row of ``files`` that comes from an imported table, or that does not."""
+    rows = files.select(["track_id", "uri", "source"]).to_pylist()
+    return next((r for r in rows if r["uri"].startswith(f"{r['source']}#") == imported), None)
 
 
 def make_plan(
@@ -88,24 +89,24 @@ def make_plan(
     retry_failed: bool = False,
     replace_all: bool = False,
 ) -> Plan:
-    """Compare what is listed with what the store knows.
+    """Compare the listed files with those of the store.
 
     Parameters
     ----------
     listing : Listing
-        What the sources list.
+        Files of the sources.
     known : pa.Table
-        The store's ``files``.
+        The table ``files`` of the store.
     labelled : pa.Table
         ``track_id`` and ``label`` of the store's tracks.
     labels : dict of str to (str or None)
-        The label that every listed track shall have.
+        New label of every listed track.
     run_id : str
-        This run. What it has done already, before it was killed, it does not do again.
+        Name of this run. Files that it extracted before it was killed are not repeated.
     force, retry_failed : bool
-        Work on every file again, or on the failed ones.
+        Whether to repeat all files, or those that failed.
     replace_all : bool
-        Every row of the store goes, also of tracks that these sources do not cover.
+        Whether all rows of the store are replaced, those of other sources included.
 
     Returns
     -------
@@ -114,19 +115,24 @@ def make_plan(
     Raises
     ------
     UsageError
-        Another file than the known one would get its track_id, or what is known was imported.
+        A file would replace another one with the same track_id, or the store holds imports.
     """
     known = known.combine_chunks()
-    _refuse_imports(known)
+    row = find_row(known.filter(pc.is_null(known["bytes"])), imported=True)
+    if row:
+        raise UsageError(
+            f"the store holds imported features, such as those of {row['track_id']!r} from "
+            f"{row['source']}. Extract recordings into another store"
+        )
     recordings = listing.recordings
     listed_ids = pa.array([recording.track_id for recording in recordings], pa.string())
     position = pc.index_in(listed_ids, value_set=known["track_id"])
     is_known = position.is_valid().to_numpy(zero_copy_only=False)
-    at = position.fill_null(0).to_numpy()
+    row_of = position.fill_null(0).to_numpy()
 
     def of_known(values: np.ndarray) -> np.ndarray:
-        """Bring a column of the known files into the order of the listed ones."""
-        return values[at] if len(values) else np.zeros(len(at), values.dtype)
+        """Return a column of the known files in the order of the listed ones."""
+        return values[row_of] if len(values) else np.zeros(len(row_of), values.dtype)
 
     sizes = np.array([-1 if r.size is None else r.size for r in recordings], np.int64)
     times = np.array([-1 if r.modified is None else r.modified for r in recordings], np.int64)
@@ -138,59 +144,59 @@ def make_plan(
     failed = of_known(_flags(pc.equal(known["status"], "failed")))
     by_this_run = of_known(_flags(pc.equal(known["run_id"], run_id)))
 
-    _refuse_strangers(listing, known, np.flatnonzero(is_known), at, force=force or replace_all)
+    asked_for = force or replace_all
+    if not asked_for:
+        _check_same_files(listing, known, np.flatnonzero(is_known), row_of)
     forbidden = same & of_known(_flags(pc.equal(known["error"], "forbidden")))
     for i in np.flatnonzero(forbidden):
         raise_if_interrupted()
-        # Leave to read is a change of a file that neither its size nor its time shows.
+        # Neither size nor time shows a change of permissions.
         same[i] = not os.access(recordings[i].path, os.R_OK)
     changed = is_known & ~same
-    asked_for = force or replace_all
     retried = same & ~by_this_run & (asked_for | (failed & retry_failed))
     unchanged = same & ~retried
 
-    plan = Plan(
+    staying = [recordings[i] for i in np.flatnonzero(unchanged)]
+    return Plan(
         new=[recordings[i] for i in np.flatnonzero(~is_known)],
-        again=[recordings[i] for i in np.flatnonzero(changed | retried)],
+        repeat=[recordings[i] for i in np.flatnonzero(changed | retried)],
         gone=_gone(listing, listed_ids, known, replace_all=replace_all),
+        relabelled=_relabelled(staying, labelled, labels),
+        moved=_moved(staying, known),
         changed=int(changed.sum()),
         retried=int(retried.sum()),
-        unchanged=int(unchanged.sum()),
+        unchanged=len(staying),
     )
-    staying = [recordings[i] for i in np.flatnonzero(unchanged)]
-    plan.relabelled = _relabelled(staying, labelled, labels)
-    plan.readdressed = _readdressed(staying, known)
-    return plan
 
 
-def batches(recordings: list[Listed], threads: int) -> Iterator[list[Listed]]:
-    """Cut ``recordings`` into batches, the largest files first, each alone.
+def make_batches(recordings: list[SourceFile], threads: int) -> Iterator[list[SourceFile]]:
+    """Divide ``recordings`` into batches: first the largest files, each alone.
 
     Parameters
     ----------
-    recordings : list of Listed
-        What is to be worked on.
+    recordings : list of SourceFile
+        Files to extract.
     threads : int
         Threads of the cluster's workers.
 
     Yields
     ------
-    list of Listed
-        At most :data:`BATCH_FILES` files and, but for a single one, :data:`BATCH_AUDIO_S`.
+    list of SourceFile
+        At most :data:`BATCH_FILES` files; if more than one, at most :data:`BATCH_AUDIO_S`.
     """
-    threads = max(1, threads)  # a cluster may have lost all its workers and get new ones
-    durations = [estimated_seconds(recording) for recording in recordings]
+    threads = max(1, threads)  # a cluster may be waiting for new workers
+    durations = [estimate_seconds(recording) for recording in recordings]
     limit = min(BATCH_AUDIO_S, sum(durations) / (threads * BATCHES_PER_THREAD) + 1e-9)
-    most = min(BATCH_FILES, -(-len(recordings) // (threads * BATCHES_PER_THREAD)))
+    max_files = min(BATCH_FILES, -(-len(recordings) // (threads * BATCHES_PER_THREAD)))
     large = [i for i, seconds in enumerate(durations) if seconds > limit]
     for i in sorted(large, key=lambda i: -durations[i]):
         yield [recordings[i]]
-    batch: list[Listed] = []
+    batch: list[SourceFile] = []
     total = 0.0
     for recording, seconds in zip(recordings, durations, strict=True):
         if seconds > limit:
             continue
-        if batch and (total + seconds > limit or len(batch) >= most):
+        if batch and (total + seconds > limit or len(batch) >= max_files):
             yield batch
             batch, total = [], 0.0
         batch.append(recording)
@@ -199,8 +205,8 @@ def batches(recordings: list[Listed], threads: int) -> Iterator[list[Listed]]:
         yield batch
 
 
-def estimated_seconds(recording: Listed) -> float:
-    """Guess from its size and name how long a recording plays, in seconds of 22,050 Hz mono."""
+def estimate_seconds(recording: SourceFile) -> float:
+    """Estimate a recording's seconds of 22,050 Hz mono from its size and suffix."""
     suffix = "." + recording.track_id.rpartition(".")[2].lower()
     return (recording.size or 0) * _COMPRESSION.get(suffix, 1.0) / _BYTES_PER_S
 
@@ -213,33 +219,32 @@ def _flags(column: pa.ChunkedArray) -> np.ndarray:
     return np.asarray(pc.fill_null(column, False).to_numpy(), np.bool_)
 
 
-def _refuse_strangers(
-    listing: Listing, known: pa.Table, listed: np.ndarray, at: np.ndarray, *, force: bool
+def _check_same_files(
+    listing: Listing, known: pa.Table, listed: np.ndarray, row_of: np.ndarray
 ) -> None:
-    """Refuse another file under the track_id of a known one that is still there.
-
-    A file that has moved is no other file; ``force`` lets one take another's place.
-    """
-    if force:
-        return
+    """Raise UsageError if a listed file differs from the known one and both exist."""
     uris, sources = known["uri"].to_pylist(), known["source"].to_pylist()
     for i in listed:
         raise_if_interrupted()
-        recording, uri = listing.recordings[i], uris[at[i]]
-        if recording.uri == uri or sources[at[i]] in listing.sources or not os.path.exists(uri):
+        recording, uri = listing.recordings[i], uris[row_of[i]]
+        if (
+            recording.uri == uri
+            or sources[row_of[i]] in listing.sources
+            or not os.path.exists(uri)
+            or (os.path.exists(recording.path) and os.path.samefile(recording.path, uri))
+        ):
             continue
-        if not (os.path.exists(recording.path) and os.path.samefile(recording.path, uri)):
-            raise UsageError(
-                f"the store knows track {recording.track_id!r} as {uri}, which is still there, and "
-                f"{recording.uri} would take its place: give a folder above both as the source, "
-                "or another store, or add --force to let it"
-            )
+        raise UsageError(
+            f"the store knows track {recording.track_id!r} as {uri}, which is still there; "
+            f"{recording.uri} would replace it. Name a folder above both as the source, use "
+            "another store, or add --force to replace it"
+        )
 
 
 def _gone(
     listing: Listing, listed_ids: pa.Array, known: pa.Table, *, replace_all: bool
 ) -> list[str]:
-    """Return the known tracks that the sources of this run listed once and list no more."""
+    """Return the known tracks that the sources of this run no longer list."""
     absent = pc.invert(pc.is_in(known["track_id"], value_set=listed_ids))
     if not replace_all:
         ours = pc.is_in(known["source"], value_set=pa.array(listing.sources, pa.string()))
@@ -250,28 +255,22 @@ def _gone(
 
 
 def _relabelled(
-    staying: list[Listed], labelled: pa.Table, labels: dict[str, str | None]
+    staying: list[SourceFile], labelled: pa.Table, labels: dict[str, str | None]
 ) -> dict[str, str | None]:
     columns = (labelled["track_id"].to_pylist(), labelled["label"].to_pylist())
     present = dict(zip(*columns, strict=True))
-    return {
-        recording.track_id: labels[recording.track_id]
-        for recording in staying
-        if recording.track_id in present
-        and present[recording.track_id] != labels[recording.track_id]
-    }
+    tracks = [recording.track_id for recording in staying]
+    return {t: labels[t] for t in tracks if t in present and present[t] != labels[t]}
 
 
-def _readdressed(staying: list[Listed], known: pa.Table) -> pa.Table:
+def _moved(staying: list[SourceFile], known: pa.Table) -> pa.Table:
     now = {recording.track_id: recording for recording in staying}
-    columns = ("track_id", "uri", "source")
-    moved: list[int] = []
-    for i, (track_id, uri, source) in enumerate(
-        zip(*(known[name].to_pylist() for name in columns), strict=True)
-    ):
-        recording = now.get(track_id)
-        if recording is not None and (recording.uri, recording.source) != (uri, source):
-            moved.append(i)
+    columns = (known[name].to_pylist() for name in ("track_id", "uri", "source"))
+    moved = [
+        i
+        for i, (track_id, uri, source) in enumerate(zip(*columns, strict=True))
+        if track_id in now and (now[track_id].uri, now[track_id].source) != (uri, source)
+    ]
     rows = known.take(pa.array(moved, pa.int64()))
     for name in ("uri", "source"):
         values = [getattr(now[track_id], name) for track_id in rows["track_id"].to_pylist()]

@@ -1,4 +1,4 @@
-"""Progress of an extraction: files done, failures, speed, and the time left."""
+"""Progress of an extraction: finished and failed files, speed, and remaining time."""
 
 import time
 from typing import TYPE_CHECKING
@@ -10,12 +10,12 @@ if TYPE_CHECKING:
 
 
 class ExtractionProgress:
-    """Counts of an extraction under way.
+    """Counts of a running extraction.
 
     Parameters
     ----------
     progress : Progress
-        Shows them.
+        Shows the counts.
     """
 
     def __init__(self, progress: Progress) -> None:
@@ -32,7 +32,7 @@ class ExtractionProgress:
         self._progress.write("info", text)
 
     def begin(self, dashboard: str) -> None:
-        """Start the clock, and write the address of Dask's dashboard."""
+        """Start the clock and write the address of Dask's dashboard."""
         self._began = time.monotonic()
         self._progress.write("info", f"Dask's dashboard: {dashboard}")
 
@@ -41,7 +41,7 @@ class ExtractionProgress:
         self._progress.now(self._line(threads))
 
     def advance(self, summary: "Summary") -> None:
-        """Count a finished batch."""
+        """Add the counts of a finished batch."""
         self._done += summary.extracted + summary.failed
         self._failed += summary.failed
         self._audio_s += summary.audio_s

@@ -10,9 +10,9 @@ import pyarrow as pa
 
 from featurizer.columns import FEATURE_COLUMNS, SAMPLE_RATE
 from featurizer.errors import FailureKind
-from jobs.extraction.attempts import _SUFFIX, Batch, Summary, piece
-from jobs.inputs.sources import Listed
-from jobs.store.schemas import FILES, SEGMENT, SEGMENTS, TABLES, TRACK, TRACKS
+from jobs.extraction.attempts import Batch, Summary, result_file
+from jobs.inputs.sources import SourceFile
+from jobs.store.schemas import FILES, SEGMENTS, TABLES, TRACKS
 from jobs.store.storage import Storage
 
 if TYPE_CHECKING:
@@ -20,55 +20,55 @@ if TYPE_CHECKING:
 
 
 class Rows:
-    """The rows of a batch, as they come to be."""
+    """Rows and counts of a batch."""
 
     def __init__(self) -> None:
-        self._rows: dict[str, list[pa.RecordBatch]] = {name: [] for name in _SUFFIX}
+        self._features: dict[str, list[pa.RecordBatch]] = {TRACKS: [], SEGMENTS: []}
         self._files: list[dict[str, Any]] = []
         self.summary = Summary("done")
 
-    def add_features(self, recording: Listed, label: str | None, features: "Features") -> None:
+    def add_features(self, recording: SourceFile, label: str | None, features: "Features") -> None:
         """Add the track row and the segment rows of a recording."""
         count = len(features.segments)
-        self._rows[TRACKS].append(
-            _record(
-                TRACK,
-                {
-                    "track_id": [recording.track_id],
-                    "label": [label],
-                    "length": [features.length],
-                    **_by_column(features.track[np.newaxis]),
-                },
-            )
-        )
-        step = features.segment_step
-        self._rows[SEGMENTS].append(
-            _record(
-                SEGMENT,
-                {
-                    "track_id": [recording.track_id] * count,
-                    "label": [label] * count,
-                    "segment": list(range(count)),
-                    "start_s": [i * step / SAMPLE_RATE for i in range(count)],
-                    "length": [features.segment_length] * count,
-                    **_by_column(features.segments),
-                },
-            )
+        self._add(TRACKS, recording, label, features.track[np.newaxis], length=[features.length])
+        self._add(
+            SEGMENTS,
+            recording,
+            label,
+            features.segments,
+            segment=list(range(count)),
+            start_s=[i * features.segment_step / SAMPLE_RATE for i in range(count)],
+            length=[features.segment_length] * count,
         )
         self.summary.extracted += 1
         self.summary.segments += count
         self.summary.audio_s += features.duration_s
 
+    def _add(
+        self,
+        table: str,
+        recording: SourceFile,
+        label: str | None,
+        values: np.ndarray,
+        **columns: list[Any],
+    ) -> None:
+        columns["track_id"] = [recording.track_id] * len(values)
+        columns["label"] = [label] * len(values)
+        columns.update(zip(FEATURE_COLUMNS, values.T, strict=True))
+        schema = TABLES[table]
+        arrays = [pa.array(columns[field.name], field.type) for field in schema]
+        self._features[table].append(pa.RecordBatch.from_arrays(arrays, schema=schema))
+
     def add_file(
         self,
-        recording: Listed,
+        recording: SourceFile,
         run_id: str,
         *,
         error: FailureKind | None = None,
         message: str | None = None,
         features: "Features | None" = None,
     ) -> None:
-        """Add the ``files`` row of a recording: failed where there is an ``error``."""
+        """Add the ``files`` row of a recording, which failed if there is an ``error``."""
         if error is not None:
             self.summary.failures[error] = self.summary.failures.get(error, 0) + 1
         self._files.append(
@@ -90,24 +90,12 @@ class Rows:
         )
 
     def write(self, storage: Storage, batch: Batch) -> Summary:
-        """Write what a finished batch leaves; from then on it counts as finished."""
-        attempt = batch.attempt
-        for table, records in self._rows.items():
-            if table != "files":
-                storage.write_table(
-                    piece(attempt, table), pa.Table.from_batches(records, TABLES[table])
-                )
+        """Write the files of the attempt, which finishes it, and return its summary."""
+        for table, records in self._features.items():
+            rows = pa.Table.from_batches(records, TABLES[table])
+            storage.write_table(result_file(batch.attempt, table), rows)
         files = pa.Table.from_pylist(self._files, schema=FILES)
         stated = {"summary": asdict(self.summary), "settings": asdict(batch.settings)}
         files = files.replace_schema_metadata({"songmill": json.dumps(stated)})
-        storage.write_table(piece(attempt, "files"), files)
+        storage.write_table(result_file(batch.attempt, "files"), files)
         return self.summary
-
-
-def _by_column(values: np.ndarray) -> dict[str, np.ndarray]:
-    return {name: values[:, i] for i, name in enumerate(FEATURE_COLUMNS)}
-
-
-def _record(schema: pa.Schema, columns: dict[str, Any]) -> pa.RecordBatch:
-    arrays = [pa.array(columns[field.name], field.type) for field in schema]
-    return pa.RecordBatch.from_arrays(arrays, schema=schema)

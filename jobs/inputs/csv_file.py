@@ -1,4 +1,4 @@
-"""The rows of a CSV, with their lines, so that what is wrong in one can be said by its place."""
+"""CSV files: their rows with line numbers, which error messages name."""
 
 import csv
 from collections.abc import Iterator
@@ -9,30 +9,31 @@ from jobs.interruption import raise_if_interrupted
 
 
 def csv_rows(path: str) -> Iterator[tuple[int, list[str]]]:
-    """Yield every row of a CSV in UTF-8, that of the columns' names first.
+    """Yield the rows of a UTF-8 CSV, the names of the columns first.
 
     Parameters
     ----------
     path : str
-        The file.
+        Path of the CSV.
 
     Yields
     ------
     line : int
-        The line that the row ends in, from 1; 0 of the names where there are none.
+        Last line of the row, from 1; 0 if the file has no names of columns.
     cells : list of str
-        As many as there are columns. Lines without any are left out.
+        One cell per column. Empty lines are skipped.
 
     Raises
     ------
     UsageError
-        It is no CSV in UTF-8, names a column twice, or a row has more or fewer cells.
+        The file is not a CSV in UTF-8, names a column twice, or a row has too many or too few
+        cells.
     OSError
-        It cannot be read.
+        The file cannot be read.
     """
     try:
         with open(path, encoding="utf-8-sig", newline="") as file:
-            # Strict, or a quote that nobody closes would take all the rows after it into a cell.
+            # Strict, because an unclosed quote would otherwise swallow all further rows.
             reader = csv.reader(file, strict=True)
             rows = ((reader.line_num, cells) for cells in reader if cells)
             line, columns = next(rows, (0, []))
@@ -43,8 +44,8 @@ def csv_rows(path: str) -> Iterator[tuple[int, list[str]]]:
                 raise_if_interrupted()
                 if len(cells) != len(columns):
                     raise UsageError(
-                        f"{path}, line {line}: the first line names {len(columns)} columns, and "
-                        f"this one has {len(cells)} values"
+                        f"{path}, line {line}: the first line names {len(columns)} columns, but "
+                        f"this line has {len(cells)} values"
                     )
                 yield line, cells
     except csv.Error as error:
@@ -57,16 +58,16 @@ def csv_rows(path: str) -> Iterator[tuple[int, list[str]]]:
 
 @dataclass(frozen=True)
 class Sheet:
-    """A CSV with a row a track, as its owner wrote it.
+    """Content of a CSV with one row per track.
 
     Parameters
     ----------
     path : str
-        The CSV.
+        Path of the CSV.
     columns : list of str
-        Its columns.
+        Names of the columns.
     rows : list of (int, dict)
-        The line and the cells of every row; an empty cell is None.
+        Line and cells of each row; an empty cell is None.
     """
 
     path: str
@@ -75,20 +76,20 @@ class Sheet:
 
 
 def read_sheet(
-    path: str, *, needed: tuple[str, ...], wanted: str, option: str = "--labels"
+    path: str, *, required: tuple[str, ...], expected: str, option: str = "--labels"
 ) -> Sheet:
-    """Read a CSV that says something of each track.
+    """Read a CSV with one row per track.
 
     Parameters
     ----------
     path : str
-        The CSV.
-    needed : tuple of str
-        Columns that it must have; ``track_id`` is one of them.
-    wanted : str
-        What the option may be, for a person who named something else.
+        Path of the CSV.
+    required : tuple of str
+        Columns that the CSV must have, ``track_id`` included.
+    expected : str
+        Valid values of the option, for the error if the CSV cannot be read.
     option : str
-        The option that named it.
+        Option that named the CSV.
 
     Returns
     -------
@@ -97,15 +98,15 @@ def read_sheet(
     Raises
     ------
     UsageError
-        There is no such CSV, or it lacks a column.
+        The CSV does not exist, is invalid or lacks a column.
     """
     try:
         found = csv_rows(path)
         _, columns = next(found)
-        missing = [name for name in needed if name not in columns]
+        missing = [name for name in required if name not in columns]
         if missing:
             raise UsageError(
-                f"{path} has no column {' and no column '.join(missing)}: its first line "
+                f"{path} has no column {' and no column '.join(missing)}. Its first line "
                 f"names {', '.join(columns) or 'nothing'}"
             )
         rows = [
@@ -114,6 +115,6 @@ def read_sheet(
         ]
     except OSError as error:
         raise UsageError(
-            f"{path} cannot be read ({error.strerror}): {option} is {wanted}"
+            f"{path} cannot be read ({error.strerror}): {option} takes {expected}"
         ) from None
     return Sheet(path, columns, rows)

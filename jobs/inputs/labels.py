@@ -1,12 +1,13 @@
-"""The label of each track: its folder's name, a CSV's word, or none.
+"""Labels of tracks: the name of the folder, a column of a CSV, or none.
 
-A CSV has the columns ``track_id`` and ``label`` and as many more as its owner likes (an artist,
-say); those are kept in the store's ``labels`` table. Its ``track_id`` may be any alias of a
-track that no other track has: ``blues.00000`` for ``blues/blues.00000.wav``. Where the tracks have
-labels already, those of imported tables, the column ``label`` may be missing.
+A CSV has the columns ``track_id`` and ``label`` and any others, such as ``artist``; all are kept in
+the store's table ``labels``. A ``track_id`` may be any unambiguous alias of a track, such as
+``blues.00000`` for ``blues/blues.00000.wav``. The column ``label`` is optional for tracks that have
+labels already, which imported tables provide.
 """
 
 from collections import defaultdict
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import pyarrow as pa
@@ -15,78 +16,77 @@ import pyarrow.parquet as pq
 
 from jobs.errors import UsageError
 from jobs.inputs.csv_file import Sheet, read_sheet
-from jobs.inputs.sources import Listed
+from jobs.inputs.sources import SourceFile
 from jobs.store.commit import Change, stage_file
 from jobs.store.tables import Store
 from jobs.store.track_names import aliases
 
 PART = "labels/part-0.parquet"
-"""The table's only part. Its columns are its owner's and may change, and readers want the same in
-all parts of a table, so that no emptied part may stay: a commit puts the new in the old's place."""
+"""The only part of the table. The user may change its columns, and all parts of a table must have
+the same; so a commit replaces the part under its name, and no emptied part stays."""
 
-_NOTHING = pa.schema([("track_id", pa.string()), ("label", pa.string())]).empty_table()
+_EMPTY = pa.schema([("track_id", pa.string()), ("label", pa.string())]).empty_table()
 
 
 @dataclass(frozen=True)
 class Labels:
-    """What is known of the tracks beside their sound.
+    """Labels of tracks, and the rows of the CSV that they come from.
 
     Parameters
     ----------
-    of_track : dict of str to (str or None)
-        The label of every track of the run.
+    by_track : dict of str to (str or None)
+        Label of each track of the run.
     table : pa.Table or None
-        The rows of the CSV, under the full track_ids; None where there is no CSV.
+        Matched rows of the CSV, with full track_ids; None without a CSV.
     unmatched : int
         Rows of the CSV that name none of these tracks.
     """
 
-    of_track: dict[str, str | None]
+    by_track: dict[str, str | None]
     table: pa.Table | None = None
     unmatched: int = 0
 
 
-def label_tracks(choice: str, recordings: list[Listed]) -> Labels:
-    """Give every recording its label.
+def label_tracks(choice: str, recordings: list[SourceFile]) -> Labels:
+    """Return the label of each recording.
 
     Parameters
     ----------
     choice : str
         ``parent``, ``none`` or the path of a CSV.
-    recordings : list of Listed
+    recordings : list of SourceFile
         The listed recordings.
 
     Raises
     ------
     UsageError
-        There is no such CSV, it lacks a column, or a row of it is ambiguous or stands twice.
+        The CSV does not exist or is invalid, or a row is ambiguous or repeats a track.
+
+    Examples
+    --------
+    >>> path = "/music/blues/take1.wav"
+    >>> recording = SourceFile("take1.wav", path, "/music/blues", path, 4096, 0)
+    >>> label_tracks("parent", [recording]).by_track
+    {'take1.wav': 'blues'}
     """
+    unlabelled: dict[str, str | None] = dict.fromkeys(r.track_id for r in recordings)
     if choice == "none":
-        return Labels(dict.fromkeys(recording.track_id for recording in recordings))
+        return Labels(unlabelled)
     if choice == "parent":
-        return Labels(
-            {
-                recording.track_id: recording.uri.rpartition("/")[0].rpartition("/")[2] or None
-                for recording in recordings
-            }
-        )
-    sheet = read_sheet(
-        choice,
-        needed=("track_id", "label"),
-        wanted="parent, none or a CSV with the columns track_id and label",
-    )
-    return match(sheet, dict.fromkeys(recording.track_id for recording in recordings))
+        return Labels({r.track_id: r.uri.split("/")[-2] or None for r in recordings})
+    expected = "parent, none or a CSV with the columns track_id and label"
+    return match(read_sheet(choice, required=("track_id", "label"), expected=expected), unlabelled)
 
 
-def match(sheet: Sheet, before: dict[str, str | None]) -> Labels:
-    """Give tracks the labels of a CSV, as far as it has any.
+def match(sheet: Sheet, current: dict[str, str | None]) -> Labels:
+    """Match the rows of a CSV to tracks.
 
     Parameters
     ----------
     sheet : Sheet
         The CSV.
-    before : dict of str to (str or None)
-        The tracks, with the labels that they keep where the CSV says none.
+    current : dict of str to (str or None)
+        The tracks, with the labels that they keep if the CSV has no column or row for them.
 
     Returns
     -------
@@ -95,15 +95,22 @@ def match(sheet: Sheet, before: dict[str, str | None]) -> Labels:
     Raises
     ------
     UsageError
-        A row is ambiguous, or a track has two.
+        A row is ambiguous, or a track has two rows.
+
+    Examples
+    --------
+    >>> rows = [(2, {"track_id": "a", "label": "jazz"})]
+    >>> sheet = Sheet("labels.csv", ["track_id", "label"], rows)
+    >>> match(sheet, {"x/a.wav": None, "x/b.wav": "pop"}).by_track
+    {'x/a.wav': 'jazz', 'x/b.wav': 'pop'}
     """
     names = {row["track_id"] for _, row in sheet.rows}
     named: dict[str, list[str]] = defaultdict(list)
-    for track_id in before:
+    for track_id in current:
         for alias in aliases(track_id):
             if alias in names:
                 named[alias].append(track_id)
-    exact = names & before.keys()
+    exact = names & current.keys()
 
     line_of: dict[str, int] = {}
     matched: list[dict[str, str | None]] = []
@@ -115,50 +122,68 @@ def match(sheet: Sheet, before: dict[str, str | None]) -> Labels:
         if len(candidates) > 1:
             raise UsageError(
                 f"{sheet.path}, line {line}: {name!r} may be {candidates[0]!r} or "
-                f"{candidates[1]!r}; write more of its path"
+                f"{candidates[1]!r}. Write more of its path"
             )
         track_id = candidates[0]
         if track_id in line_of:
             raise UsageError(
-                f"{sheet.path}, line {line}: {track_id!r} has a row already, in line "
+                f"{sheet.path}, line {line}: {track_id!r} already has a row in line "
                 f"{line_of[track_id]}"
             )
         line_of[track_id] = line
         matched.append({**row, "track_id": track_id})
 
-    of_track = dict(before)
+    by_track = dict(current)
     if "label" in sheet.columns:
-        of_track.update({str(row["track_id"]): row["label"] for row in matched})
+        by_track.update({str(row["track_id"]): row["label"] for row in matched})
     schema = pa.schema([(column, pa.string()) for column in sheet.columns])
     table = pa.Table.from_pylist(matched, schema=schema)
-    return Labels(of_track, table, len(sheet.rows) - len(matched))
+    return Labels(by_track, table, len(sheet.rows) - len(matched))
+
+
+def check_matches(labels: Labels, path: str) -> None:
+    """Raise UsageError if no row of the CSV at ``path`` matches a track."""
+    if labels.table is not None and not labels.table.num_rows:
+        raise UsageError(
+            f"no row of {path} names a track. Write track_ids like {min(labels.by_track)!r}, or "
+            "the end of one, with or without its suffix"
+        )
+
+
+def warn_of_unmatched(labels: Labels, path: str, warn: Callable[[str], None]) -> None:
+    """Warn of rows of the CSV at ``path`` without a track, and of tracks without a row."""
+    if labels.unmatched:
+        warn(f"rows of {path} that name no track: {labels.unmatched}")
+    unlabelled = 0 if labels.table is None else len(labels.by_track) - labels.table.num_rows
+    if unlabelled:
+        warn(f"tracks without a row in {path}: {unlabelled}")
 
 
 def read(store: Store) -> pa.Table:
-    """Return the ``labels`` table; without rows where there is none."""
-    return store.read_part(PART) if store.storage.exists(PART) else _NOTHING
+    """Return the table ``labels``; it has no rows if the store has none."""
+    return store.read_part(PART) if store.storage.exists(PART) else _EMPTY
 
 
 def stage(store: Store, change: Change, labels: Labels, gone: list[str]) -> None:
-    """Stage what the ``labels`` table shall be: the listed tracks' rows are those of the CSV.
+    """Stage the new table ``labels``: listed tracks get the rows of the CSV, others keep theirs.
 
     Parameters
     ----------
     store : Store
         The store.
     change : Change
-        Gets what is to change, if anything is.
+        Records the new part, if the table changes.
     labels : Labels
-        Of the run's tracks.
+        Labels of the tracks of the run.
     gone : list of str
         Tracks that leave the store.
     """
     before = read(store)
-    listed_or_gone = pa.array([*labels.of_track, *gone], pa.string())
+    listed_or_gone = pa.array([*labels.by_track, *gone], pa.string())
     others = before.filter(pc.invert(pc.is_in(before["track_id"], listed_or_gone)))
-    ours = _NOTHING if labels.table is None else labels.table
-    # Columns leave the table with the last row that has them.
-    tables = [table for table in (others, ours) if table.num_rows] or [_NOTHING]
+    matched = _EMPTY if labels.table is None else labels.table
+    # Tables without rows are left out, and so are columns that only they have.
+    tables = [table for table in (others, matched) if table.num_rows] or [_EMPTY]
     after = pa.concat_tables(tables, promote_options="default").sort_by("track_id")
     if after != before:
         sink = pa.BufferOutputStream()

@@ -1,6 +1,5 @@
-"""One recording that a user names, decoded in the job's own process."""
+"""Opening and decoding of a recording, by path or address."""
 
-import contextlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, BinaryIO
@@ -8,7 +7,7 @@ from typing import TYPE_CHECKING, BinaryIO
 from featurizer.errors import RecordingError
 from featurizer.process import single_thread
 from jobs.errors import SongmillError
-from jobs.inputs.sources import Listed
+from jobs.inputs.sources import SourceFile
 from jobs.store.s3 import may_be_outage, probe, resolve
 
 if TYPE_CHECKING:
@@ -17,33 +16,37 @@ if TYPE_CHECKING:
 
 
 @contextmanager
-def decoded(path: str) -> Iterator["Recording"]:
-    """Give a recording to be analysed in the body.
+def decode_recording(path: str) -> Iterator["Recording"]:
+    """Decode a recording, for analysis in the body.
 
     Parameters
     ----------
     path : str
-        A file, or any address that fsspec reads.
+        Path of a file, or any address that fsspec reads.
+
+    Yields
+    ------
+    Recording
 
     Raises
     ------
     SongmillError
-        It cannot be decoded, or the body finds that it gives no features.
+        The recording cannot be decoded, or the body raised RecordingError.
     """
     from featurizer.decoding import decode
 
     try:
         with single_thread():
-            with opened(path) as source:
+            with open_recording(path) as source:
                 recording = decode(source)
             yield recording
     except RecordingError as error:
         raise SongmillError(f"{path} gives no features ({error.kind}): {error.message}") from None
 
 
-@contextlib.contextmanager
-def opened(path: str) -> Iterator[str | BinaryIO]:
-    """Give what the decoder takes: the path of a local file, or what fsspec opens."""
+@contextmanager
+def open_recording(path: str) -> Iterator[str | BinaryIO]:
+    """Yield the source for the decoder: the path of a local file, or an open file of fsspec."""
     if "://" not in path:
         yield path
         return
@@ -51,52 +54,52 @@ def opened(path: str) -> Iterator[str | BinaryIO]:
         system, name = resolve(path)
         file = system.open(name, "rb")
     except FileNotFoundError:
-        raise RecordingError("vanished", "it was listed and is not there any more") from None
+        raise RecordingError("vanished", "the file no longer exists") from None
     except PermissionError as error:
-        raise RecordingError("forbidden", "these credentials may not read it") from error
+        raise RecordingError("forbidden", "these credentials do not permit reading it") from error
     with file:
         yield file
 
 
 class ObjectStoreLostError(OSError):
-    """An object store gives out nothing: of its files nothing is known, and none has failed."""
+    """The object store does not answer, so it is unknown whether a recording can be read."""
 
 
-def _read_surely(recording: Listed, attempt: Callable[[], "Features"]) -> "Features":
-    """Read a recording; where its object store is to blame, say that and not that it has failed.
+def read_with_retry(recording: SourceFile, read: Callable[[], "Features"]) -> "Features":
+    """Read a recording, once more after an outage of its object store.
 
     Raises
     ------
     RecordingError
-        The recording cannot be read, while its object store answers.
+        The recording cannot be read although its object store answers.
     ObjectStoreLostError
-        The object store answers nobody, or takes the credentials no more.
+        The object store does not answer, or rejects the credentials.
     """
     path = recording.path
-    for again in (True, False):
+    for retry in (True, False):
         try:
-            return attempt()
+            return read()
         except Exception as error:
-            lost = error.__cause__ if isinstance(error, RecordingError) else error
-            if not path.startswith("s3://") or not may_be_outage(lost):
+            cause = error.__cause__ if isinstance(error, RecordingError) else error
+            if not path.startswith("s3://") or not may_be_outage(cause):
                 raise
             state = probe(path)
-            # What a listing was made of can be listed, or the credentials have run out.
             if state == "silent":
                 raise ObjectStoreLostError(
-                    f"the object store with {path} is silent: {lost}"
+                    f"the object store does not answer for {path}: {cause}"
                 ) from None
+            # The credentials sufficed to list the source, so they must have expired.
             if state == "denies" and recording.source.startswith("s3://"):
                 raise ObjectStoreLostError(
-                    f"the object store with {path} takes these credentials no more: {lost}"
+                    f"the object store no longer accepts the credentials for {path}: {cause}"
                 ) from None
-            if isinstance(lost, PermissionError):
-                raise RecordingError("forbidden", "these credentials may not read it") from None
-            if not again:
+            if isinstance(cause, PermissionError):
+                raise RecordingError(
+                    "forbidden", "these credentials do not permit reading it"
+                ) from None
+            if not retry:
                 raise RecordingError(
                     "unreadable",
-                    f"the object store answers, and does not give it out ({lost}): a new copy "
-                    "would do",
+                    f"the object store answers, but cannot read it ({cause}). Copy it again",
                 ) from None
-            # It may have been away until a moment ago.
     raise AssertionError("unreachable")

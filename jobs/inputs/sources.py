@@ -1,9 +1,9 @@
-"""What there is: SOURCEs of the command line become a list of recordings.
+"""Sources of recordings: folders, files, globs, list files and addresses become a list of files.
 
-A source is a folder (walked), a file, a glob or a list file (``.txt``, ``.lst``, ``.m3u``,
-``.m3u8``: one address a line). A recording's ``track_id`` is its path below the source's root:
-the folder itself, the folder of a file, the part of a glob before its first wildcard, the folder
-of a list file. Nothing is opened here: whether a file is a recording, the decoder finds out.
+A list file (``.txt``, ``.lst``, ``.m3u``, ``.m3u8``) has one path or address per line. The
+``track_id`` of a recording is its path below the root of its source: the folder itself, the folder
+of a file or list file, or the part of a glob before its first wildcard. Recordings are not opened
+here, so invalid ones fail later, in the decoder.
 """
 
 import fnmatch
@@ -24,24 +24,23 @@ LIST_SUFFIXES = (".txt", ".lst", ".m3u", ".m3u8")
 
 
 @dataclass(frozen=True, slots=True)
-class Listed:
-    r"""One recording as its source lists it.
+class SourceFile:
+    r"""A recording as its source lists it.
 
     Parameters
     ----------
     track_id : str
-        Path below the source's root, with ``/`` and its suffix.
+        Path below the root of the source, with ``/`` and the suffix.
     uri : str
-        Where it lies: an absolute path or an address. Bytes of a name that are no UTF-8 stand as
-        ``\xff``.
+        Absolute path or address. Bytes that are not UTF-8 are written as ``\xff``.
     source : str
-        The source that lists it, as an absolute path or an address.
+        Source that lists the recording, as an absolute path or an address.
     path : str
-        What to open: ``uri``, but for names that are no UTF-8.
+        Path or address to open. It differs from ``uri`` if that is not UTF-8.
     size : int or None
-        Bytes; None where the file cannot be examined.
+        Bytes; None if the file cannot be examined.
     modified : int or None
-        Microseconds since 1970, UTC.
+        Modification time in microseconds since 1970, UTC.
     """
 
     track_id: str
@@ -54,19 +53,19 @@ class Listed:
 
 @dataclass
 class Listing:
-    """Everything that the sources of a run list.
+    """Recordings of all sources of a run.
 
     Parameters
     ----------
-    recordings : list of Listed
-        In order of the track, no track twice.
+    recordings : list of SourceFile
+        Sorted by track_id, which is unique.
     sources : list of str
-        The sources, as absolute paths or addresses.
+        Sources, as absolute paths or addresses.
     unlisted : list of str
-        Folders that could not be listed: what lies below is neither known nor gone.
+        Folders that could not be listed. Known files below them do not count as gone.
     """
 
-    recordings: list[Listed] = field(default_factory=list)
+    recordings: list[SourceFile] = field(default_factory=list)
     sources: list[str] = field(default_factory=list)
     unlisted: list[str] = field(default_factory=list)
 
@@ -77,13 +76,22 @@ def list_sources(sources: list[str]) -> Listing:
     Raises
     ------
     UsageError
-        A source is not there or lists no recording, or two recordings would get one track_id.
+        A source does not exist or has no recording, or two recordings have the same track_id.
     StoreError
-        An object store does not answer any more.
+        An object store does not answer.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> from tempfile import TemporaryDirectory
+    >>> with TemporaryDirectory() as folder:
+    ...     Path(folder, "take1.wav").touch()
+    ...     [recording.track_id for recording in list_sources([folder]).recordings]
+    ['take1.wav']
     """
     listing = Listing()
     paths: set[str] = set()
-    by_track: dict[str, Listed] = {}
+    by_track: dict[str, SourceFile] = {}
     for source in sources:
         count = 0
         name, found = _list_source(source, listing.unlisted)
@@ -91,100 +99,98 @@ def list_sources(sources: list[str]) -> Listing:
         for recording in found:
             raise_if_interrupted()
             count += 1
-            # Within one source, a file that is listed twice is the same track twice.
+            # A single source may repeat a file only under the same track_id.
             if len(sources) > 1:
                 if recording.path in paths:
                     continue
                 paths.add(recording.path)
-            twin = by_track.setdefault(recording.track_id, recording)
-            if twin.path != recording.path:
+            other = by_track.setdefault(recording.track_id, recording)
+            if other.path != recording.path:
                 raise UsageError(
-                    f"two recordings would both be track {recording.track_id!r}: {twin.uri} and "
-                    f"{recording.uri}. Give a folder above both as the source, or extract them "
+                    f"two recordings have the track_id {recording.track_id!r}: {other.uri} and "
+                    f"{recording.uri}. Name a folder above both as the source, or extract them "
                     "into two stores"
                 )
         if not count and name in listing.unlisted:
-            raise UsageError(f"the folder {source} cannot be read: is it yours to read?")
+            raise UsageError(f"the folder {source} cannot be read. Check its permissions")
         if not count:
             raise UsageError(
-                f"no recording was found in {source}: looked for names that end in .wav, .flac, "
-                f".mp3, .ogg, .m4a and {len(AUDIO_SUFFIXES) - 5} more. Nothing was changed"
+                f"no recording was found in {source}. Names must end in .wav, .flac, .mp3, .ogg, "
+                f".m4a or one of {len(AUDIO_SUFFIXES) - 5} other suffixes. Nothing was changed"
             )
     listing.recordings = [by_track[track] for track in sorted(by_track)]
     return listing
 
 
-def _list_source(source: str, unlisted: list[str]) -> tuple[str, Iterator[Listed]]:
-    """Return the source's absolute name and what it lists."""
+def _list_source(source: str, unlisted: list[str]) -> tuple[str, Iterator[SourceFile]]:
+    """Return the absolute path or address of a source, and its recordings."""
     if "://" in source and not source.startswith("file://"):
         return source.rstrip("/"), _list_remote(source.rstrip("/"))
     path = os.path.abspath(source.removeprefix("file://"))
     if os.path.isdir(path):
-        return _text(path), _walk(path, ["**", "*"], unlisted, source=path)
+        return _to_text(path), _walk(path, ["**", "*"], unlisted, source=path)
     if os.path.lexists(path):
         if path.lower().endswith(LIST_SUFFIXES):
-            return _text(path), _read_list(path)
-        return _text(path), iter([_listed(path, os.path.dirname(path), path)])
+            return _to_text(path), _read_list(path)
+        return _to_text(path), iter([_listed(path, os.path.dirname(path), path)])
     if glob.has_magic(path):
-        root = _fixed_folder(path)
+        root = _glob_root(path)
         steps = path.removeprefix(root).lstrip("/").split("/")
-        return _text(path), _walk(root, steps, unlisted, source=path)
+        return _to_text(path), _walk(root, steps, unlisted, source=path)
     raise UsageError(
-        f"there is no {source}: a source is a folder, a file, a glob in quotes or a list file "
+        f"there is no {source}. A source is a folder, a file, a glob in quotes or a list file "
         f"({', '.join(LIST_SUFFIXES)})"
     )
 
 
-def _walk(root: str, steps: list[str], unlisted: list[str], *, source: str) -> Iterator[Listed]:
-    """Yield the recordings below ``root`` that the ``steps`` of a glob lead to.
+def _walk(root: str, steps: list[str], unlisted: list[str], *, source: str) -> Iterator[SourceFile]:
+    """Yield the recordings below ``root`` that match the ``steps`` of a glob.
 
-    Links to folders are followed, but not in a circle; ``*`` and ``**`` match no hidden name. The
-    folders on the way that cannot be listed go into ``unlisted``, which :func:`glob.glob` would
-    pass over, so that what lies below would seem to be gone.
+    Links to folders are followed, cycles excepted; ``*`` and ``**`` match no hidden name. Folders
+    that cannot be listed are added to ``unlisted``; :func:`glob.glob` would skip them silently.
     """
     if steps[-1] == "**":
         steps = [*steps, "*"]
-    waiting = [(root, frozenset[tuple[int, int]](), frozenset([0]))]
-    while waiting:
+    pending = [(root, frozenset[tuple[int, int]](), frozenset([0]))]
+    while pending:
         raise_if_interrupted()
-        folder, above, at = waiting.pop()
-        here = above | {_identity(folder)}
+        folder, parents, current = pending.pop()
+        visited = parents | {_inode(folder)}
         try:
             with os.scandir(folder) as found:
                 entries = list(found)
         except OSError:
-            unlisted.append(_text(folder))
+            unlisted.append(_to_text(folder))
             continue
         for entry in entries:
-            after = _advance(steps, at, entry.name)
-            if not after:
-                continue
-            ends = len(steps) in after and _is_audio(entry.name)
-            is_folder = _is_folder(entry)
+            following = _advance(steps, current, entry.name)
+            ends = len(steps) in following and _is_audio(entry.name)
+            deeper = following - {len(steps)}
+            is_folder = bool(following) and _is_folder(entry)
             if ends and (not is_folder or _is_empty(entry.path)):
-                # An empty folder named like a recording: somebody meant a recording.
+                # An empty folder named like a recording is listed, so that it is seen to fail.
                 yield _listed(entry.path, root, source)
-            elif is_folder and after - {len(steps)} and _identity(entry.path) not in here:
-                waiting.append((entry.path, here, after - {len(steps)}))
+            elif is_folder and deeper and _inode(entry.path) not in visited:
+                pending.append((entry.path, visited, deeper))
 
 
-def _advance(steps: list[str], at: frozenset[int], name: str) -> frozenset[int]:
-    """Return the steps of a glob that may come after ``name``, where it may be one of ``at``."""
-    after = set[int]()
+def _advance(steps: list[str], current: frozenset[int], name: str) -> frozenset[int]:
+    """Return the indices of the steps that may follow ``name``, which may match any current one."""
+    following = set[int]()
     hidden = name.startswith(".")
-    for step in at:
-        now = step
-        while steps[now] == "**":
+    for first in current:
+        step = first
+        while steps[step] == "**":
             if not hidden:
-                after.add(now)
-            now += 1
-        may = not hidden or steps[now].startswith(".")
-        if may and fnmatch.fnmatchcase(name, steps[now]):
-            after.add(now + 1)
-    return frozenset(after)
+                following.add(step)
+            step += 1
+        may_match = not hidden or steps[step].startswith(".")
+        if may_match and fnmatch.fnmatchcase(name, steps[step]):
+            following.add(step + 1)
+    return frozenset(following)
 
 
-def _read_list(path: str) -> Iterator[Listed]:
+def _read_list(path: str) -> Iterator[SourceFile]:
     playlist = path.lower().endswith((".m3u", ".m3u8"))
     root = os.path.dirname(path)
     with open(path, encoding="utf-8-sig", errors="surrogateescape") as lines:
@@ -192,8 +198,8 @@ def _read_list(path: str) -> Iterator[Listed]:
             entry = line.rstrip("\r\n")
             if "\0" in entry:
                 raise UsageError(
-                    f"{path}, line {number}, holds a zero byte, which no name does: is it a text "
-                    "in UTF-8, a path a line?"
+                    f"{path}, line {number}, contains a null byte. A list is text in UTF-8 with "
+                    "one path per line"
                 )
             if not entry.strip() or (playlist and entry.startswith("#")):
                 continue
@@ -205,37 +211,37 @@ def _read_list(path: str) -> Iterator[Listed]:
             yield _listed(full, root if below else "/", path)
 
 
-def examine(recording: Listed) -> Listed:
-    """Look again at the size and time of a local recording; an address keeps what it has."""
+def refresh(recording: SourceFile) -> SourceFile:
+    """Return a recording with its current size and time; at an address they stay as listed."""
     if "://" in recording.path:
         return recording
-    size, modified = _fingerprint(recording.path)
+    size, modified = _stat(recording.path)
     return replace(recording, size=size, modified=modified)
 
 
-def visible(source: str) -> bool:
-    """Tell whether a local source, or the fixed part of a glob, is there on this machine."""
+def is_visible(source: str) -> bool:
+    """Tell whether a local source, or the root of a glob, exists on this machine."""
     if "://" in source:
         return True
     return any(
-        os.path.lexists(path) or (glob.has_magic(path) and os.path.isdir(_fixed_folder(path)))
-        for path in (source, _untext(source))
+        os.path.lexists(path) or (glob.has_magic(path) and os.path.isdir(_glob_root(path)))
+        for path in (source, _from_text(source))
     )
 
 
-def _fixed_folder(pattern: str) -> str:
-    """Return the folder before a glob's first wildcard."""
+def _glob_root(pattern: str) -> str:
+    """Return the folder before the first wildcard of a glob."""
     fixed = pattern[: min(pattern.find(wild) for wild in "*?[" if wild in pattern)]
     return fixed.rpartition("/")[0] or "/"
 
 
-def _listed(path: str, root: str, source: str) -> Listed:
+def _listed(path: str, root: str, source: str) -> SourceFile:
     track = os.path.relpath(path, root).replace(os.sep, "/")
-    return Listed(_text(track), _text(path), _text(source), path, *_fingerprint(path))
+    return SourceFile(_to_text(track), _to_text(path), _to_text(source), path, *_stat(path))
 
 
-def _fingerprint(path: str) -> tuple[int | None, int | None]:
-    """Return the bytes and microseconds since 1970 of a file; None for what is no file."""
+def _stat(path: str) -> tuple[int | None, int | None]:
+    """Return the bytes of a regular file and its microseconds since 1970, or (None, None)."""
     try:
         state = os.stat(path)
     except OSError:
@@ -245,18 +251,17 @@ def _fingerprint(path: str) -> tuple[int | None, int | None]:
     return state.st_size, state.st_mtime_ns // 1000
 
 
-def _list_remote(source: str) -> Iterator[Listed]:
-    """Yield what lies below an address, by whatever fsspec reads it with."""
+def _list_remote(source: str) -> Iterator[SourceFile]:
+    """Yield the recordings below an address of fsspec."""
     if source.startswith("s3://"):
         check_bucket(source)
-    system, root = _reach(source)
-    # A file system's own paths may lack the host: what is below is named as the source was.
-    base = source
+    system, root = _resolve(source)
+    base = source  # paths of the file system may lack the host
     with translate_errors(source):
         found: Iterable[tuple[str, dict[str, Any]]]
         if glob.has_magic(source):
             found = system.glob(root, detail=True).items()
-            root, base = _fixed_folder(root), _fixed_folder(source)
+            root, base = _glob_root(root), _glob_root(source)
         elif source.startswith("s3://"):
             found = list_objects(source)
         else:
@@ -272,17 +277,17 @@ def _list_remote(source: str) -> Iterator[Listed]:
                 yield _listed_remote(f"{base}/{track}", track, source, info)
 
 
-def _reach(address: str) -> tuple[Any, str]:
-    """Return the file system of an address, and what that calls it."""
+def _resolve(address: str) -> tuple[Any, str]:
+    """Return the file system of an address and its path there; UsageError if it has none."""
     try:
         return resolve(address)
     except (ImportError, ValueError) as error:
         raise UsageError(f"{address} cannot be reached: {error}") from None
 
 
-def _listed_remote(uri: str, track: str, source: str, info: dict[str, Any] | None) -> Listed:
+def _listed_remote(uri: str, track: str, source: str, info: dict[str, Any] | None) -> SourceFile:
     if info is None:
-        system, path = _reach(uri)
+        system, path = _resolve(uri)
         try:
             with translate_errors(uri):
                 info = dict(system.info(path))
@@ -290,14 +295,13 @@ def _listed_remote(uri: str, track: str, source: str, info: dict[str, Any] | Non
             if uri.startswith("s3://") and probe(uri) == "silent":
                 raise StoreError(f"the object store with {uri} does not answer: {error}") from None
             info = {}
+    keys = ("LastModified", "last_modified", "mtime", "modified", "created")
+    moment = next((info[key] for key in keys if info.get(key) is not None), None)
     modified = None
-    for key in ("LastModified", "last_modified", "mtime", "modified", "created"):
-        moment = info.get(key)
-        if moment is not None:
-            seconds = moment.timestamp() if hasattr(moment, "timestamp") else float(moment)
-            modified = round(seconds * 1e6)
-            break
-    return Listed(track, uri, _text(source), uri, info.get("size"), modified)
+    if moment is not None:
+        seconds = moment.timestamp() if hasattr(moment, "timestamp") else float(moment)
+        modified = round(seconds * 1e6)
+    return SourceFile(track, uri, _to_text(source), uri, info.get("size"), modified)
 
 
 def _is_folder(entry: os.DirEntry[str]) -> bool:
@@ -315,8 +319,8 @@ def _is_empty(folder: str) -> bool:
         return False
 
 
-def _identity(folder: str) -> tuple[int, int]:
-    """Tell folders apart, whatever links lead to them; an unreadable one is like no other."""
+def _inode(folder: str) -> tuple[int, int]:
+    """Return the device and inode of a folder; (-1, -1) if it cannot be read."""
     try:
         state = os.stat(folder)
     except OSError:
@@ -328,8 +332,8 @@ def _is_audio(name: str) -> bool:
     return os.path.splitext(name)[1].lower() in AUDIO_SUFFIXES
 
 
-def _text(path: str) -> str:
-    """Return ``path`` as text that any table holds: a name may be any bytes."""
+def _to_text(path: str) -> str:
+    """Return ``path`` as valid UTF-8, with other bytes escaped."""
     try:
         path.encode()
     except UnicodeEncodeError:
@@ -337,6 +341,6 @@ def _text(path: str) -> str:
     return path
 
 
-def _untext(text: str) -> str:
-    """Return the path that :func:`_text` made ``text`` of, if it had to change it."""
+def _from_text(text: str) -> str:
+    """Undo the escapes of :func:`_to_text`."""
     return re.sub(r"\\x([89a-f][0-9a-f])", lambda found: os.fsdecode(bytes.fromhex(found[1])), text)

@@ -12,7 +12,7 @@ import numpy as np
 from featurizer.columns import FEATURE_SET, SAMPLE_RATE
 from featurizer.errors import RecordingError
 from featurizer.process import single_thread
-from jobs.inputs.recordings import opened
+from jobs.inputs.recordings import open_recording
 from jobs.inputs.sources import list_sources
 from jobs.learning import registry
 from jobs.progress import Progress
@@ -148,7 +148,7 @@ def _predict_file(model: Model, uri: str, path: str) -> FilePrediction:
     from featurizer.extract import extract
 
     try:
-        with opened(path) as source:
+        with open_recording(path) as source:
             features = extract(source, segment_seconds=model.description.segment_seconds)
     except RecordingError as error:
         return FilePrediction(uri, error=error.kind, message=error.message)

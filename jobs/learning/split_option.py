@@ -208,7 +208,7 @@ def _grouped(choice: str, store: Store, tracks: Tracks) -> tuple[Tracks, int]:
 
 def _read_file(path: str, tracks: Tracks) -> tuple[str, list[str | None]]:
     """Return the column of a split file, ``set`` or ``test_fold``, and its value for each track."""
-    sheet = read_sheet(path, needed=("track_id",), option="--split", wanted=WANTED)
+    sheet = read_sheet(path, required=("track_id",), option="--split", expected=WANTED)
     column = next((name for name in ("set", "test_fold") if name in sheet.columns), None)
     if column is None:
         raise UsageError(

@@ -10,7 +10,7 @@ import pyarrow.compute as pc
 from featurizer.columns import FEATURE_COLUMNS
 from jobs import defaults
 from jobs.errors import UsageError
-from jobs.inputs.recordings import decoded
+from jobs.inputs.recordings import decode_recording
 from jobs.interruption import raise_if_interrupted
 from jobs.neighbours.vectors import Vectors, read_vectors
 from jobs.progress import Progress
@@ -120,7 +120,7 @@ def similar(
         same = cosines >= defaults.DUPLICATE_COSINE
     else:
         progress.say(f"analysing {recording}")
-        with decoded(recording) as heard:
+        with decode_recording(recording) as heard:
             features = analyse(heard, segment_seconds=store.settings.segment_seconds)
         cosines = cosines_with(known, vectors.scaling.unit(features.track[np.newaxis])[0])
         same = cosines >= defaults.DUPLICATE_COSINE

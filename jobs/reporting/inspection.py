@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 
 from featurizer.columns import FEATURE_COLUMNS, SAMPLE_RATE, SEGMENT_SECONDS
 from jobs.errors import UsageError
-from jobs.inputs.recordings import decoded
+from jobs.inputs.recordings import decode_recording
 from jobs.learning import registry
 from jobs.learning.predict_files import (
     FilePrediction,
@@ -161,7 +161,7 @@ def inspect(
     folder = os.path.abspath(out or f"inspect-{printable(stem)}")
     check_writable(folder)
     progress.say(f"analysing {path}")
-    with decoded(path) as heard:
+    with decode_recording(path) as heard:
         curves = Curves(heard.y)
         seconds = model.description.segment_seconds if model else SEGMENT_SECONDS
         features = analyse(heard, segment_seconds=seconds, curves=curves)

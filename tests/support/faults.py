@@ -97,7 +97,7 @@ def _watch_extractions(panel: Path) -> None:
     import featurizer.extract as module
     import jobs.extraction.batch
 
-    extract, of_batch = module.extract, jobs.extraction.batch._extract
+    extract, of_batch = module.extract, jobs.extraction.batch._extract_file
     at_work = threading.local()
 
     def known(recording: Any, label: Any, batch: Any, rows: Any) -> None:
@@ -120,7 +120,7 @@ def _watch_extractions(panel: Path) -> None:
                 time.sleep(0.02)
         return extract(source, **options)
 
-    jobs.extraction.batch._extract = known
+    jobs.extraction.batch._extract_file = known
     module.extract = watched
 
 
@@ -139,7 +139,7 @@ def _take_away(lacking: str) -> None:
         storage_of = jobs.cluster.fitness.storage_of
         jobs.cluster.fitness.storage_of = lambda root: storage_of(root + "-elsewhere")
     elif lacking == "source":
-        jobs.extraction.batch.visible = lambda source: False
+        jobs.extraction.batch.is_visible = lambda source: False
     elif lacking == "version":
         jobs.cluster.fitness.songmill_version = lambda: "0.0.1"  # type: ignore[assignment]
 

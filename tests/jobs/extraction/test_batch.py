@@ -1,6 +1,5 @@
-"""What a worker does with a batch, with extractions made up for the test."""
+"""Extraction of a batch in a worker, with invented features."""
 
-import json
 import os
 import platform
 import subprocess
@@ -8,12 +7,12 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import fsspec
 import numpy as np
-import pyarrow as pa
 import pytest
 from support.faults import before_operations
 from threadpoolctl import threadpool_info, threadpool_limits
@@ -29,27 +28,26 @@ from jobs.extraction.attempts import (
     RUN_JSON,
     STARTED,
     Batch,
-    Summary,
     finished_attempts,
-    piece,
-    pieces,
     read_finished,
+    result_file,
+    result_files,
 )
-from jobs.extraction.batch import unfit, work
-from jobs.inputs.sources import Listed, list_sources
+from jobs.extraction.batch import extract_batch, unfit_reason
+from jobs.inputs.sources import SourceFile, list_sources
 from jobs.store.folder import Folder
-from jobs.store.schemas import FILES, SEGMENT, TABLES, TRACK
+from jobs.store.schemas import TABLES
 from jobs.store.storage import Storage, as_json
 from jobs.store.tables import Settings
 
 SETTINGS = Settings(FEATURE_SET, 3.0)
 TRACKS, SEGMENTS = "features/level=track", "features/level=segment"
 
-Extract = Callable[..., Features]
+MakeBatch = Callable[..., Batch]
 
 
 def made_up(value: float, segments: int = 2) -> Features:
-    """Features whose every number says where it belongs."""
+    """Features with a different value in every column and row."""
     columns = np.arange(57.0)
     return Features(
         track=value + columns / 100,
@@ -68,7 +66,7 @@ def made_up(value: float, segments: int = 2) -> Features:
 
 @pytest.fixture
 def extracted(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """Have a file's one byte say what its extraction gives; the names of what was extracted."""
+    """Let the text of a file determine its features or failure; return the extracted names."""
     names: list[str] = []
 
     def extract(source: Any, *, segment_seconds: float, deadline: Any) -> Features:
@@ -94,8 +92,8 @@ def storage(tmp_path: Path) -> Storage:
 
 
 @pytest.fixture
-def batch(tmp_path: Path, storage: Storage) -> Callable[..., Batch]:
-    """Make a batch of files, given as names and contents."""
+def batch(tmp_path: Path, storage: Storage, extracted: list[str]) -> MakeBatch:
+    """Make a batch of files, given as names and contents; invented features stand for theirs."""
 
     def make(attempt: str = "attempt", **contents: str) -> Batch:
         folder = tmp_path / "music"
@@ -110,19 +108,16 @@ def batch(tmp_path: Path, storage: Storage) -> Callable[..., Batch]:
 
 
 def left(storage: Storage, table: str, attempt: str = "attempt") -> list[dict[str, Any]]:
-    rows = storage.read_table(piece(attempt, table))
+    rows = storage.read_table(result_file(attempt, table))
     assert rows.schema == TABLES[table]
     return rows.to_pylist()  # type: ignore[no-any-return]
 
 
-# What is left in the store
+# Files of an attempt
 
 
-@pytest.mark.usefixtures("extracted")
-def test_a_batch_leaves_its_rows_and_sends_its_counts(
-    storage: Storage, batch: Callable[..., Batch]
-) -> None:
-    summary = work(batch(a="1", b="0", c="3", d="empty", e="fault", f="empty"))
+def test_a_batch_leaves_its_rows_and_sends_its_counts(storage: Storage, batch: MakeBatch) -> None:
+    summary = extract_batch(batch(a="1", b="0", c="3", d="empty", e="fault", f="empty"))
     assert summary.outcome == "done"
     assert (summary.extracted, summary.segments, summary.audio_s) == (3, 4, 90.0)
     assert summary.failures == {"empty": 2, "internal": 1}
@@ -152,11 +147,8 @@ def test_a_batch_leaves_its_rows_and_sends_its_counts(
         assert found == pytest.approx([value + i / 100 for i in range(57)], rel=1e-15)
 
 
-@pytest.mark.usefixtures("extracted")
-def test_a_batch_writes_down_every_file(
-    tmp_path: Path, storage: Storage, batch: Callable[..., Batch]
-) -> None:
-    work(batch(a="1", c="3", d="not-finite"))
+def test_a_batch_writes_down_every_file(tmp_path: Path, storage: Storage, batch: MakeBatch) -> None:
+    extract_batch(batch(a="1", c="3", d="not-finite"))
     rows = {row["track_id"]: row for row in left(storage, "files")}
     assert rows.keys() == {"a.wav", "c.wav", "d.wav"}
     for name, row in rows.items():
@@ -175,64 +167,60 @@ def test_a_batch_writes_down_every_file(
 
 
 @pytest.mark.parametrize("kind", FAILURE_KINDS)
-@pytest.mark.usefixtures("extracted")
 def test_each_kind_of_failure_costs_its_own_file_alone(
-    storage: Storage, batch: Callable[..., Batch], kind: str
+    storage: Storage, batch: MakeBatch, kind: str
 ) -> None:
-    summary = work(batch(a="1", b=kind, c="1"))
+    summary = extract_batch(batch(a="1", b=kind, c="1"))
     assert summary.failures == {kind: 1}
     assert [r["status"] for r in left(storage, "files")] == ["ok", "failed", "ok"]
     assert [r["track_id"] for r in left(storage, TRACKS)] == ["a.wav", "c.wav"]
 
 
-@pytest.mark.usefixtures("extracted")
 def test_a_fault_of_songmills_own_is_described_with_its_place(
-    storage: Storage, batch: Callable[..., Batch]
+    storage: Storage, batch: MakeBatch
 ) -> None:
-    work(batch(a="fault"))
+    extract_batch(batch(a="fault"))
     (row,) = left(storage, "files")
     assert row["error"] == "internal"
     for part in ("please report", "ZeroDivisionError", "never\nseen", "test_batch.py:"):
         assert part in row["message"]
 
 
-@pytest.mark.usefixtures("extracted")
 def test_a_batch_without_any_feature_leaves_tables_all_the_same(
-    storage: Storage, batch: Callable[..., Batch]
+    storage: Storage, batch: MakeBatch
 ) -> None:
-    work(batch(a="empty"))
+    extract_batch(batch(a="empty"))
     assert left(storage, TRACKS) == left(storage, SEGMENTS) == []
     assert len(left(storage, "files")) == 1
 
 
-@pytest.mark.usefixtures("extracted")
 def test_a_file_is_examined_when_it_is_worked_on(
-    tmp_path: Path, storage: Storage, batch: Callable[..., Batch]
+    tmp_path: Path, storage: Storage, batch: MakeBatch
 ) -> None:
     planned = batch(a="1")
     (tmp_path / "music/a.wav").write_text("0.0")
     os.utime(tmp_path / "music/a.wav", (5, 7))
-    work(planned)
+    extract_batch(planned)
     (row,) = left(storage, "files")
     assert (row["bytes"], row["modified"].timestamp()) == (3, 7.0)
 
 
 def test_the_files_piece_is_the_last_and_only_with_it_a_batch_is_finished(
     storage: Storage,
-    batch: Callable[..., Batch],
+    batch: MakeBatch,
     extracted: list[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     def full(operation: str, name: str) -> None:
-        if (operation, name) == ("rename", piece("attempt", "files")):
+        if (operation, name) == ("rename", result_file("attempt", "files")):
             raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as patch:
         before_operations(full, patch.setattr)
         with pytest.raises(OSError, match="No space"):
-            work(batch(a="1"))
-    assert storage.exists(piece("attempt", TRACKS))
-    assert storage.exists(piece("attempt", SEGMENTS))
+            extract_batch(batch(a="1"))
+    assert storage.exists(result_file("attempt", TRACKS))
+    assert storage.exists(result_file("attempt", SEGMENTS))
     assert list(finished_attempts(storage)) == []
     assert read_finished(storage, "attempt") is None
     assert extracted == ["a.wav"]
@@ -242,70 +230,61 @@ def test_the_files_piece_is_the_last_and_only_with_it_a_batch_is_finished(
 
 
 def test_a_finished_attempt_is_not_done_again(
-    storage: Storage, batch: Callable[..., Batch], extracted: list[str]
+    storage: Storage, batch: MakeBatch, extracted: list[str]
 ) -> None:
     planned = batch(a="1", b="empty")
-    first = work(planned)
+    first = extract_batch(planned)
     assert list(storage.list(STARTED)) == []
-    assert work(planned) == first
+    assert extract_batch(planned) == first
     assert extracted == ["a.wav", "b.wav"]
     assert list(finished_attempts(storage)) == ["attempt"]
     summary, settings, files = read_finished(storage, "attempt")  # type: ignore[misc]
     assert (summary, settings) == (first, SETTINGS)
     assert files["track_id"].to_pylist() == ["a.wav", "b.wav"]
-    assert {e.name for e in storage.list(DONE)} == set(pieces("attempt"))
+    assert {e.name for e in storage.list(DONE)} == set(result_files("attempt"))
+    assert result_files("attempt")[-1] == result_file("attempt", "files")
 
 
 class KilledError(BaseException):
-    """What a process that is killed does not see."""
+    """Stands for SIGKILL: nothing catches it."""
 
 
-def test_an_attempt_that_was_begun_and_not_finished_is_not_begun_again(
+def test_an_attempt_leaves_a_mark_and_is_not_begun_again(
     storage: Storage,
-    batch: Callable[..., Batch],
+    batch: MakeBatch,
     extracted: list[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     def die(*_: object, **__: object) -> Features:
+        assert storage.read_json(f"{STARTED}/attempt")["pid"] == os.getpid()
         raise KilledError
 
     with monkeypatch.context() as patch:
         patch.setattr(featurizer.extract, "extract", die)
         with pytest.raises(KilledError):
-            work(batch(a="1", b="1"))
-    summary = work(batch(a="1", b="1"))
+            extract_batch(batch(a="1", b="1"))
+    summary = extract_batch(batch(a="1", b="1"))
     assert (summary.outcome, summary.hung) == ("died", False)
     assert extracted == []
     now = time.time()
     monkeypatch.setattr(time, "time", lambda: now + module.HANG_TIMEOUT_S + 1)
-    assert work(batch(a="1", b="1")).hung
+    assert extract_batch(batch(a="1", b="1")).hung
     assert extracted == []
     assert read_finished(storage, "attempt") is None
 
 
-def test_while_it_works_its_mark_says_where(
-    storage: Storage, batch: Callable[..., Batch], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    seen: list[dict[str, Any]] = []
-
-    def extract(*_: object, **__: object) -> Features:
-        seen.append(json.loads(storage.read(f"{STARTED}/attempt")))
-        return made_up(1)
-
-    monkeypatch.setattr(featurizer.extract, "extract", extract)
-    work(batch(a="1"))
-    assert seen[0]["pid"] == os.getpid()
-
-
-@pytest.mark.usefixtures("extracted")
-@pytest.mark.parametrize("table", ["features/level=track", "features/level=segment", "files"])
+@pytest.mark.parametrize("table", [TRACKS, SEGMENTS, "files"])
 def test_what_a_lost_power_left_in_halves_is_not_finished(
-    storage: Storage, batch: Callable[..., Batch], table: str
+    storage: Storage, batch: MakeBatch, table: str
 ) -> None:
-    work(batch(a="1", b="1"))
-    name = piece("attempt", table)
+    extract_batch(batch(a="1", b="1"))
+    name = result_file("attempt", table)
     whole = storage.read(name)
-    for damaged in (b"", whole[: len(whole) // 2], bytes(len(whole))):
+    damages = [b"", whole[: len(whole) // 2], bytes(len(whole))]
+    if table == "files":  # of the others only the footer is read
+        third = len(whole) // 3
+        damages.append(whole[:4] + bytes(third) + whole[4 + third :])
+    for damaged in damages:
         storage.write(name, damaged)
         assert read_finished(storage, "attempt") is None
     storage.remove(name)
@@ -313,7 +292,7 @@ def test_what_a_lost_power_left_in_halves_is_not_finished(
 
 
 def test_a_file_that_hangs_ends_its_worker_in_the_end(
-    batch: Callable[..., Batch], monkeypatch: pytest.MonkeyPatch
+    batch: MakeBatch, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ended = threading.Event()
     monkeypatch.setattr(os, "_exit", lambda _: ended.set())
@@ -324,11 +303,11 @@ def test_a_file_that_hangs_ends_its_worker_in_the_end(
         return made_up(1)
 
     monkeypatch.setattr(featurizer.extract, "extract", hang)
-    assert work(batch(a="1")).extracted == 1
+    assert extract_batch(batch(a="1")).extracted == 1
     ended.clear()
     monkeypatch.setattr(module, "HANG_TIMEOUT_S", 30.0)
     monkeypatch.setattr(featurizer.extract, "extract", lambda *_, **__: made_up(1))
-    work(batch("second", b="1"))
+    extract_batch(batch("second", b="1"))
     assert not [t for t in threading.enumerate() if isinstance(t, threading.Timer)]
     assert not ended.is_set()
 
@@ -337,16 +316,16 @@ def test_a_file_that_hangs_ends_its_worker_in_the_end(
 
 
 def test_a_recording_at_an_address_is_opened_with_fsspec(
-    storage: Storage, batch: Callable[..., Batch], extracted: list[str]
+    storage: Storage, batch: MakeBatch, extracted: list[str]
 ) -> None:
     fsspec.filesystem("memory").pipe("/bucket/a.wav", b"1")
     there = list_sources(["memory://bucket/a.wav"]).recordings[0]
     address = "memory://bucket/b.wav"
-    gone = Listed("b.wav", address, "memory://bucket", address, 1, 1)
+    gone = SourceFile("b.wav", address, "memory://bucket", address, 1, 1)
     planned = batch()
     planned.files.extend([there, gone])
     planned.labels.extend([None, None])
-    summary = work(planned)
+    summary = extract_batch(planned)
     fsspec.filesystem("memory").rm("/bucket", recursive=True)
     assert (summary.extracted, summary.failures) == (1, {"vanished": 1})
     assert extracted == ["an open file"]
@@ -356,89 +335,45 @@ def test_a_recording_at_an_address_is_opened_with_fsspec(
 # Workers that do not fit
 
 
-def changed(batch: Batch, **fields: Any) -> Batch:
-    from dataclasses import replace
-
-    return replace(batch, **fields)
-
-
-def test_a_worker_that_fits_has_nothing_to_say(batch: Callable[..., Batch]) -> None:
-    assert unfit(batch(a="1")) == ""
-
-
-def test_a_worker_of_another_songmill_or_feature_set_works_on_nothing(
-    batch: Callable[..., Batch], extracted: list[str]
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"songmill": "99.0"}, ["99.0", songmill_version(), "install the same on both"]),
+        ({"settings": Settings("other-set", 3.0)}, ["other-set", FEATURE_SET, "install the same"]),
+        ({"root": "/nowhere/at/all"}, ["does not see the store /nowhere/at/all"]),
+        ({"run_id": "another"}, ["does not see the store"]),
+        ({}, ["does not see the source", "/music"]),
+    ],
+)
+def test_a_worker_that_does_not_fit_works_on_nothing(
+    tmp_path: Path,
+    batch: MakeBatch,
+    extracted: list[str],
+    changes: dict[str, Any],
+    said: list[str],
 ) -> None:
     good = batch(a="1")
-    for bad, named in (
-        (changed(good, songmill="99.0"), "99.0"),
-        (changed(good, settings=Settings("other-set", 3.0)), "other-set"),
-    ):
-        summary = work(bad)
-        assert summary.outcome == "unfit"
-        for part in (named, songmill_version(), FEATURE_SET, "install the same on both"):
-            assert part in summary.message
-    assert extracted == []
-
-
-def test_a_worker_that_does_not_see_the_jobs_store_works_on_nothing(
-    tmp_path: Path, batch: Callable[..., Batch], extracted: list[str]
-) -> None:
-    good = batch(a="1")
-    for bad in (changed(good, root=str(tmp_path / "empty")), changed(good, run_id="another")):
-        summary = work(bad)
-        assert summary.outcome == "unfit"
-        assert f"does not see the store {bad.root}" in summary.message
-    assert extracted == []
-    assert not (tmp_path / "empty").exists()
-
-
-def test_a_worker_that_does_not_see_a_source_works_on_nothing(
-    tmp_path: Path, batch: Callable[..., Batch], extracted: list[str]
-) -> None:
-    good = batch(a="1")
-    (tmp_path / "music").rename(tmp_path / "elsewhere")
-    summary = work(good)
+    assert unfit_reason(good) == ""
+    if not changes:
+        (tmp_path / "music").rename(tmp_path / "elsewhere")
+    summary = extract_batch(replace(good, **changes))
     assert summary.outcome == "unfit"
-    assert f"does not see the source {tmp_path}/music" in summary.message
+    for part in said:
+        assert part in summary.message
     assert extracted == []
+    assert not Path("/nowhere").exists()
 
 
-def test_a_file_that_is_gone_is_no_reason_to_stop(
-    tmp_path: Path, batch: Callable[..., Batch]
-) -> None:
+def test_a_file_that_is_gone_is_no_reason_to_stop(tmp_path: Path, batch: MakeBatch) -> None:
     good = batch(a="1", b="1")
     (tmp_path / "music/a.wav").unlink()
-    assert unfit(good) == ""
+    assert unfit_reason(good) == ""
 
 
-def test_a_summary_counts_failures() -> None:
-    assert Summary("done", failures={"empty": 2, "timeout": 3}).failed == 5
-
-
-def test_the_pieces_of_an_attempt_are_one_for_each_table() -> None:
-    assert len(set(pieces("x"))) == 3
-    assert pieces("x")[-1] == piece("x", "files")
-    assert {TRACK, SEGMENT, FILES} == {TABLES[t] for t in (TRACKS, SEGMENTS, "files")}
-    assert isinstance(FILES, pa.Schema)
-
-
-@pytest.mark.usefixtures("extracted")
-def test_a_finished_batch_with_damaged_pages_is_not_finished(
-    storage: Storage, batch: Callable[..., Batch]
-) -> None:
-    work(batch(a="1"))
-    name = piece("attempt", "files")
-    whole = storage.read(name)
-    storage.write(name, whole[:4] + bytes(len(whole) // 3) + whole[4 + len(whole) // 3 :])
-    assert read_finished(storage, "attempt") is None
-
-
-@pytest.mark.usefixtures("extracted")
-def test_matrix_products_keep_to_one_thread(batch: Callable[..., Batch]) -> None:
+def test_matrix_products_keep_to_one_thread(batch: MakeBatch) -> None:
     threadpool_limits(limits=2)
     module.prepare_process.cache_clear()
-    work(batch(a="1"))
+    extract_batch(batch(a="1"))
     threads = [pool["num_threads"] for pool in threadpool_info()]
     assert threads
     assert set(threads) == {1}
@@ -466,7 +401,7 @@ print(faults())
 
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="it is glibc that is set")
 def test_memory_is_kept_for_the_next_file_though_dask_has_it_given_back() -> None:
-    # What Dask's nanny gives its workers.
+    # Dask's nanny sets this for its workers.
     environment = {**os.environ, "MALLOC_TRIM_THRESHOLD_": "65536"}
     found = subprocess.run(
         [sys.executable, "-c", FAULTS], env=environment, capture_output=True, text=True, check=True

@@ -1,4 +1,4 @@
-"""What a run is to do, and in which batches."""
+"""Plans of a run, and their division into batches."""
 
 import itertools
 import random
@@ -15,11 +15,11 @@ from jobs.extraction.plan import (
     BATCH_AUDIO_S,
     BATCH_FILES,
     Plan,
-    batches,
-    estimated_seconds,
+    estimate_seconds,
+    make_batches,
     make_plan,
 )
-from jobs.inputs.sources import Listed, Listing
+from jobs.inputs.sources import Listing, SourceFile
 from jobs.store.schemas import FILES
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -28,7 +28,7 @@ ROOT = "/music"
 
 def listed(track_id: str, size: int | None = 10, modified: int | None = 5, root: str = ROOT) -> Any:
     path = f"{root}/{track_id}"
-    return Listed(track_id, path, root, path, size, modified)
+    return SourceFile(track_id, path, root, path, size, modified)
 
 
 def known(
@@ -54,7 +54,7 @@ def known(
 
 
 def plan_of(
-    recordings: Iterable[Listed],
+    recordings: Iterable[SourceFile],
     rows: Iterable[dict[str, Any]],
     *,
     labels: dict[str, str | None] | None = None,
@@ -71,32 +71,23 @@ def plan_of(
     files = pa.concat_tables(
         [FILES.empty_table(), *(pa.Table.from_pylist(piece, FILES) for piece in pieces)]
     )
-    if labelled is None:
-        labelled = {row["track_id"]: None for row in rows if row["status"] == "ok"}
+    columns = [list((labelled or {}).keys()), list((labelled or {}).values())]
+    arrays = [pa.array(column, pa.string()) for column in columns]
     return make_plan(
         Listing(recordings, list(sources), list(unlisted)),
         files,
-        pa.table(
-            [pa.array(list(labelled), pa.string()), pa.array(list(labelled.values()), pa.string())],
-            names=["track_id", "label"],
-        ),
+        pa.table(arrays, names=["track_id", "label"]),
         dict.fromkeys(recording.track_id for recording in recordings) | (labels or {}),
         run_id=run_id,
         **options,
     )
 
 
-def ids(recordings: list[Listed]) -> list[str]:
+def ids(recordings: list[SourceFile]) -> list[str]:
     return [recording.track_id for recording in recordings]
 
 
-# New, changed, gone, and the rest
-
-
-def test_into_an_empty_store_everything_is_new() -> None:
-    plan = plan_of([listed("a"), listed("b")], [])
-    assert ids(plan.new) == ["a", "b"]
-    assert (plan.again, plan.gone, plan.unchanged) == ([], [], 0)
+# New, changed and unchanged files
 
 
 def test_what_is_listed_is_worked_on_as_it_differs_from_what_is_known() -> None:
@@ -112,11 +103,11 @@ def test_what_is_listed_is_worked_on_as_it_differs_from_what_is_known() -> None:
         chunked=True,
     )
     assert ids(plan.new) == ["new"]
-    assert ids(plan.again) == ["larger", "touched", "unreadable now"]
+    assert ids(plan.repeat) == ["larger", "touched", "unreadable now"]
     assert plan.gone == ["gone"]
     assert (plan.changed, plan.retried, plan.unchanged) == (3, 0, 1)
     assert plan.relabelled == {}
-    assert plan.readdressed.num_rows == 0
+    assert plan.moved.num_rows == 0
 
 
 def test_a_microsecond_is_a_change_and_large_files_and_late_years_are_told_apart() -> None:
@@ -137,29 +128,11 @@ def test_a_file_that_could_not_be_examined_then_and_cannot_now_is_the_same() -> 
 def test_a_failed_file_waits_until_it_changes_or_is_asked_for() -> None:
     rows = [known("bad", status="failed"), known("good")]
     recordings = [listed("bad"), listed("good")]
-    assert plan_of(recordings, rows).again == []
+    assert plan_of(recordings, rows).repeat == []
     retried = plan_of(recordings, rows, retry_failed=True)
-    assert ids(retried.again) == ["bad"]
+    assert ids(retried.repeat) == ["bad"]
     assert (retried.changed, retried.retried, retried.unchanged) == (0, 1, 1)
-    assert ids(plan_of([listed("bad", 11), listed("good")], rows).again) == ["bad"]
-
-
-@pytest.mark.parametrize("option", ["force", "replace_all"])
-def test_everything_is_worked_on_when_asked_for(option: str) -> None:
-    rows = [known("bad", status="failed"), known("good"), known("old", 9)]
-    plan = plan_of(map(listed, ["bad", "good", "new", "old"]), rows, **{option: True})
-    assert ids(plan.again) == ["bad", "good", "old"]
-    assert ids(plan.new) == ["new"]
-    assert (plan.changed, plan.retried, plan.unchanged) == (1, 2, 0)
-
-
-@pytest.mark.parametrize("option", ["force", "retry_failed", "replace_all"])
-def test_what_this_run_did_before_it_was_killed_it_does_not_do_again(option: str) -> None:
-    rows = [known("done", run_id="now"), known("bad", status="failed", run_id="now")]
-    plan = plan_of([listed("done"), listed("bad")], rows, **{option: True})
-    assert plan.again == []
-    assert plan.unchanged == 2
-    assert ids(plan_of([listed("done", 11)], rows, **{option: True}).again) == ["done"]
+    assert ids(plan_of([listed("bad", 11), listed("good")], rows).repeat) == ["bad"]
 
 
 # Gone
@@ -174,52 +147,10 @@ def test_only_what_this_runs_sources_listed_can_be_gone() -> None:
     assert other.gone == []
 
 
-def test_replacing_all_takes_out_what_other_sources_listed_too() -> None:
-    rows = [known("ours"), known("theirs", root="/elsewhere")]
-    assert sorted(plan_of([listed("ours")], rows, replace_all=True).gone) == ["theirs"]
-
-
 def test_what_lies_below_a_folder_that_cannot_be_listed_is_not_gone() -> None:
     rows = [known("rock/a"), known("rock/80s/b"), known("rockabilly/c"), known("d")]
     plan = plan_of([listed("e")], rows, unlisted=(f"{ROOT}/rock",))
     assert sorted(plan.gone) == ["d", "rockabilly/c"]
-
-
-# What changes without work
-
-
-def test_a_new_label_is_given_to_tracks_that_have_rows() -> None:
-    plan = plan_of(
-        map(listed, "abcdefg"),
-        [*map(known, "abcdef"), known("g", status="failed")],
-        labelled={"a": "x", "b": "x", "c": None, "d": "x", "e": None, "f": "x"},
-        labels={"a": "x", "b": "y", "c": "y", "d": None, "e": None, "f": "y", "g": "y"},
-    )
-    assert plan.again == []
-    assert plan.relabelled == {"b": "y", "c": "y", "d": None, "f": "y"}
-
-
-def test_what_is_worked_on_is_not_relabelled_besides() -> None:
-    plan = plan_of(
-        [listed("a", 11), listed("b")],
-        [known("a")],
-        labelled={"a": "x"},
-        labels={"a": "y", "b": "y"},
-    )
-    assert (ids(plan.again), ids(plan.new), plan.relabelled) == (["a"], ["b"], {})
-
-
-def test_a_collection_that_moved_keeps_its_rows_under_its_new_address() -> None:
-    plan = plan_of(
-        [listed("a", root="/new"), listed("b", 11, root="/new")],
-        [known("c"), known("b"), known("a")],
-        sources=("/new",),
-    )
-    assert ids(plan.again) == ["b"]
-    assert plan.gone == []
-    (row,) = plan.readdressed.to_pylist()
-    assert row == {**dict.fromkeys(FILES.names), **known("a"), "uri": "/new/a", "source": "/new"}
-    assert plan.readdressed.schema == FILES
 
 
 # Against a model
@@ -265,7 +196,7 @@ def test_a_plan_is_what_going_through_the_files_one_by_one_gives(seed: int) -> N
     )
 
     by_track = {row["track_id"]: row for row in rows}
-    new, again, unchanged, relabelled, readdressed = [], [], [], {}, {}
+    new, repeat, changes, unchanged, relabelled, moved = [], [], 0, [], {}, {}
     for recording in recordings:
         track = recording.track_id
         row = by_track.get(track)
@@ -277,13 +208,14 @@ def test_a_plan_is_what_going_through_the_files_one_by_one_gives(seed: int) -> N
         asked_for = options["force"] or options["replace_all"]
         asked_for |= options["retry_failed"] and row["status"] == "failed"
         if changed or (asked_for and row["run_id"] != "now"):
-            again.append(track)
+            repeat.append(track)
+            changes += changed
         else:
             unchanged.append(track)
             if track in labelled and labelled[track] != labels[track]:
                 relabelled[track] = labels[track]
             if row["source"] != root:
-                readdressed[track] = {**row, "source": root, "uri": f"{root}/{track}"}
+                moved[track] = {**row, "source": root, "uri": f"{root}/{track}"}
     gone = [
         row["track_id"]
         for row in rows
@@ -291,18 +223,19 @@ def test_a_plan_is_what_going_through_the_files_one_by_one_gives(seed: int) -> N
         and (row["source"] == root or options["replace_all"])
         and not any(row["uri"].startswith(f"{folder}/") for folder in unlisted)
     ]
-    assert (ids(plan.new), ids(plan.again), plan.unchanged) == (new, again, len(unchanged))
-    assert plan.changed + plan.retried == len(again)
+    assert (ids(plan.new), ids(plan.repeat), plan.unchanged) == (new, repeat, len(unchanged))
+    assert (plan.changed, plan.retried) == (changes, len(repeat) - changes)
     assert sorted(plan.gone) == sorted(gone)
     assert plan.relabelled == relabelled
-    found = {row["track_id"]: row for row in plan.readdressed.to_pylist()}
-    assert found == {t: {**dict.fromkeys(FILES.names), **r} for t, r in readdressed.items()}
+    found = {row["track_id"]: row for row in plan.moved.to_pylist()}
+    assert plan.moved.schema == FILES
+    assert found == {t: {**dict.fromkeys(FILES.names), **r} for t, r in moved.items()}
 
 
 # Batches
 
 
-def of_seconds(track_id: str, seconds: float) -> Listed:
+def of_seconds(track_id: str, seconds: float) -> SourceFile:
     return listed(track_id, int(seconds * 44100), 1)
 
 
@@ -313,54 +246,49 @@ def of_seconds(track_id: str, seconds: float) -> Listed:
 def test_the_length_of_a_recording_is_guessed_from_its_size_and_suffix(
     name: str, seconds: float
 ) -> None:
-    assert estimated_seconds(of_seconds(name, 10)) == pytest.approx(seconds)
-    assert estimated_seconds(listed(name, None, None)) == 0
+    assert estimate_seconds(of_seconds(name, 10)) == pytest.approx(seconds)
+    assert estimate_seconds(listed(name, None, None)) == 0
 
 
-@pytest.mark.parametrize("threads", [1, 2, 16])
+@pytest.mark.parametrize("threads", [0, 1, 2, 16])  # 0: the workers have not come yet
 @pytest.mark.parametrize("seed", range(6))
 def test_every_file_is_in_one_batch_and_no_batch_is_too_large(threads: int, seed: int) -> None:
     random_ = random.Random(seed)
-    most = random_.choice([5, 60, 2000])
+    longest = random_.choice([5, 60, 2000])
     recordings = [
-        of_seconds(f"{i:05}.wav", random_.random() ** 4 * most)
+        of_seconds(f"{i:05}.wav", random_.random() ** 4 * longest)
         for i in range(random_.choice([0, 1, 7, 400, 3000]))
     ]
-    found = list(batches(recordings, threads))
+    found = list(make_batches(recordings, threads))
     assert sorted(itertools.chain(*map(ids, found))) == ids(recordings)
     for batch in found:
         assert 1 <= len(batch) <= BATCH_FILES
-        assert len(batch) == 1 or sum(map(estimated_seconds, batch)) <= BATCH_AUDIO_S
-    assert found == list(batches(recordings, threads))
+        assert len(batch) == 1 or sum(map(estimate_seconds, batch)) <= BATCH_AUDIO_S
+    assert found == list(make_batches(recordings, threads))
 
 
 def test_files_of_no_known_length_are_spread_all_the_same() -> None:
     recordings = [listed(f"{i:03}", None, None) for i in range(100)]
-    assert [len(batch) for batch in batches(recordings, 5)] == [5] * 20
+    assert [len(batch) for batch in make_batches(recordings, 5)] == [5] * 20
 
 
 def test_a_small_collection_keeps_every_thread_busy() -> None:
     recordings = [of_seconds(f"{i:03}.wav", 30) for i in range(64)]
-    assert len(list(batches(recordings, 4))) >= 16
+    assert len(list(make_batches(recordings, 4))) >= 16
 
 
 def test_the_largest_files_come_first_and_alone() -> None:
     recordings = [of_seconds(f"{i}.wav", s) for i, s in enumerate([30, 7200, 30, 9000, 30])]
-    found = [ids(batch) for batch in batches(recordings, 2)]
+    found = [ids(batch) for batch in make_batches(recordings, 2)]
     assert found[:2] == [["3.wav"], ["1.wav"]]
     assert sorted(itertools.chain(*found)) == ids(recordings)
-
-
-def test_a_cluster_that_has_no_worker_just_now_gets_batches_all_the_same() -> None:
-    recordings = [of_seconds(f"{i}.wav", 30) for i in range(5)]
-    assert sorted(itertools.chain(*map(ids, batches(recordings, 0)))) == ids(recordings)
 
 
 # Another file under a known name
 
 
-def at(path: Path) -> Listed:
-    return Listed(path.name, str(path), str(path.parent), str(path), 1, 1)
+def at(path: Path) -> SourceFile:
+    return SourceFile(path.name, str(path), str(path.parent), str(path), 1, 1)
 
 
 def known_at(path: Path, **columns: Any) -> dict[str, Any]:
@@ -392,7 +320,7 @@ def test_a_file_that_has_moved_keeps_its_place(two_albums: tuple[Path, Path]) ->
     first, second = two_albums
     first.unlink()
     plan = plan_of([at(second)], [known_at(first)], sources=(str(second.parent),))
-    assert (plan.unchanged, plan.readdressed["uri"].to_pylist()) == (1, [str(second)])
+    assert (plan.unchanged, plan.moved["uri"].to_pylist()) == (1, [str(second)])
 
 
 def test_one_file_by_two_ways_is_one_file(two_albums: tuple[Path, Path]) -> None:

@@ -1,4 +1,4 @@
-"""What an extraction tells of its progress."""
+"""Progress lines of an extraction."""
 
 import io
 import sys

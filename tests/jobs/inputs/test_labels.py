@@ -1,4 +1,4 @@
-"""Labels: which word a track gets, and what the store's ``labels`` table then holds."""
+"""Labels of tracks, and the store's table ``labels``."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -13,7 +13,7 @@ from featurizer.columns import FEATURE_SET
 from jobs.errors import UsageError
 from jobs.inputs import labels
 from jobs.inputs.labels import Labels, label_tracks
-from jobs.inputs.sources import Listed
+from jobs.inputs.sources import SourceFile
 from jobs.store.commit import Change, commit
 from jobs.store.folder import Folder
 from jobs.store.tables import Settings, Store
@@ -24,8 +24,8 @@ Read = Callable[..., Labels]
 TRACKS = ["blues/blues.00000.wav", "blues/blues.00001.wav", "jazz/jazz.00000.wav"]
 
 
-def recordings(*track_ids: str, root: str = "/music") -> list[Listed]:
-    return [Listed(t, f"{root}/{t}", root, f"{root}/{t}", 1, 1) for t in track_ids]
+def recordings(*track_ids: str, root: str = "/music") -> list[SourceFile]:
+    return [SourceFile(t, f"{root}/{t}", root, f"{root}/{t}", 1, 1) for t in track_ids]
 
 
 @pytest.fixture
@@ -45,7 +45,7 @@ def read(tmp_path: Path) -> Read:
 
 def test_none_gives_every_track_no_label() -> None:
     found = label_tracks("none", recordings(*TRACKS))
-    assert found.of_track == dict.fromkeys(TRACKS)
+    assert found.by_track == dict.fromkeys(TRACKS)
     assert found.table is None
 
 
@@ -61,19 +61,13 @@ def test_none_gives_every_track_no_label() -> None:
     ],
 )
 def test_parent_is_the_folder_that_the_file_lies_in(uri: str, expected: str | None) -> None:
-    # Also where the track_id, which starts at the source, does not show the folder.
-    assert label_tracks("parent", [Listed("a.wav", uri, "s", uri, 1, 1)]).of_track == {
+    # Also if the track_id, which starts at the source, does not contain the folder.
+    assert label_tracks("parent", [SourceFile("a.wav", uri, "s", uri, 1, 1)]).by_track == {
         "a.wav": expected
     }
 
 
-# With one
-
-
-def test_a_csv_labels_by_the_whole_track_id(read: Read) -> None:
-    found = read(f"track_id,label\n{TRACKS[0]},sad\n{TRACKS[2]},blue\n")
-    assert found.of_track == {TRACKS[0]: "sad", TRACKS[1]: None, TRACKS[2]: "blue"}
-    assert found.unmatched == 0
+# With a CSV
 
 
 @pytest.mark.parametrize(
@@ -82,14 +76,14 @@ def test_a_csv_labels_by_the_whole_track_id(read: Read) -> None:
 )
 def test_any_tail_that_names_one_track_will_do(read: Read, tail: str) -> None:
     found = read(f"track_id,label\n{tail},sad\n")
-    assert found.of_track[TRACKS[0]] == "sad"
+    assert found.by_track[TRACKS[0]] == "sad"
     assert found.table.to_pylist() == [{"track_id": TRACKS[0], "label": "sad"}]
 
 
 @pytest.mark.parametrize("part", ["00000.wav", "s/blues.00000.wav", "blues", "blues/", "wav"])
 def test_a_part_of_a_name_is_no_tail(read: Read, part: str) -> None:
     found = read(f"track_id,label\n{part},sad\n")
-    assert set(found.of_track.values()) == {None}
+    assert set(found.by_track.values()) == {None}
     assert found.unmatched == 1
 
 
@@ -100,49 +94,47 @@ def test_tails_of_a_deep_path_with_dots() -> None:
     assert aliases("a/b") == ["a/b", "b"]
 
 
-def test_a_tail_of_two_tracks_is_refused_with_its_line_and_both(read: Read) -> None:
+@pytest.mark.parametrize(
+    ("name", "tracks"), [("a.wav", ["one/a.wav", "two/a.wav"]), ("a", ["a.wav", "a.flac"])]
+)
+def test_a_tail_of_two_tracks_is_refused_with_its_line_and_both(
+    read: Read, name: str, tracks: list[str]
+) -> None:
     with pytest.raises(UsageError) as refusal:
-        read("track_id,label\nb.wav,x\na.wav,y\n", "one/a.wav", "two/a.wav", "b.wav")
-    for part in ("line 3", "'a.wav'", "'one/a.wav'", "'two/a.wav'"):
+        read(f"track_id,label\nb.wav,x\n{name},y\n", *tracks, "b.wav")
+    for part in ("line 3", "Write more of its path", *map(repr, [name, *tracks])):
         assert part in str(refusal.value)
 
 
-def test_a_whole_track_id_is_never_ambiguous(read: Read) -> None:
-    found = read("track_id,label\na.wav,y\n", "a.wav", "one/a.wav")
-    assert found.of_track == {"a.wav": "y", "one/a.wav": None}
+@pytest.mark.parametrize(
+    ("text", "tracks", "by_track"),
+    [
+        # The whole track_id takes precedence over the end of another one.
+        ("track_id,label\na.wav,y\n", ["a.wav", "one/a.wav"], ["y", None]),
+        # One name in two formats, told apart by the suffix.
+        ("track_id,label\na.wav,x\na.flac,y\n", ["a.wav", "a.flac"], ["x", "y"]),
+        # An empty cell.
+        ("track_id,label\na,\nb,x\n", ["a.wav", "b.wav"], [None, "x"]),
+    ],
+)
+def test_a_csv_labels_the_tracks_that_it_names(
+    read: Read, text: str, tracks: list[str], by_track: list[str | None]
+) -> None:
+    assert list(read(text, *tracks).by_track.items()) == list(zip(tracks, by_track, strict=True))
 
 
-def test_one_name_in_two_formats_is_told_apart_by_the_suffix(read: Read) -> None:
-    found = read("track_id,label\na.wav,x\na.flac,y\n", "a.wav", "a.flac")
-    assert found.of_track == {"a.wav": "x", "a.flac": "y"}
-    with pytest.raises(UsageError, match="write more of its path"):
-        read("track_id,label\na,x\n", "a.wav", "a.flac")
+def test_further_columns_are_kept_in_any_order_and_other_rows_counted(read: Read) -> None:
+    found = read("artist,label,track_id\nA,x,blues.00000\nB,,jazz.00000\nC,y,rock.00000\nD,z,\n")
+    assert found.table.to_pylist() == [
+        {"artist": "A", "label": "x", "track_id": TRACKS[0]},
+        {"artist": "B", "label": None, "track_id": TRACKS[2]},
+    ]
+    assert found.unmatched == 2
 
 
 def test_two_rows_of_one_track_are_refused_with_both_lines(read: Read) -> None:
     with pytest.raises(UsageError, match=r"line 4: .*blues\.00000\.wav.* in line 2"):
         read("track_id,label\nblues.00000,x\njazz.00000,x\nblues/blues.00000,x\n")
-
-
-def test_rows_of_tracks_that_are_not_listed_are_counted(read: Read) -> None:
-    found = read("track_id,label\nblues.00000,x\nrock.00000,y\n,z\n")
-    assert found.unmatched == 2
-    assert found.table.num_rows == 1
-
-
-def test_an_empty_cell_is_no_label(read: Read) -> None:
-    found = read("track_id,label,artist\nblues.00000,,Someone\n")
-    assert found.of_track[TRACKS[0]] is None
-    assert found.table.to_pylist() == [
-        {"track_id": TRACKS[0], "label": None, "artist": "Someone"},
-    ]
-
-
-def test_further_columns_are_kept_in_any_order(read: Read) -> None:
-    found = read("artist,label,year,track_id\nSomeone,x,1969,blues.00000\n")
-    assert found.table.to_pylist() == [
-        {"artist": "Someone", "label": "x", "year": "1969", "track_id": TRACKS[0]}
-    ]
 
 
 @pytest.mark.parametrize(
@@ -157,7 +149,7 @@ def test_further_columns_are_kept_in_any_order(read: Read) -> None:
 )
 def test_what_spreadsheets_write_is_read(read: Read, text: str) -> None:
     found = read(text)
-    assert found.of_track[TRACKS[0]] == "x"
+    assert found.by_track[TRACKS[0]] == "x"
     assert found.unmatched == 0
 
 
@@ -165,7 +157,7 @@ def test_a_cell_may_hold_newlines_quotes_and_commas(read: Read) -> None:
     name = 'a\n"b", \N{GUITAR}.wav'
     quoted = '"' + name.replace('"', '""') + '"'
     found = read(f'track_id,label\n{quoted},"two\r\nlines, ""quoted"""\n', name)
-    assert found.of_track == {name: 'two\r\nlines, "quoted"'}
+    assert found.by_track == {name: 'two\r\nlines, "quoted"'}
 
 
 @pytest.mark.parametrize(
@@ -201,7 +193,7 @@ def test_a_csv_that_is_not_there_is_refused_with_what_would_do(tmp_path: Path) -
         assert "parent, none or a CSV" in str(refusal.value)
 
 
-# Where the tracks have labels already
+# Tracks with labels
 
 
 @pytest.mark.parametrize(
@@ -217,10 +209,10 @@ def test_only_a_column_of_labels_takes_the_place_of_those_that_are_there(
 ) -> None:
     path = tmp_path / "sheet.csv"
     path.write_text(text)
-    sheet = labels.read_sheet(str(path), needed=("track_id",), wanted="a CSV")
+    sheet = labels.read_sheet(str(path), required=("track_id",), expected="a CSV")
     before: dict[str, str | None] = {"a.wav": "x", "b.wav": "y"}
     found = labels.match(sheet, before)
-    assert list(found.of_track.values()) == expected
+    assert list(found.by_track.values()) == expected
     assert found.table.to_pylist() == table
     assert before == {"a.wav": "x", "b.wav": "y"}
 
@@ -228,8 +220,10 @@ def test_only_a_column_of_labels_takes_the_place_of_those_that_are_there(
 def test_a_sheet_that_cannot_be_read_is_refused_with_the_option_that_named_it(
     tmp_path: Path,
 ) -> None:
-    with pytest.raises(UsageError, match="cannot be read .*: --split is a or b"):
-        labels.read_sheet(str(tmp_path), needed=("track_id",), wanted="a or b", option="--split")
+    with pytest.raises(UsageError, match="cannot be read .*: --split takes a or b"):
+        labels.read_sheet(
+            str(tmp_path), required=("track_id",), expected="a or b", option="--split"
+        )
 
 
 # The table
@@ -248,7 +242,7 @@ def put(store: Store, found: Labels, gone: list[str] | None = None) -> Change:
 
 
 def rows(store: Store) -> list[dict[str, str | None]]:
-    """Read the table as a downstream team would, by each reader, and see that all agree."""
+    """Read the table with PyArrow, pandas and DuckDB, which must agree."""
     folder = store.storage.path("labels")
     table = pyarrow.dataset.dataset(folder).to_table()
     expected = table.sort_by("track_id").to_pylist()
@@ -259,7 +253,8 @@ def rows(store: Store) -> list[dict[str, str | None]]:
     return expected
 
 
-def csv_of(columns: list[str], *values: list[str | None], listed: list[str]) -> Labels:
+def csv_of(columns: list[str], *values: list[str | None], listed: str) -> Labels:
+    """The rows of a CSV, for listed tracks with names of one letter."""
     table = pa.table(
         [pa.array(column, pa.string()) for column in zip(*values, strict=True)], names=columns
     )
@@ -274,9 +269,8 @@ def test_there_is_no_table_without_a_csv(store: Store) -> None:
 def test_the_table_holds_every_column_and_stays_as_it_is_when_nothing_changed(
     store: Store,
 ) -> None:
-    found = csv_of(
-        ["track_id", "label", "artist"], ["b", "x", "B"], ["a", None, "A"], listed=["a", "b"]
-    )
+    columns = ["track_id", "label", "artist"]
+    found = csv_of(columns, ["b", "x", "B"], ["a", None, "A"], listed="ab")
     assert put(store, found) != Change()
     assert rows(store) == [
         {"track_id": "a", "label": None, "artist": "A"},
@@ -287,17 +281,17 @@ def test_the_table_holds_every_column_and_stays_as_it_is_when_nothing_changed(
 
 def test_columns_may_come_and_go_and_every_reader_sees_todays(store: Store) -> None:
     columns = ["track_id", "label"]
-    put(store, csv_of([*columns, "artist"], ["a", "x", "A"], listed=["a"]))
-    put(store, csv_of([*columns, "year"], ["a", "x", "1969"], listed=["a"]))
+    put(store, csv_of([*columns, "artist"], ["a", "x", "A"], listed="a"))
+    put(store, csv_of([*columns, "year"], ["a", "x", "1969"], listed="a"))
     assert rows(store) == [{"track_id": "a", "label": "x", "year": "1969"}]
-    put(store, csv_of([*columns, "artist", "year"], ["a", "x", "A", "1969"], listed=["a"]))
+    put(store, csv_of([*columns, "artist", "year"], ["a", "x", "A", "1969"], listed="a"))
     assert rows(store) == [{"track_id": "a", "label": "x", "artist": "A", "year": "1969"}]
 
 
 def test_rows_of_tracks_that_this_run_does_not_list_stay(store: Store) -> None:
     columns = ["track_id", "label"]
-    put(store, csv_of([*columns, "artist"], ["a", "x", "A"], listed=["a"]))
-    put(store, csv_of([*columns, "year"], ["b", "y", "1969"], listed=["b"]))
+    put(store, csv_of([*columns, "artist"], ["a", "x", "A"], listed="a"))
+    put(store, csv_of([*columns, "year"], ["b", "y", "1969"], listed="b"))
     assert rows(store) == [
         {"track_id": "a", "label": "x", "artist": "A", "year": None},
         {"track_id": "b", "label": "y", "artist": None, "year": "1969"},
@@ -305,11 +299,11 @@ def test_rows_of_tracks_that_this_run_does_not_list_stay(store: Store) -> None:
 
 
 def test_a_table_may_have_no_labels(store: Store) -> None:
-    found = csv_of(["track_id", "artist"], ["a", "A"], listed=["a"])
+    found = csv_of(["track_id", "artist"], ["a", "A"], listed="a")
     assert put(store, found) != Change()
     assert rows(store) == [{"track_id": "a", "artist": "A"}]
     assert put(store, found) == Change()
-    put(store, csv_of(["track_id", "label"], ["b", "y"], listed=["b"]))
+    put(store, csv_of(["track_id", "label"], ["b", "y"], listed="b"))
     assert rows(store) == [
         {"track_id": "a", "artist": "A", "label": None},
         {"track_id": "b", "artist": None, "label": "y"},
@@ -318,7 +312,7 @@ def test_a_table_may_have_no_labels(store: Store) -> None:
 
 def test_rows_leave_with_their_tracks_and_with_the_csv(store: Store) -> None:
     values = [["a", "x"], ["b", "y"], ["c", "z"]]
-    put(store, csv_of(["track_id", "label"], *values, listed=["a", "b", "c"]))
+    put(store, csv_of(["track_id", "label"], *values, listed="abc"))
     put(store, Labels({"a": None}), gone=["b"])
     assert rows(store) == [{"track_id": "c", "label": "z"}]
     put(store, Labels({"c": None}))

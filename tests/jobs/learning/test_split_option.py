@@ -184,7 +184,7 @@ def test_a_file_that_is_not_there_is_refused_with_what_would_do(
     chooser: Chooser, tmp_path: Path, choice: str
 ) -> None:
     choice = choice if choice.startswith("by-") else str(tmp_path / choice)
-    allowed = ("--split is", "random", "by-track", "by-group:COLUMN", "track_id and set")
+    allowed = ("--split takes", "random", "by-track", "by-group:COLUMN", "track_id and set")
     chooser.refuses(choice, f"{choice} cannot be read", *allowed)
 
 

@@ -20,7 +20,7 @@ from featurizer.columns import FEATURE_SET
 from jobs.cluster.fitness import songmill_version
 from jobs.errors import StoreError, UsageError
 from jobs.extraction.attempts import RUN_JSON, Batch
-from jobs.extraction.batch import work
+from jobs.extraction.batch import extract_batch
 from jobs.inputs.sources import list_sources
 from jobs.store import commit, s3
 from jobs.store.address import storage_of
@@ -236,7 +236,7 @@ def test_a_file_that_the_object_store_does_not_give_out_has_failed(
     batch = recording(server, "rotten")
     with shaky_proxy(server.ports[3]) as (proxy, url), asking(url, monkeypatch, attempts=1):
         proxy.rotten = {"/music/rotten/a.wav"}
-        summary = work(batch)
+        summary = extract_batch(batch)
         assert summary.extracted == 1
         assert proxy.sent["/music/rotten/b.wav"] == 44_100 * 2 + 44  # once, and as a whole
         rows = storage_of(batch.root).read_table("_work/done/attempt.files.parquet").to_pylist()
@@ -255,9 +255,11 @@ def test_of_an_object_store_that_is_gone_no_file_has_failed(
         elsewhere = url if way == "refuses" else "http://127.0.0.1:9"
         with (
             asking(elsewhere, monkeypatch, attempts=1),
-            pytest.raises(OSError, match=f"the object store with s3://music/{way}/a.wav is silent"),
+            pytest.raises(
+                OSError, match=f"the object store does not answer for s3://music/{way}/a.wav"
+            ),
         ):
-            work(batch)
+            extract_batch(batch)
     assert not storage_of(batch.root).exists("_work/done/attempt.files.parquet")
 
 
@@ -276,7 +278,7 @@ def test_an_object_store_that_comes_back_meanwhile_has_cost_no_file(
         monkeypatch.setattr("jobs.inputs.recordings.probe", back_again)
         keep_reaching(reached, monkeypatch)
         proxy.refused = 1.0
-        assert work(batch).extracted == 2
+        assert extract_batch(batch).extracted == 2
 
 
 def test_credentials_that_run_out_end_the_run(
@@ -287,8 +289,8 @@ def test_credentials_that_run_out_end_the_run(
     with asking(os.environ["AWS_ENDPOINT_URL"], monkeypatch, attempts=1):
         keep_reaching(reached, monkeypatch)
         monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "run out")
-        with pytest.raises(OSError, match="takes these credentials no more"):
-            work(batch)
+        with pytest.raises(OSError, match="no longer accepts the credentials"):
+            extract_batch(batch)
 
 
 def test_a_mark_whose_making_was_confirmed_to_nobody_is_ours(
@@ -302,7 +304,7 @@ def test_a_mark_whose_making_was_confirmed_to_nobody_is_ours(
         return create(self, name, data)
 
     monkeypatch.setattr(Bucket, "create", unheard)
-    assert work(batch).extracted == 2
+    assert extract_batch(batch).extracted == 2
 
 
 def test_a_listing_that_breaks_off_is_said(
