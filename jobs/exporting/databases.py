@@ -175,7 +175,10 @@ def to_duckdb(
     schema = schema or "main"
     where = f"{_quote(schema)}.{_quote(table)}"
     _check_duckdb_file(target)
-    with _translate_errors(duckdb.Error, rows, target), duckdb.connect(target.address) as connection:
+    with (
+        _translate_errors(duckdb.Error, rows, target),
+        duckdb.connect(target.address) as connection,
+    ):
         connection.execute("BEGIN")
         found = connection.execute(
             "SELECT count(*) FROM duckdb_schemas() WHERE schema_name = ? "
@@ -351,7 +354,7 @@ $songmill$
 
 
 def _check_duckdb_file(target: Target) -> None:
-    """Raise ExportError if a file is not DuckDB's. DuckDB would open a CSV file, say, as a table."""
+    """Raise ExportError if a file is not DuckDB's; DuckDB would open a CSV file, for example."""
     with contextlib.suppress(FileNotFoundError), open(target.address, "rb") as file:
         header = file.read(12)
         if header and header[8:] != b"DUCK":  # the magic bytes follow a checksum

@@ -82,8 +82,8 @@ def parse_target(given: str) -> Target:
 def _parse_postgresql(given: str) -> Target:
     unclear = UsageError(
         "--to postgresql://… is not valid. Write postgresql://user:password@host:port/database, "
-        "with @ : / ? # % in a name or a password as %40 %3A %2F %3F %23 %25. The password can also "
-        "be given in PGPASSWORD or ~/.pgpass"
+        "with @ : / ? # % in a name or a password as %40 %3A %2F %3F %23 %25. PGPASSWORD and "
+        "~/.pgpass can also hold the password"
     )
     try:
         parts = urlsplit(given)

@@ -184,9 +184,7 @@ def similarity(
 # On the cluster
 
 
-def find_neighbours(
-    found: Neighbours, unit: np.ndarray, run: Stage, duplicate_from: float
-) -> int:
+def find_neighbours(found: Neighbours, unit: np.ndarray, run: Stage, duplicate_from: float) -> int:
     """Compare every pair of tiles, and return the number of workers used.
 
     Parameters
@@ -340,7 +338,7 @@ def _warn_about_many_copies(pairs: np.ndarray, progress: Progress) -> None:
 def _compare_labels(
     vectors: Vectors, pairs: np.ndarray, cosines: np.ndarray
 ) -> tuple[int, list[Duplicate]]:
-    """Count the pairs with different labels; return the first pairs, those with two labels first."""
+    """Count the pairs with different labels; return some pairs, those with two labels first."""
     labels = np.array(vectors.names["label"].to_pylist(), object)
     differ = (labels[pairs[:, 0]] != labels[pairs[:, 1]]).astype(bool)
     order = np.argsort(~differ, kind="stable")[:_SHOWN_DUPLICATES]

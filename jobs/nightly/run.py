@@ -412,7 +412,7 @@ def _too_few_labels(store: Store) -> str:
 
 
 def _no_model(store: Store) -> str:
-    return "" if registry.champion(store) else "there is no champion"
+    return "" if registry.champion(store) else "there is no champion yet"
 
 
 def _no_predictions(store: Store) -> str:
