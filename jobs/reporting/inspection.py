@@ -11,7 +11,6 @@ import pyarrow.parquet as pq
 from featurizer.columns import FEATURE_COLUMNS, SAMPLE_RATE, SEGMENT_SECONDS
 from jobs.errors import UsageError
 from jobs.inputs.recordings import decoded
-from jobs.interruption import in_thread, wait_for
 from jobs.learning import registry
 from jobs.learning.predict import FilePrediction, champion_for_files, predict_features
 from jobs.progress import Progress, printable
@@ -229,9 +228,7 @@ def _write(folder: str, found: _Results, curves: "Curves", progress: Progress) -
 
     progress.say("drawing")
     pictures: list[Picture] = []
-    drawing = recording.pictures(curves, found.facts.tempo)
-    # In a thread, since drawing one picture takes seconds.
-    while picture := wait_for(in_thread(next, drawing, None)):
+    for picture in recording.pictures(curves, found.facts.tempo):
         pictures.append(picture)
         progress.show(f"drawing: {len(pictures)} pictures")
     predicted = None

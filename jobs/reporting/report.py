@@ -15,7 +15,6 @@ import numpy as np
 
 from featurizer.columns import FEATURE_COLUMNS
 from jobs.errors import StoreError
-from jobs.interruption import in_thread, wait_for
 from jobs.learning import registry
 from jobs.progress import Progress, clock, printable
 from jobs.reporting import overview
@@ -109,8 +108,7 @@ def report(
     ):
         progress.say(f"drawing: {title}")
         try:
-            # In a thread, since drawing a picture takes seconds.
-            content = wait_for(in_thread(make))
+            content = make()
         except StoreError as error:
             content = Content(text=printable(str(error)))
         sections.append(Section(anchor, title, content))

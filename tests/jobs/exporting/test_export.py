@@ -138,7 +138,7 @@ def target(request: pytest.FixtureRequest, tmp_path: Path) -> str:
 
 @contextlib.contextmanager
 def connect(to: str) -> Iterator[Any]:
-    """Connect to a database; yield what executes SQL."""
+    """Connect to a database; yield a cursor."""
     kind, _, path = to.partition(":///")
     if kind == "sqlite":
         with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as connection:
@@ -160,8 +160,11 @@ def ask(to: str, query: str) -> Any:
 
 
 def table_of(to: str, name: str) -> pd.DataFrame:
+    query = f'SELECT * FROM "{name}"'
     with connect(to) as cursor:
-        cursor.execute(f'SELECT * FROM "{name}"')
+        if isinstance(cursor, duckdb.DuckDBPyConnection):
+            return cursor.sql(query).to_arrow_table().to_pandas()
+        cursor.execute(query)
         if isinstance(cursor, sqlite3.Cursor):
             return pd.DataFrame(cursor.fetchall(), columns=[one[0] for one in cursor.description])
         return cursor.fetch_arrow_table().to_pandas()
