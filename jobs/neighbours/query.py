@@ -106,9 +106,9 @@ def similar(
 
     Examples
     --------
-    >>> found = similar("blues/0", store="tables", k=1)
-    >>> found.neighbours[0].track_id
-    'blues/1.wav'
+    >>> found = similar("blues/0", store="tables", k=2)
+    >>> found.track_id, [one.rank for one in found.neighbours]
+    ('blues/0.wav', [1, 2])
     """
     from featurizer.extract import analyse
 
