@@ -159,16 +159,16 @@ def on_workers(folder: Path, scratch: Path, workers: int) -> dict[str, float]:
 
     scratch.mkdir()
     seconds = 0.0
-    fill = similarity.fill
+    find_neighbours = similarity.find_neighbours
 
     def timed(*arguments: Any) -> int:
         nonlocal seconds
         began = time.perf_counter()
-        found = fill(*arguments)
+        found = find_neighbours(*arguments)
         seconds = time.perf_counter() - began
         return found
 
-    similarity.fill = timed
+    similarity.find_neighbours = timed
     try:
         with dask_cluster(scratch, workers) as (address, _):
             with Client(scheduler_file=address) as client:
@@ -177,7 +177,7 @@ def on_workers(folder: Path, scratch: Path, workers: int) -> dict[str, float]:
                 peak.watch_cluster(client)
             similarity.similarity(store=str(folder), k=K, scheduler=address)
     finally:
-        similarity.fill = fill
+        similarity.find_neighbours = find_neighbours
     return {"seconds": seconds, **peak.megabytes()}
 
 

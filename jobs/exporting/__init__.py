@@ -1,4 +1,4 @@
-"""Tables into databases and files, complete or not at all.
+"""Atomic exports of tables to databases and files.
 
 Knows stages, inputs and the store; not the other stages' packages.
 """

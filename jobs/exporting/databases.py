@@ -1,6 +1,7 @@
-"""A table in a database: loaded beside the old one, and put in its place in one transaction.
+"""Atomic exports to databases: readers see the old table or the new one.
 
-Whoever reads meanwhile sees the old table or the new one, and an export that dies leaves the old.
+The new table is loaded and indexed under another name, and replaces the old one in one transaction.
+An export that is killed leaves the old table.
 """
 
 import contextlib
@@ -16,28 +17,28 @@ from jobs.errors import ExportError, UsageError
 from jobs.exporting.rows import Rows
 from jobs.exporting.target import Kind, Target
 
-CONNECT_S = 10
-"""For so long a PostgreSQL that does not answer is waited for."""
+CONNECT_TIMEOUT_S = 10
+"""Seconds to wait for a PostgreSQL server that does not answer."""
 
-RESERVE_S = 30
-"""For so long another export to the same table is waited for. One that was killed ends by then."""
+ADVISORY_LOCK_TIMEOUT_S = 30
+"""Seconds to wait for another export to the same table. A killed one releases its lock by then."""
 
-SWAP_TRIES = 60
-"""So often an export asks for the table that others are reading, for a second each time."""
+MAX_SWAP_ATTEMPTS = 60
+"""Attempts to lock a table that others read; each waits for one second."""
 
-INDEXED = ("track_id", "segment", "rank")
-"""The columns that rows are found by, as far as a table has them."""
+INDEX_COLUMNS = ("track_id", "segment", "rank")
+"""Columns of the index; those that a table has."""
 
-_LOCK_NOT_AVAILABLE = "55P03"
+MAX_NAME_BYTES = 63
+"""Length limit of names in PostgreSQL."""
 
-MAX_NAME = 63
-"""Bytes of a name in PostgreSQL."""
+_LOCK_NOT_AVAILABLE = "55P03"  # SQLSTATE
 
 
 def to_postgresql(
     rows: Rows, target: Target, schema: str | None, table: str, keys: tuple[str, ...]
 ) -> None:
-    """Load rows into PostgreSQL, by its binary COPY.
+    """Load rows into PostgreSQL with binary COPY.
 
     Parameters
     ----------
@@ -48,38 +49,39 @@ def to_postgresql(
     schema : str or None
         The schema; by default the first of the user's search path.
     table : str
-        The table's name there.
+        Name of the table in the database.
     keys : tuple of str
-        Columns by which an earlier export is known: nothing else is replaced.
+        Columns that identify an earlier export. Other tables are not replaced.
 
     Raises
     ------
     UsageError
-        There is no such schema, or the name is somebody else's.
+        There is no such schema, or another table has this name.
     ExportError
-        The server cannot be reached, or refuses.
+        The server is unreachable or reports an error.
     """
     from adbc_driver_postgresql import dbapi
 
-    _fit_name(table)
-    os.environ.setdefault("PGCONNECT_TIMEOUT", str(CONNECT_S))
+    if not 1 <= len(table.encode()) <= MAX_NAME_BYTES:
+        raise UsageError(f"--table {table!r}: PostgreSQL's names have 1 to {MAX_NAME_BYTES} bytes")
+    os.environ.setdefault("PGCONNECT_TIMEOUT", str(CONNECT_TIMEOUT_S))
     with (
-        _clear_errors(dbapi.Error, rows, target),
+        _translate_errors(dbapi.Error, rows, target),
         contextlib.closing(dbapi.connect(target.address)) as connection,
         contextlib.closing(connection.cursor()) as cursor,
     ):
-        schema = _schema(cursor, schema, target)
-        where = f"{_quoted(schema)}.{_quoted(table)}"
-        beside = f"_songmill_{hashlib.sha256(table.encode()).hexdigest()[:16]}"
-        new = f"{_quoted(schema)}.{_quoted(beside)}"
-        _reserve(cursor, where, target)
+        schema = _resolve_schema(cursor, schema, target)
+        where = f"{_quote(schema)}.{_quote(table)}"
+        temporary = f"_songmill_{hashlib.sha256(table.encode()).hexdigest()[:16]}"
+        new = f"{_quote(schema)}.{_quote(temporary)}"
+        _acquire_advisory_lock(cursor, where, target)
         _check_replaceable(cursor, where, keys)
         if _check_replaceable(cursor, new, keys) is not None:
-            cursor.execute(f"DROP TABLE {new}")  # a killed export has left it
-        cursor.adbc_ingest(beside, rows.reader(), mode="create", db_schema_name=schema)
-        cursor.execute(f"CREATE INDEX {beside}_index ON {new} ({_indexed(rows.schema)})")
-        # The rows are to be older than whoever waits for the swap: some readers (COPY) see what was
-        # there when they began to wait, in whichever table they find then.
+            cursor.execute(f"DROP TABLE {new}")  # left by a killed export
+        cursor.adbc_ingest(temporary, rows.reader(), mode="create", db_schema_name=schema)
+        cursor.execute(f"CREATE INDEX {temporary}_index ON {new} ({_index_columns(rows.schema)})")
+        # Readers that wait for the swap must find the rows in the new table, but some (COPY) keep
+        # the snapshot from before they waited. So the rows are committed before the swap.
         connection.commit()
         cursor.execute(f"ANALYZE {new}")
         try:
@@ -87,12 +89,13 @@ def to_postgresql(
             if old is not None:
                 for grant in _grants(cursor, old, new):
                     cursor.execute(grant)
-                cursor.execute(_lock(where))
+                cursor.execute(_lock_statement(where))
                 cursor.execute(f"DROP TABLE {where}")
-            index = _quoted(f"{table[: MAX_NAME // 2]}_index")
-            if _ask(cursor, "SELECT to_regclass($1)::text", f"{_quoted(schema)}.{index}") is None:
-                cursor.execute(f"ALTER INDEX {_quoted(schema)}.{beside}_index RENAME TO {index}")
-            cursor.execute(f"ALTER TABLE {new} RENAME TO {_quoted(table)}")
+            index = _quote(f"{table[: MAX_NAME_BYTES // 2]}_index")
+            query = "SELECT to_regclass($1)::text"
+            if _fetch_value(cursor, query, f"{_quote(schema)}.{index}") is None:
+                cursor.execute(f"ALTER INDEX {_quote(schema)}.{temporary}_index RENAME TO {index}")
+            cursor.execute(f"ALTER TABLE {new} RENAME TO {_quote(table)}")
             connection.commit()
         except BaseException:
             connection.rollback()
@@ -104,53 +107,54 @@ def to_postgresql(
 def to_sqlite(
     rows: Rows, target: Target, schema: str | None, table: str, keys: tuple[str, ...]
 ) -> None:
-    """Load rows into a file of SQLite, which is made where it is not there.
+    """Load rows into an SQLite file, which is created if it does not exist.
 
     Parameters
     ----------
     rows, target, table, keys
         As for :func:`to_postgresql`.
     schema : None
-        SQLite has none.
+        SQLite has no schemas.
 
     Raises
     ------
     UsageError
-        The name is somebody else's.
+        Another table has this name.
     ExportError
-        The file is no database, or cannot be written.
+        The file is not an SQLite database, or cannot be written.
     """
     from adbc_driver_sqlite import dbapi
 
-    beside = f"{table}_new"
+    temporary = _quote(f"{table}_new")
     with (
-        _clear_errors(dbapi.Error, rows, target),
+        _translate_errors(dbapi.Error, rows, target),
         contextlib.closing(dbapi.connect(target.address)) as connection,
         contextlib.closing(connection.cursor()) as cursor,
     ):
-        # Readers are only locked out for the moment of the commit, not when the cache is full.
+        # Lock readers out during the commit only, not whenever the cache is full.
         cursor.execute("PRAGMA cache_spill = OFF")
-        # A view of the old table goes on with the new one.
+        # Views of the old table keep working with the new one.
         cursor.execute("PRAGMA legacy_alter_table = ON")
-        kind = _ask(cursor, "SELECT type FROM sqlite_master WHERE name = ?", table)
+        kind = _fetch_value(cursor, "SELECT type FROM sqlite_master WHERE name = ?", table)
         if kind is not None:
             cursor.execute("SELECT name FROM pragma_table_info(?)", (table,))
-            _check_known(kind == "table", {name for (name,) in cursor.fetchall()}, table, keys)
-        columns = (f"{_quoted(field.name)} {_sqlite_type(field.type)}" for field in rows.schema)
-        cursor.execute(f"CREATE TABLE {_quoted(beside)} ({', '.join(columns)})")
-        cursor.adbc_ingest(beside, rows.reader(), mode="append")
+            _check_earlier_export(kind == "table", _first_column(cursor), table, keys)
+        columns = (f"{_quote(field.name)} {_sqlite_type(field.type)}" for field in rows.schema)
+        cursor.execute(f"CREATE TABLE {temporary} ({', '.join(columns)})")
+        cursor.adbc_ingest(f"{table}_new", rows.reader(), mode="append")
+        where = _quote(table)
         if kind is not None:
-            cursor.execute(f"DROP TABLE {_quoted(table)}")
-        cursor.execute(f"ALTER TABLE {_quoted(beside)} RENAME TO {_quoted(table)}")
-        index = _quoted(f"{table}_index")
-        cursor.execute(f"CREATE INDEX {index} ON {_quoted(table)} ({_indexed(rows.schema)})")
+            cursor.execute(f"DROP TABLE {where}")
+        cursor.execute(f"ALTER TABLE {temporary} RENAME TO {where}")
+        index = _quote(f"{table}_index")
+        cursor.execute(f"CREATE INDEX {index} ON {where} ({_index_columns(rows.schema)})")
         connection.commit()
 
 
 def to_duckdb(
     rows: Rows, target: Target, schema: str | None, table: str, keys: tuple[str, ...]
 ) -> None:
-    """Load rows into a file of DuckDB, which is made where it is not there.
+    """Load rows into a DuckDB file, which is created if it does not exist.
 
     Parameters
     ----------
@@ -162,17 +166,17 @@ def to_duckdb(
     Raises
     ------
     UsageError
-        There is no such schema, or the name is somebody else's.
+        There is no such schema, or another table has this name.
     ExportError
-        The file is no database, is in use by another process, or cannot be written.
+        The file is not a DuckDB database, is in use by another process, or cannot be written.
     """
     import duckdb
 
     schema = schema or "main"
-    where = f"{_quoted(schema)}.{_quoted(table)}"
-    _check_duckdb(target)
+    where = f"{_quote(schema)}.{_quote(table)}"
+    _check_duckdb_file(target)
     with (
-        _clear_errors(duckdb.Error, rows, target),
+        _translate_errors(duckdb.Error, rows, target),
         duckdb.connect(target.address) as connection,
     ):
         connection.execute("BEGIN")
@@ -191,11 +195,11 @@ def to_duckdb(
             [schema, table],
         ).fetchall()
         for table_type, columns in old:
-            _check_known(table_type == "BASE TABLE", set(columns), where, keys)
+            _check_earlier_export(table_type == "BASE TABLE", set(columns), where, keys)
         connection.register("exported", rows.reader())
         connection.execute(f"CREATE OR REPLACE TABLE {where} AS SELECT * FROM exported")
-        index = _quoted(f"{table}_index")
-        connection.execute(f"CREATE INDEX {index} ON {where} ({_indexed(rows.schema)})")
+        index = _quote(f"{table}_index")
+        connection.execute(f"CREATE INDEX {index} ON {where} ({_index_columns(rows.schema)})")
         connection.execute("COMMIT")
 
 
@@ -204,76 +208,76 @@ LOADERS: dict[Kind, Callable[[Rows, Target, str | None, str, tuple[str, ...]], N
     "sqlite": to_sqlite,
     "duckdb": to_duckdb,
 }
-"""What loads into each kind of database."""
+"""Loader of each kind of database."""
 
 
 @contextlib.contextmanager
-def _clear_errors(kind: type[Exception], rows: Rows, target: Target) -> Iterator[None]:
-    """Turn a driver's errors into ours, without the password."""
+def _translate_errors(kind: type[Exception], rows: Rows, target: Target) -> Iterator[None]:
+    """Raise ExportError, without the password, in place of a driver's exception."""
     try:
         yield
     except kind as error:
         if rows.failure is not None:
             raise rows.failure from None
-        text = _plain(target.hide(str(error)))
+        text = _shorten_message(target.hide_password(str(error)))
         raise ExportError(
-            f"the export to {target.shown} failed, and what was there is still there: {text}"
+            f"the export to {target.shown} failed; the old table is still there: {text}"
         ) from None
 
 
-def _plain(text: str) -> str:
-    """Return what a driver says without what only its authors need."""
+def _shorten_message(text: str) -> str:
+    """Remove error codes and SQL from a driver's message."""
     text = " ".join(text.split())
     text = re.sub(r"^[A-Z_]+: \[\w+\] ", "", text)
     text = re.sub(r"^Failed to (execute|prepare) query '.*?': (ERROR: )?", "", text)
     return re.sub(r"( HINT: .*)?[ .]* SQLSTATE: \w+$", "", text)
 
 
-def _quoted(name: str) -> str:
-    """Return a name as SQL takes it, whatever is in it."""
+def _quote(name: str) -> str:
+    """Quote an SQL identifier."""
     return '"' + name.replace('"', '""') + '"'
 
 
-def _indexed(schema: pa.Schema) -> str:
-    """Return the columns of the index, quoted."""
-    return ", ".join(_quoted(name) for name in INDEXED if name in schema.names)
+def _index_columns(schema: pa.Schema) -> str:
+    return ", ".join(_quote(name) for name in INDEX_COLUMNS if name in schema.names)
 
 
-def _ask(cursor: Any, question: str, *values: str) -> Any:
-    """Return the one value that answers a question; None where there is no row."""
-    cursor.execute(question, values)
+def _fetch_value(cursor: Any, query: str, *values: str) -> Any:
+    """Return the first value of the first row; None if there is no row."""
+    cursor.execute(query, values)
     row = cursor.fetchone()
     return None if row is None else row[0]
 
 
-def _check_known(is_table: bool, columns: set[str], table: str, keys: tuple[str, ...]) -> None:
-    """Raise UsageError unless a table is an earlier export."""
+def _first_column(cursor: Any) -> set[str]:
+    return {row[0] for row in cursor.fetchall()}
+
+
+def _check_earlier_export(
+    is_table: bool, columns: set[str], table: str, keys: tuple[str, ...]
+) -> None:
+    """Raise UsageError unless a table is an earlier export of the same table."""
     missing = [key for key in keys if key not in columns]
     if missing or not is_table:
-        why = f"it has no column {missing[0]}" if is_table else "it is no table"
+        why = f"it has no column {missing[0]}" if is_table else "it is not a table"
         raise UsageError(
-            f"{table} is there and is not an earlier export of this table ({why}): it is left as "
-            "it is. Name another with --table"
+            f"{table} exists and is not an earlier export of this table ({why}). It stays as it "
+            "is: name another table with --table"
         )
 
 
 # PostgreSQL
 
 
-def _fit_name(table: str) -> None:
-    if not table or len(table.encode()) > MAX_NAME:
-        raise UsageError(f"--table {table!r}: PostgreSQL's names have 1 to {MAX_NAME} bytes")
-
-
-def _reserve(cursor: Any, where: str, target: Target) -> None:
-    """Keep other exports from a table until the connection ends, however it does."""
-    # Else the server goes on with what a killed export has asked for.
+def _acquire_advisory_lock(cursor: Any, where: str, target: Target) -> None:
+    """Keep other exports away from a table until the connection ends."""
+    # Without this setting the server would finish the query of a killed export.
     cursor.execute(
         "SELECT set_config(name, '1000', false) FROM pg_settings "
         "WHERE name = 'client_connection_check_interval'"
     )
     cursor.fetchall()
-    cursor.execute(f"SET LOCAL lock_timeout = '{RESERVE_S}s'")
+    cursor.execute(f"SET LOCAL lock_timeout = '{ADVISORY_LOCK_TIMEOUT_S}s'")
     try:
         cursor.execute("SELECT pg_advisory_lock(hashtext($1))", (f"songmill {where}",))
         cursor.fetchall()
@@ -281,35 +285,37 @@ def _reserve(cursor: Any, where: str, target: Target) -> None:
         if getattr(error, "sqlstate", None) != _LOCK_NOT_AVAILABLE:
             raise
         raise ExportError(
-            f"another export to {where} of {target.shown} is under way, for {RESERVE_S} s at least"
+            f"another export to {where} of {target.shown} has been running for more than "
+            f"{ADVISORY_LOCK_TIMEOUT_S} s: try again later"
         ) from None
 
 
-def _schema(cursor: Any, schema: str | None, target: Target) -> str:
-    """Return the schema to load into."""
+def _resolve_schema(cursor: Any, schema: str | None, target: Target) -> str:
+    """Return the schema to load into; by default the current one."""
     if schema is None:
-        found = _ask(cursor, "SELECT current_schema()::text")
+        found = _fetch_value(cursor, "SELECT current_schema()::text")
         if found is None:
             raise UsageError(f"the user of {target.shown} has no schema: name one with --schema")
         return str(found)
-    if not _ask(cursor, "SELECT count(*) FROM pg_namespace WHERE nspname = $1", schema):
-        raise UsageError(f"{target.shown} has no schema {schema!r}: make it first")
+    query = "SELECT count(*) FROM pg_namespace WHERE nspname = $1"
+    if not _fetch_value(cursor, query, schema):
+        raise UsageError(f"{target.shown} has no schema {schema!r}: create it first")
     return schema
 
 
 def _check_replaceable(cursor: Any, where: str, keys: tuple[str, ...]) -> int | None:
-    """Return the object id of an earlier export; None where there is no table of the name."""
-    old = _ask(cursor, "SELECT to_regclass($1)::oid::bigint", where)
+    """Return the object id of an earlier export; None if there is no table of this name."""
+    old = _fetch_value(cursor, "SELECT to_regclass($1)::oid::bigint", where)
     if old is None:
         return None
-    kind = _ask(cursor, f"SELECT relkind::text FROM pg_class WHERE oid = {old}")
+    kind = _fetch_value(cursor, f"SELECT relkind::text FROM pg_class WHERE oid = {old}")
     cursor.execute(f"SELECT attname::text FROM pg_attribute WHERE attrelid = {old} AND attnum > 0")
-    _check_known(kind == "r", {name for (name,) in cursor.fetchall()}, where, keys)
+    _check_earlier_export(kind == "r", _first_column(cursor), where, keys)
     return int(old)
 
 
 def _grants(cursor: Any, old: int, new: str) -> list[str]:
-    """Return what gives the users of the old table the same rights to the new one."""
+    """Return statements that grant the privileges on the old table to the same users of the new."""
     cursor.execute(
         "SELECT acl.privilege_type::text, acl.is_grantable, "
         "CASE acl.grantee WHEN 0 THEN 'PUBLIC' "
@@ -323,13 +329,13 @@ def _grants(cursor: Any, old: int, new: str) -> list[str]:
     ]
 
 
-def _lock(where: str) -> str:
-    """Return what waits for a table until nobody reads it, and never keeps others waiting long."""
+def _lock_statement(where: str) -> str:
+    """Return a statement that locks a table once nobody reads it; new readers wait at most 1 s."""
     literal = where.replace("'", "''")
     return f"""
 DO $songmill$
 BEGIN
-    FOR i IN 1..{SWAP_TRIES} LOOP
+    FOR i IN 1..{MAX_SWAP_ATTEMPTS} LOOP
         BEGIN
             SET LOCAL lock_timeout = '1s';
             EXECUTE 'LOCK TABLE {literal} IN ACCESS EXCLUSIVE MODE';
@@ -338,7 +344,7 @@ BEGIN
             PERFORM pg_sleep(1);
         END;
     END LOOP;
-    RAISE EXCEPTION 'others have been reading the table for {2 * SWAP_TRIES} s';
+    RAISE EXCEPTION 'others have been reading the table for {2 * MAX_SWAP_ATTEMPTS} s';
 END
 $songmill$
 """
@@ -347,20 +353,16 @@ $songmill$
 # Files
 
 
-_DUCKDB_MAGIC = slice(8, 12), b"DUCK"
-
-
-def _check_duckdb(target: Target) -> None:
-    """Raise ExportError where a file is there and not DuckDB's, which would open it as a table."""
+def _check_duckdb_file(target: Target) -> None:
+    """Raise ExportError if a file is not DuckDB's; DuckDB would open a CSV file, for example."""
     with contextlib.suppress(FileNotFoundError), open(target.address, "rb") as file:
-        place, magic = _DUCKDB_MAGIC
-        start = file.read(place.stop)
-        if start and start[place] != magic:
-            raise ExportError(f"{target.address} is no database of DuckDB, and stays as it is")
+        header = file.read(12)
+        if header and header[8:] != b"DUCK":  # the magic bytes follow a checksum
+            raise ExportError(f"{target.address} is not a DuckDB database; it stays as it is")
 
 
 def _sqlite_type(kind: pa.DataType) -> str:
-    """Return the type of a column; SQLite keeps times as text and truth as 0 and 1."""
+    """Return the type of a column. SQLite keeps times as text, and booleans as 0 and 1."""
     if pa.types.is_boolean(kind):
         return "BOOLEAN"
     if pa.types.is_integer(kind):

@@ -1,6 +1,6 @@
-"""Exports: a table of the store, in somebody else's database or file, complete or not at all.
+"""Atomic exports of a table of the store to a database or a file.
 
-The store is held meanwhile, so that no other run changes what is being read.
+The store is locked meanwhile, so that no other run changes the table.
 """
 
 import time
@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from jobs.errors import UsageError
 from jobs.exporting.rows import Rows
-from jobs.exporting.target import Target, parse_target
+from jobs.exporting.target import parse_target
 from jobs.progress import Progress
 from jobs.stage import Session, open_session
 from jobs.store import commit
@@ -27,37 +27,39 @@ from jobs.store.schemas import (
 )
 from jobs.store.tables import Store
 
-Name = Literal["similarity", "duplicates", "predictions", "features", "files"]
+TableName = Literal["similarity", "duplicates", "predictions", "features", "files"]
 
-MADE_BY: dict[Name, str] = {
+MADE_BY: dict[TableName, str] = {
     "similarity": "songmill similarity",
     "duplicates": "songmill similarity",
     "predictions": "songmill predict --all",
     "features": "songmill extract",
     "files": "songmill extract",
 }
-"""The tables that are exported, and the command that makes each."""
+"""Command that makes each table."""
 
-KEYS: dict[Name, tuple[str, ...]] = {
+KEYS: dict[TableName, tuple[str, ...]] = {
     "similarity": ("track_id", "rank", "neighbour_id", "cosine"),
     "duplicates": ("track_id", "duplicate_id", "cosine"),
     "predictions": ("track_id", "label", "predicted", "model"),
     "features": ("track_id", "label", "length", "tempo"),
     "files": ("track_id", "uri", "status", "error"),
 }
-"""Columns by which a table in a database is known as an earlier export of the same."""
+"""Columns that identify an earlier export of the same table in a database."""
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What was exported.
+    """Summary of an export.
 
     Parameters
     ----------
-    table : str
-        What it is called there; the file's name of a file.
+    name : str
+        Table of the store.
     to : str
-        Where it is, without a password.
+        The target, without a password.
+    table : str
+        Name of the table in the database, or the path of the file.
     """
 
     name: str
@@ -68,7 +70,7 @@ class Outcome:
 
 
 def export(
-    name: Name,
+    name: TableName,
     *,
     store: str | Session,
     to: str,
@@ -77,7 +79,7 @@ def export(
     table: str | None = None,
     progress: Progress | None = None,
 ) -> Outcome:
-    """Write a table to a database or a file, complete or not at all.
+    """Write a table to a database or a file; readers see the old table or the new one.
 
     Parameters
     ----------
@@ -86,16 +88,16 @@ def export(
     store : str or Session
         Address of the store; or the session of a run.
     to : str
-        ``postgresql://…``, ``sqlite:///FILE``, ``duckdb:///FILE``, or a file that ends in
+        ``postgresql://…``, ``sqlite:///FILE``, ``duckdb:///FILE``, or a file name with the suffix
         ``.csv``, ``.csv.gz``, ``.jsonl``, ``.jsonl.gz``, ``.parquet`` or ``.arrow``.
     level : {"track", "segment"}
-        Rows to export, where there are both.
+        Rows to export, for tables of both levels.
     schema : str, optional
         Schema of the database.
     table : str, optional
         Name of the table in the database; by default ``name``.
     progress : Progress, optional
-        Shows the progress; by default lines on stderr.
+        By default lines on stderr.
 
     Returns
     -------
@@ -106,16 +108,26 @@ def export(
     UsageError
         The store has no such table, or the target does not fit.
     ExportError
-        The target cannot be reached or refuses; what it had before is still there.
+        The target is unreachable or reports an error. The old table is still there.
+
+    Examples
+    --------
+    >>> export("files", store="tables", to="files.csv").rows
+    6
     """
     from jobs.exporting.databases import LOADERS
     from jobs.exporting.files import write_file
 
     target = parse_target(to)
-    _check_names(name, target, level=level, schema=schema, table=table)
+    if target.kind == "file" and (schema or table):
+        raise UsageError("--schema and --table are for databases: leave them out")
+    if target.kind == "sqlite" and schema:
+        raise UsageError("SQLite has no schemas: leave out --schema")
+    if level == "segment" and name == "files":
+        raise UsageError("files are neither tracks nor segments: leave out --level")
     session = open_session(store, progress=progress)
     with session.stage("export") as run:
-        parts, columns = _find(run.store, name, level)
+        parts, columns = _find_table(run.store, name, level)
         rows = Rows(run.store, parts, columns, session.progress)
         session.progress.say(f"exporting {rows.count:,} rows to {target.shown}")
         if target.kind == "file":
@@ -128,19 +140,8 @@ def export(
         return Outcome(name, rows.count, target.shown, table, time.time() - run.started)
 
 
-def _check_names(
-    name: Name, target: Target, *, level: Level, schema: str | None, table: str | None
-) -> None:
-    if target.kind == "file" and (schema or table):
-        raise UsageError("--schema and --table are for databases: a file has its own name")
-    if target.kind == "sqlite" and schema:
-        raise UsageError("SQLite has no schemas: leave out --schema")
-    if level == "segment" and name == "files":
-        raise UsageError("files are neither tracks nor segments: leave out --level")
-
-
-def _find(store: Store, name: Name, level: Level) -> tuple[list[str], pa.Schema]:
-    """Return the parts and the columns of the table that is asked for."""
+def _find_table(store: Store, name: TableName, level: Level) -> tuple[list[str], pa.Schema]:
+    """Return the parts and the columns of a table."""
     segments = level == "segment"
     folder: str = {
         "features": SEGMENTS if segments else TRACKS,
@@ -155,11 +156,11 @@ def _find(store: Store, name: Name, level: Level) -> tuple[list[str], pa.Schema]
     else:
         raise UsageError(
             f"the store {store.storage.root} has no {name}"
-            f"{' of segments' if segments else ''}: `{MADE_BY[name]}"
-            f"{' --segments' if segments and name == 'predictions' else ''}` makes them"
+            f"{' of segments' if segments else ''}. Run: {MADE_BY[name]}"
+            f"{' --segments' if segments and name == 'predictions' else ''}"
         )
     if name in (SIMILARITY, DUPLICATES) and ("segment" in schema.names) != segments:
-        found_level = "segment" if "segment" in schema.names else "track"
+        found_level = "track" if segments else "segment"
         raise UsageError(
             f"the {name} of the store {store.storage.root} is of {found_level}s: say "
             f"--level {found_level}, or run `songmill similarity --level {level}`"

@@ -1,4 +1,4 @@
-"""A table as one file: csv, jsonl, parquet or arrow; complete under its name, or not there."""
+"""Atomic exports to a file: CSV, JSON lines, Parquet or Arrow."""
 
 import os
 
@@ -11,19 +11,19 @@ from jobs.store.atomic import atomic_write
 
 
 def write_file(rows: Rows, path: str) -> None:
-    """Write rows as a file, in place of what had its name.
+    """Write rows to a file; an existing file is replaced atomically.
 
     Parameters
     ----------
     rows : Rows
         The table.
     path : str
-        The file; one of :data:`jobs.exporting.target.FORMATS` ends its name.
+        The file, with one of the suffixes :data:`jobs.exporting.target.SUFFIXES`.
 
     Raises
     ------
     ExportError
-        It cannot be written; what was there is still there.
+        The file cannot be written. An existing one is unchanged.
     """
     try:
         with atomic_write(path) as temporary:
@@ -49,14 +49,14 @@ def _write_text(rows: Rows, path: str, name: str) -> None:
     import duckdb
 
     text = "FORMAT csv, HEADER" if ".csv" in name[-7:] else "FORMAT json"
-    packing = "gzip" if name.endswith(".gz") else "none"
+    compression = "gzip" if name.endswith(".gz") else "none"
     quoted = path.replace("'", "''")
     with duckdb.connect() as connection:
         connection.execute("SET TimeZone = 'UTC'")
         connection.register("exported", rows.reader())
         try:
             connection.execute(
-                f"COPY (SELECT * FROM exported) TO '{quoted}' ({text}, COMPRESSION {packing})"
+                f"COPY (SELECT * FROM exported) TO '{quoted}' ({text}, COMPRESSION {compression})"
             )
         except duckdb.Error as error:
             if rows.failure is not None:

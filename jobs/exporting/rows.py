@@ -1,4 +1,4 @@
-"""The rows of a table of the store on their way out, for whatever takes a stream of Arrow."""
+"""The rows of a table of the store as a stream of Arrow batches."""
 
 from collections.abc import Iterator
 
@@ -7,22 +7,29 @@ import pyarrow as pa
 from jobs.progress import Progress
 from jobs.store.tables import Store
 
-BATCH_ROWS = 50_000
+_BATCH_ROWS = 50_000
 
 
 class Rows:
-    """The rows of a table of the store, on their way out.
+    """Rows of a table, to be streamed.
 
     Parameters
     ----------
     store : Store
-        The store, which is held.
+        The store.
     parts : list of str
-        The table's parts.
+        Parts of the table.
     schema : pa.Schema
-        Its columns.
+        Columns of the table.
     progress : Progress
-        Is told how far it is.
+        Shows how many rows have been read.
+
+    Attributes
+    ----------
+    count : int
+        Number of rows.
+    failure : BaseException or None
+        Exception raised while reading; drivers replace it with their own.
     """
 
     def __init__(
@@ -36,7 +43,7 @@ class Rows:
         self._progress = progress
 
     def reader(self) -> pa.RecordBatchReader:
-        """Return a stream of the rows. What it fails of is kept in ``failure``."""
+        """Return a stream of the rows."""
         return pa.RecordBatchReader.from_batches(self.schema, self._batches())
 
     def _batches(self) -> Iterator[pa.RecordBatch]:
@@ -44,13 +51,12 @@ class Rows:
         try:
             for part in self._parts:
                 rows = self._store.read_part(part).replace_schema_metadata(None)
-                for batch in rows.cast(self.schema).to_batches(max_chunksize=BATCH_ROWS):
+                for batch in rows.cast(self.schema).to_batches(max_chunksize=_BATCH_ROWS):
                     yield batch
                     done += batch.num_rows
                     self._progress.now(f"{done:,} of {self.count:,} rows")
         except GeneratorExit:
             raise
         except BaseException as error:
-            # Drivers tell of it in words of their own.
             self.failure = error
             raise

@@ -1,4 +1,4 @@
-"""Where a table is exported to, as given after ``--to``; shown without its password."""
+"""Targets of exports, as given with ``--to``. They are shown without the password."""
 
 import os
 import re
@@ -8,8 +8,8 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 
 from jobs.errors import UsageError
 
-FORMATS = (".csv", ".csv.gz", ".jsonl", ".jsonl.gz", ".parquet", ".arrow")
-"""What the name of a file may end in."""
+SUFFIXES = (".csv", ".csv.gz", ".jsonl", ".jsonl.gz", ".parquet", ".arrow")
+"""Suffixes of files, which determine the format."""
 
 Kind = Literal["postgresql", "sqlite", "duckdb", "file"]
 
@@ -23,19 +23,19 @@ class Target:
     Parameters
     ----------
     kind : {"postgresql", "sqlite", "duckdb", "file"}
-        Who loads it.
+        Kind of the target.
     address : str
-        The URI of a PostgreSQL, with its password; else the path of a file.
+        URI of the PostgreSQL database, with the password; else the path of the file.
     shown : str
-        The same for people's eyes: without the password.
+        The address without the password.
     """
 
     kind: Kind
     address: str
     shown: str
 
-    def hide(self, text: str) -> str:
-        """Return ``text`` without the password, wherever a driver has quoted it."""
+    def hide_password(self, text: str) -> str:
+        """Return a driver's message ``text`` without the password."""
         if self.kind != "postgresql":
             return text
         text = text.replace(self.address, self.shown)
@@ -45,47 +45,52 @@ class Target:
 
 
 def parse_target(given: str) -> Target:
-    """Understand what is given after ``--to``.
+    """Parse the value of ``--to``.
 
     Raises
     ------
     UsageError
-        It is nothing that songmill exports to; its text holds no password.
+        This is not a valid target. The message contains no password.
+
+    Examples
+    --------
+    >>> parse_target("postgresql://me:secret@host/music").shown
+    'postgresql://me@host/music'
     """
     scheme, separator, rest = given.partition("://")
     scheme = scheme.lower()
     if separator and scheme in ("postgresql", "postgres"):
-        return _postgresql(given)
+        return _parse_postgresql(given)
     if separator and scheme in ("sqlite", "duckdb"):
         if not rest.startswith("/") or len(rest) == 1:
             raise UsageError(
-                f"--to {scheme}://… needs the path of its file: {scheme}:///relative/path.db or "
+                f"--to {scheme}://… needs the path of a file: {scheme}:///relative/path.db or "
                 f"{scheme}:////absolute/path.db"
             )
-        path = _in_a_folder(rest[1:])
+        path = _check_folder(rest[1:])
         return Target("sqlite" if scheme == "sqlite" else "duckdb", path, f"{scheme}:///{path}")
     path = given if not separator else rest if scheme == "file" else ""
-    if path.lower().endswith(FORMATS):
-        return Target("file", _in_a_folder(path), path)
+    if path.lower().endswith(SUFFIXES):
+        return Target("file", _check_folder(path), path)
     shown = f"{scheme}://…" if separator else repr(given)
     raise UsageError(
-        f"--to {shown} is nothing that songmill exports to: say postgresql://user@host/database, "
-        f"sqlite:///FILE, duckdb:///FILE, or a file that ends in {', '.join(FORMATS)}"
+        f"--to {shown} is not a target of exports: say postgresql://user@host/database, "
+        f"sqlite:///FILE, duckdb:///FILE, or a file name that ends in {', '.join(SUFFIXES)}"
     )
 
 
-def _postgresql(given: str) -> Target:
+def _parse_postgresql(given: str) -> Target:
     unclear = UsageError(
-        "--to postgresql://… cannot be understood: it is postgresql://user:password@host:port/"
-        "database, where @ : / ? # % of a name or a password are written %40 %3A %2F %3F %23 %25. "
-        "A password may also stand in PGPASSWORD or ~/.pgpass"
+        "--to postgresql://… is not valid. Write postgresql://user:password@host:port/database, "
+        "with @ : / ? # % in a name or a password as %40 %3A %2F %3F %23 %25. PGPASSWORD and "
+        "~/.pgpass can also hold the password"
     )
     try:
         parts = urlsplit(given)
-        _ = parts.port
+        _ = parts.port  # raises ValueError if it is not a number
     except ValueError:
         raise unclear from None
-    # A password with such a character in it would be taken for another part, and shown.
+    # An unescaped password would be parsed as another part, and shown.
     if parts.netloc.count("@") > 1 or "@" in parts.path + parts.query + parts.fragment:
         raise unclear
     user, _, host = parts.netloc.rpartition("@")
@@ -94,7 +99,7 @@ def _postgresql(given: str) -> Target:
 
 
 def _secrets(uri: str) -> set[str]:
-    """Return the ways in which the password of a URI may be written."""
+    """Return the passwords of a URI, escaped and unescaped."""
     parts = urlsplit(uri)
     found = {parts.password or ""}
     found |= {value for name, value in parse_qsl(parts.query) if "password" in name.lower()}
@@ -102,10 +107,11 @@ def _secrets(uri: str) -> set[str]:
     return {form for secret in found for form in (secret, unquote(secret)) if form}
 
 
-def _in_a_folder(path: str) -> str:
+def _check_folder(path: str) -> str:
+    """Return ``path``; raise UsageError unless a file can be created there."""
     folder = os.path.dirname(os.path.abspath(path))
     if not os.path.isdir(folder):
-        raise UsageError(f"there is no folder {folder} to export into: make it first")
+        raise UsageError(f"there is no folder {folder} to export to: create it first")
     if os.path.isdir(path):
         raise UsageError(f"{path} is a folder: name a file to export to")
     return path

@@ -1,4 +1,4 @@
-"""The recordings of a store that are most like one: a track of it, or a file that it never saw."""
+"""The tracks of a store that are most similar to a recording: one of its tracks, or any file."""
 
 import os
 from dataclasses import dataclass
@@ -20,27 +20,25 @@ from jobs.store.track_names import ambiguity_error, matching_tracks
 from recommend.recognise import distances, passes_ratio_test
 from recommend.topk import cosines_with
 
-CANDIDATES = 1000
-"""So many tracks, the nearest by cosine, are looked at by their segments."""
+MAX_CANDIDATES = 1000
+"""Nearest tracks by cosine, which are compared segment by segment with a file."""
 
 
 @dataclass(frozen=True)
 class Neighbour:
-    """A track of the store, and how near it is.
+    """A track of the store, with its similarity.
 
     Parameters
     ----------
     rank : int
-        From 1.
-    track_id : str
-        The track.
-    label : str or None
-        Its label.
+        Rank, from 1.
+    track_id, label : str
+        The track; ``label`` is None if it has no label.
     cosine : float
-        Of the z-scored features, -1 to 1.
+        Cosine of the z-scored features, -1 to 1.
     duplicate : bool
-        Whether it is taken for the same recording: by its cosine or, where a file is a cut or
-        another encoding of it, by its segments (:mod:`recommend.recognise`).
+        Whether both are the same recording: by the cosine or, for excerpts and re-encodings, by
+        the segments (:mod:`recommend.recognise`).
     """
 
     rank: int
@@ -52,19 +50,18 @@ class Neighbour:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a recording is like.
+    """The neighbours of a recording.
 
     Parameters
     ----------
     track_id : str or None
-        The track that was asked for; None for a file.
+        The queried track; None for a file.
     file : str or None
-        The file that was asked for; None for a track.
+        The queried file; None for a track.
     label : str or None
-        The track's label.
+        Label of the track.
     neighbours : list of Neighbour
-        The same recording first, then the nearest; of equally near ones, that of the smaller
-        ``track_id``.
+        Duplicates first, then by descending cosine; ties by ``track_id``.
     """
 
     track_id: str | None
@@ -81,7 +78,7 @@ def similar(
     duplicates: bool = True,
     progress: Progress | None = None,
 ) -> Outcome:
-    """Find the tracks of a store that are most like a recording.
+    """Find the tracks of a store that are most similar to a recording.
 
     Parameters
     ----------
@@ -92,9 +89,9 @@ def similar(
     k : int
         Neighbours to return.
     duplicates : bool
-        Whether tracks that are the same recording are returned too.
+        Whether to return other copies of the recording too.
     progress : Progress, optional
-        Shows the progress; by default lines on stderr.
+        By default lines on stderr.
 
     Returns
     -------
@@ -103,9 +100,15 @@ def similar(
     Raises
     ------
     UsageError
-        There is neither such a track nor such a file, or several tracks.
+        No track and no file has this name, or several tracks have it.
     SongmillError
-        The file cannot be read as a recording.
+        The file cannot be decoded.
+
+    Examples
+    --------
+    >>> found = similar("blues/0", store="tables", k=2)
+    >>> found.track_id, [one.rank for one in found.neighbours]
+    ('blues/0.wav', [1, 2])
     """
     from featurizer.extract import analyse
 
@@ -113,63 +116,62 @@ def similar(
     progress = progress or Progress()
     progress.say("reading the features")
     vectors = read_vectors(store, "track")
-    place = _place(vectors, recording, store)
-    known = vectors.unit
-    if place is not None:
-        cosines = cosines_with(known, known[place])
-        same = cosines >= defaults.DUPLICATE_COSINE
+    index = _track_index(vectors, recording, store)
+    if index is not None:
+        cosines = cosines_with(vectors.unit, vectors.unit[index])
+        is_duplicate = cosines >= defaults.DUPLICATE_COSINE
     else:
         progress.say(f"analysing {recording}")
-        with decode_recording(recording) as heard:
-            features = analyse(heard, segment_seconds=store.settings.segment_seconds)
-        cosines = cosines_with(known, vectors.scaling.unit(features.track[np.newaxis])[0])
-        same = cosines >= defaults.DUPLICATE_COSINE
-        if not same.any():
+        with decode_recording(recording) as audio:
+            features = analyse(audio, segment_seconds=store.settings.segment_seconds)
+        cosines = cosines_with(vectors.unit, vectors.scaling.unit(features.track[np.newaxis])[0])
+        is_duplicate = cosines >= defaults.DUPLICATE_COSINE
+        if not is_duplicate.any():
             progress.say("comparing its segments")
-            same = _recognised(store, vectors, features.segments, cosines)
-    order = np.lexsort((np.arange(len(cosines)), -cosines, ~same))
-    order = order[order != place] if place is not None else order
+            is_duplicate = _duplicates_by_segment(store, vectors, features.segments, cosines)
+    order = np.lexsort((np.arange(len(cosines)), -cosines, ~is_duplicate))
     if not duplicates:
-        order = order[~same[order]]
-    nearest = vectors.names.take(order[:k]).to_pylist()
-    found = [
+        order = order[~is_duplicate[order]]
+    order = order[order != index][:k] if index is not None else order[:k]
+    rows = vectors.names.take(order).to_pylist()
+    neighbours = [
         Neighbour(
             rank=rank,
             track_id=row["track_id"],
             label=row["label"],
-            cosine=float(cosines[at]),
-            duplicate=bool(same[at]),
+            cosine=float(cosines[i]),
+            duplicate=bool(is_duplicate[i]),
         )
-        for rank, (at, row) in enumerate(zip(order[:k], nearest, strict=True), 1)
+        for rank, (i, row) in enumerate(zip(order, rows, strict=True), 1)
     ]
-    if place is None:
-        return Outcome(None, recording, None, found)
-    row = vectors.names.slice(place, 1).to_pylist()[0]
-    return Outcome(row["track_id"], None, row["label"], found)
+    if index is None:
+        return Outcome(None, recording, None, neighbours)
+    row = vectors.names.slice(index, 1).to_pylist()[0]
+    return Outcome(row["track_id"], None, row["label"], neighbours)
 
 
-def _place(vectors: Vectors, recording: str, store: Store) -> int | None:
-    """Return the row of the track that is meant; None where it is a file."""
+def _track_index(vectors: Vectors, recording: str, store: Store) -> int | None:
+    """Return the index of the track of this name; None for the path of a file."""
     tracks = vectors.names["track_id"]
-    places = matching_tracks(tracks, recording)
-    if len(places) == 1:
-        return places[0]
+    matches = matching_tracks(tracks, recording)
+    if len(matches) == 1:
+        return matches[0]
     if os.path.isfile(recording) or "://" in recording:
         return None
-    if places:
-        raise ambiguity_error(tracks, recording, places)
+    if matches:
+        raise ambiguity_error(tracks, recording, matches)
     raise UsageError(
-        f"{recording!r} is no track of the store {store.storage.root} and no file: name a track "
-        f"such as {tracks[0].as_py()!r} or its end, or the path of a recording"
+        f"{recording!r} is neither a track of the store {store.storage.root} nor a file. Name a "
+        f"track, such as {tracks[0].as_py()!r}, or the end of its name, or the path of a recording"
     )
 
 
-def _recognised(
+def _duplicates_by_segment(
     store: Store, vectors: Vectors, segments: np.ndarray, cosines: np.ndarray
 ) -> np.ndarray:
-    """Tell of each track whether the segments of a file show that the file is a form of it."""
-    same = np.zeros(len(cosines), bool)
-    candidates = np.argsort(-cosines, kind="stable")[:CANDIDATES]
+    """Return a mask of the tracks that a file is an excerpt or a re-encoding of."""
+    is_duplicate = np.zeros(len(cosines), bool)
+    candidates = np.argsort(-cosines, kind="stable")[:MAX_CANDIDATES]
     tracks = vectors.names["track_id"].take(pa.array(candidates)).combine_chunks()
     columns = ["track_id", *FEATURE_COLUMNS]
     found: list[pa.Table] = []
@@ -179,15 +181,16 @@ def _recognised(
         if pc.any(mask).as_py():
             found.append(store.read_part(part, columns).filter(mask))
     if not found or not len(segments):
-        return same
+        return is_duplicate
     rows = pa.concat_tables(found)
     owners = pc.index_in(rows["track_id"], value_set=tracks).to_numpy()
     z_scores = vectors.scaling.z_scores
-    known = z_scores(np.column_stack([rows[name].to_numpy() for name in FEATURE_COLUMNS]))
-    far = distances(z_scores(segments), known, owners, len(candidates))
-    best = candidates[int(far.argmin())]
-    copies = cosines_with(vectors.unit[candidates], vectors.unit[best]) >= defaults.DUPLICATE_COSINE
-    copies[int(far.argmin())] = True
-    if passes_ratio_test(far, copies):
-        same[candidates[copies]] = True
-    return same
+    references = z_scores(np.column_stack([rows[name].to_numpy() for name in FEATURE_COLUMNS]))
+    to_tracks = distances(z_scores(segments), references, owners, len(candidates))
+    nearest = int(to_tracks.argmin())
+    cosines = cosines_with(vectors.unit[candidates], vectors.unit[candidates[nearest]])
+    copies = cosines >= defaults.DUPLICATE_COSINE
+    copies[nearest] = True
+    if passes_ratio_test(to_tracks, copies):
+        is_duplicate[candidates[copies]] = True
+    return is_duplicate

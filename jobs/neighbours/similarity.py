@@ -1,7 +1,7 @@
-"""Similarity: the nearest neighbours of every row of a store, and the recordings it has twice.
+"""The nearest neighbours of every row of a store, and its duplicates.
 
-The vectors lie as tiles in the store's working folder; the cluster's workers have every two of them
-meet, and the job keeps the lists. What is computed there: :mod:`recommend.neighbours`.
+The vectors are cut into tiles, which lie in the store's working folder. Workers of the cluster
+compare every pair of tiles (:mod:`recommend.neighbours`); the job merges the results.
 """
 
 import functools
@@ -9,6 +9,7 @@ import io
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -28,18 +29,18 @@ from jobs.store.schemas import DUPLICATES, MATRIX, SIMILARITY
 from recommend import neighbours
 from recommend.neighbours import MAX_DUPLICATES, Candidates, Neighbours, Tile
 
-MOST_FULL = 20_000
-"""Of so many tracks the whole matrix is written, and no more."""
+MAX_MATRIX_TRACKS = 20_000
+"""Tracks up to which ``full`` writes the whole matrix."""
 
 _PART_ROWS = 1_000_000
 _PART_BYTES = 2**28
 
-_SHOWN = 10
+_SHOWN_DUPLICATES = 10
 
 
 @dataclass(frozen=True)
 class Duplicate:
-    """Two rows that are the same recording, and what they are labelled."""
+    """A pair of rows that are the same recording, with their labels."""
 
     track_id: str
     duplicate_id: str
@@ -50,22 +51,26 @@ class Duplicate:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What was found.
+    """Summary of the tables that were written.
 
     Parameters
     ----------
     level : {"segment", "track"}
-        Of the rows.
+        Level of the rows.
     rows : int
         Rows that were compared.
     k : int
-        Neighbours of each; fewer than asked for where there are fewer rows.
+        Neighbours of each row; at most ``rows - 1``.
     duplicates : int
         Pairs that are the same recording.
     across_labels : int
-        Those of them whose labels differ.
+        Duplicates with different labels.
     shown : list of Duplicate
-        The first of these, those across labels before the others.
+        The first duplicates; those with different labels come first.
+    full : bool
+        Whether the whole matrix was written.
+    workers : int
+        Workers used; 0 if there was only one tile.
     """
 
     level: Level
@@ -90,7 +95,7 @@ def similarity(
     workers: int | None = None,
     progress: Progress | None = None,
 ) -> Outcome:
-    """Find the nearest neighbours of every row; write ``similarity`` and ``duplicates``.
+    """Write the nearest neighbours of every row (``similarity``), and ``duplicates``.
 
     Parameters
     ----------
@@ -99,11 +104,11 @@ def similarity(
     k : int
         Neighbours of each row.
     level : {"track", "segment"}
-        Rows that are compared.
+        Rows to compare.
     duplicate_from : float [range=(0.5, 1)]
-        Cosine from which two rows are taken for the same recording.
+        Cosine from which two rows count as the same recording.
     full : bool
-        Whether the whole matrix of cosines is written too, for up to 20,000 tracks.
+        Whether to write the whole matrix of cosines too, for up to 20,000 tracks.
     scheduler, workers, progress
         As for :func:`jobs.extraction.extract.extract`.
 
@@ -117,44 +122,41 @@ def similarity(
         There are no rows of the level, or too many for the whole matrix.
     SongmillError
         The store or the cluster fails; the tables stay as they were.
+
+    Examples
+    --------
+    >>> found = similarity(store="tables", k=2)
+    >>> found.rows, found.k, found.duplicates
+    (6, 2, 0)
     """
     session = open_session(store, scheduler=scheduler, workers=workers, progress=progress)
     progress = session.progress
     if full and level == "segment":
-        raise UsageError("--full writes the matrix of tracks: leave out --level segment")
+        raise UsageError("--full writes the matrix of tracks only: leave out --level segment")
     with session.stage("similarity") as run:
         progress.say("reading the features")
         vectors = read_vectors(run.store, level)
         n = len(vectors.unit)
-        if full and n > MOST_FULL:
+        if full and n > MAX_MATRIX_TRACKS:
             raise UsageError(
                 f"the whole matrix of {n:,} tracks would take {n * n * 4 / 1e9:,.0f} GB; --full is "
-                f"for at most {MOST_FULL:,} tracks. Leave it out: the {k} nearest of each "
-                "take a millionth of that"
+                f"for at most {MAX_MATRIX_TRACKS:,} tracks. Leave out --full: the {k} nearest of "
+                "each track are far smaller"
             )
         k = min(k, n - 1)
-        known, used = Neighbours(vectors.unit, k), 0
+        found, used = Neighbours(vectors.unit, k), 0
         if k:
-            used = fill(known, vectors.unit, run, duplicate_from)
-        pairs, cosines = known.duplicates()
-        _warn_of_many(pairs, progress)
+            used = find_neighbours(found, vectors.unit, run, duplicate_from)
+        pairs, cosines = found.duplicates()
+        _warn_about_many_copies(pairs, progress)
         change = commit.Change()
-        commit.stage_replacement(
-            run.store,
-            change,
-            SIMILARITY,
-            _neighbour_rows(vectors, known, k, duplicate_from),
-            schemas.similarity(vectors.level),
-            part_rows=_PART_ROWS,
-        )
-        commit.stage_replacement(
-            run.store,
-            change,
-            DUPLICATES,
-            [_pair_rows(vectors, pairs, cosines)],
-            schemas.duplicates(vectors.level),
-            part_rows=_PART_ROWS,
-        )
+        neighbour_rows = _neighbour_rows(vectors, found, k, duplicate_from)
+        duplicate_rows = [_duplicate_rows(vectors, pairs, cosines)]
+        for table, rows, schema in (
+            (SIMILARITY, neighbour_rows, schemas.similarity(level)),
+            (DUPLICATES, duplicate_rows, schemas.duplicates(level)),
+        ):
+            commit.stage_replacement(run.store, change, table, rows, schema, part_rows=_PART_ROWS)
         if full or run.store.parts(MATRIX):
             commit.stage_replacement(
                 run.store,
@@ -164,7 +166,7 @@ def similarity(
                 _matrix_schema(vectors) if full else pa.schema([("track_id", pa.string())]),
                 part_rows=_matrix_part_rows(n),
             )
-        across, shown = _shown(vectors, pairs, cosines)
+        across, shown = _compare_labels(vectors, pairs, cosines)
         run.commit(change, workers=used, message=f"{k} nearest of {n} {vectors.level}s")
         return Outcome(
             level=vectors.level,
@@ -182,36 +184,19 @@ def similarity(
 # On the cluster
 
 
-@dataclass(frozen=True)
-class _Meeting:
-    """Two tiles that are to meet: their files, the index of the first row of each, their floors."""
-
-    root: str
-    names: tuple[str, str]
-    starts: tuple[int, int]
-    floors: tuple[np.ndarray, np.ndarray]
-    size: int
-    duplicate_from: float
-
-
-def fill(
-    known: Neighbours,
-    unit: np.ndarray,
-    run: Stage,
-    duplicate_from: float,
-) -> int:
-    """Have every two tiles meet, and return the number of workers that did it.
+def find_neighbours(found: Neighbours, unit: np.ndarray, run: Stage, duplicate_from: float) -> int:
+    """Compare every pair of tiles, and return the number of workers used.
 
     Parameters
     ----------
-    known : Neighbours
-        Gets what they find.
+    found : Neighbours
+        Collects the results.
     unit : np.ndarray [shape=(n, 57), float64]
-        The vectors.
+        Unit vectors.
     run : Stage
-        The stage, in whose folder the tiles lie meanwhile.
+        Stage that provides the cluster and the folder for the tiles.
     duplicate_from : float
-        Cosine from which a pair is kept as duplicates.
+        Cosine from which a pair counts as duplicates.
 
     Raises
     ------
@@ -222,12 +207,10 @@ def fill(
     rows = neighbours.tile_rows(n)
     starts = range(0, n, rows)
     if len(starts) == 1:
-        # A cluster would take far longer to start.
-        tile = Tile.of(0, unit)
-        floors = known.floors(0, n)
-        known.add(
-            neighbours.compare_tiles(tile, tile, (floors, floors), known.size, duplicate_from)
-        )
+        # Starting a cluster would take far longer.
+        tile, floors = Tile.of(0, unit), found.floors(0, n)
+        both = (floors, floors)
+        found.add(neighbours.compare_tiles(tile, tile, both, found.size, duplicate_from))
         return 0
     storage = run.store.storage
     names: list[str] = []
@@ -235,60 +218,54 @@ def fill(
         raise_if_interrupted()
         file = io.BytesIO()
         np.save(file, unit[start : start + rows], allow_pickle=False)
-        # Workers that outlive this run keep what they have read, by its name.
+        # Workers that outlive this run cache tiles by name, so the name includes the run.
         names.append(f"{run.work}/{run.run_id}-{start}.npy")
         storage.write(names[-1], file.getvalue())
-    plan = list(neighbours.tile_pairs(len(starts)))
+    pairs = list(neighbours.tile_pairs(len(starts)))
 
-    def meetings() -> Iterator[tuple[_Meeting]]:
-        for i, j in plan:
-            # As late as can be: the fuller the lists, the less there is to look at.
-            floors = [known.floors(starts[at], starts[at] + rows) for at in (i, j)]
-            yield (
-                _Meeting(
-                    root=storage.root,
-                    names=(names[i], names[j]),
-                    starts=(starts[i], starts[j]),
-                    floors=(floors[0], floors[1]),
-                    size=known.size,
-                    duplicate_from=duplicate_from,
-                ),
-            )
+    def tasks() -> Iterator[tuple[Any, ...]]:
+        for i, j in pairs:
+            # Computed as late as possible: higher floors exclude more candidates.
+            floors = tuple(found.floors(starts[tile], starts[tile] + rows) for tile in (i, j))
+            tiles = (names[i], starts[i]), (names[j], starts[j])
+            yield storage.root, tiles, floors, found.size, duplicate_from
 
     progress = run.session.progress
     client = run.client()
     workers = count_workers(client)
-    results = each(client, _meet, meetings(), tick=progress.workers, ahead=1)
-    for done, (place, found) in enumerate(results, 1):
-        if not isinstance(found, Candidates):
-            one, other = plan[place]
-            raise ClusterError(f"the workers could not compare blocks {one}, {other}: {found!r}")
-        known.add(found)
-        progress.now(f"{done} of {len(plan)} pairs of blocks")
+    results = each(client, _compare_tiles, tasks(), tick=progress.workers, ahead=1)
+    for done, (index, result) in enumerate(results, 1):
+        if not isinstance(result, Candidates):
+            one, other = pairs[index]
+            raise ClusterError(f"the workers could not compare blocks {one}, {other}: {result!r}")
+        found.add(result)
+        progress.now(f"{done} of {len(pairs)} pairs of blocks")
     return workers
 
 
-def _meet(meeting: _Meeting) -> Candidates:
-    _one_thread()
-    one, other = (
-        _tile(meeting.root, name, start)
-        for name, start in zip(meeting.names, meeting.starts, strict=True)
-    )
-    return neighbours.compare_tiles(
-        one, other, meeting.floors, meeting.size, meeting.duplicate_from
-    )
+def _compare_tiles(
+    root: str,
+    tiles: tuple[tuple[str, int], tuple[str, int]],
+    floors: tuple[np.ndarray, np.ndarray],
+    size: int,
+    duplicate_from: float,
+) -> Candidates:
+    """Compare two tiles, given by their file and their first row."""
+    _limit_to_one_thread()
+    one, other = (_read_tile(root, name, start) for name, start in tiles)
+    return neighbours.compare_tiles(one, other, floors, size, duplicate_from)
 
 
 @functools.cache
-def _one_thread() -> None:
-    """Keep matrix products of this process to one thread: a worker has as many as it has cores."""
+def _limit_to_one_thread() -> None:
+    """Limit this process's matrix products to one thread: a worker runs a task on each core."""
     from threadpoolctl import threadpool_limits
 
     threadpool_limits(limits=1)
 
 
 @functools.lru_cache(maxsize=6)
-def _tile(root: str, name: str, start: int) -> Tile:
+def _read_tile(root: str, name: str, start: int) -> Tile:
     data = io.BytesIO(storage_of(root).read(name))
     return Tile.of(start, np.load(data, allow_pickle=False))
 
@@ -296,35 +273,35 @@ def _tile(root: str, name: str, start: int) -> Tile:
 # Rows of the tables
 
 
-def _named(vectors: Vectors, places: np.ndarray) -> list[pa.ChunkedArray]:
-    """Return the columns that name the rows at ``places``."""
+def _key_columns(vectors: Vectors, indices: np.ndarray) -> list[pa.ChunkedArray]:
+    """Return the columns that identify the rows at ``indices``."""
     columns = ["track_id"] + (["segment"] if vectors.level == "segment" else [])
-    return [vectors.names[name].take(pa.array(places)) for name in columns]
+    return [vectors.names[name].take(pa.array(indices)) for name in columns]
 
 
 def _neighbour_rows(
-    vectors: Vectors, known: Neighbours, k: int, duplicate_from: float
+    vectors: Vectors, found: Neighbours, k: int, duplicate_from: float
 ) -> Iterator[pa.Table]:
-    """Yield the rows of ``similarity``, some at a time."""
+    """Yield the rows of ``similarity`` in batches."""
     n = len(vectors.unit)
     step = max(1, _PART_ROWS // max(k, 1))
     for start in range(0, n if k else 0, step):
         raise_if_interrupted()
         stop = min(start + step, n)
-        indices, cosines = known.lists(start, stop)
+        indices, cosines = found.lists(start, stop)
         columns = [
-            *_named(vectors, np.repeat(np.arange(start, stop), k)),
+            *_key_columns(vectors, np.repeat(np.arange(start, stop), k)),
             pa.array(np.tile(np.arange(1, k + 1, dtype=np.int32), stop - start)),
-            *_named(vectors, indices.ravel()),
+            *_key_columns(vectors, indices.ravel()),
             pa.array(cosines.ravel()),
             pa.array(cosines.ravel() >= duplicate_from),
         ]
         yield pa.table(columns, schema=schemas.similarity(vectors.level))
 
 
-def _pair_rows(vectors: Vectors, pairs: np.ndarray, cosines: np.ndarray) -> pa.Table:
-    columns = [*_named(vectors, pairs[:, 0]), *_named(vectors, pairs[:, 1]), pa.array(cosines)]
-    return pa.table(columns, schema=schemas.duplicates(vectors.level))
+def _duplicate_rows(vectors: Vectors, pairs: np.ndarray, cosines: np.ndarray) -> pa.Table:
+    first, second = (_key_columns(vectors, indices) for indices in pairs.T)
+    return pa.table([*first, *second, pa.array(cosines)], schema=schemas.duplicates(vectors.level))
 
 
 def _matrix_schema(vectors: Vectors) -> pa.Schema:
@@ -337,7 +314,7 @@ def _matrix_part_rows(n: int) -> int:
 
 
 def _matrix_rows(vectors: Vectors) -> Iterator[pa.Table]:
-    """Yield the rows of ``similarity-matrix``, as many at a time as a part has."""
+    """Yield the rows of ``similarity-matrix``, one part at a time."""
     n = len(vectors.unit)
     step, schema = _matrix_part_rows(n), _matrix_schema(vectors)
     for start in range(0, n, step):
@@ -349,29 +326,31 @@ def _matrix_rows(vectors: Vectors) -> Iterator[pa.Table]:
         yield pa.table(columns, schema=schema)
 
 
-def _warn_of_many(pairs: np.ndarray, progress: Progress) -> None:
-    most = np.bincount(pairs[:, 1]).max(initial=0) if len(pairs) else 0
-    if most >= MAX_DUPLICATES:
+def _warn_about_many_copies(pairs: np.ndarray, progress: Progress) -> None:
+    max_pairs = np.bincount(pairs[:, 1]).max(initial=0) if len(pairs) else 0
+    if max_pairs >= MAX_DUPLICATES:
         progress.warn(
-            f"some recording is there more than {MAX_DUPLICATES} times (silence?): of each copy "
-            f"only its pairs with {MAX_DUPLICATES} others are in {DUPLICATES}"
+            f"a recording occurs more than {MAX_DUPLICATES} times (silence?): {DUPLICATES} lists "
+            f"only {MAX_DUPLICATES} pairs of each copy"
         )
 
 
-def _shown(vectors: Vectors, pairs: np.ndarray, cosines: np.ndarray) -> tuple[int, list[Duplicate]]:
-    """Return how many pairs have two labels, and the first pairs, those before the others."""
+def _compare_labels(
+    vectors: Vectors, pairs: np.ndarray, cosines: np.ndarray
+) -> tuple[int, list[Duplicate]]:
+    """Count the pairs with different labels; return some pairs, those with two labels first."""
     labels = np.array(vectors.names["label"].to_pylist(), object)
     differ = (labels[pairs[:, 0]] != labels[pairs[:, 1]]).astype(bool)
-    order = np.argsort(~differ, kind="stable")[:_SHOWN]
+    order = np.argsort(~differ, kind="stable")[:_SHOWN_DUPLICATES]
     tracks = vectors.names["track_id"]
     shown = [
         Duplicate(
-            track_id=tracks[int(pairs[place, 0])].as_py(),
-            duplicate_id=tracks[int(pairs[place, 1])].as_py(),
-            label=labels[pairs[place, 0]],
-            duplicate_label=labels[pairs[place, 1]],
-            cosine=float(cosines[place]),
+            track_id=tracks[int(pairs[i, 0])].as_py(),
+            duplicate_id=tracks[int(pairs[i, 1])].as_py(),
+            label=labels[pairs[i, 0]],
+            duplicate_label=labels[pairs[i, 1]],
+            cosine=float(cosines[i]),
         )
-        for place in order
+        for i in order
     ]
     return int(differ.sum()), shown

@@ -1,4 +1,4 @@
-"""The rows of a store that are compared with one another, as vectors of length one."""
+"""The rows of a store as unit vectors of z-scored features."""
 
 from dataclasses import dataclass
 
@@ -11,23 +11,23 @@ from jobs.store.levels import TABLE_OF, Level, choose_level
 from jobs.store.tables import Store
 from recommend.vectors import Scaling
 
-_BLOCK = 65_536
+_BLOCK_ROWS = 65_536
 
 
 @dataclass(frozen=True)
 class Vectors:
-    """All rows of a level, in the order of ``track_id`` and ``segment``.
+    """All rows of a level, sorted by ``track_id`` and ``segment``.
 
     Parameters
     ----------
     level : {"segment", "track"}
-        Of the rows.
+        Level of the rows.
     names : pa.Table
-        ``track_id`` and ``label`` of each row, and ``segment`` of segments.
+        ``track_id`` and ``label`` of each row; for segments also ``segment``.
     scaling : Scaling
-        Of the features of all rows.
+        Scaling of the features, fitted to all rows.
     unit : np.ndarray [shape=(n, 57), float64]
-        The rows by that scaling, of length one.
+        Scaled rows of length one.
     """
 
     level: Level
@@ -36,7 +36,7 @@ class Vectors:
     unit: np.ndarray
 
 
-def read_vectors(store: Store, asked: Level) -> Vectors:
+def read_vectors(store: Store, requested: Level) -> Vectors:
     """Read the rows of a level.
 
     Raises
@@ -44,26 +44,27 @@ def read_vectors(store: Store, asked: Level) -> Vectors:
     UsageError
         The store has no such rows.
     """
-    level = choose_level(store, asked)
+    level = choose_level(store, requested)
     columns = ["track_id", "label", *(["segment"] if level == "segment" else [])]
     parts = store.parts(TABLE_OF[level])
     names = pa.concat_tables([store.read_part(name, columns) for name in parts])
-    names = names.append_column("place", pa.array(np.arange(names.num_rows)))
+    names = names.append_column("stored_index", pa.array(np.arange(names.num_rows)))
     keys = [(name, "ascending") for name in columns if name != "label"]
     names = names.sort_by(keys).combine_chunks()
-    sorted_place = np.empty(names.num_rows, np.int64)
-    sorted_place[names["place"].to_numpy()] = np.arange(names.num_rows)
+    sorted_index = np.empty(names.num_rows, np.int64)
+    sorted_index[names["stored_index"].to_numpy()] = np.arange(names.num_rows)
     features = np.empty((names.num_rows, len(FEATURE_COLUMNS)))
     start = 0
     for name in parts:
         raise_if_interrupted()
         rows = store.read_part(name, list(FEATURE_COLUMNS))
-        place = sorted_place[start : start + rows.num_rows]
+        indices = sorted_index[start : start + rows.num_rows]
         for column, values in enumerate(rows.itercolumns()):
-            features[place, column] = values.to_numpy()
+            features[indices, column] = values.to_numpy()
         start += rows.num_rows
     scaling = Scaling.fit(features)
-    for start in range(0, len(features), _BLOCK):
+    for start in range(0, len(features), _BLOCK_ROWS):
         raise_if_interrupted()
-        features[start : start + _BLOCK] = scaling.unit(features[start : start + _BLOCK])
-    return Vectors(level, names.drop_columns("place"), scaling, features)
+        block = slice(start, start + _BLOCK_ROWS)
+        features[block] = scaling.unit(features[block])
+    return Vectors(level, names.drop_columns("stored_index"), scaling, features)

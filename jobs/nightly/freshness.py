@@ -1,13 +1,12 @@
-"""What a stage of the nightly run has read, so that the next night can tell whether it changed.
+"""Fingerprints of the inputs of each stage of the nightly run, which show whether they changed.
 
-Of tables, the rows of ``runs`` tell: every change to a store leaves one. Parts are no help, since
-they are merged and moved without a change to any row.
+The rows of ``runs`` show when a table changed: every change to a store adds one. The names of parts
+do not, since merges rename parts without changing rows.
 """
 
 import hashlib
 import json
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import Any
 
 from jobs.inputs import labels
@@ -19,7 +18,7 @@ from jobs.store.tables import Store
 STAGES_JSON = "_stages.json"
 
 _CHANGES = ("extracted", "failed", "gone", "relabelled", "kept")
-"""Counts of a row of ``runs`` of which one is above 0 where rows of features or files changed."""
+"""Counts in a row of ``runs``; any above 0 means that features or files changed."""
 
 _MAKERS = {
     "features": ("extract", "import"),
@@ -27,56 +26,51 @@ _MAKERS = {
     "similarity": ("similarity",),
     "predictions": ("predict",),
 }
-"""The stages that write a table."""
+"""Stages that write each table."""
 
 
-@dataclass(frozen=True)
-class State:
-    """What a store holds, so that two states that differ have other words for it.
+def fingerprint(state: dict[str, Any], inputs: Iterable[str], options: dict[str, Any]) -> str:
+    """Return a digest of a stage's inputs, which are keys of :func:`read_state`, and options."""
+    hashed = {"reads": {name: state[name] for name in inputs}, "options": options}
+    return hashlib.sha256(json.dumps(hashed, sort_keys=True).encode()).hexdigest()
 
-    Parameters
-    ----------
-    of : dict of str to Any
-        ``features`` (and ``files``), ``labels``, ``comparison``, ``similarity`` (and
-        ``duplicates``), ``predictions``, ``models`` and ``champion``.
+
+def read_state(store: Store) -> dict[str, Any]:
+    """Return the state of a store's contents.
+
+    Returns
+    -------
+    dict of str to Any
+        A JSON value, different for different contents, for each of ``features`` (and ``files``),
+        ``labels``, ``comparison``, ``similarity`` (and ``duplicates``), ``predictions``,
+        ``models`` and ``champion``.
     """
-
-    of: dict[str, Any]
-
-    def fingerprint(self, reads: Iterable[str], options: dict[str, Any]) -> str:
-        """Return a digest of what a stage reads, and of what it was asked for."""
-        said = {"reads": {name: self.of[name] for name in reads}, "options": options}
-        return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()
-
-
-def state(store: Store) -> State:
-    """Return what a store holds."""
     columns = ["run_id", "stage", "outcome", "started_at", *_CHANGES]
     runs = store.read("runs", columns).sort_by("started_at").to_pylist()
-    found: dict[str, Any] = dict.fromkeys(_MAKERS)
+    state: dict[str, Any] = dict.fromkeys(_MAKERS)
     for run in runs:
         for table, makers in _MAKERS.items():
-            if run["stage"] in makers and _changed_something(run):
-                found[table] = f"{run['stage']} {run['run_id']}"
-    # A run that was killed may have committed rows and left no row of its own.
+            if run["stage"] in makers and _changed_rows(run):
+                state[table] = f"{run['stage']} {run['run_id']}"
+    # A killed run may have committed rows without adding a row to `runs`.
     counts = [store.count_rows(table) for table in (TRACKS, SEGMENTS, "files")]
-    found["features"] = [found["features"], counts, store.settings.to_json().decode()]
-    known = labels.read(store)
-    found["labels"] = hashlib.sha256(json.dumps(known.to_pylist()).encode()).hexdigest()
-    found["models"] = registry.versions(store)
-    found["champion"] = registry.champion(store)
-    return State(found)
+    state["features"] = [state["features"], counts, store.settings.to_json().decode()]
+    rows = labels.read(store).to_pylist()
+    state["labels"] = hashlib.sha256(json.dumps(rows).encode()).hexdigest()
+    state["models"] = registry.versions(store)
+    state["champion"] = registry.champion(store)
+    return state
 
 
-def _changed_something(run: dict[str, Any]) -> bool:
-    # An extraction that ends early keeps what is finished; other stages commit once, at their end.
+def _changed_rows(run: dict[str, Any]) -> bool:
+    # An interrupted extraction keeps its finished rows; other stages commit once, at their end.
     if run["stage"] == "extract":
         return any(run[name] for name in _CHANGES)
     return bool(run["outcome"] == "done")
 
 
-def read_stages(store: Store) -> dict[str, str]:
-    """Return the fingerprint of what each stage has read; of none that cannot be understood."""
+def read_fingerprints(store: Store) -> dict[str, str]:
+    """Return the last fingerprint of each stage; none if the file is missing or damaged."""
     try:
         found = json.loads(store.storage.read(STAGES_JSON))
     except (FileNotFoundError, ValueError):
@@ -84,7 +78,7 @@ def read_stages(store: Store) -> dict[str, str]:
     return {str(name): str(value) for name, value in found.items()}
 
 
-def write_stage(store: Store, stage: str, fingerprint: str) -> None:
-    """Remember what a stage has read, once it is done."""
-    known = {**read_stages(store), stage: fingerprint}
-    store.storage.write(STAGES_JSON, as_json(known), durable=True)
+def write_fingerprint(store: Store, stage: str, value: str) -> None:
+    """Record the fingerprint of a finished stage."""
+    fingerprints = {**read_fingerprints(store), stage: value}
+    store.storage.write(STAGES_JSON, as_json(fingerprints), durable=True)

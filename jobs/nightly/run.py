@@ -1,8 +1,7 @@
-"""The nightly run: every stage that something has changed for, one after the other.
+"""The nightly run: extract, train, similarity, predict, export, report.
 
-extract -> train (which judges, and promotes or keeps) -> similarity -> predict -> export -> report.
-The store is held throughout. A stage is skipped where what it reads is as it was when it was done
-last (:mod:`jobs.nightly.freshness`); each leaves a row in ``runs``, all under one name.
+The store is locked throughout. A stage is skipped if its inputs are unchanged since its last run
+(:mod:`jobs.nightly.freshness`). Each stage adds a row to ``runs``, all with the same ``run_id``.
 """
 
 import functools
@@ -14,10 +13,10 @@ from typing import Any, Literal, get_args
 from featurizer.columns import SEGMENT_SECONDS
 from jobs import defaults
 from jobs.errors import RunInterruptedError, SongmillError, UsageError
-from jobs.exporting.export import MADE_BY, Name
+from jobs.exporting.export import MADE_BY, TableName
 from jobs.exporting.target import parse_target
 from jobs.learning import registry
-from jobs.nightly.freshness import State, read_stages, state, write_stage
+from jobs.nightly.freshness import fingerprint, read_fingerprints, read_state, write_fingerprint
 from jobs.progress import JsonLog, Progress, clock
 from jobs.reporting.report import PAGE
 from jobs.stage import Session, open_session
@@ -34,20 +33,20 @@ STAGES: tuple[StageName, ...] = get_args(StageName)
 
 @dataclass
 class StageOutcome:
-    """How a stage ended.
+    """Outcome of a stage.
 
     Parameters
     ----------
     stage : str
-        Of :data:`STAGES`; of an export, with its table and target.
+        One of :data:`STAGES`; for exports, with table and target.
     outcome : {"done", "skipped", "failed", "interrupted", "not run"}
-        ``not run``: it was not asked for, or an earlier one ended the run.
+        ``not run``: not requested, or an earlier stage ended the run.
     message : str
-        Why, or what it did.
+        Summary of the work, or the reason.
     seconds : float
-        How long it took.
+        Duration.
     details : dict
-        What the stage's own command says with ``--json``.
+        JSON output of the stage's own command.
     """
 
     stage: str
@@ -59,20 +58,20 @@ class StageOutcome:
 
 @dataclass
 class Outcome:
-    """How the run ended.
+    """Outcome of a run.
 
     Parameters
     ----------
     run_id : str
-        Names it in ``runs`` and in every line of the log.
+        Identifies the run in ``runs`` and in every line of the log.
     outcome : {"done", "failed", "interrupted", "too-many-failed"}
-        Of the whole.
+        Outcome of the whole run.
     exit_code : int
-        Of the command.
+        Exit code of the command.
     message : str
-        Why it failed.
+        Reason for a failure.
     stages : list of StageOutcome
-        In order.
+        All stages, in order.
     """
 
     run_id: str
@@ -104,40 +103,40 @@ def run(
     workers: int | None = None,
     progress: Progress | None = None,
 ) -> Outcome:
-    """Bring everything in a store up to date.
+    """Update everything in a store: run each stage with changed inputs.
 
     Parameters
     ----------
     sources, labels, segment_seconds, retry_failed, max_failed, scheduler, workers, progress
         As for :func:`jobs.extraction.extract.extract`.
     store : str
-        Address of the store, which is created where it does not exist.
+        Address of the store, which is created if it does not exist.
     split, level, tolerance
         As for :func:`jobs.learning.train.train`.
     neighbours : int
-        Neighbours of each track, as ``k`` of :func:`jobs.neighbours.similarity.similarity`.
+        Neighbours of each track: ``k`` of :func:`jobs.neighbours.similarity.similarity`.
     exports : sequence of str
         ``TABLE=URL`` of each export, as for :func:`jobs.exporting.export.export`.
     schema : str, optional
         Schema of the databases.
     only : str, optional
-        The only stage to do, one of :data:`STAGES`, whether or not its inputs have changed.
+        The only stage to run, one of :data:`STAGES`, even if its inputs are unchanged.
     first : str, optional
-        The stage to begin with, whether or not its inputs have changed.
+        The stage to start with, even if its inputs are unchanged.
 
     Returns
     -------
     Outcome
-        Also of a run that failed or was interrupted: finished work is kept.
+        Also returned if the run fails or is interrupted; finished work is kept.
 
     Raises
     ------
     UsageError
-        Two options do not fit together. Nothing has been written.
+        Two options exclude each other, or a target is not valid. Nothing has been written.
     """
     if only and first:
-        raise UsageError("--only and --from do not go together: say one of them")
-    targets = [_parse_export(text) for text in exports]
+        raise UsageError("--only and --from exclude each other: use one of them")
+    exported = [_parse_export(text) for text in exports]
     started = time.time()
     session = open_session(
         store, create=True, scheduler=scheduler, workers=workers, progress=progress
@@ -157,67 +156,66 @@ def run(
             "train",
             "train",
             lambda: _train(session, training),
-            reads=("features", "labels"),
+            inputs=("features", "labels"),
             options=training,
-            is_made=lambda store: registry.champion(store) is not None,
-            why_not=_too_few_labels,
+            has_result=lambda store: registry.champion(store) is not None,
+            obstacle=_too_few_labels,
         ),
         _Step(
             "similarity",
             "similarity",
             lambda: _similarity(session, neighbours),
-            reads=("features",),
+            inputs=("features",),
             options={"neighbours": neighbours},
-            is_made=lambda store: bool(store.parts(SIMILARITY)),
+            has_result=lambda store: bool(store.parts(SIMILARITY)),
         ),
         _Step(
             "predict",
             "predict",
             lambda: _predict(session),
-            reads=("features", "champion"),
-            is_made=lambda store: bool(store.parts(PREDICTED_TRACKS)),
-            why_not=_no_model,
+            inputs=("features", "champion"),
+            has_result=lambda store: bool(store.parts(PREDICTED_TRACKS)),
+            obstacle=_no_model,
         ),
         *(
             _Step(
                 "export",
                 f"export {table} {parse_target(to).shown}",
                 functools.partial(_export, session, table, to, schema),
-                # What is found from features goes with those that change.
-                reads=("features", *_FOUND_FROM.get(table, ())),
+                inputs=("features", *_EXPORT_INPUTS.get(table, ())),
                 options={"schema": schema},
-                why_not=_no_predictions if table == "predictions" else lambda _: "",
+                obstacle=_no_predictions if table == "predictions" else lambda _: "",
             )
-            for table, to in targets
+            for table, to in exported
         ),
         _Step(
             "report",
             "report",
             lambda: _report(session),
-            reads=(
+            inputs=(
                 *("features", "labels", "similarity", "predictions", "comparison"),
                 *("models", "champion"),
             ),
-            is_made=lambda store: store.storage.exists(f"report/{PAGE}"),
+            has_result=lambda store: store.storage.exists(f"report/{PAGE}"),
         ),
     ]
     outcome = Outcome(session.run_id, session.storage.root)
-    running = _Running(session, steps, outcome, only=only, first=first)
+    running = _Running(session, steps, outcome)
     try:
         with session.held("run"):
-            running.work()
+            running.run_steps(only, first)
     except SongmillError as error:
-        running.end("failed", error, error.exit_code)
+        running.abort("failed", error, error.exit_code)
     except OSError as error:
-        running.end("failed", error, 1)
+        running.abort("failed", error, 1)
     except RunInterruptedError as error:
-        running.end("interrupted", error, error.exit_code)
+        running.abort("interrupted", error, error.exit_code)
     outcome.seconds = time.time() - started
     return outcome
 
 
-def _parse_export(text: str) -> tuple[Name, str]:
-    """Return the table and the target of ``NAME=URL``."""
+def _parse_export(text: str) -> tuple[TableName, str]:
+    """Return the table and the target of ``TABLE=URL``."""
     name, separator, to = text.partition("=")
     if not separator or name not in MADE_BY or not to:
         names = ", ".join(MADE_BY)
@@ -229,17 +227,17 @@ def _parse_export(text: str) -> tuple[Name, str]:
     return name, to
 
 
-_FOUND_FROM: dict[Name, tuple[str, ...]] = {
+_EXPORT_INPUTS: dict[TableName, tuple[str, ...]] = {
     "similarity": ("similarity",),
     "duplicates": ("similarity",),
     "predictions": ("predictions",),
 }
-"""What else of a store's state an export reads."""
+"""Inputs of an export besides the features."""
 
 
 @dataclass(frozen=True)
 class _Result:
-    """Result of a stage: a few words, the JSON of its own command, and why it ends the run."""
+    """Result of a stage: summary, JSON output of its own command, and reason to end the run."""
 
     message: str
     details: dict[str, Any]
@@ -250,140 +248,96 @@ class _Result:
 class _Step:
     """A stage of this run, or one of its exports.
 
-    Parameters
-    ----------
-    stage : str
-        Of :data:`STAGES`.
-    label : str
-        Names it in what is said and remembered.
-    work : callable
-        Does it; returns its result.
-    reads : tuple of str
-        What of a store's :class:`jobs.nightly.freshness.State` it reads; nothing of the
-        extraction, which finds out by itself what has changed.
-    options : dict
-        What was asked of it.
-    is_made : callable
-        Whether a store has what it makes.
-    why_not : callable
-        Says why it cannot be done with what a store holds, where that is no mistake.
+    ``inputs`` are keys of the store's state; none for the extraction, which detects changes itself.
+    ``obstacle`` returns why a store does not allow the stage yet, or "".
     """
 
     stage: StageName
     label: str
     work: Callable[[], _Result]
-    reads: tuple[str, ...] = ()
+    inputs: tuple[str, ...] = ()
     options: dict[str, Any] = field(default_factory=dict)
-    is_made: Callable[[Store], bool] = lambda _: True
-    why_not: Callable[[Store], str] = lambda _: ""
+    has_result: Callable[[Store], bool] = lambda _: True
+    obstacle: Callable[[Store], str] = lambda _: ""
 
 
 class _Running:
-    """A run under way, with the store held."""
+    """A run in progress. The store is locked, so its state is read once."""
 
-    def __init__(
-        self,
-        session: Session,
-        steps: list[_Step],
-        outcome: Outcome,
-        *,
-        only: StageName | None,
-        first: StageName | None,
-    ) -> None:
+    def __init__(self, session: Session, steps: list[_Step], outcome: Outcome) -> None:
         self._session = session
         self._progress = session.progress
         self._steps = steps
         self._outcome = outcome
-        self._only = only
-        self._first = first
-        self._state: State | None = None
-        self._now: StageOutcome | None = None
-        self._began = 0.0
+        self._state: dict[str, Any] | None = None
+        self._current: StageOutcome | None = None
+        self._started = 0.0
         outcome.stages += [StageOutcome(step.label) for step in steps]
 
-    def work(self) -> None:
-        """Do every stage that is wanted and that something has changed for."""
+    def run_steps(self, only: StageName | None, first: StageName | None) -> None:
+        """Run every requested step with changed inputs; ``only`` and ``first`` run in any case."""
         for step, one in zip(self._steps, self._outcome.stages, strict=True):
-            wanted = self._wanted(step.stage)
-            if wanted == "no":
+            forced = only or first
+            if only and step.stage != only:
                 continue
-            self._begin(one)
-            why_not = self._why_not(step, in_any_case=wanted == "in any case")
-            if why_not:
-                self._skip(step, one, why_not)
+            if first and STAGES.index(step.stage) < STAGES.index(first):
+                continue
+            self._current, self._started = one, time.time()
+            if isinstance(self._progress, JsonLog):
+                self._progress.stage = one.stage
+            self._progress.say(f"stage {one.stage}")
+            reason = self._reason_to_skip(step, forced=step.stage == forced)
+            if reason:
+                with self._session.stage(step.stage) as stage:
+                    stage.commit(commit.Change(), outcome="skipped", message=reason)
+                self._finish(one, "skipped", reason, f"skipped, {reason}")
                 continue
             result = step.work()
             one.details = result.details
+            # Taken after the stage, as its own changes are no reason to repeat it.
             self._state = None
-            # What the stage itself has changed is no reason to do it again.
-            self._remember(step)
-            self._finish(one, result.message)
+            if step.inputs:
+                write_fingerprint(self._session.store, step.label, self._fingerprint(step))
+            self._finish(one, "done", result.message, result.message)
             if result.too_many_failed:
                 self._outcome.outcome, self._outcome.exit_code = "too-many-failed", 3
                 self._outcome.message = result.too_many_failed
                 return
 
-    def end(
+    def abort(
         self, kind: Literal["failed", "interrupted"], error: BaseException, exit_code: int
     ) -> None:
-        """Write down that the run ended early."""
+        """Record an exception that ended the run."""
         outcome = self._outcome
         outcome.outcome, outcome.exit_code, outcome.message = kind, exit_code, str(error)
-        if self._now:
-            self._now.outcome, self._now.message = kind, str(error)
-            self._now.seconds = time.time() - self._began
+        if self._current:
+            self._current.outcome, self._current.message = kind, str(error)
+            self._current.seconds = time.time() - self._started
 
-    def _wanted(self, name: StageName) -> Literal["no", "where needed", "in any case"]:
-        if self._only:
-            return "in any case" if name == self._only else "no"
-        if self._first:
-            place, first = STAGES.index(name), STAGES.index(self._first)
-            return "no" if place < first else "in any case" if place == first else "where needed"
-        return "where needed"
+    def _finish(
+        self, one: StageOutcome, kind: Literal["done", "skipped"], message: str, logged: str
+    ) -> None:
+        one.outcome, one.message = kind, message
+        one.seconds = time.time() - self._started
+        self._current = None
+        took = f" ({clock(one.seconds)})" if kind == "done" else ""
+        self._progress.write("info", f"{one.stage}: {logged}{took}")
 
-    def _begin(self, one: StageOutcome) -> None:
-        self._now, self._began = one, time.time()
-        if isinstance(self._progress, JsonLog):
-            self._progress.stage = one.stage
-        self._progress.say(f"stage {one.stage}")
-
-    def _finish(self, one: StageOutcome, message: str) -> None:
-        one.outcome, one.message = "done", message
-        one.seconds = time.time() - self._began
-        self._now = None
-        self._progress.write("info", f"{one.stage}: {message} ({clock(one.seconds)})")
-
-    def _skip(self, step: _Step, one: StageOutcome, why: str) -> None:
-        with self._session.stage(step.stage) as under_way:
-            under_way.commit(commit.Change(), outcome="skipped", message=why)
-        one.outcome, one.message = "skipped", why
-        one.seconds = time.time() - self._began
-        self._now = None
-        self._progress.write("info", f"{one.stage}: skipped, {why}")
-
-    # Is it needed?
-
-    def _why_not(self, step: _Step, *, in_any_case: bool) -> str:
-        """Say why a stage is left out; nothing where it is to be done."""
+    def _reason_to_skip(self, step: _Step, *, forced: bool) -> str:
+        """Return why a step is skipped; "" if it is to run."""
         if step.stage == "extract":
             return ""
         store = self._session.store
-        why_not = step.why_not(store)
-        if why_not or in_any_case or not step.is_made(store):
-            return why_not
-        fresh = read_stages(store).get(step.label) == self._seen_by(step, store)
-        return "nothing that it reads has changed" if fresh else ""
+        obstacle = step.obstacle(store)
+        if obstacle or forced or not step.has_result(store):
+            return obstacle
+        unchanged = read_fingerprints(store).get(step.label) == self._fingerprint(step)
+        return "nothing that it reads has changed" if unchanged else ""
 
-    def _remember(self, step: _Step) -> None:
-        if step.reads:
-            store = self._session.store
-            write_stage(store, step.label, self._seen_by(step, store))
-
-    def _seen_by(self, step: _Step, store: Store) -> str:
-        """Return the fingerprint of what a stage reads. The store, which is held, is read once."""
+    def _fingerprint(self, step: _Step) -> str:
         if self._state is None:
-            self._state = state(store)
-        return self._state.fingerprint(step.reads, step.options)
+            self._state = read_state(self._session.store)
+        return fingerprint(self._state, step.inputs, step.options)
 
 
 # Stages
@@ -399,9 +353,9 @@ def _extract(session: Session, sources: list[str], options: dict[str, Any]) -> _
         "gone": found.gone,
         "relabelled": found.relabelled,
     }
-    said = ", ".join(f"{count} {name}" for name, count in counts.items() if count)
+    summary = ", ".join(f"{count} {name}" for name, count in counts.items() if count)
     return _Result(
-        said or f"nothing new, changed or gone among {found.listed} files",
+        summary or f"nothing new, changed or gone among {found.listed} files",
         {**asdict(found), "failed": found.failed},
         found.message or "" if found.outcome == "too-many-failed" else "",
     )
@@ -411,17 +365,17 @@ def _train(session: Session, options: dict[str, Any]) -> _Result:
     from jobs.learning.train import as_json, train
 
     found = train(store=session, **options)
-    said = "predicts from now on" if found.verdict.promoted else "is kept, and does not predict"
+    verdict = "predicts from now on" if found.verdict.promoted else "is kept, and does not predict"
     version = found.description.version
-    return _Result(f"{version} {said}: {found.verdict.reason}", as_json(found))
+    return _Result(f"{version} {verdict}: {found.verdict.reason}", as_json(found))
 
 
 def _similarity(session: Session, neighbours: int) -> _Result:
     from jobs.neighbours.similarity import similarity
 
     found = similarity(store=session, k=neighbours)
-    said = f"the {found.k} nearest of {found.rows} tracks, {found.duplicates} duplicates"
-    return _Result(said, asdict(found))
+    summary = f"the {found.k} nearest of {found.rows} tracks, {found.duplicates} duplicates"
+    return _Result(summary, asdict(found))
 
 
 def _predict(session: Session) -> _Result:
@@ -431,7 +385,7 @@ def _predict(session: Session) -> _Result:
     return _Result(f"{found.tracks} tracks by {found.model}", asdict(found))
 
 
-def _export(session: Session, table: Name, to: str, schema: str | None) -> _Result:
+def _export(session: Session, table: TableName, to: str, schema: str | None) -> _Result:
     from jobs.exporting.export import export
 
     found = export(table, store=session, to=to, schema=schema)
@@ -447,18 +401,18 @@ def _report(session: Session) -> _Result:
     return _Result(found.page, asdict(found))
 
 
-# Reasons to leave a stage out
+# Obstacles
 
 
 def _too_few_labels(store: Store) -> str:
     count = sum(label is not None for label, _ in count_labels(store))
     if count > 1:
         return ""
-    return f"the tracks have {count} labels, and a model needs two to tell apart"
+    return f"the tracks have {count} labels; a model needs at least two"
 
 
 def _no_model(store: Store) -> str:
-    return "" if registry.champion(store) else "there is no model that predicts"
+    return "" if registry.champion(store) else "there is no champion yet"
 
 
 def _no_predictions(store: Store) -> str:

@@ -1,4 +1,4 @@
-"""The pictures and the facts of one recording, as PNGs and one page."""
+"""Pictures and facts of one recording, as PNG files and one page."""
 
 import os
 from dataclasses import dataclass
@@ -34,33 +34,33 @@ if TYPE_CHECKING:
 
 PAGE = "index.html"
 FRAMES = "frames.parquet"
-"""A row a frame: ``time_s``, :data:`featurizer.curves.FRAME_CURVES`, ``onset_strength``."""
+"""Table of frames: ``time_s``, :data:`featurizer.curves.FRAME_CURVES`, ``onset_strength``."""
 
 
 @dataclass(frozen=True)
 class Facts:
-    """What a recording is.
+    """Facts about a recording.
 
     Parameters
     ----------
     file : str
-        As it was given.
+        Path of the file.
     sample_rate, channels : int
-        The file's own.
+        Sample rate (Hz) and channels of the file.
     analysed_rate : int
-        Samples a second of what is analysed: 22,050.
+        Sample rate of the analysis: 22,050 Hz.
     samples : int
-        Samples that are analysed.
+        Samples at that rate.
     seconds : float
-        Length of the recording.
+        Duration.
     trimmed_samples : int
-        Those left without the silence before and after, 60 dB below the loudest frame.
+        Samples without leading and trailing silence, 60 dB below the loudest frame.
     zero_crossings : int
-        Samples of another sign than the one before.
+        Sign changes between consecutive samples.
     tempo : float
-        In beats a minute; 0 where there is no onset.
+        Tempo in BPM; 0 if there is no onset.
     note : str or None
-        What is odd about the file.
+        Irregularities of the file.
     """
 
     file: str
@@ -76,35 +76,35 @@ class Facts:
 
     @property
     def trimmed_in_words(self) -> str:
-        """What is left without the silence around it."""
+        """The trimmed samples, as text."""
         if self.trimmed_samples == self.samples:
             return "the same: nothing to trim"
         return f"{self.trimmed_samples:,} samples"
 
     @property
     def tempo_in_words(self) -> str:
-        """The tempo, or why there is none."""
+        """The tempo in BPM, as text."""
         return f"{self.tempo:,.3f} BPM" if self.tempo else "none: no onset"
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What was found, and where it lies.
+    """Results of an inspection.
 
     Parameters
     ----------
     facts : Facts
-        Of the recording.
+        Facts about the recording.
     features : dict of str to float
-        The 57.
+        The 57 features.
     prediction : FilePrediction or None
-        None without a model.
+        Prediction of the champion; None without a champion.
     model : str or None
-        The version that predicted.
+        Version of the champion.
     folder, page : str
-        What was written.
+        Paths of the folder and of the page in it.
     pictures : list of str
-        The names of the PNGs in the folder.
+        Names of the PNG files in the folder.
     """
 
     facts: Facts
@@ -123,19 +123,18 @@ def inspect(
     out: str | None = None,
     progress: Progress | None = None,
 ) -> Outcome:
-    """Analyse a recording, draw it, and write pictures and page.
+    """Analyse a recording, and write its pictures and a page.
 
     Parameters
     ----------
     recording : str
-        The path of a file; or, with a store, one of its tracks or the end of its name.
+        Path of a file; with a store also one of its tracks, or the end of its name.
     store : str or Store, optional
-        A store, or its address, whose champion predicts the recording.
+        A store, or its address. Its champion predicts the recording.
     out : str, optional
-        Folder for pictures and page; by default ``inspect-`` and the file's name, in the working
-        directory.
+        Output folder; by default ``inspect-NAME`` in the working directory.
     progress : Progress, optional
-        Shows the progress; by default lines on stderr.
+        By default lines on stderr.
 
     Returns
     -------
@@ -144,16 +143,16 @@ def inspect(
     Raises
     ------
     UsageError
-        There is neither such a file nor such a track, or no store.
+        No file and no track has this name, or there is no store.
     SongmillError
-        The file cannot be read as a recording, or the model does not fit.
+        The file cannot be decoded, or the model does not fit this songmill.
     """
     from featurizer.curves import Curves
     from featurizer.extract import analyse
 
     store = open_store(store) if store else None
     progress = progress or Progress()
-    path = _file(recording, store)
+    path = _resolve_path(recording, store)
     model = None
     if store and registry.champion(store):
         model = load_champion_for_files(store)
@@ -161,45 +160,42 @@ def inspect(
     folder = os.path.abspath(out or f"inspect-{printable(stem)}")
     check_writable(folder)
     progress.say(f"analysing {path}")
-    with decode_recording(path) as heard:
-        curves = Curves(heard.y)
+    with decode_recording(path) as audio:
+        curves = Curves(audio.y)
         seconds = model.description.segment_seconds if model else SEGMENT_SECONDS
-        features = analyse(heard, segment_seconds=seconds, curves=curves)
-    styles = label_styles(count_labels(store)) if store else LabelStyles([])
-    found = _Found(
-        styles=styles,
+        features = analyse(audio, segment_seconds=seconds, curves=curves)
+    results = _Results(
+        styles=label_styles(count_labels(store)) if store else LabelStyles([]),
         facts=_facts(path, features, curves),
         features=dict(zip(FEATURE_COLUMNS, features.track.tolist(), strict=True)),
         prediction=predict_features(model, path, features) if model else None,
         model=model.description if model else None,
     )
-    return _write(folder, found, curves, progress)
+    return _write(folder, results, curves, progress)
 
 
-def _file(recording: str, store: Store | None) -> str:
-    """Return the path of the file that is meant."""
+def _resolve_path(recording: str, store: Store | None) -> str:
+    """Return the path of a file, or of a track's file."""
     if os.path.isfile(recording) or "://" in recording:
         return recording
     if os.path.isdir(recording):
         raise UsageError(f"{recording} is a folder: name one recording in it")
     if store is None:
-        raise UsageError(
-            f"there is no file {recording}: name a recording, or with --store one of its tracks"
-        )
+        raise UsageError(f"there is no file {recording}: name a recording, or with --store a track")
     files = store.read("files", ["track_id", "uri"])
     tracks = files["track_id"]
-    places = matching_tracks(tracks, recording)
-    if not places:
+    matches = matching_tracks(tracks, recording)
+    if not matches:
         raise UsageError(
-            f"{recording!r} is no file, and no track of the store {store.storage.root}: name the "
-            "path of a recording, or a track or the end of its name"
+            f"{recording!r} is neither a file nor a track of the store {store.storage.root}: name "
+            "the path of a recording, or a track or the end of its name"
         )
-    if len(places) > 1:
-        raise ambiguity_error(tracks, recording, places)
-    path = str(files["uri"][places[0]].as_py())
+    if len(matches) > 1:
+        raise ambiguity_error(tracks, recording, matches)
+    path = str(files["uri"][matches[0]].as_py())
     if "://" not in path and not os.path.isfile(path):
-        track = tracks[places[0]].as_py()
-        raise UsageError(f"the file of the track {track!r} is not there: {path}")
+        track = tracks[matches[0]].as_py()
+        raise UsageError(f"the file of the track {track!r} does not exist: {path}")
     return path
 
 
@@ -222,7 +218,7 @@ def _facts(path: str, features: "Features", curves: "Curves") -> Facts:
 
 
 @dataclass(frozen=True)
-class _Found:
+class _Results:
     styles: LabelStyles
     facts: Facts
     features: dict[str, float]
@@ -230,15 +226,15 @@ class _Found:
     model: Description | None
 
 
-def _write(folder: str, found: _Found, curves: "Curves", progress: Progress) -> Outcome:
+def _write(folder: str, found: _Results, curves: "Curves", progress: Progress) -> Outcome:
     from pages import recording
     from pages.page import render
 
     progress.say("drawing")
     pictures: list[Picture] = []
     for picture in recording.pictures(curves, found.facts.tempo):
-        progress.show(f"drawing: {len(pictures) + 1} pictures")
         pictures.append(picture)
+        progress.show(f"drawing: {len(pictures)} pictures")
     predicted = None
     if found.prediction and found.prediction.segments and found.model:
         classes = found.model.classes
@@ -253,8 +249,8 @@ def _write(folder: str, found: _Found, curves: "Curves", progress: Progress) -> 
             ),
             found.styles,
         )
-    every = [*pictures, *([predicted] if predicted else [])]
-    for picture in every:
+    all_pictures = [*pictures, *([predicted] if predicted else [])]
+    for picture in all_pictures:
         write_file(os.path.join(folder, f"{picture.name}.png"), picture.default.png)
     frames = pa.BufferOutputStream()
     pq.write_table(_frames(curves), frames)
@@ -268,7 +264,7 @@ def _write(folder: str, found: _Found, curves: "Curves", progress: Progress) -> 
         model=found.model.version if found.model else None,
         folder=folder,
         page=page,
-        pictures=[f"{picture.name}.png" for picture in every],
+        pictures=[f"{picture.name}.png" for picture in all_pictures],
     )
 
 
@@ -280,11 +276,11 @@ def _frames(curves: "Curves") -> pa.Table:
     return pa.table({**columns, "onset_strength": curves.onset_strength})
 
 
-def _page(found: _Found, pictures: "list[Picture]", predicted: "Picture | None") -> "Page":
+def _page(found: _Results, pictures: "list[Picture]", predicted: "Picture | None") -> "Page":
     from pages.page import Cell, Content, Page, Section, Table, number
 
     facts = found.facts
-    shown = [
+    shown_facts = [
         ("sample rate of the file", f"{facts.sample_rate:,} Hz"),
         ("channels of the file", f"{facts.channels}"),
         ("length", f"{facts.seconds:,.3f} s"),
@@ -296,49 +292,39 @@ def _page(found: _Found, pictures: "list[Picture]", predicted: "Picture | None")
     ]
     rows = [[Cell(name), number(value, ".6g")] for name, value in found.features.items()]
     sections = [
-        Section("facts", "Facts", Content(facts=shown)),
-        *_predicted(found, predicted),
+        Section("facts", "Facts", Content(facts=shown_facts)),
+        *_prediction_section(found, predicted),
         Section("pictures", "Pictures", Content(pictures=pictures)),
         Section(
             "features",
             "The 57 features",
             Content(
-                text="The mean and the variance of each curve over the whole recording, as they "
-                "stand in a store's table.",
+                text="Mean and variance of each curve over the whole recording, as in a store's "
+                "table.",
                 tables=(Table("Features of the recording", ("feature", "value"), rows),),
             ),
         ),
     ]
     name = printable(os.path.basename(facts.file.rstrip("/")))
-    return Page(
-        title=name, text=f"What songmill makes of {printable(facts.file)}.", sections=sections
-    )
+    text = f"Facts, pictures and features of {printable(facts.file)}."
+    return Page(title=name, text=text, sections=sections)
 
 
-def _predicted(found: _Found, picture: "Picture | None") -> "list[Section]":
+def _prediction_section(found: _Results, picture: "Picture | None") -> "list[Section]":
     from pages.page import Cell, Content, Section, Table, number
 
     prediction, model = found.prediction, found.model
     if prediction is None or model is None:
         return []
     rows = [
-        [
-            Cell(display_name(printable(name)), colour=found.styles.colour(name)),
-            number(share, ".3f"),
-        ]
-        for name, share in prediction.probabilities.items()
+        [Cell(display_name(printable(name)), colour=found.styles.colour(name)), number(p, ".3f")]
+        for name, p in prediction.probabilities.items()
     ]
-    how = "the mean over its segments" if prediction.segments else "of the whole"
-    return [
-        Section(
-            "predicted",
-            "What it sounds like",
-            Content(
-                text=f"{printable(prediction.predicted or '')}, says the model {model.version}.",
-                pictures=(picture,) if picture else (),
-                tables=(
-                    Table(f"Probability of each label, {how}", ("label", "probability"), rows),
-                ),
-            ),
-        )
-    ]
+    how = "mean over the segments" if prediction.segments else "from the whole recording"
+    table = Table(f"Probability of each label, {how}", ("label", "probability"), rows)
+    content = Content(
+        text=f"{printable(prediction.predicted or '')}, says the model {model.version}.",
+        pictures=(picture,) if picture else (),
+        tables=(table,),
+    )
+    return [Section("predicted", "What it sounds like", content)]

@@ -1,7 +1,6 @@
-"""What a report reads of a store: counts, and a sample of tracks.
+"""Data of a report: counts, and a random sample of tracks.
 
-Tables are gone through some rows at a time, and of many tracks a sample is kept, so that a million
-need no more memory than fifty thousand.
+Tables are read in batches and large collections are sampled, so that memory is bounded.
 """
 
 from collections import Counter
@@ -21,70 +20,70 @@ from jobs.store.schemas import DUPLICATES, SIMILARITY, TRACK, TRACKS
 from jobs.store.tables import Store
 from pages.style import MAX_LABELS, LabelStyles
 
-SAMPLE = 20_000
-"""Of more tracks than that, so many are looked at, drawn at random."""
+SAMPLE_SIZE = 20_000
+"""Tracks of a sample."""
 
-BEYOND = 1e12
-"""No feature of a recording is as large; of an imported table one may be."""
+_MAX_FEATURE = 1e12
+"""Bound of the features of any recording; an imported table may exceed it."""
 
-MOST_PAIRS = 50
-"""So many pairs of duplicates are shown."""
+_MAX_PAIRS = 50
+"""Pairs of duplicates that are shown."""
 
-_MOST_LOOKED_AT = 2_000
+_MAX_PAIRS_READ = 2_000
 
 
 @dataclass(frozen=True)
 class Sample:
-    """Tracks to look at.
+    """Random sample of tracks.
 
     Parameters
     ----------
     total : int
-        Tracks that the store has.
-    beyond : int
-        Tracks that were drawn and are left out, as they have numbers that no recording gives.
+        Tracks in the store.
+    excluded : int
+        Sampled tracks that were left out, since no recording has such numbers.
     names : pa.Table
-        ``track_id`` and ``label`` of those that were drawn, in the order of their names.
+        ``track_id`` and ``label``, sorted by ``track_id``.
     rows : np.ndarray [shape=(n, 58), float64]
-        Their ``length`` and their features.
+        ``length`` and the features.
     """
 
     total: int
-    beyond: int
+    excluded: int
     names: pa.Table
     rows: np.ndarray
 
     @property
     def features(self) -> np.ndarray:
-        """Their features [shape=(n, 57)]."""
+        """The features [shape=(n, 57)]."""
         return self.rows[:, 1:]
 
 
-def sample_tracks(store: Store, size: int = SAMPLE) -> Sample:
-    """Draw tracks at random: the same ones, in however many parts the store holds them.
+def sample_tracks(store: Store, size: int = SAMPLE_SIZE) -> Sample:
+    """Draw a random sample of tracks, which depends on their names only.
 
     Parameters
     ----------
     store : Store
         The store.
     size : int
-        How many, or all where they are fewer.
+        Sample size; a smaller store is sampled completely.
     """
     total = store.count_rows(TRACKS)
-    largest = _largest_hash(store, size) if total > size else None
+    max_hash = _max_hash(store, size) if total > size else None
     names = [pa.schema([TRACK.field("track_id"), TRACK.field("label")]).empty_table()]
     columns = ["length", *FEATURE_COLUMNS]
     rows = [np.empty((0, len(columns)))]
     for batch in store.read_batches(TRACKS, ["track_id", "label", *columns]):
         raise_if_interrupted()
         chosen = np.arange(batch.num_rows)
-        if largest is not None:
-            chosen = np.flatnonzero(_hashes(batch["track_id"]) <= largest)
+        if max_hash is not None:
+            chosen = np.flatnonzero(_hashes(batch["track_id"]) <= max_hash)
         names.append(pa.table(batch.select(["track_id", "label"]).take(pa.array(chosen))))
         rows.append(np.column_stack([batch[name].to_numpy()[chosen] for name in columns]))
     table, matrix = pa.concat_tables(names), np.concatenate(rows)
     order = pc.sort_indices(table["track_id"]).to_numpy()
-    order = order[(np.abs(matrix[order]) < BEYOND).all(axis=1)]
+    order = order[(np.abs(matrix[order]) < _MAX_FEATURE).all(axis=1)]
     return Sample(total, len(matrix) - len(order), table.take(pa.array(order)), matrix[order])
 
 
@@ -92,8 +91,8 @@ def _hashes(tracks: pa.Array) -> np.ndarray:
     return pd.util.hash_array(tracks.to_numpy(zero_copy_only=False))
 
 
-def _largest_hash(store: Store, size: int) -> np.uint64:
-    """Return the hash that ``size`` tracks are not above."""
+def _max_hash(store: Store, size: int) -> np.uint64:
+    """Return the hash of rank ``size``: the sample has all tracks up to it."""
     smallest = np.empty(0, np.uint64)
     for batch in store.read_batches(TRACKS, ["track_id"]):
         raise_if_interrupted()
@@ -104,19 +103,20 @@ def _largest_hash(store: Store, size: int) -> np.uint64:
 
 
 @dataclass(frozen=True)
-class Files:
-    """What is known of the files of a store.
+class FileCounts:
+    """Counts of the files of a store.
 
     Parameters
     ----------
     count, failed : int
-        All, and those that failed.
+        All files, and failed files.
     hours : float
-        Of those that did not.
+        Total duration of the files that did not fail.
     suffixes, rates, channels, failures : list of (Any, int)
-        How many files there are of each, most first; None where it is not known.
+        Files by suffix, sample rate (Hz), channels and kind of failure, in descending order. None
+        stands for unknown.
     examples : dict of str to (str, str)
-        Of each kind of failure, a track and the message.
+        Track and message of one file of each kind of failure.
     """
 
     count: int
@@ -129,7 +129,7 @@ class Files:
     examples: dict[str, tuple[str, str]]
 
 
-def count_files(store: Store) -> Files:
+def count_files(store: Store) -> FileCounts:
     """Count the files of a store."""
     counts = {name: Counter[Any]() for name in ("suffix", "sample_rate", "channels", "error")}
     examples: dict[str, tuple[str, str]] = {}
@@ -141,19 +141,19 @@ def count_files(store: Store) -> Files:
         count += part.num_rows
         ok = part.filter(pc.equal(part["status"], "ok"))
         seconds += pc.sum(ok["duration_s"]).as_py() or 0.0
-        wrong = part.filter(pc.equal(part["status"], "failed"))
-        failed += wrong.num_rows
+        failures = part.filter(pc.equal(part["status"], "failed"))
+        failed += failures.num_rows
         suffix = pc.extract_regex(part["track_id"], r"(?P<suffix>\.[^./]{1,8})$")
         suffix = pc.utf8_lower(pc.struct_field(suffix, "suffix"))
         add_counts(counts["suffix"], suffix)
         add_counts(counts["sample_rate"], ok["sample_rate"])
         add_counts(counts["channels"], ok["channels"])
-        add_counts(counts["error"], wrong["error"])
-        for row in wrong.select(["error", "track_id", "message"]).to_pylist():
+        add_counts(counts["error"], failures["error"])
+        for row in failures.select(["error", "track_id", "message"]).to_pylist():
             known = examples.get(row["error"])
             if known is None or row["track_id"] < known[0]:
                 examples[row["error"]] = (row["track_id"], row["message"] or "")
-    return Files(
+    return FileCounts(
         count=count,
         failed=failed,
         hours=seconds / 3600,
@@ -166,51 +166,39 @@ def count_files(store: Store) -> Files:
 
 
 def label_styles(counts: list[tuple[str | None, int]]) -> LabelStyles:
-    """Return the colours of a store's labels, on all its pages: the most frequent are told apart.
+    """Return the styles of the most frequent labels, the same on all pages of a store.
 
     Parameters
     ----------
     counts : list of (str or None, int)
-        From :func:`count_labels`.
+        From :func:`jobs.store.counts.count_labels`.
     """
     return LabelStyles([label for label, _ in counts if label is not None][:MAX_LABELS])
 
 
-def neighbours_of(store: Store, tracks: list[str], k: int) -> dict[str, list[dict[str, Any]]]:
-    """Return the first rows of ``similarity`` of some tracks, the nearest first.
-
-    Parameters
-    ----------
-    store : Store
-        The store.
-    tracks : list of str
-        The tracks.
-    k : int
-        How many of each.
-    """
-    wanted = pa.array(tracks, pa.string())
+def read_neighbours(store: Store, tracks: list[str], k: int) -> dict[str, list[dict[str, Any]]]:
+    """Return the ``k`` first rows of ``similarity`` of each of some tracks, the nearest first."""
     found: dict[str, list[dict[str, Any]]] = {}
-    for rows in _matching(store, SIMILARITY, wanted):
+    for rows in _rows_of_tracks(store, SIMILARITY, tracks):
         for row in rows.filter(pc.less_equal(rows["rank"], k)).to_pylist():
             found.setdefault(row["track_id"], []).append(row)
-    for some in found.values():
-        some.sort(key=lambda row: (row.get("segment", 0), row["rank"]))
+    for rows_of_track in found.values():
+        rows_of_track.sort(key=lambda row: (row.get("segment", 0), row["rank"]))
     return {track: found[track] for track in tracks if track in found}
 
 
-def labels_of(store: Store, tracks: Iterable[str]) -> dict[str, str | None]:
+def read_labels(store: Store, tracks: Iterable[str]) -> dict[str, str | None]:
     """Return the labels of some tracks."""
-    wanted = pa.array(sorted(set(tracks)), pa.string())
     found: dict[str, str | None] = {}
-    for rows in _matching(store, TRACKS, wanted, ["track_id", "label"]):
+    for rows in _rows_of_tracks(store, TRACKS, tracks, ["track_id", "label"]):
         found |= dict(zip(rows["track_id"].to_pylist(), rows["label"].to_pylist(), strict=True))
     return found
 
 
-def _matching(
-    store: Store, table: str, wanted: pa.Array, columns: list[str] | None = None
+def _rows_of_tracks(
+    store: Store, table: str, tracks: Iterable[str], columns: list[str] | None = None
 ) -> Iterator[pa.RecordBatch]:
-    """Yield the rows of some tracks."""
+    wanted = pa.array(sorted(set(tracks)), pa.string())
     for batch in store.read_batches(table, columns):
         raise_if_interrupted()
         mask = pc.is_in(batch["track_id"], value_set=wanted)
@@ -218,25 +206,26 @@ def _matching(
             yield batch.filter(mask)
 
 
-def duplicate_pairs(store: Store) -> tuple[int, list[dict[str, Any]]]:
-    """Return how many pairs of duplicates there are, and some of them.
+def read_duplicates(store: Store) -> tuple[int, list[dict[str, Any]]]:
+    """Return the number of pairs of duplicates, and some of them.
 
     Returns
     -------
     int
-        All pairs.
+        Number of pairs.
     list of dict
-        Rows of ``duplicates`` with ``label`` and ``duplicate_label``: those with two labels first.
+        Rows of ``duplicates`` with ``label`` and ``duplicate_label``. Pairs with different labels
+        come first.
     """
     total = 0
     found: list[dict[str, Any]] = []
     for batch in store.read_batches(DUPLICATES):
         raise_if_interrupted()
         total += batch.num_rows
-        found += batch.slice(0, _MOST_LOOKED_AT - len(found)).to_pylist()
-    labels = labels_of(store, [row[end] for row in found for end in ("track_id", "duplicate_id")])
+        found += batch.slice(0, _MAX_PAIRS_READ - len(found)).to_pylist()
+    labels = read_labels(store, [row[end] for row in found for end in ("track_id", "duplicate_id")])
     for row in found:
         row["label"] = labels.get(row["track_id"])
         row["duplicate_label"] = labels.get(row["duplicate_id"])
     found.sort(key=lambda row: row["label"] == row["duplicate_label"])
-    return total, found[:MOST_PAIRS]
+    return total, found[:_MAX_PAIRS]

@@ -1,7 +1,7 @@
-"""The report: what a store holds and how its models fare, as one page for people.
+"""Report of a store: its collection, models, neighbours and runs on one page.
 
-What it shows is read by :mod:`jobs.reporting.overview`, drawn and written down by
-:mod:`pages`. It holds no lock: tables can be read at any moment.
+:mod:`jobs.reporting.overview` reads the data and :mod:`pages` draws them. No lock is needed, since
+tables can be read at any time.
 """
 
 import os
@@ -31,18 +31,18 @@ from pages.style import MAX_LABELS, NO_LABEL, OTHER_LABELS, display_name
 PAGE = "index.html"
 
 _MEANS = [name for name in FEATURE_COLUMNS if name.endswith("_mean")]
-_STRONGEST = 10
-_MOST_IMPORTANT = 20
-_SHOWN_TRACKS = 8
-_SHOWN_NEIGHBOURS = 5
-_SHOWN_RUNS = 30
-_SHOWN_KINDS = 12
-_MOST_CLASSES = 40
+_MAX_CORRELATIONS = 10
+_MAX_IMPORTANCE_BARS = 20
+_MAX_TRACKS = 8
+_MAX_NEIGHBOURS = 5
+_MAX_RUNS = 30
+_MAX_COUNTS = 12
+_MAX_CLASSES = 40
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What was made.
+    """Summary of a report.
 
     Parameters
     ----------
@@ -51,9 +51,9 @@ class Outcome:
     tracks : int
         Tracks of the store.
     sampled : int
-        Tracks that the pictures are of.
+        Tracks in the pictures.
     missing : list of str
-        The sections that there are no data for.
+        Sections without data.
     """
 
     page: str
@@ -72,9 +72,9 @@ def report(
     store : str or Store
         The store, or its address.
     out : str, optional
-        Folder that gets ``index.html``; by default the store's ``report``.
+        Folder for ``index.html``; by default ``report`` in the store.
     progress : Progress, optional
-        Shows the progress; by default lines on stderr.
+        By default lines on stderr.
 
     Returns
     -------
@@ -83,7 +83,7 @@ def report(
     Raises
     ------
     UsageError
-        There is no store, or ``out`` cannot be written to.
+        There is no store, or ``out`` is not writable.
     StoreError
         The store is damaged.
     """
@@ -108,15 +108,15 @@ def report(
     ):
         progress.say(f"drawing: {title}")
         try:
-            sections.append(Section(anchor, title, make()))
+            content = make()
         except StoreError as error:
-            # What is damaged costs its own section.
-            sections.append(Section(anchor, title, Content(text=printable(str(error)))))
+            content = Content(text=printable(str(error)))
+        sections.append(Section(anchor, title, content))
     settings = store.settings
     name = os.path.basename(store.storage.root) or store.storage.root
     page = Page(
         title=f"songmill: {printable(name)}",
-        text=f"What the store {printable(store.storage.root)} holds, as of "
+        text=f"Contents of the store {printable(store.storage.root)}, as of "
         f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC. Features {settings.feature_set}, segments of "
         f"{settings.segment_seconds:g} s.",
         sections=sections,
@@ -143,7 +143,7 @@ class _Report:
     store : Store
         The store.
     sample : Sample
-        The tracks that the pictures show.
+        Tracks in the pictures.
     """
 
     def __init__(self, store: Store, sample: Sample) -> None:
@@ -158,20 +158,21 @@ class _Report:
             NO_LABEL if label is None else label if label in self._styles else OTHER_LABELS
             for label in sample.names["label"].to_pylist()
         ]
-        drawn = len(sample.rows)
-        self._of = (
-            f"all {drawn:,} tracks"
-            if drawn + sample.beyond == sample.total
-            else f"a sample of {drawn:,} of the {sample.total:,} tracks, drawn at random"
+        size = len(sample.rows)
+        self._sample_text = (
+            f"all {size:,} tracks"
+            if size + sample.excluded == sample.total
+            else f"a sample of {size:,} of the {sample.total:,} tracks, drawn at random"
         )
-        if sample.beyond:
-            self._of += f" ({sample.beyond:,} are left out: no recording has such numbers)"
+        if sample.excluded:
+            self._sample_text += (
+                f" ({sample.excluded:,} are left out: no recording has such numbers)"
+            )
 
     def _command(self, command: str) -> str:
         return f"songmill {command} {self._option}"
 
-    def _needs_tracks(self) -> Content:
-        """Say what makes rows of tracks."""
+    def _no_tracks(self) -> Content:
         return Content(command=self._tracks_command)
 
     def _label(self, label: str | None) -> Cell:
@@ -185,7 +186,7 @@ class _Report:
         return Cell(name, colour=self._styles.colour(label), subtext=display_name(printable(label)))
 
     def collection(self) -> Content:
-        """Show what there is."""
+        """Show counts of tracks and files."""
         files = overview.count_files(self._store)
         total = max(self._sample.total, 1)
         tables = []
@@ -198,23 +199,18 @@ class _Report:
             if rest:
                 rows.append([Cell(OTHER_LABELS), number(rest), number(rest / total, ".1%")])
             tables.append(Table("Tracks by label", ("label", "tracks", "share"), rows))
-        tables += _counted("Files by format", "suffix", files.suffixes)
-        tables += _counted("Files by sample rate", "rate (Hz)", files.rates, ",d")
-        tables += _counted("Files by channels", "channels", files.channels, "d")
+        tables += _count_table("Files by format", "suffix", files.suffixes)
+        tables += _count_table("Files by sample rate", "rate (Hz)", files.rates, ",d")
+        tables += _count_table("Files by channels", "channels", files.channels, "d")
         if files.failures:
             rows = []
             for kind, count in files.failures:
                 track, message = files.examples[kind]
                 text = f"{printable(track)}: {printable(message)}"
                 rows.append([Cell(kind or "unknown"), number(count), Cell(text)])
-            tables.append(
-                Table(
-                    "Failed files by kind",
-                    ("kind", "files", "one of them"),
-                    rows,
-                    note=f"All of them: {self._command('status --failed')}",
-                )
-            )
+            note = f"All of them: {self._command('status --failed')}"
+            columns = ("kind", "files", "one of them")
+            tables.append(Table("Failed files by kind", columns, rows, note=note))
         labels = sum(label is not None for label, _ in self._counts)
         return Content(
             facts=(
@@ -230,87 +226,82 @@ class _Report:
         )
 
     def correlations(self) -> Content:
-        """Show which columns rise and fall together."""
+        """Show correlations of the mean columns."""
         if not len(self._sample.rows):
-            return self._needs_tracks()
+            return self._no_tracks()
         if len(self._sample.rows) == 1:
-            return Content(text="One track correlates with nothing: two or more are needed.")
+            return Content(text="Correlations need two or more tracks.")
         chosen = [FEATURE_COLUMNS.index(name) for name in _MEANS]
         found = correlations(self._sample.features[:, chosen])
         rows = [
             [Cell(one), Cell(other), number(r, "+.3f")]
-            for one, other, r in collection.strongest_correlations(_MEANS, found, _STRONGEST)
+            for one, other, r in collection.strongest_correlations(_MEANS, found, _MAX_CORRELATIONS)
         ]
         return Content(
-            pictures=(collection.correlation_heatmap(_MEANS, found, self._of),),
+            pictures=(collection.correlation_heatmap(_MEANS, found, self._sample_text),),
             tables=(Table("The strongest correlations", ("column", "with", "r"), rows),),
         )
 
     def tempo(self) -> Content:
-        """Show how fast the labels are."""
+        """Show tempo by label."""
         if not len(self._sample.rows):
-            return self._needs_tracks()
+            return self._no_tracks()
         tempos = self._sample.features[:, FEATURE_COLUMNS.index("tempo")]
-        each = np.array(self._labels, object)
-        spreads = [Distribution(name, np.sort(tempos[each == name])) for name in sorted(set(each))]
+        labels = np.array(self._labels, object)
+        found = [
+            Distribution(name, np.sort(tempos[labels == name])) for name in sorted(set(labels))
+        ]
         rows = []
-        for spread in spreads:
-            label = None if spread.label == NO_LABEL else spread.label
-            rows.append(
-                [
-                    self._label(label),
-                    number(len(spread.values)),
-                    *(number(value, ".2f") for value in spread.quartiles),
-                ]
-            )
+        for one in found:
+            cell = self._label(None if one.label == NO_LABEL else one.label)
+            quartiles = (number(value, ".2f") for value in one.quartiles)
+            rows.append([cell, number(len(one.values)), *quartiles])
         columns = ("label", "tracks", "25 %", "median", "75 %")
         return Content(
-            pictures=(collection.tempo_box_plot(spreads, self._styles, self._of),),
+            pictures=(collection.tempo_box_plot(found, self._styles, self._sample_text),),
             tables=(Table("Tempo by label: quartiles, in BPM", columns, rows),),
         )
 
     def components(self) -> Content:
-        """Show which tracks lie near one another."""
+        """Show scatter plot of the first two principal components."""
         if not len(self._sample.rows):
-            return self._needs_tracks()
+            return self._no_tracks()
         found = principal_components(self._sample.rows)
         if found is None:
-            return Content(text="Three tracks or more, not all alike, are needed.")
-        return Content(
-            pictures=(collection.component_scatter(found, self._labels, self._styles, self._of),),
-        )
+            return Content(
+                text="Principal components need three or more tracks that are not all alike."
+            )
+        picture = collection.component_scatter(found, self._labels, self._styles, self._sample_text)
+        return Content(pictures=(picture,))
 
     def comparison(self) -> Content:
-        """Show the ten models side by side."""
+        """Show scores of the ten models."""
         found = self._store.read("comparison").to_pylist()
         if not found:
-            command = self._command("compare --split by-track --split random")
-            return Content(command=command)
+            return Content(command=self._command("compare --split by-track --split random"))
         by_split: dict[tuple[str, str], list[dict[str, Any]]] = {}
         for row in found:
             by_split.setdefault((row["level"], row["split"]), []).append(row)
-        tables = []
-        for (level, split), rows in sorted(by_split.items(), key=lambda item: item[1][0]["leaky"]):
-            tables.append(_compared(level, split, rows))
+        splits = sorted(by_split.items(), key=lambda item: item[1][0]["leaky"])
         return Content(
-            text="A split marked LEAKY has segments of one track on both sides: its scores "
-            "flatter, and say little of new tracks.",
-            tables=tables,
+            text="A split marked LEAKY has segments of the same track on both sides. Its scores "
+            "are too high to be expected of new tracks.",
+            tables=[_comparison_table(level, split, rows) for (level, split), rows in splits],
         )
 
     def champion(self) -> Content:
-        """Show the model that predicts."""
+        """Show scores and importance of the champion."""
         version = registry.champion(self._store)
         if version is None:
             return Content(command=self._command("train"))
         try:
-            return self._described(version)
+            return self._describe_model(version)
         except (KeyError, TypeError) as error:
             folder = self._store.storage.path(f"{registry.MODELS}/{version}")
-            text = f"the files in {folder} do not fit together ({error!r}): put undamaged copies "
-            return Content(text=f"{printable(text)}in their place, or train another model.")
+            text = f"The files in {folder} do not fit together ({error!r}). Restore undamaged "
+            return Content(text=f"{printable(text)}copies, or train another model.")
 
-    def _described(self, version: str) -> Content:
+    def _describe_model(self, version: str) -> Content:
         described = registry.describe(self._store, version)
         parts = described.split["tracks"]
         score = described.scores["track"]
@@ -330,31 +321,30 @@ class _Report:
         pictures, tables = [], []
         matrix = registry.read_table(self._store, version, "confusion.parquet")
         classes = described.classes
-        place = {name: i for i, name in enumerate(classes)}
+        index = {name: i for i, name in enumerate(classes)}
         counts = np.zeros((len(classes), len(classes)), np.int64)
         for row in matrix.to_pylist():
             if row["level"] == "track":
-                counts[place[row["label"]], place[row["predicted"]]] = row["count"]
+                counts[index[row["label"]], index[row["predicted"]]] = row["count"]
         text = ""
-        if len(classes) <= _MOST_CLASSES:
-            pictures.append(
-                models.confusion_matrix(classes, counts, f"the {score['count']:,} test tracks")
-            )
+        if len(classes) <= _MAX_CLASSES:
+            tested = f"the {score['count']:,} test tracks"
+            pictures.append(models.confusion_matrix(classes, counts, tested))
         else:
-            text = f"The confusion matrix of {len(classes)} labels is too large for a picture: "
-            text += f"models/{version}/confusion.parquet has it."
-        tables.append(self._by_class(version, classes))
-        matters = registry.read_table(self._store, version, "importance.parquet")
-        rows = sorted(matters.to_pylist(), key=lambda row: (-row["mean"], row["feature"]))
+            text = f"The confusion matrix of {len(classes)} labels is too large for a picture. It "
+            text += f"is in models/{version}/confusion.parquet."
+        tables.append(self._class_table(version, classes))
+        importance = registry.read_table(self._store, version, "importance.parquet")
+        rows = sorted(importance.to_pylist(), key=lambda row: (-row["mean"], row["feature"]))
         if rows:
-            first = rows[:_MOST_IMPORTANT]
+            first = rows[:_MAX_IMPORTANCE_BARS]
             pictures.append(
                 models.importance_bars(
                     [row["feature"] for row in first],
                     [row["mean"] for row in first],
                     [row["std"] for row in first],
-                    f"Accuracy of the test part's {described.level}s that is lost when a column is "
-                    f"shuffled: the mean of {rows[0]['repeats']} times, and its spread.",
+                    f"Loss of accuracy on the {described.level}s of the test part when a column is "
+                    f"shuffled: mean and spread of {rows[0]['repeats']} repeats.",
                 )
             )
             tables.append(
@@ -362,11 +352,7 @@ class _Report:
                     f"Permutation importance of all {len(rows)} columns",
                     ("column", "accuracy lost", "±"),
                     [
-                        [
-                            Cell(row["feature"]),
-                            number(row["mean"], ".4f"),
-                            number(row["std"], ".4f"),
-                        ]
+                        [Cell(row["feature"]), *(number(row[x], ".4f") for x in ("mean", "std"))]
                         for row in rows
                     ],
                     collapsed=True,
@@ -374,7 +360,7 @@ class _Report:
             )
         return Content(text=text, facts=facts, pictures=pictures, tables=tables)
 
-    def _by_class(self, version: str, classes: Sequence[str]) -> Table:
+    def _class_table(self, version: str, classes: Sequence[str]) -> Table:
         found: dict[str, dict[str, dict[str, Any]]] = {name: {} for name in classes}
         metrics = registry.read_table(self._store, version, "metrics.parquet")
         for row in metrics.to_pylist():
@@ -392,177 +378,144 @@ class _Report:
         )
 
     def neighbours(self) -> Content:
-        """Show what some tracks sound like."""
+        """Show neighbours of a track of each label."""
         if not self._store.parts(SIMILARITY):
             return Content(command=self._command("similarity"))
         if not len(self._sample.rows):
-            return self._needs_tracks()
-        # One track of each label, from all over the collection.
+            return self._no_tracks()
         first: dict[str, str] = {}
         tracks = self._sample.names["track_id"].to_pylist()
-        for place in np.random.default_rng(0).permutation(len(tracks)):
-            first.setdefault(self._labels[place], tracks[place])
-        shown = [first[label] for label in sorted(first)][:_SHOWN_TRACKS]
-        found = overview.neighbours_of(self._store, shown, _SHOWN_NEIGHBOURS)
-        near = [row["neighbour_id"] for rows in found.values() for row in rows]
-        labels = overview.labels_of(self._store, [*shown, *near])
+        for i in np.random.default_rng(0).permutation(len(tracks)):
+            first.setdefault(self._labels[i], tracks[i])
+        shown = [first[label] for label in sorted(first)][:_MAX_TRACKS]
+        found = overview.read_neighbours(self._store, shown, _MAX_NEIGHBOURS)
+        neighbours = [row["neighbour_id"] for rows in found.values() for row in rows]
+        labels = overview.read_labels(self._store, [*shown, *neighbours])
         tables = []
         for track, rows in found.items():
-            cells = [
-                [
-                    number(row["rank"]),
-                    self._track(
-                        _place(row, "neighbour_id", "neighbour_segment"),
-                        labels.get(row["neighbour_id"]),
-                    ),
-                    number(row["cosine"], ".4f"),
-                ]
-                for row in rows[:_SHOWN_NEIGHBOURS]
-            ]
-            label = labels.get(track)
-            named = f" ({printable(label)})" if label else ""
-            name = _place(rows[0], "track_id", "segment")
-            columns = ("rank", "track", "cosine")
-            tables.append(Table(f"Nearest to {name}{named}", columns, cells))
+            cells = []
+            for row in rows[:_MAX_NEIGHBOURS]:
+                name = _row_name(row, "neighbour_id", "neighbour_segment")
+                cell = self._track(name, labels.get(row["neighbour_id"]))
+                cells.append([number(row["rank"]), cell, number(row["cosine"], ".4f")])
+            name = _row_name(rows[0], "track_id", "segment")
+            label = f" ({printable(labels[track] or '')})" if labels.get(track) else ""
+            tables.append(Table(f"Nearest to {name}{label}", ("rank", "track", "cosine"), cells))
         return Content(
-            text="The nearest by cosine of the z-scored features, of a track of each label "
-            f"(of {_SHOWN_TRACKS} labels at most).",
+            text="The nearest neighbours of one track of each label, by cosine of the z-scored "
+            f"features ({_MAX_TRACKS} labels at most).",
             tables=tables,
         )
 
     def duplicates(self) -> Content:
-        """Show what is there twice."""
+        """Show pairs of duplicates."""
         if not self._store.parts(SIMILARITY):
             return Content(command=self._command("similarity"))
-        total, pairs = overview.duplicate_pairs(self._store)
+        total, pairs = overview.read_duplicates(self._store)
         if not total:
-            return Content(text="No recording is there twice.")
+            return Content(text="There are no duplicates.")
         across = any(row["label"] != row["duplicate_label"] for row in pairs)
-        rows = [
-            [
-                self._track(_place(row, "track_id", "segment"), row["label"]),
-                self._track(
-                    _place(row, "duplicate_id", "duplicate_segment"), row["duplicate_label"]
-                ),
-                number(row["cosine"], ".6f"),
-            ]
-            for row in pairs
-        ]
-        more = "" if len(pairs) == total else f"{len(pairs):,} of {total:,} pairs."
-        return Content(
-            text=f"{_pairs(total)} so near each other that they are taken for the same recording."
-            + (" Those under two labels come first: one of them is wrong." if across else ""),
-            tables=(
-                Table(
-                    "Pairs to look at",
-                    ("track", "is also", "cosine"),
-                    rows,
-                    note=more,
-                ),
-            ),
-        )
+        rows = []
+        for row in pairs:
+            one = self._track(_row_name(row, "track_id", "segment"), row["label"])
+            name = _row_name(row, "duplicate_id", "duplicate_segment")
+            other = self._track(name, row["duplicate_label"])
+            rows.append([one, other, number(row["cosine"], ".6f")])
+        note = "" if len(pairs) == total else f"{len(pairs):,} of {total:,} pairs."
+        text = f"Pairs that are probably the same recording: {total:,}."
+        if across:
+            text += " Those with two different labels come first: one of the labels is wrong."
+        table = Table("Pairs to look at", ("track", "is also", "cosine"), rows, note=note)
+        return Content(text=text, tables=(table,))
 
     def runs(self) -> Content:
-        """Show what was done, and how the models have fared."""
+        """Show the last runs, and all models."""
         runs = self._store.read("runs").sort_by([("started_at", "descending")])
-        judged, table = self._models()
+        scores, table = self._models()
         tables = [table] if table.rows else []
         if not runs.num_rows and not tables:
-            return self._needs_tracks()
+            return self._no_tracks()
         rows = []
-        for run in runs.slice(0, _SHOWN_RUNS).to_pylist():
-            worked = None
+        for run in runs.slice(0, _MAX_RUNS).to_pylist():
+            files = None
             if run["extracted"] is not None:
-                worked = run["extracted"] + (run["failed"] or 0)
-            speed = worked / run["seconds"] if worked and run["seconds"] else None
+                files = run["extracted"] + (run["failed"] or 0)
+            speed = files / run["seconds"] if files and run["seconds"] else None
+            when = f"{run['started_at']:%Y-%m-%d %H:%M:%S}, {run['outcome']}"
             rows.append(
                 [
-                    Cell(
-                        f"{run['stage'] or 'extract'}",
-                        subtext=f"{run['started_at']:%Y-%m-%d %H:%M:%S}, {run['outcome']}",
-                    ),
+                    Cell(f"{run['stage'] or 'extract'}", subtext=when),
                     Cell(clock(run["seconds"]), run["seconds"]),
-                    number(worked),
+                    number(files),
                     number(run["failed"]),
                     number(speed, ".1f"),
                 ]
             )
         columns = ("stage", "took", "files", "failed", "files/s")
-        of = f"The last {len(rows)} of {runs.num_rows:,}" if len(rows) < runs.num_rows else "All"
+        shown = f"The last {len(rows)} of {runs.num_rows:,}" if len(rows) < runs.num_rows else "All"
         if rows:
-            tables.insert(0, Table(f"{of} runs, the newest first (UTC)", columns, rows))
-        pictures = [models.scores_over_time(judged)] if len(judged) > 1 else []
+            tables.insert(0, Table(f"{shown} runs, the newest first (UTC)", columns, rows))
+        pictures = [models.scores_over_time(scores)] if len(scores) > 1 else []
         return Content(pictures=pictures, tables=tables)
 
     def _models(self) -> tuple[list[models.Score], Table]:
         try:
-            best = registry.champion(self._store)
+            champion = registry.champion(self._store)
         except StoreError:
-            best = None
+            champion = None
         scores, rows = [], []
         for version in registry.versions(self._store):
             try:
                 described = registry.describe(self._store, version)
             except StoreError:
-                rows.append(
-                    [Cell(version, subtext="damaged"), number(None), number(None), Cell("")]
-                )
+                cell = Cell(version, subtext="damaged")
+                rows.append([cell, number(None), number(None), Cell("")])
                 continue
-            score = described.scores["track"]
-            made = np.datetime64(datetime.fromisoformat(described.created_at).replace(tzinfo=None))
-            scores.append(models.Score(made, score["macro_f1"], score["accuracy"], version == best))
-            rows.append(
-                [
-                    Cell(version, subtext=described.created_at[:16].replace("T", " ")),
-                    number(score["accuracy"], ".3f"),
-                    number(score["macro_f1"], ".3f"),
-                    Cell("yes" if version == best else ""),
-                ]
-            )
+            score, best = described.scores["track"], version == champion
+            time = np.datetime64(datetime.fromisoformat(described.created_at).replace(tzinfo=None))
+            scores.append(models.Score(time, score["macro_f1"], score["accuracy"], best))
+            cell = Cell(version, subtext=described.created_at[:16].replace("T", " "))
+            numbers = (number(score[name], ".3f") for name in ("accuracy", "macro_f1"))
+            rows.append([cell, *numbers, Cell("yes" if best else "")])
         columns = ("model", "accuracy", "macro F1", "predicts")
         return scores, Table("Models, judged by track (UTC)", columns, rows[::-1])
 
 
-def _pairs(count: int) -> str:
-    return "One pair is" if count == 1 else f"{count:,} pairs are"
-
-
-def _place(row: dict[str, Any], track: str, segment: str) -> str:
-    """Name a row of a table of neighbours: a track, or a segment of one."""
+def _row_name(row: dict[str, Any], track: str, segment: str) -> str:
+    """Return the name of a track or segment in a table of neighbours."""
     name = printable(row[track])
     return f"{name}, segment {row[segment]}" if segment in row else name
 
 
-def _counted(
+def _count_table(
     caption: str, name: str, found: list[tuple[Any, int]], form: str | None = None
 ) -> list[Table]:
-    """Return a table of counts; none where nothing is known."""
+    """Return a table of counts, as a list; empty if no value is known."""
     if not any(value is not None for value, _ in found):
         return []
     rows = []
-    for value, count in found[:_SHOWN_KINDS]:
-        if form is None:
-            first = Cell("(none)" if value is None else printable(value))
+    for value, count in found[:_MAX_COUNTS]:
+        if value is None:
+            text = "unknown" if form else "(none)"
         else:
-            first = Cell("unknown") if value is None else Cell(format(value, form))
-        rows.append([first, number(count)])
-    rest = sum(count for _, count in found[_SHOWN_KINDS:])
+            text = format(value, form) if form else printable(value)
+        rows.append([Cell(text), number(count)])
+    rest = sum(count for _, count in found[_MAX_COUNTS:])
     if rest:
-        rows.append([Cell(f"{len(found) - _SHOWN_KINDS} more"), number(rest)])
+        rows.append([Cell(f"{len(found) - _MAX_COUNTS} more"), number(rest)])
     return [Table(caption, (name, "files"), rows)]
 
 
-def _compared(level: str, split: str, rows: list[dict[str, Any]]) -> Table:
-    """Return the table of the models of one split."""
-    leaky = " (LEAKY)" if rows[0]["leaky"] else ""
+def _comparison_table(level: str, split: str, rows: list[dict[str, Any]]) -> Table:
+    first = rows[0]
+    leaky = " (LEAKY)" if first["leaky"] else ""
     voted = any(row["vote_accuracy"] is not None for row in rows)
     cells = []
     for row in sorted(rows, key=lambda row: -(row["accuracy"] or 0.0)):
-        scores = [_score(row, name) for name in ("accuracy", "macro_f1")]
-        scores += [_score(row, "vote_accuracy")] if voted else []
+        scores = [_score_cell(row, name) for name in ("accuracy", "macro_f1")]
+        scores += [_score_cell(row, "vote_accuracy")] if voted else []
         cells.append([Cell(row["model"]), *scores, number(row["seconds"], ",.1f")])
     names = ("model", "accuracy", "macro F1", *(("by vote",) if voted else ()), "fit (s)")
-    first = rows[0]
     folds = f"{first['folds']} folds, " if first["folds"] > 1 else ""
     failed = "; ".join(
         f"{row['model']}: {printable(row['message'] or '')}"
@@ -574,12 +527,12 @@ def _compared(level: str, split: str, rows: list[dict[str, Any]]) -> Table:
         names,
         cells,
         note=f"{folds}{first['rows']:,} rows of {first['tracks']:,} tracks."
-        + (" By vote: the accuracy of tracks, each by its segments." if voted else "")
+        + (" By vote: accuracy of tracks by majority vote of their segments." if voted else "")
         + (f" Failed: {failed}" if failed else ""),
     )
 
 
-def _score(row: dict[str, Any], name: str) -> Cell:
+def _score_cell(row: dict[str, Any], name: str) -> Cell:
     if row[name] is None:
         return number(None)
     spread = f"± {row[f'{name}_std']:.3f}" if row["folds"] > 1 else ""

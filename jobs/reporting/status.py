@@ -1,4 +1,4 @@
-"""What is in a store: counts, labels, failures, the last runs."""
+"""Status of a store: counts, labels, failures, the last runs."""
 
 from collections import Counter
 from dataclasses import dataclass
@@ -14,26 +14,29 @@ from jobs.store.schemas import SEGMENTS, TRACKS
 from jobs.store.tables import Store, open_store
 
 LAST_RUNS = 5
+"""Runs of a status."""
 
 
 @dataclass(frozen=True)
 class Status:
-    """A store's contents.
+    """Contents of a store.
 
     Parameters
     ----------
+    hours : float
+        Total duration of the files.
     labels : dict of (str or None) to int
-        Tracks of each label, most first; None counts those without.
+        Tracks of each label in descending order; None counts tracks without a label.
     failures : dict of str to int
-        Failed files of each kind, most first.
+        Failed files of each kind in descending order.
     failed_files : list of dict
         ``track_id``, ``error``, ``message`` and ``uri`` of each failed file.
     runs : list of dict
-        The last rows of the ``runs`` table, the newest first.
+        The last rows of ``runs``, the newest first.
     model : str or None
-        The version that predicts; None where there is none.
+        Version of the champion; None if there is none.
     waiting : int
-        Batches that an unfinished run has left, to be taken over by the next.
+        Finished batches of an interrupted run, which the next run takes over.
     """
 
     store: str
@@ -52,7 +55,14 @@ class Status:
 
 
 def read_status(store: str | Store) -> Status:
-    """Return the contents of a store, given itself or its address; UsageError if there is none."""
+    """Return the status of a store, given as such or by address; UsageError if there is none.
+
+    Examples
+    --------
+    >>> status = read_status("tables")
+    >>> status.files, status.labels
+    (6, {'blues': 3, 'rock': 3})
+    """
     store = open_store(store)
     files = store.read("files", ["track_id", "uri", "status", "error", "message", "duration_s"])
     failed = files.filter(pc.equal(files["status"], "failed")).sort_by("track_id")

@@ -41,11 +41,11 @@ def test_what_a_driver_quotes_of_a_password_is_hidden() -> None:
     uri = "postgresql://me:p%40ss@h/d?password=ot%20her&sslpassword=third"
     target = parse_target(uri)
     text = f'bad "{uri}": p@ss, p%40ss, ot her, ot%20her, third'
-    hidden = target.hide(text)
+    hidden = target.hide_password(text)
     for secret in ("p@ss", "p%40ss", "ot her", "ot%20her", "third"):
         assert secret not in hidden
     assert hidden.startswith('bad "postgresql://me@h/d')
-    assert parse_target("postgresql://me@h/d").hide("as it is") == "as it is"
+    assert parse_target("postgresql://me@h/d").hide_password("as it is") == "as it is"
 
 
 def test_files_are_known_by_their_end(tmp_path: Path) -> None:
@@ -65,10 +65,10 @@ def test_databases_in_files_have_absolute_and_relative_paths(tmp_path: Path) -> 
 @pytest.mark.parametrize(
     ("given", "match"),
     [
-        ("x.xlsx", "'x.xlsx' is nothing .* say postgresql"),
-        ("", "is nothing"),
-        ("mysql://me:s3cret@h/d", "mysql://… is nothing"),
-        ("s3://bucket/x.csv", "s3://… is nothing"),
+        ("x.xlsx", "'x.xlsx' is not a target .* say postgresql"),
+        ("", "is not a target"),
+        ("mysql://me:s3cret@h/d", "mysql://… is not a target"),
+        ("s3://bucket/x.csv", "s3://… is not a target"),
         ("sqlite://x.db", "needs the path"),
         ("duckdb:///", "needs the path"),
         ("/nowhere/at/all/x.csv", "there is no folder /nowhere/at/all"),

@@ -1,7 +1,8 @@
-"""What a track or a file is like, against the table of similarity and brute force."""
+"""Queries by a track or a file, against the similarity table and brute force."""
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow.dataset as ds
@@ -21,13 +22,13 @@ from jobs.neighbours.query import Outcome, similar
 from jobs.neighbours.similarity import similarity
 
 
-def ask(root: Path, recording: str | Path, *, k: int = 5, leave: bool = False) -> Outcome:
-    return similar(str(recording), store=str(root), k=k, duplicates=not leave)
+def ask(root: Path, recording: str | Path, **options: Any) -> Outcome:
+    return similar(str(recording), store=str(root), **options)
 
 
 @pytest.fixture(scope="module")
 def demo(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The demo's collection, extracted."""
+    """The demo's collection, with features and similarity."""
     folder = tmp_path_factory.mktemp("demo")
     synthesise(folder / "collection")
     extract(
@@ -35,12 +36,12 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Path:
         store=str(folder / "store"),
         labels=str(folder / "collection" / "labels.csv"),
     )
+    similarity(store=str(folder / "store"))
     return folder
 
 
 def test_a_track_is_like_what_the_table_says(demo: Path) -> None:
     root = demo / "store"
-    similarity(store=str(root))
     table = ds.dataset(root / "similarity", format="parquet").to_table().to_pandas()
     tracks = read_rows(root, "track").set_index("track_id")
     for track, rows in table.groupby("track_id"):
@@ -57,10 +58,9 @@ def test_a_track_is_like_what_the_table_says(demo: Path) -> None:
 
 def test_duplicates_can_be_left_out(demo: Path) -> None:
     root = demo / "store"
-    similarity(store=str(root))
     pair = ds.dataset(root / "duplicates", format="parquet").to_table().to_pylist()[0]
     assert ask(root, pair["track_id"]).neighbours[0].track_id == pair["duplicate_id"]
-    left = ask(root, pair["track_id"], k=1000, leave=True)
+    left = ask(root, pair["track_id"], k=1000, duplicates=False)
     assert pair["duplicate_id"] not in {one.track_id for one in left.neighbours}
     assert len(left.neighbours) == read_rows(root, "track").shape[0] - 2
 
@@ -80,7 +80,7 @@ def test_the_end_of_a_name_is_enough_if_one_track_has_it(tmp_path: Path) -> None
     with pytest.raises(UsageError, match=r"'x' may be 'a/x.wav', 'b/x.wav': write more"):
         ask(tmp_path / "s", "x")
     for wrong in ("op.1", "ep/z", "nothing", "y.mp3"):
-        with pytest.raises(UsageError, match="is no track .* and no file"):
+        with pytest.raises(UsageError, match="is neither a track .* nor a file"):
             ask(tmp_path / "s", wrong)
 
 
@@ -97,24 +97,10 @@ def test_a_file_is_compared_by_the_stores_scaling(demo: Path, tmp_path: Path) ->
     assert (found.track_id, found.label) == (None, None)
     assert found.file == str(tmp_path / "new.wav")
     assert sorted(one.track_id for one in found.neighbours) == rows["track_id"].tolist()
-    place = {track: i for i, track in enumerate(rows["track_id"])}
-    np.testing.assert_allclose(
-        [one.cosine for one in found.neighbours],
-        [expected[place[one.track_id]] for one in found.neighbours],
-        atol=1e-10,
-    )
+    cosines = {one.track_id: one.cosine for one in found.neighbours}
+    np.testing.assert_allclose([cosines[track] for track in rows["track_id"]], expected, atol=1e-10)
     plain = [one.cosine for one in found.neighbours if not one.duplicate]
     assert plain == sorted(plain, reverse=True)
-
-
-def forms(y: np.ndarray, sr: int, folder: Path) -> dict[str, Path]:
-    """Write what may become of a recording."""
-    n = len(y)
-    cuts = {"middle": y[n // 3 : n // 3 + n // 2], "end": y[-n // 2 :], "whole": y}
-    for name, cut in cuts.items():
-        soundfile.write(folder / f"{name}.wav", cut, sr)
-    soundfile.write(folder / "whole.mp3", y, sr, format="MP3")
-    return {path.name: path for path in folder.iterdir()}
 
 
 @pytest.mark.slow
@@ -135,10 +121,11 @@ def test_a_cut_or_an_mp3_of_a_track_finds_it_first(shared_data: Path, tmp_path: 
             y, sr = soundfile.read(path)
         except soundfile.LibsndfileError:
             continue
-        folder = tmp_path / str(i)
-        folder.mkdir()
-        for name, form in forms(y, sr, folder).items():
-            first = ask(root, form).neighbours[0]
+        n = len(y)
+        excerpts = {"middle.wav": y[n // 3 : n // 3 + n // 2], "end.wav": y[-n // 2 :]}
+        for name, excerpt in {**excerpts, "whole.wav": y, "whole.mp3": y}.items():
+            soundfile.write(tmp_path / f"{i}-{name}", excerpt, sr)
+            first = ask(root, tmp_path / f"{i}-{name}").neighbours[0]
             if first.track_id not in (path.name, copies.get(path.name)):
                 wrong.append((path.name, name, first))
     assert len(recordings) > 10
@@ -158,9 +145,9 @@ def test_a_cut_finds_its_track_in_the_demo(demo: Path, tmp_path: Path) -> None:
 
 def test_a_file_that_gives_no_features_is_one_line(tmp_path: Path) -> None:
     make_store(tmp_path / "s", [("a.wav", None), ("b.wav", None)], level="track")
-    (tmp_path / "rotten.wav").write_text("not a recording")
-    with pytest.raises(SongmillError, match=r"rotten.wav gives no features \(unreadable\)"):
-        ask(tmp_path / "s", tmp_path / "rotten.wav")
+    (tmp_path / "corrupt.wav").write_text("not a recording")
+    with pytest.raises(SongmillError, match=r"corrupt.wav gives no features \(unreadable\)"):
+        ask(tmp_path / "s", tmp_path / "corrupt.wav")
 
 
 def test_a_store_without_tracks_is_refused(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""The similarity job, against brute force and the tutorial's lists; workers that die."""
+"""The similarity job, against brute force and the tutorial's lists; killed workers."""
 
 import functools
 import itertools
@@ -25,12 +25,10 @@ from jobs.errors import ClusterError, UsageError
 from jobs.extraction.import_features import import_features
 from jobs.neighbours.similarity import Outcome, similarity
 from jobs.progress import Progress
-from jobs.store.storage import Storage
 from jobs.store.tables import open_store
 from recommend import neighbours
 
 NAMES = [f"take{i:03}.wav" for i in range(60)]
-
 
 Find = Callable[..., Outcome]
 
@@ -39,12 +37,17 @@ def find(root: Path, **options: Any) -> Outcome:
     return similarity(store=str(root), **options)
 
 
+def make_tracks(root: Path, count: int) -> Path:
+    make_store(root, [(f"take{i:03}.wav", "a") for i in range(count)], level="track")
+    return root
+
+
 def read(root: Path, table: str) -> pd.DataFrame:
     return ds.dataset(root / table, format="parquet").to_table().to_pandas()
 
 
 def track_store(root: Path, *, copies: int = 0, labels: str = "ab") -> Path:
-    """A store of tracks in two parts and in no order, some of which are there twice."""
+    """Make a store of tracks in two parts and in random order, with some duplicates."""
     names = list(np.random.default_rng(3).permutation(NAMES))
     label_of = dict(zip(names, itertools.cycle(labels), strict=False))
     rows = [(name, label_of[name]) for name in names]
@@ -64,15 +67,15 @@ def check(root: Path, k: int, level: str = "track") -> None:
     keys = ["track_id"] + (["segment"] if level == "segment" else [])
     rows = read_rows(root, level).sort_values(keys, ignore_index=True)
     matrix = brute_force.cosines(rows[list(FEATURE_COLUMNS)].to_numpy())
-    place = {tuple(row): i for i, row in enumerate(rows[keys].itertuples(index=False))}
+    index = {tuple(row): i for i, row in enumerate(rows[keys].itertuples(index=False))}
     found = read(root, "similarity")
     others = [name.replace("track_id", "neighbour_id") for name in keys]
     others = [name.replace("segment", "neighbour_segment") for name in others]
     assert list(found) == [*keys, "rank", *others, "cosine", "duplicate"]
-    one = [place[tuple(row)] for row in found[keys].itertuples(index=False)]
+    one = [index[tuple(row)] for row in found[keys].itertuples(index=False)]
     assert one == sorted(one)
     assert found["rank"].tolist() == list(range(1, k + 1)) * len(rows)
-    other = np.array([place[tuple(row)] for row in found[others].itertuples(index=False)])
+    other = np.array([index[tuple(row)] for row in found[others].itertuples(index=False)])
     shape = len(rows), k
     brute_force.check_lists(
         other.reshape(shape), found["cosine"].to_numpy().reshape(shape), matrix, k
@@ -160,8 +163,7 @@ def test_segments_have_neighbours_too(find_in_tiles: Find, tmp_path: Path) -> No
 
 def test_one_track_has_no_neighbour_and_two_have_each_other(tmp_path: Path) -> None:
     for n in (1, 2):
-        root = tmp_path / f"store{n}"
-        make_store(root, [(name, None) for name in NAMES[:n]], level="track")
+        root = make_tracks(tmp_path / f"store{n}", n)
         assert find(root).k == n - 1
         found = read(root, "similarity")
         assert len(found) == (2 if n == 2 else 0)
@@ -204,21 +206,21 @@ def test_duplicates_across_labels_are_shown_first(find_in_tiles: Find, tmp_path:
 
 def test_what_is_a_duplicate_can_be_said(find_in_tiles: Find, tmp_path: Path) -> None:
     root = track_store(tmp_path / "store")
-    cosines = np.sort(read(root, "similarity")["cosine"]) if find_in_tiles(root, k=59) else None
-    least = float(cosines[-7])  # type: ignore[index]
-    assert (
-        find_in_tiles(root, duplicate_from=least).duplicates == len(read(root, "duplicates")) == 4
-    )
-    assert (read(root, "similarity")["duplicate"]).sum() == 8 - 1 + (cosines[-8] >= least)  # type: ignore[index]
+    find_in_tiles(root, k=59)
+    cosines = np.sort(read(root, "similarity")["cosine"])
+    threshold = float(cosines[-7])
+    found = find_in_tiles(root, duplicate_from=threshold)
+    assert found.duplicates == len(read(root, "duplicates")) == 4
+    assert read(root, "similarity")["duplicate"].sum() == 8 - 1 + (cosines[-8] >= threshold)
 
 
 def test_a_recording_that_is_everywhere_is_warned_of(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(similarity, "MAX_DUPLICATES", 3)
+    monkeypatch.setattr("jobs.neighbours.similarity.MAX_DUPLICATES", 3)
     monkeypatch.setattr("recommend.neighbours.MAX_DUPLICATES", 3)
-    root = tmp_path / "store"
-    store = make_store(root, [(name, "a") for name in NAMES[:10]], level="track")
+    root = make_tracks(tmp_path / "store", 10)
+    store = open_store(str(root))
     part = store.parts("features/level=track")[0]
     rows = store.read_part(part)
     same = rows.take([0] * 6 + [6, 7, 8, 9]).set_column(0, "track_id", rows["track_id"])
@@ -239,8 +241,8 @@ def test_what_cannot_be_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
         find(root, level="segment", full=True)
     with pytest.raises(UsageError, match="there is no store"):
         find(tmp_path / "nowhere")
-    make_store(root, [(name, "a") for name in NAMES], level="track")
-    monkeypatch.setattr(similarity, "MOST_FULL", 59)
+    make_tracks(root, 60)
+    monkeypatch.setattr("jobs.neighbours.similarity.MAX_MATRIX_TRACKS", 59)
     with pytest.raises(UsageError, match=r"of 60 tracks would take .* at most 59 tracks"):
         find(root, full=True)
     assert not (root / "similarity").exists()
@@ -254,11 +256,11 @@ def test_a_worker_that_fails_leaves_the_tables_as_they_were(
     find_in_tiles(root, k=3)
     before = read(root, "similarity")
 
-    def failing(*_: Any, **__: Any) -> Any:
-        yield 0, ValueError("broken")
+    def failing(*_: object) -> None:
+        raise ValueError("broken")
 
-    monkeypatch.setattr(similarity, "each", failing)
-    with pytest.raises(ClusterError, match=r"could not compare blocks 0, 0.*broken"):
+    monkeypatch.setattr(neighbours, "compare_tiles", failing)
+    with pytest.raises(ClusterError, match=r"could not compare blocks \d, \d.*broken"):
         find_in_tiles(root, k=5)
     assert read(root, "similarity").equals(before)
     runs = read(root, "runs").sort_values("started_at")
@@ -294,10 +296,8 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Any:
 
 @pytest.fixture(scope="module")
 def many(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A store of 900 tracks, and its tables as a local cluster makes them, in one tile."""
-    root = tmp_path_factory.mktemp("many") / "store"
-    names = [f"t{i:04}.wav" for i in range(900)]
-    make_store(root, [(name, "a") for name in names], level="track")
+    """A store of 900 tracks with its tables, computed in one tile."""
+    root = make_tracks(tmp_path_factory.mktemp("many") / "store", 900)
     find(root, k=7)
     check(root, 7)
     return root
@@ -330,7 +330,7 @@ def test_a_worker_that_is_killed_costs_nothing(
             if done in (10, 40):
                 os.kill(next(victims), signal.SIGKILL)
 
-    similarity(store=str(many), k=7, scheduler=cluster.address, progress=Killing())
+    find(many, k=7, scheduler=cluster.address, progress=Killing())
     assert done == 15 * 16 // 2
     pd.testing.assert_frame_equal(read(many, "similarity"), expected, check_exact=True)
 
@@ -348,5 +348,4 @@ def test_a_killed_job_leaves_the_tables_and_the_next_one_goes_on(
         pd.testing.assert_frame_equal(read(many, "similarity"), expected, check_exact=True)
     assert cluster.songmill(*arguments, faulty={"set": small}).wait().code == 0
     check(many, 9)
-    storage: Storage = open_store(str(many)).storage
-    assert not list(storage.list("_work/similarity"))
+    assert not list(open_store(str(many)).storage.list("_work/similarity"))

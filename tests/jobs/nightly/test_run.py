@@ -1,10 +1,11 @@
-"""The nightly run: which stages are done, which are skipped, and what is said of each."""
+"""The nightly run: which stages are done and skipped, and their output."""
 
 import json
 import signal
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import pandas as pd
 import pytest
@@ -13,8 +14,8 @@ from support.in_process import RecordedBoosting
 from support.made_stores import make_store
 
 import jobs.extraction.extract
-import jobs.learning.compare
 import jobs.learning.train
+import jobs.nightly.run
 from featurizer.columns import FEATURE_SET
 from jobs.errors import ClusterError, RunInterruptedError, StoreError, UsageError
 from jobs.extraction.extract import Outcome as Extracted
@@ -34,7 +35,7 @@ ALL = ["extract", "train", "similarity", "predict", *EXPORTS, "report"]
 
 
 class Night:
-    """A store, and an extraction that finds what a test says."""
+    """A store, and a fake extraction with the results that a test sets."""
 
     def __init__(self, root: Path, scheduler: str) -> None:
         self.root = root
@@ -42,14 +43,13 @@ class Night:
         self.counts: dict[str, int] = {"extracted": len(TRACKS)}
         self.too_many = False
         self.change: Callable[[], None] = lambda: None
-        make_store(root, TRACKS, level="track", shift={"pop": 2.0, "rock": 4.0})
+        self.put(TRACKS)
 
     def extract(self, sources: list[str], *, store: Session, **_: Any) -> Extracted:
-        """Stand for the extraction, whose work other tests see."""
-        with store.stage("extract", settings=Settings(FEATURE_SET, 3.0)) as under_way:
+        with store.stage("extract", settings=Settings(FEATURE_SET, 3.0)) as stage:
             self.change()
-            under_way.commit(commit.Change(), **self.counts)
-            found = Extracted(under_way.run_id, listed=60)
+            stage.commit(commit.Change(), **self.counts)
+            found = Extracted(stage.run_id, listed=60)
         found.extracted = self.counts.get("extracted", 0)
         found.gone = self.counts.get("gone", 0)
         if self.too_many:
@@ -59,11 +59,12 @@ class Night:
 
     def run(self, **options: Any) -> Outcome:
         exports = [f"similarity=sqlite:///{self.root}.db", f"predictions={self.root}.csv"]
-        fixed = {"store": str(self.root), "exports": exports, "scheduler": self.scheduler}
-        return run(["x"], **{**fixed, **options})
+        defaults = {"store": str(self.root), "exports": exports, "scheduler": self.scheduler}
+        return run(["x"], **{**defaults, **options})
 
-    def runs(self) -> pd.DataFrame:
-        return pd.read_parquet(self.root / "runs").sort_values("started_at")
+    def put(self, *parts: list[tuple[str, str | None]], **options: Any) -> None:
+        """Replace the rows of tracks."""
+        make_store(self.root, *parts, level="track", shift={"pop": 2.0, "rock": 4.0}, **options)
 
 
 @pytest.fixture
@@ -101,7 +102,7 @@ def test_the_first_night_does_everything_and_the_second_looks_only(night: Night)
     words = {one.message for one in second.stages[1:]}
     assert words == {"nothing that it reads has changed"}
     assert second.stages[0].message == "nothing new, changed or gone among 60 files"
-    rows = night.runs()
+    rows = pd.read_parquet(night.root / "runs").sort_values("started_at")
     for found in (first, second):
         mine = rows[rows["run_id"] == found.run_id]
         stages = ["extract", "train", "similarity", "predict", "export", "export", "report"]
@@ -112,17 +113,9 @@ def test_the_first_night_does_everything_and_the_second_looks_only(night: Night)
     assert not (night.root / LOCK).exists()
 
 
-def rows(night: Night, *parts: list[tuple[str, str | None]], **how: Any) -> None:
-    make_store(night.root, *parts, level="track", shift={"pop": 2.0, "rock": 4.0}, **how)
-
-
 def relabel(night: Night) -> None:
     night.counts = {"relabelled": 1}
-    rows(night, [("jazz/00.wav", "pop"), *TRACKS[1:]])
-
-
-def add_artists(night: Night) -> None:
-    rows(night, TRACKS, groups={"jazz/00.wav": "Monk"})
+    night.put([("jazz/00.wav", "pop"), *TRACKS[1:]])
 
 
 def promote_another(night: Night) -> None:
@@ -132,47 +125,37 @@ def promote_another(night: Night) -> None:
     promote(other, store=str(night.root))
 
 
-def extract_some(night: Night) -> None:
-    night.counts = {"extracted": 1}
-
-
-def lose_some(night: Night) -> None:
-    night.counts = {"gone": 2}
-
-
-def add_rows_without_a_word(night: Night) -> None:
-    """As a run does that is killed after it has committed."""
-    rows(night, [*TRACKS, ("rock/99.wav", "rock")])
-
-
-def merge_parts(night: Night) -> None:
-    rows(night, TRACKS[:30], TRACKS[30:], [])
-
-
-def remove_the_page(night: Night) -> None:
-    (night.root / "report" / "index.html").unlink()
+def compare_by_hand(night: Night) -> None:
+    with open_session(str(night.root)).stage("compare") as stage:
+        stage.commit(commit.Change())
 
 
 def nothing(night: Night) -> None:
     pass
 
 
-LEARNT = ["predict", "export predictions"]
+PREDICTED = ["predict", "export predictions"]
 
 
 @pytest.mark.parametrize(
     ("change", "options", "expected"),
     [
-        (extract_some, {}, ALL[1:]),
-        (lose_some, {}, ALL[1:]),
-        (add_rows_without_a_word, {}, ALL[1:]),
+        (lambda night: night.counts.update(extracted=1), {}, ALL[1:]),
+        (lambda night: night.counts.update(gone=2), {}, ALL[1:]),
+        # As a run does that is killed right after its commit.
+        (lambda night: night.put([*TRACKS, ("rock/99.wav", "rock")]), {}, ALL[1:]),
         (relabel, {}, ALL[1:]),
-        (add_artists, {}, ["train", *LEARNT, "report"]),
-        (promote_another, {}, [*LEARNT, "report"]),
-        (merge_parts, {}, []),
-        (remove_the_page, {}, ["report"]),
+        (
+            lambda night: night.put(TRACKS, groups={"jazz/00.wav": "Monk"}),
+            {},
+            ["train", *PREDICTED, "report"],
+        ),
+        (promote_another, {}, [*PREDICTED, "report"]),
+        (compare_by_hand, {}, ["report"]),
+        (lambda night: night.put(TRACKS[:30], TRACKS[30:], []), {}, []),
+        (lambda night: (night.root / "report" / "index.html").unlink(), {}, ["report"]),
         (nothing, {"neighbours": 3}, ["similarity", "export similarity", "report"]),
-        (nothing, {"tolerance": 0.5}, ["train", *LEARNT, "report"]),
+        (nothing, {"tolerance": 0.5}, ["train", *PREDICTED, "report"]),
         (nothing, {"labels": "parent"}, []),
     ],
 )
@@ -184,20 +167,10 @@ def test_what_has_changed_is_done(
     change(night)
     found = night.run(**options)
     if before == registry.champion(open_store(str(night.root))) and "similarity" not in expected:
-        # The newcomer was no better, and what predicts is what did.
-        expected = [name for name in expected if name not in LEARNT]
+        # The new model was no better, so the champion is unchanged.
+        expected = [name for name in expected if name not in PREDICTED]
     assert done(found) == ["extract", *expected]
-    # And then there is nothing left to do.
     assert done(night.run(**options)) == ["extract"]
-
-
-def test_a_comparison_by_hand_is_in_the_next_report(
-    night: Night, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    night.run()
-    with open_session(str(night.root)).stage("compare") as under_way:
-        under_way.commit(commit.Change())
-    assert done(night.run()) == ["extract", "report"]
 
 
 @pytest.mark.parametrize(
@@ -216,23 +189,19 @@ def test_a_stage_that_fails_ends_the_run_and_the_next_night_goes_on(
     outcome: str,
     code: int,
 ) -> None:
-    def fail(**_: object) -> None:
-        raise error
-
     with monkeypatch.context() as patch:
-        patch.setattr(jobs.learning.train, "train", fail)
+        patch.setattr(jobs.learning.train, "train", Mock(side_effect=error))
         found = night.run()
     assert (found.outcome, found.exit_code) == (outcome, code)
     assert str(error) in found.message
     assert list(outcomes(found).values()) == ["done", outcome, *["not run"] * 5]
     assert found.stages[1].message == str(error)
     assert not (night.root / LOCK).exists()
-    again = night.run()
-    assert done(again) == ALL
+    assert done(night.run()) == ALL
 
 
 def test_a_fault_of_our_own_is_no_outcome(night: Night, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(jobs.learning.train, "train", lambda **_: {}["a fault"])
+    monkeypatch.setattr(jobs.learning.train, "train", Mock(side_effect=KeyError))
     with pytest.raises(KeyError):
         night.run()
     assert not (night.root / LOCK).exists()
@@ -252,10 +221,10 @@ def test_without_labels_nothing_is_learnt_and_that_is_no_failure(night: Night) -
     found = night.run()
     assert found.exit_code == 0
     assert done(found) == ["extract", "similarity", "export similarity", "report"]
-    said = {short(one.stage): one.message for one in found.stages}
-    assert said["train"] == "the tracks have 0 labels, and a model needs two to tell apart"
-    assert said["predict"] == "there is no model that predicts"
-    assert said["export predictions"] == "there are no predictions"
+    messages = {short(one.stage): one.message for one in found.stages}
+    assert messages["train"] == "the tracks have 0 labels; a model needs at least two"
+    assert messages["predict"] == "there is no champion yet"
+    assert messages["export predictions"] == "there are no predictions"
 
 
 @pytest.mark.parametrize("name", STAGES)
@@ -278,11 +247,11 @@ def test_from_a_stage_on(night: Night) -> None:
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        ({"only": "train", "first": "train"}, "--only and --from do not go together"),
+        ({"only": "train", "first": "train"}, "--only and --from exclude each other"),
         ({"exports": ["similarity"]}, "--export similarity: say TABLE=URL"),
         ({"exports": ["songs=a.csv"]}, "--export songs=…: say TABLE=URL"),
-        ({"exports": ["files=a.doc"]}, "is nothing that songmill exports to"),
-        ({"exports": ["files=postgresql://me:s3cret@h:x/db"]}, "cannot be understood"),
+        ({"exports": ["files=a.doc"]}, "is not a target of exports"),
+        ({"exports": ["files=postgresql://me:s3cret@h:x/db"]}, "is not valid"),
     ],
 )
 def test_what_does_not_fit_is_refused_before_anything_is_begun(
@@ -298,14 +267,14 @@ def test_the_store_is_held_from_the_first_stage_to_the_last(
     night: Night, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     tokens = []
-    work = jobs.learning.train.train
+    train = jobs.learning.train.train
 
-    def train(**options: Any) -> Any:
+    def note_token(**options: Any) -> Any:
         tokens.append(json.loads((night.root / LOCK).read_text())["token"])
-        return work(**options)
+        return train(**options) if options else None
 
-    monkeypatch.setattr(jobs.learning.train, "train", train)
-    night.change = lambda: tokens.append(json.loads((night.root / LOCK).read_text())["token"])
+    monkeypatch.setattr(jobs.learning.train, "train", note_token)
+    night.change = note_token
     night.run()
     assert len(tokens) == 2
     assert len(set(tokens)) == 1
@@ -320,9 +289,7 @@ def test_a_second_run_at_once_is_refused(night: Night) -> None:
     assert not (night.root / "runs").exists()
 
 
-def test_passwords_are_said_nowhere(
-    night: Night, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_passwords_are_said_nowhere(night: Night, capfd: pytest.CaptureFixture[str]) -> None:
     secret = "postgresql://me:s3cret@127.0.0.1:1/db"
     found = night.run(exports=[f"similarity={secret}"])
     assert found.exit_code == 1
@@ -365,14 +332,10 @@ def test_a_table_for_people(night: Night, command: Command) -> None:
 
 
 def test_a_failure_is_a_line_and_a_code_and_still_a_summary(
-    night: Night,
-    command: Command,
-    monkeypatch: pytest.MonkeyPatch,
+    night: Night, command: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def fail(**_: object) -> None:
-        raise StoreError("the store is damaged")
-
-    monkeypatch.setattr(jobs.learning.train, "train", fail)
+    error = StoreError("the store is damaged")
+    monkeypatch.setattr(jobs.learning.train, "train", Mock(side_effect=error))
     code, out, err = command("run", "x", "--store", night.root, "--json", "--log-format", "json")
     assert code == 1
     assert json.loads(out)["outcome"] == "failed"
@@ -390,18 +353,14 @@ def test_a_config_file_holds_the_options(night: Night, command: Command, tmp_pat
         f'sources = ["a", "b"]\nstore = "{night.root}"\nneighbours = 4\nmax_failed = 0.25\n'
         f'split = "random"\nexport = ["files={tmp_path}/files.csv"]\nlog-format = "json"\n'
     )
-    seen: list[dict[str, Any]] = []
-
-    def note(sources: list[str], **options: Any) -> Outcome:
-        seen.append({"sources": sources, **options})
-        return Outcome("r", "s")
-
+    work = Mock(return_value=Outcome("r", "s"))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(jobs.nightly.run, "run", note)
+        patch.setattr(jobs.nightly.run, "run", work)
         code, _, err = command("run", "--config", path)
         assert (code, err) == (0, "")
-        # What the command line says comes first, wherever it stands.
+        # Arguments override the file, wherever they stand.
         command("run", "c", "-k", 7, "--config", path, "--split", "by-track")
+    seen = [{"sources": call.args[0], **call.kwargs} for call in work.call_args_list]
     given = {"sources": ["a", "b"], "store": str(night.root), "neighbours": 4, "max_failed": 0.25}
     given |= {"split": "random", "exports": [f"files={tmp_path}/files.csv"]}
     assert seen[0] | given == seen[0]
@@ -423,11 +382,7 @@ def test_a_config_file_holds_the_options(night: Night, command: Command, tmp_pat
     ],
 )
 def test_a_config_file_that_does_not_fit(
-    night: Night,
-    command: Command,
-    tmp_path: Path,
-    text: str | None,
-    said: str,
+    night: Night, command: Command, tmp_path: Path, text: str | None, said: str
 ) -> None:
     path = tmp_path / "songmill.toml"
     if text is not None:

@@ -1,6 +1,7 @@
-"""The report of a store: what it counts and draws, and what it says where there is nothing."""
+"""The report of a store: its counts and pictures, and its texts where there are no data."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from jobs.neighbours.similarity import similarity
 from jobs.reporting import overview
 from jobs.reporting.report import Outcome, report
 from jobs.store.schemas import COMPARISON, FILES, RUNS
+from jobs.store.tables import Store
 from pages import picture
 
 TRACKS = [(f"a/{i:03}.wav", LABELS[i % 4]) for i in range(60)]
@@ -26,8 +28,21 @@ TRACKS = [(f"a/{i:03}.wav", LABELS[i % 4]) for i in range(60)]
 
 @pytest.fixture(autouse=True)
 def _nothing_is_drawn(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What pictures look like is tested where they are drawn."""
     monkeypatch.setattr(picture, "_png", lambda *_: b"png")
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    """A store of 60 tracks of three labels and without a label."""
+    return make_store(tmp_path / "s", TRACKS, level="track")
+
+
+def edit_tracks(store: Store, edit: Callable[[pd.DataFrame], None]) -> None:
+    """Change the rows of the only part of the tracks."""
+    name = store.parts("features/level=track")[0]
+    frame = store.storage.read_table(name).to_pandas()
+    edit(frame)
+    store.storage.write_table(name, pa.Table.from_pandas(frame, store.storage.read_schema(name)))
 
 
 def read(root: Path) -> tuple[Outcome, Reader]:
@@ -73,16 +88,14 @@ def test_the_published_table(tmp_path: Path, shared_data: Path) -> None:
     means = published[[name for name in FEATURE_COLUMNS if name.endswith("_mean")]]
     r = means.corr().to_numpy() - np.eye(28)
     strongest = page.table("The strongest correlations")
-    assert float(strongest.column("r")[0]) == pytest.approx(r[np.unravel_index(
-        np.abs(r).argmax(), r.shape
-    )], abs=5e-4)  # fmt: skip
+    expected_r = r.flat[np.abs(r).argmax()]
+    assert float(strongest.column("r")[0]) == pytest.approx(expected_r, abs=5e-4)
     assert page.facts()["tracks"] == "1,000"
     assert page.table("Tracks by label").column("tracks") == ["100"] * 10
     assert sum(len(image["alt"] or "") > 40 for image in page.every("img")) == 3
 
 
-def test_files_are_counted_by_what_is_odd_about_them(tmp_path: Path) -> None:
-    store = make_store(tmp_path / "s", TRACKS, level="track")
+def test_files_are_counted_by_what_is_odd_about_them(store: Store, tmp_path: Path) -> None:
     files = [
         {"track_id": "x/a.MP3", "status": "ok", "duration_s": 1800.0, "sample_rate": 44100},
         {"track_id": "x/b.mp3", "status": "ok", "duration_s": 3600.0, "sample_rate": 22050},
@@ -122,10 +135,9 @@ def test_a_sample_is_the_same_however_the_rows_lie(tmp_path: Path, cuts: tuple[i
     np.testing.assert_array_equal(sample.rows[:, 0], rows["length"])
     labels = rows["label"].astype(object).where(rows["label"].notna(), None)
     assert sample.names["label"].to_pylist() == labels.tolist()
-    # What is drawn depends on the names alone.
+    # The sample depends on the names alone.
     again = make_store(tmp_path / "t", TRACKS[::-1], level="track")
     assert overview.sample_tracks(again, 20).names["track_id"].to_pylist() == names
-    # Of twice as many tracks about as many come from either half.
     assert overview.sample_tracks(store, 60).names.num_rows == 60
 
 
@@ -135,8 +147,9 @@ def test_a_sample_is_drawn_evenly() -> None:
     assert np.abs(hashes - np.linspace(0, 1, len(hashes))).max() < 0.02
 
 
-def test_a_sample_is_said_to_be_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    make_store(tmp_path / "s", TRACKS, level="track")
+def test_a_sample_is_said_to_be_one(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(overview.sample_tracks, "__defaults__", (25,))
     outcome, page = read(tmp_path / "s")
     assert (outcome.tracks, outcome.sampled) == (60, 25)
@@ -160,31 +173,29 @@ def test_one_track_is_enough_and_two_are(tmp_path: Path) -> None:
     for n in (1, 2, 3):
         make_store(tmp_path / "s", TRACKS[:n], level="track")
         outcome, page = read(tmp_path / "s")
-        assert ("Three tracks or more, not all alike, are needed." in page.text) == (n < 3)
-        assert ("One track correlates with nothing" in page.text) == (n < 2)
+        assert ("Principal components need three or more tracks" in page.text) == (n < 3)
+        assert ("Correlations need two or more tracks." in page.text) == (n < 2)
         assert {"Tempo", "Correlations", "Principal components"}.isdisjoint(outcome.missing)
 
 
 def test_neighbours_and_duplicates(tmp_path: Path) -> None:
     twice = [*TRACKS, ("b/again.wav", "rock"), ("b/third.wav", "jazz")]
     store = make_store(tmp_path / "s", twice, level="track")
-    table = store.storage.read_table(store.parts("features/level=track")[0])
-    frame = table.to_pandas()
-    for place, like in ((60, 1), (61, 1)):  # a jazz track again, as rock and as jazz
-        frame.loc[place, ["length", *FEATURE_COLUMNS]] = frame.loc[
-            like, ["length", *FEATURE_COLUMNS]
-        ]
-    store.storage.write_table(
-        store.parts("features/level=track")[0], pa.Table.from_pandas(frame, table.schema)
-    )
+    columns = ["length", *FEATURE_COLUMNS]
+
+    def repeat_a_jazz_track(frame: pd.DataFrame) -> None:
+        for i in (60, 61):
+            frame.loc[i, columns] = frame.loc[1, columns]
+
+    edit_tracks(store, repeat_a_jazz_track)
     similarity(store=str(tmp_path / "s"), k=10)
     _, page = read(tmp_path / "s")
     pairs = page.table("Pairs to look at")
     assert len(pairs.rows) == 4
-    # Those under two labels come first.
+    # Pairs with different labels come first.
     assert pairs.rows[1][:2] == ["a/001.wav jazz", "b/again.wav rock"]
     assert pairs.rows[3][:2] == ["a/001.wav jazz", "b/third.wav jazz"]
-    assert "3 pairs are so near" in page.text
+    assert "Pairs that are probably the same recording: 3." in page.text
     nearest = pd.read_parquet(tmp_path / "s" / "similarity")
     shown = [one for one in page.tables if one.caption.startswith("Nearest to ")]
     assert len(shown) == 4  # a track of each label, and one without
@@ -201,24 +212,16 @@ def test_segments_have_neighbours_too(tmp_path: Path) -> None:
     similarity(store=str(tmp_path / "s"), level="segment")
     _, page = read(tmp_path / "s")
     assert ", segment " in page.table("Nearest to ").rows[1][1]
-    assert "No recording is there twice." in page.text
+    assert "There are no duplicates." in page.text
 
 
-def test_the_champion_and_the_scores_over_time(tmp_path: Path) -> None:
-    store = make_store(tmp_path / "s", TRACKS, level="track")
+def test_the_champion_and_the_scores_over_time(store: Store, tmp_path: Path) -> None:
     for version in ("v1", "v2", "v3"):
         put_model(store, version, ["blues", "jazz", "rock"], champion=version == "v2")
     model_tables(store, "v2", ["blues", "jazz", "rock"])
-    put(
-        store,
-        "runs",
-        [
-            {"stage": "extract", "outcome": "done", "started_at": NOON, "seconds": 20.0}
-            | {"extracted": 90, "failed": 10},
-            {"stage": "train", "outcome": "done", "started_at": NOON, "seconds": 61.0},
-        ],
-        RUNS,
-    )
+    run = {"outcome": "done", "started_at": NOON}
+    extraction = {**run, "stage": "extract", "seconds": 20.0, "extracted": 90, "failed": 10}
+    put(store, "runs", [extraction, {**run, "stage": "train", "seconds": 61.0}], RUNS)
     _, page = read(tmp_path / "s")
     assert page.facts()["version"] == "v2"
     alts = " ".join(image["alt"] or "" for image in page.every("img"))
@@ -237,8 +240,7 @@ def test_the_champion_and_the_scores_over_time(tmp_path: Path) -> None:
     assert [row[-1] for row in models.rows[1:]] == ["", "yes", ""]
 
 
-def test_a_damaged_model_costs_its_section_only(tmp_path: Path) -> None:
-    store = make_store(tmp_path / "s", TRACKS, level="track")
+def test_a_damaged_model_costs_its_section_only(store: Store, tmp_path: Path) -> None:
     put_model(store, "v1", ["blues", "jazz"], champion=True)
     outcome, page = read(tmp_path / "s")
     assert "confusion.parquet does not exist. Restore the file" in page.text
@@ -253,11 +255,10 @@ def test_a_damaged_model_costs_its_section_only(tmp_path: Path) -> None:
     assert "champion.json is damaged" in page.text
 
 
-def test_ten_models_with_the_leaky_split_marked_and_last(tmp_path: Path) -> None:
-    store = make_store(tmp_path / "s", TRACKS, level="track")
+def test_ten_models_with_the_leaky_split_marked_and_last(store: Store, tmp_path: Path) -> None:
     score = {"level": "segment", "rows": 900, "tracks": 90, "seconds": 1.25}
-    score |= {f"{name}{end}": 0.125 for name in ("accuracy", "macro_f1", "vote_accuracy")
-              for end in ("", "_std")}  # fmt: skip
+    for name in ("accuracy", "macro_f1", "vote_accuracy"):
+        score |= {name: 0.125, f"{name}_std": 0.125}
     rows: list[dict[str, Any]] = []
     for split, leaky, folds in (("random", True, 1), ("by-track", False, 5)):
         rows.append({**score, "model": "XGB", "split": split, "leaky": leaky, "folds": folds})
@@ -277,11 +278,8 @@ def test_ten_models_with_the_leaky_split_marked_and_last(tmp_path: Path) -> None
 
 def test_names_from_outside_are_text(tmp_path: Path) -> None:
     name = "<script>alert(1)</script>.wav"
-    store = make_store(
-        tmp_path / "s",
-        [(name, "<b>rock</b>"), *TRACKS, (f"x/{name}", "<b>rock</b>")],
-        level="track",
-    )
+    tracks = [(name, "<b>rock</b>"), *TRACKS, (f"x/{name}", "<b>rock</b>")]
+    store = make_store(tmp_path / "s", tracks, level="track")
     files = [{"track_id": name, "status": "failed", "error": "empty", "message": "<img src=x>"}]
     put(store, "files", files, FILES)
     similarity(store=str(tmp_path / "s"), k=61)
@@ -293,19 +291,18 @@ def test_names_from_outside_are_text(tmp_path: Path) -> None:
     assert "<b>rock</b>" in page.table("Tracks by label").column("label")
 
 
-def test_another_folder_gets_the_page_and_nothing_else(tmp_path: Path) -> None:
-    make_store(tmp_path / "s", TRACKS, level="track")
-    before = sorted(path for path in (tmp_path / "s").rglob("*"))
+def test_another_folder_gets_the_page_and_nothing_else(store: Store, tmp_path: Path) -> None:
+    before = sorted((tmp_path / "s").rglob("*"))
     outcome = report(store=str(tmp_path / "s"), out=str(tmp_path / "out" / "here"))
     assert [path.name for path in (tmp_path / "out" / "here").iterdir()] == ["index.html"]
     assert outcome.page == str(tmp_path / "out" / "here" / "index.html")
-    assert sorted(path for path in (tmp_path / "s").rglob("*")) == before
+    assert sorted((tmp_path / "s").rglob("*")) == before
 
 
 def test_damaged_features_are_said_and_damaged_neighbours_cost_their_section(
+    store: Store,
     tmp_path: Path,
 ) -> None:
-    store = make_store(tmp_path / "s", TRACKS, level="track")
     similarity(store=str(tmp_path / "s"))
     part = Path(store.storage.path(store.parts("similarity")[0]))
     part.write_bytes(part.read_bytes()[:500])
@@ -320,8 +317,7 @@ def test_damaged_features_are_said_and_damaged_neighbours_cost_their_section(
 
 
 @pytest.mark.parametrize("name", ["confusion", "metrics"])
-def test_files_of_a_model_that_do_not_fit_together(tmp_path: Path, name: str) -> None:
-    store = make_store(tmp_path / "s", TRACKS, level="track")
+def test_files_of_a_model_that_do_not_fit_together(store: Store, tmp_path: Path, name: str) -> None:
     put_model(store, "v1", ["blues", "jazz"], champion=True)
     model_tables(store, "v1", ["blues", "jazz"])
     if name == "confusion":
@@ -335,12 +331,11 @@ def test_files_of_a_model_that_do_not_fit_together(tmp_path: Path, name: str) ->
     assert "models/v1 do not fit together" in page.text.replace(str(tmp_path), "")
 
 
-def test_numbers_that_no_recording_gives_are_left_out(tmp_path: Path) -> None:
-    store = make_store(tmp_path / "s", TRACKS, level="track")
-    name = store.parts("features/level=track")[0]
-    frame = store.storage.read_table(name).to_pandas()
-    frame.loc[3, "tempo"], frame.loc[4, "rms_mean"] = 1e308, -1e300
-    store.storage.write_table(name, pa.Table.from_pandas(frame, store.storage.read_schema(name)))
+def test_numbers_that_no_recording_gives_are_left_out(store: Store, tmp_path: Path) -> None:
+    def exceed(frame: pd.DataFrame) -> None:
+        frame.loc[3, "tempo"], frame.loc[4, "rms_mean"] = 1e308, -1e300
+
+    edit_tracks(store, exceed)
     outcome, page = read(tmp_path / "s")
     assert (outcome.tracks, outcome.sampled) == (60, 58)
     assert "all 58 tracks (2 are left out: no recording has such numbers)" in page.text
@@ -354,8 +349,9 @@ def test_segments_alone_have_no_neighbours_of_tracks(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("where", ["file", "file/below"])
-def test_a_folder_that_can_be_none_is_refused_before_the_work(tmp_path: Path, where: str) -> None:
-    make_store(tmp_path / "s", TRACKS, level="track")
+def test_a_folder_that_can_be_none_is_refused_before_the_work(
+    store: Store, tmp_path: Path, where: str
+) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(UsageError, match=r"cannot be a folder, since .*file is a file: say"):
         report(store=str(tmp_path / "s"), out=str(tmp_path / where))

@@ -1,11 +1,12 @@
-"""What ``songmill status`` counts, and how reports are printed."""
+"""The counts of ``songmill status``, and the output of status and extraction."""
 
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pytest
+from support.made_stores import NOON
 
 from featurizer.columns import FEATURE_SET
 from jobs.cli.extraction import print_outcome
@@ -16,14 +17,18 @@ from jobs.reporting.status import LAST_RUNS, Status, read_status
 from jobs.store.schemas import FILES, RUNS, SEGMENT, TRACK
 from jobs.store.tables import Settings, Store, open_to_write, storage_to_write
 
-NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
-ROTTEN = "rock/[red]a\n'b' \"c\" \N{GUITAR} :cat: [/x]\t.wav"
+STRANGE = "rock/[red]a\n'b' \"c\" \N{GUITAR} :cat: [/x]\t.wav"
 
 
 @pytest.fixture
 def store(tmp_path: Path) -> Store:
     settings = Settings(FEATURE_SET, 3.0)
     return open_to_write(storage_to_write(str(tmp_path / "store")), settings, force=False)
+
+
+def printed(capsys: pytest.CaptureFixture[str]) -> list[str]:
+    """Return the lines of stdout, with single blanks."""
+    return [" ".join(line.split()) for line in capsys.readouterr().out.splitlines()]
 
 
 def put(store: Store, table: str, part: int, rows: list[dict[str, Any]], schema: pa.Schema) -> None:
@@ -42,30 +47,18 @@ def filled(store: Store) -> Store:
     segments = [{"track_id": "a", "segment": i} for i in range(12)]
     put(store, "features/level=segment", 1, segments, SEGMENT)
     ok = [{"track_id": t, "status": "ok", "duration_s": 1800.0} for t in labels]
-    failures = [("z", "vanished"), (ROTTEN, "empty"), ("y", "empty"), ("x", "timeout")]
+    failures = [("z", "vanished"), (STRANGE, "empty"), ("y", "empty"), ("x", "timeout")]
     failed = [
-        {
-            "track_id": track,
-            "uri": f"/music/{track}",
-            "status": "failed",
-            "error": error,
-            "message": f"says\n{error}",
-        }
+        {"track_id": track, "uri": f"/music/{track}", "status": "failed"}
+        | {"error": error, "message": f"says\n{error}"}
         for track, error in failures
     ]
     put(store, "files", 1, ok + failed[:1], FILES)
     put(store, "files", 2, failed[1:], FILES)
     counts = dict.fromkeys(("extracted", "failed", "unchanged", "gone"), 1234)
-    runs = [
-        {
-            "run_id": f"run {i}",
-            "outcome": "done",
-            "started_at": NOON + timedelta(days=(i * 3) % 7),
-            "seconds": 200.0,
-            **counts,
-        }
-        for i in range(7)
-    ]
+    run = {"outcome": "done", "seconds": 200.0, **counts}
+    days = [NOON + timedelta(days=(i * 3) % 7) for i in range(7)]
+    runs = [{**run, "run_id": f"run {i}", "started_at": day} for i, day in enumerate(days)]
     put(store, "runs", 1, runs[:5], RUNS)
     put(store, "runs", 2, runs[5:], RUNS)
     store.storage.write("_work/done/one.files.parquet", b"")
@@ -81,7 +74,7 @@ def test_everything_is_counted(filled: Store) -> None:
     assert status.hours == 2.5
     assert list(status.labels.items()) == [("jazz", 2), ("rock", 2), (None, 1)]
     assert list(status.failures.items()) == [("empty", 2), ("timeout", 1), ("vanished", 1)]
-    assert [row["track_id"] for row in status.failed_files] == [ROTTEN, "x", "y", "z"]
+    assert [row["track_id"] for row in status.failed_files] == [STRANGE, "x", "y", "z"]
     assert status.failed_files[1] == {
         "track_id": "x",
         "error": "timeout",
@@ -111,7 +104,7 @@ def test_failed_files_are_a_line_each_that_programs_can_cut_at_the_tabs(
     print_failed(read_status(filled.storage.root))
     out = capsys.readouterr().out
     assert [line.split("\t") for line in out.splitlines()] == [
-        ["empty", ROTTEN.replace("\n", r"\n").replace("\t", r"\t"), r"says\nempty"],
+        ["empty", STRANGE.replace("\n", r"\n").replace("\t", r"\t"), r"says\nempty"],
         ["timeout", "x", r"says\ntimeout"],
         ["empty", "y", r"says\nempty"],
         ["vanished", "z", r"says\nvanished"],
@@ -131,7 +124,7 @@ def test_that_no_file_failed_is_said(store: Store, capsys: pytest.CaptureFixture
 
 def test_a_status_is_a_page_for_people(filled: Store, capsys: pytest.CaptureFixture[str]) -> None:
     print_status(read_status(filled.storage.root))
-    lines = [" ".join(line.split()) for line in capsys.readouterr().out.splitlines()]
+    lines = printed(capsys)
     for line in (
         f"store {filled.storage.root}",
         f"features {FEATURE_SET}, segments of 3 s",
@@ -157,7 +150,7 @@ def test_many_labels_are_summed_up(store: Store, capsys: pytest.CaptureFixture[s
     ]
     put(store, "features/level=track", 1, tracks, TRACK)
     print_status(read_status(store.storage.root))
-    lines = [" ".join(line.split()) for line in capsys.readouterr().out.splitlines()]
+    lines = printed(capsys)
     assert "label 00 23" in lines
     assert "label 19 4" in lines
     assert not any(line.startswith("label 20") for line in lines)
@@ -171,7 +164,7 @@ def test_names_cannot_write_to_the_terminal_what_they_want(
     shown = r"a [red]b[/x] :cat: \x1b[31m\n"
     status = Status(name, "f", 3.0, 1, 1, 1, 1.0, {name: 1}, {}, [], [], None, 0)
     print_status(status)
-    lines = [" ".join(line.split()) for line in capsys.readouterr().out.splitlines()]
+    lines = printed(capsys)
     assert f"store {shown}" in lines
     assert f"{shown} 1" in lines
     print_outcome(Outcome("run", listed=1, failures={"empty": 1}, seconds=1.0), name)
@@ -182,20 +175,34 @@ def test_names_cannot_write_to_the_terminal_what_they_want(
     ]
 
 
-def test_an_outcome_without_work_says_no_speed(capsys: pytest.CaptureFixture[str]) -> None:
-    print_outcome(Outcome("run", listed=5, unchanged=5, failed_in_all=2, seconds=2.0), "store")
-    assert capsys.readouterr().out.splitlines() == [
-        "No file is new or changed: there was nothing to extract.",
-        "Failed: 2 in earlier runs. `songmill status --store store --failed` lists them.",
-        "The tables are in store.",
-    ]
-
-
-def test_an_outcome_says_what_was_done(capsys: pytest.CaptureFixture[str]) -> None:
-    outcome = Outcome("run", extracted=40, segments=399, audio_s=1200.0, seconds=20.0)
-    outcome.failures = {"vanished": 1, "empty": 2}
+@pytest.mark.parametrize(
+    ("outcome", "lines"),
+    [
+        (
+            Outcome("run", listed=5, unchanged=5, failed_in_all=2, seconds=2.0),
+            [
+                "No file is new or changed: there was nothing to extract.",
+                "Failed: 2 in earlier runs. `songmill status --store store --failed` lists them.",
+            ],
+        ),
+        (
+            Outcome(
+                "run",
+                extracted=40,
+                segments=399,
+                failures={"vanished": 1, "empty": 2},
+                audio_s=1200.0,
+                seconds=20.0,
+            ),
+            [
+                "43 files worked on in 20 s, 60 x realtime: 40 extracted, 399 segments, 3 failed.",
+                "Failed: 2 empty, 1 vanished. `songmill status --store store --failed` lists them.",
+            ],
+        ),
+    ],
+)
+def test_an_outcome_says_what_was_done(
+    outcome: Outcome, lines: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
     print_outcome(outcome, "store")
-    assert capsys.readouterr().out.splitlines()[:2] == [
-        "43 files worked on in 20 s, 60 x realtime: 40 extracted, 399 segments, 3 failed.",
-        "Failed: 2 empty, 1 vanished. `songmill status --store store --failed` lists them.",
-    ]
+    assert capsys.readouterr().out.splitlines() == [*lines, "The tables are in store."]
