@@ -19,7 +19,7 @@ import pyarrow as pa
 
 from featurizer.columns import FEATURE_SET
 from jobs.cluster.connect import connect, scheduler_address
-from jobs.cluster.failures import ask_workers
+from jobs.cluster.failures import check_workers
 from jobs.cluster.fitness import songmill_version, unfit_for_store
 from jobs.errors import RunInterruptedError, SongmillError, StoreError, UsageError
 from jobs.progress import Progress
@@ -252,7 +252,7 @@ class Stage:
         client = self.session.client()
         root = self.store.storage.root
         versions = (songmill_version(), FEATURE_SET)
-        ask_workers(client, unfit_for_store, root, self.mark, self.run_id, *versions)
+        check_workers(client, unfit_for_store, root, self.mark, self.run_id, *versions)
         self.session.progress.say(f"Dask's dashboard: {client.dashboard_link}")
         return client
 

@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
-from jobs.cluster.failures import finished, losses, wait_for_threads
+from jobs.cluster.failures import translate_errors, wait_for_finished, wait_for_threads
 from jobs.errors import ClusterError
 from jobs.extraction.attempts import Batch, Summary, fate, process_of
 from jobs.extraction.batch import work
@@ -63,7 +63,7 @@ def dispatch(
     """
     queue = _Queue(batches)
     under_way: dict[Future, Batch] = {}
-    with losses(client):
+    with translate_errors(client):
         while True:
             threads = wait_for_threads(client, tick, under_way)
             while len(under_way) < max(1, threads) * WINDOW_PER_THREAD:
@@ -74,7 +74,7 @@ def dispatch(
                 under_way[future] = batch
             if not under_way:
                 return
-            for future in finished(client, list(under_way)):
+            for future in wait_for_finished(client, list(under_way)):
                 try:
                     summary = _result(future, under_way[future])
                 except TimeoutError:

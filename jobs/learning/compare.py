@@ -21,7 +21,7 @@ import pyarrow.compute as pc
 from featurizer.columns import FEATURE_COLUMNS
 from jobs import defaults
 from jobs.cluster.failures import count_workers
-from jobs.cluster.window import each
+from jobs.cluster.window import map_unordered
 from jobs.interruption import raise_if_interrupted
 from jobs.learning.dataset import Labelled, labelled_tracks
 from jobs.learning.split_option import OUTSIDE, Folds, choose_folds
@@ -312,7 +312,7 @@ def _assess_all(
         progress.workers(threads)
         progress.now(f"{done} of {len(assignments)} fits, {threads} at a time")
 
-    for place, result in each(client, assess, ((one,) for one in assignments), tick=tick):
+    for place, result in map_unordered(client, assess, ((one,) for one in assignments), tick=tick):
         assignment = assignments[place]
         if isinstance(result, KilledWorker):
             again.append(assignment)
@@ -321,7 +321,7 @@ def _assess_all(
         found[assignment.split, assignment.model].append(result)
     # Dask blames whatever was with a worker that died: alone, each dies of itself only.
     for assignment in again:
-        for _, result in each(client, assess, [(assignment,)], tick=tick):
+        for _, result in map_unordered(client, assess, [(assignment,)], tick=tick):
             done += 1
             found[assignment.split, assignment.model].append(result)
     return found

@@ -19,7 +19,7 @@ from featurizer.columns import FEATURE_COLUMNS, FEATURE_SET, SAMPLE_RATE
 from featurizer.errors import RecordingError
 from featurizer.process import single_thread
 from jobs.cluster.failures import count_workers
-from jobs.cluster.window import each
+from jobs.cluster.window import map_unordered
 from jobs.errors import ClusterError, UsageError
 from jobs.inputs.recordings import opened
 from jobs.inputs.sources import list_sources
@@ -446,7 +446,7 @@ def _predict_parts(
             pieces.append(_Piece(storage.root, described.version, name, start, stop, leave, path))
     found: dict[int, _Predicted] = {}
     following = 0
-    for place, result in each(
+    for place, result in map_unordered(
         client, _predict, ((piece,) for piece in pieces), tick=progress.workers
     ):
         if isinstance(result, BaseException):

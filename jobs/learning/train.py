@@ -19,7 +19,7 @@ import pyarrow as pa
 
 from featurizer.columns import FEATURE_COLUMNS
 from jobs import defaults
-from jobs.cluster.failures import losses
+from jobs.cluster.failures import translate_errors
 from jobs.cluster.fitness import songmill_version
 from jobs.errors import ClusterError, StoreError
 from jobs.interruption import in_thread, wait_for
@@ -247,7 +247,7 @@ class _Training:
         rounds = judged.booster.num_boosted_rounds()
         judged_trees = bytes(judged.booster.save_raw("ubj"))
         identity = np.arange(self.n_classes)
-        with losses(client):
+        with translate_errors(client):
             self.progress.say("judging")
             rows, tracks = self._judge(client, "newcomer", judged_trees, identity, self.plan)
             verdict = self._decide(client, tracks)
@@ -307,7 +307,7 @@ class _Training:
 
         self.progress.say(what)
         try:
-            with losses(client):
+            with translate_errors(client):
                 boosting = in_thread(
                     boost,
                     client,

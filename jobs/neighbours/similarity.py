@@ -15,7 +15,7 @@ import pyarrow as pa
 
 from jobs import defaults
 from jobs.cluster.failures import count_workers
-from jobs.cluster.window import each
+from jobs.cluster.window import map_unordered
 from jobs.errors import ClusterError, UsageError
 from jobs.interruption import raise_if_interrupted
 from jobs.neighbours.vectors import Vectors, read_vectors
@@ -258,7 +258,7 @@ def fill(
     progress = run.session.progress
     client = run.client()
     workers = count_workers(client)
-    results = each(client, _meet, meetings(), tick=progress.workers, ahead=1)
+    results = map_unordered(client, _meet, meetings(), tick=progress.workers, prefetch=1)
     for done, (place, found) in enumerate(results, 1):
         if not isinstance(found, Candidates):
             one, other = plan[place]
