@@ -21,7 +21,7 @@ from jobs.demo import instruments, songs, styles
 
 ROOT = Path(__file__).resolve().parents[3]
 
-TRACKS = synthesis.collection()
+TRACKS = synthesis.list_tracks()
 RECORDINGS = [track for track in TRACKS if track.form is not None]
 DRUMMED = {"techno": (1.0,), "metal": (0.5, 1.0, 2.0), "chiptune": (1.0,)}
 
@@ -69,7 +69,7 @@ def few(monkeypatch: pytest.MonkeyPatch) -> tuple[synthesis.Track, ...]:
     """Make the collection one of three tracks (a wav, an ogg, the rotten one) and cheap to make."""
     ogg = next(track for track in TRACKS if track.form == "ogg")
     tracks = (TRACKS[0], ogg, TRACKS[-1])
-    monkeypatch.setattr(synthesis, "collection", lambda: tracks)
+    monkeypatch.setattr(synthesis, "list_tracks", lambda: tracks)
     monkeypatch.setattr(synthesis, "encode", lambda track: 9999 * track.track_id.encode())
     return tracks
 
@@ -282,7 +282,7 @@ class Spy:
 def test_melodies_keep_to_the_scale_and_range(tonic: int) -> None:
     spy = Spy()
     song = replace(C_MAJOR, tonic=tonic, density=1.0, rng=np.random.default_rng(tonic))
-    y = songs.melody(instrument=spy, low=60, high=79, cells=((0.5, 0.5), (1,)))(song)
+    y = songs.melody(spy, (0.5, 0.5), (1,), low=60, high=79)(song)
     scale = {(tonic + step) % 12 for step in (0, 2, 4, 5, 7, 9, 11)}
     assert {pitch % 12 for pitch in spy.pitches} <= scale
     assert min(spy.pitches) >= 60
@@ -295,12 +295,12 @@ def test_melodies_keep_to_the_scale_and_range(tonic: int) -> None:
 def test_a_melody_meets_the_chord_at_the_start_of_each_bar(seed: int) -> None:
     spy = Spy()
     song = replace(C_MAJOR, density=1.0, rng=np.random.default_rng(seed))
-    songs.melody(instrument=spy, low=60, high=79, cells=((4,),))(song)
+    songs.melody(spy, (4,), low=60, high=79)(song)
     # One note a bar; the chords are C, G, A minor and F.
     assert {pitch % 12 for pitch in spy.pitches} <= {0, 4, 7, 11, 2, 9, 5}
     song = replace(song, progression=(0,))
     spy.pitches.clear()
-    songs.melody(instrument=spy, low=60, high=79, cells=((4,),))(song)
+    songs.melody(spy, (4,), low=60, high=79)(song)
     assert {pitch % 12 for pitch in spy.pitches} <= {0, 4, 7}
 
 
@@ -313,7 +313,7 @@ def test_a_walking_bass_starts_each_bar_on_the_root_and_keeps_to_the_scale() -> 
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(songs, "Tape", Watched)
-        songs.walk(instrument=instruments.double_bass, low=33)(C_MAJOR)
+        songs.walk(instruments.double_bass, low=33)(C_MAJOR)
     assert [beats for _, beats in heard] == list(range(len(heard)))
     roots = [pitch % 12 for pitch, beats in heard if beats % 4 == 0]
     assert roots == [(0, 7, 9, 5)[bar % 4] for bar in range(len(roots))]
@@ -321,7 +321,7 @@ def test_a_walking_bass_starts_each_bar_on_the_root_and_keeps_to_the_scale() -> 
 
 
 def test_a_pattern_falls_on_its_beats() -> None:
-    click = songs.beat(stroke=lambda rng, brightness: np.ones(1), patterns=("x..o.",))
+    click = songs.beat(lambda rng, brightness: np.ones(1), "x..o.")
     y = click(replace(C_MAJOR, tempo=100.0))
     bar = 4 * 0.6 * 22050
     starts = [round(bar * k) for k in range(7)]
@@ -333,7 +333,7 @@ def test_a_pattern_falls_on_its_beats() -> None:
 
 @pytest.mark.parametrize("density", [0.0, 0.3, 1.0])
 def test_optional_notes_come_by_density(density: float) -> None:
-    click = songs.beat(stroke=lambda rng, brightness: np.ones(1), patterns=("?" * 16,))
+    click = songs.beat(lambda rng, brightness: np.ones(1), "?" * 16)
     y = click(replace(C_MAJOR, density=density, tempo=240.0, rng=np.random.default_rng(1)))
     assert np.count_nonzero(y) / 240 == pytest.approx(density, abs=0.1)
 
@@ -372,7 +372,7 @@ def test_an_ogg_stream_keeps_its_samples_but_not_its_serial_number(tmp_path: Pat
     soundfile.write(path, noise, 22050)
     plain = path.read_bytes()
     before, _ = soundfile.read(path)
-    steady = synthesis.renumbered(plain)
+    steady = synthesis.without_serial_number(plain)
     path.write_bytes(steady)
     after, _ = soundfile.read(path)
     # A page with a wrong checksum is skipped by the decoder.
@@ -381,7 +381,7 @@ def test_an_ogg_stream_keeps_its_samples_but_not_its_serial_number(tmp_path: Pat
     for start in (k for k in range(len(plain)) if plain.startswith(b"OggS", k)):
         assert steady[start + 14 : start + 18] == bytes(4)
         other[start + 14 : start + 18] = b"\x12\x34\x56\x78"
-    assert synthesis.renumbered(bytes(other)) == steady
+    assert synthesis.without_serial_number(bytes(other)) == steady
     assert len(steady) == len(plain)
 
 
@@ -515,7 +515,7 @@ def test_a_killed_run_is_taken_up_where_it_ended(
         *(Path(track.track_id).name for track in TRACKS[:3]),
         ".synthesis.json",
     }
-    monkeypatch.setattr(synthesis, "collection", lambda: TRACKS[:5])
+    monkeypatch.setattr(synthesis, "list_tracks", lambda: TRACKS[:5])
     synthesis.synthesise(tmp_path)
     after = modified(tmp_path)
     assert all(after[path] == done[path] for path in done if path.name != ".synthesis.json")
