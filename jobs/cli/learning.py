@@ -137,7 +137,7 @@ def print_predicted_store(outcome: "StoreOutcome", store: str) -> None:
 def print_models(found: "list[Version]", wrong: list[str]) -> None:
     """List the models of a store, and the warnings about them."""
     if not found:
-        show("There is no model yet: `songmill train` makes one.")
+        show("No model yet: run `songmill train`.")
         return
     names = ("predicts", "made", "rows of", "split", "tracks", "accuracy", "macro F1")
     table = new_table("model", *names)

@@ -26,7 +26,7 @@ def print_status(status: "Status") -> None:
     facts.add_row("segments", f"{status.segments:,}")
     facts.add_row("hours", f"{status.hours:,.2f}")
     facts.add_row("failed", f"{len(status.failed_files):,}")
-    facts.add_row("model", status.model or "none yet: `songmill train` makes one")
+    facts.add_row("model", status.model or "none yet: run `songmill train`")
     if status.waiting:
         facts.add_row("waiting", f"{status.waiting} batches of an unfinished run: run it again")
     show(facts)

@@ -12,6 +12,12 @@ from rich.text import Text
 from jobs.progress import printable
 
 MAX_LABELS = 20
+"""Labels that a table lists."""
+
+_TEXT_COLUMNS = (
+    *("stage", "outcome", "what", "label", "predicted"),
+    *("then", "rows of", "split", "track", "is also"),
+)
 
 
 def show(what: str | Table) -> None:
@@ -23,11 +29,10 @@ def show(what: str | Table) -> None:
 
 def new_table(first: str, *others: str) -> Table:
     """Return an empty table; columns of numbers are right-aligned."""
-    texts = "stage,outcome,what,label,predicted,then,rows of,split,track,is also".split(",")
     table = Table(box=None, header_style="bold", padding=(0, 2, 0, 0), pad_edge=False)
     table.add_column(first)
     for name in others:
-        table.add_column(name, justify="left" if name in texts else "right")
+        table.add_column(name, justify="left" if name in _TEXT_COLUMNS else "right")
     return table
 
 

@@ -303,7 +303,7 @@ def test_status_without_a_store_is_wrong_usage(command: Command, tmp_path: Path)
     assert (code, out) == (2, "")
     assert (
         err == f"songmill: there is no store at {tmp_path}/missing: `songmill extract` or "
-        "`songmill import-features` makes one\n"
+        "`songmill import-features` creates one\n"
     )
 
 

@@ -119,9 +119,9 @@ def test_a_lock_is_held_and_a_dead_ones_is_broken(server: ObjectStore) -> None:
     ("address", "environment", "said"),
     [
         ("s3://nobody/x", {}, "there is no bucket nobody: make it first, or name another"),
-        ("s3://", {}, "names no bucket: say s3://BUCKET/PREFIX"),
-        ("s3://music/x", {"AWS_SECRET_ACCESS_KEY": "wrong"}, "does not take these credentials"),
-        ("s3://music/x", {"AWS_ACCESS_KEY_ID": "nobody"}, "does not take these credentials"),
+        ("s3://", {}, "names no bucket: write s3://BUCKET/PREFIX"),
+        ("s3://music/x", {"AWS_SECRET_ACCESS_KEY": "wrong"}, "refuses these credentials"),
+        ("s3://music/x", {"AWS_ACCESS_KEY_ID": "nobody"}, "refuses these credentials"),
         ("s3://music/x", {"AWS_ENDPOINT_URL": "http://127.0.0.1:9"}, "does not answer"),
         ("gs://music/x", {}, "a store is a folder or s3://BUCKET/PREFIX"),
     ],

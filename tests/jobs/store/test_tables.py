@@ -159,7 +159,7 @@ def test_an_address_is_refused_as_long_as_a_store_is_a_folder() -> None:
 def test_a_damaged_description_is_named(root: Path, text: bytes) -> None:
     (root / STORE_JSON).write_bytes(text)
     for use in (open_store, storage_to_write):
-        with pytest.raises(StoreError, match=r"store\.json cannot be understood"):
+        with pytest.raises(StoreError, match=r"store\.json is damaged"):
             use(str(root))
 
 
