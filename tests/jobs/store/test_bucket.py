@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 import soundfile
-from support.object_store import ObjectStore
+from support.object_store import ObjectStore, forget_clients
 from support.shaky_proxy import shaky_proxy
 
 from featurizer.columns import FEATURE_SET
@@ -62,12 +62,12 @@ def test_a_model_is_whole_or_not_there(
 
 
 def dying(real: Callable[..., Any], count: Iterator[int], steps: int) -> Callable[..., Any]:
-    """Do as ``real`` does, so many times; then be killed."""
+    """Return ``real``, which is killed after a number of calls."""
 
-    def call(*arguments: Any, **how: Any) -> Any:
+    def call(*arguments: Any, **options: Any) -> Any:
         if next(count) > steps:
             raise KeyboardInterrupt
-        return real(*arguments, **how)
+        return real(*arguments, **options)
 
     return call
 
@@ -144,19 +144,15 @@ def test_what_does_not_work_is_said_before_any_work(
 
 @contextlib.contextmanager
 def asking(url: str, monkeypatch: pytest.MonkeyPatch, *, attempts: int) -> Iterator[None]:
-    """Have this process ask elsewhere, so many times."""
+    """Use another endpoint, with a number of attempts per request."""
     monkeypatch.setenv("AWS_ENDPOINT_URL", url)
     monkeypatch.setattr(s3, "_ATTEMPTS", attempts)
-    s3.file_system.cache_clear()
-    s3.file_system().clear_instance_cache()
-    s3.file_system.cache_clear()
+    forget_clients()
     try:
         yield
     finally:
         monkeypatch.undo()
-        s3.file_system.cache_clear()
-        s3.file_system().clear_instance_cache()
-        s3.file_system.cache_clear()
+        forget_clients()
 
 
 def test_a_listing_is_paged_and_stays_below_its_prefix(
@@ -266,11 +262,10 @@ def test_an_object_store_that_comes_back_meanwhile_has_cost_no_file(
 ) -> None:
     batch = recording(server, "back")
     reached = storage_of(batch.root)
-    ask = s3.probe
 
     def back_again(address: str) -> str:
         proxy.refused = 0.0
-        return ask(address)
+        return s3.probe(address)
 
     with shaky_proxy(server.ports[3]) as (proxy, url), asking(url, monkeypatch, attempts=1):
         monkeypatch.setattr("jobs.inputs.recordings.probe", back_again)
