@@ -146,7 +146,7 @@ def _watch(receiver: socket.socket) -> None:
         with suppress(TimeoutError):
             further = receiver.recv(1)
             if not further:
-                announcement.join()
+                announcement.join(remaining)
                 return
             if time.monotonic() > began + REPEAT_S:
                 _end(further[0])

@@ -49,7 +49,7 @@ class Session:
     Attributes
     ----------
     run_id : str
-        Name of the run, which all stages share.
+        Unique name of the run, which all stages share; names sort by time.
     """
 
     def __init__(
@@ -62,7 +62,8 @@ class Session:
     ) -> None:
         self.storage = storage
         self.progress = progress or Progress()
-        self.run_id = new_run_id()
+        now = time.strftime("%Y%m%dT%H%M%S", time.gmtime())
+        self.run_id = f"{now}-{uuid.uuid4().hex[:6]}"
         self._scheduler = scheduler
         self._workers = workers
         self._store: Store | None = None
@@ -98,9 +99,9 @@ class Session:
         pa.set_memory_pool(pa.system_memory_pool())
         with contextlib.ExitStack() as self._stack:
             self._lock = self._stack.enter_context(Lock(self.storage))
-            if stage:
-                self._lock.note(run_id=self.run_id, stage=stage, started=time.time())
             try:
+                if stage:
+                    self._lock.note(run_id=self.run_id, stage=stage, started=time.time())
                 yield self._lock
             finally:
                 self._client = self._lock = None
@@ -294,12 +295,6 @@ class Stage:
             )
 
 
-def new_run_id() -> str:
-    """Return a unique name of a run; names sort by time."""
-    now = time.strftime("%Y%m%dT%H%M%S", time.gmtime())
-    return f"{now}-{uuid.uuid4().hex[:6]}"
-
-
 def _stage_row(
     store: Store, change: commit.Change, *, started: float, ended: float, **columns: Any
 ) -> None:
@@ -325,7 +320,9 @@ def _record_killed(store: Store) -> None:
         # The lock of a process before its first stage, or of an older songmill, has no run_id.
         with suppress(KeyError):
             run_id, stage, started = str(lock["run_id"]), str(lock["stage"]), float(lock["started"])
-            if not _has_row(store, run_id, stage, started):
+            started_at = datetime.fromtimestamp(started, UTC)
+            row = {"run_id": run_id, "stage": stage, "started_at": started_at}
+            if row not in store.read("runs", list(row)).to_pylist():
                 _stage_row(
                     store,
                     change,
@@ -337,8 +334,3 @@ def _record_killed(store: Store) -> None:
                     message=f"process {lock['pid']} on {lock['host']} ended without a word",
                 )
         commit.commit(store, change)
-
-
-def _has_row(store: Store, run_id: str, stage: str, started: float) -> bool:
-    row = {"run_id": run_id, "stage": stage, "started_at": datetime.fromtimestamp(started, UTC)}
-    return row in store.read("runs", list(row)).to_pylist()

@@ -54,7 +54,7 @@ def print_comparison(outcome: "Comparison") -> None:
             show(f"{row['model']}, {printable(row['split'])}: {printable(row['message'])}")
     if any(leaky for _, leaky in splits):
         show(
-            "leaky: segments of one track fall on both sides, so that the score says little of new "
+            "leaky: segments of one track are on both sides, so the scores do not hold for new "
             "tracks."
         )
     if any(row["folds"] > 1 for row in outcome.rows):

@@ -88,12 +88,9 @@ def print_inspection(outcome: "Inspection") -> None:
 def print_report(outcome: "Report") -> None:
     """Print what is missing in the report, and where it is."""
     if outcome.missing:
-        show(f"Nothing to show yet: {', '.join(outcome.missing)}; the page says why.")
+        show(f"Nothing to show yet: {', '.join(outcome.missing)}; the page has the reasons.")
     if outcome.sampled < outcome.tracks:
-        show(
-            f"The pictures are of {outcome.sampled:,} of the {outcome.tracks:,} tracks, drawn at "
-            "random."
-        )
+        show(f"The pictures show {outcome.sampled:,} random tracks of {outcome.tracks:,}.")
     print_page(outcome.page)
 
 

@@ -154,9 +154,7 @@ def without_serial_number(ogg: bytes) -> bytes:
         lacing = pages[start + 27 : start + 27 + segments]
         end = start + 27 + segments + sum(lacing)
         pages[start + 14 : start + 18] = bytes(4)  # the serial number
-        pages[start + 22 : start + 26] = bytes(
-            4
-        )  # the checksum is computed with zeros in its place
+        pages[start + 22 : start + 26] = bytes(4)  # zeros while the checksum is computed
         crc = zlib.crc32(pages[start:end].translate(flipped), 0xFFFFFFFF) ^ 0xFFFFFFFF
         pages[start + 22 : start + 26] = crc.to_bytes(4, "big").translate(flipped)
         start = end

@@ -98,7 +98,7 @@ class Tape:
     Parameters
     ----------
     song : Song
-        Song whose tempo, looseness and brightness apply to every note.
+        The song; its tempo, looseness and brightness apply to every note.
     """
 
     def __init__(self, song: Song) -> None:

@@ -39,7 +39,7 @@ Start = Callable[..., "subprocess.Popen[str]"]
 
 @pytest.fixture
 def start() -> Iterator[Start]:
-    """Give what starts Python code that signals are sent to, and wait until it is ready."""
+    """Return a function that starts Python code and waits until it is ready."""
     with contextlib.ExitStack() as stack:
 
         def start(code: str, stderr: int = subprocess.PIPE) -> "subprocess.Popen[str]":
@@ -60,7 +60,7 @@ def start() -> Iterator[Start]:
 
 
 def ending(process: "subprocess.Popen[str]") -> tuple[int, str, str]:
-    """Return the exit code of a process, and what it has written since."""
+    """Wait for a process; return its exit code and its remaining output."""
     out, err = process.communicate(timeout=60)
     return process.returncode, out, err
 

@@ -173,7 +173,7 @@ def test_the_channels_of_a_stereo_track_differ_and_mix_to_the_recording(demo: Pa
 
 @pytest.mark.parametrize("label", DRUMMED)
 def test_drums_keep_the_tempo(label: str, mono: dict[str, np.ndarray]) -> None:
-    """Against librosa's estimate, whose bins are 4 to 6 % apart, and which may halve or double."""
+    """Compare with librosa's estimate: bins 4 to 6 % apart, and octave errors."""
     tracks = [track for track in RECORDINGS if track.label == label]
     close = 0
     for track in tracks:

@@ -199,7 +199,7 @@ def test_an_object_store_may_be_away_for_a_while(
         proxy.refused = 1.0
         again = threading.Timer(25, setattr, (proxy, "refused", 0.0))
         again.start()
-        # The waits are drawn by lot: of so many requests one would be given up too soon.
+        # Waits are random: with more requests one of them might fail too soon.
         with ThreadPoolExecutor(12) as threads:
             list(threads.map(lambda i: storage.write(f"x/{i}", b"x"), range(12)))
         again.join()
@@ -229,12 +229,12 @@ def keep_reaching(storage: Storage, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_file_that_the_object_store_does_not_give_out_has_failed(
     server: ObjectStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    batch = recording(server, "rotten")
+    batch = recording(server, "corrupt")
     with shaky_proxy(server.ports[3]) as (proxy, url), asking(url, monkeypatch, attempts=1):
-        proxy.rotten = {"/music/rotten/a.wav"}
+        proxy.corrupt = {"/music/corrupt/a.wav"}
         summary = work(batch)
         assert summary.extracted == 1
-        assert proxy.sent["/music/rotten/b.wav"] == 44_100 * 2 + 44  # once, and as a whole
+        assert proxy.sent["/music/corrupt/b.wav"] == 44_100 * 2 + 44  # once, and as a whole
         rows = storage_of(batch.root).read_table("_work/done/attempt.files.parquet").to_pylist()
         assert [row["error"] for row in rows] == ["unreadable", None]
         assert "the object store answers" in rows[0]["message"]

@@ -250,7 +250,7 @@ def test_a_lock_whose_making_was_confirmed_to_nobody_is_ours(
     create = storage.create
 
     def unheard(name: str, data: bytes) -> bool:
-        # The answer is lost, and who asks again hears that it is there.
+        # The answer is lost, and the retry reports that the file exists.
         create(name, data)
         return create(name, data)
 

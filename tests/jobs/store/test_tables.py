@@ -1,4 +1,4 @@
-"""What is a store and what is not, and in which words that is said."""
+"""Opening, creating and reading stores, and the errors of folders that are not stores."""
 
 import json
 from pathlib import Path
