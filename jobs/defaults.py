@@ -1,4 +1,4 @@
-"""Defaults of the options that the command line and the functions behind it share."""
+"""Defaults of options, for the command line and the functions behind it."""
 
 LABELS = "parent"
 """A track's label is the name of its folder."""
@@ -11,13 +11,13 @@ SPLIT = "by-track"
 FOLDS = 5
 
 TOLERANCE = 0.01
-"""Loss of macro F1 by track at which a new model still replaces the champion."""
+"""Largest loss of macro F1 by track with which a new model replaces the champion."""
 
 NEIGHBOURS = 20
 """Neighbours of each track in the similarity table."""
 
 SHOWN_NEIGHBOURS = 5
-"""Neighbours that a query returns."""
+"""Neighbours in the answer to a query."""
 
 DUPLICATE_COSINE = 0.9999
-"""Cosine from which two recordings are taken for the same one."""
+"""Minimum cosine of two recordings that count as the same one."""

@@ -1,4 +1,4 @@
-"""What ends a command, as exceptions that carry the exit code.
+"""Exceptions that end a command, with its exit code.
 
 0 done, 1 failed, 2 wrong usage, 3 too many files failed, 129, 130 and 143 interrupted.
 """
@@ -7,34 +7,33 @@ import signal
 
 
 class SongmillError(Exception):
-    """A command cannot go on; the text says to a person what was given and what would do."""
+    """A command cannot continue; the message says what is wrong and what to do."""
 
     exit_code = 1
 
 
 class UsageError(SongmillError):
-    """The command line asks for something that does not exist or does not fit together."""
+    """The arguments name something that does not exist, or do not fit together."""
 
     exit_code = 2
 
 
 class ClusterError(SongmillError):
-    """The cluster cannot be reached, was lost, or does not fit this songmill."""
+    """The cluster cannot be reached, was lost, or has unfit workers."""
 
 
 class StoreError(SongmillError):
-    """The store is not one, belongs to another version, or is in use."""
+    """The store is damaged, has another format, is in use, or cannot be reached."""
 
 
 class ExportError(SongmillError):
-    """A database or a file did not take a table; what it had before is still there."""
+    """A table could not be exported; the previous export is unchanged."""
 
 
 class RunInterruptedError(BaseException):
-    """A signal asked the command to end.
+    """A signal asked the command to end (see :mod:`jobs.interruption`).
 
-    Raised where the command looks for signals (:mod:`jobs.interruption`). No Exception, so that
-    only what ends the command catches it.
+    It is a BaseException, so that handlers of errors do not catch it.
     """
 
     def __init__(self, number: int) -> None:

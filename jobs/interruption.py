@@ -1,8 +1,8 @@
-"""SIGTERM, SIGINT (Ctrl-C) and SIGHUP (a closed terminal) ask a command to end.
+"""Interruption by SIGTERM, SIGINT (Ctrl-C) and SIGHUP (a closed terminal).
 
-The first signal sets a flag, and the command ends where it next calls
-:func:`raise_if_interrupted`. A second signal ends the process at once, as do :data:`GRACE_S`
-seconds without an end: the store survives both, as it survives SIGKILL.
+The first signal sets a flag, and the command ends when it next calls
+:func:`raise_if_interrupted`. A second signal, or :data:`GRACE_S` seconds, end the process at once:
+the store survives both, as it survives SIGKILL.
 """
 
 import os
@@ -25,10 +25,10 @@ GRACE_S = 9.0
 """Seconds between the first signal and the forced end of the process."""
 
 REPEAT_S = 0.5
-"""Seconds in which further signals count as the first: ``timeout``, for one, sends it twice."""
+"""Seconds in which further signals are ignored: ``timeout``, for one, sends two."""
 
 POLL_S = 0.1
-"""Seconds between two looks at the flag while the main thread waits."""
+"""Seconds between two checks of the flag while the main thread waits."""
 
 
 def _write_line(text: str) -> None:
@@ -38,7 +38,7 @@ def _write_line(text: str) -> None:
 
 @dataclass
 class _Request:
-    """The signal that is still to be raised, 0 for none, and how to announce it."""
+    """The signal to raise (0 for none), and the function that announces it."""
 
     number: int = 0
     announce: Callable[[str], object] = _write_line
@@ -49,11 +49,11 @@ _request = _Request()
 
 @contextmanager
 def listening() -> Iterator[None]:
-    """Let signals ask the body to end. A signal that is ignored stays ignored."""
+    """Handle signals while the body runs. Ignored signals stay ignored."""
     receiver, sender = socket.socketpair()
     sender.setblocking(False)
-    # Python runs its handlers in the main thread, between two steps of Python. While that thread
-    # is in compiled code, only another one can react.
+    # Python runs signal handlers in the main thread, and not while it is in compiled code. Another
+    # thread can always react.
     watcher = threading.Thread(target=_watch, args=(receiver,), daemon=True, name="signals")
     watcher.start()
     wakeup = signal.set_wakeup_fd(sender.fileno(), warn_on_full_buffer=False)
@@ -85,7 +85,7 @@ def announcing(write: Callable[[str], object]) -> Iterator[None]:
 
 
 def raise_if_interrupted() -> None:
-    """Raise an exception, once, if a signal has arrived; do nothing in other threads.
+    """Raise an exception once after a signal, in the main thread only.
 
     Raises
     ------
@@ -118,12 +118,12 @@ def in_thread(function: Callable[..., T], *args: Any, **kwargs: Any) -> "Future[
 
 
 def wait_for(future: "Future[T]") -> T:
-    """Return the result of ``future``, and look for signals while waiting.
+    """Return the result of ``future``; signals interrupt the wait.
 
     Raises
     ------
     RunInterruptedError
-        A signal has asked the command to end. The thread of the future goes on.
+        A signal has asked the command to end. The thread of the future continues.
     """
     while not wait([future], POLL_S).done:
         raise_if_interrupted()
@@ -131,22 +131,22 @@ def wait_for(future: "Future[T]") -> T:
 
 
 def _watch(receiver: socket.socket) -> None:
-    """Answer the signals with the numbers that ``receiver`` gets, until its other end closes."""
+    """Handle the signals received as numbers, until the other end closes."""
     first = receiver.recv(1)
     if not first:
         return
     began = time.monotonic()
-    # A full stderr must not hold up the deadline.
+    # A blocked stderr must not delay the deadline.
     announcement = threading.Thread(target=_announce, daemon=True)
     announcement.start()
     announcement.join(POLL_S)
     _request.number = first[0]
-    while (left := began + GRACE_S - time.monotonic()) > 0:
-        receiver.settimeout(left)
+    while (remaining := began + GRACE_S - time.monotonic()) > 0:
+        receiver.settimeout(remaining)
         with suppress(TimeoutError):
             further = receiver.recv(1)
             if not further:
-                announcement.join()
+                announcement.join(remaining)
                 return
             if time.monotonic() > began + REPEAT_S:
                 _end(further[0])

@@ -1,4 +1,4 @@
-"""How far a job is: a live line on a terminal, a line now and then in a log. On stderr only."""
+"""Progress of a job on stderr: a live line on a terminal, or a log with a line now and then."""
 
 import contextlib
 import functools
@@ -14,15 +14,22 @@ from rich.markup import escape
 from jobs.interruption import announcing, raise_if_interrupted
 
 LOG_EVERY_S = 15.0
+"""Seconds between two lines of a log."""
 
 
 def printable(text: str) -> str:
-    """Return ``text`` with control characters written out: a file's name may hold any."""
+    """Return ``text`` with escaped control characters, which file names may contain."""
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
 def clock(seconds: float) -> str:
-    """Return a time span for people: ``42 s``, ``3 min 20 s``, ``5 h 12 min``."""
+    """Return a time span for people.
+
+    Examples
+    --------
+    >>> clock(42), clock(200), clock(18720)
+    ('42 s', '3 min 20 s', '5 h 12 min')
+    """
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     if hours:
@@ -31,12 +38,12 @@ def clock(seconds: float) -> str:
 
 
 class Progress:
-    """What a job tells about itself while it runs.
+    """Progress messages of a running job.
 
     Parameters
     ----------
     console : Console, optional
-        Where to; by default stderr.
+        Destination; by default stderr.
     """
 
     def __init__(self, console: Console | None = None) -> None:
@@ -44,7 +51,7 @@ class Progress:
             file=sys.stderr, highlight=False, soft_wrap=True, emoji=False
         )
         self._status = self.console.status("") if self.console.is_terminal else None
-        self._waits = False
+        self._waiting = False
         self._logged = time.monotonic()
 
     @contextlib.contextmanager
@@ -55,7 +62,7 @@ class Progress:
             yield self
 
     def say(self, text: str) -> None:
-        """Say what happens now: in the live line, or as a line of the log."""
+        """Show a message in the live line, or write it to the log."""
         raise_if_interrupted()
         if self._status:
             self.show(text)
@@ -63,19 +70,19 @@ class Progress:
             self.write("info", text)
 
     def write(self, level: str, text: str) -> None:
-        """Write a line that stays; ``level`` is info, warning or error."""
+        """Write a permanent line; ``level`` is info, warning or error."""
         self._logged = time.monotonic()
         style = {"warning": "[yellow]warning:[/] ", "error": "[red]error:[/] "}.get(level, "")
         self.console.print(f"{style}{escape(printable(text))}")
 
     def show(self, text: str) -> None:
-        """Change the live line; a log is not told."""
+        """Show a message in the live line, but not in a log."""
         raise_if_interrupted()
         if self._status:
             self._status.update(escape(printable(text)))
 
     def now(self, text: str) -> None:
-        """Say how far it is: in the live line, or as a line of the log now and then."""
+        """Show a message in the live line, or write it to the log every :data:`LOG_EVERY_S`."""
         raise_if_interrupted()
         if self._status:
             self.show(text)
@@ -83,23 +90,23 @@ class Progress:
             self.write("info", text)
 
     def workers(self, threads: int) -> None:
-        """Say, once, that the cluster has no worker just now."""
-        if not threads and not self._waits:
+        """Warn once when the cluster has no workers."""
+        if not threads and not self._waiting:
             self.warn("the cluster has no worker; waiting for one")
-        self._waits = not threads
+        self._waiting = not threads
 
     def warn(self, text: str) -> None:
-        """Say what a person should look at."""
+        """Write a warning."""
         self.write("warning", text)
 
 
 class JsonLog(Progress):
-    """A log for machines: an object a line.
+    """A log for machines: one JSON object per line.
 
     Attributes
     ----------
     run_id, stage : str
-        What every line says beside its time, its level and its text; empty until it is known.
+        Run and stage of every line; empty until they are known.
     """
 
     def __init__(self) -> None:
@@ -108,7 +115,7 @@ class JsonLog(Progress):
         self.stage = ""
 
     def write(self, level: str, text: str) -> None:
-        """Write a line that stays; ``level`` is info, warning or error."""
+        """Write a permanent line; ``level`` is info, warning or error."""
         self._logged = time.monotonic()
         line = {
             "time": datetime.now(UTC).isoformat(timespec="milliseconds"),

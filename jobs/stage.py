@@ -1,7 +1,8 @@
-"""Sessions and stages: a store held for work, and one piece of work with its row in ``runs``.
+"""Sessions and stages: a locked store with a cluster, and one step of work on it.
 
 A session opens a store once, holds its lock once, and starts a cluster when a stage first needs
-one. A command is a session of one stage; a nightly run hands one session to all its stages.
+one. Each stage leaves a row in ``runs``. A command is a session of one stage; a nightly run shares
+one session among its stages.
 """
 
 import contextlib
@@ -19,7 +20,7 @@ import pyarrow as pa
 
 from featurizer.columns import FEATURE_SET
 from jobs.cluster.connect import connect, scheduler_address
-from jobs.cluster.failures import ask_workers
+from jobs.cluster.failures import check_workers
 from jobs.cluster.fitness import songmill_version, unfit_for_store
 from jobs.errors import RunInterruptedError, SongmillError, StoreError, UsageError
 from jobs.progress import Progress
@@ -34,21 +35,21 @@ if TYPE_CHECKING:
 
 
 class Session:
-    """A store held for one or more stages.
+    """A store and a cluster for one or more stages.
 
     Parameters
     ----------
     storage : Storage
-        Files of the store, which need not exist yet.
+        Files of the store. The store need not exist yet.
     scheduler, workers
-        The cluster, as for :func:`jobs.cluster.connect.connect`.
+        As for :func:`jobs.cluster.connect.connect`.
     progress : Progress, optional
-        Shows what the stages do; by default lines on stderr.
+        Progress messages; by default on stderr.
 
     Attributes
     ----------
     run_id : str
-        Name of the run, the same in the rows of all its stages.
+        Unique name of the run, which all stages share; names sort by time.
     """
 
     def __init__(
@@ -61,7 +62,8 @@ class Session:
     ) -> None:
         self.storage = storage
         self.progress = progress or Progress()
-        self.run_id = new_run_id()
+        now = time.strftime("%Y%m%dT%H%M%S", time.gmtime())
+        self.run_id = f"{now}-{uuid.uuid4().hex[:6]}"
         self._scheduler = scheduler
         self._workers = workers
         self._store: Store | None = None
@@ -78,12 +80,12 @@ class Session:
 
     @contextlib.contextmanager
     def held(self, stage: str | None = None) -> Iterator[Lock]:
-        """Hold the lock in the body, or keep holding it; end the cluster with the outermost body.
+        """Hold the lock in the body. Nested calls share it; the outermost one ends the cluster.
 
         Parameters
         ----------
         stage : str, optional
-            What the lock says of this process, should it be killed.
+            Stage of the row ``killed`` in ``runs`` if the process is killed.
 
         Raises
         ------
@@ -93,13 +95,13 @@ class Session:
         if self._lock is not None:
             yield self._lock
             return
-        # Arrow's own allocator keeps what a merge took; a job of many merges would grow.
+        # Arrow's own allocator keeps freed memory: a job with many merges would grow.
         pa.set_memory_pool(pa.system_memory_pool())
         with contextlib.ExitStack() as self._stack:
             self._lock = self._stack.enter_context(Lock(self.storage))
-            if stage:
-                self._lock.note(run_id=self.run_id, stage=stage, started=time.time())
             try:
+                if stage:
+                    self._lock.note(run_id=self.run_id, stage=stage, started=time.time())
                 yield self._lock
             finally:
                 self._client = self._lock = None
@@ -108,21 +110,21 @@ class Session:
     def stage(
         self, name: str, *, settings: Settings | None = None, force: bool = False
     ) -> Iterator["Stage"]:
-        """Work on the store in the body, which ends with :meth:`Stage.commit`.
+        """Yield a stage; the body ends with :meth:`Stage.commit`.
 
         Parameters
         ----------
         name : str
             Column ``stage`` of ``runs``.
         settings : Settings, optional
-            Settings that the store must have, and is created with. By default it must exist.
+            Settings of the store, which is created if necessary. By default it must exist.
         force : bool
-            Whether the store may have other settings; all its rows are then to be replaced.
+            Whether to accept other settings; the stage must then replace all rows.
 
         Yields
         ------
         Stage
-            If the body raises, a row of ``runs`` says why; a UsageError leaves none.
+            If the body raises, its row in ``runs`` has the error; a UsageError leaves no row.
 
         Raises
         ------
@@ -156,7 +158,7 @@ class Session:
                 self.storage.remove_folder(stage.work)
 
     def client(self) -> "Client":
-        """Return a client of the cluster, which is started if it is not there yet.
+        """Return a client of the cluster, and start the cluster if necessary.
 
         Raises
         ------
@@ -176,12 +178,12 @@ def open_session(
     workers: int | None = None,
     progress: Progress | None = None,
 ) -> Session:
-    """Return a session on a store, or the session that was given.
+    """Return a session on a store; an open session is returned as it is.
 
     Parameters
     ----------
     store : str or Session
-        Address of the store; or the session of a run, which has its own cluster and progress.
+        Address of the store, or an open session, to which the other parameters do not apply.
     create : bool
         Whether the store may not exist yet.
     scheduler, workers, progress
@@ -203,24 +205,24 @@ def open_session(
 
 @dataclass
 class Stage:
-    """A stage under way.
+    """A running stage.
 
     Parameters
     ----------
     session : Session
-        Session that it belongs to.
+        Session of the stage.
     store : Store
         The store.
     lock : Lock
-        The lock, which is held.
+        The lock of the session.
     name : str
         Column ``stage`` of ``runs``.
     run_id : str
         Name of the run.
     started : float
-        Seconds since 1970.
+        Unix time of the start.
     columns : callable
-        Returns further values of the row in ``runs``, as far as they are known.
+        Returns the further values of the row in ``runs`` that are known so far.
     """
 
     session: Session
@@ -233,7 +235,7 @@ class Stage:
 
     @property
     def work(self) -> str:
-        """Folder of the store for temporary files; it is removed when the stage ends."""
+        """Folder for temporary files in the store; it is removed when the stage ends."""
         return f"_work/{self.name}"
 
     @property
@@ -242,7 +244,7 @@ class Stage:
         return f"{self.work}/run.json"
 
     def client(self) -> "Client":
-        """Return a client of the session's cluster, whose workers can all use the store.
+        """Return a client of the session's cluster after a check of its workers.
 
         Raises
         ------
@@ -252,19 +254,19 @@ class Stage:
         client = self.session.client()
         root = self.store.storage.root
         versions = (songmill_version(), FEATURE_SET)
-        ask_workers(client, unfit_for_store, root, self.mark, self.run_id, *versions)
+        check_workers(client, unfit_for_store, root, self.mark, self.run_id, *versions)
         self.session.progress.say(f"Dask's dashboard: {client.dashboard_link}")
         return client
 
     def commit(self, change: commit.Change, **columns: Any) -> None:
-        """Apply ``change`` together with this stage's row in ``runs``.
+        """Commit ``change`` together with this stage's row in ``runs``.
 
         Parameters
         ----------
         change : Change
             Changes of the stage.
         **columns
-            Values of the row, such as ``message`` and ``workers``.
+            Further values of the row, such as ``message`` and ``workers``.
         """
         row = {"outcome": "done", **self.columns(), **columns}
         _stage_row(
@@ -280,11 +282,11 @@ class Stage:
         commit.commit(self.store, change)
 
     def abandon(self, error: BaseException) -> None:
-        """Write a row that says why the stage ended early."""
+        """Write a row in ``runs`` with the error that ended the stage."""
         interrupted = isinstance(error, RunInterruptedError | KeyboardInterrupt)
         with suppress(OSError, SongmillError):
             self.lock.check()
-            # A commit that was decided is completed first, or its journal would be lost.
+            # A decided commit is completed first, because the next one replaces its journal.
             commit.recover(self.store.storage)
             self.commit(
                 commit.Change(),
@@ -293,16 +295,10 @@ class Stage:
             )
 
 
-def new_run_id() -> str:
-    """Return a unique name of a run; names of later runs sort after it."""
-    now = time.strftime("%Y%m%dT%H%M%S", time.gmtime())
-    return f"{now}-{uuid.uuid4().hex[:6]}"
-
-
 def _stage_row(
     store: Store, change: commit.Change, *, started: float, ended: float, **columns: Any
 ) -> None:
-    """Stage a row of ``runs``; times are in seconds since 1970."""
+    """Stage a row of ``runs``; ``started`` and ``ended`` are Unix times."""
     row = {
         "started_at": datetime.fromtimestamp(started, UTC),
         "finished_at": datetime.fromtimestamp(ended, UTC),
@@ -317,14 +313,16 @@ def _stage_row(
 
 
 def _record_killed(store: Store) -> None:
-    """Write a row ``killed`` for each run whose lock was broken and that left no row."""
+    """Write a row ``killed`` for each broken lock of a run without a row."""
     for entry in store.storage.list(KILLED):
         change = commit.Change(forget=[entry.name])
         lock = json.loads(store.storage.read(entry.name))
-        # A lock of a process that had not begun a stage, or of an older songmill, says less.
+        # The lock of a process before its first stage, or of an older songmill, has no run_id.
         with suppress(KeyError):
             run_id, stage, started = str(lock["run_id"]), str(lock["stage"]), float(lock["started"])
-            if not _has_row(store, run_id, stage, started):
+            started_at = datetime.fromtimestamp(started, UTC)
+            row = {"run_id": run_id, "stage": stage, "started_at": started_at}
+            if row not in store.read("runs", list(row)).to_pylist():
                 _stage_row(
                     store,
                     change,
@@ -336,8 +334,3 @@ def _record_killed(store: Store) -> None:
                     message=f"process {lock['pid']} on {lock['host']} ended without a word",
                 )
         commit.commit(store, change)
-
-
-def _has_row(store: Store, run_id: str, stage: str, started: float) -> bool:
-    row = {"run_id": run_id, "stage": stage, "started_at": datetime.fromtimestamp(started, UTC)}
-    return row in store.read("runs", list(row)).to_pylist()

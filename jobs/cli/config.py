@@ -1,4 +1,4 @@
-"""The file that holds a command's options: TOML, with the names of the command line."""
+"""Configuration files: options of a command in TOML."""
 
 import difflib
 import tomllib
@@ -9,40 +9,41 @@ from jobs.errors import UsageError
 
 
 def read_config(path: Path, names: list[str]) -> dict[str, Any]:
-    """Read the options of a file.
+    """Read the options of a configuration file.
 
     Parameters
     ----------
     path : Path
-        The file.
+        The TOML file.
     names : list of str
-        The options that there are, as the command line writes them without their dashes. In the
-        file they may also have ``_`` in place of ``-``.
+        Names of the existing options without leading dashes. The file may use ``_`` for ``-``.
 
     Returns
     -------
     dict of str to Any
-        By the names of the command line. What they may be is checked as on the command line.
+        Values by name. The command line checks them like its own.
 
     Raises
     ------
     UsageError
-        There is no such file, it is no TOML, or it has an option that there is not.
+        The file cannot be read, is not TOML, or has an unknown option.
     """
     try:
         found = tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise UsageError(f"--config {path} cannot be read ({error.strerror})") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise UsageError(f"--config {path} is no TOML: {error}") from None
+        raise UsageError(f"--config {path} is not TOML: {error}") from None
     options: dict[str, Any] = {}
     for key, value in found.items():
         name = key.replace("_", "-")
         if name not in names:
             near = difflib.get_close_matches(name, names, 1)
-            remedy = f"did you mean {near[0]}?" if near else f"there are {', '.join(sorted(names))}"
+            remedy = (
+                f"did you mean {near[0]}?" if near else f"use one of {', '.join(sorted(names))}"
+            )
             raise UsageError(f"--config {path} has the unknown option {key!r}: {remedy}")
         if isinstance(value, dict):
-            raise UsageError(f"--config {path}: {key} is a table, and an option has one value")
+            raise UsageError(f"--config {path}: {key} is a table: give it one value")
         options[name] = value
     return options

@@ -1,4 +1,4 @@
-"""The program ``songmill``: a signal ends it without a traceback while the command line loads."""
+"""The program ``songmill``, which a signal ends without a traceback from its first moment."""
 
 import os
 import signal
@@ -9,7 +9,7 @@ INTERRUPTED = [128 + number for number in (signal.SIGHUP, signal.SIGINT, signal.
 
 
 def main() -> None:
-    """Load the command line, which from then on answers signals itself, and run it."""
+    """Load and run the command line, which handles signals from then on."""
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     if signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:  # as `nohup` leaves it
@@ -20,7 +20,7 @@ def main() -> None:
         command_line()
     except SystemExit as end:
         if end.code in INTERRUPTED:
-            # Threads that wait in libraries are left behind: Python's own end might wait for them.
+            # A regular exit might wait for the threads of libraries.
             sys.stdout.flush()
             sys.stderr.flush()
             os._exit(end.code)

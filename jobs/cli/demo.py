@@ -1,4 +1,4 @@
-"""The demo: a small collection of its own making, and the main jobs on it."""
+"""`songmill demo`: the command and its output."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -20,7 +20,7 @@ SHOWN_FEATURES = ("tempo", "rms_mean", "spectral_centroid_mean", "zero_crossing_
 
 
 def print_features(tracks: "pa.Table") -> None:
-    """Show what a few features of the track table say of each label."""
+    """Show the means of a few features for each label."""
     means = tracks.group_by("label").aggregate([(name, "mean") for name in SHOWN_FEATURES])
     table = new_table("mean of", *SHOWN_FEATURES)
     for row in means.sort_by("label").to_pylist():
@@ -31,11 +31,11 @@ def print_features(tracks: "pa.Table") -> None:
 
 def demo(
     folder: Annotated[
-        Path, typer.Argument(metavar="[DIR]", help="Where the demo's files go.")
+        Path, typer.Argument(metavar="[DIR]", help="Folder of the demo's files.")
     ] = Path("songmill-demo"),
     workers: WorkersOption = None,
 ) -> None:
-    """Synthesise a small collection of a few styles, extract it, learn from it: at a glance."""
+    """Synthesise a small collection, extract it, train a model, and show the results."""
     from jobs.demo.collection import synthesise
     from jobs.extraction.extract import extract
     from jobs.learning.registry import champion

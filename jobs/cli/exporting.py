@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def print_export(outcome: "Export") -> None:
-    """Say what was exported."""
+    """Print what was exported."""
     where = outcome.to if outcome.table == outcome.to else f"{outcome.table} of {outcome.to}"
     show(
         f"{counted(outcome.rows, 'row')} of {outcome.name} are in {printable(where)}, "
@@ -27,7 +27,7 @@ def export(
     name: Annotated[
         Literal["similarity", "duplicates", "predictions", "features", "files"],
         typer.Argument(
-            metavar="TABLE", help="Which: similarity, duplicates, predictions, features or files."
+            metavar="TABLE", help="similarity, duplicates, predictions, features or files."
         ),
     ],
     store: StoreOption,
@@ -43,19 +43,18 @@ def export(
         ),
     ],
     level: Annotated[
-        Literal["track", "segment"], typer.Option(help="Rows of which, where there are both.")
+        Literal["track", "segment"], typer.Option(help="Level of the rows, for tables with both.")
     ] = "track",
     schema: SchemaOption = None,
     table: Annotated[
         str | None,
-        typer.Option(metavar="NAME", help="What it shall be called there; by default as here."),
+        typer.Option(metavar="NAME", help="Name of the table there; by default the same."),
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Put a table of STORE into a database or a file, complete or not at all.
+    """Export a table of STORE to a database or a file.
 
-    In a database it is loaded beside the table of the last export, indexed, and put in its place
-    in one transaction.
+    Exports are atomic: readers see the old table or the new one.
     """
     from jobs.exporting.export import export as run
     from jobs.progress import Progress

@@ -12,12 +12,12 @@ from jobs.cli.options import (
     JsonOption,
     LabelsOption,
     MaxFailedOption,
-    RetryOption,
+    RetryFailedOption,
     SchedulerOption,
-    SegmentOption,
+    SegmentSecondsOption,
     StoreOption,
     WorkersOption,
-    checked_segment,
+    check_segment_seconds,
 )
 from jobs.cli.tables import counted, print_error, print_json, show
 from jobs.progress import clock, printable
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 
 def print_outcome(outcome: "Outcome", store: str) -> None:
-    """Say what an extraction did."""
+    """Print what an extraction did."""
     worked = outcome.extracted + outcome.failed
     speed = f", {outcome.audio_s / outcome.seconds:.0f} x realtime" if outcome.seconds else ""
     if worked:
@@ -47,7 +47,7 @@ def print_outcome(outcome: "Outcome", store: str) -> None:
 
 
 def print_import(outcome: "ImportOutcome", store: str) -> None:
-    """Say what an import did."""
+    """Print what an import did."""
     counts = (counted(outcome.tracks, "track"), counted(outcome.segments, "segment"))
     if outcome.tracks:
         text = " and ".join(counts) if outcome.segments else counts[0]
@@ -65,25 +65,25 @@ def extract(
         typer.Argument(
             metavar="SOURCE…",
             help="A folder (walked), a file, a glob in quotes, or a list file (.txt, .lst, .m3u: "
-            "one path a line). Also any address that fsspec reads.",
+            "one path per line). Also any address that fsspec reads.",
         ),
     ],
     store: StoreOption,
     labels: LabelsOption = defaults.LABELS,
     scheduler: SchedulerOption = None,
     workers: WorkersOption = None,
-    segment_seconds: SegmentOption = SEGMENT_SECONDS,
+    segment_seconds: SegmentSecondsOption = SEGMENT_SECONDS,
     force: Annotated[
-        bool, typer.Option("--force", help="Extract every file anew, changed or not.")
+        bool, typer.Option("--force", help="Extract every file again, changed or not.")
     ] = False,
-    retry_failed: RetryOption = False,
+    retry_failed: RetryFailedOption = False,
     max_failed: MaxFailedOption = defaults.MAX_FAILED,
     as_json: JsonOption = False,
 ) -> None:
     """Extract 57 features of every recording, and of every 3-second segment, into STORE.
 
-    Only new and changed files are worked on; files that are gone leave the tables. Run the same
-    command again after anything that stopped it: what is finished is kept.
+    Only new and changed files are extracted; deleted files leave the tables. After an interruption
+    run the same command again: finished work is kept.
     """
     from jobs.extraction.extract import extract as run
     from jobs.progress import Progress
@@ -93,7 +93,7 @@ def extract(
             sources,
             store=store,
             labels=labels,
-            segment_seconds=checked_segment(segment_seconds),
+            segment_seconds=check_segment_seconds(segment_seconds),
             force=force,
             retry_failed=retry_failed,
             max_failed=max_failed,
@@ -125,16 +125,15 @@ def import_features(
         str | None,
         typer.Option(
             metavar="FILE.csv",
-            help="A CSV with the column track_id and further ones, such as artist; a column label "
-            "takes the place of the tables' labels.",
+            help="A CSV with the column track_id and others, such as artist. A column label "
+            "replaces the labels of the tables.",
         ),
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Import published tables of features into STORE, without any recording.
 
-    The tracks or the segments, or both, whichever the tables hold, take the place of those that
-    an earlier import left.
+    The imported tracks, segments, or both replace those of an earlier import.
     """
     from jobs.extraction.import_features import import_features as run
     from jobs.progress import Progress

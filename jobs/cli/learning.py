@@ -16,7 +16,7 @@ from jobs.cli.options import (
     ToleranceOption,
     WorkersOption,
 )
-from jobs.cli.tables import MOST_LABELS, cell, counted, new_table, print_error, print_json, show
+from jobs.cli.tables import MAX_LABELS, cell, counted, new_table, print_error, print_json, show
 from jobs.progress import printable
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 
 def print_comparison(outcome: "Comparison") -> None:
-    """Show how good each model is: the splits beside each other."""
+    """Show the scores of each model, with the splits side by side."""
     splits = list(dict.fromkeys((row["split"], row["leaky"]) for row in outcome.rows))
     voted = any(row["vote_accuracy"] is not None for row in outcome.rows)
     table = new_table(f"{outcome.level}s")
@@ -55,18 +55,18 @@ def print_comparison(outcome: "Comparison") -> None:
             show(f"{row['model']}, {printable(row['split'])}: {printable(row['message'])}")
     if any(leaky for _, leaky in splits):
         show(
-            "leaky: segments of one track fall on both sides, so that the score says little of new "
+            "leaky: segments of one track are on both sides, so the scores do not hold for new "
             "tracks."
         )
     if any(row["folds"] > 1 for row in outcome.rows):
         show("Where there are several folds: their mean, ± their standard deviation.")
 
 
-MOST_FEATURES = 10
+MAX_FEATURES = 10
 
 
 def print_training(outcome: "Training") -> None:
-    """Show how good the new model is, and whether it predicts."""
+    """Show the scores of the new model, and whether it was promoted."""
     described = outcome.description
     parts = described.split["tracks"]
     show(
@@ -80,14 +80,14 @@ def print_training(outcome: "Training") -> None:
         table.add_row(f"{level}s", *shown, f"{scores['count']:,}")
     show(table)
     table = new_table("label", "precision", "recall", "F1", "tracks")
-    for label, of_class in list(outcome.per_class.items())[:MOST_LABELS]:
+    for label, of_class in list(outcome.per_class.items())[:MAX_LABELS]:
         shown = [f"{of_class[name]:.2f}" for name in ("precision", "recall", "f1")]
         table.add_row(cell(label), *shown, f"{of_class['support']:,}")
     show(table)
-    if len(outcome.per_class) > MOST_LABELS:
-        show(f"and {len(outcome.per_class) - MOST_LABELS} more labels")
+    if len(outcome.per_class) > MAX_LABELS:
+        show(f"and {len(outcome.per_class) - MAX_LABELS} more labels")
     table = new_table("feature", "accuracy lost when shuffled", "±")
-    for row in outcome.importance[:MOST_FEATURES]:
+    for row in outcome.importance[:MAX_FEATURES]:
         table.add_row(row["feature"], f"{row['mean']:.3f}", f"{row['std']:.3f}")
     show(table)
     track = described.scores["track"]
@@ -98,17 +98,17 @@ def print_training(outcome: "Training") -> None:
     show(f"The model {described.version} {said}: {printable(verdict.reason)}.")
 
 
-SHOWN_CLASSES = 3
+MAX_CLASSES = 3
 
 
 def print_predicted_files(outcome: "FilesOutcome", *, segments: bool) -> None:
-    """Show what recordings are taken for; ``segments``: and when they sound like what."""
+    """Show the predictions of recordings, and with ``segments`` those of their segments."""
     table = new_table("file", "predicted", "probability", "then")
     for one in outcome.files:
         if one.predicted is None:
             table.add_row(cell(one.file), "-", "", cell(f"{one.error}: {one.message}"))
             continue
-        first, *others = list(one.probabilities.items())[:SHOWN_CLASSES]
+        first, *others = list(one.probabilities.items())[:MAX_CLASSES]
         then = ", ".join(f"{name} {share:.2f}" for name, share in others)
         table.add_row(cell(one.file), cell(first[0]), f"{first[1]:.2f}", cell(then))
         for stretch in one.segments if segments else []:
@@ -120,13 +120,13 @@ def print_predicted_files(outcome: "FilesOutcome", *, segments: bool) -> None:
 
 
 def print_predicted_store(outcome: "StoreOutcome", store: str) -> None:
-    """Say what the tracks of a store are taken for."""
+    """Show how many tracks of a store were predicted as each label."""
     table = new_table("predicted", "tracks")
     found = sorted(outcome.labels.items(), key=lambda item: (-item[1], item[0]))
-    for label, count in found[:MOST_LABELS]:
+    for label, count in found[:MAX_LABELS]:
         table.add_row(cell(label), f"{count:,}")
-    if len(found) > MOST_LABELS:
-        table.add_row(f"{len(found) - MOST_LABELS} more labels", "")
+    if len(found) > MAX_LABELS:
+        table.add_row(f"{len(found) - MAX_LABELS} more labels", "")
     show(table)
     segments = f" and {counted(outcome.segments, 'segment')}" if outcome.segments else ""
     show(
@@ -136,9 +136,9 @@ def print_predicted_store(outcome: "StoreOutcome", store: str) -> None:
 
 
 def print_models(found: "list[Version]", wrong: list[str]) -> None:
-    """List the models of a store, and what is wrong with some of them."""
+    """List the models of a store, and the warnings about them."""
     if not found:
-        show("There is no model yet: `songmill train` makes one.")
+        show("No model yet: run `songmill train`.")
         return
     names = ("predicts", "made", "rows of", "split", "tracks", "accuracy", "macro F1")
     table = new_table("model", *names)
@@ -175,7 +175,7 @@ def _mean(row: dict[str, Any], name: str) -> str:
 def compare(
     *,
     store: StoreOption,
-    split: SplitsOption = [defaults.SPLIT],  # noqa: B006  # as Typer wants it
+    split: SplitsOption = [defaults.SPLIT],  # noqa: B006  # Typer requires a list
     folds: Annotated[
         int, typer.Option(min=2, metavar="K", help="Folds of a split by track or by group.")
     ] = defaults.FOLDS,
@@ -184,10 +184,10 @@ def compare(
     workers: WorkersOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Fit ten models side by side and show how good each is, into STORE/comparison.
+    """Fit ten models, and write and show their scores (STORE/comparison).
 
-    Say --split twice to see two splits side by side: random is the tutorial's, which flatters,
-    because segments of one track fall on both sides.
+    Give --split twice to see two splits side by side. The tutorial's split, random, is too
+    optimistic, because segments of one track are on both sides.
     """
     from jobs.learning.compare import as_json as to_json
     from jobs.learning.compare import compare as run
@@ -222,16 +222,16 @@ def train(
         bool | None,
         typer.Option(
             "--promote/--no-promote",
-            help="Have the new model predict, or not, whatever its score.",
+            help="Promote the new model, or not, whatever its score.",
         ),
     ] = None,
     scheduler: SchedulerOption = None,
     workers: WorkersOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Train boosted trees on the cluster, judge them, and keep them in STORE/models.
+    """Train boosted trees on the cluster, evaluate them, and keep them in STORE/models.
 
-    What is judged has learnt from the training part only; what predicts has learnt from all rows.
+    The evaluated model is trained on the training part; the model that predicts, on all rows.
     """
     from jobs.learning.train import as_json as to_json
     from jobs.learning.train import train as run
@@ -266,19 +266,19 @@ def predict(
     store: StoreOption,
     every: Annotated[
         bool,
-        typer.Option("--all", help="Predict every track of STORE instead, into STORE/predictions."),
+        typer.Option("--all", help="Predict all tracks of STORE, into STORE/predictions."),
     ] = False,
     segments: Annotated[
         bool,
-        typer.Option("--segments", help="Also say what each segment is: when, in a file, which."),
+        typer.Option("--segments", help="Also predict each segment."),
     ] = False,
     scheduler: SchedulerOption = None,
     workers: WorkersOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Predict the label of recordings by the champion, the model of STORE that predicts.
+    """Predict the labels of recordings with the champion of STORE.
 
-    FILEs are read and analysed by this process; --all works on the cluster.
+    FILEs are analysed in this process; --all runs on the cluster.
     """
     from jobs.learning.predict_files import FilesOutcome, predict_files
     from jobs.learning.predict_files import as_json as to_json
@@ -286,7 +286,7 @@ def predict(
     from jobs.progress import Progress
 
     if bool(files) == every:
-        raise typer.BadParameter("say either FILEs, or --all for every track of the store")
+        raise typer.BadParameter("give either FILEs, or --all for every track of the store")
     found: FilesOutcome | StoreOutcome
     with Progress().shown() as progress:
         if files:
@@ -314,7 +314,7 @@ def predict(
 
 
 def models(store: StoreOption, as_json: JsonOption = False) -> None:
-    """List the models of STORE, the newest first, and which of them predicts."""
+    """List the models of STORE, newest first, and mark the champion, which predicts."""
     from jobs.learning.registry import list_models
 
     found, wrong = list_models(store)
@@ -326,12 +326,15 @@ def models(store: StoreOption, as_json: JsonOption = False) -> None:
 
 def promote(
     version: Annotated[
-        str, typer.Argument(metavar="VERSION", help="One that `songmill models` lists, or its end.")
+        str,
+        typer.Argument(
+            metavar="VERSION", help="A version listed by `songmill models`, or its end."
+        ),
     ],
     store: StoreOption,
     as_json: JsonOption = False,
 ) -> None:
-    """Have another model of STORE predict: an older one, to roll back."""
+    """Make a model of STORE the champion, which predicts; an older one to roll back."""
     from jobs.learning.promote import promote as run
 
     found = run(version, store=store)
@@ -340,5 +343,5 @@ def promote(
     elif found["before"] == found["version"]:
         typer.echo(f"{found['version']} predicts, as it did.")
     else:
-        instead = f", in place of {found['before']}" if found["before"] else ""
-        typer.echo(f"{found['version']} predicts from now on{instead}.")
+        replaced = f", in place of {found['before']}" if found["before"] else ""
+        typer.echo(f"{found['version']} predicts from now on{replaced}.")

@@ -1,7 +1,4 @@
-"""The program's commands, and the exit code of what ends one.
-
-Heavy imports happen where they are used, so that ``songmill --help`` answers at once.
-"""
+"""The commands of the program, and their exit codes."""
 
 import sys
 from typing import Annotated
@@ -25,8 +22,8 @@ app = typer.Typer(
 )
 
 
-def _version(asked: bool) -> None:
-    if asked:
+def _print_version(wanted: bool) -> None:
+    if wanted:
         from jobs.cluster.fitness import songmill_version
 
         typer.echo(f"songmill {songmill_version()}")
@@ -37,7 +34,9 @@ def _version(asked: bool) -> None:
 def songmill(
     version: Annotated[
         bool,
-        typer.Option("--version", callback=_version, is_eager=True, help="Print the version."),
+        typer.Option(
+            "--version", callback=_print_version, is_eager=True, help="Print the version."
+        ),
     ] = False,
 ) -> None:
     """Turn a collection of recordings into tables of audio features, on a Dask cluster."""
@@ -64,7 +63,7 @@ for _command in (
 
 
 def main() -> None:
-    """Run the command line; what a user can cause ends in one line and an exit code."""
+    """Run the command line; expected errors end in one line and an exit code."""
     with listening():
         try:
             app(standalone_mode=True)
@@ -72,6 +71,6 @@ def main() -> None:
             print_error(str(error))
             sys.exit(error.exit_code)
         except OSError as error:
-            # Full disks, lost mounts, missing rights: the system's own words name the file.
+            # Full disks, lost mounts, missing permissions: the system's message names the file.
             print_error(str(error))
             sys.exit(1)

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 def print_similarity(outcome: "Similarity", store: str) -> None:
-    """Say what was found to be near to what."""
+    """Print what was found."""
     what = "track" if outcome.level == "track" else "segment"
     show(f"The {outcome.k} nearest of {counted(outcome.rows, what)}, in {clock(outcome.seconds)}.")
     if outcome.duplicates:
@@ -45,7 +45,7 @@ def print_similarity(outcome: "Similarity", store: str) -> None:
 
 
 def print_similar(outcome: "Similar") -> None:
-    """Show what a recording is like."""
+    """Show the most similar tracks of a recording."""
     if outcome.track_id:
         label = f" ({printable(outcome.label)})" if outcome.label else ""
         show(f"Most like {printable(outcome.track_id)}{label}:")
@@ -64,7 +64,7 @@ def similarity(
     store: StoreOption,
     k: NeighboursOption = defaults.NEIGHBOURS,
     level: Annotated[
-        Literal["track", "segment"], typer.Option(help="What is compared with one another.")
+        Literal["track", "segment"], typer.Option(help="Level of the rows to compare.")
     ] = "track",
     duplicate_from: Annotated[
         float,
@@ -72,14 +72,12 @@ def similarity(
             min=0.5,
             max=1.0,
             metavar="COSINE",
-            help="Two with this cosine or more are the same recording.",
+            help="Minimum cosine of two rows of the same recording.",
         ),
     ] = defaults.DUPLICATE_COSINE,
     full: Annotated[
         bool,
-        typer.Option(
-            "--full", help="Also write the whole matrix of cosines, of up to 20,000 tracks."
-        ),
+        typer.Option("--full", help="Also write the full matrix of cosines (up to 20,000 tracks)."),
     ] = False,
     scheduler: SchedulerOption = None,
     workers: WorkersOption = None,
@@ -87,8 +85,8 @@ def similarity(
 ) -> None:
     """Find the nearest neighbours of every track, exactly, into STORE/similarity.
 
-    Features are z-scored over the store and compared by cosine. Pairs that are the same recording,
-    under one label or two, also go to STORE/duplicates.
+    Features are z-scored over the store and compared by cosine. Pairs of the same recording, with
+    equal or different labels, are also written to STORE/duplicates.
     """
     from jobs.neighbours.similarity import similarity as run
     from jobs.progress import Progress
@@ -115,21 +113,22 @@ def similar(
         str,
         typer.Argument(
             metavar="TRACK|FILE",
-            help="A track of STORE, by its name or the end of it (pop.00023); else the path of a "
-            "recording, which need not be in STORE.",
+            help="A track of STORE, by its name or the end of it (pop.00023); otherwise the "
+            "path of any recording.",
         ),
     ],
     *,
     store: StoreOption,
     k: Annotated[
-        int, typer.Option("-k", "--neighbours", min=1, metavar="K", help="How many to show.")
+        int,
+        typer.Option("-k", "--neighbours", min=1, metavar="K", help="Number of tracks to show."),
     ] = defaults.SHOWN_NEIGHBOURS,
     no_duplicates: Annotated[
-        bool, typer.Option("--no-duplicates", help="Leave out what is the same recording.")
+        bool, typer.Option("--no-duplicates", help="Omit tracks that are the same recording.")
     ] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Show the tracks of STORE that are most like one of them, or like a recording never seen."""
+    """Show the tracks of STORE that are most similar to one of them, or to another recording."""
     from jobs.neighbours.query import similar as run
     from jobs.progress import Progress
 

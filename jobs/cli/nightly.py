@@ -14,16 +14,16 @@ from jobs.cli.options import (
     LevelOption,
     MaxFailedOption,
     NeighboursOption,
-    RetryOption,
+    RetryFailedOption,
     SchedulerOption,
     SchemaOption,
-    SegmentOption,
+    SegmentSecondsOption,
     SplitOption,
-    Stages,
+    StageName,
     StoreOption,
     ToleranceOption,
     WorkersOption,
-    checked_segment,
+    check_segment_seconds,
 )
 from jobs.cli.tables import cell, new_table, print_json, show
 from jobs.progress import clock
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 
 def print_run(outcome: "Run") -> None:
-    """Say how each stage of a night's run ended."""
+    """Print how each stage of a run ended."""
     table = new_table("stage", "outcome", "took", "what")
     for one in outcome.stages:
         took = clock(one.seconds) if one.seconds else ""
@@ -43,7 +43,7 @@ def print_run(outcome: "Run") -> None:
 
 
 def _configure(context: typer.Context, path: Path | None) -> Path | None:
-    """Take the options of a TOML file for those that the command line does not give."""
+    """Use the options of a TOML file as defaults."""
     if path is not None:
         from jobs.cli.config import read_config
 
@@ -62,7 +62,7 @@ def run(
     *,
     sources: Annotated[
         list[str],
-        typer.Argument(metavar="SOURCE…", help="What to extract: as for `songmill extract`."),
+        typer.Argument(metavar="SOURCE…", help="Recordings, as for `songmill extract`."),
     ],
     store: StoreOption,
     config: Annotated[
@@ -71,13 +71,13 @@ def run(
             metavar="FILE.toml",
             callback=_configure,
             is_eager=True,
-            help="A TOML file with any of these options, such as sources, store or max-failed; "
-            "what the command line says comes first.",
+            help="A TOML file with any of these options, such as sources, store or max-failed. "
+            "Options of the command line take precedence.",
         ),
     ] = None,
     labels: LabelsOption = defaults.LABELS,
-    segment_seconds: SegmentOption = SEGMENT_SECONDS,
-    retry_failed: RetryOption = False,
+    segment_seconds: SegmentSecondsOption = SEGMENT_SECONDS,
+    retry_failed: RetryFailedOption = False,
     max_failed: MaxFailedOption = defaults.MAX_FAILED,
     split: SplitOption = defaults.SPLIT,
     level: LevelOption = None,
@@ -87,32 +87,32 @@ def run(
         list[str] | None,
         typer.Option(
             metavar="TABLE=URL",
-            help="Put a table where somebody else reads it: similarity, duplicates, predictions, "
-            "features or files, and a URL as for `songmill export`. May be given several times.",
+            help="Export a table (similarity, duplicates, predictions, features or files) to a "
+            "URL, as for `songmill export`. May be given several times.",
         ),
     ] = None,
     schema: SchemaOption = None,
     only: Annotated[
-        Stages | None,
-        typer.Option(help="Do this stage alone, whether or not anything has changed."),
+        StageName | None,
+        typer.Option(help="Run only this stage, even if nothing has changed."),
     ] = None,
     first: Annotated[
-        Stages | None,
-        typer.Option("--from", help="Begin with this stage, whether or not anything has changed."),
+        StageName | None,
+        typer.Option("--from", help="Start with this stage, even if nothing has changed."),
     ] = None,
     scheduler: SchedulerOption = None,
     workers: WorkersOption = None,
     log_format: Annotated[
         Literal["text", "json"],
-        typer.Option(help="Lines for people, or an object a line for machines, on stderr."),
+        typer.Option(help="Log on stderr: text for people, or one JSON object per line."),
     ] = "text",
     as_json: JsonOption = False,
 ) -> None:
-    """Bring everything in STORE up to date: what a night's job does.
+    """Bring everything in STORE up to date, for example every night.
 
-    Extract what is new or changed, train and judge a model and promote it unless it is worse, find
-    what sounds alike, predict, export, report. A stage is skipped where nothing that it reads has
-    changed. Run it again after anything that stopped it.
+    Extract new and changed files, train and evaluate a model, promote it unless it is worse, find
+    similar tracks, predict, export, report. A stage is skipped if its input has not changed. After
+    an interruption run the same command again.
     """
     from jobs.nightly.run import run as work
     from jobs.progress import JsonLog, Progress
@@ -122,7 +122,7 @@ def run(
             sources,
             store=store,
             labels=labels,
-            segment_seconds=checked_segment(segment_seconds),
+            segment_seconds=check_segment_seconds(segment_seconds),
             retry_failed=retry_failed,
             max_failed=max_failed,
             split=split,

@@ -1,4 +1,4 @@
-"""Options that several commands share."""
+"""Options shared by several commands."""
 
 from typing import Annotated, Literal
 
@@ -19,21 +19,21 @@ SchedulerOption = Annotated[
         metavar="ADDRESS",
         envvar="DASK_SCHEDULER_ADDRESS",
         help="A running Dask scheduler (tcp://host:8786, tls://…, or its scheduler file). "
-        "By default a cluster of this machine is started for the job.",
+        "By default a local cluster is started for the job.",
     ),
 ]
 
 WorkersOption = Annotated[
     int | None,
     typer.Option(
-        min=1, metavar="N", help="Processes of this machine's own cluster; by default one a core."
+        min=1, metavar="N", help="Worker processes of the local cluster; by default one per core."
     ),
 ]
 
 SPLIT_HELP = (
-    "by-track: tracks stay whole, every label has its share. by-group:COLUMN: tracks with the "
-    "same value in a column of the labels, such as by-group:artist, stay together. FILE.csv: with "
-    "the columns track_id and set (train, valid, test)"
+    "by-track: tracks stay whole, stratified by label. by-group:COLUMN: tracks with the same value "
+    "in a column of the labels, such as by-group:artist, stay together. FILE.csv: a file with the "
+    "columns track_id and set (train, valid, test)"
 )
 
 SplitsOption = Annotated[
@@ -41,8 +41,8 @@ SplitsOption = Annotated[
     typer.Option(
         "--split",
         metavar="SPLIT",
-        help=f"What is learnt from and what is tested with. {SPLIT_HELP} or test_fold. random: the "
-        "tutorial's, of rows; leaky. May be given several times.",
+        help=f"Split into training and test rows. {SPLIT_HELP} or test_fold. random: the "
+        "tutorial's split of rows, which is leaky. May be given several times.",
     ),
 ]
 
@@ -51,14 +51,14 @@ SplitOption = Annotated[
     typer.Option(
         "--split",
         metavar="SPLIT",
-        help=f"What is learnt from, stopped by and tested with. {SPLIT_HELP}.",
+        help=f"Split into training, validation and test tracks. {SPLIT_HELP}.",
     ),
 ]
 
 LevelOption = Annotated[
     Literal["segment", "track"] | None,
     typer.Option(
-        help="Rows to learn from; by default segments, where there are any.",
+        help="Rows to train on; by default segments, if there are any.",
     ),
 ]
 
@@ -71,16 +71,21 @@ LabelsOption = Annotated[
     ),
 ]
 
-SegmentOption = Annotated[float, typer.Option(metavar="SECONDS", help="Length of a segment.")]
+SegmentSecondsOption = Annotated[
+    float, typer.Option(metavar="SECONDS", help="Length of a segment.")
+]
 
-RetryOption = Annotated[
-    bool, typer.Option("--retry-failed", help="Try the files again that failed before.")
+RetryFailedOption = Annotated[
+    bool, typer.Option("--retry-failed", help="Retry files that failed before.")
 ]
 
 MaxFailedOption = Annotated[
     float,
     typer.Option(
-        min=0.0, max=1.0, metavar="SHARE", help="End with code 3 if more of the files fail."
+        min=0.0,
+        max=1.0,
+        metavar="SHARE",
+        help="Exit with code 3 if a larger share of the files fails.",
     ),
 ]
 
@@ -89,35 +94,33 @@ ToleranceOption = Annotated[
     typer.Option(
         min=0.0,
         max=1.0,
-        help="The new model predicts from now on unless its macro F1 by track is below that "
-        "of the champion (the one that predicts) by more than this.",
+        help="The new model replaces the champion (the model that predicts) unless its macro F1 "
+        "by track is lower by more than this.",
     ),
 ]
 
 NeighboursOption = Annotated[
-    int, typer.Option("-k", "--neighbours", min=1, metavar="K", help="Neighbours of each.")
+    int, typer.Option("-k", "--neighbours", min=1, metavar="K", help="Neighbours per row.")
 ]
 
 SchemaOption = Annotated[
-    str | None, typer.Option(metavar="NAME", help="The database's schema to load into.")
+    str | None, typer.Option(metavar="NAME", help="Schema of the database to load into.")
 ]
 
-Stages = Literal["extract", "train", "similarity", "predict", "export", "report"]
+StageName = Literal["extract", "train", "similarity", "predict", "export", "report"]
 
-JsonOption = Annotated[
-    bool, typer.Option("--json", help="Print one JSON object, and nothing else, on stdout.")
-]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print only one JSON object on stdout.")]
 
 
-def checked_segment(seconds: float) -> float:
-    """Return the length of a segment in seconds; BadParameter where it is out of range."""
+def check_segment_seconds(seconds: float) -> float:
+    """Return the length of a segment in seconds; BadParameter if it is out of range."""
     from featurizer.columns import SAMPLE_RATE
 
-    least, most = 0.1, 600.0
-    if not least <= seconds <= most:
+    lowest, highest = 0.1, 600.0
+    if not lowest <= seconds <= highest:
         raise typer.BadParameter(
-            f"a segment of {seconds:g} s ({seconds * SAMPLE_RATE:g} samples): "
-            f"say {least:g} to {most:g} seconds",
+            f"a segment of {seconds:g} s ({seconds * SAMPLE_RATE:g} samples) is out of range: "
+            f"choose {lowest:g} to {highest:g} seconds",
             param_hint="--segment-seconds",
         )
     return seconds

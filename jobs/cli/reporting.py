@@ -7,7 +7,7 @@ import typer
 from rich.table import Table
 
 from jobs.cli.options import JsonOption, StoreOption
-from jobs.cli.tables import MOST_LABELS, cell, counted, new_table, print_json, show
+from jobs.cli.tables import MAX_LABELS, cell, counted, new_table, print_json, show
 from jobs.progress import clock, printable
 
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def print_status(status: "Status") -> None:
-    """Show what is in a store."""
+    """Show the content of a store."""
     facts = Table.grid(padding=(0, 2))
     facts.add_row("store", printable(status.store))
     facts.add_row("features", f"{status.feature_set}, segments of {status.segment_seconds:g} s")
@@ -26,17 +26,17 @@ def print_status(status: "Status") -> None:
     facts.add_row("segments", f"{status.segments:,}")
     facts.add_row("hours", f"{status.hours:,.2f}")
     facts.add_row("failed", f"{len(status.failed_files):,}")
-    facts.add_row("model", status.model or "none yet: `songmill train` makes one")
+    facts.add_row("model", status.model or "none yet: run `songmill train`")
     if status.waiting:
         facts.add_row("waiting", f"{status.waiting} batches of an unfinished run: run it again")
     show(facts)
     if status.labels:
         table = new_table("label", "tracks")
-        for label, count in list(status.labels.items())[:MOST_LABELS]:
+        for label, count in list(status.labels.items())[:MAX_LABELS]:
             table.add_row(cell("(none)" if label is None else label), f"{count:,}")
-        if len(status.labels) > MOST_LABELS:
-            rest = sum(list(status.labels.values())[MOST_LABELS:])
-            table.add_row(f"{len(status.labels) - MOST_LABELS} more labels", f"{rest:,}")
+        if len(status.labels) > MAX_LABELS:
+            rest = sum(list(status.labels.values())[MAX_LABELS:])
+            table.add_row(f"{len(status.labels) - MAX_LABELS} more labels", f"{rest:,}")
         show(table)
     if status.failures:
         table = new_table("failure", "files")
@@ -53,16 +53,16 @@ def print_status(status: "Status") -> None:
 
 
 def print_failed(status: "Status") -> None:
-    """List the failed files of a store, a line each that other programs can cut at the tabs."""
+    """List the failed files of a store, one per line, with tabs between the columns."""
     if not status.failed_files:
         show("No file failed.")
     for row in status.failed_files:
         line = "\t".join(printable(row[name]) for name in ("error", "track_id", "message"))
-        typer.echo(line)  # Rich would put spaces for the tabs
+        typer.echo(line)  # Rich would replace the tabs by spaces
 
 
 def print_inspection(outcome: "Inspection") -> None:
-    """Say what a recording is, and where its pictures are."""
+    """Show the facts of a recording, and where its pictures are."""
     facts = outcome.facts
     table = Table.grid(padding=(0, 2))
     rate = f"{facts.sample_rate:,} Hz, {counted(facts.channels, 'channel')}"
@@ -86,19 +86,16 @@ def print_inspection(outcome: "Inspection") -> None:
 
 
 def print_report(outcome: "Report") -> None:
-    """Say where the report is."""
+    """Print what is missing in the report, and where it is."""
     if outcome.missing:
-        show(f"Nothing to show yet: {', '.join(outcome.missing)}; the page says why.")
+        show(f"Nothing to show yet: {', '.join(outcome.missing)}; the page has the reasons.")
     if outcome.sampled < outcome.tracks:
-        show(
-            f"The pictures are of {outcome.sampled:,} of the {outcome.tracks:,} tracks, drawn at "
-            "random."
-        )
+        show(f"The pictures show {outcome.sampled:,} random tracks of {outcome.tracks:,}.")
     print_page(outcome.page)
 
 
 def print_page(path: str) -> None:
-    """Say where the report is."""
+    """Print where the report is."""
     show(f"The report, to be opened in a browser: {printable(path)}")
 
 
@@ -115,7 +112,7 @@ def inspect(
         str,
         typer.Argument(
             metavar="FILE",
-            help="A recording; with --store also one of its tracks, by the end of its name.",
+            help="A recording; with --store also a track of the store, by the end of its name.",
         ),
     ],
     *,
@@ -123,16 +120,16 @@ def inspect(
         str | None,
         typer.Option(
             metavar="DIR",
-            help="The folder for pictures and page; by default inspect-NAME, in this folder.",
+            help="Folder of the pictures and the page; by default inspect-NAME in this folder.",
         ),
     ] = None,
     store: Annotated[
         str | None,
-        typer.Option(metavar="STORE", help="A store whose model says what it sounds like."),
+        typer.Option(metavar="STORE", help="A store with a model, which predicts the label."),
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Draw the pictures of one recording, and list its facts and features, on one page."""
+    """Write one page about a recording: pictures, facts and features."""
     from jobs.progress import Progress
     from jobs.reporting.inspection import inspect as run
 
@@ -148,13 +145,11 @@ def report(
     store: StoreOption,
     out: Annotated[
         str | None,
-        typer.Option(
-            metavar="DIR", help="The folder that gets index.html; by default STORE/report."
-        ),
+        typer.Option(metavar="DIR", help="Folder of index.html; by default STORE/report."),
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Write what STORE holds and how its models fare as one page: pictures and tables."""
+    """Write one page about STORE: its content and the scores of its models."""
     from jobs.progress import Progress
     from jobs.reporting.report import report as run
 
@@ -173,16 +168,16 @@ def status(
     ] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Show what is in STORE: tracks, segments, hours, labels, failures, the last runs."""
+    """Show the content of STORE: tracks, segments, hours, labels, failures, the last runs."""
     from jobs.reporting.status import read_status
 
     found = read_status(store)
     if as_json:
         labels = [{"label": label, "tracks": count} for label, count in found.labels.items()]
-        said = {**asdict(found), "labels": labels, "failed": len(found.failed_files)}
+        content = {**asdict(found), "labels": labels, "failed": len(found.failed_files)}
         if not failed:
-            del said["failed_files"]
-        print_json(said)
+            del content["failed_files"]
+        print_json(content)
     elif failed:
         print_failed(found)
     else:

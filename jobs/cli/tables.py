@@ -11,39 +11,33 @@ from rich.text import Text
 
 from jobs.progress import printable
 
-MOST_LABELS = 20
+MAX_LABELS = 20
+"""Labels that a table lists."""
+
+_TEXT_COLUMNS = (
+    *("stage", "outcome", "what", "label", "predicted"),
+    *("then", "rows of", "split", "track", "is also"),
+)
 
 
 def show(what: str | Table) -> None:
     """Print a line or a table on stdout."""
-    # Names and paths are shown as they are, also if they look like Rich's markup, and whole: a
-    # narrow terminal folds a table's line where Rich would cut its cells.
+    # Names and paths may look like Rich's markup. The width keeps Rich from cutting cells; a
+    # narrow terminal wraps the lines instead.
     Console(highlight=False, soft_wrap=True, markup=False, emoji=False, width=1000).print(what)
 
 
 def new_table(first: str, *others: str) -> Table:
-    """Return an empty table; columns of numbers are aligned to the right."""
-    texts = (
-        "stage",
-        "outcome",
-        "what",
-        "label",
-        "predicted",
-        "then",
-        "rows of",
-        "split",
-        "track",
-        "is also",
-    )
+    """Return an empty table; columns of numbers are right-aligned."""
     table = Table(box=None, header_style="bold", padding=(0, 2, 0, 0), pad_edge=False)
     table.add_column(first)
     for name in others:
-        table.add_column(name, justify="left" if name in texts else "right")
+        table.add_column(name, justify="left" if name in _TEXT_COLUMNS else "right")
     return table
 
 
 def cell(text: str) -> Text:
-    """Return a table's cell without Rich's markup or control characters."""
+    """Return a cell without Rich's markup or control characters."""
     return Text(printable(text))
 
 
@@ -53,9 +47,9 @@ def counted(count: int, thing: str) -> str:
 
 
 def print_json(value: dict[str, Any]) -> None:
-    """Print one object; a label that is missing is the key ``null``."""
+    """Print a JSON object; a missing label becomes the key ``null``."""
     text = json.dumps(value, ensure_ascii=False, default=lambda moment: moment.isoformat())
-    # Half of a surrogate pair, in the name of a file that is no UTF-8, has no bytes.
+    # Names that are not UTF-8 contain lone surrogates, which cannot be encoded.
     typer.echo(re.sub("[\ud800-\udfff]", lambda found: f"\\u{ord(found[0]):04x}", text))
 
 

@@ -1,11 +1,13 @@
-"""The Dask cluster: one of this machine's own by default, any running one by its address."""
+"""Connection to a Dask cluster: a local one by default, or a running one by its address."""
 
 import contextlib
 import json
+import logging
 import multiprocessing
 import os
 import signal
 import socket
+import ssl
 import tempfile
 import time
 import warnings
@@ -14,7 +16,6 @@ from multiprocessing import resource_tracker
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from jobs.cluster.failures import _silence, _unanswered
 from jobs.errors import ClusterError, RunInterruptedError, UsageError
 from jobs.interruption import in_thread, raise_if_interrupted, wait_for
 
@@ -26,7 +27,7 @@ DASHBOARD_PORT = 8787
 
 
 def scheduler_address(scheduler: str | None, workers: int | None) -> str | None:
-    """Return the address of the scheduler that is asked for; None for a cluster of its own.
+    """Return the address of the wanted scheduler; None for a local cluster.
 
     Parameters
     ----------
@@ -53,21 +54,21 @@ def scheduler_address(scheduler: str | None, workers: int | None) -> str | None:
         return str(json.loads(Path(scheduler).read_bytes())["address"])
     except (ValueError, KeyError, TypeError):
         raise UsageError(
-            f"--scheduler {scheduler} is a file without a scheduler's address: name one that "
+            f"--scheduler {scheduler} is a file without a scheduler's address: name a file that "
             "`dask scheduler --scheduler-file` has written"
         ) from None
 
 
 @contextlib.contextmanager
 def connect(scheduler: str | None, workers: int | None) -> Iterator["Client"]:
-    """Give a client of a cluster, and end a cluster made for it afterwards.
+    """Yield a client of a cluster, and end the cluster if it was started here.
 
     Parameters
     ----------
     scheduler : str or None
-        Address of a running scheduler, or path of its scheduler file. None makes a local cluster.
+        Address of a running scheduler, or path of its scheduler file. None starts a local cluster.
     workers : int or None
-        Single-threaded processes of the local cluster; by default one a core.
+        Single-threaded processes of the local cluster; by default one per core.
 
     Raises
     ------
@@ -79,7 +80,7 @@ def connect(scheduler: str | None, workers: int | None) -> Iterator["Client"]:
     import dask
     from distributed import Client
 
-    _silence()
+    _silence_dask_logs()
     address = scheduler_address(scheduler, workers)
     if address is None:
         with _local_cluster(workers) as cluster, Client(cluster) as client:
@@ -90,12 +91,44 @@ def connect(scheduler: str | None, workers: int | None) -> Iterator["Client"]:
         try:
             client = wait_for(in_thread(Client, address, timeout=10))
         except (OSError, TypeError, ValueError, RuntimeError) as error:
-            raise ClusterError(_unanswered(address, error)) from None
+            raise ClusterError(_explain(address, error)) from None
     try:
         yield client
     finally:
         with contextlib.suppress(Exception):
             client.close(timeout=5)
+
+
+def _silence_dask_logs() -> None:
+    """Drop Dask's logs of workers and schedulers that die: the job reports them itself."""
+    for name in ("distributed", "tornado", "asyncio", *logging.root.manager.loggerDict):
+        if name.partition(".")[0] in ("distributed", "tornado", "asyncio"):
+            logging.getLogger(name).setLevel(logging.CRITICAL + 1)
+
+
+def _explain(address: str, error: Exception) -> str:
+    """Return why the connection to a scheduler failed, and what to do."""
+    settings = (
+        "distributed.comm.tls.ca-file, .client.cert and .client.key in Dask's configuration "
+        "(or in DASK_DISTRIBUTED__COMM__TLS__CA_FILE and so on)"
+    )
+    if "ssl_context" in str(error):  # a TypeError of Dask's
+        return f"{address} requires a certificate, and this job has none: set {settings}"
+    if "encryption required" in str(error):
+        return (
+            "Dask's configuration requires encryption (distributed.comm.require-encryption), and "
+            f"{address} does not use TLS: write tls://…"
+        )
+    cause = f"{error}" if str(error) else f"{error.__cause__ or type(error).__name__}"
+    if isinstance(error.__cause__, ssl.SSLCertVerificationError):
+        return (
+            f"the certificate of the scheduler at {address} is not trusted "
+            f"({error.__cause__.verify_message}): set {settings} to those of the cluster"
+        )
+    remedy = ""
+    if address.startswith("tcp://") and "reset by peer" in cause:
+        remedy = ". If the cluster uses TLS, its address begins with tls://"
+    return f"no Dask scheduler answers at {address}: {cause}{remedy}"
 
 
 @contextlib.contextmanager
@@ -115,7 +148,7 @@ def _local_cluster(workers: int | None) -> Iterator[Any]:
         # The workers' environment must stand before their process does.
         dask.config.set({"distributed.nanny.pre-spawn-environ": environment}),
         _loop_with_blocked_signals() as loop,
-        _started(
+        _start_cluster(
             loop=loop,
             n_workers=workers or CPU_COUNT,
             threads_per_worker=1,
@@ -129,7 +162,7 @@ def _local_cluster(workers: int | None) -> Iterator[Any]:
         try:
             yield cluster
         except RunInterruptedError:
-            # Asked to end, a worker first finishes what it computes.
+            # A worker that is asked to end would first finish its task.
             for nanny in cluster.workers.values():
                 nanny.auto_restart = False
             _kill_workers()
@@ -146,7 +179,7 @@ def _loop_with_blocked_signals() -> Iterator["IOLoop"]:
     """Run an event loop that blocks the terminal's signals in the processes that it starts.
 
     A terminal sends SIGINT (Ctrl-C) and SIGHUP to every process of the group, including workers
-    that are still starting. Only the job answers them, and it ends its workers.
+    that are still starting. Only the job handles them, and ends its workers.
     """
     from distributed.utils import LoopRunner
 
@@ -165,14 +198,14 @@ def _loop_with_blocked_signals() -> Iterator["IOLoop"]:
         runner.stop()
 
 
-def _started(**settings: Any) -> "LocalCluster":
+def _start_cluster(**settings: Any) -> "LocalCluster":
     from distributed import LocalCluster
 
     starting = in_thread(LocalCluster, **settings)
     try:
         return wait_for(starting)
     except RunInterruptedError:
-        # Without its workers the start fails at once.
+        # The start fails at once without its workers.
         while not starting.done():
             _kill_workers()
             time.sleep(0.1)
@@ -180,13 +213,13 @@ def _started(**settings: Any) -> "LocalCluster":
             starting.result().close()
         raise
     except RuntimeError as error:
-        raise_if_interrupted()  # workers that a signal has ended do not start
+        raise_if_interrupted()  # a signal may have ended the starting workers
         cause = error.__cause__ or error
         raise ClusterError(f"the workers of a local cluster did not start: {cause}") from None
 
 
 def _free_port(wanted: int) -> int:
-    """Return ``wanted`` if nobody listens there, else 0: any."""
+    """Return the port ``wanted`` if it is free, else 0, which stands for any free port."""
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:

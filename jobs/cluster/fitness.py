@@ -1,4 +1,4 @@
-"""Fitness of a worker: it must have this songmill and see the job's store."""
+"""Fitness of a worker: it needs the job's songmill and access to the job's store."""
 
 import functools
 import json
@@ -11,23 +11,23 @@ from jobs.store.address import storage_of
 
 @functools.cache
 def songmill_version() -> str:
-    """Return the version of this songmill."""
+    """Return the version of songmill in this process."""
     return metadata.version("songmill")
 
 
 def unfit_for_store(root: str, mark: str, run_id: str, songmill: str, feature_set: str) -> str:
-    """Say why this worker cannot work on a store for a job; nothing where it can.
+    """Return why this worker is unfit for a job; empty if it is fit.
 
     Parameters
     ----------
     root : str
-        The store's folder.
+        Root of the store.
     mark : str
-        A file of the store that holds the ``run_id``, which the job has just written.
+        File of the store in which the job has just written its ``run_id``.
     run_id : str
-        The job's.
+        Name of the run.
     songmill, feature_set : str
-        The job's versions.
+        Versions of the job.
     """
     storage = storage_of(root)
     here = f"the worker on {socket.gethostname()}"

@@ -9,23 +9,33 @@ from typing import Concatenate, ParamSpec
 import numpy as np
 import scipy.signal
 
-from jobs.demo import instruments as play
-from jobs.demo.instruments import SR, Note, Samples, Stroke
+from jobs.demo.instruments import (
+    SR,
+    Note,
+    Samples,
+    Stroke,
+    burst,
+    envelope,
+    filtered,
+    hertz,
+    time_axis,
+)
 
 SECONDS = 15.0
-"""Length of every clip, in s: five segments of three seconds."""
+"""Length of every recording in seconds: five segments of three seconds."""
 
 Range = tuple[float, float]
+"""Lowest and highest value; each song draws one in between."""
 
 
 @dataclass(frozen=True)
 class Song:
-    """What the parts of one clip share.
+    """Properties that all parts of a song share.
 
     Attributes
     ----------
     rng : np.random.Generator
-        The clip's own; parts draw from it in the order they stand in the table.
+        The song's own generator. Parts draw from it in their order in the table.
     tempo : float
         Beats per minute.
     metre : int
@@ -35,13 +45,15 @@ class Song:
     scale : tuple of int
         Semitones of the seven steps above the tonic, ascending from 0.
     progression : tuple of int
-        The step (0 to 6) each bar's chord stands on, repeated as needed.
-    brightness, density : float
-        0 to 1: how bright instruments are played; the share of optional places that get a note.
+        Scale step (0 to 6) of the root of each bar's chord, repeated as needed.
+    brightness : float
+        Brightness of the instruments, from 0 (dull) to 1.
+    density : float
+        Probability that an optional note is played, 0 to 1.
     looseness : float
-        Standard deviation, in s, of how far players miss the beat.
+        Standard deviation of the players' timing errors in seconds.
     rubato : float
-        How far the pace sways, in beats: 0 for a machine.
+        Amplitude of the tempo's sway in beats; 0 for a machine.
     """
 
     rng: np.random.Generator
@@ -57,16 +69,16 @@ class Song:
 
     @property
     def bars(self) -> range:
-        """Numbers of the bars; the last may be cut off by the end of the clip."""
+        """Indices of the bars; the last may be cut off by the end of the recording."""
         return range(int(np.ceil(SECONDS * self.tempo / 60 / self.metre)))
 
     def time(self, beats: float) -> float:
-        """When the beat with this number (0 is the clip's first) falls, in s."""
+        """Return the time in seconds of a beat; the first is beat 0."""
         sway = self.rubato * np.sin(np.pi * beats / self.metre)
         return float(max(0.0, beats + sway) * 60 / self.tempo)
 
     def chord(self, bar: int, *, low: int, voices: int) -> list[int]:
-        """MIDI pitches of a bar's chord: stacked thirds, root at or just above `low`."""
+        """Return the MIDI pitches of a bar's chord: stacked thirds, root at or just above `low`."""
         step = self.progression[bar % len(self.progression)]
         pitches: list[int] = []
         for voice in range(voices):
@@ -75,18 +87,18 @@ class Song:
             pitches.append(above + (pitch_class - above) % 12)
         return pitches
 
-    def ladder(self, *, low: int, high: int) -> list[int]:
-        """MIDI pitches of the scale from `low` to `high`."""
+    def scale_pitches(self, *, low: int, high: int) -> list[int]:
+        """Return the MIDI pitches of the scale from `low` to `high`."""
         return [p for p in range(low, high + 1) if (p - self.tonic) % 12 in self.scale]
 
 
 class Tape:
-    """What one part records: notes and strokes added where they fall.
+    """Recording of one part, to which notes and strokes are added.
 
     Parameters
     ----------
     song : Song
-        Its looseness moves every note, its brightness is every note's.
+        The song; its tempo, looseness and brightness apply to every note.
     """
 
     def __init__(self, song: Song) -> None:
@@ -95,7 +107,7 @@ class Tape:
         self._notes: dict[tuple[int, int], Samples] = {}
 
     def add(self, sound: Samples, beats: float, *, gain: float, delay: float = 0.0) -> None:
-        """Add a sound at a beat, `delay` s late, and cut it off at the end of the clip."""
+        """Add a sound `delay` seconds after a beat; it is cut off at the end of the recording."""
         late = self.song.rng.normal(0, self.song.looseness) if self.song.looseness else 0.0
         start = max(0, round((self.song.time(beats) + delay + late) * SR))
         sound = sound[: max(0, len(self.samples) - start)]
@@ -111,48 +123,51 @@ class Tape:
         gain: float = 1.0,
         delay: float = 0.0,
     ) -> None:
-        """Play a MIDI pitch at a beat for `length` beats; the same note sounds the same again."""
+        """Play a MIDI pitch at a beat for `length` beats; equal notes sound the same."""
         key = (pitch, round(1000 * length))
         if key not in self._notes:
             seconds = length * 60 / self.song.tempo
-            self._notes[key] = instrument(play.hertz(pitch), seconds, self.song.brightness)
+            self._notes[key] = instrument(hertz(pitch), seconds, self.song.brightness)
         self.add(self._notes[key], beats, gain=gain, delay=delay)
 
 
 Idea = Callable[[Song], Samples]
+"""A function from a song to the samples of one part [shape=(n,)]."""
 
 P = ParamSpec("P")
 
 
-def idea(plays: Callable[Concatenate[Song, P], Samples]) -> Callable[P, Idea]:
-    """Turn a function of a song and options into one of the options alone that gives an `Idea`."""
+def idea(play: Callable[Concatenate[Song, P], Samples]) -> Callable[P, Idea]:
+    """Turn a function of a song and options into a function from options to an `Idea`."""
 
-    @wraps(plays)
-    def asked(*args: P.args, **kwargs: P.kwargs) -> Idea:
-        return lambda song: plays(song, *args, **kwargs)
+    @wraps(play)
+    def with_options(*args: P.args, **kwargs: P.kwargs) -> Idea:
+        return lambda song: play(song, *args, **kwargs)
 
-    return asked
+    return with_options
 
 
+# A pattern divides a bar into equal steps, one per letter:
+#   x  a loud note    o  a soft note    ?  an optional soft note    .  no note
 GAINS = {"x": 1.0, "o": 0.5, "?": 0.4}
 
 
-def places(song: Song, patterns: tuple[str, ...]) -> Iterator[tuple[int, float, str]]:
-    """Walk a pattern, one of `patterns` for the whole song: each note's bar, beat and letter."""
+def pattern_notes(song: Song, patterns: tuple[str, ...]) -> Iterator[tuple[int, float, str]]:
+    """Draw one of `patterns` for the song, and yield the bar, beat and letter of each note."""
     pattern = patterns[song.rng.integers(len(patterns))]
     for bar in song.bars:
-        for place, letter in enumerate(pattern):
+        for step, letter in enumerate(pattern):
             if letter == "." or (letter == "?" and song.rng.random() >= song.density):
                 continue
-            yield bar, song.metre * (bar + place / len(pattern)), letter
+            yield bar, song.metre * (bar + step / len(pattern)), letter
 
 
 @idea
-def beat(song: Song, *, stroke: Stroke, patterns: tuple[str, ...]) -> Samples:
-    """Strike a drum."""
+def beat(song: Song, stroke: Stroke, *patterns: str) -> Samples:
+    """Play a drum."""
     tape = Tape(song)
     sound = stroke(song.rng, song.brightness)
-    for _, beats, letter in places(song, patterns):
+    for _, beats, letter in pattern_notes(song, patterns):
         tape.add(sound, beats, gain=GAINS[letter])
     return tape.samples
 
@@ -160,20 +175,19 @@ def beat(song: Song, *, stroke: Stroke, patterns: tuple[str, ...]) -> Samples:
 @idea
 def comp(
     song: Song,
-    *,
     instrument: Note,
-    patterns: tuple[str, ...],
+    *patterns: str,
     low: int,
     length: float,
     voices: int = 3,
     strum: float = 0.0,
 ) -> Samples:
-    """Play the bar's chord, each for `length` beats, its tones `strum` s apart.
+    """Play the bar's chord for `length` beats, its tones `strum` seconds apart.
 
-    The soft chords of a strum go the other way: from the top down.
+    Loud chords are strummed upwards, soft ones downwards.
     """
     tape = Tape(song)
-    for bar, beats, letter in places(song, patterns):
+    for bar, beats, letter in pattern_notes(song, patterns):
         pitches = song.chord(bar, low=low, voices=voices)
         if letter != "x":
             pitches.reverse()
@@ -183,12 +197,10 @@ def comp(
 
 
 @idea
-def bass(
-    song: Song, *, instrument: Note, patterns: tuple[str, ...], low: int, length: float
-) -> Samples:
-    """Play the chord's root; where the pattern is soft, now and then its octave or fifth."""
+def bass(song: Song, instrument: Note, *patterns: str, low: int, length: float) -> Samples:
+    """Play the chord's root; soft notes are sometimes its fifth or octave."""
     tape = Tape(song)
-    for bar, beats, letter in places(song, patterns):
+    for bar, beats, letter in pattern_notes(song, patterns):
         root = song.chord(bar, low=low, voices=1)[0]
         jump = 0 if letter == "x" else int(song.rng.choice([0, 0, 7, 12]))
         tape.note(instrument, root + jump, beats, length, gain=GAINS[letter])
@@ -196,65 +208,57 @@ def bass(
 
 
 @idea
-def walk(song: Song, *, instrument: Note, low: int) -> Samples:
-    """Walk: a note each beat, from the chord's root by steps of the scale to the next root."""
+def walk(song: Song, instrument: Note, *, low: int) -> Samples:
+    """Play a walking bass: a note per beat, along the scale from one chord's root to the next."""
     tape = Tape(song)
-    ladder = song.ladder(low=low - 2, high=low + 16)
+    scale = song.scale_pitches(low=low - 2, high=low + 16)
     for bar in song.bars:
-        here, there = (ladder.index(song.chord(b, low=low, voices=1)[0]) for b in (bar, bar + 1))
+        here, there = (scale.index(song.chord(b, low=low, voices=1)[0]) for b in (bar, bar + 1))
         for k in range(song.metre):
             step = here + round(k * (there - here) / song.metre)
             if k and step == here:
                 step += int(song.rng.choice([-1, 1, 2]))
-            pitch = ladder[min(max(0, step), len(ladder) - 1)]
+            pitch = scale[min(max(0, step), len(scale) - 1)]
             tape.note(instrument, pitch, song.metre * bar + k, 0.9, gain=1.0 if k % 2 else 0.85)
     return tape.samples
 
 
 @idea
 def arpeggio(
-    song: Song,
-    *,
-    instrument: Note,
-    patterns: tuple[str, ...],
-    low: int,
-    length: float,
-    voices: int = 3,
+    song: Song, instrument: Note, *patterns: str, low: int, length: float, voices: int = 3
 ) -> Samples:
-    """Break the bar's chord: one tone at a time, up, down, or up and down."""
+    """Play the bar's chord one tone at a time: up, down, or up and down."""
     tape = Tape(song)
     up = list(range(voices))
     order = (up, up[::-1], up + up[-2:0:-1])[song.rng.integers(3)]
-    for k, (bar, beats, letter) in enumerate(places(song, patterns)):
+    for k, (bar, beats, letter) in enumerate(pattern_notes(song, patterns)):
         pitch = song.chord(bar, low=low, voices=voices)[order[k % len(order)]]
         tape.note(instrument, pitch, beats, length, gain=GAINS[letter])
     return tape.samples
 
 
 @idea
-def melody(
-    song: Song, *, instrument: Note, low: int, high: int, cells: tuple[tuple[float, ...], ...]
-) -> Samples:
-    """Sing a tune: a random walk on the scale that meets the chord at the start of each bar.
+def melody(song: Song, instrument: Note, *cells: tuple[float, ...], low: int, high: int) -> Samples:
+    """Play a random walk on the scale that begins each bar on a tone of the chord.
 
-    `cells` are little rhythms, lengths in beats; a song has fewer rests the higher its density.
+    `cells` are short rhythms, as note lengths in beats. Denser songs have fewer rests.
     """
     tape = Tape(song)
-    ladder = song.ladder(low=low, high=high)
-    here = len(ladder) // 2
+    scale = song.scale_pitches(low=low, high=high)
+    here = len(scale) // 2
     beats, met = 0.0, -1
     while beats < len(song.bars) * song.metre:
         for length in cells[song.rng.integers(len(cells))]:
             bar = int(beats / song.metre)
-            here = min(max(0, here + int(song.rng.integers(-2, 3))), len(ladder) - 1)
+            here = min(max(0, here + int(song.rng.integers(-2, 3))), len(scale) - 1)
             if bar > met:
                 chord = {p % 12 for p in song.chord(bar, low=low, voices=3)}
-                tones = [k for k, pitch in enumerate(ladder) if pitch % 12 in chord]
+                tones = [k for k, pitch in enumerate(scale) if pitch % 12 in chord]
                 here = min((abs(k - here), k) for k in tones)[1]
                 met = bar
             if song.rng.random() < 0.4 + 0.6 * song.density:
                 gain = song.rng.uniform(0.7, 1.0)
-                tape.note(instrument, ladder[here], beats, 0.95 * length, gain=gain)
+                tape.note(instrument, scale[here], beats, 0.95 * length, gain=gain)
             beats += length
     return tape.samples
 
@@ -266,13 +270,13 @@ class Part:
     Attributes
     ----------
     idea : Idea
-        One of the musical ideas above, its instrument and its patterns given.
+        One of the musical ideas above, with its options.
     gain : float
         Peak of the part in the mix, 0 to 1.
     chance : float
-        Share of the artist's songs that have it.
+        Probability that a song has the part.
     pauses : bool
-        Whether it is silent in the bars where the song is thin.
+        Whether the part is silent in the song's thin bars.
     """
 
     idea: Idea
@@ -283,22 +287,21 @@ class Part:
 
 @dataclass(frozen=True)
 class Artist:
-    """Who plays: what is alike in all clips of an artist. A `Range` is drawn from once a clip.
+    """Properties that all songs of an artist share.
 
     Attributes
     ----------
     tempo : Range
         Beats per minute.
     brightness, density : Range
-        Within 0 to 1; see `Song`.
+        See `Song`.
     echo : Range
         Seconds until the room's echo has fallen by 60 dB; 0 for no room.
     loudness : Range
-        Root mean square of the clip, full scale being 1.
+        Root mean square of the recording; full scale is 1.
     parts : tuple of Part
-    looseness : float
-        See `Song`.
-    rubato : float
+        Parts of the arrangement.
+    looseness, rubato : float
         See `Song`.
     """
 
@@ -322,11 +325,11 @@ class Style:
     metre : int
         Beats per bar.
     scales : tuple of tuple of int
-        See `Song`; each song takes one.
+        See `Song`; each song draws one.
     progressions : tuple of tuple of int
-        See `Song`; each song takes one.
+        See `Song`; each song draws one.
     artists : tuple of Artist
-        They take turns from one track to the next.
+        They take turns from track to track.
     """
 
     name: str
@@ -336,25 +339,33 @@ class Style:
     artists: tuple[Artist, ...]
 
     def artist(self, number: int) -> Artist:
-        """Who plays track `number`."""
+        """Return the artist of track `number`."""
         return self.artists[number % len(self.artists)]
 
 
-CEILING = 0.85  # no sample lies above it
+CEILING = 0.85
+"""Upper bound of the samples."""
 
-HISS = (-75.0, -50.0)  # dB of full scale: recordings were made in different places
+HISS_DB = (-75.0, -50.0)
+"""Level of the noise in dB of full scale. It differs as if recorded in different places."""
 
-COLOUR = (-0.4, 0.4)  # powers of two: the bass is so much louder, the treble so much softer
+COLOUR = (-0.4, 0.4)
+"""Exponent of 2 by which the bass is amplified and the treble attenuated."""
 
-WET = 0.35  # the echo's loudness, the dry sound's being 1
+WET = 0.35
+"""Loudness of the echo relative to the dry sound."""
 
-THIN_CHANCE, THIN_BARS = 0.6, 2  # share of songs that have thin bars, and how many
+THIN_CHANCE = 0.6
+"""Probability that a song has thin bars, in which some parts pause."""
 
-EDGE = 0.02  # s in which a clip, or a part that pauses, comes and goes
+THIN_BARS = 2
+
+EDGE_S = 0.02
+"""Seconds in which a recording, or a part that pauses, fades in and out."""
 
 
 def compose(style: Style, number: int) -> Song:
-    """Draw the song of a style's track `number` from the ranges of its artist."""
+    """Draw the song of track `number` of a style from the ranges of its artist."""
     rng = np.random.default_rng([zlib.crc32(style.name.encode()), number])
     artist = style.artist(number)
     return Song(
@@ -372,26 +383,26 @@ def compose(style: Style, number: int) -> Song:
 
 
 def gate(song: Song) -> Samples:
-    """Envelope that is 0 in the song's thin bars and 1 elsewhere [shape=(n,), range=[0, 1]]."""
-    t = play.clock(SECONDS)
+    """Return an envelope: 0 in the song's thin bars, 1 elsewhere [shape=(n,), range=[0, 1]]."""
+    t = time_axis(SECONDS)
     if song.rng.random() >= THIN_CHANCE:
         return np.ones_like(t)
     first = int(song.rng.integers(max(1, len(song.bars) - THIN_BARS)))
     start, end = (song.time(song.metre * bar) for bar in (first, first + THIN_BARS))
-    return np.asarray(np.clip(np.maximum(start - t, t - end) / EDGE + 1, 0, 1))
+    return np.asarray(np.clip(np.maximum(start - t, t - end) / EDGE_S + 1, 0, 1))
 
 
 def echo(rng: np.random.Generator, y: Samples, seconds: float) -> Samples:
-    """`y` in a room whose echo falls by 60 dB in `seconds`: noise that dies away, convolved."""
+    """Add a room's echo that falls by 60 dB in `seconds`: `y` convolved with fading noise."""
     if seconds <= 0:
         return y
-    response = play.filtered(play.burst(rng, seconds, half_life=seconds / 10), 4000.0, "low", 1)
+    response = filtered(burst(rng, seconds, half_life=seconds / 10), 4000.0, "low", 1)
     wet = scipy.signal.oaconvolve(y, response)[: len(y)]
     return np.asarray(y + wet * (WET * y.std() / wet.std()))
 
 
 def perform(style: Style, number: int) -> Samples:
-    """Play and record a style's track `number` [shape=(SECONDS * SR,), range=±CEILING]."""
+    """Return the recording of track `number` of a style [shape=(SECONDS * SR,), range=±CEILING]."""
     song, artist = compose(style, number), style.artist(number)
     rng = song.rng
     pauses = gate(song)
@@ -399,14 +410,14 @@ def perform(style: Style, number: int) -> Samples:
     for part in artist.parts:
         if rng.random() < part.chance:
             samples = part.idea(song)
-            loudest = np.abs(samples).max() or 1.0  # a melody may be all rests
+            loudest = np.abs(samples).max() or 1.0  # a melody may consist of rests
             y += part.gain / loudest * (samples * pauses if part.pauses else samples)
 
     y = echo(rng, y, rng.uniform(*artist.echo))
-    low = play.filtered(y, 700.0, "low", order=1)
+    low = filtered(y, 700.0, "low", order=1)
     colour = 2.0 ** rng.uniform(*COLOUR)
-    y = play.filtered(low * colour + (y - low) / colour, 30.0, "high")
+    y = filtered(low * colour + (y - low) / colour, 30.0, "high")
     y *= rng.uniform(*artist.loudness) / y.std()
-    y += 10 ** (rng.uniform(*HISS) / 20) * rng.standard_normal(len(y))
-    y *= play.swell(len(y), attack=EDGE, release=EDGE)
+    y += 10 ** (rng.uniform(*HISS_DB) / 20) * rng.standard_normal(len(y))
+    y *= envelope(len(y), attack=EDGE_S, release=EDGE_S)
     return np.asarray(CEILING * np.tanh(y / CEILING))

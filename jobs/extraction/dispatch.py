@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
-from jobs.cluster.failures import finished, losses, wait_for_threads
+from jobs.cluster.failures import translate_errors, wait_for_finished, wait_for_threads
 from jobs.errors import ClusterError
 from jobs.extraction.attempts import Batch, Summary, attempt_summary, read_mark
 from jobs.extraction.batch import extract_batch
@@ -64,7 +64,7 @@ def dispatch(
     """
     queue = _Queue(batches)
     pending: dict[Future, Batch] = {}
-    with losses(client):
+    with translate_errors(client):
         while True:
             threads = wait_for_threads(client, tick, pending)
             while len(pending) < max(1, threads) * PENDING_PER_THREAD:
@@ -75,7 +75,7 @@ def dispatch(
                 pending[client.submit(extract_batch, batch, key=key, pure=False)] = batch
             if not pending:
                 return
-            for future in finished(client, list(pending)):
+            for future in wait_for_finished(client, list(pending)):
                 try:
                     summary = _result(future, pending[future])
                 except TimeoutError:

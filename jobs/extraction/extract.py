@@ -17,7 +17,7 @@ import pyarrow.compute as pc
 
 from featurizer.columns import FEATURE_SET, SEGMENT_SECONDS
 from jobs import defaults
-from jobs.cluster.failures import ask_workers, count_threads, count_workers
+from jobs.cluster.failures import check_workers, count_threads, count_workers
 from jobs.cluster.fitness import songmill_version
 from jobs.extraction.attempts import (
     DONE,
@@ -328,7 +328,7 @@ class _Extraction:
             return
         self.stage.session.progress.say("starting the cluster")
         client = self.stage.session.client()
-        ask_workers(client, unfit_reason, self._batch((new or repeat)[:1]))
+        check_workers(client, unfit_reason, self._batch((new or repeat)[:1]))
         threads = count_threads(client)
         self.outcome.workers = count_workers(client)
         shown.begin(client.dashboard_link)

@@ -21,7 +21,7 @@ import pyarrow.compute as pc
 from featurizer.columns import FEATURE_COLUMNS
 from jobs import defaults
 from jobs.cluster.failures import count_workers
-from jobs.cluster.window import each
+from jobs.cluster.window import map_unordered
 from jobs.interruption import raise_if_interrupted
 from jobs.learning.dataset import Labelled, labelled_tracks
 from jobs.learning.split_option import OUTSIDE, Folds, choose_folds
@@ -281,7 +281,7 @@ def _assess_all(
         progress.workers(threads)
         progress.now(f"{done} of {len(assignments)} fits, {threads} at a time")
 
-    for index, result in each(client, _assess, ((one,) for one in assignments), tick=tick):
+    for index, result in map_unordered(client, _assess, ((one,) for one in assignments), tick=tick):
         assignment = assignments[index]
         if isinstance(result, KilledWorker):
             retries.append(assignment)
@@ -290,7 +290,7 @@ def _assess_all(
         found[assignment.split, assignment.model].append(result)
     # Dask blames every task of a worker that died. Run alone, a task can only be its own victim.
     for assignment in retries:
-        for _, result in each(client, _assess, [(assignment,)], tick=tick):
+        for _, result in map_unordered(client, _assess, [(assignment,)], tick=tick):
             done += 1
             found[assignment.split, assignment.model].append(result)
     return found

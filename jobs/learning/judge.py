@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from featurizer.columns import FEATURE_COLUMNS
-from jobs.cluster.window import each
+from jobs.cluster.window import map_unordered
 from jobs.errors import ClusterError
 from jobs.learning.dataset import Labelled, Rows, load
 from jobs.store.address import storage_of
@@ -82,7 +82,9 @@ def judge(
     by_track : JudgedTracks
         Predictions and scores by track.
     """
-    judged = _in_order(each(client, _judge, ((rows, trees, outputs) for rows in pieces), tick=tick))
+    judged = _in_order(
+        map_unordered(client, _judge, ((rows, trees, outputs) for rows in pieces), tick=tick)
+    )
     sums = np.zeros((len(labelled.tracks.ids), len(outputs)))
     counts = np.zeros(len(sums), np.int64)
     for _, (tracks, sums_of_piece, counts_of_piece) in judged:
@@ -128,7 +130,7 @@ def importance(
         Rows of :data:`jobs.store.schemas.IMPORTANCE`, the most important feature first.
     """
     arguments = [(rows, trees, n_classes, i) for i in range(len(FEATURE_COLUMNS))]
-    found = _in_order(each(client, _importance_of, arguments, tick=tick), on_feature)
+    found = _in_order(map_unordered(client, _importance_of, arguments, tick=tick), on_feature)
     listed = [
         {"feature": name, "mean": mean, "std": std, "repeats": REPEATS}
         for name, (mean, std) in zip(FEATURE_COLUMNS, found, strict=True)
@@ -141,7 +143,10 @@ def fingerprint(client: "Client", pieces: Iterable[Rows], labelled: Labelled, *,
 
     It does not depend on the order of the rows, or on the parts that hold them.
     """
-    total = sum(_in_order(each(client, _hash, ((rows,) for rows in pieces), tick=tick))) % 2**64
+    total = (
+        sum(_in_order(map_unordered(client, _hash, ((rows,) for rows in pieces), tick=tick)))
+        % 2**64
+    )
     tracks = labelled.tracks
     hashed = [total, tracks.classes, tracks.ids.tolist(), tracks.labels.tolist()]
     return hashlib.sha256(json.dumps(hashed).encode()).hexdigest()

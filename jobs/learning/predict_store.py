@@ -16,7 +16,6 @@ import pyarrow.compute as pc
 
 from featurizer.columns import FEATURE_COLUMNS
 from jobs.cluster.failures import count_workers
-from jobs.cluster.window import each
 from jobs.errors import ClusterError, UsageError
 from jobs.interruption import raise_if_interrupted
 from jobs.learning import registry
@@ -209,7 +208,7 @@ def _predict_parts(
             )
     results: dict[int, Any] = {}
     following = 0
-    for index, result in each(
+    for index, result in map_unordered(
         client, _predict, ((piece,) for piece in pieces), tick=progress.workers
     ):
         if isinstance(result, BaseException):

@@ -18,7 +18,7 @@ import pyarrow as pa
 
 from featurizer.columns import FEATURE_COLUMNS
 from jobs import defaults
-from jobs.cluster.failures import losses
+from jobs.cluster.failures import translate_errors
 from jobs.cluster.fitness import songmill_version
 from jobs.errors import ClusterError, StoreError
 from jobs.learning import registry
@@ -219,7 +219,7 @@ class _Training:
         rounds = judged.booster.num_boosted_rounds()
         judged_trees = bytes(judged.booster.save_raw("ubj"))
         classes = self.labelled.tracks.classes
-        with losses(client):
+        with translate_errors(client):
             self.progress.say("judging")
             self.store.storage.write(self._work_file("newcomer.ubj"), judged_trees)
             by_row, tracks = self._judge(client, "newcomer", np.arange(len(classes)), self.plan)
@@ -289,7 +289,7 @@ class _Training:
 
         self.progress.say(what)
         try:
-            with losses(client):
+            with translate_errors(client):
                 return boost(
                     client,
                     divide,

@@ -16,7 +16,7 @@ import pyarrow as pa
 
 from jobs import defaults
 from jobs.cluster.failures import count_workers
-from jobs.cluster.window import each
+from jobs.cluster.window import map_unordered
 from jobs.errors import ClusterError, UsageError
 from jobs.interruption import raise_if_interrupted
 from jobs.neighbours.vectors import Vectors, read_vectors
@@ -233,7 +233,7 @@ def find_neighbours(found: Neighbours, unit: np.ndarray, run: Stage, duplicate_f
     progress = run.session.progress
     client = run.client()
     workers = count_workers(client)
-    results = each(client, _compare_tiles, tasks(), tick=progress.workers, ahead=1)
+    results = map_unordered(client, _compare_tiles, tasks(), tick=progress.workers, prefetch=1)
     for done, (index, result) in enumerate(results, 1):
         if not isinstance(result, Candidates):
             one, other = pairs[index]

@@ -110,10 +110,10 @@ def check_writable(path: str) -> None:
         existing = os.path.dirname(existing)
     if not os.path.isdir(existing):
         raise UsageError(
-            f"{path} cannot be a folder, since {existing} is a file: say another --out"
+            f"{path} cannot be a folder, since {existing} is a file: choose another --out"
         )
     if not os.access(existing, os.W_OK | os.X_OK):
-        raise UsageError(f"nothing can be written into {existing}: say another --out")
+        raise UsageError(f"{existing} is not writable: choose another --out")
 
 
 def write_file(path: str, data: bytes) -> None:

@@ -155,7 +155,7 @@ def stage_replacement(
     *,
     part_rows: int | None = None,
 ) -> None:
-    """Stage all rows of ``table`` anew; their schema may differ from the old one.
+    """Stage a replacement of all rows of ``table``; the schema may differ from the old one.
 
     Parameters
     ----------
@@ -223,8 +223,8 @@ def recover(storage: Storage) -> bool:
             change = Change(found["remove"], add, found["forget"])
         except (ValueError, KeyError, TypeError) as error:
             raise StoreError(
-                f"{storage.path(JOURNAL)} is damaged ({error}): it says what a commit was to "
-                "change. Put a copy of the store in its place, or extract into another store"
+                f"{storage.path(JOURNAL)} is damaged ({error}), and a commit cannot be "
+                "completed without it. Restore the store from a copy, or extract into another store"
             ) from None
         apply_journal(storage, change)
     storage.remove_folder(STAGE)

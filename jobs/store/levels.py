@@ -30,13 +30,13 @@ def choose_level(store: Store, asked: Level | None) -> Level:
     if not any(has_rows.values()):
         raise UsageError(
             f"the store {store.storage.root} has no features: `songmill extract` or `songmill "
-            "import-features` makes some"
+            "import-features` creates some"
         )
     level: Level = asked or ("segment" if has_rows["segment"] else "track")
     if not has_rows[level]:
         other = "track" if level == "segment" else "segment"
         raise UsageError(
-            f"the store {store.storage.root} has no rows of level {level}: say --level {other}"
+            f"the store {store.storage.root} has no rows of level {level}: choose --level {other}"
         )
     return level
 
@@ -47,7 +47,7 @@ def feature_matrix(table: pa.Table, dtype: type = np.float32) -> np.ndarray:
     Values beyond the range of ``dtype`` are clipped: trees depend only on the order of values.
     """
     matrix = np.empty((table.num_rows, len(FEATURE_COLUMNS)), dtype)
-    most = np.finfo(dtype).max
+    limit = np.finfo(dtype).max
     for i, name in enumerate(FEATURE_COLUMNS):
-        np.clip(table[name].to_numpy(), -most, most, out=matrix[:, i], casting="same_kind")
+        np.clip(table[name].to_numpy(), -limit, limit, out=matrix[:, i], casting="same_kind")
     return matrix

@@ -1,8 +1,8 @@
-"""One run at a time on a store: a lock that a dead run does not leave behind.
+"""The lock of a store, which a contender breaks if its holder is dead.
 
-The lock is a file that says who holds it. On the holder's own machine the process table tells
-whether it still lives. From another machine its pulse tells: the holder rewrites the file every
-few seconds, and a contender watches whether it does. No clocks are compared.
+The lock is a file that describes its holder. On the holder's machine, the process table shows
+whether the holder is alive. On another machine, its heartbeat does: the holder rewrites the file
+every few seconds, and a contender watches the file. No clocks are compared.
 """
 
 import contextlib
@@ -24,11 +24,13 @@ from jobs.store.storage import Storage, as_json
 LOCK = "_lock.json"
 
 PULSE_S = 5.0
+"""Seconds between two heartbeats."""
+
 WATCH_S = 20.0
-"""A holder on another machine is dead if it has not shown a pulse for so long."""
+"""Seconds without a heartbeat after which a holder on another machine is dead."""
 
 KILLED = "_work/killed"
-"""Locks of processes that were killed, until their row is in ``runs``."""
+"""Folder of broken locks, until the killed runs have a row in ``runs``."""
 
 
 class Lock:
@@ -42,7 +44,7 @@ class Lock:
     Raises
     ------
     StoreError
-        On entry: another run that lives holds it.
+        On entry, if a living run holds the lock.
     """
 
     def __init__(self, storage: Storage) -> None:
@@ -52,7 +54,9 @@ class Lock:
         self._ended = threading.Event()
         self._lost = False
         self._writing = threading.Lock()
-        self._thread = threading.Thread(target=self._beat, daemon=True, name="store lock")
+        self._thread = threading.Thread(
+            target=self._send_heartbeats, daemon=True, name="store lock"
+        )
 
     def __enter__(self) -> "Lock":
         self._held = {
@@ -68,8 +72,8 @@ class Lock:
         while not self._storage.create(LOCK, as_json(self._held)):
             holder = _read(self._storage)
             if holder is not None and holder["token"] == self._token:
-                break  # it was made, and the answer was lost on its way
-            if holder is not None and _lives(self._storage, holder):
+                break  # it was created, but the answer was lost
+            if holder is not None and _is_alive(self._storage, holder):
                 raise StoreError(
                     f"another run is at work on the store {self._storage.root}: process "
                     f"{holder.get('pid')} on {holder.get('host')}, since {holder.get('since')}. "
@@ -92,40 +96,40 @@ class Lock:
             self._storage.remove(LOCK)
 
     def check(self) -> None:
-        """Raise StoreError if another run has taken the lock, as from a suspended process."""
+        """Raise StoreError if another run has broken the lock, as after a suspension."""
         holder = _read(self._storage)
         if self._lost or holder is None or holder.get("token") != self._token:
             raise StoreError(
-                f"another run has taken over the store {self._storage.root}, as this one had "
-                "shown no sign of life: nothing more is written here"
+                f"another run has taken over the store {self._storage.root}, because this one had "
+                "no heartbeat: run the same command again"
             )
 
-    def note(self, **what: Any) -> dict[str, Any]:
-        """Write into the lock what this process does: ``run_id``, ``stage`` and ``started``.
+    def note(self, **values: Any) -> dict[str, Any]:
+        """Add ``run_id``, ``stage`` and ``started`` of the current work to the lock.
 
         Returns
         -------
         dict
-            The previous note, None for what was not noted.
+            The previous values; None if there were none.
 
         Raises
         ------
         StoreError
-            Another run has taken the lock.
+            Another run has broken the lock.
         """
-        before = {name: self._held.get(name) for name in what}
+        before = {name: self._held.get(name) for name in values}
         self.check()
-        self._write(**what)
+        self._write(**values)
         return before
 
-    def _write(self, **what: Any) -> None:
+    def _write(self, **values: Any) -> None:
         with self._writing:
-            self._held |= what
+            self._held |= values
             self._storage.write(LOCK, as_json(self._held))
 
-    def _beat(self) -> None:
+    def _send_heartbeats(self) -> None:
         while not self._ended.wait(PULSE_S):
-            # A full disk or an object store that is away holds the pulse up, and not the run.
+            # A full disk or an outage of the object store delays the heartbeat, but not the run.
             with contextlib.suppress(OSError, StoreError):
                 holder = _read(self._storage)
                 if holder is None or holder.get("token") != self._token:
@@ -134,23 +138,23 @@ class Lock:
                 self._write(pulse=self._held["pulse"] + 1, seen=time.time())
 
     def _break(self, holder: dict[str, Any] | None) -> None:
-        """Take a dead run's lock away; of several contenders one does."""
-        grave = f"{KILLED}/{uuid.uuid4().hex}.json"
+        """Move the lock of a dead run away; only one of several contenders succeeds."""
+        broken = f"{KILLED}/{uuid.uuid4().hex}.json"
         try:
-            self._storage.move(LOCK, grave)
+            self._storage.move(LOCK, broken)
         except FileNotFoundError:
             return
-        taken = _read(self._storage, grave)
+        taken = _read(self._storage, broken)
         if taken is None:
-            self._storage.remove(grave)
+            self._storage.remove(broken)
         elif holder is None or taken["token"] != holder["token"]:
-            # A contender was faster, and this is its new lock.
+            # Another contender was faster, and this is its new lock.
             self._storage.create(LOCK, as_json(taken))
-            self._storage.remove(grave)
+            self._storage.remove(broken)
 
 
 def _read(storage: Storage, name: str = LOCK) -> dict[str, Any] | None:
-    """Return what a lock says; None where there is none, or none that can be understood."""
+    """Return the content of a lock; None if there is none, or if it is not valid."""
     for wait in (0.0, 0.5):
         time.sleep(wait)
         try:
@@ -164,7 +168,7 @@ def _read(storage: Storage, name: str = LOCK) -> dict[str, Any] | None:
 
 
 def _machine() -> str:
-    """Name this boot of this machine and its process table: where a pid means the same."""
+    """Return the name of this machine, its boot and its process namespace."""
     name = socket.gethostname()
     with contextlib.suppress(OSError):
         boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
@@ -172,7 +176,7 @@ def _machine() -> str:
     return name
 
 
-def _lives(storage: Storage, holder: dict[str, Any]) -> bool:
+def _is_alive(storage: Storage, holder: dict[str, Any]) -> bool:
     if holder.get("machine") == _machine():
         try:
             process = psutil.Process(int(holder["pid"]))

@@ -11,8 +11,8 @@ from typing import Any, Literal
 from jobs.errors import StoreError, UsageError
 
 _ATTEMPTS = 12
-"""Attempts per request. The waits are random, at most 1 s at first and 20 s in the end: 75 s in all
-on average, and one request in ten thousand is given up within 25 s."""
+"""Attempts per request. Waits are random, up to 1 s at first and up to 20 s later: 75 s in total on
+average. One request in ten thousand fails within 25 s."""
 _CONNECT_S = 10
 _READ_S = 60
 
@@ -160,7 +160,7 @@ def check_bucket(address: str) -> None:
     """
     bucket = bucket_of(address)
     if not bucket:
-        raise UsageError(f"{address} names no bucket: say s3://BUCKET/PREFIX")
+        raise UsageError(f"{address} names no bucket: write s3://BUCKET/PREFIX")
     from botocore.exceptions import BotoCoreError
 
     try:
@@ -169,12 +169,11 @@ def check_bucket(address: str) -> None:
         raise UsageError(f"there is no bucket {bucket}: make it first, or name another") from None
     except PermissionError as error:
         raise UsageError(
-            f"the bucket {bucket} does not take these credentials ({error}): AWS_ACCESS_KEY_ID and "
-            "AWS_SECRET_ACCESS_KEY, or AWS_PROFILE, say others"
+            f"the bucket {bucket} refuses these credentials ({error}): set AWS_ACCESS_KEY_ID and "
+            "AWS_SECRET_ACCESS_KEY, or AWS_PROFILE, to others"
         ) from None
     except (BotoCoreError, OSError) as error:
         raise UsageError(
-            f"the object store with {address} does not answer as it should ({error}): "
-            "AWS_ENDPOINT_URL says where, and AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY say who "
-            "asks"
+            f"the object store with {address} does not answer correctly ({error}): check "
+            "AWS_ENDPOINT_URL, AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
         ) from None

@@ -1,4 +1,4 @@
-"""Schemas of the store's tables, which ``docs/store.md`` explains to their readers."""
+"""Schemas of the store's tables, as documented in ``docs/store.md``."""
 
 import pyarrow as pa
 
@@ -28,7 +28,7 @@ FILES = pa.schema(
         ("modified", _TIME),
         ("status", pa.string()),  # ok | failed
         ("error", pa.string()),  # a featurizer.errors.FailureKind, null where ok
-        ("message", pa.string()),  # for a person: why it failed, or a remark on an ok file
+        ("message", pa.string()),  # for people: why it failed, or a remark on an ok file
         ("duration_s", pa.float64()),
         ("sample_rate", pa.int32()),
         ("channels", pa.int32()),
@@ -41,10 +41,8 @@ RUNS = pa.schema(
     [
         ("run_id", pa.string()),
         ("stage", pa.string()),
-        (
-            "outcome",
-            pa.string(),
-        ),  # done | too-many-failed | skipped | failed | interrupted | killed
+        # done | too-many-failed | skipped | failed | interrupted | killed
+        ("outcome", pa.string()),
         ("message", pa.string()),
         ("started_at", _TIME),
         ("finished_at", _TIME),
@@ -58,7 +56,7 @@ RUNS = pa.schema(
         ("relabelled", pa.int64()),
         ("kept", pa.int64()),  # files taken over from a killed run
         ("extracted", pa.int64()),  # files of this run with rows
-        ("failed", pa.int64()),  # files of this run without
+        ("failed", pa.int64()),  # files of this run without rows
         ("segments", pa.int64()),
         ("audio_s", pa.float64()),
         ("compute_s", pa.float64()),  # inside the featurizer, summed over workers
@@ -163,14 +161,11 @@ MATRIX = "similarity-matrix"
 
 def similarity(level: str) -> pa.Schema:
     """Return the schema of a level's nearest neighbours."""
-    segments = level == "segment"
     return pa.schema(
         [
-            ("track_id", pa.string()),
-            *([("segment", pa.int32())] if segments else []),
+            *_row_key(level),
             ("rank", pa.int32()),  # from 1
-            ("neighbour_id", pa.string()),
-            *([("neighbour_segment", pa.int32())] if segments else []),
+            *_row_key(level, "neighbour_id", "neighbour_segment"),
             ("cosine", pa.float64()),
             ("duplicate", pa.bool_()),  # whether it is the same recording
         ]
@@ -179,16 +174,15 @@ def similarity(level: str) -> pa.Schema:
 
 def duplicates(level: str) -> pa.Schema:
     """Return the schema of a level's pairs of equal recordings."""
-    segments = level == "segment"
-    return pa.schema(
-        [
-            ("track_id", pa.string()),
-            *([("segment", pa.int32())] if segments else []),
-            ("duplicate_id", pa.string()),
-            *([("duplicate_segment", pa.int32())] if segments else []),
-            ("cosine", pa.float64()),
-        ]
-    )
+    duplicate = _row_key(level, "duplicate_id", "duplicate_segment")
+    return pa.schema([*_row_key(level), *duplicate, ("cosine", pa.float64())])
+
+
+def _row_key(
+    level: str, track: str = "track_id", segment: str = "segment"
+) -> list[tuple[str, pa.DataType]]:
+    key = [(track, pa.string())]
+    return [*key, (segment, pa.int32())] if level == "segment" else key
 
 
 DERIVED = (PREDICTED_TRACKS, PREDICTED_SEGMENTS, SIMILARITY, DUPLICATES, MATRIX)

@@ -145,8 +145,8 @@ def read_settings(storage: Storage) -> Settings | None:
         return None
     except (ValueError, KeyError, TypeError) as error:
         raise StoreError(
-            f"{storage.path(STORE_JSON)} cannot be understood ({error}): "
-            "is this folder a songmill store?"
+            f"{storage.path(STORE_JSON)} is damaged ({error}): restore it, or check that this "
+            "folder is a songmill store"
         ) from None
     if layout != FORMAT:
         raise StoreError(
@@ -178,7 +178,7 @@ def open_store(store: "str | Storage | Store") -> Store:
     if settings is None:
         raise UsageError(
             f"there is no store at {storage.root}: `songmill extract` or "
-            "`songmill import-features` makes one"
+            "`songmill import-features` creates one"
         )
     return Store(storage, settings)
 
@@ -233,13 +233,13 @@ def open_to_write(storage: Storage, wanted: Settings, *, force: bool) -> Store:
 def _settings_differ(root: str, settings: Settings, wanted: Settings) -> str:
     if settings.feature_set != wanted.feature_set:
         return (
-            f"the store {root} holds feature set {settings.feature_set}, and this songmill makes "
-            f"{FEATURE_SET}; rows of both cannot stand in one table: add --force to extract "
-            "everything anew, or name another store"
+            f"the store {root} holds feature set {settings.feature_set}, and this songmill "
+            f"computes {FEATURE_SET}; rows of both cannot be in one table: add --force to extract "
+            "everything again, or name another store"
         )
     return (
         f"the store {root} holds segments of {settings.segment_seconds:g} s, and "
-        f"{wanted.segment_seconds:g} s were asked for; rows of both cannot stand in one table: "
-        f"add --force to extract everything anew, or say --segment-seconds "
+        f"{wanted.segment_seconds:g} s were asked for; rows of both cannot be in one table: "
+        f"add --force to extract everything again, or give --segment-seconds "
         f"{settings.segment_seconds:g}"
     )

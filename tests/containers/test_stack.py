@@ -215,7 +215,7 @@ def test_a_client_without_the_certificate_is_refused(again: Stack) -> None:
     environment = [part for variable in bare for part in ("--env", variable)]
     line = ("songmill", "extract", "s3://music/demo", "--store", "s3://music/no", "--scheduler")
     for address, message in (
-        ("tls://scheduler:8786", "asks for a certificate"),
+        ("tls://scheduler:8786", "requires a certificate"),
         ("tcp://scheduler:8786", "encryption"),
     ):
         output = again.in_job(*line, address, options=environment, code=1)

@@ -12,6 +12,8 @@ from typing import Any
 
 import pytest
 
+from jobs.interruption import in_thread, wait_for
+
 BEGIN = r"""
 import hashlib, os, signal, sys, threading, time
 from jobs import interruption
@@ -37,7 +39,7 @@ Start = Callable[..., "subprocess.Popen[str]"]
 
 @pytest.fixture
 def start() -> Iterator[Start]:
-    """Give what starts Python code that signals are sent to, and wait until it is ready."""
+    """Return a function that starts Python code and waits until it is ready."""
     with contextlib.ExitStack() as stack:
 
         def start(code: str, stderr: int = subprocess.PIPE) -> "subprocess.Popen[str]":
@@ -58,14 +60,9 @@ def start() -> Iterator[Start]:
 
 
 def ending(process: "subprocess.Popen[str]") -> tuple[int, str, str]:
-    """Return the exit code of a process, and what it has written since."""
+    """Wait for a process; return its exit code and its remaining output."""
     out, err = process.communicate(timeout=60)
     return process.returncode, out, err
-
-
-def line_of_stderr(process: "subprocess.Popen[str]") -> str:
-    assert process.stderr is not None
-    return process.stderr.readline()
 
 
 def test_a_signal_raises_once_and_where_the_main_thread_looks(start: Start) -> None:
@@ -105,16 +102,10 @@ with listening():
     assert out.startswith("ended by SIGHUP")
 
 
-def test_a_wait_gives_the_result_or_the_error(start: Start) -> None:
-    process = start("""
-ready()
-print(wait_for(in_thread(pow, 2, exp=5)))
-try:
-    wait_for(in_thread(int, "x"))
-except ValueError as error:
-    print(error)
-""")
-    assert ending(process)[1] == "32\ninvalid literal for int() with base 10: 'x'\n"
+def test_a_wait_gives_the_result_or_the_error() -> None:
+    assert wait_for(in_thread(pow, 2, exp=5)) == 32
+    with pytest.raises(ValueError, match="invalid literal"):
+        wait_for(in_thread(int, "x"))
 
 
 @pytest.mark.parametrize(
@@ -128,20 +119,17 @@ def test_compiled_code_is_ended_at_the_deadline(
     assert ending(process) == (code, "", "Stopping…\n")
 
 
-def test_a_second_signal_ends_the_process_at_once(start: Start) -> None:
-    process = start("interruption.REPEAT_S = 0; interruption.GRACE_S = 3600\n" + COMPUTE)
+@pytest.mark.parametrize(("repeat_s", "grace_s", "code"), [(0, 3600, 130), (3600, 1, 143)])
+def test_a_second_signal_ends_the_process_at_once_unless_it_is_a_repetition(
+    start: Start, repeat_s: int, grace_s: int, code: int
+) -> None:
+    limits = f"interruption.REPEAT_S = {repeat_s}; interruption.GRACE_S = {grace_s}\n"
+    process = start(limits + COMPUTE)
     process.send_signal(signal.SIGTERM)
-    assert line_of_stderr(process) == "Stopping…\n"
+    assert process.stderr is not None
+    assert process.stderr.readline() == "Stopping…\n"
     process.send_signal(signal.SIGINT)
-    assert ending(process) == (130, "", "")
-
-
-def test_a_signal_that_is_sent_twice_is_no_second_one(start: Start) -> None:
-    process = start("interruption.REPEAT_S = 3600; interruption.GRACE_S = 1\n" + COMPUTE)
-    process.send_signal(signal.SIGTERM)
-    assert line_of_stderr(process) == "Stopping…\n"
-    process.send_signal(signal.SIGINT)
-    assert ending(process) == (143, "", "")
+    assert ending(process) == (code, "", "")
 
 
 def test_a_stderr_that_nobody_reads_does_not_hold_up_the_deadline(start: Start) -> None:

@@ -117,14 +117,19 @@ def object_store() -> Iterator[ObjectStore]:
 @contextlib.contextmanager
 def as_our_own(server: ObjectStore) -> Iterator[None]:
     """Point this process and its children to the server."""
-    from jobs.store import s3
-
     with pytest.MonkeyPatch.context() as patch:
         for name, value in server.environment.items():
             patch.setitem(os.environ, name, value)
-        s3.file_system.cache_clear()
-        import fsspec
-
-        fsspec.filesystem("s3").clear_instance_cache()
+        forget_clients()
         yield
+    forget_clients()
+
+
+def forget_clients() -> None:
+    """Drop the cached S3 clients of this process."""
+    import fsspec
+
+    from jobs.store import s3
+
     s3.file_system.cache_clear()
+    fsspec.get_filesystem_class("s3").clear_instance_cache()

@@ -6,14 +6,12 @@ import numpy as np
 import pandas as pd
 import soundfile
 
-from support.cluster_processes import VOLATILE, sorted_tables
+from support.cluster_processes import TABLES, VOLATILE, sorted_tables
 
 LABELS = ("hum", "hiss", "pulse")
 
 KEYS = {
-    "features/level=track": ["track_id"],
-    "features/level=segment": ["track_id", "segment"],
-    "files": ["track_id"],
+    **TABLES,
     "similarity": ["track_id", "rank"],
     "duplicates": ["track_id", "duplicate_id"],
 }

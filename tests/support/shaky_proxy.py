@@ -22,7 +22,7 @@ class Proxy:
     def __init__(self, port: int) -> None:
         self.port = port
         self.refused = 0.0
-        self.rotten: set[str] = set()
+        self.corrupt: set[str] = set()
         self.random = random.Random(0)
         self.requests: Counter[str] = Counter()
         self.refusals: Counter[int] = Counter()
@@ -32,7 +32,7 @@ class Proxy:
     def refusal(self, name: str) -> int | None:
         """Return the status that refuses the next request, or None to let it pass."""
         with self.guard:
-            if name in self.rotten:
+            if name in self.corrupt:
                 return 500
             if self.random.random() >= self.refused:
                 return None

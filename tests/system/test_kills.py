@@ -32,7 +32,7 @@ from support.cluster_processes import (
 from support.recordings import make_collection, write_recording
 from support.small_disk import small_disk
 
-from jobs.cluster.failures import finished as finished_futures
+from jobs.cluster.failures import wait_for_finished
 from jobs.extraction.attempts import Batch, Summary
 from jobs.extraction.dispatch import _result
 from jobs.store.tables import Settings
@@ -158,12 +158,12 @@ def test_a_summary_that_is_lost_with_its_worker_is_waited_for(
     running.start_worker()
     with Client(running.address) as client:
         future = client.submit(Summary, "done", pure=False)
-        wait_until(lambda: finished_futures(client, [future]), what="the batch")
+        wait_until(lambda: wait_for_finished(client, [future]), what="the batch")
         running.end_workers()
         wait_until(lambda: future.status == "lost", what="the loss of its summary")
-        assert finished_futures(client, [future]) == []
+        assert wait_for_finished(client, [future]) == []
         running.start_worker()
-        assert wait_until(lambda: finished_futures(client, [future])) == [future]
+        assert wait_until(lambda: wait_for_finished(client, [future])) == [future]
         batch = Batch("a", "run", str(tmp_path), "0", Settings("", 3.0), [], [])
         assert _result(future, batch) == Summary("done")
 
@@ -559,7 +559,7 @@ def test_a_worker_that_does_not_fit_is_named_before_work(
 def test_a_cluster_without_workers_is_given_up(running: Processes, tmp_path: Path) -> None:
     source = make_collection(tmp_path / "takes", 8)
     store = tmp_path / "store"
-    patience = {"set": {"jobs.cluster.failures.NO_WORKERS_S": 2.0}}
+    patience = {"set": {"jobs.cluster.failures.NO_WORKERS_TIMEOUT_S": 2.0}}
     running.start_scheduler()
     result = running.run(source, store=store, faulty=patience)
     assert result.code == 1, result

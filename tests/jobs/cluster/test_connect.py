@@ -1,4 +1,4 @@
-"""A local cluster whose workers end while they start, or are to."""
+"""A local cluster with workers that end, or are ended, while they start."""
 
 import os
 import signal

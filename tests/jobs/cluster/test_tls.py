@@ -1,4 +1,4 @@
-"""A cluster under TLS: who has no certificate of its authority takes no part, and is told."""
+"""A cluster with TLS refuses jobs and workers without a certificate of its authority."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,7 +15,7 @@ pytestmark = pytest.mark.slow
 
 
 def variables(folder: Path) -> dict[str, str]:
-    """What docker-compose.yml sets."""
+    """Return the environment variables of docker-compose.yml."""
     tls = "DASK_DISTRIBUTED__COMM__TLS"
     roles = ("SCHEDULER", "WORKER", "CLIENT")
     return {
@@ -61,8 +61,8 @@ def extract(cluster: Processes, folder: Path, scheduler: str, known: dict[str, s
         return cluster.songmill(*line).wait()
 
 
-def said(result: Result) -> str:
-    """The job's last word, and only one; it names Dask's settings."""
+def error_line(result: Result) -> str:
+    """Return the only error line, the last of stderr; it names Dask's settings."""
     assert "Traceback" not in result.err
     *_, last = result.err.splitlines()
     assert last.startswith("songmill: ")
@@ -81,11 +81,11 @@ def test_a_job_with_the_certificate_works(
 def test_a_job_without_one_is_refused(cluster: Processes, tmp_path: Path) -> None:
     result = extract(cluster, tmp_path, cluster.address, {})
     assert result.code == 1
-    assert "certificate" in said(result)
+    assert "certificate" in error_line(result)
     assert not (tmp_path / "store" / "features").exists()
     plain = extract(cluster, tmp_path, cluster.address.replace("tls://", "tcp://"), {})
     assert plain.code == 1
-    assert "tls://" in said(plain)
+    assert "tls://" in error_line(plain)
 
 
 def test_a_job_with_one_of_another_authority_is_refused(
@@ -93,7 +93,7 @@ def test_a_job_with_one_of_another_authority_is_refused(
 ) -> None:
     result = extract(cluster, tmp_path, cluster.address, variables(others))
     assert result.code == 1
-    assert "certificate" in said(result)
+    assert "certificate" in error_line(result)
 
 
 @pytest.mark.parametrize("known", ["nothing", "another authority"])

@@ -13,9 +13,9 @@ from typing import Any
 import pytest
 from distributed import Client, LocalCluster
 
-from jobs.cluster import window as tasks
-from jobs.cluster.failures import ask_workers, count_threads, count_workers, losses
-from jobs.cluster.window import each
+from jobs.cluster import window
+from jobs.cluster.failures import check_workers, count_threads, count_workers, translate_errors
+from jobs.cluster.window import map_unordered
 from jobs.errors import ClusterError, StoreError
 from jobs.learning import distributed_boosting
 
@@ -35,60 +35,60 @@ def power(base: int, exponent: int) -> int:
     return base**exponent
 
 
-def test_results_come_with_their_places(client: Client) -> None:
+def test_results_come_with_their_indexs(client: Client) -> None:
     arguments = [(base, exponent) for base in range(8) for exponent in (2, 3)]
-    found = list(each(client, power, iter(arguments)))
-    assert sorted(found) == [(place, power(*given)) for place, given in enumerate(arguments)]
-    assert list(each(client, power, [])) == []
+    found = list(map_unordered(client, power, iter(arguments)))
+    assert sorted(found) == [(index, power(*given)) for index, given in enumerate(arguments)]
+    assert list(map_unordered(client, power, [])) == []
 
 
 def test_one_is_yielded_when_it_is_finished(client: Client, tmp_path: Path) -> None:
     mark = tmp_path / "go on"
 
-    def work(place: int) -> int:
+    def work(index: int) -> int:
         end = time.monotonic() + 20
-        while place == 0 and not mark.exists() and time.monotonic() < end:
+        while index == 0 and not mark.exists() and time.monotonic() < end:
             time.sleep(0.01)
-        return place
+        return index
 
     found = []
-    for place, result in each(client, work, ((place,) for place in range(4))):
-        found.append((place, result))
+    for index, result in map_unordered(client, work, ((index,) for index in range(4))):
+        found.append((index, result))
         if len(found) == 3:
             mark.touch()
     assert found == [(1, 1), (2, 2), (3, 3), (0, 0)]
 
 
 def test_an_exception_is_a_result_and_the_others_go_on(client: Client) -> None:
-    def work(place: int) -> int:
-        if place % 2:
-            raise [ValueError, OSError, KeyError, TimeoutError][place // 2](f"no {place}")
-        return place
+    def work(index: int) -> int:
+        if index % 2:
+            raise [ValueError, OSError, KeyError, TimeoutError][index // 2](f"no {index}")
+        return index
 
-    found: dict[int, Any] = dict(each(client, work, ((place,) for place in range(8))))
-    assert [found[place] for place in (0, 2, 4, 6)] == [0, 2, 4, 6]
-    for place, kind in ((1, ValueError), (3, OSError), (5, KeyError), (7, TimeoutError)):
-        assert type(found[place]) is kind
-        assert f"no {place}" in str(found[place])
+    found: dict[int, Any] = dict(map_unordered(client, work, ((index,) for index in range(8))))
+    assert [found[index] for index in (0, 2, 4, 6)] == [0, 2, 4, 6]
+    for index, kind in ((1, ValueError), (3, OSError), (5, KeyError), (7, TimeoutError)):
+        assert type(found[index]) is kind
+        assert f"no {index}" in str(found[index])
 
 
 def test_arguments_are_taken_as_there_is_room(client: Client) -> None:
     taken, done = [], []
 
-    def work(place: int) -> tuple[float, float]:
+    def work(index: int) -> tuple[float, float]:
         began = time.monotonic()
         time.sleep(0.05)
         return began, time.monotonic()
 
     def arguments() -> Iterator[tuple[int]]:
-        for place in range(10):
-            taken.append(place)
+        for index in range(10):
+            taken.append(index)
             assert len(taken) - len(done) <= THREADS
-            yield (place,)
+            yield (index,)
 
     spans = []
-    for place, span in each(client, work, arguments()):
-        done.append(place)
+    for index, span in map_unordered(client, work, arguments()):
+        done.append(index)
         spans.append(span)
     assert sorted(done) == taken == list(range(10))
     # All threads have worked at a time.
@@ -96,16 +96,13 @@ def test_arguments_are_taken_as_there_is_room(client: Client) -> None:
     assert max(at_a_time) == THREADS
 
 
-def test_the_same_arguments_are_worked_on_each_time(client: Client) -> None:
+def test_equal_arguments_are_worked_on_each_time_and_the_threads_are_told(client: Client) -> None:
     def work(value: int) -> str:
         return f"{value} {uuid.uuid4()}"
 
-    assert len({result for _, result in each(client, work, [(1,), (1,), (1,)])}) == 3
-
-
-def test_the_threads_are_told(client: Client) -> None:
     told: list[int] = []
-    assert len(list(each(client, power, [(1, 1)] * 5, tick=told.append))) == 5
+    results = dict(map_unordered(client, work, [(1,)] * 5, tick=told.append))
+    assert len(set(results.values())) == 5
     assert set(told) == {THREADS}
 
 
@@ -116,9 +113,9 @@ def test_work_that_a_scheduler_has_dropped_is_a_lost_scheduler(
         client.cancel(futures)
         return futures
 
-    monkeypatch.setattr(tasks, "finished", dropped)
+    monkeypatch.setattr(window, "wait_for_finished", dropped)
     with pytest.raises(ClusterError, match=f"scheduler at {client.scheduler.address} was lost"):
-        list(each(client, power, [(2, 3)]))
+        list(map_unordered(client, power, [(2, 3)]))
 
 
 @pytest.mark.parametrize(
@@ -138,7 +135,10 @@ def test_a_full_disk_is_no_lost_scheduler(error: BaseException, is_said: bool) -
         scheduler=SimpleNamespace(address="tcp://there"), status="running"
     )
     expected = ClusterError if is_said else OSError
-    with pytest.raises(expected, match="tcp://there was lost" if is_said else None), losses(client):
+    with (
+        pytest.raises(expected, match="tcp://there was lost" if is_said else None),
+        translate_errors(client),
+    ):
         raise error
 
 
@@ -160,7 +160,7 @@ def test_whatever_a_client_says_that_lost_its_scheduler(ask: Callable[[Client], 
         client.subscribe_topic("storm", print)
 
         def work() -> None:
-            with losses(client):
+            with translate_errors(client):
                 client.close()
                 ask(client)
 
@@ -174,18 +174,19 @@ def test_what_a_worker_says_of_its_store_is_told(client: Client) -> None:
 
     said = "the worker inproc://.* cannot begin: the object store does not answer$"
     with pytest.raises(ClusterError, match=said):
-        ask_workers(client, silent)
+        check_workers(client, silent)
 
 
-def test_an_error_of_our_own_is_told_although_the_scheduler_is_lost() -> None:
-    client: Any = SimpleNamespace(scheduler=None, status="closed")
-    with pytest.raises(StoreError, match="no store"), losses(client):
-        raise StoreError("no store")
-    with pytest.raises(OSError, match="No space"), losses(client):
-        raise OSError(errno.ENOSPC, "No space left on device")
-
-
-def test_a_fault_of_our_own_is_no_lost_scheduler() -> None:
-    client: Any = SimpleNamespace(scheduler=None, status="running")
-    with pytest.raises(KeyError), losses(client):
-        raise KeyError("workers")
+@pytest.mark.parametrize(
+    ("status", "error"),
+    [
+        ("closed", StoreError("no store")),
+        ("closed", OSError(errno.ENOSPC, "No space left on device")),
+        ("running", KeyError("workers")),
+    ],
+)
+def test_an_error_of_our_own_is_no_lost_scheduler(status: str, error: Exception) -> None:
+    client: Any = SimpleNamespace(scheduler=None, status=status)
+    with pytest.raises(type(error)) as raised, translate_errors(client):
+        raise error
+    assert raised.value is error

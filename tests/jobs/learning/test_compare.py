@@ -286,7 +286,7 @@ def test_what_was_with_a_worker_that_died_is_tried_again_alone(
     at_a_time: list[int] = []
     killed = KilledWorker("_assess-1", SimpleNamespace(address="a"), 4)
 
-    def each(client: Any, function: Any, arguments: Any, *, tick: Any) -> Any:
+    def map_unordered(client: Any, function: Any, arguments: Any, *, tick: Any) -> Any:
         given = [assignment for (assignment,) in arguments]
         at_a_time.append(len(given))
         tick(1)
@@ -294,7 +294,7 @@ def test_what_was_with_a_worker_that_died_is_tried_again_alone(
             lost = assignment.model == "MLP" or len(given) > 1 and assignment.fold == 0
             yield index, killed if lost else assessment(assignment.fold)
 
-    monkeypatch.setattr(compare_module, "each", each)
+    monkeypatch.setattr(compare_module, "map_unordered", map_unordered)
     names = ("SVM", "MLP")
     assignments = [_Assignment("", "", 0, fold, name, False) for name in names for fold in range(3)]
     found = compare_module._assess_all(None, assignments, Progress())

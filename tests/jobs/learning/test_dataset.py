@@ -36,7 +36,7 @@ def test_a_level_that_is_not_there_is_refused(tmp_path: Path, level: Any, other:
     store = make_store(tmp_path, TWO, level=other)
     make_store(tmp_path, [], level=level)  # emptied parts are no rows
     assert choose_level(store, None) == other
-    with pytest.raises(UsageError, match=f"no rows of level {level}: say --level {other}"):
+    with pytest.raises(UsageError, match=f"no rows of level {level}: choose --level {other}"):
         choose_level(store, level)
 
 

@@ -175,7 +175,9 @@ def test_what_workers_cannot_read_ends_it_and_leaves_predictions_as_they_are(
     fill(root)
     predict()
     before = read_predictions(root, "track")
-    monkeypatch.setattr(predict_store, "each", lambda *_, **__: iter([(0, OSError("no disk"))]))
+    monkeypatch.setattr(
+        predict_store, "map_unordered", lambda *_, **__: iter([(0, OSError("no disk"))])
+    )
     with pytest.raises(ClusterError, match="could not predict features/level=segment/part"):
         predict()
     pd.testing.assert_frame_equal(read_predictions(root, "track"), before)

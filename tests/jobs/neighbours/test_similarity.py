@@ -235,7 +235,7 @@ def test_what_cannot_be_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     with pytest.raises(UsageError, match="has no features"):
         find(root)
     make_store(root, [("a.wav", "a")])
-    with pytest.raises(UsageError, match="say --level segment"):
+    with pytest.raises(UsageError, match="choose --level segment"):
         find(root)
     with pytest.raises(UsageError, match="leave out --level segment"):
         find(root, level="segment", full=True)

@@ -372,12 +372,12 @@ def test_a_config_file_holds_the_options(night: Night, command: Command, tmp_pat
     ("text", "said"),
     [
         ("neighbors = 4", "has the unknown option 'neighbors': did you mean neighbours?"),
-        ("zzz = 4", "has the unknown option 'zzz': there are export, from, "),
+        ("zzz = 4", "has the unknown option 'zzz': use one of export, from, "),
         ("neighbours = 0", "Invalid value for '-k' / '--neighbours'"),
         ('neighbours = "many"', "Invalid value for '-k' / '--neighbours'"),
         ('only = "sleep"', "Invalid value for '--only'"),
-        ("[split]\nname = 1", "split is a table, and an option has one value"),
-        ("store = ", "is no TOML"),
+        ("[split]\nname = 1", "split is a table: give it one value"),
+        ("store = ", "is not TOML"),
         (None, "cannot be read (No such file or directory)"),
     ],
 )

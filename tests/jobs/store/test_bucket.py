@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 import soundfile
-from support.object_store import ObjectStore
+from support.object_store import ObjectStore, forget_clients
 from support.shaky_proxy import shaky_proxy
 
 from featurizer.columns import FEATURE_SET
@@ -62,12 +62,12 @@ def test_a_model_is_whole_or_not_there(
 
 
 def dying(real: Callable[..., Any], count: Iterator[int], steps: int) -> Callable[..., Any]:
-    """Do as ``real`` does, so many times; then be killed."""
+    """Return ``real``, which is killed after a number of calls."""
 
-    def call(*arguments: Any, **how: Any) -> Any:
+    def call(*arguments: Any, **options: Any) -> Any:
         if next(count) > steps:
             raise KeyboardInterrupt
-        return real(*arguments, **how)
+        return real(*arguments, **options)
 
     return call
 
@@ -119,9 +119,9 @@ def test_a_lock_is_held_and_a_dead_ones_is_broken(server: ObjectStore) -> None:
     ("address", "environment", "said"),
     [
         ("s3://nobody/x", {}, "there is no bucket nobody: make it first, or name another"),
-        ("s3://", {}, "names no bucket: say s3://BUCKET/PREFIX"),
-        ("s3://music/x", {"AWS_SECRET_ACCESS_KEY": "wrong"}, "does not take these credentials"),
-        ("s3://music/x", {"AWS_ACCESS_KEY_ID": "nobody"}, "does not take these credentials"),
+        ("s3://", {}, "names no bucket: write s3://BUCKET/PREFIX"),
+        ("s3://music/x", {"AWS_SECRET_ACCESS_KEY": "wrong"}, "refuses these credentials"),
+        ("s3://music/x", {"AWS_ACCESS_KEY_ID": "nobody"}, "refuses these credentials"),
         ("s3://music/x", {"AWS_ENDPOINT_URL": "http://127.0.0.1:9"}, "does not answer"),
         ("gs://music/x", {}, "a store is a folder or s3://BUCKET/PREFIX"),
     ],
@@ -144,19 +144,15 @@ def test_what_does_not_work_is_said_before_any_work(
 
 @contextlib.contextmanager
 def asking(url: str, monkeypatch: pytest.MonkeyPatch, *, attempts: int) -> Iterator[None]:
-    """Have this process ask elsewhere, so many times."""
+    """Use another endpoint, with a number of attempts per request."""
     monkeypatch.setenv("AWS_ENDPOINT_URL", url)
     monkeypatch.setattr(s3, "_ATTEMPTS", attempts)
-    s3.file_system.cache_clear()
-    s3.file_system().clear_instance_cache()
-    s3.file_system.cache_clear()
+    forget_clients()
     try:
         yield
     finally:
         monkeypatch.undo()
-        s3.file_system.cache_clear()
-        s3.file_system().clear_instance_cache()
-        s3.file_system.cache_clear()
+        forget_clients()
 
 
 def test_a_listing_is_paged_and_stays_below_its_prefix(
@@ -203,7 +199,7 @@ def test_an_object_store_may_be_away_for_a_while(
         proxy.refused = 1.0
         again = threading.Timer(25, setattr, (proxy, "refused", 0.0))
         again.start()
-        # The waits are drawn by lot: of so many requests one would be given up too soon.
+        # Waits are random: with more requests one of them might fail too soon.
         with ThreadPoolExecutor(12) as threads:
             list(threads.map(lambda i: storage.write(f"x/{i}", b"x"), range(12)))
         again.join()
@@ -233,12 +229,12 @@ def keep_reaching(storage: Storage, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_file_that_the_object_store_does_not_give_out_has_failed(
     server: ObjectStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    batch = recording(server, "rotten")
+    batch = recording(server, "corrupt")
     with shaky_proxy(server.ports[3]) as (proxy, url), asking(url, monkeypatch, attempts=1):
-        proxy.rotten = {"/music/rotten/a.wav"}
+        proxy.corrupt = {"/music/corrupt/a.wav"}
         summary = extract_batch(batch)
         assert summary.extracted == 1
-        assert proxy.sent["/music/rotten/b.wav"] == 44_100 * 2 + 44  # once, and as a whole
+        assert proxy.sent["/music/corrupt/b.wav"] == 44_100 * 2 + 44  # once, and as a whole
         rows = storage_of(batch.root).read_table("_work/done/attempt.files.parquet").to_pylist()
         assert [row["error"] for row in rows] == ["unreadable", None]
         assert "the object store answers" in rows[0]["message"]
@@ -268,11 +264,10 @@ def test_an_object_store_that_comes_back_meanwhile_has_cost_no_file(
 ) -> None:
     batch = recording(server, "back")
     reached = storage_of(batch.root)
-    ask = s3.probe
 
     def back_again(address: str) -> str:
         proxy.refused = 0.0
-        return ask(address)
+        return s3.probe(address)
 
     with shaky_proxy(server.ports[3]) as (proxy, url), asking(url, monkeypatch, attempts=1):
         monkeypatch.setattr("jobs.inputs.recordings.probe", back_again)

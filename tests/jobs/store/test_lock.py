@@ -5,13 +5,14 @@ import os
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import psutil
 import pytest
+from support.cluster_processes import wait_until
 
 from jobs.errors import StoreError
 from jobs.store import lock as module
@@ -27,7 +28,7 @@ def storage(tmp_path: Path) -> Storage:
 
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Pulses and patience of moments."""
+    """Shorten the intervals of heartbeats and of contenders."""
     monkeypatch.setattr(module, "PULSE_S", 0.01)
     monkeypatch.setattr(module, "WATCH_S", 0.6)
 
@@ -45,21 +46,18 @@ def lock_of(storage: Storage, **changes: Any) -> dict[str, Any]:
     return stated
 
 
-def until(condition: Any) -> None:
-    end = time.monotonic() + 20
-    while not condition():
-        assert time.monotonic() < end
-        time.sleep(0.005)
-
-
-def test_a_lock_names_its_holder_and_goes_with_it(storage: Storage) -> None:
+def acquire(storage: Storage) -> None:
+    """Take the lock, check it, and release it."""
     with Lock(storage) as lock:
         assert holder(storage)["pid"] == os.getpid()
         lock.check()
     assert not storage.exists(LOCK)
-    with Lock(storage):
-        pass
     assert list(storage.list(TEMPORARY)) == []
+
+
+def test_a_lock_names_its_holder_and_goes_with_it(storage: Storage) -> None:
+    acquire(storage)
+    acquire(storage)
 
 
 def test_an_error_inside_releases_it(storage: Storage) -> None:
@@ -75,8 +73,7 @@ def test_a_second_run_is_refused_with_the_first_ones_process(storage: Storage) -
         for part in (storage.root, str(os.getpid()), "Wait until it ends, or stop it"):
             assert part in str(refusal.value)
         first.check()
-    with Lock(storage):
-        pass
+    acquire(storage)
 
 
 def test_of_many_at_once_one_gets_it(storage: Storage) -> None:
@@ -92,11 +89,8 @@ def test_of_many_at_once_one_gets_it(storage: Storage) -> None:
         except StoreError:
             end.wait()
 
-    threads = [threading.Thread(target=contend, args=(i,)) for i in range(6)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    with ThreadPoolExecutor(6) as threads:
+        list(threads.map(contend, range(6)))
     assert len(won) == 1
 
 
@@ -113,16 +107,14 @@ def dead_pid() -> int:
 @pytest.fixture
 def zombie_pid() -> Iterator[int]:
     process = subprocess.Popen([sys.executable, "-c", ""])
-    until(lambda: psutil.Process(process.pid).status() == psutil.STATUS_ZOMBIE)
+    wait_until(lambda: psutil.Process(process.pid).status() == psutil.STATUS_ZOMBIE)
     yield process.pid
     process.wait()
 
 
 def test_the_lock_of_a_process_that_is_gone_is_taken(storage: Storage, dead_pid: int) -> None:
     lock_of(storage, pid=dead_pid)
-    with Lock(storage) as lock:
-        lock.check()
-        assert holder(storage)["pid"] == os.getpid()
+    acquire(storage)
 
 
 def test_the_lock_of_a_process_that_has_ended_and_is_not_reaped_is_taken(
@@ -130,8 +122,7 @@ def test_the_lock_of_a_process_that_has_ended_and_is_not_reaped_is_taken(
 ) -> None:
     created = psutil.Process(zombie_pid).create_time()
     lock_of(storage, pid=zombie_pid, process_started=created)
-    with Lock(storage) as lock:
-        lock.check()
+    acquire(storage)
 
 
 def test_a_pid_that_another_process_has_got_since_does_not_hold_the_lock(
@@ -139,8 +130,7 @@ def test_a_pid_that_another_process_has_got_since_does_not_hold_the_lock(
 ) -> None:
     started = psutil.Process().create_time()
     lock_of(storage, process_started=started - 100)
-    with Lock(storage):
-        pass
+    acquire(storage)
     lock_of(storage, process_started=started + 0.2)
     with pytest.raises(StoreError), Lock(storage):
         pass
@@ -150,9 +140,7 @@ def test_a_pid_that_another_process_has_got_since_does_not_hold_the_lock(
 @pytest.mark.usefixtures("quick")
 def test_a_lock_that_cannot_be_understood_is_taken(storage: Storage, text: bytes) -> None:
     storage.write(LOCK, text)
-    with Lock(storage) as lock:
-        lock.check()
-    assert list(storage.list(TEMPORARY)) == []
+    acquire(storage)
 
 
 # The holder is on another machine
@@ -161,8 +149,7 @@ def test_a_lock_that_cannot_be_understood_is_taken(storage: Storage, text: bytes
 @pytest.mark.usefixtures("quick")
 def test_the_lock_of_another_machine_is_taken_when_it_shows_no_pulse(storage: Storage) -> None:
     lock_of(storage, machine="elsewhere")
-    with Lock(storage) as lock:
-        lock.check()
+    acquire(storage)
 
 
 @pytest.mark.usefixtures("quick")
@@ -194,7 +181,7 @@ def test_the_lock_of_another_machine_is_respected_while_it_shows_a_pulse(
 def test_a_holder_shows_a_pulse(storage: Storage) -> None:
     with Lock(storage) as lock:
         first = holder(storage)["pulse"]
-        until(lambda: holder(storage)["pulse"] >= first + 2)
+        wait_until(lambda: holder(storage)["pulse"] >= first + 2)
         lock.check()
     assert not storage.exists(LOCK)
 
@@ -225,9 +212,9 @@ def test_a_pulse_never_overwrites_another_runs_lock(storage: Storage) -> None:
         taken = {**holder(storage), "token": "another"}
         storage.write(LOCK, as_json(taken))
         # One pulse may have been on its way.
-        until(lambda: not lock._thread.is_alive() or holder(storage)["token"] != "another")
+        wait_until(lambda: not lock._thread.is_alive() or holder(storage)["token"] != "another")
         storage.write(LOCK, as_json(taken))
-        until(lambda: not lock._thread.is_alive())
+        wait_until(lambda: not lock._thread.is_alive())
         # Even if it were given back: it has shown no pulse since.
         storage.write(LOCK, as_json({**taken, "token": lock._token}))
         with pytest.raises(StoreError):
@@ -263,14 +250,12 @@ def test_a_lock_whose_making_was_confirmed_to_nobody_is_ours(
     create = storage.create
 
     def unheard(name: str, data: bytes) -> bool:
-        # The answer is lost, and who asks again hears that it is there.
+        # The answer is lost, and the retry reports that the file exists.
         create(name, data)
         return create(name, data)
 
     monkeypatch.setattr(storage, "create", unheard)
-    with Lock(storage) as lock:
-        lock.check()
-    assert not storage.exists(LOCK)
+    acquire(storage)
 
 
 @pytest.mark.usefixtures("quick")
@@ -290,8 +275,8 @@ def test_a_storage_that_is_away_for_a_while_costs_a_pulse_and_not_the_run(
     with Lock(storage) as lock:
         away.set()
         before = len(asked)
-        until(lambda: len(asked) > before + 3)
+        wait_until(lambda: len(asked) > before + 3)
         away.clear()
         pulse = holder(storage)["pulse"]
-        until(lambda: holder(storage)["pulse"] > pulse + 1)
+        wait_until(lambda: holder(storage)["pulse"] > pulse + 1)
         lock.check()

@@ -1,4 +1,4 @@
-"""What is a store and what is not, and in which words that is said."""
+"""Opening, creating and reading stores, and the errors of folders that are not stores."""
 
 import json
 from pathlib import Path
@@ -77,20 +77,20 @@ def test_a_store_can_be_opened_again_and_again(root: Path) -> None:
     assert (root / STORE_JSON).stat() == before
 
 
-def test_other_segments_are_refused_in_words_that_name_force(root: Path) -> None:
-    with pytest.raises(UsageError) as refusal:
-        open_to_write(storage_to_write(str(root)), Settings(FEATURE_SET, 2.5), force=False)
-    for part in (str(root), "3 s", "2.5 s", "--force", "--segment-seconds 3"):
-        assert part in str(refusal.value)
-
-
-def test_another_feature_set_is_refused_in_words_that_name_force(root: Path) -> None:
-    (root / STORE_JSON).write_text(
-        json.dumps({"format": FORMAT, "feature_set": "older", "segment_seconds": 3.0})
-    )
+@pytest.mark.parametrize(
+    ("other", "said"),
+    [
+        (Settings(FEATURE_SET, 2.5), ("2.5 s", "3 s", "--force", "--segment-seconds 2.5")),
+        (Settings("older", 3.0), ("older", FEATURE_SET, "--force", "another store")),
+    ],
+)
+def test_a_store_with_other_settings_is_refused_in_words_that_name_force(
+    root: Path, other: Settings, said: tuple[str, ...]
+) -> None:
+    (root / STORE_JSON).write_bytes(other.to_json())
     with pytest.raises(UsageError) as refusal:
         open_to_write(storage_to_write(str(root)), SETTINGS, force=False)
-    for part in (str(root), "older", FEATURE_SET, "--force", "another store"):
+    for part in (str(root), *said):
         assert part in str(refusal.value)
 
 
@@ -117,18 +117,14 @@ def test_reading_where_there_is_no_store_says_what_makes_one(tmp_path: Path) -> 
             open_store(str(path))
 
 
-def test_a_file_is_no_store(tmp_path: Path) -> None:
+def test_a_file_and_what_is_below_it_are_no_stores(tmp_path: Path) -> None:
     path = tmp_path / "file"
     path.write_bytes(b"")
     for use in (open_store, storage_to_write):
         with pytest.raises(UsageError, match=f"{path} is a file"):
             use(str(path))
-
-
-def test_a_folder_below_a_file_is_no_store(tmp_path: Path) -> None:
-    (tmp_path / "file").write_bytes(b"")
-    with pytest.raises(UsageError, match=f"no store at {tmp_path}/file/store"):
-        open_store(str(tmp_path / "file/store"))
+    with pytest.raises(UsageError, match=f"no store at {path}/store"):
+        open_store(f"{path}/store")
 
 
 def test_a_folder_of_other_things_is_left_alone(tmp_path: Path) -> None:
@@ -146,20 +142,14 @@ def test_an_address_is_refused_as_long_as_a_store_is_a_folder() -> None:
 @pytest.mark.parametrize(
     "text",
     [
-        b"",
-        b"{",
-        b"[]",
-        b"null",
-        b"{}",
-        b'{"format": 1}',
-        b"\xff\xfe\x00",
-        b'{"format": 1, "feature_',
+        *(b"", b"{", b"[]", b"null", b"{}", b"\xff\xfe\x00"),
+        *(b'{"format": 1}', b'{"format": 1, "feature_'),
     ],
 )
 def test_a_damaged_description_is_named(root: Path, text: bytes) -> None:
     (root / STORE_JSON).write_bytes(text)
     for use in (open_store, storage_to_write):
-        with pytest.raises(StoreError, match=r"store\.json cannot be understood"):
+        with pytest.raises(StoreError, match=r"store\.json is damaged"):
             use(str(root))
 
 
