@@ -16,6 +16,7 @@ import pyarrow.compute as pc
 
 from featurizer.columns import FEATURE_COLUMNS
 from jobs.cluster.failures import count_workers
+from jobs.cluster.window import map_unordered
 from jobs.errors import ClusterError, UsageError
 from jobs.interruption import raise_if_interrupted
 from jobs.learning import registry
