@@ -7,6 +7,7 @@ one session among its stages.
 
 import contextlib
 import json
+import os
 import time
 import uuid
 from collections.abc import Callable, Iterator
@@ -171,7 +172,7 @@ class Session:
 
 
 def open_session(
-    store: str | Session,
+    store: str | os.PathLike[str] | Session,
     *,
     create: bool = False,
     scheduler: str | None = None,
@@ -182,7 +183,7 @@ def open_session(
 
     Parameters
     ----------
-    store : str or Session
+    store : str, path or Session
         Address of the store, or an open session, to which the other parameters do not apply.
     create : bool
         Whether the store may not exist yet.
@@ -199,7 +200,7 @@ def open_session(
     if isinstance(store, Session):
         return store
     scheduler_address(scheduler, workers)
-    storage = storage_to_write(store) if create else open_store(store).storage
+    storage = storage_to_write(os.fspath(store)) if create else open_store(store).storage
     return Session(storage, scheduler=scheduler, workers=workers, progress=progress)
 
 

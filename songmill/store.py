@@ -7,6 +7,7 @@ import pandas as pd
 from rich.console import Console
 
 from jobs import defaults
+from jobs.inputs.sources import Paths
 from jobs.learning.predict_files import predict_files
 from jobs.neighbours.query import Neighbour, similar
 from jobs.progress import Progress
@@ -80,12 +81,12 @@ class Store:
         columns = list(Neighbour.__dataclass_fields__)
         return pd.DataFrame([asdict(one) for one in found.neighbours], columns=columns)
 
-    def predict(self, files: list[str]) -> pd.DataFrame:
+    def predict(self, files: Paths) -> pd.DataFrame:
         """Predict recordings by the champion of the store, as :func:`songmill.predict_files`.
 
         Parameters
         ----------
-        files : list of str
+        files : str, path, or sequence of them
             Files, folders, globs or list files.
 
         Returns

@@ -36,7 +36,7 @@ from jobs.extraction.plan import Plan, make_batches, make_plan
 from jobs.extraction.progress import ExtractionProgress
 from jobs.extraction.rows import Rows
 from jobs.inputs import labels as label_table
-from jobs.inputs.sources import Listing, SourceFile, list_sources
+from jobs.inputs.sources import Listing, Paths, SourceFile, list_sources
 from jobs.progress import Progress
 from jobs.stage import Session, Stage, open_session
 from jobs.store import commit
@@ -121,7 +121,7 @@ class Outcome:
 
 
 def extract(
-    sources: list[str],
+    sources: Paths,
     *,
     store: str | Session,
     labels: str = defaults.LABELS,
@@ -140,7 +140,7 @@ def extract(
 
     Parameters
     ----------
-    sources : list of str
+    sources : str, path, or sequence of them
         Folders (searched recursively), files, globs, list files (``.txt``, ``.lst``, ``.m3u``: one
         path per line), or addresses that fsspec reads.
     store : str or Session

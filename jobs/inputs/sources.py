@@ -11,13 +11,14 @@ import glob
 import os
 import re
 import stat
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from featurizer.formats import AUDIO_SUFFIXES
 from jobs.errors import StoreError, UsageError
 from jobs.interruption import raise_if_interrupted
+from jobs.store.address import absolute_path
 from jobs.store.s3 import check_bucket, list_objects, probe, resolve, translate_errors
 
 LIST_SUFFIXES = (".txt", ".lst", ".m3u", ".m3u8")
@@ -70,8 +71,12 @@ class Listing:
     unlisted: list[str] = field(default_factory=list)
 
 
-def list_sources(sources: list[str]) -> Listing:
-    """List the recordings of ``sources``.
+Paths = str | os.PathLike[str] | Sequence[str | os.PathLike[str]]
+"""One path or several; addresses that fsspec reads are paths too."""
+
+
+def list_sources(sources: Paths) -> Listing:
+    """List the recordings of ``sources``; ``~`` is the user's home folder.
 
     Raises
     ------
@@ -92,15 +97,16 @@ def list_sources(sources: list[str]) -> Listing:
     listing = Listing()
     paths: set[str] = set()
     by_track: dict[str, SourceFile] = {}
-    for source in sources:
-        count = 0
+    names = [sources] if isinstance(sources, str | os.PathLike) else sources
+    for given in names:
+        source, count = os.fspath(given), 0
         name, found = _list_source(source, listing.unlisted)
         listing.sources.append(name)
         for recording in found:
             raise_if_interrupted()
             count += 1
             # A single source may repeat a file only under the same track_id.
-            if len(sources) > 1:
+            if len(names) > 1:
                 if recording.path in paths:
                     continue
                 paths.add(recording.path)
@@ -126,7 +132,7 @@ def _list_source(source: str, unlisted: list[str]) -> tuple[str, Iterator[Source
     """Return the absolute path or address of a source, and its recordings."""
     if "://" in source and not source.startswith("file://"):
         return source.rstrip("/"), _list_remote(source.rstrip("/"))
-    path = os.path.abspath(source.removeprefix("file://"))
+    path = absolute_path(source)
     if os.path.isdir(path):
         return _to_text(path), _walk(path, ["**", "*"], unlisted, source=path)
     if os.path.lexists(path):

@@ -13,7 +13,7 @@ from featurizer.columns import FEATURE_SET, SAMPLE_RATE
 from featurizer.errors import RecordingError
 from featurizer.process import single_thread
 from jobs.inputs.recordings import open_recording
-from jobs.inputs.sources import list_sources
+from jobs.inputs.sources import Paths, list_sources
 from jobs.learning import registry
 from jobs.progress import Progress
 from jobs.store.tables import Settings, Store, open_store
@@ -91,13 +91,13 @@ class FilesOutcome:
 
 
 def predict_files(
-    files: list[str], *, store: str | Store, progress: Progress | None = None
+    files: Paths, *, store: str | Store, progress: Progress | None = None
 ) -> FilesOutcome:
     """Predict recordings, which need not be in the store, one after another.
 
     Parameters
     ----------
-    files : list of str
+    files : str, path, or sequence of them
         Files, folders, globs or list files, as for an extraction.
     store : str or Store
         The store with the model, or its address.

@@ -15,6 +15,7 @@ from jobs import defaults
 from jobs.errors import RunInterruptedError, SongmillError, UsageError
 from jobs.exporting.export import MADE_BY, TableName
 from jobs.exporting.target import parse_target
+from jobs.inputs.sources import Paths
 from jobs.learning import registry
 from jobs.nightly.freshness import fingerprint, read_fingerprints, read_state, write_fingerprint
 from jobs.progress import JsonLog, Progress, clock
@@ -84,7 +85,7 @@ class Outcome:
 
 
 def run(
-    sources: list[str],
+    sources: Paths,
     *,
     store: str,
     labels: str = defaults.LABELS,
@@ -343,7 +344,7 @@ class _Running:
 # Stages
 
 
-def _extract(session: Session, sources: list[str], options: dict[str, Any]) -> _Result:
+def _extract(session: Session, sources: Paths, options: dict[str, Any]) -> _Result:
     from jobs.extraction.extract import extract
 
     found = extract(sources, store=session, **options)

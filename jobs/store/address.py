@@ -7,6 +7,18 @@ from jobs.store.folder import Folder
 from jobs.store.storage import Storage
 
 
+def absolute_path(path: str) -> str:
+    """Return a local path or ``file://`` address as an absolute path; ``~`` is the home folder.
+
+    Examples
+    --------
+    >>> absolute_path("file:///music/../tables")
+    '/tables'
+    """
+    path = path.removeprefix("file://")
+    return os.path.abspath(path if os.path.lexists(path) else os.path.expanduser(path))
+
+
 def storage_of(root: str) -> Storage:
     """Return the storage below a root: a folder's path, or ``s3://BUCKET/PREFIX``.
 
@@ -39,7 +51,7 @@ def storage_at(address: str) -> Storage:
         raise UsageError(
             f"a store is a folder or s3://BUCKET/PREFIX, and {address} is neither: name one of them"
         )
-    root = address.removeprefix("file://")
+    root = absolute_path(address)
     if os.path.exists(root) and not os.path.isdir(root):
         raise UsageError(f"a store is a folder, and {root} is a file")
     storage = storage_of(root)

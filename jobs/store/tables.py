@@ -156,12 +156,12 @@ def read_settings(storage: Storage) -> Settings | None:
     return settings
 
 
-def open_store(store: "str | Storage | Store") -> Store:
+def open_store(store: "str | os.PathLike[str] | Storage | Store") -> Store:
     """Open a store for reading.
 
     Parameters
     ----------
-    store : str, Storage or Store
+    store : str, path, Storage or Store
         Its address or its files; an open store is returned as it is.
 
     Raises
@@ -173,7 +173,7 @@ def open_store(store: "str | Storage | Store") -> Store:
     """
     if isinstance(store, Store):
         return store
-    storage = storage_at(store) if isinstance(store, str) else store
+    storage = store if isinstance(store, Storage) else storage_at(os.fspath(store))
     settings = read_settings(storage)
     if settings is None:
         raise UsageError(

@@ -12,6 +12,7 @@ from support.recordings import write_recording
 import songmill
 from featurizer.columns import FEATURE_COLUMNS
 from featurizer.extract import extract
+from featurizer.process import single_thread
 
 
 @pytest.fixture
@@ -21,7 +22,8 @@ def path(tmp_path: Path) -> Path:
 
 
 def test_features_of_a_file_are_those_of_the_store(path: Path) -> None:
-    expected = extract(str(path), segment_seconds=1.0)
+    with single_thread():
+        expected = extract(str(path), segment_seconds=1.0)
     found = songmill.features(path)
     assert list(found.index) == list(FEATURE_COLUMNS)
     np.testing.assert_array_equal(found, expected.track)

@@ -44,7 +44,7 @@ def test_similar_tracks_are_those_of_the_query(
 
 def test_predictions_are_those_of_the_champion(root: Path, tmp_path: Path) -> None:
     store = songmill.open_store(root)
-    with pytest.raises(songmill.SongmillError, match="no model"):
+    with pytest.raises(songmill.SongmillError, match="has no champion"):
         store.predict([str(root)])
     put_model(songmill.store.tables.open_store(str(root)), "v1", ["y", "x"], champion=True)
     write_recording(tmp_path / "new" / "take.wav", 0)
@@ -63,3 +63,19 @@ def test_predictions_are_those_of_the_champion(root: Path, tmp_path: Path) -> No
 def test_no_store_is_one_clear_error(tmp_path: Path) -> None:
     with pytest.raises(songmill.SongmillError, match="there is no store"):
         songmill.open_store(tmp_path)
+
+
+def test_the_home_folder_and_paths_are_understood(
+    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, in_process_cluster: str
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert len(songmill.open_store("~/store").tracks()) == 4
+    write_recording(tmp_path / "music" / "take.wav", 0)
+    for sources in ("~/music", tmp_path / "music", ["~/music"]):
+        outcome = songmill.extract(sources, store="~/tables", scheduler=in_process_cluster)
+        assert outcome.listed == 1
+    assert songmill.open_store(tmp_path / "tables").tracks()["track_id"].tolist() == ["take.wav"]
+    monkeypatch.chdir(tmp_path)
+    write_recording(tmp_path / "~" / "literal.wav", 1)
+    outcome = songmill.extract("~", store="literal", scheduler=in_process_cluster)
+    assert outcome.listed == 1
