@@ -6,15 +6,15 @@ of songmill.
 Examples
 --------
 >>> import songmill
->>> songmill.features("music/hum/0.wav")[["tempo", "rms_mean"]].round(3).to_dict()
+>>> songmill.features("music/rock/0.wav")[["tempo", "rms_mean"]].round(3).to_dict()
 {'tempo': 123.047, 'rms_mean': 0.142}
 >>> songmill.extract(["music"], store="tables").listed
-8
+6
 >>> store = songmill.open_store("tables")
 >>> store.tracks()[["track_id", "label"]].head(2)
-     track_id label
-0  hiss/0.wav  hiss
-1  hiss/1.wav  hiss
+      track_id  label
+0  blues/0.wav  blues
+1  blues/1.wav  blues
 """
 
 import importlib

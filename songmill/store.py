@@ -21,7 +21,7 @@ class Store:
     --------
     >>> store = open_store("tables")
     >>> store
-    Store('tables': 8 tracks, 8 segments)
+    Store('tables': 6 tracks, 6 segments)
     >>> store.files()["status"].unique().tolist()
     ['ok']
     """
@@ -72,8 +72,8 @@ class Store:
 
         Examples
         --------
-        >>> open_store("tables").similar("hum/0", k=1)["label"].tolist()
-        ['hum']
+        >>> open_store("tables").similar("rock/0", k=1)["label"].tolist()
+        ['rock']
         """
         found = similar(
             recording, store=self._store, k=k, duplicates=duplicates, progress=_silent()
@@ -102,9 +102,9 @@ class Store:
 
         Examples
         --------
-        >>> found = open_store("trained").predict(["music/hum/0.wav"])
+        >>> found = open_store("trained").predict(["music/rock/0.wav"])
         >>> list(found)
-        ['file', 'predicted', 'p_hiss', 'p_hum', 'error', 'message']
+        ['file', 'predicted', 'p_blues', 'p_rock', 'error', 'message']
         """
         found = predict_files(files, store=self._store, progress=_silent())
         rows = []
@@ -150,7 +150,7 @@ def open_store(store: str | os.PathLike[str]) -> Store:
     Examples
     --------
     >>> sorted(open_store("tables").tracks()["label"].unique())
-    ['hiss', 'hum']
+    ['blues', 'rock']
     """
     address = os.fspath(store)
     return Store(tables.open_store(address), address)

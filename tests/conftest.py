@@ -1,6 +1,7 @@
 """Settings and fixtures of every test."""
 
 import os
+import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -14,6 +15,14 @@ SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 # Numba's cache of librosa's functions is unsafe with concurrent processes: each has a folder.
 COMPILED = Path(__file__).parent / "__pycache__" / os.environ.get("PYTEST_XDIST_WORKER", "alone")
 os.environ["NUMBA_CACHE_DIR"] = str(COMPILED)
+
+# A shell's background jobs and nohup ignore these, and so would all processes that tests start.
+for number, handler in (
+    (signal.SIGINT, signal.default_int_handler),
+    (signal.SIGHUP, signal.SIG_DFL),
+):
+    if signal.getsignal(number) == signal.SIG_IGN:
+        signal.signal(number, handler)
 
 # Two processes that find the same port free at once would both take it: any free one will do.
 jobs.cluster.connect.DASHBOARD_PORT = 0

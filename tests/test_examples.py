@@ -28,9 +28,9 @@ MODULES = [
 def folder(tmp_path_factory: pytest.TempPathFactory, in_process_cluster: str) -> Path:
     """``music`` with two labels, its store ``tables``, and ``trained``, which has a champion."""
     folder = tmp_path_factory.mktemp("examples")
-    for i in range(8):
-        label = ("hiss", "hum")[i % 2]
-        play(folder / "music" / label / f"{i // 2}.wav", label, i)
+    for i in range(6):
+        label, sound = (("blues", "hiss"), ("rock", "hum"))[i % 2]
+        play(folder / "music" / label / f"{i // 2}.wav", sound, i)
     where: Any = {"scheduler": in_process_cluster, "progress": Progress(Console(quiet=True))}
     extract([str(folder / "music")], store=str(folder / "tables"), **where)
     shutil.copytree(folder / "tables", folder / "trained")

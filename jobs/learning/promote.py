@@ -35,8 +35,11 @@ def promote(version: str, *, store: str | Session) -> dict[str, Any]:
 
     Examples
     --------
-    >>> promote("aaaaaa", store="trained")
-    {'version': '20261101T120000-aaaaaa', 'before': '20261101T120000-aaaaaa'}
+    >>> from jobs.learning.registry import champion
+    >>> from jobs.store.tables import open_store
+    >>> version = champion(open_store("trained"))
+    >>> promote(version, store="trained")["before"] == version
+    True
     """
     with open_session(store).stage("promote") as run:
         known = versions(run.store)

@@ -72,8 +72,8 @@ def list_models(address: str) -> tuple[list[Version], list[str]]:
 
     Examples
     --------
-    >>> [(one.version, one.champion) for one in list_models("trained")[0]]
-    [('20261101T120000-aaaaaa', True)]
+    >>> [one.champion for one in list_models("trained")[0]]
+    [True]
     """
     store = open_store(address)
     wrong: list[str] = []
