@@ -51,14 +51,14 @@ def features(
     Returns
     -------
     pd.Series [shape=(57,), float64] or pd.DataFrame [shape=(n_segments, 58)]
-        Features by name. Of segments a row each, with ``start_s``, the start in seconds.
+        Features by name; for segments, one row each, with ``start_s``, the start in seconds.
 
     Raises
     ------
     SongmillError
         The recording cannot be decoded or analysed.
     UsageError
-        The samples have another shape or type, or the length of a segment is out of range.
+        The samples have an unsupported shape or type, or a segment is too short.
 
     Examples
     --------
@@ -112,21 +112,21 @@ def nearest(X: npt.ArrayLike, k: int = defaults.NEIGHBOURS) -> tuple[np.ndarray,
     Parameters
     ----------
     X : array_like [shape=(n, d)]
-        Finite vectors. Columns of different units should be scaled before.
+        Finite vectors. Scale columns of different units first.
     k : int [range=[1, n)]
         Neighbours of each row.
 
     Returns
     -------
     indices : np.ndarray [shape=(n, k), int64]
-        Rows of the neighbours, the nearest first; of equally near ones the smaller first.
+        Rows of the neighbours, nearest first; ties by ascending index.
     cosines : np.ndarray [shape=(n, k), float64, range=[-1, 1]]
         Their cosines. A row of zeros has cosine 0 with every other.
 
     Raises
     ------
     UsageError
-        ``X`` is no matrix of finite numbers, or ``k`` is out of range.
+        ``X`` is not a matrix of finite numbers, or ``k`` is out of range.
 
     Examples
     --------
