@@ -11,11 +11,11 @@ import jobs.cluster.connect
 
 SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 
-# Numba's cache of librosa's functions is unsafe with concurrent processes: each has a folder.
+# Numba's cache of librosa's functions is unsafe with concurrent processes: one folder each.
 COMPILED = Path(__file__).parent / "__pycache__" / os.environ.get("PYTEST_XDIST_WORKER", "alone")
 os.environ["NUMBA_CACHE_DIR"] = str(COMPILED)
 
-# Two processes that find the same port free at once would both take it: any free one will do.
+# Two processes that find the same port free would both take it, so the system chooses one.
 jobs.cluster.connect.DASHBOARD_PORT = 0
 
 
