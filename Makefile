@@ -1,4 +1,4 @@
-# make demo | make test | make bench | make lock: each makes the virtual environment that it needs.
+# make demo | make test | make bench | make lock: each creates the virtual environment it needs.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
@@ -7,13 +7,13 @@ BIN := $(VENV)/bin
 .PHONY: help demo test check storm containers bench lock clean
 
 help:
-	@echo "make demo    synthesise a small collection and extract it (about a minute; the second time, seconds)"
-	@echo "make test    make check, then the tests, quick ones first"
-	@echo "make check   ruff, mypy and the import contracts alone"
-	@echo "make storm   the longer tests of faults: kills and full disks at many moments (a quarter of an hour)"
-	@echo "             STORM_SEEDS='3 7' runs these random kills only"
-	@echo "make containers  build the images and run docker-compose.yml for real, where a Docker daemon answers"
-	@echo "make bench   how fast the features are, beside the plain recipe (about ten minutes)"
+	@echo "make demo    synthesise a small collection and extract it (about a minute; seconds when repeated)"
+	@echo "make test    run make check, then the tests, quick ones first"
+	@echo "make check   run only ruff, mypy and the import contracts"
+	@echo "make storm   run the longer fault tests: kills and full disks at many moments (a quarter of an hour)"
+	@echo "             STORM_SEEDS='3 7' runs only these random kills"
+	@echo "make containers  build the images and test docker-compose.yml (needs a Docker daemon)"
+	@echo "make bench   time the features against the plain recipe (about ten minutes)"
 	@echo "make lock    pin the newest versions that pyproject.toml allows"
 	@echo "make clean   remove the virtual environment, the demo and every cache"
 

@@ -80,7 +80,7 @@ def main() -> None:
             f"{worst.max():.0e} |"
         )
     print()
-    print("| format | median over columns | largest but tempo | tempo |")
+    print("| format | median over columns | largest except tempo | tempo |")
     print("|---|---|---|---|")
     for kind, row in format_distances(SHARED_DATA / "formats", tables[0]).iterrows():
         print(

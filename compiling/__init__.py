@@ -1,4 +1,4 @@
-"""How kernels are compiled, and where their machine code is cached.
+"""Compilation of kernels, and the cache of their machine code.
 
-It knows Numba and the file system, and imports no other package of this project.
+It uses Numba and imports no other package of this project.
 """

@@ -29,8 +29,8 @@ _log = logging.getLogger(__name__)
 class SignatureFiles(IndexDataCacheFile):  # type: ignore[misc]  # Numba is partly typed
     """Cache files of one kernel, named by a hash of the signature.
 
-    Numba numbers them. Two processes that start together may use one number for two signatures, and
-    a third process would run code compiled for other types.
+    Numba's own cache numbers the files. Two processes that start together may use one number for
+    two signatures, and a third process would run code compiled for other types.
     """
 
     def save(self, key: Any, data: Any) -> None:

@@ -1,4 +1,4 @@
 """Programs that the containers of docker-compose.yml run besides songmill itself.
 
-They know the containers' folders, and may import ``jobs``. Nothing else uses them.
+They use the containers' folders and may import ``jobs``. Nothing else imports them.
 """

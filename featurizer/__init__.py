@@ -1,4 +1,4 @@
-"""Feature extraction: one recording in, rows of numbers out.
+"""Extraction of the features of one recording.
 
-It knows NumPy, SciPy, Numba and the audio decoders; of songmill it imports :mod:`compiling` only.
+It uses NumPy, SciPy, Numba and the audio decoders; of songmill it imports only :mod:`compiling`.
 """

@@ -15,7 +15,7 @@ MAX_COLUMNS = 700
 """Maximum number of columns of a spectrogram, about its width in a picture in pixels."""
 
 TRIM_DB = 60.0
-"""Frames that lie this many dB or more below the loudest are silent."""
+"""Frames this many dB or more below the loudest are silent."""
 
 FRAME_CURVES = ("rms", "spectral_centroid", "spectral_bandwidth", "rolloff", "zero_crossing_rate")
 """Curves with one value per frame, in the order of the features."""

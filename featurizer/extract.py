@@ -62,9 +62,9 @@ class Features:
     duration_s : float
         Length of the recording in seconds.
     sample_rate : int
-        The file's own, in Hz.
+        Sample rate of the file, in Hz.
     channels : int
-        The file's own.
+        Channels of the file.
     note : str or None
         A remark for the user about a recording that is analysed but unusual.
     """
@@ -105,7 +105,7 @@ def segment_step(segment_seconds: float) -> int:
     """
     shortest = (MIN_SAMPLES + 1) / SAMPLE_RATE
     if not np.isfinite(segment_seconds) or round(SAMPLE_RATE * segment_seconds) <= MIN_SAMPLES:
-        # Rounded up, so that the stated length is long enough.
+        # Round up, so that a segment of the stated length can be analysed.
         raise ValueError(
             f"A segment of {segment_seconds:g} seconds cannot be analysed; "
             f"the shortest is {np.ceil(shortest * 1e4) / 1e4:g} seconds."
@@ -201,8 +201,8 @@ def analyse(
     deadline : Deadline, optional
         Checked once per block.
     curves : Curves, optional
-        Written: the values per frame behind the features of the track. Created for the recording's
-        signal.
+        Output: the per-frame values behind the features of the track. Must have been created for
+        the recording's signal.
 
     Returns
     -------
@@ -258,7 +258,7 @@ def features(
     deadline : Deadline, optional
         Checked once per block.
     curves : Curves, optional
-        Written: the values per frame behind the features of the track. Created for this signal.
+        Output: the per-frame values behind the features of the track; created for this signal.
 
     Returns
     -------
@@ -316,7 +316,7 @@ def signal_features(
     deadline : Deadline, optional
         Checked once per block.
     curves : Curves, optional
-        Written: the values per frame behind the features. Created for this signal.
+        Output: the per-frame values behind the features; created for this signal.
 
     Returns
     -------

@@ -83,7 +83,7 @@ def _storage_error(error: OSError) -> RecordingError:
 
 
 class DecoderFile:
-    """A binary file for decoders: their C code cannot pass a Python exception on.
+    """A binary file for decoders, whose C code cannot propagate Python exceptions.
 
     An exception raised while reading is kept and looks like the end of the file to the decoder;
     :meth:`read_errors_raised` raises it afterwards.
@@ -118,7 +118,7 @@ class DecoderFile:
                 raise self._error
 
     def read(self, size: int = -1) -> bytes:
-        """Read at most `size` bytes; none at the end or after an error."""
+        """Read at most `size` bytes; return no bytes at the end or after an error."""
         if self._error is None:
             try:
                 if self._deadline is not None:
@@ -134,8 +134,8 @@ class DecoderFile:
             try:
                 return self._file.seek(offset, whence)
             except Exception as error:
-                # Corrupt headers send decoders to positions before the start. That is no storage
-                # error, and decoders understand -1.
+                # Corrupt headers send decoders to positions before the start. That is not a
+                # storage error, and decoders understand -1.
                 if isinstance(error, ValueError) or getattr(error, "errno", None) == errno.EINVAL:
                     return -1
                 self._error = error

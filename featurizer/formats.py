@@ -123,7 +123,7 @@ class Readable(Protocol):
     """The methods of a binary file that :func:`sniff` uses."""
 
     def read(self, size: int, /) -> bytes:
-        """Read at most `size` bytes; none at the end of the file only."""
+        """Read at most `size` bytes; return no bytes only at the end of the file."""
 
     def seek(self, offset: int, /) -> int:
         """Set the position, counted from the start."""

@@ -50,7 +50,7 @@ class HarmonicPercussive:
     n_frames : int
         Frames of the whole signal.
     percussive : np.ndarray [shape=(n,), float32], optional
-        Written: the percussive part. Samples after the end of the inverse transform are left
+        Output: the percussive part. Samples after the end of the inverse transform are left
         unchanged.
 
     Examples
@@ -122,7 +122,7 @@ def percussive_pairs(
     """Mask the percussive part of spectra and pack two frames into one complex spectrum.
 
     The inverse transform of ``A + i B`` is ``a + i b``: one complex transform yields two real
-    frames, for less than two transforms cost.
+    frames and is cheaper than two real transforms.
 
     Parameters
     ----------
@@ -134,7 +134,7 @@ def percussive_pairs(
     first : int
         Index in ``P`` of the first of these frames.
     pairs : np.ndarray [shape=(ceil(count / 2), 2048), complex64]
-        Written: full spectra of the percussive part; the real part of their inverse transform is an
+        Output: full spectra of the percussive part; the real part of their inverse transform is an
         even frame, the imaginary part the odd frame after it.
 
     Notes

@@ -29,7 +29,7 @@ _CONSTANT_RATE_SUBTYPES = ("PCM_", "FLOAT", "DOUBLE", "ULAW", "ALAW")
 """Start of the names of encodings with a fixed number of bytes per sample."""
 
 _UNKNOWN_SIZE = 0x7FFFF000
-"""Smallest chunk size that means unknown, without the highest bit.
+"""Smallest chunk size, ignoring the highest bit, that means an unknown size.
 
 Writers that cannot seek back to the header leave the largest 31-bit or 32-bit number there, with or
 without the bytes of the header itself subtracted.
@@ -52,7 +52,7 @@ def decode_with_libsndfile(
     ----------
     file : DecoderFile
     descriptor : int or None
-        The file's descriptor, which libsndfile reads without a detour through Python.
+        The file's descriptor, for libsndfile to read directly instead of through Python.
     container : Container
     size : int > 0
         Size of the file in bytes.
@@ -95,7 +95,7 @@ def decode_with_libsndfile(
                 else:
                     signal.append_mean(block[:frames].T)
     if container.name == "MP3" and not container.has_duration and signal.frames >= sound.frames:
-        # It stopped at a length guessed from the file's size and the first frame's bit rate.
+        # libsndfile stopped at a length guessed from the file size and the first bit rate.
         raise RejectedByDecoderError("no header gives the length")
     return finish_recording(signal, channels, promised_s)
 

@@ -265,7 +265,7 @@ def medians_along_time(
     rows : np.ndarray [shape=(k + 30,), int64, each in 0 … n - 1]
         Rows of ``x`` in the order in which the window moves over them.
     medians : np.ndarray [shape=(k, m), float32, C-contiguous]
-        Written: ``medians[i]`` is the median of ``x[rows[i]] … x[rows[i + 30]]``.
+        Output: ``medians[i]`` is the median of ``x[rows[i]] … x[rows[i + 30]]``.
 
     Examples
     --------
@@ -326,7 +326,7 @@ def medians_along_frequency(
     every_eighth : np.ndarray [shape=(:data:`MEMORY`,), float32]
         Scratch array.
     medians : np.ndarray [shape=(:data:`PADDED_BINS`,), float32]
-        Written: ``medians[k]`` is the median of the bins ``k - 15`` to ``k + 15``; values
+        Output: ``medians[k]`` is the median of the bins ``k - 15`` to ``k + 15``; values
         beyond the last bin are undefined.
     """
     # Lane j of row r holds bin 8 j + r - 15.

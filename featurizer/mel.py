@@ -15,7 +15,7 @@ A_MIN = 1e-10
 
 _DB_PER_NEPER = np.float32(10 / np.log(10))
 
-# Bands per matrix product: so few that most of the weights in their common bins are not zero.
+# Bands per matrix product: few enough that most weights in their shared bins are not zero.
 _BANDS_PER_GROUP = 16
 
 
@@ -39,7 +39,7 @@ def mel_power(P: npt.NDArray[np.float32], mel: npt.NDArray[np.float32]) -> None:
     P : np.ndarray [shape=(n_frames, 1025), float32]
         Power.
     mel : np.ndarray [shape=(n_frames, 128), float32]
-        Written: the power in the bands of :func:`featurizer.filters.mel_filters`.
+        Output: the power in the bands of :func:`featurizer.filters.mel_filters`.
 
     Examples
     --------
@@ -65,7 +65,7 @@ def decibels(power: npt.NDArray[np.float32], loudest: np.float32) -> npt.NDArray
     Returns
     -------
     db : np.ndarray [shape=power.shape, float32, >= -100]
-        Levels in dB relative to 1, at least 80 dB below the loudest.
+        Levels in dB relative to 1, at most 80 dB below the loudest.
 
     Examples
     --------

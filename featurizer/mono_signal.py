@@ -15,13 +15,13 @@ MAX_HOURS = 4
 """Longest duration: the signal alone of a longer recording takes more than 1.3 GB."""
 
 MIN_SAMPLE_RATE = 1000
-"""Lowest credible sample rate, in Hz: resampling a lower one to 22,050 Hz would yield hours."""
+"""Lowest credible sample rate, in Hz: a file with a lower one would be resampled to hours."""
 
 BLOCK_FRAMES = 1 << 16
 """Samples of each channel decoded at a time."""
 
 _MIN_BYTES_PER_SECOND = 100
-"""Less than any format needs for silence; a header that promises a longer duration is ignored."""
+"""Bytes per second below what any format needs, even for silence; caps a header's duration."""
 
 
 class MonoSignal:
@@ -30,7 +30,7 @@ class MonoSignal:
     Parameters
     ----------
     sample_rate : int > 0
-        Of the blocks, in Hz.
+        Sample rate of the blocks, in Hz.
     expected_s : float >= 0
         Seconds to reserve memory for. The signal may become shorter or longer.
     deadline : Deadline, optional
@@ -176,8 +176,8 @@ class MonoSignal:
 
     def _ensure_capacity(self, samples: int) -> None:
         if self._n + samples > len(self._y):
-            # In place: the system remaps pages and copies no samples. By an eighth, because
-            # growing zeroes the new part, which takes memory that may never be needed.
+            # Growing in place remaps pages and copies no samples. It zeroes the new part, which
+            # takes memory that may never be needed, so the signal grows by only an eighth.
             self._y.resize(self._n + samples + self._n // 8 + BLOCK_FRAMES, refcheck=False)
 
 

@@ -29,7 +29,7 @@ def onset_strength(
     previous : np.ndarray [shape=(128,), float32]
         The frame before the first, in dB.
     onsets : np.ndarray [shape=(n_frames,), float32, >= 0]
-        Written: the median over the bands of the increase in dB; decreases count as 0.
+        Output: the median over the bands of the increase in dB; decreases count as 0.
 
     Examples
     --------

@@ -25,22 +25,22 @@ _WINDOW = window()
 
 
 class OverlapAdd:
-    """Moments of the percussive part, which the frames add up to, and of the harmonic part.
+    """Moments of the harmonic part and of the percussive part, which the frames add up to.
 
     Parameters
     ----------
     y : np.ndarray [shape=(n,), float32]
-        The whole signal; minus the percussive part, it is the harmonic part.
+        The whole signal. The harmonic part is the signal minus the percussive part.
     n_frames : int
         Total number of frames to be added; ``n >= 512 * (n_frames - 1)``.
     output : np.ndarray [shape=(n,), float32], optional
-        Written: the percussive part.
+        Output: the percussive part.
 
     Attributes
     ----------
     moments : Moments
-        Of the harmonic and the percussive part, in this order, over the samples that no later frame
-        adds to.
+        Moments of the harmonic and the percussive part, in this order, over the samples that no
+        later frame adds to.
 
     Examples
     --------

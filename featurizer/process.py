@@ -5,19 +5,18 @@ import ctypes
 import functools
 from contextlib import AbstractContextManager
 
-# Of malloc.h.
+# Options of mallopt, from malloc.h.
 _M_TRIM_THRESHOLD = -1
-
 _M_MMAP_THRESHOLD = -3
 
 _KEPT_BYTES = 32 * 2**20
-"""Freed memory that a process keeps for its next file, in bytes: the most that glibc allows."""
+"""Bytes of freed memory that a process keeps for its next file: the most that glibc allows."""
 
 
 def single_thread() -> AbstractContextManager[object]:
-    """Limit matrix products to one thread, from now until the end of the body.
+    """Limit BLAS to one thread, from the call until the end of the ``with`` body.
 
-    With more threads, sums are added in another order, and their last digits differ.
+    With more threads, BLAS adds in another order, and the last digits of sums differ.
 
     Examples
     --------
@@ -26,7 +25,7 @@ def single_thread() -> AbstractContextManager[object]:
     """
     from threadpoolctl import threadpool_limits
 
-    import featurizer.extract  # noqa: F401  # loads the libraries that are limited
+    import featurizer.extract  # noqa: F401  # loads the libraries to limit
 
     limits: AbstractContextManager[object] = threadpool_limits(limits=1)
     return limits
@@ -36,8 +35,8 @@ def single_thread() -> AbstractContextManager[object]:
 def prepare_process() -> None:
     """Prepare a worker's process: one thread, and memory that is kept between files."""
     single_thread()
-    # Dask has the memory allocator give everything back at once: a page fault for every 4 kB of
-    # every block of every file. Where there is no glibc there is nothing to set.
+    # Dask makes the allocator return freed memory at once, which costs a page fault for every 4 kB
+    # of every block. Only glibc has these settings.
     with contextlib.suppress(OSError, AttributeError):
         libc = ctypes.CDLL("libc.so.6")
         libc.mallopt(_M_MMAP_THRESHOLD, _KEPT_BYTES)

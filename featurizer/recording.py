@@ -24,11 +24,11 @@ class Recording:
     y : np.ndarray [shape=(n,), float32]
         Mono, at 22,050 Hz; full scale is 1.
     duration_s : float > 0
-        Decoded samples at the file's own rate, in seconds.
+        Duration of the decoded samples, in seconds.
     sample_rate : int > 0
-        The file's own, in Hz.
+        Sample rate of the file, in Hz.
     channels : int > 0
-        The file's own.
+        Channels of the file.
     note : str or None
         A remark for the user about a recording that decodes but is unusual.
     """
@@ -52,7 +52,7 @@ def finish_recording(signal: MonoSignal, channels: int, promised_s: float | None
     signal : MonoSignal
         All decoded samples.
     channels : int > 0
-        The file's own.
+        Channels of the file.
     promised_s : float or None
         Duration in the header, in seconds.
 

@@ -30,7 +30,7 @@ def spectral_shape(S: npt.NDArray[np.float32], shape: npt.NDArray[np.float64]) -
     S : np.ndarray [shape=(n_frames, 1025), float32, C-contiguous]
         Magnitudes.
     shape : np.ndarray [shape=(n_frames, 3), float64, 0 … 11,025 Hz]
-        Written, for each frame: the centroid, which is the mean frequency; the bandwidth, which is
+        Output, per frame: the centroid, which is the mean frequency; the bandwidth, which is
         the standard deviation around the centroid; and the roll-off, which is the frequency of the
         lowest bin with at least 85 % of the magnitude at or below it. All are 0 in a silent frame.
 
@@ -107,7 +107,7 @@ def _rolloff(S: npt.NDArray[np.float32], rolloff: npt.NDArray[np.float64]) -> No
         while running < threshold and k < N_BINS - 1:
             k += 1
             running += S[j, k]
-        # NaN has no roll-off.
+        # Frames with NaN have no roll-off.
         rolloff[j] = k * _HZ_PER_BIN if running >= threshold else 0.0
 
 

@@ -158,7 +158,7 @@ def stft(
     start : int
         First frame.
     P : np.ndarray [shape=(count, 1025), float32, C-contiguous]
-        Written: the power of ``count`` frames from ``start`` on.
+        Output: the power of ``count`` frames from ``start`` on.
 
     Returns
     -------

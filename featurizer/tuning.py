@@ -96,8 +96,8 @@ def _peaks(
     pitches: npt.NDArray[np.float32],
     powers: npt.NDArray[np.float32],
 ) -> int:
-    # Mixed precision as in librosa.piptrack, because it decides peaks between two tunings: sums of
-    # neighbours in single precision, the parabola in double.
+    # Mixed precision as in librosa.piptrack, because rounding decides peaks between two tunings:
+    # sums of neighbours in single precision, the parabola in double.
     size = 0
     bins = np.empty(_STOP_BIN - _FIRST_BIN, dtype=np.int64)
     is_peak = np.zeros(_WORD_BINS * -(-(_STOP_BIN - _FIRST_BIN) // _WORD_BINS), dtype=np.uint8)

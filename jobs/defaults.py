@@ -3,6 +3,9 @@
 LABELS = "parent"
 """A track's label is the name of its folder."""
 
+SEGMENT_RANGE_S = (0.1, 600.0)
+"""Shortest and longest segment in seconds."""
+
 MAX_FAILED = 0.1
 """Share of failed files above which an extraction ends with exit code 3."""
 

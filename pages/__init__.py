@@ -1,4 +1,4 @@
-"""Numbers in, pictures and HTML pages out.
+"""Pictures and HTML pages.
 
-It knows matplotlib, HTML and the numeric packages of this project, but no store and no ``jobs``.
+It uses matplotlib and the numeric packages of this project, but no store and no ``jobs``.
 """

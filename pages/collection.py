@@ -50,7 +50,7 @@ def correlation_heatmap(names: Sequence[str], correlations: np.ndarray, sample: 
         axes.set_xticks(ticks, labels[:-1], fontsize=size, rotation=90)
         axes.tick_params(length=0)
         axes.spines[:].set_visible(False)
-        # In the empty half, so that the cells can be larger.
+        # The colour bar is in the empty half, so that the cells can be larger.
         inner = axes.inset_axes(
             (0.5, 0.9, 0.45, 0.03) if variant.narrow else (0.6, 0.9, 0.33, 0.025)
         )

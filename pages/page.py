@@ -1,7 +1,7 @@
 """Pages of facts, pictures and tables, each rendered as one self-contained HTML file.
 
-A page loads nothing over the network, and its security policy forbids it. All content is escaped,
-because names come from outside. Without scripts everything works but the sorting of tables.
+A page loads nothing over the network, and its Content-Security-Policy forbids it. All content is
+escaped, because names come from outside. Only the sorting of tables needs scripts.
 """
 
 import base64

@@ -453,7 +453,7 @@ def predicted_over_time(segments: SegmentProbabilities, styles: LabelStyles) -> 
     --------
     >>> segments = SegmentProbabilities(3.0, ["jazz", "rock"], np.array([[0.9, 0.1], [0.6, 0.4]]))
     >>> predicted_over_time(segments, LabelStyles(["jazz", "rock"])).alt.partition("3 s. ")[2]
-    'The most probable class is jazz 2 times.'
+    'Segments by most probable class: jazz 2.'
     """
     probabilities = segments.probabilities
     # In a long recording, each bar is the mean of several segments.
@@ -499,7 +499,7 @@ def predicted_over_time(segments: SegmentProbabilities, styles: LabelStyles) -> 
     predicted = probabilities.argmax(axis=1)
     counts_of = np.bincount(predicted, minlength=probabilities.shape[1])
     most = [int(i) for i in np.argsort(-counts_of, kind="stable")[:3] if counts_of[i]]
-    summary = ", ".join(f"{segments.classes[i]} {counts_of[i]} times" for i in most)
+    summary = ", ".join(f"{segments.classes[i]} {counts_of[i]}" for i in most)
     duration = f"{segments.segment_s:g} s"
     which = f"the {_MAX_CLASSES} most probable classes"
     if len(segments.classes) <= _MAX_CLASSES:
@@ -509,7 +509,7 @@ def predicted_over_time(segments: SegmentProbabilities, styles: LabelStyles) -> 
         name="predicted",
         title="Predicted label over time",
         alt=f"Stacked bars: the probability of {which} for {len(probabilities)} segments of "
-        f"{duration}. The most probable class is {summary}.",
+        f"{duration}. Segments by most probable class: {summary}.",
         caption=f"Each bar is a segment of {duration}."
         if bars == len(probabilities)
         else f"{len(probabilities):,} segments of {duration}, averaged to {bars} bars.",

@@ -1,4 +1,4 @@
-"""Vectors in, neighbours out: the most similar rows by cosine, exactly.
+"""Exact nearest neighbours of vectors, by cosine.
 
-Knows NumPy and Numba, and scikit-learn for scaling. Knows no Dask, no store and no command line.
+It uses NumPy and Numba, and scikit-learn for scaling, but no Dask, no store and no command line.
 """

@@ -28,16 +28,16 @@ SLACK = 2
 """Entries of a list beyond k, for cosines too close to tell apart in single precision."""
 
 SAMPLE_SIZE = 2048
-"""Vectors of a tile that give the first floors."""
+"""Number of vectors sampled from a tile to set its first floors."""
 
 TILES = 12
-"""Number of tiles to aim at; their pairs keep some dozen workers busy."""
+"""Target number of tiles; their 78 pairs keep a dozen workers busy."""
 
 MIN_TILE_ROWS, MAX_TILE_ROWS = 4096, 32768
-"""Vectors per tile. Small tiles make many messages; all workers wait for the last large one."""
+"""Vectors per tile. Small tiles mean many messages; large ones mean a long wait for the last."""
 
 MAX_DUPLICATES = 100
-"""Duplicates that are kept per vector: those of smallest index."""
+"""Maximum number of duplicates kept per vector: those of smallest index."""
 
 _EMPTY = -1
 """Index of an empty entry."""
@@ -71,7 +71,7 @@ class Tile:
 
     @property
     def stop(self) -> int:
-        """Index of the last vector, plus one."""
+        """Index after the last vector."""
         return self.start + len(self.exact)
 
 
@@ -112,11 +112,11 @@ def compare_tiles(
     one, other : Tile
         ``other`` is ``one`` itself or a later tile.
     floors : tuple of np.ndarray [shape=(n,), float32]
-        Worst entries of the lists of each tile, up to date or older. Candidates exceed them.
+        Worst entries of the lists of each tile, possibly outdated. Candidates exceed them.
     size : int
         Entries per list.
     duplicate_from : float [range=[-1, 1]]
-        Least cosine of duplicates.
+        Minimum cosine of duplicates.
 
     Returns
     -------
@@ -144,7 +144,7 @@ def compare_tiles(
     duplicates = Duplicates(np.empty(shape, np.int32), np.empty(shape), np.zeros(n, np.int64))
     rows, columns = BLOCK
     buffer = np.empty(rows * columns, np.float32)
-    # The columns' lists are accessed in random order, and stay in the cache while the rows change.
+    # The columns' lists are accessed in random order and stay cached while the rows change.
     for j in range(0, n, columns):
         for i in range(0, len(one.exact), rows):
             left, right = one.single[i : i + rows], other.single[j : j + columns]
@@ -244,7 +244,7 @@ class Neighbours:
     def lists(self, start: int, stop: int) -> tuple[np.ndarray, np.ndarray]:
         """Return the nearest of the vectors ``start`` to ``stop``.
 
-        Call it after all pairs of tiles were compared and added.
+        Call it after all pairs of tiles have been compared and added.
 
         Returns
         -------
@@ -276,7 +276,7 @@ class Neighbours:
     def duplicates(self) -> tuple[np.ndarray, np.ndarray]:
         """Return the pairs of duplicates, in order, and their cosines.
 
-        Of each vector only the first :data:`MAX_DUPLICATES` of smaller index.
+        Each vector keeps the first :data:`MAX_DUPLICATES` duplicates of smaller index.
 
         Returns
         -------
@@ -309,7 +309,7 @@ def tile_rows(n: int) -> int:
 def tile_pairs(n_tiles: int) -> Iterator[tuple[int, int]]:
     """Yield each pair of tiles once.
 
-    Each tile comes first with itself: that fills its lists, and so raises the floors.
+    Each tile is first paired with itself, which fills its lists and so raises the floors.
 
     Examples
     --------
@@ -331,7 +331,7 @@ def nearest(vectors: np.ndarray, k: int, *, duplicate_from: float = 0.9999) -> N
     k : int [range=[1, n)]
         Neighbours per vector.
     duplicate_from : float [range=[-1, 1]]
-        Least cosine of duplicates.
+        Minimum cosine of duplicates.
 
     Returns
     -------

@@ -8,7 +8,7 @@ match makes the distance small.
 import numpy as np
 
 MIN_RATIO = 1.3
-"""Least ratio of the second distance to the first one for a match (ratio test of Lowe, Distinctive
+"""Minimum ratio of the second distance to the first for a match (ratio test of Lowe, Distinctive
 image features from scale-invariant keypoints, IJCV 2004)."""
 
 
@@ -49,15 +49,14 @@ def distances(segments: np.ndarray, known: np.ndarray, owners: np.ndarray, n: in
 
 
 def passes_ratio_test(distances: np.ndarray, same: np.ndarray) -> bool:
-    """Tell whether the nearest recording is near enough, compared to the second, for a match.
+    """Return whether the nearest recording is near enough, relative to the second, for a match.
 
     Parameters
     ----------
     distances : np.ndarray [shape=(n,), float64]
         Distances, as from :func:`distances`.
     same : np.ndarray [shape=(n,), bool]
-        Whether a recording is a copy of the nearest one, or that one itself. Copies do not count
-        as second.
+        Whether a recording is the nearest one or a copy of it. Copies do not count as second.
 
     Returns
     -------

@@ -1,10 +1,10 @@
 """Kernels that keep, for each vector, the k vectors with the greatest cosines.
 
-Cosines are computed block by block in single precision. A list keeps the best of them, and a few
-more than are wanted. Then only the cosines of its entries are computed again, in double precision
-and with a fixed order of additions, and the nearest are chosen by these. So the lists are exact,
-and do not depend on the blocks. If too many cosines are closer together than single precision can
-tell (a collection full of copies), all candidates of that vector are compared again.
+Cosines are computed block by block in single precision. A list keeps the best ones, with a few to
+spare. Only the cosines of its entries are computed again, in double precision and with a fixed
+order of additions, to choose the nearest. So the lists are exact and do not depend on the blocks.
+If too many cosines are too close to tell apart in single precision (a collection full of copies),
+that vector is compared with all others again.
 
 A list is a binary min-heap: its worst entry is the root.
 """
@@ -47,7 +47,7 @@ def error_bound(n_columns: int) -> float:
 
 
 class Side(NamedTuple):
-    """The vectors of a block's rows, or of its columns, and their lists, which change.
+    """Vectors of a block's rows or columns, and their lists, which are updated in place.
 
     Parameters
     ----------
@@ -55,7 +55,7 @@ class Side(NamedTuple):
     cosines, indices : np.ndarray [shape=(m, size), float32 and int32]
         The lists.
     floors : np.ndarray [shape=(m,), float32]
-        Only greater cosines are looked at. Kept up to date.
+        Only greater cosines are considered. Updated in place.
     """
 
     vectors: np.ndarray
@@ -91,7 +91,7 @@ class Block(NamedTuple):
         Index of the first row vector and column vector. Only pairs above the diagonal count: the
         row has the smaller index.
     duplicate_from : float
-        Least cosine of duplicates.
+        Minimum cosine of duplicates.
     cap : np.float32
         Single-precision cosines up to this cannot belong to duplicates.
     """
@@ -136,7 +136,7 @@ def cosines_with(vectors: np.ndarray, vector: np.ndarray) -> np.ndarray:
     vectors : np.ndarray [shape=(n, d), float64]
         Vectors of length one.
     vector : np.ndarray [shape=(d,), float64]
-        Another one.
+        Vector of length one.
 
     Returns
     -------
@@ -155,7 +155,7 @@ def cosines_with(vectors: np.ndarray, vector: np.ndarray) -> np.ndarray:
 
 @inlined
 def _flag_folds(row: np.ndarray, floor: float, floors: np.ndarray, flags: np.ndarray) -> None:
-    """Flag each :data:`FOLD` cosines, a stride apart, of which one exceeds its floor.
+    """Flag each group of :data:`FOLD` cosines, a stride apart, in which one exceeds its floor.
 
     LLVM vectorises this loop.
     """
@@ -170,7 +170,7 @@ def _flag_folds(row: np.ndarray, floor: float, floors: np.ndarray, flags: np.nda
 
 
 @inlined
-def _select_columns(  # noqa: PLR0917  # a kernel has no keywords
+def _select_columns(  # noqa: PLR0917  # kernels take no keyword arguments
     row: np.ndarray,
     begin: int,
     floor: float,
@@ -180,8 +180,8 @@ def _select_columns(  # noqa: PLR0917  # a kernel has no keywords
 ) -> int:
     """Write the columns, from ``begin`` on, of cosines that exceed a floor; return their number.
 
-    Branch-free: every column is written, and the next one overwrites it unless it counts. A branch
-    that the processor cannot predict would take longer than all the rest.
+    Branch-free: every column is written, and the next one overwrites it unless it counts. An
+    unpredictable branch would take longer than all the rest.
     """
     n = row.shape[0]
     stride = n // FOLD
@@ -271,7 +271,7 @@ def merge(
     Parameters
     ----------
     cosines, indices : np.ndarray [shape=(n, size), float32 and int32]
-        The lists, which change.
+        The lists; updated in place.
     rows : np.ndarray [shape=(m,), int]
         List of each new entry.
     new_cosines, new_indices : np.ndarray [shape=(m,), float32 and int32]
@@ -293,19 +293,19 @@ def merge(
 def _insert_sorted(cosines: np.ndarray, indices: np.ndarray, cosine: float, index: int) -> None:
     """Insert an entry into a list sorted by descending cosine and ascending index; drop the last.
 
-    An entry that is no better than the last is dropped itself.
+    An entry that is no better than the last is itself dropped.
     """
-    place = cosines.shape[0] - 1
-    if cosine < cosines[place] or (cosine == cosines[place] and index > indices[place]):
+    slot = cosines.shape[0] - 1
+    if cosine < cosines[slot] or (cosine == cosines[slot] and index > indices[slot]):
         return
-    while place > 0 and (
-        cosines[place - 1] < cosine or (cosines[place - 1] == cosine and indices[place - 1] > index)
+    while slot > 0 and (
+        cosines[slot - 1] < cosine or (cosines[slot - 1] == cosine and indices[slot - 1] > index)
     ):
-        cosines[place] = cosines[place - 1]
-        indices[place] = indices[place - 1]
-        place -= 1
-    cosines[place] = cosine
-    indices[place] = index
+        cosines[slot] = cosines[slot - 1]
+        indices[slot] = indices[slot - 1]
+        slot -= 1
+    cosines[slot] = cosine
+    indices[slot] = index
 
 
 @compiled
@@ -378,7 +378,7 @@ def insert_exactly(
     vectors: np.ndarray,
     lists: tuple[np.ndarray, np.ndarray, np.ndarray],
 ) -> None:
-    """Insert every vector with a cosine from a floor on into sorted lists, by its exact cosine.
+    """Insert every vector whose cosine reaches a floor into sorted lists, by its exact cosine.
 
     Parameters
     ----------
@@ -391,8 +391,8 @@ def insert_exactly(
     vectors : np.ndarray [shape=(n, d), float64]
         All vectors.
     lists : tuple of arrays
-        Floor of each list [shape=(m,), float32], and the cosines and indices of the lists, which
-        change [shape=(m, k), float64 and int64].
+        Floor of each list [shape=(m,), float32], and the cosines and indices of the lists
+        [shape=(m, k), float64 and int64], which are updated in place.
 
     Examples
     --------

@@ -1,7 +1,6 @@
 """songmill: audio features, models and neighbours of a collection of recordings, as tables.
 
-The public face, thin and lazy: nothing heavy is imported before it is used. May use every package
-of songmill.
+The public Python API. Each name is imported on first use, so ``import songmill`` is fast.
 
 Examples
 --------

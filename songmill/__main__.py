@@ -6,7 +6,7 @@ from songmill.own_packages import put_first
 
 
 def main() -> None:
-    """Run the command line; another package called ``jobs`` on Python's path is no matter."""
+    """Run the command line, even if another package called ``jobs`` is on Python's path."""
     try:
         put_first()
     except ImportError as error:

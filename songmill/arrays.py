@@ -10,12 +10,12 @@ import pandas as pd
 from featurizer.columns import FEATURE_COLUMNS, SAMPLE_RATE, SEGMENT_SECONDS
 from featurizer.errors import RecordingError
 from featurizer.extract import analyse, segment_step
-from featurizer.mono_signal import MonoSignal
+from featurizer.mono_signal import MIN_SAMPLE_RATE, MonoSignal
 from featurizer.process import single_thread
 from featurizer.recording import Recording, finish_recording
 from jobs import defaults
 from jobs.errors import SongmillError, UsageError
-from jobs.inputs.recordings import decode_recording
+from jobs.inputs.recordings import check_segment_seconds, decode_recording
 
 Source = str | os.PathLike[str] | tuple[npt.ArrayLike, int]
 """A path or address, or samples with their rate in Hz."""
@@ -51,14 +51,14 @@ def features(
     Returns
     -------
     pd.Series [shape=(57,), float64] or pd.DataFrame [shape=(n_segments, 58)]
-        Features by name. Of segments a row each, with ``start_s``, the start in seconds.
+        Features by name; for segments, one row each, with ``start_s``, the start in seconds.
 
     Raises
     ------
     SongmillError
         The recording cannot be decoded or analysed.
     UsageError
-        The samples have another shape or type, or the length of a segment is out of range.
+        The samples have an unsupported shape or type, or a segment is too short.
 
     Examples
     --------
@@ -70,10 +70,7 @@ def features(
     >>> features((tone, 22050), segments=True, segment_seconds=2.0)["start_s"].tolist()
     [0.0, 2.0]
     """
-    try:
-        step = segment_step(segment_seconds)
-    except ValueError as error:
-        raise UsageError(str(error)) from None
+    step = segment_step(check_segment_seconds(segment_seconds))
     if isinstance(recording, tuple):
         with single_thread():
             try:
@@ -97,10 +94,13 @@ def _from_samples(y: npt.ArrayLike, sample_rate: int) -> Recording:
             f"samples of shape {channels.shape} and type {channels.dtype}: give floating-point "
             "samples of shape (n,) or (n_channels, n), full scale 1, and their rate in Hz"
         )
+    if not channels.shape[1] or sample_rate < MIN_SAMPLE_RATE:
+        raise UsageError(
+            f"{channels.shape[1]} samples at {sample_rate} Hz: give at least one sample, at "
+            f"{MIN_SAMPLE_RATE} Hz or more"
+        )
     signal = MonoSignal(int(sample_rate), channels.shape[1] / sample_rate, None)
     signal.append_mean(channels.astype(np.float32, copy=False))
-    if not signal.frames:
-        raise UsageError("there are no samples: give at least one")
     return finish_recording(signal, len(channels), None)
 
 
@@ -112,21 +112,21 @@ def nearest(X: npt.ArrayLike, k: int = defaults.NEIGHBOURS) -> tuple[np.ndarray,
     Parameters
     ----------
     X : array_like [shape=(n, d)]
-        Finite vectors. Columns of different units should be scaled before.
+        Finite vectors. Scale columns of different units first.
     k : int [range=[1, n)]
         Neighbours of each row.
 
     Returns
     -------
     indices : np.ndarray [shape=(n, k), int64]
-        Rows of the neighbours, the nearest first; of equally near ones the smaller first.
+        Rows of the neighbours, nearest first; ties by ascending index.
     cosines : np.ndarray [shape=(n, k), float64, range=[-1, 1]]
         Their cosines. A row of zeros has cosine 0 with every other.
 
     Raises
     ------
     UsageError
-        ``X`` is no matrix of finite numbers, or ``k`` is out of range.
+        ``X`` is not a matrix of finite numbers, or ``k`` is out of range.
 
     Examples
     --------
@@ -140,7 +140,10 @@ def nearest(X: npt.ArrayLike, k: int = defaults.NEIGHBOURS) -> tuple[np.ndarray,
     if len(vectors.shape[1:]) != 1 or not np.isfinite(vectors).all():
         raise UsageError(f"X has the shape {vectors.shape}: give a matrix (n, d) of finite numbers")
     if not 1 <= k < len(vectors):
-        raise UsageError(f"k is {k}: give 1 to {len(vectors) - 1}, one less than the rows of X")
+        raise UsageError(
+            f"k is {k}, and X has {len(vectors)} rows: give two rows or more, and a k below their "
+            "number"
+        )
     # Scaled by the largest number first, so that no square overflows or vanishes.
     vectors /= np.maximum(np.abs(vectors).max(axis=1, keepdims=True), np.finfo(float).tiny)
     vectors /= np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), np.finfo(float).tiny)

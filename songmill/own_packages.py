@@ -1,4 +1,4 @@
-"""Packages of songmill with plain names, such as ``jobs``, which a user's package may hide.
+"""Packages of songmill with plain names, such as ``jobs``, that another package may hide.
 
 Used before any of them is imported, so it imports none.
 """
@@ -15,7 +15,7 @@ FOLDER = Path(__file__).resolve().parents[1]
 
 
 def put_first() -> None:
-    """Put songmill's own folder first on Python's path; ImportError if it is too late."""
+    """Put songmill's own folder first on Python's path; raise ImportError if it is too late."""
     if sys.path[:1] != [str(FOLDER)]:
         sys.path.insert(0, str(FOLDER))
     check_not_hidden()
@@ -34,5 +34,5 @@ def check_not_hidden() -> None:
         if file is None or Path(file).resolve().parent != FOLDER / name:
             raise ImportError(
                 f"songmill's package {name!r} is hidden by {file or 'a folder of that name'}: "
-                "rename that, or take its folder off Python's path"
+                "rename it or remove its folder from Python's path"
             )

@@ -15,7 +15,7 @@ from jobs.store import schemas, tables
 
 
 class Store:
-    """A store, from :func:`open_store`. Tables are read anew at every call.
+    """A store, from :func:`open_store`. Every call reads its table anew.
 
     Examples
     --------
@@ -35,21 +35,21 @@ class Store:
         return f"Store({self._address!r}: {tracks:,} tracks, {segments:,} segments)"
 
     def tracks(self) -> pd.DataFrame:
-        """Return a row for each track: ``track_id``, ``label``, ``length``, 57 features."""
+        """Return one row per track: ``track_id``, ``label``, ``length`` and 57 features."""
         return self._table(schemas.TRACKS, "track_id")
 
     def segments(self) -> pd.DataFrame:
-        """Return a row for each segment: as of tracks, with ``segment`` and ``start_s``."""
+        """Return one row per segment: columns of :meth:`tracks`, ``segment``, ``start_s``."""
         return self._table(schemas.SEGMENTS, "track_id", "segment")
 
     def files(self) -> pd.DataFrame:
-        """Return a row for each file, failures included."""
+        """Return one row per file, including failures."""
         return self._table("files", "track_id")
 
     def similar(
         self, recording: str, *, k: int = defaults.SHOWN_NEIGHBOURS, duplicates: bool = True
     ) -> pd.DataFrame:
-        """Return the tracks that are most like a recording, as :func:`songmill.similar`.
+        """Return the tracks most similar to a recording, as :func:`songmill.similar`.
 
         Parameters
         ----------
@@ -82,7 +82,7 @@ class Store:
         return pd.DataFrame([asdict(one) for one in found.neighbours], columns=columns)
 
     def predict(self, files: Paths) -> pd.DataFrame:
-        """Predict recordings by the champion of the store, as :func:`songmill.predict_files`.
+        """Predict recordings with the store's champion, as :func:`songmill.predict_files`.
 
         Parameters
         ----------
@@ -92,7 +92,7 @@ class Store:
         Returns
         -------
         pd.DataFrame
-            A row for each file: ``file``, ``predicted``, a column ``p_<label>`` with the
+            One row per file: ``file``, ``predicted``, a column ``p_<label>`` with the
             probability of each label, and ``error`` and ``message`` where there is no prediction.
 
         Raises
@@ -145,7 +145,7 @@ def open_store(store: str | os.PathLike[str]) -> Store:
     UsageError
         There is no store.
     StoreError
-        It is damaged or of another format.
+        The store is damaged or has another format.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""Imported by workers before any other package of songmill: puts songmill's own folder first."""
+"""Importing this module in a worker puts songmill's own folder first on Python's path."""
 
 from songmill.own_packages import put_first
 

@@ -12,7 +12,7 @@ import jobs.cluster.connect
 
 SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 
-# Numba's cache of librosa's functions is unsafe with concurrent processes: each has a folder.
+# Numba's cache of librosa's functions is unsafe with concurrent processes: one folder each.
 COMPILED = Path(__file__).parent / "__pycache__" / os.environ.get("PYTEST_XDIST_WORKER", "alone")
 os.environ["NUMBA_CACHE_DIR"] = str(COMPILED)
 

@@ -42,6 +42,6 @@ def folder(tmp_path_factory: pytest.TempPathFactory, in_process_cluster: str) ->
 def test_the_examples_run(name: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(folder)
     module = importlib.import_module(name)
-    failed, tried = doctest.testmod(module, optionflags=doctest.NORMALIZE_WHITESPACE)
-    assert tried
+    failed, attempted = doctest.testmod(module, optionflags=doctest.NORMALIZE_WHITESPACE)
+    assert attempted
     assert not failed

@@ -1,4 +1,4 @@
-"""Rows and labels in, a judged model out.
+"""Models: splits, training parameters, evaluation and predictions.
 
-Knows scikit-learn and XGBoost. Knows no Dask, no store and no command line.
+It uses scikit-learn and XGBoost, but no Dask, no store and no command line.
 """

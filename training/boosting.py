@@ -21,7 +21,7 @@ PARAMETERS: dict[str, Any] = {
 """XGBoost's parameters. Those that differ from its defaults scored best by track on GTZAN."""
 
 MAX_ROUNDS = 1000
-"""Boosting rounds at most, with early stopping."""
+"""Maximum number of boosting rounds, with early stopping."""
 
 PATIENCE = 30
 """Rounds without a lower validation loss after which training stops."""
@@ -45,7 +45,7 @@ class Share:
     train : Any
         Training rows, at least one.
     valid : Any or None
-        Validation rows, at least one. Either all shares have some or none has.
+        Validation rows, at least one. Either all shares have them or none does.
     """
 
     train: Any

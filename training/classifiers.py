@@ -16,7 +16,7 @@ SLOWEST_FIRST = (
     *("MLP", "XGB", "random forest", "SVM", "XGBRF", "logistic regression"),
     *("decision tree", "SGD", "KNN", "naive Bayes"),
 )
-"""Names in the order in which a cluster starts them, so that it does not end waiting for one."""
+"""Names in the order in which a cluster starts them, so that no slow one is left to the end."""
 
 
 def make_classifier(name: str) -> Any:
@@ -53,7 +53,7 @@ def make_classifier(name: str) -> Any:
         "decision tree": DecisionTreeClassifier(random_state=0),
         "random forest": RandomForestClassifier(n_estimators=1000, max_depth=10, random_state=0),
         "SVM": SVC(decision_function_shape="ovo"),
-        # Multinomial, as in the tutorial: scikit-learn offers nothing else any more.
+        # Multinomial, as in the tutorial; scikit-learn has removed the alternatives.
         "logistic regression": LogisticRegression(solver="lbfgs", random_state=0),
         "MLP": MLPClassifier(
             solver="lbfgs", alpha=1e-5, hidden_layer_sizes=(5000, 10), random_state=1
@@ -61,7 +61,7 @@ def make_classifier(name: str) -> Any:
         "XGB": XGBClassifier(
             n_estimators=1000, learning_rate=0.05, eval_metric="mlogloss", n_jobs=1
         ),
-        # XGBoost counts three or more classes itself, but not two.
+        # XGBoost sets the number of classes itself if there are more than two.
         "XGBRF": XGBRFClassifier(
             objective="multi:softmax", num_class=2, eval_metric="mlogloss", n_jobs=1
         ),

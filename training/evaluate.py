@@ -9,13 +9,13 @@ from dataclasses import dataclass
 import numpy as np
 
 CHANCE_PERMUTATIONS = 1000
-"""Random permutations of the predictions."""
+"""Number of random permutations of the predictions."""
 
 CHANCE_QUANTILE = 0.99
 """Quantile of the permutations' macro F1."""
 
 CHANCE_ROWS = 20_000
-"""Rows that are permuted at most; a sample of this size is exact to a few thousandths."""
+"""Maximum number of rows to permute; a sample of this size is exact to a few thousandths."""
 
 
 @dataclass(frozen=True)
@@ -73,7 +73,7 @@ def macro_f1(truth: np.ndarray, predicted: np.ndarray) -> float:
     Parameters
     ----------
     truth, predicted : np.ndarray [shape=(n,), int]
-        Classes. A prediction of -1 stands for none of them.
+        Classes. A prediction of -1 matches no class.
 
     Returns
     -------
@@ -177,7 +177,7 @@ def chance(truth: np.ndarray, predicted: np.ndarray) -> float:
     Parameters
     ----------
     truth, predicted : np.ndarray [shape=(n,), int]
-        Classes. A prediction of -1 stands for none of them.
+        Classes. A prediction of -1 matches no class.
 
     Returns
     -------

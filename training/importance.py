@@ -1,6 +1,6 @@
 """Permutation importance: the accuracy that a model loses when one feature is shuffled.
 
-Breiman, "Random forests", Machine Learning 45, 2001; on rows that the model was not trained on.
+Breiman, "Random forests", Machine Learning 45, 2001; computed on held-out rows.
 Correlated features each get a low importance, because the others still carry their information.
 """
 
@@ -35,7 +35,7 @@ def permutation_importance(
     -------
     mean, deviation : float [range=[-1, 1]] and float
         Mean and population standard deviation of the lost accuracy over :data:`REPEATS` shuffles.
-        Negative if the shuffled column does better by chance.
+        Negative if the shuffled column scores better by chance.
 
     Examples
     --------

@@ -99,7 +99,7 @@ class Description:
             content = json.loads(text)
             model_format = content["format"]
         except (ValueError, KeyError, TypeError) as error:
-            raise ModelError(f"cannot be understood ({error})") from None
+            raise ModelError(f"is malformed ({error})") from None
         if model_format != MODEL_FORMAT:
             raise ModelError(f"has format {model_format}; this songmill reads {MODEL_FORMAT}")
         names = [field.name for field in fields(cls)]
@@ -171,7 +171,7 @@ class Model:
         """
         import xgboost
 
-        # XGBoost may crash on damaged trees, or load wrong ones.
+        # XGBoost may crash on damaged trees or load them wrongly.
         if digest(trees) != description.digests.get(name):
             raise ModelError("is damaged: its SHA-256 differs from that in model.json")
         # More threads do not help: rows are few, or other workers use the other cores.
@@ -179,7 +179,7 @@ class Model:
         try:
             booster.load_model(bytearray(trees))
         except xgboost.core.XGBoostError:
-            raise ModelError("is no model that XGBoost can read") from None
+            raise ModelError("is not a model that XGBoost can read") from None
         configuration = json.loads(booster.save_config())["learner"]["learner_model_param"]
         actual = (
             booster.num_features(),

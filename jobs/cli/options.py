@@ -4,6 +4,8 @@ from typing import Annotated, Literal
 
 import typer
 
+from jobs import defaults
+
 StoreOption = Annotated[
     str,
     typer.Option(
@@ -116,7 +118,7 @@ def check_segment_seconds(seconds: float) -> float:
     """Return the length of a segment in seconds; BadParameter if it is out of range."""
     from featurizer.columns import SAMPLE_RATE
 
-    lowest, highest = 0.1, 600.0
+    lowest, highest = defaults.SEGMENT_RANGE_S
     if not lowest <= seconds <= highest:
         raise typer.BadParameter(
             f"a segment of {seconds:g} s ({seconds * SAMPLE_RATE:g} samples) is out of range: "

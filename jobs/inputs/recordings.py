@@ -6,13 +6,30 @@ from typing import TYPE_CHECKING, BinaryIO
 
 from featurizer.errors import RecordingError
 from featurizer.process import single_thread
-from jobs.errors import SongmillError
+from jobs import defaults
+from jobs.errors import SongmillError, UsageError
 from jobs.inputs.sources import SourceFile
 from jobs.store.s3 import may_be_outage, probe, resolve
 
 if TYPE_CHECKING:
     from featurizer.extract import Features
     from featurizer.recording import Recording
+
+
+def check_segment_seconds(seconds: float) -> float:
+    """Return the length of a segment in seconds; UsageError if it is out of range.
+
+    Examples
+    --------
+    >>> check_segment_seconds(3.0)
+    3.0
+    """
+    lowest, highest = defaults.SEGMENT_RANGE_S
+    if not lowest <= seconds <= highest:
+        raise UsageError(
+            f"a segment of {seconds:g} s is out of range: give {lowest:g} to {highest:g} seconds"
+        )
+    return seconds
 
 
 @contextmanager

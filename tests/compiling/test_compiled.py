@@ -3,14 +3,14 @@ from collections.abc import Callable
 from compiling.compiled import compiled, inlined
 
 
-def test_a_function_without_a_place_for_its_machine_code_still_runs() -> None:
+def test_a_function_without_a_cache_folder_still_runs() -> None:
     # Numba finds no cache folder for a function without a source file.
     namespace: dict[str, Callable[[float], float]] = {}
     exec("def half(x):\n    return x / 2.0", namespace)
     assert compiled(namespace["half"])(3.0) == 1.5
 
 
-def test_division_by_zero_is_numpys() -> None:
+def test_division_by_zero_gives_infinity_as_in_numpy() -> None:
     @inlined
     def inverse(x: float) -> float:
         return 1.0 / x

@@ -28,7 +28,7 @@ PACKAGE = Path(machine_code.__file__).parent
 NOWHERE = Path("/proc")
 
 
-def test_the_first_folder_that_can_be_written_to_is_taken(tmp_path: Path) -> None:
+def test_the_first_writable_folder_is_used(tmp_path: Path) -> None:
     found = first_writable([NOWHERE, tmp_path / "new" / "folder", tmp_path], PACKAGE)
     assert found is not None
     assert found.parent == tmp_path / "new" / "folder"
@@ -37,7 +37,7 @@ def test_the_first_folder_that_can_be_written_to_is_taken(tmp_path: Path) -> Non
     assert list(found.iterdir()) == []
 
 
-def test_there_may_be_none() -> None:
+def test_there_may_be_no_writable_folder() -> None:
     assert first_writable([], PACKAGE) is None
     assert first_writable([NOWHERE], PACKAGE) is None
 
@@ -102,7 +102,7 @@ def test_a_second_process_compiles_nothing(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_without_any_folder_the_log_says_so_and_the_rows_are_there() -> None:
+def test_without_a_writable_folder_one_warning_is_logged_and_the_rows_are_the_same() -> None:
     found = run(ROWS, NUMBA_CACHE_DIR=str(NOWHERE))
     assert found.stdout == run(ROWS).stdout
     assert found.stderr.startswith("Cannot save compiled code")
@@ -140,7 +140,7 @@ def test_a_user_without_a_home_and_with_a_read_only_installation_keeps_the_code(
         assert len(list(kept.rglob("*.nbc"))) > 15
 
 
-def test_code_that_was_cut_short_is_compiled_again(tmp_path: Path) -> None:
+def test_truncated_code_is_compiled_again(tmp_path: Path) -> None:
     undisturbed = run(KERNEL, NUMBA_CACHE_DIR=str(tmp_path))
     for kind in ("nbc", "nbi"):
         for path in list(tmp_path.rglob(f"*.{kind}")):
@@ -160,7 +160,7 @@ def total(values):  # type: ignore[no-untyped-def]
     return result
 
 
-def test_processes_that_keep_code_at_once_do_not_mix_it_up(
+def test_processes_that_save_code_at_the_same_time_do_not_mix_it_up(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(config, "CACHE_DIR", str(tmp_path))
@@ -191,8 +191,8 @@ def test_processes_that_keep_code_at_once_do_not_mix_it_up(
         assert new_kernel()(values) == values.sum()
 
 
-def test_a_full_disk_costs_the_code_alone(tmp_path: Path) -> None:
-    # A limit on the size of files is as close to a full disk as a process gets by itself.
+def test_a_full_disk_prevents_only_the_caching(tmp_path: Path) -> None:
+    # A limit on file sizes stands in for a full disk.
     limit = """
 import resource, signal
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
@@ -204,15 +204,15 @@ resource.setrlimit(resource.RLIMIT_FSIZE, (5000, 5000))
     assert "File too large" in found.stderr
 
 
-def test_what_the_tests_compile_is_kept_apart_whatever_the_environment_says_later(
+def test_the_cache_folder_of_the_tests_survives_changes_of_the_environment(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     before = config.CACHE_DIR
     monkeypatch.setenv("NUMBA_BOUNDSCHECK", "1")
     config.reload_config()
-    read_anew, after = config.BOUNDSCHECK, config.CACHE_DIR
+    reloaded, after = config.BOUNDSCHECK, config.CACHE_DIR
     monkeypatch.undo()
     config.reload_config()
-    assert read_anew == 1
+    assert reloaded == 1
     assert Path(after).parts[-3:-1] == ("tests", "__pycache__")
     assert after == before

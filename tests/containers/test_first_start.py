@@ -33,7 +33,7 @@ def start(folder: Path, **given: str) -> tuple[str, str, str]:
     return default["aws_access_key_id"], default["aws_secret_access_key"], password
 
 
-def test_secrets_are_drawn_once(tmp_path: Path) -> None:
+def test_secrets_are_generated_once(tmp_path: Path) -> None:
     (tmp_path / "a").mkdir()
     first = start(tmp_path / "a")
     assert len(set(first)) == 3
@@ -43,7 +43,7 @@ def test_secrets_are_drawn_once(tmp_path: Path) -> None:
     assert not set(start(tmp_path / "b")) & set(first)
 
 
-def test_files_go_before_the_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_files_override_the_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("OBJECT_STORE_KEY", "OBJECT_STORE_SECRET", "DATABASE_PASSWORD"):
         monkeypatch.setenv(f"SONGMILL_{name}", f"environment-{name[-3:]}")
     assert start(tmp_path) == ("environment-KEY", "environment-RET", "environment-ORD")

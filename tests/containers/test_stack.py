@@ -1,4 +1,4 @@
-"""docker-compose.yml for real: build its images, run its one command, and check its promises."""
+"""docker-compose.yml: build its images, run its one command, and check its promises."""
 
 import json
 import os
@@ -120,8 +120,8 @@ def layers(image: str) -> Iterator[bytes]:
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     if not shutil.which("docker"):
         pytest.skip("there is no docker")
-    if (why := run("docker", "version", code=None)) and "Server:" not in why:
-        pytest.skip(f"no Docker daemon answers: {why.splitlines()[-1]}")
+    if (version := run("docker", "version", code=None)) and "Server:" not in version:
+        pytest.skip(f"no Docker daemon answers: {version.splitlines()[-1]}")
     project = f"songmill-test-{secrets.token_hex(3)}"
     compose = Path(sys.executable).with_name("docker-compose")
     key, secret, password, decoy = (secrets.token_hex(12) for _ in range(4))
@@ -160,7 +160,7 @@ def again(stack: Stack) -> Stack:
     return stack
 
 
-def test_one_command_goes_from_the_bucket_to_the_database(again: Stack) -> None:
+def test_one_command_runs_from_the_bucket_to_the_database(again: Stack) -> None:
     assert "extract: 56 extracted, 1 failed" in again.log
     assert again.query("SELECT count(*), count(DISTINCT track_id) FROM similarity") == ["1120|56"]
     assert again.query("SELECT count(*) FROM duplicates") == ["1"]
@@ -195,7 +195,7 @@ def test_containers_have_no_more_privileges_than_they_need(again: Stack) -> None
     assert not [line for line in again.processes if line.split()[:1] == ["root"]]
 
 
-def test_workers_know_their_memory_and_are_as_many_as_asked_for(again: Stack) -> None:
+def test_workers_know_their_memory_limit_and_are_as_many_as_requested(again: Stack) -> None:
     program = (
         "from distributed import Client; import json; "
         "client = Client('tls://scheduler:8786'); client.wait_for_workers(2, timeout=60); "
@@ -223,14 +223,14 @@ def test_a_client_without_the_certificate_is_refused(again: Stack) -> None:
         assert "Traceback" not in output
 
 
-def test_the_object_store_is_reached_by_its_s3_interface_alone(again: Stack) -> None:
+def test_the_object_store_is_reachable_only_through_its_s3_interface(again: Stack) -> None:
     program = """
 import socket, ssl
 for port in (9333, 8080, 8888):
     try:
         socket.create_connection(("object-store", port), 5)
     except OSError:
-        print("shut", port)
+        print("closed", port)
 talk = ssl.create_default_context()
 talk.check_hostname, talk.verify_mode = False, ssl.CERT_NONE
 talk.set_alpn_protocols(["h2"])
@@ -243,11 +243,11 @@ except ssl.SSLError as error:
     print("certificate required" if "CERTIFICATE_REQUIRED" in str(error) else error)
 """
     output = again.in_job("python", "-c", program)
-    assert output.count("shut") == 3
+    assert output.count("closed") == 3
     assert "certificate required" in output, output
 
 
-def test_no_secret_comes_out(again: Stack, tmp_path: Path) -> None:
+def test_no_secret_leaks(again: Stack, tmp_path: Path) -> None:
     places = {
         "the log": again.log + again.run("logs", "--no-color"),
         "the list of processes": "\n".join(again.processes),

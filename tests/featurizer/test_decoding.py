@@ -119,9 +119,8 @@ def test_a_truncated_recording_is_a_failure_or_a_shorter_recording(whole_recordi
     else:
         assert kind in ("mp3", "ogg", "webm", "aac", "m4a")
         assert len(recording.y) < len(reference)
-        n = (
-            min(len(recording.y), len(reference)) - 4000
-        )  # the last frames have no successor to overlap with
+        # The last frames have no successor to overlap with.
+        n = min(len(recording.y), len(reference)) - 4000
         if n > 0:
             np.testing.assert_allclose(recording.y[:n], reference[:n], rtol=0, atol=1e-4)
         if kind in ("mp3", "webm") and share < 0.9:

@@ -22,7 +22,7 @@ def test_chroma_filters_are_librosas_for_every_tuning(hundredths: int) -> None:
     assert bank.dtype == np.float32
 
 
-def test_they_are_read_only() -> None:
+def test_filters_are_read_only() -> None:
     assert not mel_filters().flags.writeable
     assert not chroma_filters(0.0).flags.writeable
 

@@ -101,21 +101,21 @@ def adts_frames(content: bytes) -> list[bytes]:
     return frames
 
 
-def test_frames_that_do_not_follow_each_other_are_no_recording():
+def test_frames_that_do_not_follow_each_other_are_not_a_recording():
     content = encode("adts", "aac", 22050)
     frames = adts_frames(content)
     assert b"".join(frames) == content
     assert demuxer_of(b"\0".join(frames)) is None
 
 
-def test_fewer_than_eight_frames_are_no_recording():
+def test_fewer_than_eight_frames_are_not_a_recording():
     frames = adts_frames(encode("adts", "aac", 22050))
     noise = np.random.default_rng(0).bytes(5000)
     assert demuxer_of(b"".join(frames[:4]) + noise) is None
     assert demuxer_of(b"".join(frames[:12]) + noise) == "aac"
 
 
-def test_frames_of_different_kinds_are_no_recording():
+def test_frames_of_different_kinds_are_not_a_recording():
     frames = adts_frames(encode("adts", "aac", 22050))
     assert [f[2] & 0x3C for f in frames] == [7 << 2] * len(frames)  # 22,050 Hz is number 7
     changed = [f[:2] + bytes([f[2] ^ 4]) + f[3:] if i % 2 else f for i, f in enumerate(frames)]

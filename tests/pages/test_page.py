@@ -25,7 +25,7 @@ def hostile_page() -> str:
     return render(Page(HOSTILE, HOSTILE, sections)).decode()
 
 
-def test_names_from_outside_are_text() -> None:
+def test_names_from_outside_are_escaped() -> None:
     page = Reader(hostile_page())
     assert len(page.every("script")) == 1
     assert "alert(1)" not in "".join(str(attributes) for attributes in page.every("script"))
@@ -33,7 +33,7 @@ def test_names_from_outside_are_text() -> None:
     assert any(HOSTILE in (image["alt"] or "") for image in page.every("img"))
 
 
-def test_it_asks_for_nothing_and_says_so() -> None:
+def test_a_page_loads_nothing_and_its_policy_forbids_it() -> None:
     html = hostile_page()
     page = Reader(html)
     for tag, attributes in page.elements:
@@ -55,7 +55,7 @@ def test_it_asks_for_nothing_and_says_so() -> None:
         assert f"{tag}-src 'sha256-{digest}'" in policy
 
 
-def test_every_picture_has_its_words_and_its_four_files() -> None:
+def test_every_picture_has_a_text_alternative_and_four_renderings() -> None:
     page = Reader(hostile_page())
     assert len(page.every("img")) == 1
     assert len(page.every("source")) == 3
@@ -73,7 +73,7 @@ def test_tables_have_headers_of_rows_and_columns_and_values_to_sort_by() -> None
     assert [box["aria-labelledby"] for box in page.every("div") if box.get("role")] == names
 
 
-def test_what_is_no_text_in_any_encoding_is_shown_somehow() -> None:
+def test_a_name_that_is_not_valid_text_is_shown_with_question_marks() -> None:
     name = b"\xff.wav".decode("utf-8", "surrogateescape")
     assert render(Page(name, name, [Section("a", "b", Content(name))])).count(b"?.wav") == 4
 

@@ -84,7 +84,7 @@ def test_pictures_of_a_recording(kind: str) -> None:
         assert "nan" not in found.alt + found.caption
 
 
-def test_silence_is_said_to_be_silent_and_drawn_as_nothing(
+def test_silence_is_described_as_silent_and_drawn_at_the_lowest_level(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     curves = Curves(np.zeros(60_000, np.float32))
@@ -112,7 +112,7 @@ def test_silence_is_said_to_be_silent_and_drawn_as_nothing(
     assert not chroma[0].any()
 
 
-def test_words_tell_the_numbers_of_a_recording() -> None:
+def test_the_text_alternatives_give_the_numbers_of_a_recording() -> None:
     t = np.arange(3 * 22050) / 22050
     curves = Curves((0.25 * np.sin(2 * np.pi * 440 * t)).astype(np.float32))
     row = signal_features(curves.y, curves=curves)
@@ -131,7 +131,7 @@ def test_predictions_over_time(names: str, n: int) -> None:
     found = recording.predicted_over_time(segments, LabelStyles(classes[:20]))
     check(found)
     best = np.bincount(probabilities.argmax(axis=1), minlength=len(classes))
-    assert f"{classes[int(best.argmax())]} {best.max()} times" in found.alt
+    assert f"{classes[int(best.argmax())]} {best.max()}" in found.alt
 
 
 @pytest.mark.parametrize("names", NAMES)
@@ -180,7 +180,7 @@ def test_confusion(names: str) -> None:
     assert f"{np.trace(counts):,} of {counts.sum():,}" in found.alt
 
 
-def test_confusion_of_what_was_never_tested() -> None:
+def test_confusion_without_test_tracks() -> None:
     found = models.confusion_matrix(["a", "b"], np.zeros((2, 2), int), "no tracks")
     assert "mistake" not in found.alt
 

@@ -58,7 +58,7 @@ def test_lists_are_those_of_brute_force(n: int, kind: str) -> None:
 @pytest.mark.parametrize(
     ("size", "block"), [(100, (32, 64)), (7, (3, 5)), (999, (512, 8)), (1, (1, 1))]
 )
-def test_the_blocks_change_nothing(
+def test_lists_do_not_depend_on_tiles_and_blocks(
     kind: str, size: int, block: tuple[int, int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     rows = some_rows({1: 60, 7: 200}.get(size, 1000), kind)
@@ -95,7 +95,7 @@ def test_floors_by_a_sample_leave_room_for_a_whole_list(monkeypatch: pytest.Monk
     matrix = vectors @ vectors.T
     np.fill_diagonal(matrix, -2)
     sampled = matrix[:, ::3]
-    # In whichever way the products are rounded.
+    # However the products are rounded.
     assert ((sampled > floors[:, np.newaxis] + 2 * error).sum(axis=1) >= size).all()
     assert (floors > -1).all()
 
@@ -163,9 +163,9 @@ def test_duplicates_are_all_pairs_that_are_near_enough() -> None:
     rows[500:530] = rows[3]
     rows[530:600] = rows[100:170] + random.normal(size=(70, 57)) * random.uniform(0, 0.03, (70, 1))
     matrix = brute_force.cosines(rows)
-    for least in (0.9999, 0.999, 1.0 - 1e-9):
-        pairs, cosines = nearest(Scaling.fit(rows).unit(rows), 1, duplicate_from=least).duplicates()
-        expected = brute_force.pairs_from(matrix, least)
+    for limit in (0.9999, 0.999, 1.0 - 1e-9):
+        pairs, cosines = nearest(Scaling.fit(rows).unit(rows), 1, duplicate_from=limit).duplicates()
+        expected = brute_force.pairs_from(matrix, limit)
         assert len(expected) > 400
         assert [tuple(pair) for pair in pairs.tolist()] == expected
         np.testing.assert_allclose(cosines, matrix[tuple(zip(*expected, strict=True))], atol=1e-12)

@@ -44,7 +44,7 @@ def test_features_of_samples_are_those_of_their_file(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("recording", "said"),
+    ("recording", "message"),
     [
         ("nowhere.wav", "nowhere.wav gives no features"),
         ((np.zeros(1000, np.int16), 22050), "floating-point samples"),
@@ -54,12 +54,12 @@ def test_features_of_samples_are_those_of_their_file(tmp_path: Path) -> None:
         ((np.zeros(22050), 10), "sample rate of 10 Hz"),
     ],
 )
-def test_what_gives_no_features_is_one_clear_error(recording: object, said: str) -> None:
-    with pytest.raises(songmill.SongmillError, match=said):
+def test_an_unusable_recording_raises_one_clear_error(recording: object, message: str) -> None:
+    with pytest.raises(songmill.SongmillError, match=message):
         songmill.features(recording)  # type: ignore[call-overload]
 
 
-def test_a_segment_out_of_range_is_refused(path: Path) -> None:
+def test_a_segment_that_is_too_short_is_rejected(path: Path) -> None:
     with pytest.raises(songmill.SongmillError, match="segment"):
         songmill.features(path, segments=True, segment_seconds=0.0)
 
@@ -78,7 +78,7 @@ def test_neighbours_are_those_of_brute_force(k: int) -> None:
 
 
 @pytest.mark.parametrize(
-    ("X", "k", "said"),
+    ("X", "k", "message"),
     [
         (np.zeros(5), 1, "give a matrix"),
         (np.full((5, 2), np.inf), 1, "finite"),
@@ -86,6 +86,6 @@ def test_neighbours_are_those_of_brute_force(k: int) -> None:
         (np.zeros((5, 2)), 0, "give 1 to 4"),
     ],
 )
-def test_what_has_no_neighbours_is_refused(X: np.ndarray, k: int, said: str) -> None:
-    with pytest.raises(songmill.SongmillError, match=said):
+def test_an_unusable_matrix_or_k_is_rejected(X: np.ndarray, k: int, message: str) -> None:
+    with pytest.raises(songmill.SongmillError, match=message):
         songmill.nearest(X, k=k)

@@ -1,4 +1,4 @@
-"""The package: light to import, whole, and clear where another package hides one of its names."""
+"""The package: quick to import, complete, and clear if another package hides one of its names."""
 
 import os
 import subprocess
@@ -21,7 +21,7 @@ def python(*arguments: str, cwd: Path) -> "subprocess.CompletedProcess[str]":
     return subprocess.run(command, cwd=cwd, capture_output=True, text=True, check=False)
 
 
-def test_every_name_is_there_and_has_a_docstring() -> None:
+def test_every_public_name_exists_and_has_a_docstring() -> None:
     assert sorted(songmill.__all__) == sorted(dir(songmill))
     for name in songmill.__all__:
         assert getattr(songmill, name).__doc__, name

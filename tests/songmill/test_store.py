@@ -60,7 +60,7 @@ def test_predictions_are_those_of_the_champion(root: Path, tmp_path: Path) -> No
     )
 
 
-def test_no_store_is_one_clear_error(tmp_path: Path) -> None:
+def test_a_missing_store_raises_one_clear_error(tmp_path: Path) -> None:
     with pytest.raises(songmill.SongmillError, match="there is no store"):
         songmill.open_store(tmp_path)
 

@@ -31,7 +31,7 @@ def check_lists(indices: np.ndarray, found: np.ndarray, matrix: np.ndarray, k: i
     assert (indices[:, 1:] > indices[:, :-1])[equal].all(), "ties by index"
 
 
-def pairs_from(matrix: np.ndarray, least: float) -> list[tuple[int, int]]:
-    """Return the pairs with a cosine of at least ``least``, the smaller index first."""
-    first, second = np.nonzero(np.triu(matrix >= least, 1))
+def pairs_from(matrix: np.ndarray, minimum: float) -> list[tuple[int, int]]:
+    """Return the pairs with a cosine of at least ``minimum``, the smaller index first."""
+    first, second = np.nonzero(np.triu(matrix >= minimum, 1))
     return list(zip(first.tolist(), second.tolist(), strict=True))

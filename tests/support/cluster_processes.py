@@ -42,7 +42,7 @@ def wait_until(condition: Callable[[], Any], *, seconds: float = 60.0, what: str
 
 
 class Panel:
-    """The control panel of the faults (see faults.py) and the log of extractions."""
+    """Control panel of the faults (see faults.py), and the log of extractions."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -85,7 +85,7 @@ class Panel:
         (self.folder / "die" / f"{operation} {name.replace('/', '|')}").touch()
 
     def deaths_to_come(self) -> int:
-        """Count the demanded deaths that have not happened yet."""
+        """Count the requested deaths that have not happened yet."""
         return len(list((self.folder / "die").iterdir()))
 
 

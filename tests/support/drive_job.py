@@ -1,4 +1,4 @@
-"""Runs songmill's command line with faults: ``drive_job.py JSON ARGS``.
+"""Run songmill's command line with faults: ``drive_job.py JSON ARGS``.
 
 Keys of the JSON object, all optional:
 

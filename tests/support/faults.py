@@ -5,7 +5,7 @@ The control panel is a folder, so that a test can change the faults of running p
 ``extracted.log``    gets a line ``attempt path`` at the start of every extraction
 ``slow``             contains the delay of every extraction, in seconds
 ``gate/NAME``        blocks extractions of the file NAME, except in the process whose id it contains
-``waiting/NAME ID``  is made by the process ID when it is blocked at the gate NAME
+``waiting/NAME ID``  is created by the process ID when the gate NAME blocks it
 ``die/KEY``          kills the next process before the storage operation KEY, for example
                      ``create _work|started`` or ``write_table .segment``
 
@@ -34,7 +34,7 @@ POISON = "poison"
 """A file with this prefix kills the process that extracts it."""
 
 OPERATIONS = ("create", "write", "write_table", "move", "remove", "sync")
-"""Methods of Folder that change a store, beside ``rename``: a file is complete, not yet renamed."""
+"""Methods of Folder that change a store; also ``rename``: a file is complete, not yet renamed."""
 
 
 def die() -> NoReturn:
@@ -52,7 +52,7 @@ def before_operations(
     writer = Folder.writer
 
     def noticed(operation: str, name: str) -> None:
-        # The pulses of the lock come at any time and would make every count random.
+        # The lock's pulses come at any time and would make every count random.
         if threading.current_thread().name != "store lock":
             notice(operation, name)
 

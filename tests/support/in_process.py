@@ -48,7 +48,7 @@ class RecordedBoosting:
         monkeypatch.setattr(boosting, "MAX_ROUNDS", 6)
         monkeypatch.setattr(boosting, "FIXED_ROUNDS", 6)
         monkeypatch.setattr(train, "MIN_SHARE_ROWS", 10)
-        # Its 342 predictions take longer than everything else.
+        # Its 342 predictions would take longer than everything else.
         monkeypatch.setattr(judge, "permutation_importance", lambda *args: (float(args[-1]), 0.0))
 
     def __call__(

@@ -110,15 +110,15 @@ def plainly(
 ) -> tuple[list[str], np.ndarray]:
     """Return the classes of a model and its predictions for rows, by plain XGBoost."""
     folder = root / "models" / version
-    said = json.loads((folder / "model.json").read_text())
+    description = json.loads((folder / "model.json").read_text())
     booster = xgboost.Booster()
     booster.load_model(folder / trees)
-    features = rows[said["columns"]].to_numpy(np.float64)
-    return said["classes"], booster.predict(xgboost.DMatrix(features))
+    features = rows[description["columns"]].to_numpy(np.float64)
+    return description["classes"], booster.predict(xgboost.DMatrix(features))
 
 
 def read_parts(folder: Path) -> list[pa.Table]:
-    """Read the parts of a table, each with its own columns."""
+    """Read each part of a table, with its own columns."""
     return [pq.ParquetFile(path).read() for path in sorted(folder.glob("part-*.parquet"))]
 
 

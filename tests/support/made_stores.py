@@ -33,7 +33,7 @@ def make_store(
     Parameters
     ----------
     root : Path
-        Its folder.
+        Folder of the store.
     *parts : iterable of (str, str or None)
         The rows of each part; their features are random.
     level : {"segment", "track"}

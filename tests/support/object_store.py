@@ -24,7 +24,7 @@ def free_port() -> int:
 
 
 class ObjectStore:
-    """A server that keeps its data when it is killed and started again."""
+    """A server that keeps its data when it is killed and restarted."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder

@@ -1,6 +1,6 @@
-"""Reads a store in a loop, with the readers of its users: ``read_in_a_loop.py STORE STOP``.
+"""Read a store in a loop, with the readers that users have: ``read_in_a_loop.py STORE STOP``.
 
-Ends when the file STOP exists, and prints the number of reads. The first wrong row ends it at once.
+It ends when the file STOP exists and prints the number of reads. A wrong row ends it at once.
 """
 
 import json

@@ -109,7 +109,7 @@ def test_all_other_commands_work_on_a_bucket(server: ObjectStore, tmp_path: Path
     from featurizer.columns import FEATURE_COLUMNS
 
     for i, name in enumerate(FEATURE_COLUMNS):
-        frame[name] = [(place * (i + 3)) % 11 + place // 9 for place in range(27)]
+        frame[name] = [(row * (i + 3)) % 11 + row // 9 for row in range(27)]
     frame["label"] = [label for label in LABELS for _ in range(9)]
     frame.to_csv(rows, index=False)
     (tmp_path / "table.csv").write_bytes(rows.getvalue())

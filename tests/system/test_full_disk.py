@@ -1,4 +1,4 @@
-"""A full disk at any moment of a run: the run says so, and the next one completes the work."""
+"""A full disk at any moment of a run: the run reports it, and the next one completes the work."""
 
 from dataclasses import dataclass
 from pathlib import Path

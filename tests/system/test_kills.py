@@ -1,4 +1,4 @@
-"""Kills of any process: the same command again ends with the rows of an undisturbed run."""
+"""Kills of any process: repeating the command gives the rows of an undisturbed run."""
 
 import os
 import re
@@ -104,7 +104,7 @@ class Count:
 
 
 @pytest.mark.parametrize("nanny", [True, False])
-def test_workers_that_die_cost_nothing(
+def test_killed_workers_do_not_change_the_result(
     running: Processes, collection: Path, undisturbed: Tables, tmp_path: Path, nanny: bool
 ) -> None:
     """One worker dies inside a file, one between batches, one at each step that finishes a batch.
@@ -151,7 +151,7 @@ def test_a_worker_that_dies_when_its_batch_is_finished(
     assert Counter(running.panel.extracted()) == {str(p): 1 for p in collection.rglob("*.wav")}
 
 
-def test_a_summary_that_is_lost_with_its_worker_is_waited_for(
+def test_a_summary_lost_with_its_worker_is_computed_again(
     running: Processes, tmp_path: Path
 ) -> None:
     running.start_scheduler()
@@ -174,7 +174,7 @@ def test_a_summary_that_is_lost_with_its_worker_is_waited_for(
 @pytest.mark.parametrize(
     ("poison", "workers", "nanny"), [(2, 2, True), (1, 3, False)], ids=["nanny", "no nanny"]
 )
-def test_a_file_that_kills_its_worker_costs_no_other(
+def test_a_file_that_kills_its_worker_does_not_affect_others(
     running: Processes,
     collection: Path,
     undisturbed: Tables,
@@ -214,7 +214,7 @@ def test_a_file_that_kills_its_worker_costs_no_other(
     assert sorted(count.extracted) == sorted(str(source / name) for name in bad * 2)
 
 
-def test_a_file_that_kills_costs_nothing_to_other_threads(
+def test_a_file_that_kills_does_not_affect_other_threads(
     running: Processes, tmp_path: Path
 ) -> None:
     """Each batch is one file, so the same batches are running at both deaths."""
@@ -233,7 +233,7 @@ def test_a_file_that_kills_costs_nothing_to_other_threads(
 # The job
 
 
-def test_a_killed_job_goes_on(
+def test_a_killed_job_is_resumed(
     running: Processes, collection: Path, undisturbed: Tables, tmp_path: Path
 ) -> None:
     panel, store = running.panel, tmp_path / "store"
@@ -272,7 +272,7 @@ def test_a_killed_job_goes_on(
     assert_equal_tables(store, undisturbed)
     assert_tidy(store)
 
-    # Its late end is harmless.
+    # The late end of the stale batch is harmless.
     panel.open(last)
     wait_until(lambda: list((store / "_work/done").glob("*.files.parquet")), what="the stale batch")
     assert_equal_tables(store, undisturbed)
@@ -316,7 +316,7 @@ def change_collection(source: Path) -> None:
 
 @pytest.mark.storm
 @pytest.mark.parametrize("kind", ["fresh", "changed", "forced"])
-def test_a_job_killed_at_any_step_of_the_commit_goes_on(
+def test_a_job_killed_at_any_step_of_the_commit_is_resumed(
     running: Processes, tmp_path: Path, kind: str
 ) -> None:
     source = make_collection(tmp_path / "takes", 8, seed=50)
@@ -385,12 +385,12 @@ def test_a_job_killed_at_any_step_of_the_commit_goes_on(
 # The scheduler
 
 
-def lose_scheduler(running: Processes, job: Job, *, comes_again: bool = False) -> None:
+def lose_scheduler(running: Processes, job: Job, *, restarted: bool = False) -> None:
     """Kill the scheduler, check that the job reports it and ends, and end the workers."""
     assert job.running()
     address = running.address
     running.kill_scheduler()
-    if comes_again:
+    if restarted:
         running.start_scheduler(address)
     result = job.wait(60)
     assert result.code == 1, result
@@ -430,7 +430,7 @@ def test_a_lost_scheduler_ends_the_job_in_one_line(
     assert_tidy(store)
 
 
-def test_a_scheduler_that_comes_again_knows_nothing_of_the_job(
+def test_a_restarted_scheduler_knows_nothing_of_the_job(
     running: Processes, collection: Path, undisturbed: Tables, tmp_path: Path
 ) -> None:
     """A new scheduler at the same address starts before the job notices the loss."""
@@ -442,7 +442,7 @@ def test_a_scheduler_that_comes_again_knows_nothing_of_the_job(
     job = running.job(collection, store=store)
     panel.waiting("take013.wav")
     wait_until(lambda: finished(store), what="a finished batch")
-    lose_scheduler(running, job, comes_again=True)
+    lose_scheduler(running, job, restarted=True)
 
     # While the job waits for a worker.
     count = Count(running, store)
@@ -451,7 +451,7 @@ def test_a_scheduler_that_comes_again_knows_nothing_of_the_job(
     job = running.job(collection, store=store)
     kill(panel.waiting("take013.wav"))
     time.sleep(2)
-    lose_scheduler(running, job, comes_again=True)
+    lose_scheduler(running, job, restarted=True)
     count.assert_none_twice()
     panel.open("take013.wav")
 
@@ -472,7 +472,7 @@ def test_readers_never_see_a_commit(shared: Processes, tmp_path: Path) -> None:
     """New, changed, gone and forced files in small parts, with merges, and killed commits."""
     source = make_collection(tmp_path / "takes", 12, seed=200)
     store, stop = tmp_path / "store", tmp_path / "stop"
-    # Emptied parts stay: a reader that has just listed one would miss it.
+    # Emptied parts are kept, because a reader may just have listed them.
     small = {
         "jobs.store.commit.PART_ROWS": 16,
         "jobs.store.commit.SMALL_PARTS": 3,

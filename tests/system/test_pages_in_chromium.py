@@ -67,7 +67,7 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     run = {"stage": "extract", "outcome": "done", "started_at": NOON, "seconds": 20.0}
     put(store, "runs", [{**run, "extracted": 90, "failed": 10}, {**run, "stage": "train"}], RUNS)
     similarity(store=str(root), k=61)
-    # One pair is said to be the same recording.
+    # One pair is marked as the same recording.
     pair = {"track_id": HOSTILE, "duplicate_id": tracks[-1][0], "cosine": 1.0}
     part = store.parts("duplicates")[0]
     schema = store.storage.read_schema(part)
@@ -144,8 +144,8 @@ def test_every_screen_gets_its_own_pictures(browser: Browser, path: Path) -> Non
     for width, scheme in SCREENS:
         opened = Opened(browser, path, width, scheme)
         pictures.add(opened.page.evaluate("document.images[0].currentSrc"))
-        ground = opened.page.evaluate("getComputedStyle(document.body).backgroundColor")
-        assert ground == ("rgb(255, 255, 255)" if scheme == "light" else "rgb(20, 24, 29)")
+        background = opened.page.evaluate("getComputedStyle(document.body).backgroundColor")
+        assert background == ("rgb(255, 255, 255)" if scheme == "light" else "rgb(20, 24, 29)")
         opened.close()
     assert len(pictures) == 4
 
@@ -202,7 +202,7 @@ def test_the_keyboard_reaches_the_content_and_the_sections(browser: Browser, pat
     opened.close()
 
 
-def test_it_can_be_read_without_scripts(browser: Browser, path: Path) -> None:
+def test_a_page_can_be_read_without_scripts(browser: Browser, path: Path) -> None:
     with_scripts = Opened(browser, path, 1600, "light")
     without = Opened(browser, path, 1600, "light", java_script_enabled=False)
     for tag in ("img", "tr", "dd", "h2"):

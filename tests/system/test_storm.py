@@ -1,4 +1,4 @@
-"""A storm: a process is killed at a random moment, and the same command again completes the work.
+"""A storm: a process is killed at a random moment, and repeating the command completes the work.
 
 The seed chooses the moment and the process: a worker with its nanny, the scheduler, the job or the
 object store. The environment variable STORM_SEEDS lists the seeds to run; default: all.

@@ -15,7 +15,7 @@ from xgboost import XGBClassifier, XGBRFClassifier
 
 from training.classifiers import CLASSIFIERS, SLOWEST_FIRST, make_classifier
 
-# The tutorial's, without multi_class, which scikit-learn has removed.
+# The tutorial's classifiers, without multi_class, which scikit-learn has removed.
 TUTORIAL = {
     "naive Bayes": GaussianNB(),
     "SGD": SGDClassifier(max_iter=5000, random_state=0),

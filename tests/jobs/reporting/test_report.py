@@ -248,7 +248,7 @@ def test_a_damaged_model_costs_its_section_only(store: Store, tmp_path: Path) ->
     model_tables(store, "v1", ["blues", "jazz"])
     store.storage.write("models/v1/model.json", b"{")
     _, page = read(tmp_path / "s")
-    assert "model.json cannot be understood" in page.text
+    assert "model.json is malformed" in page.text
     assert page.table("Models").rows[1] == ["v1 damaged", "–", "–", ""]
     store.storage.write("models/champion.json", b"[")
     _, page = read(tmp_path / "s")
