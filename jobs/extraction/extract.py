@@ -36,6 +36,7 @@ from jobs.extraction.plan import Plan, make_batches, make_plan
 from jobs.extraction.progress import ExtractionProgress
 from jobs.extraction.rows import Rows
 from jobs.inputs import labels as label_table
+from jobs.inputs.recordings import check_segment_seconds
 from jobs.inputs.sources import Listing, Paths, SourceFile, list_sources
 from jobs.progress import Progress
 from jobs.stage import Session, Stage, open_session
@@ -180,7 +181,7 @@ def extract(
         store, create=True, scheduler=scheduler, workers=workers, progress=progress
     )
     progress = session.progress
-    settings = Settings(FEATURE_SET, segment_seconds)
+    settings = Settings(FEATURE_SET, check_segment_seconds(segment_seconds))
     progress.say("listing the sources")
     listing = list_sources(sources)
     for folder in listing.unlisted:

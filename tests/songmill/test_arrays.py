@@ -49,9 +49,10 @@ def test_features_of_samples_are_those_of_their_file(tmp_path: Path) -> None:
         ("nowhere.wav", "nowhere.wav gives no features"),
         ((np.zeros(1000, np.int16), 22050), "floating-point samples"),
         ((np.zeros((2, 2, 9)), 22050), "floating-point samples"),
-        ((np.zeros(0), 22050), "there are no samples"),
+        ((np.zeros(0), 22050), "0 samples at 22050 Hz"),
         ((np.full(22050, np.nan), 22050), "not a finite number"),
-        ((np.zeros(22050), 10), "sample rate of 10 Hz"),
+        ((np.zeros(22050), 10), "22050 samples at 10 Hz"),
+        ((np.zeros(22050), 0), "22050 samples at 0 Hz"),
     ],
 )
 def test_an_unusable_recording_raises_one_clear_error(recording: object, message: str) -> None:
@@ -82,8 +83,9 @@ def test_neighbours_are_those_of_brute_force(k: int) -> None:
     [
         (np.zeros(5), 1, "give a matrix"),
         (np.full((5, 2), np.inf), 1, "finite"),
-        (np.zeros((5, 2)), 5, "give 1 to 4"),
-        (np.zeros((5, 2)), 0, "give 1 to 4"),
+        (np.zeros((5, 2)), 5, "X has 5 rows"),
+        (np.zeros((5, 2)), 0, "k is 0"),
+        (np.zeros((1, 2)), 1, "X has 1 rows"),
     ],
 )
 def test_an_unusable_matrix_or_k_is_rejected(X: np.ndarray, k: int, message: str) -> None:
