@@ -390,7 +390,7 @@ def test_options_that_do_not_fit_are_refused(tmp_path: Path, no_secrets: Any) ->
     assert "are for databases" in no_secrets("--to", f"{tmp_path}/x.csv", "--table", "x")
     to = f"sqlite:///{tmp_path}/x.db"
     assert "no schemas" in no_secrets("--to", to, "--schema", "x")
-    assert "say --level track" in no_secrets("--to", to, "--level", "segment")
+    assert "use --level track" in no_secrets("--to", to, "--level", "segment")
 
 
 def test_files_of_other_kinds_are_left_alone(store: Path, tmp_path: Path) -> None:

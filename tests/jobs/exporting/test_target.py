@@ -65,7 +65,7 @@ def test_databases_in_files_have_absolute_and_relative_paths(tmp_path: Path) -> 
 @pytest.mark.parametrize(
     ("given", "match"),
     [
-        ("x.xlsx", "'x.xlsx' is not a target .* say postgresql"),
+        ("x.xlsx", "'x.xlsx' is not a target .* use postgresql"),
         ("", "is not a target"),
         ("mysql://me:s3cret@h/d", "mysql://… is not a target"),
         ("s3://bucket/x.csv", "s3://… is not a target"),

@@ -28,7 +28,7 @@ def test_the_plan_is_said_in_numbers(log: io.StringIO, extraction: ExtractionPro
     extraction.plan(outcome.planned, 6)
     outcome.kept = 5
     extraction.plan(outcome.planned, 1)
-    first = "12 files: 3 new, 2 changed, 1 to try again, 6 unchanged, 4 gone"
+    first = "12 files: 3 new, 2 changed, 1 to retry, 6 unchanged, 4 gone"
     assert log.getvalue() == f"{first}\n{first}, 5 finished by an earlier run\n"
 
 

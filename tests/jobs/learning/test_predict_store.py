@@ -144,7 +144,7 @@ def test_a_model_of_tracks_predicts_the_track_rows(root: Path, predict: Predict)
     assert predict().tracks == 6
     given = plainly(root, VERSION, read_rows(root, "track"))[1]
     np.testing.assert_allclose(read_predictions(root, "track").iloc[:, 4:], given, atol=1e-6)
-    with pytest.raises(UsageError, match="knows whole tracks"):
+    with pytest.raises(UsageError, match="was trained on tracks"):
         predict(segments=True)
 
 

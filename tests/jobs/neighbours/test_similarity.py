@@ -275,7 +275,7 @@ def test_the_command_line_says_what_was_found(
     code, out, _ = command(*arguments)
     assert code == 0
     assert "The 4 nearest of 60 tracks" in out
-    assert "The same recording twice: 11 pairs" in out
+    assert "Duplicates: 11 pairs" in out
     assert "… and 1 more." in out
     found = json.loads(command(*arguments, "--json")[1])
     assert (found["k"], found["rows"], found["duplicates"], len(found["shown"])) == (4, 60, 11, 10)

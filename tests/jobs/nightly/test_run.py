@@ -100,7 +100,7 @@ def test_the_first_night_does_everything_and_the_second_looks_only(night: Night)
     assert done(second) == ["extract"]
     assert set(outcomes(second).values()) == {"done", "skipped"}
     words = {one.message for one in second.stages[1:]}
-    assert words == {"nothing that it reads has changed"}
+    assert words == {"its inputs are unchanged"}
     assert second.stages[0].message == "nothing new, changed or gone among 60 files"
     rows = pd.read_parquet(night.root / "runs").sort_values("started_at")
     for found in (first, second):
@@ -248,8 +248,8 @@ def test_from_a_stage_on(night: Night) -> None:
     ("options", "said"),
     [
         ({"only": "train", "first": "train"}, "--only and --from exclude each other"),
-        ({"exports": ["similarity"]}, "--export similarity: say TABLE=URL"),
-        ({"exports": ["songs=a.csv"]}, "--export songs=…: say TABLE=URL"),
+        ({"exports": ["similarity"]}, "--export similarity: use TABLE=URL"),
+        ({"exports": ["songs=a.csv"]}, "--export songs=…: use TABLE=URL"),
         ({"exports": ["files=a.doc"]}, "is not a target of exports"),
         ({"exports": ["files=postgresql://me:s3cret@h:x/db"]}, "is not valid"),
     ],
@@ -328,7 +328,7 @@ def test_a_table_for_people(night: Night, command: Command) -> None:
     assert "train       done" in out
     assert "stage train" in err
     code, out, _ = command("run", "x", "--store", night.root)
-    assert "nothing that it reads has changed" in out
+    assert "its inputs are unchanged" in out
 
 
 def test_a_failure_is_a_line_and_a_code_and_still_a_summary(

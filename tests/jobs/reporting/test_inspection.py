@@ -195,7 +195,7 @@ def test_the_command_prints_facts_features_and_files(
     _, out, _ = command("report", "--store", store, "--json")
     assert json.loads(out)["page"] == str(store / "report" / "index.html")
     _, out, _ = command("inspect", recording, "--store", store)
-    for words in ("44,100 Hz, 2 channels, 10.000 s", "220,500 samples at 22,050 Hz", "says v1"):
+    for words in ("44,100 Hz, 2 channels, 10.000 s", "220,500 samples at 22,050 Hz", "by v1"):
         assert words in out
     assert f"11 pictures are in {tmp_path}/inspect-a song" in out
 
