@@ -48,7 +48,7 @@ def rows(root: Path) -> list[dict[str, Any]]:
 
 
 def killed(root: Path, moment: str) -> tuple[str, int]:
-    """Kill a process that holds the store; its run and its process id."""
+    """Kill a process that holds the store; return its run and process id."""
     process = subprocess.Popen(
         [sys.executable, "-c", HOLD, str(root), moment], stdout=subprocess.PIPE, text=True
     )
@@ -87,7 +87,7 @@ def test_a_killed_run_gets_one_row_from_the_next_one(
     assert not list((root / KILLED).iterdir())
 
 
-def test_a_lock_that_says_less_costs_no_run(root: Path) -> None:
+def test_a_broken_lock_of_an_older_songmill_leaves_no_row(root: Path) -> None:
     killed(root, "within")
     (root / LOCK).write_text('{"token": "of an older songmill", "pid": 0}')
     work(open_session(str(root)), "similarity")

@@ -170,7 +170,7 @@ def table_of(to: str, name: str) -> pd.DataFrame:
         return cursor.fetch_arrow_table().to_pandas()
 
 
-# What is read back
+# Reading back
 
 
 @pytest.mark.parametrize(("name", "level", "folder"), TABLES)
@@ -248,7 +248,7 @@ def test_an_export_is_a_run_of_the_store(store: Path, tmp_path: Path) -> None:
     assert last["message"] == f"{30 * 4} rows of similarity to {tmp_path}/x.csv"
 
 
-# What stays as it was
+# Failures that change nothing
 
 
 def test_a_view_that_depends_on_the_table_keeps_it(store: Path, database: str) -> None:
@@ -299,7 +299,7 @@ def test_schemas_and_names_of_all_kinds(store: Path, database: str, tmp_path: Pa
     assert sorted(found) == sorted((name[:20], name) for name in NASTY)
 
 
-def test_rights_go_over_to_the_new_table(store: Path, database: str) -> None:
+def test_privileges_pass_to_the_new_table(store: Path, database: str) -> None:
     export_to(store, "similarity", database, table="shared")
     ask(database, 'CREATE ROLE "down stream"')
     ask(database, 'GRANT SELECT ON shared TO "down stream" WITH GRANT OPTION')
@@ -338,7 +338,7 @@ def test_a_second_export_to_the_same_table_is_refused(
     export_to(store, "similarity", database, table="both")
 
 
-# What is refused
+# Refusals
 
 
 @pytest.fixture
@@ -376,7 +376,7 @@ def test_an_absent_server_is_said(no_secrets: Any) -> None:
     assert "Connection refused" in said
 
 
-def test_a_missing_right_a_schema_that_is_not_there(database: str, no_secrets: Any) -> None:
+def test_a_missing_permission_or_schema_is_reported(database: str, no_secrets: Any) -> None:
     assert "has no schema 'nope'" in no_secrets("--to", database, "--schema", "nope")
     ask(database, "CREATE ROLE weak LOGIN")
     ask(database, "REVOKE CREATE ON SCHEMA public FROM PUBLIC")

@@ -238,7 +238,7 @@ def test_numbers_are_the_nearest_doubles(do: Do, store: Path, tmp_path: Path) ->
         *("1,5", "1_000", "0x10", " 1", "1 ", "--1", "1e", "\N{ARABIC-INDIC DIGIT ONE}", "True"),
     ],
 )
-def test_what_is_no_finite_number_is_refused_with_its_place(
+def test_a_value_that_is_not_finite_is_refused_with_its_line(
     refused: Refused, tmp_path: Path, text: str
 ) -> None:
     path = write(tmp_path / "t.csv", row("a.wav"), row("b.wav", tempo=text), row("c.wav", tempo=""))
@@ -346,7 +346,7 @@ def test_segments_take_the_suffix_of_their_tracks_whichever_comes_first(
 # Rows of a CSV
 
 
-def test_many_rows_keep_their_places(
+def test_many_rows_keep_their_line_numbers(
     do: Do,
     store: Path,
     tmp_path: Path,
@@ -608,7 +608,7 @@ def test_a_pipe_of_labels_is_read_once(do: Do, store: Path, both: Both) -> None:
     assert labels_of(store)["x/a.wav"] == {"jazz"}
 
 
-# Stores with something else than imports
+# Stores with anything but imports
 
 
 def make_store(store: Path, segment_seconds: float, *uris: tuple[str, str]) -> None:

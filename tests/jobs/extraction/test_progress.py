@@ -52,7 +52,7 @@ def test_a_log_gets_a_line_now_and_then(
     ]
 
 
-def test_a_cluster_without_workers_is_said_to_be_so(
+def test_a_cluster_without_workers_is_reported(
     log: io.StringIO, extraction: ExtractionProgress, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     now = 0.0

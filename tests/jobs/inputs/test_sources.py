@@ -214,7 +214,7 @@ def test_a_lists_names_may_be_no_utf8(tree: MakeTree) -> None:
     assert (recording.track_id, recording.size) == (r"caf\xe9.wav", 4)
 
 
-def test_what_a_list_names_is_taken_as_it_is(tree: MakeTree) -> None:
+def test_entries_of_a_list_need_no_audio_suffix(tree: MakeTree) -> None:
     root = tree("take 2", "rock/a.wav")
     text = b"take 2\nmissing.wav\nrock/../rock/a.wav\nrock\n"
     assert listed_in(root, "list.txt", text) == ["missing.wav", "rock", "rock/a.wav", "take 2"]
@@ -371,7 +371,7 @@ def test_the_host_in_an_address_stays_in_its_recordings_addresses(
 # Current state
 
 
-def test_examine_sees_what_has_changed_since(tree: MakeTree) -> None:
+def test_refresh_sees_what_has_changed_since(tree: MakeTree) -> None:
     root = tree("a.wav", "b.wav")
     first, second = listing_of(root).recordings
     (root / "a.wav").write_bytes(b"longer")
@@ -381,7 +381,7 @@ def test_examine_sees_what_has_changed_since(tree: MakeTree) -> None:
     assert refresh(second).track_id == "b.wav"
 
 
-def test_examine_leaves_an_address_as_it_was_listed(
+def test_refresh_leaves_an_address_as_it_was_listed(
     bucket: fsspec.AbstractFileSystem,
 ) -> None:
     recording = listing_of("memory://bucket/c.wav").recordings[0]
@@ -390,7 +390,7 @@ def test_examine_leaves_an_address_as_it_was_listed(
     bucket.pipe("/bucket/c.wav", b"")
 
 
-def test_what_is_not_there_is_not_visible_and_every_address_is(tree: MakeTree) -> None:
+def test_existing_paths_and_all_addresses_are_visible(tree: MakeTree) -> None:
     root = tree("a.wav")
     assert is_visible(str(root))
     assert is_visible(str(root / "a.wav"))

@@ -179,7 +179,7 @@ def test_a_share_is_features_and_classes(tmp_path: Path) -> None:
     assert classes.tolist() == [0, 0]
 
 
-def test_no_rows_are_a_share_without_rows(tmp_path: Path) -> None:
+def test_a_share_may_be_empty(tmp_path: Path) -> None:
     plan_rows(make_store(tmp_path, TWO), [0, 0])
     features, classes = load_share(Rows(str(tmp_path), "roster.parquet", (0,), ()))
     assert (features.shape, features.dtype) == ((0, len(FEATURE_COLUMNS)), np.float32)

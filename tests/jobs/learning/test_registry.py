@@ -172,7 +172,7 @@ def test_a_damaged_model_json_is_said(store: Store, root: Path, edit: Edit) -> N
     assert f"{OLD}/model.json" in wrong
 
 
-def test_what_a_later_songmill_says_of_a_model_is_no_matter(store: Store, root: Path) -> None:
+def test_unknown_fields_of_a_description_are_ignored(store: Store, root: Path) -> None:
     edit_file(root, "model.json", instead(future=1))
     assert registry.load(store, OLD).description.classes == CLASSES
 
@@ -261,7 +261,7 @@ def test_trees_that_do_not_fit_their_description_are_refused(
         ({"segment_seconds": 5.0}, "segments of 5 s"),
     ],
 )
-def test_a_model_of_other_rows_is_not_promoted(
+def test_a_model_that_does_not_fit_the_rows_is_not_promoted(
     store: Store, root: Path, changes: dict[str, Any], text: str
 ) -> None:
     trees = make_trees(2, columns=len(changes.get("columns", FEATURE_COLUMNS)))

@@ -142,7 +142,7 @@ PREDICTED = ["predict", "export predictions"]
     [
         (lambda night: night.counts.update(extracted=1), {}, ALL[1:]),
         (lambda night: night.counts.update(gone=2), {}, ALL[1:]),
-        # As a run does that is killed right after its commit.
+        # As in a run that is killed right after its commit.
         (lambda night: night.put([*TRACKS, ("rock/99.wav", "rock")]), {}, ALL[1:]),
         (relabel, {}, ALL[1:]),
         (
@@ -159,7 +159,7 @@ PREDICTED = ["predict", "export predictions"]
         (nothing, {"labels": "parent"}, []),
     ],
 )
-def test_what_has_changed_is_done(
+def test_stages_with_changed_inputs_run(
     night: Night, change: Callable[[Night], None], options: dict[str, Any], expected: list[str]
 ) -> None:
     night.run()
@@ -200,7 +200,7 @@ def test_a_stage_that_fails_ends_the_run_and_the_next_night_goes_on(
     assert done(night.run()) == ALL
 
 
-def test_a_fault_of_our_own_is_no_outcome(night: Night, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_bug_is_raised_not_recorded(night: Night, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(jobs.learning.train, "train", Mock(side_effect=KeyError))
     with pytest.raises(KeyError):
         night.run()
@@ -254,7 +254,7 @@ def test_from_a_stage_on(night: Night) -> None:
         ({"exports": ["files=postgresql://me:s3cret@h:x/db"]}, "is not valid"),
     ],
 )
-def test_what_does_not_fit_is_refused_before_anything_is_begun(
+def test_invalid_options_are_refused_before_the_run(
     night: Night, options: dict[str, Any], said: str
 ) -> None:
     with pytest.raises(UsageError, match=said) as refusal:

@@ -152,7 +152,7 @@ def test_a_track_of_the_store(name: str, store: Path, tmp_path: Path, recording:
         (".", False, r"\. is a folder: name one recording in it"),
     ],
 )
-def test_what_is_not_there_is_said(
+def test_a_missing_recording_or_track_is_refused(
     name: str, with_store: bool, said: str, store: Path, tmp_path: Path
 ) -> None:
     with pytest.raises(UsageError, match=said):
@@ -160,7 +160,7 @@ def test_what_is_not_there_is_said(
     assert not (tmp_path / "out").exists()
 
 
-def test_a_file_that_is_no_recording_is_said_and_nothing_is_written(tmp_path: Path) -> None:
+def test_a_corrupt_recording_is_refused_and_nothing_is_written(tmp_path: Path) -> None:
     (tmp_path / "a.wav").write_bytes(b"no sound")
     with pytest.raises(SongmillError, match=r"a.wav gives no features \(unreadable\)"):
         look(tmp_path / "a.wav", tmp_path / "out")

@@ -317,7 +317,7 @@ def test_damaged_features_are_said_and_damaged_neighbours_cost_their_section(
 
 
 @pytest.mark.parametrize("name", ["confusion", "metrics"])
-def test_files_of_a_model_that_do_not_fit_together(store: Store, tmp_path: Path, name: str) -> None:
+def test_inconsistent_files_of_a_model_are_named(store: Store, tmp_path: Path, name: str) -> None:
     put_model(store, "v1", ["blues", "jazz"], champion=True)
     model_tables(store, "v1", ["blues", "jazz"])
     if name == "confusion":
@@ -349,7 +349,7 @@ def test_segments_alone_have_no_neighbours_of_tracks(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("where", ["file", "file/below"])
-def test_a_folder_that_can_be_none_is_refused_before_the_work(
+def test_an_impossible_folder_is_refused_before_the_work(
     store: Store, tmp_path: Path, where: str
 ) -> None:
     (tmp_path / "file").touch()

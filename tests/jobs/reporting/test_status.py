@@ -27,7 +27,7 @@ def store(tmp_path: Path) -> Store:
 
 
 def printed(capsys: pytest.CaptureFixture[str]) -> list[str]:
-    """Return the lines of stdout, with single blanks."""
+    """Return the lines of stdout, with single spaces."""
     return [" ".join(line.split()) for line in capsys.readouterr().out.splitlines()]
 
 

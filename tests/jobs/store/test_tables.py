@@ -27,7 +27,7 @@ SETTINGS = Settings(FEATURE_SET, 3.0)
 
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
-    """The folder of a store that has just been made."""
+    """The folder of a new store."""
     folder = tmp_path / "store"
     open_to_write(storage_to_write(str(folder)), SETTINGS, force=False)
     return folder
@@ -108,7 +108,7 @@ def test_a_folder_that_is_there_and_empty_may_become_a_store(tmp_path: Path) -> 
     assert open_store(str(tmp_path)).settings == SETTINGS
 
 
-# What is no store
+# Folders that are not stores
 
 
 def test_reading_where_there_is_no_store_says_what_makes_one(tmp_path: Path) -> None:
@@ -117,7 +117,7 @@ def test_reading_where_there_is_no_store_says_what_makes_one(tmp_path: Path) -> 
             open_store(str(path))
 
 
-def test_a_file_and_what_is_below_it_are_no_stores(tmp_path: Path) -> None:
+def test_files_and_paths_below_files_are_no_stores(tmp_path: Path) -> None:
     path = tmp_path / "file"
     path.write_bytes(b"")
     for use in (open_store, storage_to_write):
