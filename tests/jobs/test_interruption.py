@@ -157,8 +157,8 @@ with listening(), JsonLog().shown() as log:
 """)
     process.send_signal(signal.SIGTERM)
     code, _, err = ending(process)
-    said: dict[str, Any] = json.loads(err)
-    assert (code, said["message"], said["run_id"]) == (143, "Stopping…", "a run")
+    line: dict[str, Any] = json.loads(err)
+    assert (code, line["message"], line["run_id"]) == (143, "Stopping…", "a run")
 
 
 def test_a_live_line_is_not_garbled_and_leaves_the_cursor_visible(start: Start) -> None:

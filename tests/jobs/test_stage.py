@@ -140,7 +140,7 @@ def test_a_stage_that_ends_early_leaves_a_row(
 ) -> None:
     with pytest.raises(type(error)), open_session(str(root)).stage("train"):
         raise error
-    said = [(row["outcome"], row["message"]) for row in rows(root)]
-    assert said == ([(outcome, str(error) or type(error).__name__)] if outcome else [])
+    ended = [(row["outcome"], row["message"]) for row in rows(root)]
+    assert ended == ([(outcome, str(error) or type(error).__name__)] if outcome else [])
     assert not (root / LOCK).exists()
     assert not (root / "_work" / "train").exists()

@@ -137,7 +137,7 @@ SEGMENT = "extract a --store s --segment-seconds"
 
 
 @pytest.mark.parametrize(
-    ("line", "said"),
+    ("line", "error"),
     [
         ("extract a", "--store"),
         ("extract --store s", "SOURCE"),
@@ -150,11 +150,11 @@ SEGMENT = "extract a --store s --segment-seconds"
     ],
 )
 def test_wrong_usage_ends_with_2_and_names_what_was_given(
-    command: Command, requests: list[dict[str, Any]], line: str, said: str
+    command: Command, requests: list[dict[str, Any]], line: str, error: str
 ) -> None:
     code, out, err = command(*line.split())
     assert (code, out) == (2, "")
-    assert said in err
+    assert error in err
     assert "Traceback" not in err
     assert requests == []
 

@@ -172,8 +172,8 @@ def test_the_store_error_of_a_worker_is_reported(client: Client) -> None:
     def silent() -> str:
         raise StoreError("the object store does not answer")
 
-    said = "the worker inproc://.* cannot begin: the object store does not answer$"
-    with pytest.raises(ClusterError, match=said):
+    error = "the worker inproc://.* cannot begin: the object store does not answer$"
+    with pytest.raises(ClusterError, match=error):
         check_workers(client, silent)
 
 

@@ -363,17 +363,17 @@ def test_a_wrong_password_is_said_and_not_shown(database: str, no_secrets: Any) 
     rules.write_text("local all somebody scram-sha-256\n" + rules.read_text())
     ask(database, "SELECT pg_reload_conf()")
     uri = f"postgresql://somebody:s3cret@/postgres?host={socket}"
-    said = wait_until(
+    error = wait_until(
         lambda: (text := no_secrets("--to", uri)) and "password" in text and text, seconds=20
     )
-    assert 'password authentication failed for user "somebody"' in said
-    assert "the old table is still there" in said
+    assert 'password authentication failed for user "somebody"' in error
+    assert "the old table is still there" in error
 
 
 def test_an_absent_server_is_said(no_secrets: Any) -> None:
-    said = no_secrets("--to", "postgresql://me:s3cret@127.0.0.1:1/d")
-    assert "postgresql://me@127.0.0.1:1/d" in said
-    assert "Connection refused" in said
+    error = no_secrets("--to", "postgresql://me:s3cret@127.0.0.1:1/d")
+    assert "postgresql://me@127.0.0.1:1/d" in error
+    assert "Connection refused" in error
 
 
 def test_a_missing_permission_or_schema_is_reported(database: str, no_secrets: Any) -> None:

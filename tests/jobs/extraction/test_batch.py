@@ -332,7 +332,7 @@ def test_a_recording_at_an_address_is_opened_with_fsspec(
 
 
 @pytest.mark.parametrize(
-    ("changes", "said"),
+    ("changes", "texts"),
     [
         ({"songmill": "99.0"}, ["99.0", songmill_version(), "install the same on both"]),
         ({"settings": Settings("other-set", 3.0)}, ["other-set", FEATURE_SET, "install the same"]),
@@ -346,7 +346,7 @@ def test_a_worker_that_does_not_fit_works_on_nothing(
     batch: MakeBatch,
     extracted: list[str],
     changes: dict[str, Any],
-    said: list[str],
+    texts: list[str],
 ) -> None:
     good = batch(a="1")
     assert unfit_reason(good) == ""
@@ -354,7 +354,7 @@ def test_a_worker_that_does_not_fit_works_on_nothing(
         (tmp_path / "music").rename(tmp_path / "elsewhere")
     summary = extract_batch(replace(good, **changes))
     assert summary.outcome == "unfit"
-    for part in said:
+    for part in texts:
         assert part in summary.message
     assert extracted == []
     assert not Path("/nowhere").exists()

@@ -586,8 +586,8 @@ def test_invalid_arguments_write_nothing(music: Path, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("x")
     (tmp_path / "other").mkdir()
     (tmp_path / "other/thesis.tex").write_text("x")
-    for name, said in (("file", "is a file"), ("other", "not a store and not empty")):
-        with pytest.raises(UsageError, match=said):
+    for name, error in (("file", "is a file"), ("other", "not a store and not empty")):
+        with pytest.raises(UsageError, match=error):
             job(tmp_path / name, music)
     assert [path.name for path in (tmp_path / "other").iterdir()] == ["thesis.tex"]
     with pytest.raises(UsageError, match="there is no"):

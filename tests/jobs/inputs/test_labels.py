@@ -161,7 +161,7 @@ def test_a_cell_may_hold_newlines_quotes_and_commas(read: Read) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "error"),
     [
         (b"", ["no column track_id and no column label", "nothing"]),
         (b"track_id;label\na;b\n", ["no column track_id", "track_id;label"]),
@@ -177,11 +177,11 @@ def test_a_cell_may_hold_newlines_quotes_and_commas(read: Read) -> None:
     ],
 )
 def test_a_csv_that_is_not_as_it_should_be_is_refused(
-    read: Read, tmp_path: Path, text: bytes, said: list[str]
+    read: Read, tmp_path: Path, text: bytes, error: list[str]
 ) -> None:
     with pytest.raises(UsageError) as refusal:
         read(text)
-    for part in (str(tmp_path / "labels.csv"), *said):
+    for part in (str(tmp_path / "labels.csv"), *error):
         assert part in str(refusal.value)
 
 

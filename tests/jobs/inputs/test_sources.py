@@ -221,16 +221,16 @@ def test_entries_of_a_list_need_no_audio_suffix(tree: MakeTree) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "error"),
     [
         ("a.wav\nb.wav\n".encode("utf-16"), r"list\.txt, line 1,.*UTF-8"),
         (b"a.wav\nnonsense://x/b.wav\n", r"nonsense://x/b\.wav.*cannot be reached"),
         (b"\n", "no recording was found"),
     ],
 )
-def test_a_list_that_names_no_recordings_is_refused(tree: MakeTree, text: bytes, said: str) -> None:
+def test_a_list_that_names_no_recordings_is_refused(tree: MakeTree, text: bytes, error: str) -> None:
     root = tree("a.wav")
-    with pytest.raises(UsageError, match=said):
+    with pytest.raises(UsageError, match=error):
         listed_in(root, "list.txt", text)
 
 
@@ -258,15 +258,15 @@ def test_two_recordings_of_one_track_id_are_refused_and_named(tree: MakeTree) ->
 
 
 @pytest.mark.parametrize(
-    ("source", "said"),
+    ("source", "error"),
     [
         ("/missing/music", "there is no /missing/music"),
         ("nonsense://x", "nonsense://x cannot be reached"),
         ("memory://nothing", "no recording was found in memory://nothing"),
     ],
 )
-def test_a_source_that_cannot_be_found_is_named(source: str, said: str) -> None:
-    with pytest.raises(UsageError, match=said):
+def test_a_source_that_cannot_be_found_is_named(source: str, error: str) -> None:
+    with pytest.raises(UsageError, match=error):
         listing_of(source)
 
 

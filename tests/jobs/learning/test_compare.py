@@ -417,8 +417,8 @@ def test_of_too_many_rows_whole_tracks_are_drawn(
     rows = do("by-track", "random").rows
     assert {(row["rows"], row["tracks"]) for row in rows} == {(48, 12)}
     assert all(row["accuracy"] is not None for row in rows)
-    said = "140 rows are too many to compare ten models. A random sample is used: 48 rows of 12"
-    assert said in capfd.readouterr().err
+    warning = "140 rows are too many to compare ten models. A random sample is used: 48 rows of 12"
+    assert warning in capfd.readouterr().err
 
 
 def test_tracks_outside_a_file_take_no_part(do: Compare, root: Path, tmp_path: Path) -> None:

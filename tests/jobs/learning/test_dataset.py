@@ -88,15 +88,15 @@ def test_labels_and_names_are_any_text(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("rows", "said"),
+    ("rows", "error"),
     [
         ([("a", None), ("b", None)], "no track of .* has a label. Extract with --labels parent"),
         ([("a", "x, y"), ("b", "x, y"), ("c", None)], "has the label 'x, y'. A model needs two"),
     ],
 )
-def test_fewer_than_two_labels_are_refused(tmp_path: Path, rows: Any, said: str) -> None:
+def test_fewer_than_two_labels_are_refused(tmp_path: Path, rows: Any, error: str) -> None:
     store = make_store(tmp_path, rows)
-    with pytest.raises(UsageError, match=said) as refusal:
+    with pytest.raises(UsageError, match=error) as refusal:
         labelled_tracks(store, "segment")
     assert str(tmp_path) in str(refusal.value)
 

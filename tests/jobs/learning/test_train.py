@@ -136,9 +136,9 @@ def test_written_scores_are_scikit_learns(root: Path, do: Train) -> None:
     assert tests
     metrics = pq.read_table(root / "models" / version / "metrics.parquet").to_pandas()
     confusion = pq.read_table(root / "models" / version / "confusion.parquet").to_pandas()
-    said = json.loads((root / "models" / version / "model.json").read_text())
+    model_json = json.loads((root / "models" / version / "model.json").read_text())
     classes = ["blues", "folk", "rock"]
-    assert said["classes"] == classes
+    assert model_json["classes"] == classes
 
     rows = read_rows(root)
     rows = rows[rows["track_id"].isin(tests)].reset_index(drop=True)
@@ -163,7 +163,7 @@ def test_written_scores_are_scikit_learns(root: Path, do: Train) -> None:
         }
         for metric, value in wanted.items():
             assert whole.loc[metric, "value"] == pytest.approx(value, abs=1e-6), (level, metric)
-            assert said["scores"][level][metric] == whole.loc[metric, "value"]
+            assert model_json["scores"][level][metric] == whole.loc[metric, "value"]
         assert set(whole["count"]) == {len(truth)}
         assert set(whole.index) == {"accuracy", "macro_f1", "log_loss", "chance"}
         for name in classes:

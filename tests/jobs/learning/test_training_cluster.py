@@ -263,10 +263,10 @@ def test_a_job_that_dies_leaves_a_whole_model_or_none(cluster: Processes, root: 
         assert all(files == MODEL_FILES for files in models_in(root).values()), moment
         assert [one.description.version for one in found if one.champion] == [champion_of(root)]
 
-        said = promote(first, store=str(root))
+        promoted = promote(first, store=str(root))
         new = set(models_in(root)) - set(before)
         assert len(new) == (moment in DECIDED), moment
-        assert said["before"] == (new.pop() if new else first), moment
+        assert promoted["before"] == (new.pop() if new else first), moment
         assert all(files == MODEL_FILES for files in models_in(root).values()), moment
         assert not list(root.glob("_work/*/*/")), moment
         assert not (root / "_journal.json").exists()

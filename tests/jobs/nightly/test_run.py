@@ -245,7 +245,7 @@ def test_from_a_stage_on(night: Night) -> None:
 
 
 @pytest.mark.parametrize(
-    ("options", "said"),
+    ("options", "error"),
     [
         ({"only": "train", "first": "train"}, "--only and --from exclude each other"),
         ({"exports": ["similarity"]}, "--export similarity: use TABLE=URL"),
@@ -255,9 +255,9 @@ def test_from_a_stage_on(night: Night) -> None:
     ],
 )
 def test_invalid_options_are_refused_before_the_run(
-    night: Night, options: dict[str, Any], said: str
+    night: Night, options: dict[str, Any], error: str
 ) -> None:
-    with pytest.raises(UsageError, match=said) as refusal:
+    with pytest.raises(UsageError, match=error) as refusal:
         night.run(**options)
     assert "s3cret" not in str(refusal.value)
     assert not (night.root / "runs").exists()
@@ -313,11 +313,11 @@ def command(command: Command, night: Night, monkeypatch: pytest.MonkeyPatch) -> 
 def test_one_json_summary_and_json_lines(night: Night, command: Command) -> None:
     code, out, err = command("run", "x", "--store", night.root, "--json", "--log-format", "json")
     assert code == 0
-    said = json.loads(out)
-    assert [one["stage"] for one in said["stages"]] == [*ALL[:4], "report"]
-    assert said["stages"][2]["details"]["k"] == 20
+    summary = json.loads(out)
+    assert [one["stage"] for one in summary["stages"]] == [*ALL[:4], "report"]
+    assert summary["stages"][2]["details"]["k"] == 20
     lines = [json.loads(line) for line in err.splitlines()]
-    assert {line["run_id"] for line in lines} == {said["run_id"]}
+    assert {line["run_id"] for line in lines} == {summary["run_id"]}
     assert {line["stage"] for line in lines} == {*ALL[:4], "report"}
     assert {line["level"] for line in lines} == {"info"}
 
@@ -369,7 +369,7 @@ def test_a_config_file_holds_the_options(night: Night, command: Command, tmp_pat
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "error"),
     [
         ("neighbors = 4", "has the unknown option 'neighbors': did you mean neighbours?"),
         ("zzz = 4", "has the unknown option 'zzz': use one of export, from, "),
@@ -382,13 +382,13 @@ def test_a_config_file_holds_the_options(night: Night, command: Command, tmp_pat
     ],
 )
 def test_a_config_file_that_does_not_fit(
-    night: Night, command: Command, tmp_path: Path, text: str | None, said: str
+    night: Night, command: Command, tmp_path: Path, text: str | None, error: str
 ) -> None:
     path = tmp_path / "songmill.toml"
     if text is not None:
         path.write_text(text)
     code, out, err = command("run", "x", "--store", night.root, "--config", path)
     assert code == 2
-    assert said in " ".join(err.split())
+    assert error in " ".join(err.split())
     assert out == ""
     assert "Traceback" not in err

@@ -324,9 +324,9 @@ def test_inconsistent_files_of_a_model_are_named(store: Store, tmp_path: Path, n
         model_tables(store, "v1", ["blues", "bluez"])
     else:
         path = tmp_path / "s" / "models" / "v1" / "model.json"
-        said = json.loads(path.read_text())
-        del said["split"]["tracks"]
-        path.write_text(json.dumps(said))
+        described = json.loads(path.read_text())
+        del described["split"]["tracks"]
+        path.write_text(json.dumps(described))
     _, page = read(tmp_path / "s")
     assert "models/v1 do not fit together" in page.text.replace(str(tmp_path), "")
 

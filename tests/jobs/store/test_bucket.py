@@ -116,7 +116,7 @@ def test_a_lock_is_held_and_a_dead_ones_is_broken(server: ObjectStore) -> None:
 
 
 @pytest.mark.parametrize(
-    ("address", "environment", "said"),
+    ("address", "environment", "error"),
     [
         ("s3://nobody/x", {}, "there is no bucket nobody: make it first, or name another"),
         ("s3://", {}, "names no bucket: write s3://BUCKET/PREFIX"),
@@ -131,12 +131,12 @@ def test_unusable_addresses_are_refused_before_any_work(
     monkeypatch: pytest.MonkeyPatch,
     address: str,
     environment: dict[str, str],
-    said: str,
+    error: str,
 ) -> None:
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
     with s3_at(os.environ["AWS_ENDPOINT_URL"], monkeypatch, attempts=1):
-        with pytest.raises(UsageError, match=said) as refusal:
+        with pytest.raises(UsageError, match=error) as refusal:
             storage_to_write(address)
         assert "wrong" not in str(refusal.value)
         assert server.environment["AWS_SECRET_ACCESS_KEY"] not in str(refusal.value)

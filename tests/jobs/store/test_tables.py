@@ -78,19 +78,19 @@ def test_a_store_can_be_opened_again_and_again(root: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("other", "said"),
+    ("other", "error"),
     [
         (Settings(FEATURE_SET, 2.5), ("2.5 s", "3 s", "--force", "--segment-seconds 2.5")),
         (Settings("older", 3.0), ("older", FEATURE_SET, "--force", "another store")),
     ],
 )
 def test_a_store_with_other_settings_is_refused_in_words_that_name_force(
-    root: Path, other: Settings, said: tuple[str, ...]
+    root: Path, other: Settings, error: tuple[str, ...]
 ) -> None:
     (root / STORE_JSON).write_bytes(other.to_json())
     with pytest.raises(UsageError) as refusal:
         open_to_write(storage_to_write(str(root)), SETTINGS, force=False)
-    for part in (str(root), *said):
+    for part in (str(root), *error):
         assert part in str(refusal.value)
 
 
