@@ -35,7 +35,7 @@ def progress(log: io.StringIO, monkeypatch: pytest.MonkeyPatch) -> Progress:
         (400000, "111 h 6 min"),
     ],
 )
-def test_a_time_span_is_said_as_people_do(seconds: float, text: str) -> None:
+def test_a_time_span_is_written_as_people_do(seconds: float, text: str) -> None:
     assert clock(seconds) == text
 
 

@@ -356,7 +356,7 @@ def no_secrets(store: Path, command: Command) -> Any:
     return run
 
 
-def test_a_wrong_password_is_said_and_not_shown(database: str, no_secrets: Any) -> None:
+def test_a_wrong_password_is_reported_and_not_shown(database: str, no_secrets: Any) -> None:
     ask(database, "CREATE ROLE somebody LOGIN PASSWORD 'right'")
     socket = database.partition("host=")[2]
     rules = Path(socket, "pg_hba.conf")
@@ -370,7 +370,7 @@ def test_a_wrong_password_is_said_and_not_shown(database: str, no_secrets: Any) 
     assert "the old table is still there" in error
 
 
-def test_an_absent_server_is_said(no_secrets: Any) -> None:
+def test_an_absent_server_is_reported(no_secrets: Any) -> None:
     error = no_secrets("--to", "postgresql://me:s3cret@127.0.0.1:1/d")
     assert "postgresql://me@127.0.0.1:1/d" in error
     assert "Connection refused" in error
@@ -402,7 +402,7 @@ def test_files_of_other_kinds_are_left_alone(store: Path, tmp_path: Path) -> Non
     assert path.read_text().startswith("a letter")
 
 
-def test_a_table_that_is_not_there_is_said(tmp_path: Path) -> None:
+def test_a_table_that_is_not_there_is_reported(tmp_path: Path) -> None:
     make_store(tmp_path / "s", [("a", None)], level="track")
     for name, command in (
         ("similarity", "songmill similarity"),

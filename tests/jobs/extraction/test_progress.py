@@ -23,7 +23,7 @@ def extraction(log: io.StringIO, monkeypatch: pytest.MonkeyPatch) -> ExtractionP
     return ExtractionProgress(Progress())
 
 
-def test_the_plan_is_said_in_numbers(log: io.StringIO, extraction: ExtractionProgress) -> None:
+def test_the_plan_is_reported_in_numbers(log: io.StringIO, extraction: ExtractionProgress) -> None:
     outcome = Outcome("run", listed=12, new=3, changed=2, retried=1, unchanged=6, gone=4)
     extraction.plan(outcome.planned, 6)
     outcome.kept = 5

@@ -228,7 +228,7 @@ def test_entries_of_a_list_need_no_audio_suffix(tree: MakeTree) -> None:
         (b"\n", "no recording was found"),
     ],
 )
-def test_a_list_that_names_no_recordings_is_refused(tree: MakeTree, text: bytes, error: str) -> None:
+def test_a_list_without_recordings_is_refused(tree: MakeTree, text: bytes, error: str) -> None:
     root = tree("a.wav")
     with pytest.raises(UsageError, match=error):
         listed_in(root, "list.txt", text)

@@ -439,7 +439,7 @@ def test_a_champion_of_tracks_is_judged_by_the_rows_of_its_level(root: Path, do:
         ("{}/split.parquet", b"\0"),
     ],
 )
-def test_a_damaged_champion_is_said_before_anything_is_learnt(
+def test_a_damaged_champion_is_reported_before_anything_is_learnt(
     root: Path, do: Train, booster: RecordedBoosting, name: str, data: bytes
 ) -> None:
     version = do().description.version

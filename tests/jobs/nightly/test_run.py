@@ -289,7 +289,7 @@ def test_a_second_run_at_once_is_refused(night: Night) -> None:
     assert not (night.root / "runs").exists()
 
 
-def test_passwords_are_said_nowhere(night: Night, capfd: pytest.CaptureFixture[str]) -> None:
+def test_passwords_are_shown_nowhere(night: Night, capfd: pytest.CaptureFixture[str]) -> None:
     secret = "postgresql://me:s3cret@127.0.0.1:1/db"
     found = night.run(exports=[f"similarity={secret}"])
     assert found.exit_code == 1

@@ -147,7 +147,7 @@ def test_a_sample_is_drawn_evenly() -> None:
     assert np.abs(hashes - np.linspace(0, 1, len(hashes))).max() < 0.02
 
 
-def test_a_sample_is_said_to_be_one(
+def test_a_sample_is_named_as_one(
     store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(overview.sample_tracks, "__defaults__", (25,))
@@ -299,7 +299,7 @@ def test_another_folder_gets_the_page_and_nothing_else(store: Store, tmp_path: P
     assert sorted((tmp_path / "s").rglob("*")) == before
 
 
-def test_damaged_features_are_said_and_damaged_neighbours_cost_their_section(
+def test_damaged_features_are_reported_and_damaged_neighbours_cost_their_section(
     store: Store,
     tmp_path: Path,
 ) -> None:

@@ -117,7 +117,7 @@ def test_long_lines_of_failed_files_are_not_broken(capsys: pytest.CaptureFixture
     assert len(capsys.readouterr().out.splitlines()) == 1
 
 
-def test_that_no_file_failed_is_said(store: Store, capsys: pytest.CaptureFixture[str]) -> None:
+def test_no_failed_file_is_reported(store: Store, capsys: pytest.CaptureFixture[str]) -> None:
     print_failed(read_status(store.storage.root))
     assert capsys.readouterr().out == "No file failed.\n"
 

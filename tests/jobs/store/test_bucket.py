@@ -300,7 +300,7 @@ def test_a_mark_created_without_confirmation_is_ours(
     assert extract_batch(batch).extracted == 2
 
 
-def test_a_listing_that_breaks_off_is_said(
+def test_a_listing_that_breaks_off_is_reported(
     server: ObjectStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     recording(server, "broken")
