@@ -140,7 +140,7 @@ def print_models(found: "list[Version]", wrong: list[str]) -> None:
     if not found:
         show("No model yet: run `songmill train`.")
         return
-    names = ("predicts", "made", "rows of", "split", "tracks", "accuracy", "macro F1")
+    names = ("predicts", "created", "rows of", "split", "tracks", "accuracy", "macro F1")
     table = new_table("model", *names)
     for one in found:
         described = one.description

@@ -15,7 +15,7 @@ MAX_LABELS = 20
 """Maximum number of labels in a table."""
 
 _TEXT_COLUMNS = (
-    *("stage", "outcome", "what", "label", "predicted"),
+    *("stage", "outcome", "message", "label", "predicted"),
     *("then", "rows of", "split", "track", "is also"),
 )
 

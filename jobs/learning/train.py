@@ -298,7 +298,7 @@ class _Training:
                     rounds=rounds,
                     on_round=on_round,
                     on_worker_lost=lambda workers: self.progress.warn(
-                        f"a worker was lost: {what} starts again, with {workers}"
+                        f"a worker was lost: {what} starts again, with {workers} left"
                     ),
                     on_wait=lambda: self.progress.say(
                         f"{what}: waiting for another job that trains on these workers"

@@ -237,9 +237,9 @@ def find_neighbours(found: Neighbours, unit: np.ndarray, run: Stage, duplicate_f
     for done, (index, result) in enumerate(results, 1):
         if not isinstance(result, Candidates):
             one, other = pairs[index]
-            raise ClusterError(f"the workers could not compare blocks {one}, {other}: {result!r}")
+            raise ClusterError(f"the workers could not compare tiles {one}, {other}: {result!r}")
         found.add(result)
-        progress.now(f"{done} of {len(pairs)} pairs of blocks")
+        progress.now(f"{done} of {len(pairs)} pairs of tiles")
     return workers
 
 

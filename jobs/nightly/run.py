@@ -409,7 +409,7 @@ def _too_few_labels(store: Store) -> str:
     count = sum(label is not None for label, _ in count_labels(store))
     if count > 1:
         return ""
-    return f"the tracks have {count} labels; a model needs at least two"
+    return f"labels of the tracks: {count}; a model needs at least two"
 
 
 def _no_model(store: Store) -> str:

@@ -260,7 +260,7 @@ def test_a_worker_that_fails_leaves_the_tables_as_they_were(
         raise ValueError("broken")
 
     monkeypatch.setattr(neighbours, "compare_tiles", failing)
-    with pytest.raises(ClusterError, match=r"could not compare blocks \d, \d.*broken"):
+    with pytest.raises(ClusterError, match=r"could not compare tiles \d, \d.*broken"):
         find_in_tiles(root, k=5)
     assert read(root, "similarity").equals(before)
     runs = read(root, "runs").sort_values("started_at")

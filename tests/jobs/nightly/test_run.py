@@ -222,7 +222,7 @@ def test_without_labels_nothing_is_learnt_and_that_is_no_failure(night: Night) -
     assert found.exit_code == 0
     assert done(found) == ["extract", "similarity", "export similarity", "report"]
     messages = {short(one.stage): one.message for one in found.stages}
-    assert messages["train"] == "the tracks have 0 labels; a model needs at least two"
+    assert messages["train"] == "labels of the tracks: 0; a model needs at least two"
     assert messages["predict"] == "there is no champion yet"
     assert messages["export predictions"] == "there are no predictions"
 
