@@ -1,4 +1,4 @@
-"""What runs on the cluster, a folder for each concern, and the command line.
+"""Jobs on the cluster, a folder for each concern, and the command line.
 
-May use every package of songmill but the public face, `songmill`.
+May use every package except the public API, `songmill`.
 """

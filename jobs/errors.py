@@ -38,6 +38,6 @@ class RunInterruptedError(BaseException):
 
     def __init__(self, number: int) -> None:
         name = signal.Signals(number).name
-        super().__init__(f"ended by {name}: the store is whole, and the same command goes on")
+        super().__init__(f"ended by {name}: the store is intact, and the same command resumes")
         self.number = number
         self.exit_code = 128 + number

@@ -1,7 +1,7 @@
 """Interruption by SIGTERM, SIGINT (Ctrl-C) and SIGHUP (a closed terminal).
 
 The first signal sets a flag, and the command ends when it next calls
-:func:`raise_if_interrupted`. A second signal, or :data:`GRACE_S` seconds, end the process at once:
+:func:`raise_if_interrupted`. A second signal, or :data:`GRACE_S` seconds, ends the process at once:
 the store survives both, as it survives SIGKILL.
 """
 
@@ -131,7 +131,7 @@ def wait_for(future: "Future[T]") -> T:
 
 
 def _watch(receiver: socket.socket) -> None:
-    """Handle the signals received as numbers, until the other end closes."""
+    """Handle signals, which arrive as bytes, until the other end closes."""
     first = receiver.recv(1)
     if not first:
         return

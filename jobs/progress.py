@@ -1,4 +1,4 @@
-"""Progress of a job on stderr: a live line on a terminal, or a log with a line now and then."""
+"""Progress of a job on stderr: a live line on a terminal, else a log with a line at intervals."""
 
 import contextlib
 import functools
@@ -18,12 +18,12 @@ LOG_EVERY_S = 15.0
 
 
 def printable(text: str) -> str:
-    """Return ``text`` with escaped control characters, which file names may contain."""
+    """Return ``text`` with its control characters escaped; file names may contain some."""
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
 def clock(seconds: float) -> str:
-    """Return a time span for people.
+    """Format a time span for people.
 
     Examples
     --------

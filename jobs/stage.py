@@ -86,7 +86,7 @@ class Session:
         Parameters
         ----------
         stage : str, optional
-            Stage of the row ``killed`` in ``runs`` if the process is killed.
+            Stage to name in the ``killed`` row of ``runs`` if the process is killed.
 
         Raises
         ------
@@ -148,7 +148,7 @@ class Session:
                 self.storage.write(stage.mark, as_json({"run_id": stage.run_id}))
                 yield stage
             except UsageError:
-                raise  # nothing was begun
+                raise  # nothing has begun
             except BaseException as error:
                 stage.abandon(error)
                 raise
@@ -186,7 +186,7 @@ def open_session(
     store : str, path or Session
         Address of the store, or an open session, to which the other parameters do not apply.
     create : bool
-        Whether the store may not exist yet.
+        Whether the store may be missing.
     scheduler, workers, progress
         As for :class:`Session`.
 
@@ -332,6 +332,6 @@ def _record_killed(store: Store) -> None:
                     started=started,
                     ended=float(lock["seen"]),
                     outcome="killed",
-                    message=f"process {lock['pid']} on {lock['host']} ended without a word",
+                    message=f"process {lock['pid']} on {lock['host']} ended unexpectedly",
                 )
         commit.commit(store, change)

@@ -1,4 +1,4 @@
-"""The program ``songmill``, which a signal ends without a traceback from its first moment."""
+"""Entry point of ``songmill``, which a signal ends without a traceback from the start."""
 
 import os
 import signal

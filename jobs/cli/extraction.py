@@ -33,7 +33,7 @@ def print_outcome(outcome: "Outcome", store: str) -> None:
     speed = f", {outcome.audio_s / outcome.seconds:.0f} x realtime" if outcome.seconds else ""
     if worked:
         show(
-            f"{worked} files worked on in {clock(outcome.seconds)}{speed}: "
+            f"Processed {counted(worked, 'file')} in {clock(outcome.seconds)}{speed}: "
             f"{outcome.extracted} extracted, {outcome.segments} segments, {outcome.failed} failed."
         )
     else:

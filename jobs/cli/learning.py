@@ -38,7 +38,7 @@ def print_comparison(outcome: "Comparison") -> None:
         table.add_column("\nmacro F1", justify="right")
         if voted:
             table.add_column("\ntracks by vote", justify="right")
-        table.add_column("\nto fit", justify="right")
+        table.add_column("\nfit time", justify="right")
     by_model: dict[str, list[dict[str, Any]]] = {}
     for row in outcome.rows:
         by_model.setdefault(row["model"], []).append(row)
@@ -59,7 +59,7 @@ def print_comparison(outcome: "Comparison") -> None:
             "tracks."
         )
     if any(row["folds"] > 1 for row in outcome.rows):
-        show("Where there are several folds: their mean, ± their standard deviation.")
+        show("With several folds: mean ± standard deviation over folds.")
 
 
 MAX_FEATURES = 10
@@ -70,8 +70,8 @@ def print_training(outcome: "Training") -> None:
     described = outcome.description
     parts = described.split["tracks"]
     show(
-        f"Judged by {parts['test']:,} tracks ({printable(described.split['name'])}) after learning "
-        f"from {parts['train']:,}, stopped by {parts['valid']:,}; {described.rounds} rounds."
+        f"Tested on {parts['test']:,} tracks ({printable(described.split['name'])}), trained on "
+        f"{parts['train']:,}, early stopping on {parts['valid']:,}; {described.rounds} rounds."
     )
     table = new_table("", "accuracy", "macro F1", "by chance", "log loss, nats", "count")
     for level, scores in described.scores.items():
@@ -92,10 +92,10 @@ def print_training(outcome: "Training") -> None:
     show(table)
     track = described.scores["track"]
     if track["macro_f1"] <= track["chance"]:
-        show("Its macro F1 by track is no better than chance would reach, now and then.")
+        show("Its macro F1 by track is no better than chance.")
     verdict = outcome.verdict
-    said = "predicts from now on" if verdict.promoted else "is kept, and does not predict"
-    show(f"The model {described.version} {said}: {printable(verdict.reason)}.")
+    status = "is the new champion" if verdict.promoted else "is kept, but not promoted"
+    show(f"The model {described.version} {status}: {printable(verdict.reason)}.")
 
 
 MAX_CLASSES = 3
@@ -111,10 +111,10 @@ def print_predicted_files(outcome: "FilesOutcome", *, segments: bool) -> None:
         first, *others = list(one.probabilities.items())[:MAX_CLASSES]
         then = ", ".join(f"{name} {share:.2f}" for name, share in others)
         table.add_row(cell(one.file), cell(first[0]), f"{first[1]:.2f}", cell(then))
-        for stretch in one.segments if segments else []:
-            where = f"  {stretch.start_s:.1f} to {stretch.end_s:.1f} s"
-            share = stretch.probabilities[stretch.predicted]
-            table.add_row(where, cell(stretch.predicted), f"{share:.2f}", "")
+        for segment in one.segments if segments else []:
+            where = f"  {segment.start_s:.1f} to {segment.end_s:.1f} s"
+            share = segment.probabilities[segment.predicted]
+            table.add_row(where, cell(segment.predicted), f"{share:.2f}", "")
     show(table)
     show(f"By the model {outcome.model}.")
 
@@ -140,7 +140,7 @@ def print_models(found: "list[Version]", wrong: list[str]) -> None:
     if not found:
         show("No model yet: run `songmill train`.")
         return
-    names = ("predicts", "made", "rows of", "split", "tracks", "accuracy", "macro F1")
+    names = ("predicts", "created", "rows of", "split", "tracks", "accuracy", "macro F1")
     table = new_table("model", *names)
     for one in found:
         described = one.description
@@ -334,14 +334,14 @@ def promote(
     store: StoreOption,
     as_json: JsonOption = False,
 ) -> None:
-    """Make a model of STORE the champion, which predicts; an older one to roll back."""
+    """Make a model of STORE the champion. To roll back, promote an older one."""
     from jobs.learning.promote import promote as run
 
     found = run(version, store=store)
     if as_json:
         print_json(found)
     elif found["before"] == found["version"]:
-        typer.echo(f"{found['version']} predicts, as it did.")
+        typer.echo(f"{found['version']} is already the champion.")
     else:
         replaced = f", in place of {found['before']}" if found["before"] else ""
-        typer.echo(f"{found['version']} predicts from now on{replaced}.")
+        typer.echo(f"{found['version']} is the new champion{replaced}.")

@@ -26,9 +26,9 @@ def print_similarity(outcome: "Similarity", store: str) -> None:
     what = "track" if outcome.level == "track" else "segment"
     show(f"The {outcome.k} nearest of {counted(outcome.rows, what)}, in {clock(outcome.seconds)}.")
     if outcome.duplicates:
-        across = f", {outcome.across_labels} of them under two labels"
+        across = f", {outcome.across_labels} of them with different labels"
         show(
-            f"The same recording twice: {counted(outcome.duplicates, 'pair')}"
+            f"Duplicates: {counted(outcome.duplicates, 'pair')}"
             f"{across if outcome.across_labels else ''}."
         )
         table = new_table("track", "is also", "label", "label", "cosine")
@@ -39,7 +39,7 @@ def print_similarity(outcome: "Similarity", store: str) -> None:
         if outcome.duplicates > len(outcome.shown):
             show(f"… and {outcome.duplicates - len(outcome.shown)} more.")
     else:
-        show("No recording is there twice.")
+        show("There are no duplicates.")
     folders = "similarity, duplicates" + (", similarity-matrix" if outcome.full else "")
     show(f"The tables are in {printable(store)}: {folders}.")
 

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 def print_run(outcome: "Run") -> None:
     """Print how each stage of a run ended."""
-    table = new_table("stage", "outcome", "took", "what")
+    table = new_table("stage", "outcome", "took", "message")
     for one in outcome.stages:
         took = clock(one.seconds) if one.seconds else ""
         table.add_row(cell(one.stage), one.outcome, took, cell(one.message))

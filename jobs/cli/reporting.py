@@ -77,16 +77,16 @@ def print_inspection(outcome: "Inspection") -> None:
     if outcome.prediction and outcome.prediction.predicted:
         first = next(iter(outcome.prediction.probabilities.values()))
         predicted = printable(outcome.prediction.predicted)
-        table.add_row("sounds like", f"{predicted} ({first:.2f}), says {outcome.model}")
+        table.add_row("sounds like", f"{predicted} ({first:.2f}), by {outcome.model}")
     show(table)
     show(
-        f"{len(outcome.pictures)} pictures are in {printable(outcome.folder)}; all of them, and "
-        f"the 57 features: {printable(outcome.page)}"
+        f"{len(outcome.pictures)} pictures are in {printable(outcome.folder)}; a page "
+        f"with the 57 features: {printable(outcome.page)}"
     )
 
 
 def print_report(outcome: "Report") -> None:
-    """Print what is missing in the report, and where it is."""
+    """Print which sections of the report are empty, and its path."""
     if outcome.missing:
         show(f"Nothing to show yet: {', '.join(outcome.missing)}; the page has the reasons.")
     if outcome.sampled < outcome.tracks:
@@ -95,8 +95,8 @@ def print_report(outcome: "Report") -> None:
 
 
 def print_page(path: str) -> None:
-    """Print where the report is."""
-    show(f"The report, to be opened in a browser: {printable(path)}")
+    """Print the path of the report."""
+    show(f"Open the report in a browser: {printable(path)}")
 
 
 def _run_cells(run: dict[str, Any]) -> list[str]:

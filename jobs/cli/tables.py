@@ -12,10 +12,10 @@ from rich.text import Text
 from jobs.progress import printable
 
 MAX_LABELS = 20
-"""Labels that a table lists."""
+"""Maximum number of labels in a table."""
 
 _TEXT_COLUMNS = (
-    *("stage", "outcome", "what", "label", "predicted"),
+    *("stage", "outcome", "message", "label", "predicted"),
     *("then", "rows of", "split", "track", "is also"),
 )
 

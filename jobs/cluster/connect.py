@@ -42,7 +42,7 @@ def scheduler_address(scheduler: str | None, workers: int | None) -> str | None:
     if not scheduler:
         return None
     if workers:
-        raise UsageError("--workers is for a cluster of this machine; --scheduler brings its own")
+        raise UsageError("--workers is for a local cluster: leave it out with --scheduler")
     if not os.path.isfile(scheduler):
         if "://" not in scheduler:
             raise UsageError(
@@ -142,10 +142,10 @@ def _local_cluster(workers: int | None) -> Iterator[Any]:
         "OPENBLAS_NUM_THREADS": "1",
         "NUMBA_NUM_THREADS": "1",
     }
-    # Another run may take the dashboard's port in this moment; the one that is found is printed.
+    # Another run may take the dashboard's port at this moment. The port in use is printed.
     warnings.filterwarnings("ignore", message="Port .* is already in use", category=UserWarning)
     with (
-        # The workers' environment must stand before their process does.
+        # The environment must be set before the workers' processes start.
         dask.config.set({"distributed.nanny.pre-spawn-environ": environment}),
         _loop_with_blocked_signals() as loop,
         _start_cluster(

@@ -53,7 +53,7 @@ def check_workers(client: "Client", unfit: Callable[..., str], *arguments: Any) 
     """
     with translate_errors(client):
         wait_for_threads(client, lambda threads: None)
-        # It puts songmill's folder first: a package of the worker's user may hide songmill's.
+        # Importing it puts songmill's folder first: other packages may have the same names.
         client.run(importlib.import_module, "songmill.worker", on_error="ignore")
         answers = wait_for(in_thread(client.run, unfit, *arguments, on_error="return"))
     for address, answer in answers.items():

@@ -38,14 +38,14 @@ def map_unordered(
     tick : callable
         Called about every second with the number of threads.
     prefetch : int
-        Calls that each thread has in its queue. They save time if calls are short.
+        Calls to queue per thread, which saves time if calls are short.
 
     Yields
     ------
     (int, Any)
         The index of a call in ``arguments``, and its result or exception:
-        ``distributed.KilledWorker`` if the call has killed several workers. In the order in which
-        calls finish.
+        ``distributed.KilledWorker`` if the call has killed several workers. Calls come in
+        the order in which they finish.
 
     Raises
     ------

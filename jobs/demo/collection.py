@@ -162,12 +162,12 @@ def without_serial_number(ogg: bytes) -> bytes:
 
 
 def synthesise(folder: Path, *, progress: Callable[[int, int], None] | None = None) -> None:
-    """Write the demo collection, or the missing files of it.
+    """Write the demo collection, or its missing files.
 
     The files are ``<style>/<style>.<number>.<suffix>`` for each track, `labels.csv` (columns
     track_id, label, artist) and the marker `.synthesis.json`. Files with the expected content are
     kept; damaged ones are written again, atomically. Files with other names are never touched.
-    After a kill the same call continues.
+    After a kill, the same call resumes.
 
     Parameters
     ----------

@@ -162,7 +162,7 @@ def _find_table(store: Store, name: TableName, level: Level) -> tuple[list[str],
     if name in (SIMILARITY, DUPLICATES) and ("segment" in schema.names) != segments:
         found_level = "track" if segments else "segment"
         raise UsageError(
-            f"the {name} of the store {store.storage.root} is of {found_level}s: say "
+            f"the {name} of the store {store.storage.root} has rows of level {found_level}: use "
             f"--level {found_level}, or run `songmill similarity --level {level}`"
         )
     return parts, schema

@@ -74,13 +74,13 @@ def parse_target(given: str) -> Target:
         return Target("file", _check_folder(path), path)
     shown = f"{scheme}://…" if separator else repr(given)
     raise UsageError(
-        f"--to {shown} is not a target of exports: say postgresql://user@host/database, "
+        f"--to {shown} is not a target of exports: use postgresql://user@host/database, "
         f"sqlite:///FILE, duckdb:///FILE, or a file name that ends in {', '.join(SUFFIXES)}"
     )
 
 
 def _parse_postgresql(given: str) -> Target:
-    unclear = UsageError(
+    invalid = UsageError(
         "--to postgresql://… is not valid. Write postgresql://user:password@host:port/database, "
         "with @ : / ? # % in a name or a password as %40 %3A %2F %3F %23 %25. PGPASSWORD and "
         "~/.pgpass can also hold the password"
@@ -89,10 +89,10 @@ def _parse_postgresql(given: str) -> Target:
         parts = urlsplit(given)
         _ = parts.port  # raises ValueError if it is not a number
     except ValueError:
-        raise unclear from None
+        raise invalid from None
     # An unescaped password would be parsed as another part, and shown.
     if parts.netloc.count("@") > 1 or "@" in parts.path + parts.query + parts.fragment:
-        raise unclear
+        raise invalid
     user, _, host = parts.netloc.rpartition("@")
     shown = f"postgresql://{user.partition(':')[0]}{'@' if user else ''}{host}{parts.path}"
     return Target("postgresql", given, shown)

@@ -133,10 +133,10 @@ def read_finished(storage: Storage, attempt: str) -> tuple[Summary, Settings, pa
         files = storage.read_table(result_file(attempt, "files"))
         for name in result_files(attempt):
             storage.count_rows(name)
-        stated = json.loads(files.schema.metadata[b"songmill"])
+        metadata = json.loads(files.schema.metadata[b"songmill"])
     except (OSError, pa.ArrowException, ValueError, KeyError):
         return None
-    return Summary(**stated["summary"]), Settings(**stated["settings"]), files
+    return Summary(**metadata["summary"]), Settings(**metadata["settings"]), files
 
 
 def attempt_summary(storage: Storage, attempt: str) -> Summary | None:

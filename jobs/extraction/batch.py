@@ -123,7 +123,7 @@ def _extract_file(recording: SourceFile, label: str | None, batch: Batch, rows: 
     except ObjectStoreLostError:
         raise
     except Exception as error:
-        # A fault in one file must not cost the other files of the batch.
+        # A bug that one file triggers must not fail the other files of the batch.
         rows.add_file(recording, batch.run_id, error="internal", message=_describe(error))
     else:
         rows.add_features(recording, label, features)
@@ -134,7 +134,7 @@ def _extract_file(recording: SourceFile, label: str | None, batch: Batch, rows: 
 
 
 def _describe(error: Exception) -> str:
-    """Return the type, text and place of an error, for a bug report."""
+    """Return the type, text and location of an error, for a bug report."""
     frame = traceback.extract_tb(error.__traceback__)[-1]
-    place = f"{os.path.basename(frame.filename)}:{frame.lineno}"
-    return f"a fault of songmill, please report it: {type(error).__name__}: {error} ({place})"
+    location = f"{os.path.basename(frame.filename)}:{frame.lineno}"
+    return f"a bug in songmill, please report it: {type(error).__name__}: {error} ({location})"

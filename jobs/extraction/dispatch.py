@@ -117,8 +117,7 @@ class _Queue:
         self.unstarted += 1
         if self.unstarted > MAX_UNSTARTED:
             raise ClusterError(
-                "the workers die before they start to work. See their own logs. Finished work "
-                "is kept"
+                "the workers die before they start to work. See their logs. Finished work is kept"
             )
         self._retries.append(dataclasses.replace(batch, attempt=new_attempt()))
 

@@ -105,10 +105,10 @@ class Outcome:
     def planned(self) -> str:
         """The plan in one line."""
         more = f", {self.kept} finished by an earlier run" if self.kept else ""
-        more += f"; {self.relabelled} get another label" if self.relabelled else ""
+        more += f"; {self.relabelled} relabelled" if self.relabelled else ""
         return (
             f"{self.listed} files: {self.new} new, {self.changed} changed, "
-            f"{self.retried} to try again, {self.unchanged} unchanged, {self.gone} gone{more}"
+            f"{self.retried} to retry, {self.unchanged} unchanged, {self.gone} gone{more}"
         )
 
     def add(self, summary: Summary) -> None:
@@ -240,7 +240,7 @@ class _Extraction:
         Tracks of each finished attempt to commit: ``ready`` ones at any time, ``held`` ones at
         the end, because they replace rows.
     others : set of str
-        Attempts that an interrupted run of other sources finished; a run of these adopts them.
+        Attempts that an interrupted run of other sources finished, for the next run of those.
     """
 
     stage: Stage
@@ -367,7 +367,7 @@ class _Extraction:
                     "the extraction hung twice, and its workers were ended"
                     if summary.hung
                     else "two workers died while extracting it (killed, out of memory or crashed); "
-                    "--retry-failed tries it again"
+                    "--retry-failed retries it"
                 ),
             )
         return rows.write(self.store.storage, batch)

@@ -48,7 +48,7 @@ _MAX_LENGTH = 2.0**53
 """Largest length that is certain to be exact as a float64."""
 
 _MAX_NAMED = 3
-"""Columns that an error names."""
+"""Maximum number of columns that an error names."""
 
 
 @dataclass
@@ -60,7 +60,7 @@ class ImportOutcome:
     run_id : str
         Name of the run in ``runs``.
     listed : int
-        Tracks of the tables, as rows or by their segments.
+        Tracks of the tables, with a row of their own or only segments.
     tracks, segments : int
         Imported rows of each level.
     unlabelled : int
@@ -106,7 +106,7 @@ def import_features(
     Raises
     ------
     UsageError
-        A table is invalid, or the store holds something else than imports. Nothing was written.
+        A table is invalid, or the store holds anything but imports. Nothing was written.
     StoreError
         Another run holds the store, or it is damaged.
     """
@@ -187,16 +187,16 @@ def _read_table(path: str) -> tuple[str, pa.Table]:
             rows = _convert(path, columns, chunk)
             if not chunks:
                 is_segment = pc.match_substring_regex(rows["filename"], _SEGMENT_NAME)[0].as_py()
-                level, first = SEGMENTS if is_segment else TRACKS, _place(path, rows, 0)
+                level, first = SEGMENTS if is_segment else TRACKS, _location(path, rows, 0)
             rows = rows.append_column("source", pa.repeat(source, len(chunk)))
-            chunks.append(_of_level(level, first, path, rows))
+            chunks.append(_add_level_columns(level, first, path, rows))
     except OSError as error:
         raise UsageError(
             f"the table {path} cannot be read ({error.strerror}). Name CSVs of features, such as "
             "GTZAN's features_30_sec.csv"
         ) from None
     if not chunks:
-        raise UsageError(f"{path} has no rows below the names of its columns")
+        raise UsageError(f"{path} has no rows below its header")
     return level, pa.concat_tables(chunks)
 
 
@@ -208,16 +208,16 @@ def _check_columns(path: str, columns: list[str]) -> None:
     )
     if missing:
         raise UsageError(
-            f"{path} has no column {_few(missing)}: {expected}. The first line of this file names "
-            f"{_few(columns) or 'nothing'}"
+            f"{path} has no column {_list_names(missing)}: {expected}. The first line names "
+            f"{_list_names(columns) or 'nothing'}"
         )
     if unknown:
         raise UsageError(
-            f"{path} has the unknown column {_few(unknown)}: {expected}, and nothing else"
+            f"{path} has the unknown column {_list_names(unknown)}: {expected}, and nothing else"
         )
 
 
-def _few(names: list[str]) -> str:
+def _list_names(names: list[str]) -> str:
     more = len(names) - _MAX_NAMED
     text = ", ".join(repr(name) for name in names[:_MAX_NAMED])
     return f"{text} and {more} more" if more > 0 else text
@@ -285,14 +285,14 @@ def _whole_numbers(lengths: pa.Array) -> pa.Array:
     return pc.if_else(is_whole, lengths, None)
 
 
-def _of_level(level: str, first: str, path: str, rows: pa.Table) -> pa.Table:
+def _add_level_columns(level: str, first: str, path: str, rows: pa.Table) -> pa.Table:
     """Add the columns of a level; UsageError if a row has another level than the ``first``."""
     name = pc.extract_regex(rows["filename"], _SEGMENT_NAME).combine_chunks()
     other = pc.index(name.is_valid(), level == TRACKS).as_py()
     if other >= 0:
         found, expected = ("segment", "track") if level == TRACKS else ("track", "segment")
         raise UsageError(
-            f"{_place(path, rows, other)} is a {found}, but {first} is a {expected}. Give each "
+            f"{_location(path, rows, other)} is a {found}, but {first} is a {expected}. Give each "
             "level its own file"
         )
     track_id = rows["filename"]
@@ -306,7 +306,7 @@ def _of_level(level: str, first: str, path: str, rows: pa.Table) -> pa.Table:
     return rows.append_column("track_id", track_id).select(schema.names)
 
 
-def _place(path: str, rows: pa.Table, row: int) -> str:
+def _location(path: str, rows: pa.Table, row: int) -> str:
     return f"{path}, line {rows['line'][row]} ({rows['filename'][row]})"
 
 
@@ -317,9 +317,9 @@ def _check_unique(rows: pa.Table) -> None:
     for row, filename in enumerate(rows["filename"].to_pylist()):
         earlier = first.setdefault(filename, row)
         if earlier != row:
-            here, there = (_place(rows["source"][i].as_py(), rows, i) for i in (row, earlier))
+            here, there = (_location(rows["source"][i].as_py(), rows, i) for i in (row, earlier))
             raise UsageError(
-                f"{here} repeats {there}. A track or segment may have only one row in all tables"
+                f"{here} repeats {there}. A track or segment may have only one row in total"
             )
 
 
@@ -447,7 +447,7 @@ def _make_plan(given: dict[str, pa.Table], store: Store | None, sheet: Sheet | N
 def _use_track_suffixes(segments: pa.Table, tracks: pa.Table) -> pa.Table:
     """Give segments the suffix that their track has in the other table, such as ``.au``.
 
-    A name stays if it differs in more than the suffix, or if either table has several of its stem.
+    A name stays if it differs in more than the suffix, or if its stem is ambiguous in a table.
     """
 
     def by_stem(table: pa.Table) -> dict[str, list[str]]:
@@ -503,7 +503,7 @@ def _label(
 ) -> label_table.Labels:
     """Return the labels of the tracks, from this CSV or from that of an earlier import.
 
-    Levels may be imported one after the other; the labels given with the first hold for both.
+    Levels may be imported separately; labels given with the first apply to both.
     """
     if sheet:
         labelling = label_table.match(sheet, own)

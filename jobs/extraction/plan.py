@@ -19,10 +19,10 @@ from jobs.interruption import raise_if_interrupted
 from jobs.store.schemas import FILES
 
 BATCH_AUDIO_S = 600.0
-"""Most seconds of audio in a batch: a few seconds of work, which a dying worker loses."""
+"""Maximum seconds of audio per batch: a few seconds of work, lost if its worker dies."""
 
 BATCH_FILES = 256
-"""Most files in a batch."""
+"""Maximum number of files per batch."""
 
 BATCHES_PER_THREAD = 4
 """Batches per thread into which a small collection is divided, so that no worker is idle."""
@@ -59,7 +59,7 @@ class Plan:
     changed, retried : int
         Files in ``repeat`` that changed, and that did not.
     unchanged : int
-        Files without work.
+        Files that need no work.
     """
 
     new: list[SourceFile]
@@ -144,8 +144,8 @@ def make_plan(
     failed = of_known(_flags(pc.equal(known["status"], "failed")))
     by_this_run = of_known(_flags(pc.equal(known["run_id"], run_id)))
 
-    asked_for = force or replace_all
-    if not asked_for:
+    repeat_all = force or replace_all
+    if not repeat_all:
         _check_same_files(listing, known, np.flatnonzero(is_known), row_of)
     forbidden = same & of_known(_flags(pc.equal(known["error"], "forbidden")))
     for i in np.flatnonzero(forbidden):
@@ -153,7 +153,7 @@ def make_plan(
         # Neither size nor time shows a change of permissions.
         same[i] = not os.access(recordings[i].path, os.R_OK)
     changed = is_known & ~same
-    retried = same & ~by_this_run & (asked_for | (failed & retry_failed))
+    retried = same & ~by_this_run & (repeat_all | (failed & retry_failed))
     unchanged = same & ~retried
 
     staying = [recordings[i] for i in np.flatnonzero(unchanged)]

@@ -95,7 +95,7 @@ class Rows:
             rows = pa.Table.from_batches(records, TABLES[table])
             storage.write_table(result_file(batch.attempt, table), rows)
         files = pa.Table.from_pylist(self._files, schema=FILES)
-        stated = {"summary": asdict(self.summary), "settings": asdict(batch.settings)}
-        files = files.replace_schema_metadata({"songmill": json.dumps(stated)})
+        metadata = {"summary": asdict(self.summary), "settings": asdict(batch.settings)}
+        files = files.replace_schema_metadata({"songmill": json.dumps(metadata)})
         storage.write_table(result_file(batch.attempt, "files"), files)
         return self.summary

@@ -9,7 +9,7 @@ from jobs.interruption import raise_if_interrupted
 
 
 def csv_rows(path: str) -> Iterator[tuple[int, list[str]]]:
-    """Yield the rows of a UTF-8 CSV, the names of the columns first.
+    """Yield the rows of a UTF-8 CSV, the header first.
 
     Parameters
     ----------
@@ -19,7 +19,7 @@ def csv_rows(path: str) -> Iterator[tuple[int, list[str]]]:
     Yields
     ------
     line : int
-        Last line of the row, from 1; 0 if the file has no names of columns.
+        Last line of the row, from 1; 0 if the file has no header.
     cells : list of str
         One cell per column. Empty lines are skipped.
 

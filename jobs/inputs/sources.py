@@ -174,7 +174,7 @@ def _walk(root: str, steps: list[str], unlisted: list[str], *, source: str) -> I
             deeper = following - {len(steps)}
             is_folder = bool(following) and _is_folder(entry)
             if ends and (not is_folder or _is_empty(entry.path)):
-                # An empty folder named like a recording is listed, so that it is seen to fail.
+                # An empty folder named like a recording is listed, so that its failure is reported.
                 yield _listed(entry.path, root, source)
             elif is_folder and deeper and _inode(entry.path) not in visited:
                 pending.append((entry.path, visited, deeper))

@@ -37,7 +37,7 @@ from training.classifiers import CLASSIFIERS, SLOWEST_FIRST
 from training.evaluate import macro_f1, majority_vote
 
 MAX_ROWS = 100_000
-"""Rows to compare. Of more rows, whole tracks are sampled: an SVM's time grows quadratically."""
+"""Maximum rows to compare; of more, whole tracks are sampled. An SVM's time grows quadratically."""
 
 _SCORES = ("accuracy", "macro_f1", "vote_accuracy", "vote_macro_f1")
 
@@ -200,18 +200,18 @@ def _write_rows(
     for part in store.parts(TABLE_OF[labelled.level]):
         raise_if_interrupted()
         rows = store.read_part(part, [*order, *FEATURE_COLUMNS])
-        place = pc.index_in(rows["track_id"], value_set=ids)
-        found.append(rows.append_column("track", place).filter(pc.is_valid(place)))
+        index = pc.index_in(rows["track_id"], value_set=ids)
+        found.append(rows.append_column("track", index).filter(pc.is_valid(index)))
     # The order of the published table, on which the tutorial's split depends.
     rows = pa.concat_tables(found).sort_by([(name, "ascending") for name in order])
-    place = rows["track"].to_numpy()
-    columns: dict[str, Any] = {"track": place, "class": tracks.labels[place]}
+    index = rows["track"].to_numpy()
+    columns: dict[str, Any] = {"track": index, "class": tracks.labels[index]}
     sizes = []
     for i, folds in enumerate(chosen):
-        fold = np.zeros(len(place), int) if folds.of_track is None else folds.of_track[place]
+        fold = np.zeros(len(index), int) if folds.of_track is None else folds.of_track[index]
         columns[f"fold {i}"] = fold
         taken = fold != OUTSIDE
-        sizes.append((int(taken.sum()), len(np.unique(place[taken]))))
+        sizes.append((int(taken.sum()), len(np.unique(index[taken]))))
     columns |= {name: rows[name] for name in FEATURE_COLUMNS}
     store.storage.write_table(name, pa.table(columns))
     return sizes
@@ -288,7 +288,7 @@ def _assess_all(
             continue
         done += 1
         found[assignment.split, assignment.model].append(result)
-    # Dask blames every task of a worker that died. Run alone, a task can only be its own victim.
+    # Dask blames every task of a worker that died. A task that runs alone can blame only itself.
     for assignment in retries:
         for _, result in map_unordered(client, _assess, [(assignment,)], tick=tick):
             done += 1
@@ -303,7 +303,7 @@ def _rows(
     sizes: list[tuple[int, int]],
     found: dict[tuple[int, str], list[_Assessment | BaseException]],
 ) -> list[dict[str, Any]]:
-    """Return rows of the table."""
+    """Return the rows of the table ``comparison``."""
     return [
         {
             **dict.fromkeys(COMPARISON.names),
@@ -324,7 +324,7 @@ def _rows(
 
 
 def _summary(results: Sequence[_Assessment | BaseException]) -> dict[str, Any]:
-    """Return means and standard deviations over folds, or the reason of a failure."""
+    """Return means and standard deviations over folds, or the reason for a failure."""
     failed = [_reason(result) for result in results if isinstance(result, BaseException)]
     if failed:
         return {"message": min(failed)}

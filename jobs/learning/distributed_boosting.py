@@ -68,7 +68,7 @@ _REPORT_INTERVAL_S = 0.5
 """Seconds between reports of the round."""
 
 _POLL_S = 0.25
-"""Seconds between looks at the workers and at the lock of another job."""
+"""Seconds between checks of the workers and of another job's lock."""
 
 
 class TrainingError(Exception):

@@ -72,7 +72,7 @@ def judge(
         The booster's file in the store. Its name must be unique, because workers cache what they
         read.
     outputs : np.ndarray [shape=(n_classes,), int]
-        Index of the booster's output for each class of today, followed by classes that no longer
+        Index of the booster's output for each current class, followed by classes that no longer
         exist; -1 for a class that the booster does not know.
 
     Returns

@@ -93,7 +93,7 @@ def predict_all(
         registry.check_fit(described, run.store.settings)
         if segments and described.level == "track":
             raise UsageError(
-                f"the model {described.version} knows whole tracks, and no segments: leave out "
+                f"the model {described.version} was trained on tracks, not segments: leave out "
                 "--segments, or train with --level segment"
             )
         client = run.client()
@@ -208,18 +208,18 @@ def _predict_parts(
                 _Piece(storage.root, described.version, name, start, stop, excluded, output)
             )
     results: dict[int, Any] = {}
-    following = 0
+    next_index = 0
     for index, result in map_unordered(
         client, _predict, ((piece,) for piece in pieces), tick=progress.workers
     ):
         if isinstance(result, BaseException):
             raise ClusterError(f"the workers could not predict {pieces[index].name}: {result!r}")
         results[index] = result
-        progress.now(f"{len(results) + following} of {len(pieces)} slices of {table}")
+        progress.now(f"{len(results) + next_index} of {len(pieces)} slices of {table}")
         # Floating-point sums depend on the order, and pieces finish in any order.
-        while following in results:
-            yield from zip(*results.pop(following), strict=True)
-            following += 1
+        while next_index in results:
+            yield from zip(*results.pop(next_index), strict=True)
+            next_index += 1
 
 
 def _predict(piece: _Piece) -> tuple[list[str], list[str | None], np.ndarray, list[int]]:

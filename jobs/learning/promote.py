@@ -8,7 +8,7 @@ from jobs.stage import Session, open_session
 from jobs.store import commit
 
 MIN_SUFFIX = 4
-"""Characters of a version's end that are enough to name it. Fewer may be a typing error."""
+"""Characters of a version's end that are enough to name it. Fewer may be a typo."""
 
 
 def promote(version: str, *, store: str | Session) -> dict[str, Any]:

@@ -112,8 +112,8 @@ def champion(store: Store) -> str | None:
         ) from None
     if version not in versions(store):
         raise StoreError(
-            f"{path} names the model {version}, which does not exist. Choose another of `songmill "
-            "models` by `songmill promote VERSION`"
+            f"{path} names the model {version}, which does not exist. Choose one of `songmill "
+            "models` with `songmill promote VERSION`"
         )
     return version
 
@@ -264,6 +264,6 @@ def file_of(version: str, name: str) -> str:
 def _damaged(store: Store, name: str, error: Exception) -> StoreError:
     reason = "does not exist" if isinstance(error, FileNotFoundError) else str(error)
     return StoreError(
-        f"{store.storage.path(name)} {reason}. Restore the file, or choose another model by "
+        f"{store.storage.path(name)} {reason}. Restore the file, or choose another model with "
         "`songmill promote`"
     )

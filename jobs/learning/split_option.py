@@ -81,7 +81,7 @@ def choose_folds(choice: str, store: Store, tracks: Tracks, k: int) -> Folds:
         count = len(np.unique(groups))
         if count < k:
             raise UsageError(
-                f"--split {choice}: the labelled {what} are {count}, too few for {k} folds. Use "
+                f"--split {choice}: {count} labelled {what} are too few for {k} folds. Use "
                 "fewer --folds"
             )
         return Folds(choice, splits.folds(grouped, k), tuple(range(k)), ungrouped)

@@ -1,7 +1,7 @@
 """Training: a model that is judged, a final model of all rows, and the choice of the champion.
 
 Tracks keep their part of the split from one training to the next. The champion and the new model
-are thus compared on today's rows of tracks that neither has learnt from. Both are compared by the
+are thus compared on current rows of tracks that neither has learnt from. Both are compared by the
 model of their training part, not by the one of all rows.
 """
 
@@ -58,9 +58,9 @@ class Verdict:
     promoted : bool
         Whether it becomes the champion.
     reason : str
-        For a person.
+        Explanation for a person.
     newcomer, champion : float or None [range=[0, 1]]
-        Macro F1 of both on the same tracks of today; None if they were not compared.
+        Macro F1 of both on the same test tracks; None if they were not compared.
     tracks : int
         Number of these tracks.
     """
@@ -139,7 +139,7 @@ def train(
 
 
 class _Training:
-    """One training under way."""
+    """A running training."""
 
     def __init__(
         self,
@@ -177,12 +177,12 @@ class _Training:
         self.plan = self._plan("roster", self.parts)
 
     def _read_champion(self) -> tuple[Model | None, dict[str, Part], str]:
-        """Return the champion's judged model and its split, or None and why none is compared."""
-        none = "--no-promote" if self.promote is False else "it is the first"
+        """Return the champion's judged model and its split, or None and why nothing is compared."""
+        reason = "--no-promote" if self.promote is False else "it is the first"
         try:
             version = registry.champion(self.store)
             if version is None:
-                return None, {}, none
+                return None, {}, reason
             described = registry.describe(self.store, version)
             try:
                 registry.check_fit(described, self.store.settings)
@@ -194,7 +194,7 @@ class _Training:
             if not self.promote:
                 raise StoreError(f"{error}; or replace it by `songmill train --promote`") from None
             self.progress.warn(str(error))
-            return None, {}, none
+            return None, {}, reason
 
     def _plan(self, roster: str, parts: np.ndarray, level: Level | None = None) -> RowPlan:
         labelled = replace(self.labelled, level=level or self.level)
@@ -298,7 +298,7 @@ class _Training:
                     rounds=rounds,
                     on_round=on_round,
                     on_worker_lost=lambda workers: self.progress.warn(
-                        f"a worker was lost: {what} starts again, with {workers}"
+                        f"a worker was lost: {what} starts again, with {workers} left"
                     ),
                     on_wait=lambda: self.progress.say(
                         f"{what}: waiting for another job that trains on these workers"
@@ -332,12 +332,12 @@ class _Training:
         learnt = [self.champion_parts.get(track_id) in ("train", "valid") for track_id in ids]
         fair = ~np.array(learnt, bool)
         if not fair.any():
-            unfair = (
+            reason = (
                 f"the champion {self.champion.description.version} has learnt from every "
                 "test track of this split, so the models cannot be compared. Use the champion's "
                 "split, or --promote"
             )
-            return Verdict(self.promote is True, unfair)
+            return Verdict(self.promote is True, reason)
         return self._compare(client, newcomer, fair, self.champion)
 
     def _compare(
@@ -348,7 +348,7 @@ class _Training:
         ours, theirs = macro_f1(truth, predicted), macro_f1(truth, champion)
         reason = (
             f"macro F1 by track {ours:.3f}, the champion's {theirs:.3f}, on the same {len(truth)} "
-            "tracks of today"
+            "test tracks"
         )
         worse = ours < theirs - self.tolerance
         earlier = judged.description.scores["track"]["macro_f1"]
@@ -361,7 +361,7 @@ class _Training:
         elif guessing:
             reason += (
                 f": neither is better than chance, but the champion had {earlier:.3f} when it was "
-                "trained. Check today's labels"
+                "trained. Check the labels"
             )
         if self.promote is not None and self.promote != promoted:
             promoted = self.promote
@@ -371,7 +371,7 @@ class _Training:
     def _judge_champion(
         self, client: "Client", newcomer: JudgedTracks, judged: Model
     ) -> np.ndarray:
-        """Return the champion's predictions for the new model's tracks, as classes of today.
+        """Return the champion's predictions for the new model's tracks, as current classes.
 
         The champion gets rows of its own level; a track without any is predicted as -1.
         """

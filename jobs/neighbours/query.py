@@ -21,7 +21,7 @@ from recommend.recognise import distances, passes_ratio_test
 from recommend.topk import cosines_with
 
 MAX_CANDIDATES = 1000
-"""Nearest tracks by cosine, which are compared segment by segment with a file."""
+"""Nearest tracks by cosine that are compared with a file segment by segment."""
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,6 @@
-"""The nearest neighbours of every row of a store, and its duplicates.
+"""The nearest neighbours of every row of a store, and the duplicates among the rows.
 
-The vectors are cut into tiles, which lie in the store's working folder. Workers of the cluster
+The vectors are cut into tiles, stored in its working folder. Workers of the cluster
 compare every pair of tiles (:mod:`recommend.neighbours`); the job merges the results.
 """
 
@@ -237,9 +237,9 @@ def find_neighbours(found: Neighbours, unit: np.ndarray, run: Stage, duplicate_f
     for done, (index, result) in enumerate(results, 1):
         if not isinstance(result, Candidates):
             one, other = pairs[index]
-            raise ClusterError(f"the workers could not compare blocks {one}, {other}: {result!r}")
+            raise ClusterError(f"the workers could not compare tiles {one}, {other}: {result!r}")
         found.add(result)
-        progress.now(f"{done} of {len(pairs)} pairs of blocks")
+        progress.now(f"{done} of {len(pairs)} pairs of tiles")
     return workers
 
 

@@ -43,7 +43,7 @@ class StageOutcome:
     outcome : {"done", "skipped", "failed", "interrupted", "not run"}
         ``not run``: not requested, or an earlier stage ended the run.
     message : str
-        Summary of the work, or the reason.
+        Summary of the work, or why it was not done.
     seconds : float
         Duration.
     details : dict
@@ -221,7 +221,7 @@ def _parse_export(text: str) -> tuple[TableName, str]:
     if not separator or name not in MADE_BY or not to:
         names = ", ".join(MADE_BY)
         raise UsageError(
-            f"--export {name}{'=…' if separator else ''}: say TABLE=URL, such as "
+            f"--export {name}{'=…' if separator else ''}: use TABLE=URL, such as "
             f"similarity=postgresql://me@host/music, with one of the tables {names}"
         )
     parse_target(to)
@@ -295,7 +295,7 @@ class _Running:
                 continue
             result = step.work()
             one.details = result.details
-            # Taken after the stage, as its own changes are no reason to repeat it.
+            # Read after the stage: its own changes are no reason to repeat it.
             self._state = None
             if step.inputs:
                 write_fingerprint(self._session.store, step.label, self._fingerprint(step))
@@ -333,7 +333,7 @@ class _Running:
         if obstacle or forced or not step.has_result(store):
             return obstacle
         unchanged = read_fingerprints(store).get(step.label) == self._fingerprint(step)
-        return "nothing that it reads has changed" if unchanged else ""
+        return "its inputs are unchanged" if unchanged else ""
 
     def _fingerprint(self, step: _Step) -> str:
         if self._state is None:
@@ -366,7 +366,7 @@ def _train(session: Session, options: dict[str, Any]) -> _Result:
     from jobs.learning.train import as_json, train
 
     found = train(store=session, **options)
-    verdict = "predicts from now on" if found.verdict.promoted else "is kept, and does not predict"
+    verdict = "is the new champion" if found.verdict.promoted else "is kept, but not promoted"
     version = found.description.version
     return _Result(f"{version} {verdict}: {found.verdict.reason}", as_json(found))
 
@@ -409,7 +409,7 @@ def _too_few_labels(store: Store) -> str:
     count = sum(label is not None for label, _ in count_labels(store))
     if count > 1:
         return ""
-    return f"the tracks have {count} labels; a model needs at least two"
+    return f"labels of the tracks: {count}; a model needs at least two"
 
 
 def _no_model(store: Store) -> str:

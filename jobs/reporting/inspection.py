@@ -323,7 +323,7 @@ def _prediction_section(found: _Results, picture: "Picture | None") -> "list[Sec
     how = "mean over the segments" if prediction.segments else "from the whole recording"
     table = Table(f"Probability of each label, {how}", ("label", "probability"), rows)
     content = Content(
-        text=f"{printable(prediction.predicted or '')}, says the model {model.version}.",
+        text=f"Predicted label: {printable(prediction.predicted or '')} (model {model.version}).",
         pictures=(picture,) if picture else (),
         tables=(table,),
     )

@@ -21,13 +21,13 @@ from jobs.store.tables import Store
 from pages.style import MAX_LABELS, LabelStyles
 
 SAMPLE_SIZE = 20_000
-"""Tracks of a sample."""
+"""Number of tracks in a sample."""
 
 _MAX_FEATURE = 1e12
-"""Bound of the features of any recording; an imported table may exceed it."""
+"""Upper bound of the features of any recording; imported tables may exceed it."""
 
 _MAX_PAIRS = 50
-"""Pairs of duplicates that are shown."""
+"""Maximum number of duplicate pairs to show."""
 
 _MAX_PAIRS_READ = 2_000
 
@@ -41,7 +41,7 @@ class Sample:
     total : int
         Tracks in the store.
     excluded : int
-        Sampled tracks that were left out, since no recording has such numbers.
+        Sampled tracks left out because no recording has such features.
     names : pa.Table
         ``track_id`` and ``label``, sorted by ``track_id``.
     rows : np.ndarray [shape=(n, 58), float64]
@@ -177,7 +177,7 @@ def label_styles(counts: list[tuple[str | None, int]]) -> LabelStyles:
 
 
 def read_neighbours(store: Store, tracks: list[str], k: int) -> dict[str, list[dict[str, Any]]]:
-    """Return the ``k`` first rows of ``similarity`` of each of some tracks, the nearest first."""
+    """Return the first ``k`` rows of ``similarity`` for each track, nearest first."""
     found: dict[str, list[dict[str, Any]]] = {}
     for rows in _rows_of_tracks(store, SIMILARITY, tracks):
         for row in rows.filter(pc.less_equal(rows["rank"], k)).to_pylist():

@@ -93,18 +93,18 @@ def report(
         check_writable(out)
     progress.say("reading the tables")
     sample = overview.sample_tracks(store)
-    report = _Report(store, sample)
+    contents = _Report(store, sample)
     sections = []
     for anchor, title, make in (
-        ("collection", "The collection", report.collection),
-        ("correlations", "Correlations", report.correlations),
-        ("tempo", "Tempo", report.tempo),
-        ("components", "Principal components", report.components),
-        ("comparison", "Ten models", report.comparison),
-        ("model", "The model that predicts", report.champion),
-        ("neighbours", "Neighbours", report.neighbours),
-        ("duplicates", "Duplicates", report.duplicates),
-        ("runs", "Runs", report.runs),
+        ("collection", "The collection", contents.collection),
+        ("correlations", "Correlations", contents.correlations),
+        ("tempo", "Tempo", contents.tempo),
+        ("components", "Principal components", contents.components),
+        ("comparison", "Ten models", contents.comparison),
+        ("model", "The model that predicts", contents.champion),
+        ("neighbours", "Neighbours", contents.neighbours),
+        ("duplicates", "Duplicates", contents.duplicates),
+        ("runs", "Runs", contents.runs),
     ):
         progress.say(f"drawing: {title}")
         try:
@@ -226,7 +226,7 @@ class _Report:
         )
 
     def correlations(self) -> Content:
-        """Show correlations of the mean columns."""
+        """Show the correlations of the mean columns."""
         if not len(self._sample.rows):
             return self._no_tracks()
         if len(self._sample.rows) == 1:
@@ -263,7 +263,7 @@ class _Report:
         )
 
     def components(self) -> Content:
-        """Show scatter plot of the first two principal components."""
+        """Show a scatter plot of the first two principal components."""
         if not len(self._sample.rows):
             return self._no_tracks()
         found = principal_components(self._sample.rows)
@@ -285,7 +285,7 @@ class _Report:
         splits = sorted(by_split.items(), key=lambda item: item[1][0]["leaky"])
         return Content(
             text="A split marked LEAKY has segments of the same track on both sides. Its scores "
-            "are too high to be expected of new tracks.",
+            "overestimate those on new tracks.",
             tables=[_comparison_table(level, split, rows) for (level, split), rows in splits],
         )
 
@@ -308,10 +308,10 @@ class _Report:
         facts = (
             ("version", version),
             ("trained", described.created_at[:16].replace("T", " ")),
-            ("learns from", f"{described.level}s"),
+            ("trained on", f"{described.level}s"),
             ("split", printable(described.split["name"])),
             (
-                "tracks learnt from, stopped by, judged by",
+                "tracks for training, early stopping, testing",
                 " · ".join(f"{parts[name]:,}" for name in ("train", "valid", "test")),
             ),
             ("accuracy by track", f"{score['accuracy']:.3f}"),
@@ -378,7 +378,7 @@ class _Report:
         )
 
     def neighbours(self) -> Content:
-        """Show neighbours of a track of each label."""
+        """Show the neighbours of one track of each label."""
         if not self._store.parts(SIMILARITY):
             return Content(command=self._command("similarity"))
         if not len(self._sample.rows):

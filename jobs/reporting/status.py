@@ -14,7 +14,7 @@ from jobs.store.schemas import SEGMENTS, TRACKS
 from jobs.store.tables import Store, open_store
 
 LAST_RUNS = 5
-"""Runs of a status."""
+"""Number of runs in a status."""
 
 
 @dataclass(frozen=True)

@@ -76,7 +76,7 @@ class Bucket(Storage):
     def writer(self, name: str, *, durable: bool = False) -> Iterator[IO[bytes]]:
         file = io.BytesIO()
         yield file
-        # What an object store has confirmed is durable.
+        # Objects are durable once the object store has confirmed them.
         self._call("pipe_file", self.path(name), file.getvalue())
 
     def create(self, name: str, data: bytes) -> bool:
@@ -128,7 +128,7 @@ def _base_name(key: str) -> str:
 
 
 def _is_marker(key: str) -> bool:
-    """Return whether an object is the empty one that some object stores keep for a folder."""
+    """Return whether an object is an empty folder marker, which some object stores keep."""
     return key.endswith("/")
 
 

@@ -31,7 +31,7 @@ PART_ROWS = 100_000
 """Rows of a full part: about 40 MB of features, which fits readers and the memory of a merge."""
 
 SMALL_PARTS = 8
-"""Parts of less than half a full part from which a table's small parts are merged."""
+"""Number of small parts, less than half full, from which on they are merged."""
 
 GRACE_S = 3600.0
 """Seconds that an emptied part stays, for readers that listed the folder before."""
@@ -42,7 +42,7 @@ EMPTIED_BYTES = 65536
 """Upper bound of the size of an emptied part, which is all footer."""
 
 _MAX_PENDING = 32
-"""Pending tables from which they are concatenated."""
+"""Number of pending tables above which they are concatenated."""
 
 
 @dataclass
@@ -175,7 +175,7 @@ def stage_replacement(
     before = store.parts(table)
     staged = _write_parts(store.storage, rows, part_rows or PART_ROWS)
     if not staged and not before:
-        # A table without rows can still be read.
+        # Readers expect a part even if the table has no rows.
         staged = [_write_part(store.storage, schema.empty_table())]
     names = [f"{table}/{os.path.basename(name)}" for name in staged]
     names[: len(before)] = before[: len(names)]
@@ -289,7 +289,7 @@ def _remove_emptied_parts(storage: Storage) -> None:
 
 def _emptied_parts(storage: Storage, table: str) -> list[Entry]:
     """Return the parts of ``table`` without rows."""
-    # The size saves reading the footers of large parts.
+    # Checking the size first saves reading the footers of large parts.
     return [
         entry
         for entry in storage.list(table)

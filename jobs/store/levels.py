@@ -15,8 +15,8 @@ Level = Literal["segment", "track"]
 TABLE_OF: dict[Level, str] = {"segment": SEGMENTS, "track": TRACKS}
 
 
-def choose_level(store: Store, asked: Level | None) -> Level:
-    """Return the level ``asked`` for; by default segments if there are any, else tracks.
+def choose_level(store: Store, requested: Level | None) -> Level:
+    """Return the ``requested`` level; by default segments if there are any, else tracks.
 
     Raises
     ------
@@ -29,10 +29,10 @@ def choose_level(store: Store, asked: Level | None) -> Level:
     }
     if not any(has_rows.values()):
         raise UsageError(
-            f"the store {store.storage.root} has no features: `songmill extract` or `songmill "
-            "import-features` creates some"
+            f"the store {store.storage.root} has no features. Run `songmill extract` or `songmill "
+            "import-features`"
         )
-    level: Level = asked or ("segment" if has_rows["segment"] else "track")
+    level: Level = requested or ("segment" if has_rows["segment"] else "track")
     if not has_rows[level]:
         other = "track" if level == "segment" else "segment"
         raise UsageError(

@@ -27,7 +27,7 @@ PULSE_S = 5.0
 """Seconds between two heartbeats."""
 
 WATCH_S = 20.0
-"""Seconds without a heartbeat after which a holder on another machine is dead."""
+"""Seconds without a heartbeat after which a holder on another machine counts as dead."""
 
 KILLED = "_work/killed"
 """Folder of broken locks, until the killed runs have a row in ``runs``."""

@@ -73,7 +73,7 @@ COMPARISON = pa.schema(
         ("compared_at", _TIME),
         ("level", pa.string()),  # segment | track: the level of the training rows
         ("split", pa.string()),  # as given: random, by-track, by-group:COLUMN or a file
-        ("leaky", pa.bool_()),  # segments of one track fall on both sides: the score flatters
+        ("leaky", pa.bool_()),  # segments of one track are on both sides: scores are too high
         ("model", pa.string()),  # of training.classifiers.CLASSIFIERS
         ("folds", pa.int32()),
         ("rows", pa.int64()),

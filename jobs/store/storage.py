@@ -154,7 +154,7 @@ class Storage(ABC):
 
     def write_table(self, name: str, table: pa.Table, *, durable: bool = False) -> None:
         """Write ``table`` as the Parquet file ``name``."""
-        # Features hardly repeat: dictionaries of them would be larger than the values.
+        # Features rarely repeat: their dictionaries would be larger than the values.
         dictionary = [field.name for field in table.schema if pa.types.is_string(field.type)]
         with self.writer(name, durable=durable) as file:
             pq.write_table(table, file, compression="zstd", use_dictionary=dictionary)

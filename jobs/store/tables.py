@@ -78,7 +78,7 @@ class Store:
 
     def read_part(self, name: str, columns: list[str] | None = None) -> pa.Table:
         """Return one part, or some of its columns; StoreError if it is damaged."""
-        with self._undamaged(name):
+        with self._report_damage(name):
             return self.storage.read_table(name, columns)
 
     def read_batches(
@@ -92,19 +92,19 @@ class Store:
             A part is damaged.
         """
         for name in self.parts(table):
-            with self._undamaged(name):
+            with self._report_damage(name):
                 yield from self.storage.read_batches(name, columns)
 
     def count_rows(self, table: str) -> int:
         """Return the number of rows of ``table``; StoreError if a part is damaged."""
         total = 0
         for name in self.parts(table):
-            with self._undamaged(name):
+            with self._report_damage(name):
                 total += self.storage.count_rows(name)
         return total
 
     @contextmanager
-    def _undamaged(self, name: str) -> Iterator[None]:
+    def _report_damage(self, name: str) -> Iterator[None]:
         try:
             yield
         except (pa.ArrowException, OSError) as error:

@@ -1,4 +1,4 @@
-"""Signals end a command: where it looks for them, at the second one, or at the deadline."""
+"""Signals end a command: at its next check, at a second signal, or at the deadline."""
 
 import contextlib
 import json
@@ -148,7 +148,7 @@ with listening():
     assert process.wait(60) == 143
 
 
-def test_a_log_for_machines_has_a_line_of_it(start: Start) -> None:
+def test_a_json_log_has_a_line_for_the_signal(start: Start) -> None:
     process = start("""
 with listening(), JsonLog().shown() as log:
     log.run_id = "a run"
@@ -157,8 +157,8 @@ with listening(), JsonLog().shown() as log:
 """)
     process.send_signal(signal.SIGTERM)
     code, _, err = ending(process)
-    said: dict[str, Any] = json.loads(err)
-    assert (code, said["message"], said["run_id"]) == (143, "Stopping…", "a run")
+    line: dict[str, Any] = json.loads(err)
+    assert (code, line["message"], line["run_id"]) == (143, "Stopping…", "a run")
 
 
 def test_a_live_line_is_not_garbled_and_leaves_the_cursor_visible(start: Start) -> None:
@@ -186,7 +186,7 @@ with listening(), Progress().shown() as progress:
     assert shown.endswith(b"\x1b[?25h")
 
 
-def test_everything_is_as_before_when_the_command_is_over(start: Start) -> None:
+def test_handlers_and_threads_are_restored_afterwards(start: Start) -> None:
     process = start("""
 def state():
     numbers = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)

@@ -1,4 +1,4 @@
-"""What a run tells about itself, on a terminal and in a log."""
+"""Progress messages on a terminal and in a log."""
 
 import io
 import sys
@@ -16,7 +16,7 @@ def log() -> io.StringIO:
 
 @pytest.fixture
 def progress(log: io.StringIO, monkeypatch: pytest.MonkeyPatch) -> Progress:
-    """A progress with the console that it makes itself, which writes into ``log``."""
+    """A progress with its default console, which writes to ``log``."""
     monkeypatch.setattr(sys, "stderr", log)
     return Progress()
 
@@ -35,7 +35,7 @@ def progress(log: io.StringIO, monkeypatch: pytest.MonkeyPatch) -> Progress:
         (400000, "111 h 6 min"),
     ],
 )
-def test_a_time_span_is_said_as_people_do(seconds: float, text: str) -> None:
+def test_a_time_span_is_written_as_people_do(seconds: float, text: str) -> None:
     assert clock(seconds) == text
 
 
@@ -56,7 +56,7 @@ def test_a_name_cannot_write_to_the_terminal_what_it_wants(name: str, text: str)
     assert "\n" not in printable(name)
 
 
-def test_what_is_said_is_one_line_and_no_markup(log: io.StringIO, progress: Progress) -> None:
+def test_messages_are_one_line_without_markup(log: io.StringIO, progress: Progress) -> None:
     name = "a [red]name[/x] of many words that is longer than the screen is wide\n:cat:"
     with progress.shown():
         progress.say(name)

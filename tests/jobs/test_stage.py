@@ -48,7 +48,7 @@ def rows(root: Path) -> list[dict[str, Any]]:
 
 
 def killed(root: Path, moment: str) -> tuple[str, int]:
-    """Kill a process that holds the store; its run and its process id."""
+    """Kill a process that holds the store; return its run and process id."""
     process = subprocess.Popen(
         [sys.executable, "-c", HOLD, str(root), moment], stdout=subprocess.PIPE, text=True
     )
@@ -87,7 +87,7 @@ def test_a_killed_run_gets_one_row_from_the_next_one(
     assert not list((root / KILLED).iterdir())
 
 
-def test_a_lock_that_says_less_costs_no_run(root: Path) -> None:
+def test_a_broken_lock_of_an_older_songmill_leaves_no_row(root: Path) -> None:
     killed(root, "within")
     (root / LOCK).write_text('{"token": "of an older songmill", "pid": 0}')
     work(open_session(str(root)), "similarity")
@@ -140,7 +140,7 @@ def test_a_stage_that_ends_early_leaves_a_row(
 ) -> None:
     with pytest.raises(type(error)), open_session(str(root)).stage("train"):
         raise error
-    said = [(row["outcome"], row["message"]) for row in rows(root)]
-    assert said == ([(outcome, str(error) or type(error).__name__)] if outcome else [])
+    ended = [(row["outcome"], row["message"]) for row in rows(root)]
+    assert ended == ([(outcome, str(error) or type(error).__name__)] if outcome else [])
     assert not (root / LOCK).exists()
     assert not (root / "_work" / "train").exists()

@@ -638,7 +638,7 @@ def test_a_signal_ends_the_job_at_once(
         job.process.send_signal(number)
     result = job.wait(15)
     assert result.code == 128 + number
-    assert "the same command goes on" in result.complaint
+    assert "the same command resumes" in result.complaint
     wait_until(lambda: not any(p.is_running() for p in family), seconds=5, what="no worker")
     assert not (store / "_lock.json").exists()
     panel.open("take013.wav")

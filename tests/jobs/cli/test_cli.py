@@ -1,4 +1,4 @@
-"""The command line: options in, exit codes out, one line for what a user can cause."""
+"""The command line: options in, exit codes out, one-line errors."""
 
 import json
 import os
@@ -137,7 +137,7 @@ SEGMENT = "extract a --store s --segment-seconds"
 
 
 @pytest.mark.parametrize(
-    ("line", "said"),
+    ("line", "error"),
     [
         ("extract a", "--store"),
         ("extract --store s", "SOURCE"),
@@ -150,16 +150,16 @@ SEGMENT = "extract a --store s --segment-seconds"
     ],
 )
 def test_wrong_usage_ends_with_2_and_names_what_was_given(
-    command: Command, requests: list[dict[str, Any]], line: str, said: str
+    command: Command, requests: list[dict[str, Any]], line: str, error: str
 ) -> None:
     code, out, err = command(*line.split())
     assert (code, out) == (2, "")
-    assert said in err
+    assert error in err
     assert "Traceback" not in err
     assert requests == []
 
 
-# Ends
+# Exit codes
 
 
 @pytest.mark.parametrize(
@@ -174,7 +174,7 @@ def test_wrong_usage_ends_with_2_and_names_what_was_given(
         (PermissionError(13, "Permission denied", "/store/x"), 1),
     ],
 )
-def test_what_can_go_wrong_is_one_line_and_an_exit_code(
+def test_errors_are_one_line_and_an_exit_code(
     command: Command, monkeypatch: pytest.MonkeyPatch, error: BaseException, code: int
 ) -> None:
     raising(monkeypatch, error)
@@ -278,7 +278,7 @@ def test_status_without_a_store_is_wrong_usage(command: Command, tmp_path: Path)
 
 
 @pytest.mark.parametrize("options", [[], ["--json"], ["--failed"], ["--failed", "--json"]])
-def test_a_terminal_that_knows_few_letters_is_no_reason_to_fail(
+def test_a_terminal_without_unicode_does_not_end_the_command(
     store: Path, options: list[str]
 ) -> None:
     done = subprocess.run(

@@ -1,4 +1,4 @@
-"""A local cluster with workers that end, or are ended, while they start."""
+"""A local cluster whose workers exit or are killed while they start."""
 
 import os
 import signal
@@ -27,7 +27,7 @@ def extract(tmp_path: Path) -> Iterator[Callable[[str], Job]]:
         yield start
 
 
-def test_the_cause_is_told(extract: Callable[[str], Job]) -> None:
+def test_the_error_names_the_cause(extract: Callable[[str], Job]) -> None:
     result = extract("import no_such_module").wait(60)
     assert result.code == 1
     assert "did not start: No module named 'no_such_module'" in result.complaint

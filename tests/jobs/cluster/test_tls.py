@@ -106,7 +106,7 @@ def test_a_worker_without_the_certificate_takes_no_part(
         patch.setattr(cluster, "variables", {} if known == "nothing" else variables(others))
         cluster.start_worker()
     intruder = cluster.workers.pop()
-    # It ends by itself, or the scheduler turns it away.
+    # It ends by itself, or the scheduler rejects it.
     wait_until(
         lambda: intruder.poll() is not None or "handshake failed" in log.read_text()[seen:],
         what="the worker is turned away",

@@ -1,4 +1,4 @@
-"""Pieces of work on a cluster of threads of this process."""
+"""Calls on a cluster of threads in this process."""
 
 import errno
 import socket
@@ -24,7 +24,7 @@ THREADS = 2
 
 @pytest.fixture(scope="module")
 def client() -> Iterator[Client]:
-    # Port 0: whatever else runs on this machine may have the dashboard's own.
+    # Port 0, because the dashboard's default port may be in use.
     with Client(
         processes=False, n_workers=THREADS, threads_per_worker=1, dashboard_address=":0"
     ) as client:
@@ -42,7 +42,7 @@ def test_results_come_with_their_indexs(client: Client) -> None:
     assert list(map_unordered(client, power, [])) == []
 
 
-def test_one_is_yielded_when_it_is_finished(client: Client, tmp_path: Path) -> None:
+def test_a_result_is_yielded_when_it_is_finished(client: Client, tmp_path: Path) -> None:
     mark = tmp_path / "go on"
 
     def work(index: int) -> int:
@@ -91,7 +91,7 @@ def test_arguments_are_taken_as_there_is_room(client: Client) -> None:
         done.append(index)
         spans.append(span)
     assert sorted(done) == taken == list(range(10))
-    # All threads have worked at a time.
+    # All threads have worked at once.
     at_a_time = [sum(began <= moment < ended for began, ended in spans) for moment, _ in spans]
     assert max(at_a_time) == THREADS
 
@@ -154,7 +154,7 @@ def test_a_full_disk_is_no_lost_scheduler(error: BaseException, is_said: bool) -
         lambda client: distributed_boosting._wait_for_workers(client, 1),
     ],
 )
-def test_whatever_a_client_says_that_lost_its_scheduler(ask: Callable[[Client], Any]) -> None:
+def test_any_error_of_a_closed_client_is_a_lost_scheduler(ask: Callable[[Client], Any]) -> None:
     with LocalCluster(n_workers=0, processes=False, dashboard_address=":0") as cluster:
         client = Client(cluster)
         client.subscribe_topic("storm", print)
@@ -168,12 +168,12 @@ def test_whatever_a_client_says_that_lost_its_scheduler(ask: Callable[[Client], 
             work()
 
 
-def test_what_a_worker_says_of_its_store_is_told(client: Client) -> None:
+def test_the_store_error_of_a_worker_is_reported(client: Client) -> None:
     def silent() -> str:
         raise StoreError("the object store does not answer")
 
-    said = "the worker inproc://.* cannot begin: the object store does not answer$"
-    with pytest.raises(ClusterError, match=said):
+    error = "the worker inproc://.* cannot begin: the object store does not answer$"
+    with pytest.raises(ClusterError, match=error):
         check_workers(client, silent)
 
 
@@ -185,7 +185,7 @@ def test_what_a_worker_says_of_its_store_is_told(client: Client) -> None:
         ("running", KeyError("workers")),
     ],
 )
-def test_an_error_of_our_own_is_no_lost_scheduler(status: str, error: Exception) -> None:
+def test_other_errors_are_no_lost_scheduler(status: str, error: Exception) -> None:
     client: Any = SimpleNamespace(scheduler=None, status=status)
     with pytest.raises(type(error)) as raised, translate_errors(client):
         raise error

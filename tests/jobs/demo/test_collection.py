@@ -1,4 +1,4 @@
-"""The demo collection: what is in it, that it is music of several styles, that it is made once."""
+"""The demo collection: its contents, the music of its styles, and its synthesis."""
 
 import csv
 import os
@@ -27,7 +27,7 @@ DRUMMED = {"techno": (1.0,), "metal": (0.5, 1.0, 2.0), "chiptune": (1.0,)}
 
 
 def in_another_process(code: str) -> int:
-    """Run Python code from the project's root; its exit code, negative for a signal."""
+    """Run Python code from the project's root; return its exit code, negative for a signal."""
     environment = os.environ | {"PYTHONHASHSEED": "7"}
     imports = "import os, pathlib, signal, jobs.demo.collection as s\n"
     command = [sys.executable, "-c", imports + code]
@@ -48,7 +48,7 @@ def modified(folder: Path) -> dict[Path, int]:
 
 @pytest.fixture(scope="module")
 def demo(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The whole collection. Tests that spoil files work on a few tracks of their own."""
+    """The whole collection. Tests that damage files work on a few tracks of their own."""
     folder = tmp_path_factory.mktemp("synthesis") / "demo"
     synthesis.synthesise(folder)
     return folder
@@ -75,7 +75,7 @@ def few(monkeypatch: pytest.MonkeyPatch) -> tuple[synthesis.Track, ...]:
     return tracks
 
 
-# What is in it
+# Contents
 
 
 def test_there_are_several_styles_of_eight_tracks_and_two_artists(demo: Path) -> None:
@@ -112,7 +112,7 @@ def test_a_track_is_told_by_its_name_without_folder_and_suffix() -> None:
     assert not any(a != b and a.endswith(b) for a in stems for b in stems)
 
 
-def test_formats(demo: Path) -> None:
+def test_recordings_have_the_documented_formats(demo: Path) -> None:
     found = Counter()
     for track in RECORDINGS:
         info = soundfile.info(demo / track.track_id)
@@ -127,7 +127,7 @@ def test_formats(demo: Path) -> None:
     assert min(found.values()) >= 3
 
 
-def test_one_track_is_no_recording(demo: Path) -> None:
+def test_one_track_is_not_a_recording(demo: Path) -> None:
     corrupt = [track for track in TRACKS if track.form is None]
     assert [track.track_id for track in corrupt] == ["swing/swing.08.wav"]
     with pytest.raises(soundfile.LibsndfileError):
@@ -146,7 +146,7 @@ def test_one_recording_lies_under_two_labels(demo: Path, mono: dict[str, np.ndar
 
 
 @pytest.mark.parametrize("track", RECORDINGS, ids=lambda track: track.track_id)
-def test_levels(track: synthesis.Track, mono: dict[str, np.ndarray], demo: Path) -> None:
+def test_levels_are_normal(track: synthesis.Track, mono: dict[str, np.ndarray], demo: Path) -> None:
     samples, _ = soundfile.read(demo / track.track_id)
     assert np.isfinite(samples).all()
     assert np.abs(samples).max() <= 0.9
@@ -155,7 +155,7 @@ def test_levels(track: synthesis.Track, mono: dict[str, np.ndarray], demo: Path)
     assert len(y) == 15 * 22050
     assert 0.04 < np.std(y) < 0.27
     assert abs(np.mean(y)) < 0.005
-    # Of any three neighbouring windows of 0.3 s one at least is not silent.
+    # Of any three neighbouring windows of 0.3 s at least one is not silent.
     rms = np.sqrt(np.mean(y.reshape(50, 6615) ** 2, axis=1))
     assert min(rms[k : k + 3].max() for k in range(48)) > 0.01
 
@@ -168,7 +168,7 @@ def test_the_channels_of_a_stereo_track_differ_and_mix_to_the_recording(demo: Pa
     assert np.corrcoef(mixed, synthesis.perform(track.style, track.number))[0, 1] > 0.999
 
 
-# That it is music
+# Music
 
 
 @pytest.mark.parametrize("label", DRUMMED)
@@ -218,7 +218,7 @@ def test_styles_are_told_apart_and_neighbours_share_them(mono: dict[str, np.ndar
     cosine = unit @ unit.T
     np.fill_diagonal(cosine, -2)
     assert np.mean(labels[cosine.argmax(axis=1)] == labels) > 0.75
-    # What is not the same recording is not as alike as a duplicate is.
+    # Different recordings are less similar than duplicates.
     assert cosine.max() < 0.99
 
 
@@ -267,7 +267,7 @@ def test_chords_are_stacked_thirds(bar: int, chord: list[int]) -> None:
 
 
 class Spy:
-    """An instrument that sounds for one sample, and knows what it was asked to play."""
+    """An instrument that sounds for one sample, and records its pitches."""
 
     def __init__(self) -> None:
         self.pitches: set[int] = set()
@@ -350,7 +350,7 @@ def test_a_part_that_pauses_is_silent_in_two_bars() -> None:
         assert abs(start / 2.0 - round(start / 2.0)) < 0.02
 
 
-# That it is made once, and the same
+# Synthesis
 
 
 def test_the_same_bytes_in_another_process(demo: Path, tmp_path: Path) -> None:
@@ -401,7 +401,7 @@ def test_a_second_run_writes_nothing(demo: Path) -> None:
     ],
 )
 @pytest.mark.parametrize("victim", ["a track", "labels.csv"])
-def test_what_was_spoiled_is_restored_and_no_more(
+def test_only_damaged_files_are_restored(
     spoil, victim: str, few: tuple[synthesis.Track, ...], tmp_path: Path
 ) -> None:
     synthesis.synthesise(tmp_path)
@@ -422,7 +422,7 @@ def test_what_was_spoiled_is_restored_and_no_more(
         *(b'{"version": 1}', b'{"version": 1, "files": 3}'),
     ],
 )
-def test_without_a_sound_marker_all_is_made_anew(
+def test_without_a_valid_marker_all_files_are_made_again(
     marker: bytes | None, few: tuple[synthesis.Track, ...], tmp_path: Path
 ) -> None:
     synthesis.synthesise(tmp_path)
@@ -436,7 +436,7 @@ def test_without_a_sound_marker_all_is_made_anew(
     assert contents(tmp_path) == whole
 
 
-def test_what_another_version_made_is_made_anew_and_other_files_stay(
+def test_files_of_another_version_are_replaced_and_other_files_stay(
     few: tuple[synthesis.Track, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     synthesis.synthesise(tmp_path)
@@ -450,7 +450,7 @@ def test_what_another_version_made_is_made_anew_and_other_files_stay(
     assert foreign.read_bytes() == b"mine"
 
 
-def test_a_write_that_breaks_off_leaves_no_torn_file(
+def test_an_interrupted_write_leaves_no_partial_file(
     few: tuple[synthesis.Track, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder, whole = tmp_path / "broken", tmp_path / "whole"

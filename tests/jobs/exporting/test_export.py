@@ -170,7 +170,7 @@ def table_of(to: str, name: str) -> pd.DataFrame:
         return cursor.fetch_arrow_table().to_pandas()
 
 
-# What is read back
+# Reading back
 
 
 @pytest.mark.parametrize(("name", "level", "folder"), TABLES)
@@ -248,7 +248,7 @@ def test_an_export_is_a_run_of_the_store(store: Path, tmp_path: Path) -> None:
     assert last["message"] == f"{30 * 4} rows of similarity to {tmp_path}/x.csv"
 
 
-# What stays as it was
+# Failures that change nothing
 
 
 def test_a_view_that_depends_on_the_table_keeps_it(store: Path, database: str) -> None:
@@ -299,7 +299,7 @@ def test_schemas_and_names_of_all_kinds(store: Path, database: str, tmp_path: Pa
     assert sorted(found) == sorted((name[:20], name) for name in NASTY)
 
 
-def test_rights_go_over_to_the_new_table(store: Path, database: str) -> None:
+def test_privileges_pass_to_the_new_table(store: Path, database: str) -> None:
     export_to(store, "similarity", database, table="shared")
     ask(database, 'CREATE ROLE "down stream"')
     ask(database, 'GRANT SELECT ON shared TO "down stream" WITH GRANT OPTION')
@@ -338,7 +338,7 @@ def test_a_second_export_to_the_same_table_is_refused(
     export_to(store, "similarity", database, table="both")
 
 
-# What is refused
+# Refusals
 
 
 @pytest.fixture
@@ -356,27 +356,27 @@ def no_secrets(store: Path, command: Command) -> Any:
     return run
 
 
-def test_a_wrong_password_is_said_and_not_shown(database: str, no_secrets: Any) -> None:
+def test_a_wrong_password_is_reported_and_not_shown(database: str, no_secrets: Any) -> None:
     ask(database, "CREATE ROLE somebody LOGIN PASSWORD 'right'")
     socket = database.partition("host=")[2]
     rules = Path(socket, "pg_hba.conf")
     rules.write_text("local all somebody scram-sha-256\n" + rules.read_text())
     ask(database, "SELECT pg_reload_conf()")
     uri = f"postgresql://somebody:s3cret@/postgres?host={socket}"
-    said = wait_until(
+    error = wait_until(
         lambda: (text := no_secrets("--to", uri)) and "password" in text and text, seconds=20
     )
-    assert 'password authentication failed for user "somebody"' in said
-    assert "the old table is still there" in said
+    assert 'password authentication failed for user "somebody"' in error
+    assert "the old table is still there" in error
 
 
-def test_an_absent_server_is_said(no_secrets: Any) -> None:
-    said = no_secrets("--to", "postgresql://me:s3cret@127.0.0.1:1/d")
-    assert "postgresql://me@127.0.0.1:1/d" in said
-    assert "Connection refused" in said
+def test_an_absent_server_is_reported(no_secrets: Any) -> None:
+    error = no_secrets("--to", "postgresql://me:s3cret@127.0.0.1:1/d")
+    assert "postgresql://me@127.0.0.1:1/d" in error
+    assert "Connection refused" in error
 
 
-def test_a_missing_right_a_schema_that_is_not_there(database: str, no_secrets: Any) -> None:
+def test_a_missing_permission_or_schema_is_reported(database: str, no_secrets: Any) -> None:
     assert "has no schema 'nope'" in no_secrets("--to", database, "--schema", "nope")
     ask(database, "CREATE ROLE weak LOGIN")
     ask(database, "REVOKE CREATE ON SCHEMA public FROM PUBLIC")
@@ -390,7 +390,7 @@ def test_options_that_do_not_fit_are_refused(tmp_path: Path, no_secrets: Any) ->
     assert "are for databases" in no_secrets("--to", f"{tmp_path}/x.csv", "--table", "x")
     to = f"sqlite:///{tmp_path}/x.db"
     assert "no schemas" in no_secrets("--to", to, "--schema", "x")
-    assert "say --level track" in no_secrets("--to", to, "--level", "segment")
+    assert "use --level track" in no_secrets("--to", to, "--level", "segment")
 
 
 def test_files_of_other_kinds_are_left_alone(store: Path, tmp_path: Path) -> None:
@@ -402,7 +402,7 @@ def test_files_of_other_kinds_are_left_alone(store: Path, tmp_path: Path) -> Non
     assert path.read_text().startswith("a letter")
 
 
-def test_a_table_that_is_not_there_is_said(tmp_path: Path) -> None:
+def test_a_table_that_is_not_there_is_reported(tmp_path: Path) -> None:
     make_store(tmp_path / "s", [("a", None)], level="track")
     for name, command in (
         ("similarity", "songmill similarity"),

@@ -37,7 +37,7 @@ def test_a_password_that_is_not_escaped_is_refused_and_not_shown(given: str) -> 
         assert secret not in str(refused.value)
 
 
-def test_what_a_driver_quotes_of_a_password_is_hidden() -> None:
+def test_a_password_in_a_drivers_message_is_hidden() -> None:
     uri = "postgresql://me:p%40ss@h/d?password=ot%20her&sslpassword=third"
     target = parse_target(uri)
     text = f'bad "{uri}": p@ss, p%40ss, ot her, ot%20her, third'
@@ -48,7 +48,7 @@ def test_what_a_driver_quotes_of_a_password_is_hidden() -> None:
     assert parse_target("postgresql://me@h/d").hide_password("as it is") == "as it is"
 
 
-def test_files_are_known_by_their_end(tmp_path: Path) -> None:
+def test_files_are_recognised_by_their_suffix(tmp_path: Path) -> None:
     for name in ("x.csv", "x.CSV.gz", "x.y.jsonl", "x.jsonl.gz", "a b.parquet", "x.arrow"):
         target = parse_target(str(tmp_path / name))
         assert (target.kind, target.address) == ("file", str(tmp_path / name))
@@ -65,7 +65,7 @@ def test_databases_in_files_have_absolute_and_relative_paths(tmp_path: Path) -> 
 @pytest.mark.parametrize(
     ("given", "match"),
     [
-        ("x.xlsx", "'x.xlsx' is not a target .* say postgresql"),
+        ("x.xlsx", "'x.xlsx' is not a target .* use postgresql"),
         ("", "is not a target"),
         ("mysql://me:s3cret@h/d", "mysql://… is not a target"),
         ("s3://bucket/x.csv", "s3://… is not a target"),
@@ -75,7 +75,7 @@ def test_databases_in_files_have_absolute_and_relative_paths(tmp_path: Path) -> 
         ("sqlite:////nowhere/x.db", "there is no folder /nowhere"),
     ],
 )
-def test_anything_else_is_refused(given: str, match: str) -> None:
+def test_other_targets_are_refused(given: str, match: str) -> None:
     with pytest.raises(UsageError, match=match) as refused:
         parse_target(given)
     assert "s3cret" not in str(refused.value)

@@ -176,9 +176,7 @@ def test_each_kind_of_failure_costs_its_own_file_alone(
     assert [r["track_id"] for r in left(storage, TRACKS)] == ["a.wav", "c.wav"]
 
 
-def test_a_fault_of_songmills_own_is_described_with_its_place(
-    storage: Storage, batch: MakeBatch
-) -> None:
+def test_a_bug_is_described_with_its_location(storage: Storage, batch: MakeBatch) -> None:
     extract_batch(batch(a="fault"))
     (row,) = left(storage, "files")
     assert row["error"] == "internal"
@@ -186,15 +184,13 @@ def test_a_fault_of_songmills_own_is_described_with_its_place(
         assert part in row["message"]
 
 
-def test_a_batch_without_any_feature_leaves_tables_all_the_same(
-    storage: Storage, batch: MakeBatch
-) -> None:
+def test_a_batch_without_features_writes_empty_tables(storage: Storage, batch: MakeBatch) -> None:
     extract_batch(batch(a="empty"))
     assert left(storage, TRACKS) == left(storage, SEGMENTS) == []
     assert len(left(storage, "files")) == 1
 
 
-def test_a_file_is_examined_when_it_is_worked_on(
+def test_size_and_time_are_those_at_the_extraction(
     tmp_path: Path, storage: Storage, batch: MakeBatch
 ) -> None:
     planned = batch(a="1")
@@ -205,7 +201,7 @@ def test_a_file_is_examined_when_it_is_worked_on(
     assert (row["bytes"], row["modified"].timestamp()) == (3, 7.0)
 
 
-def test_the_files_piece_is_the_last_and_only_with_it_a_batch_is_finished(
+def test_a_batch_is_finished_once_its_files_table_is_written(
     storage: Storage,
     batch: MakeBatch,
     extracted: list[str],
@@ -274,7 +270,7 @@ def test_an_attempt_leaves_a_mark_and_is_not_begun_again(
 
 
 @pytest.mark.parametrize("table", [TRACKS, SEGMENTS, "files"])
-def test_what_a_lost_power_left_in_halves_is_not_finished(
+def test_a_file_damaged_by_a_power_failure_is_not_finished(
     storage: Storage, batch: MakeBatch, table: str
 ) -> None:
     extract_batch(batch(a="1", b="1"))
@@ -332,11 +328,11 @@ def test_a_recording_at_an_address_is_opened_with_fsspec(
     assert left(storage, "files")[1]["uri"] == address
 
 
-# Workers that do not fit
+# Unfit workers
 
 
 @pytest.mark.parametrize(
-    ("changes", "said"),
+    ("changes", "texts"),
     [
         ({"songmill": "99.0"}, ["99.0", songmill_version(), "install the same on both"]),
         ({"settings": Settings("other-set", 3.0)}, ["other-set", FEATURE_SET, "install the same"]),
@@ -350,7 +346,7 @@ def test_a_worker_that_does_not_fit_works_on_nothing(
     batch: MakeBatch,
     extracted: list[str],
     changes: dict[str, Any],
-    said: list[str],
+    texts: list[str],
 ) -> None:
     good = batch(a="1")
     assert unfit_reason(good) == ""
@@ -358,13 +354,13 @@ def test_a_worker_that_does_not_fit_works_on_nothing(
         (tmp_path / "music").rename(tmp_path / "elsewhere")
     summary = extract_batch(replace(good, **changes))
     assert summary.outcome == "unfit"
-    for part in said:
+    for part in texts:
         assert part in summary.message
     assert extracted == []
     assert not Path("/nowhere").exists()
 
 
-def test_a_file_that_is_gone_is_no_reason_to_stop(tmp_path: Path, batch: MakeBatch) -> None:
+def test_a_missing_file_makes_no_worker_unfit(tmp_path: Path, batch: MakeBatch) -> None:
     good = batch(a="1", b="1")
     (tmp_path / "music/a.wav").unlink()
     assert unfit_reason(good) == ""

@@ -294,7 +294,7 @@ def test_corrupt_files_cost_no_other_file_and_end_with_3_and_a_quiet_log(zoo: Zo
 
 
 @pytest.mark.slow
-def test_what_a_corrupt_file_had_all_the_same_is_told(zoo: Zoo) -> None:
+def test_facts_of_unusual_files_are_recorded(zoo: Zoo) -> None:
     rows = table(zoo[0] / "store", "files").set_index("track_id")
     facts = rows.loc[SOUND, ["duration_s", "sample_rate", "channels"]].to_dict("index")
     assert facts["good.wav"] == {"duration_s": 2.0, "sample_rate": SR, "channels": 1}
@@ -582,12 +582,12 @@ def test_a_folder_that_cannot_be_listed_removes_nothing_until_segments_change(
 # Invalid stores, labels and schedulers
 
 
-def test_what_is_no_store_is_left_alone(music: Path, tmp_path: Path) -> None:
+def test_invalid_arguments_write_nothing(music: Path, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("x")
     (tmp_path / "other").mkdir()
     (tmp_path / "other/thesis.tex").write_text("x")
-    for name, said in (("file", "is a file"), ("other", "not a store and not empty")):
-        with pytest.raises(UsageError, match=said):
+    for name, error in (("file", "is a file"), ("other", "not a store and not empty")):
+        with pytest.raises(UsageError, match=error):
             job(tmp_path / name, music)
     assert [path.name for path in (tmp_path / "other").iterdir()] == ["thesis.tex"]
     with pytest.raises(UsageError, match="there is no"):
@@ -695,7 +695,7 @@ def test_every_table_can_be_read_whole_by_every_reader(
 
 
 @pytest.mark.slow
-def test_nothing_is_left_over(music: Path, store: Path, run: Run) -> None:
+def test_no_temporary_file_is_left_over(music: Path, store: Path, run: Run) -> None:
     # Leftovers of earlier runs go too: incomplete files, attempts that no run adopts.
     for name in ("done/a.files.parquet", "done/b.track.parquet", "started/c", "tmp/d", "commit/e"):
         path = store / "_work" / name
@@ -710,7 +710,7 @@ def test_nothing_is_left_over(music: Path, store: Path, run: Run) -> None:
 
 
 @pytest.mark.slow
-def test_what_a_killed_run_finished_waits_for_a_run_of_its_sources(
+def test_batches_of_a_killed_run_wait_for_a_run_of_its_sources(
     music: Path, store: Path, tmp_path: Path, run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def lost(*_: object) -> None:

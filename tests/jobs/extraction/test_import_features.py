@@ -238,13 +238,13 @@ def test_numbers_are_the_nearest_doubles(do: Do, store: Path, tmp_path: Path) ->
         *("1,5", "1_000", "0x10", " 1", "1 ", "--1", "1e", "\N{ARABIC-INDIC DIGIT ONE}", "True"),
     ],
 )
-def test_what_is_no_finite_number_is_refused_with_its_place(
+def test_a_value_that_is_not_finite_is_refused_with_its_line(
     refused: Refused, tmp_path: Path, text: str
 ) -> None:
     path = write(tmp_path / "t.csv", row("a.wav"), row("b.wav", tempo=text), row("c.wav", tempo=""))
-    said = refused(path)
+    error = refused(path)
     for part in (f"{path}, line 3 (b.wav)", "tempo", repr(text), "finite number"):
-        assert part in said
+        assert part in error
 
 
 @pytest.mark.parametrize("text", ["", "0", "-1", "66149.5", "nan", "inf", "1e300", "long"])
@@ -253,9 +253,9 @@ def test_a_length_that_is_no_positive_whole_number_is_refused(
 ) -> None:
     # Line 3 is wrong too, in an earlier column: the error names the first row.
     rows = (row("a.0.wav", length=text), row("a.1.wav", chroma_stft_mean="x"))
-    said = refused(write(tmp_path / "t.csv", *rows))
+    error = refused(write(tmp_path / "t.csv", *rows))
     for part in ("line 2 (a.0.wav)", f"length is {text!r}", "positive whole number"):
-        assert part in said
+        assert part in error
 
 
 def test_a_length_may_be_written_as_pandas_does_beside_gaps(
@@ -346,7 +346,7 @@ def test_segments_take_the_suffix_of_their_tracks_whichever_comes_first(
 # Rows of a CSV
 
 
-def test_many_rows_keep_their_places(
+def test_many_rows_keep_their_line_numbers(
     do: Do,
     store: Path,
     tmp_path: Path,
@@ -362,37 +362,37 @@ def test_many_rows_keep_their_places(
     assert read(store, SEGMENTS) == expected(path, names=segment_name)
     rows[3]["label"] = "two\nlines"
     rows[20]["rms_var"] = "?"
-    said = refused(write(tmp_path / "bad.csv", *rows))
-    assert f"line 23 ({rows[20]['filename']}): rms_var is '?'" in said
+    error = refused(write(tmp_path / "bad.csv", *rows))
+    assert f"line 23 ({rows[20]['filename']}): rms_var is '?'" in error
     rows[20] = row("strange.wav")
-    said = refused(write(tmp_path / "bad.csv", *rows))
-    assert "line 23 (strange.wav) is a track" in said
-    assert f"line 2 ({rows[0]['filename']}) is a segment" in said
+    error = refused(write(tmp_path / "bad.csv", *rows))
+    assert "line 23 (strange.wav) is a track" in error
+    assert f"line 2 ({rows[0]['filename']}) is a segment" in error
 
 
 def test_a_row_that_stands_twice_is_refused_with_both_places(
     refused: Refused, tmp_path: Path
 ) -> None:
     one = write(tmp_path / "one.csv", row("a.wav"), row("b.wav"), row("a.wav", length="1"))
-    said = refused(one)
-    assert f"{one}, line 4 (a.wav)" in said
-    assert f"{one}, line 2 (a.wav)" in said
+    error = refused(one)
+    assert f"{one}, line 4 (a.wav)" in error
+    assert f"{one}, line 2 (a.wav)" in error
     two = write(tmp_path / "two.csv", row("c.0.wav"), row("d.0.wav"))
     three = write(tmp_path / "three.csv", row("d.1.wav"), row("d.0.wav"))
-    said = refused(two, three)
-    assert f"{three}, line 3 (d.0.wav)" in said
-    assert f"{two}, line 3 (d.0.wav)" in said
+    error = refused(two, three)
+    assert f"{three}, line 3 (d.0.wav)" in error
+    assert f"{two}, line 3 (d.0.wav)" in error
     assert "line 2 " in refused(two, two)
 
 
 def test_the_first_row_of_another_level_is_refused(refused: Refused, tmp_path: Path) -> None:
     names = ["a.wav", "b.wav", "a.0.wav", "b.0.wav"]
-    said = refused(write(tmp_path / "t.csv", *map(row, names)))
-    assert "line 4 (a.0.wav) is a segment" in said
-    assert "line 2 (a.wav) is a track" in said
-    said = refused(write(tmp_path / "t.csv", *map(row, names[::-1])))
-    assert "line 4 (b.wav) is a track" in said
-    assert "line 2 (b.0.wav) is a segment" in said
+    error = refused(write(tmp_path / "t.csv", *map(row, names)))
+    assert "line 4 (a.0.wav) is a segment" in error
+    assert "line 2 (a.wav) is a track" in error
+    error = refused(write(tmp_path / "t.csv", *map(row, names[::-1])))
+    assert "line 4 (b.wav) is a track" in error
+    assert "line 2 (b.0.wav) is a segment" in error
 
 
 HEADER = ",".join(COLUMNS)
@@ -400,7 +400,7 @@ ZEROS = ",".join(["0"] * len(FEATURE_COLUMNS))
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "error"),
     [
         (b"", ["no column 'filename', 'length', 'chroma_stft_mean' and 57 more", "nothing"]),
         (b"\n\n", ["no column", "nothing"]),
@@ -418,21 +418,21 @@ ZEROS = ",".join(["0"] * len(FEATURE_COLUMNS))
     ],
 )
 def test_a_table_that_is_not_as_it_should_be_is_refused(
-    refused: Refused, tmp_path: Path, text: bytes, said: list[str]
+    refused: Refused, tmp_path: Path, text: bytes, error: list[str]
 ) -> None:
     path = tmp_path / "t.csv"
     path.write_bytes(text)
     good = write(tmp_path / "good.csv", row("g.wav"))
     refusal = refused(good, path)
-    for part in (str(path), *said):
+    for part in (str(path), *error):
         assert part in refusal
 
 
 def test_a_path_that_is_no_readable_table_is_refused(refused: Refused, tmp_path: Path) -> None:
     for path in (tmp_path / "missing.csv", tmp_path):
-        said = refused(path)
-        assert f"the table {path} cannot be read" in said
-        assert "features_30_sec.csv" in said
+        error = refused(path)
+        assert f"the table {path} cannot be read" in error
+        assert "features_30_sec.csv" in error
     assert "is not UTF-8" in refused(write(tmp_path / os.fsdecode(b"caf\xe9.csv"), row("a.wav")))
 
 
@@ -577,7 +577,7 @@ def test_labels_given_with_either_level_hold_for_both(
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "error"),
     [
         (None, ["cannot be read", "--labels takes a CSV with the column track_id"]),
         ("label,artist\nx,A\n", ["no column track_id"]),
@@ -588,14 +588,14 @@ def test_labels_given_with_either_level_hold_for_both(
     ],
 )
 def test_labels_that_do_not_fit_are_refused(
-    refused: Refused, tmp_path: Path, both: Both, text: str | None, said: list[str]
+    refused: Refused, tmp_path: Path, both: Both, text: str | None, error: list[str]
 ) -> None:
     sheet = tmp_path / "l.csv"
     if text is not None:
         sheet.write_text(text)
     more = write(tmp_path / "more.csv", row("one/d.wav"), row("two/d.wav"))
     refusal = refused(*both, more, labels=sheet)
-    for part in (str(sheet), *said):
+    for part in (str(sheet), *error):
         assert part in refusal
 
 
@@ -608,7 +608,7 @@ def test_a_pipe_of_labels_is_read_once(do: Do, store: Path, both: Both) -> None:
     assert labels_of(store)["x/a.wav"] == {"jazz"}
 
 
-# Stores with something else than imports
+# Stores with anything but imports
 
 
 def make_store(store: Path, segment_seconds: float, *uris: tuple[str, str]) -> None:
@@ -625,7 +625,7 @@ RECORDINGS = ["extracted recordings", "'1'"]
 
 
 @pytest.mark.parametrize(
-    ("uris", "segment_seconds", "said"),
+    ("uris", "segment_seconds", "error"),
     [
         ([("/t.csv#0", "/t.csv"), ("/m/a.wav", "/m")], 3.0, RECORDINGS),
         ([("/t.csv#0", "/t.csv"), ("/m/#a.wav", "/m")], 3.0, RECORDINGS),
@@ -639,11 +639,11 @@ def test_a_store_of_recordings_or_of_other_segments_is_refused(
     tmp_path: Path,
     uris: list[tuple[str, str]],
     segment_seconds: float,
-    said: list[str],
+    error: list[str],
 ) -> None:
     make_store(store, segment_seconds, *uris)
     refusal = refused(write(tmp_path / "t.csv", row("a.wav")))
-    for part in (str(store), "another store", *said):
+    for part in (str(store), "another store", *error):
         assert part in refusal
 
 
@@ -718,7 +718,7 @@ def test_the_command_says_what_it_did(command: Command, store: Path, tmp_path: P
     tracks = write(tmp_path / "t.csv", *(row(f"{i}.wav") for i in range(1000)))
     segments = write(tmp_path / "s.csv", row("0.0.wav"), row("7.0.wav", label=""))
     one = write(tmp_path / "1.csv", row("0.wav", label=""))
-    for paths, said in (
+    for paths, printed in (
         ([segments], "Imported 2 segments of 2 tracks; the tables are in"),
         ([tracks], "Imported 1,000 tracks; the tables are in"),
         ([tracks, segments], "Imported 1,000 tracks and 2 segments; the tables are in"),
@@ -726,7 +726,7 @@ def test_the_command_says_what_it_did(command: Command, store: Path, tmp_path: P
     ):
         code, out, err = command("import-features", *paths, "--store", store)
         assert code == 0
-        assert f"{said} {store}.\n" in out
+        assert f"{printed} {store}.\n" in out
         assert f"reading {paths[0]}" in err
     code, out, _ = command("status", "--store", store)
     assert code == 0

@@ -90,7 +90,7 @@ def ids(recordings: list[SourceFile]) -> list[str]:
 # New, changed and unchanged files
 
 
-def test_what_is_listed_is_worked_on_as_it_differs_from_what_is_known() -> None:
+def test_files_are_new_changed_unchanged_or_gone() -> None:
     plan = plan_of(
         [
             listed("kept"),
@@ -147,7 +147,7 @@ def test_only_what_this_runs_sources_listed_can_be_gone() -> None:
     assert other.gone == []
 
 
-def test_what_lies_below_a_folder_that_cannot_be_listed_is_not_gone() -> None:
+def test_files_below_an_unlisted_folder_are_not_gone() -> None:
     rows = [known("rock/a"), known("rock/80s/b"), known("rockabilly/c"), known("d")]
     plan = plan_of([listed("e")], rows, unlisted=(f"{ROOT}/rock",))
     assert sorted(plan.gone) == ["d", "rockabilly/c"]
@@ -250,7 +250,7 @@ def test_the_length_of_a_recording_is_guessed_from_its_size_and_suffix(
     assert estimate_seconds(listed(name, None, None)) == 0
 
 
-@pytest.mark.parametrize("threads", [0, 1, 2, 16])  # 0: the workers have not come yet
+@pytest.mark.parametrize("threads", [0, 1, 2, 16])  # 0: no worker has joined yet
 @pytest.mark.parametrize("seed", range(6))
 def test_every_file_is_in_one_batch_and_no_batch_is_too_large(threads: int, seed: int) -> None:
     random_ = random.Random(seed)
@@ -304,7 +304,7 @@ def two_albums(tmp_path: Path) -> tuple[Path, Path]:
     return paths
 
 
-def test_a_known_file_that_is_still_there_does_not_lose_its_place(
+def test_an_existing_file_is_not_replaced_by_its_namesake(
     two_albums: tuple[Path, Path],
 ) -> None:
     first, second = two_albums
@@ -316,14 +316,14 @@ def test_a_known_file_that_is_still_there_does_not_lose_its_place(
     assert plan_of([at(second)], [known_at(first)], sources=of_second, force=True).retried == 1
 
 
-def test_a_file_that_has_moved_keeps_its_place(two_albums: tuple[Path, Path]) -> None:
+def test_a_moved_file_is_unchanged(two_albums: tuple[Path, Path]) -> None:
     first, second = two_albums
     first.unlink()
     plan = plan_of([at(second)], [known_at(first)], sources=(str(second.parent),))
     assert (plan.unchanged, plan.moved["uri"].to_pylist()) == (1, [str(second)])
 
 
-def test_one_file_by_two_ways_is_one_file(two_albums: tuple[Path, Path]) -> None:
+def test_one_file_under_two_paths_is_unchanged(two_albums: tuple[Path, Path]) -> None:
     first, second = two_albums
     second.unlink()
     second.symlink_to(first)

@@ -23,12 +23,12 @@ def extraction(log: io.StringIO, monkeypatch: pytest.MonkeyPatch) -> ExtractionP
     return ExtractionProgress(Progress())
 
 
-def test_the_plan_is_said_in_numbers(log: io.StringIO, extraction: ExtractionProgress) -> None:
+def test_the_plan_is_reported_in_numbers(log: io.StringIO, extraction: ExtractionProgress) -> None:
     outcome = Outcome("run", listed=12, new=3, changed=2, retried=1, unchanged=6, gone=4)
     extraction.plan(outcome.planned, 6)
     outcome.kept = 5
     extraction.plan(outcome.planned, 1)
-    first = "12 files: 3 new, 2 changed, 1 to try again, 6 unchanged, 4 gone"
+    first = "12 files: 3 new, 2 changed, 1 to retry, 6 unchanged, 4 gone"
     assert log.getvalue() == f"{first}\n{first}, 5 finished by an earlier run\n"
 
 
@@ -52,7 +52,7 @@ def test_a_log_gets_a_line_now_and_then(
     ]
 
 
-def test_a_cluster_without_workers_is_said_to_be_so(
+def test_a_cluster_without_workers_is_reported(
     log: io.StringIO, extraction: ExtractionProgress, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     now = 0.0

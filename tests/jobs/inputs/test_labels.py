@@ -74,20 +74,20 @@ def test_parent_is_the_folder_that_the_file_lies_in(uri: str, expected: str | No
     "tail",
     ["blues/blues.00000.wav", "blues/blues.00000", "blues.00000.wav", "blues.00000"],
 )
-def test_any_tail_that_names_one_track_will_do(read: Read, tail: str) -> None:
+def test_any_unambiguous_alias_names_a_track(read: Read, tail: str) -> None:
     found = read(f"track_id,label\n{tail},sad\n")
     assert found.by_track[TRACKS[0]] == "sad"
     assert found.table.to_pylist() == [{"track_id": TRACKS[0], "label": "sad"}]
 
 
 @pytest.mark.parametrize("part", ["00000.wav", "s/blues.00000.wav", "blues", "blues/", "wav"])
-def test_a_part_of_a_name_is_no_tail(read: Read, part: str) -> None:
+def test_a_part_of_a_name_is_no_alias(read: Read, part: str) -> None:
     found = read(f"track_id,label\n{part},sad\n")
     assert set(found.by_track.values()) == {None}
     assert found.unmatched == 1
 
 
-def test_tails_of_a_deep_path_with_dots() -> None:
+def test_aliases_of_a_deep_path_with_dots() -> None:
     assert aliases("a.b/c/d.e.flac") == [
         *("a.b/c/d.e.flac", "a.b/c/d.e", "c/d.e.flac", "c/d.e", "d.e.flac", "d.e"),
     ]
@@ -97,7 +97,7 @@ def test_tails_of_a_deep_path_with_dots() -> None:
 @pytest.mark.parametrize(
     ("name", "tracks"), [("a.wav", ["one/a.wav", "two/a.wav"]), ("a", ["a.wav", "a.flac"])]
 )
-def test_a_tail_of_two_tracks_is_refused_with_its_line_and_both(
+def test_an_alias_of_two_tracks_is_refused_with_its_line_and_both(
     read: Read, name: str, tracks: list[str]
 ) -> None:
     with pytest.raises(UsageError) as refusal:
@@ -147,7 +147,7 @@ def test_two_rows_of_one_track_are_refused_with_both_lines(read: Read) -> None:
         '"track_id","label"\n"blues.00000","x"\n',
     ],
 )
-def test_what_spreadsheets_write_is_read(read: Read, text: str) -> None:
+def test_csvs_of_spreadsheets_are_read(read: Read, text: str) -> None:
     found = read(text)
     assert found.by_track[TRACKS[0]] == "x"
     assert found.unmatched == 0
@@ -161,7 +161,7 @@ def test_a_cell_may_hold_newlines_quotes_and_commas(read: Read) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "error"),
     [
         (b"", ["no column track_id and no column label", "nothing"]),
         (b"track_id;label\na;b\n", ["no column track_id", "track_id;label"]),
@@ -177,15 +177,15 @@ def test_a_cell_may_hold_newlines_quotes_and_commas(read: Read) -> None:
     ],
 )
 def test_a_csv_that_is_not_as_it_should_be_is_refused(
-    read: Read, tmp_path: Path, text: bytes, said: list[str]
+    read: Read, tmp_path: Path, text: bytes, error: list[str]
 ) -> None:
     with pytest.raises(UsageError) as refusal:
         read(text)
-    for part in (str(tmp_path / "labels.csv"), *said):
+    for part in (str(tmp_path / "labels.csv"), *error):
         assert part in str(refusal.value)
 
 
-def test_a_csv_that_is_not_there_is_refused_with_what_would_do(tmp_path: Path) -> None:
+def test_a_missing_csv_is_refused_with_the_valid_choices(tmp_path: Path) -> None:
     for path in (tmp_path / "missing.csv", tmp_path, Path("parents")):
         with pytest.raises(UsageError) as refusal:
             label_tracks(str(path), recordings(*TRACKS))
@@ -204,7 +204,7 @@ def test_a_csv_that_is_not_there_is_refused_with_what_would_do(tmp_path: Path) -
         ("track_id,label\nb,\n", ["x", None], [{"track_id": "b.wav", "label": None}]),
     ],
 )
-def test_only_a_column_of_labels_takes_the_place_of_those_that_are_there(
+def test_only_a_label_column_replaces_existing_labels(
     tmp_path: Path, text: str, expected: list[str | None], table: list[dict[str, str | None]]
 ) -> None:
     path = tmp_path / "sheet.csv"
@@ -279,7 +279,7 @@ def test_the_table_holds_every_column_and_stays_as_it_is_when_nothing_changed(
     assert put(store, found) == Change()
 
 
-def test_columns_may_come_and_go_and_every_reader_sees_todays(store: Store) -> None:
+def test_columns_may_change_and_readers_see_the_new_ones(store: Store) -> None:
     columns = ["track_id", "label"]
     put(store, csv_of([*columns, "artist"], ["a", "x", "A"], listed="a"))
     put(store, csv_of([*columns, "year"], ["a", "x", "1969"], listed="a"))

@@ -214,23 +214,23 @@ def test_a_lists_names_may_be_no_utf8(tree: MakeTree) -> None:
     assert (recording.track_id, recording.size) == (r"caf\xe9.wav", 4)
 
 
-def test_what_a_list_names_is_taken_as_it_is(tree: MakeTree) -> None:
+def test_entries_of_a_list_need_no_audio_suffix(tree: MakeTree) -> None:
     root = tree("take 2", "rock/a.wav")
     text = b"take 2\nmissing.wav\nrock/../rock/a.wav\nrock\n"
     assert listed_in(root, "list.txt", text) == ["missing.wav", "rock", "rock/a.wav", "take 2"]
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "error"),
     [
         ("a.wav\nb.wav\n".encode("utf-16"), r"list\.txt, line 1,.*UTF-8"),
         (b"a.wav\nnonsense://x/b.wav\n", r"nonsense://x/b\.wav.*cannot be reached"),
         (b"\n", "no recording was found"),
     ],
 )
-def test_a_list_that_names_no_recordings_is_refused(tree: MakeTree, text: bytes, said: str) -> None:
+def test_a_list_without_recordings_is_refused(tree: MakeTree, text: bytes, error: str) -> None:
     root = tree("a.wav")
-    with pytest.raises(UsageError, match=said):
+    with pytest.raises(UsageError, match=error):
         listed_in(root, "list.txt", text)
 
 
@@ -258,15 +258,15 @@ def test_two_recordings_of_one_track_id_are_refused_and_named(tree: MakeTree) ->
 
 
 @pytest.mark.parametrize(
-    ("source", "said"),
+    ("source", "error"),
     [
         ("/missing/music", "there is no /missing/music"),
         ("nonsense://x", "nonsense://x cannot be reached"),
         ("memory://nothing", "no recording was found in memory://nothing"),
     ],
 )
-def test_a_source_that_cannot_be_found_is_named(source: str, said: str) -> None:
-    with pytest.raises(UsageError, match=said):
+def test_a_source_that_cannot_be_found_is_named(source: str, error: str) -> None:
+    with pytest.raises(UsageError, match=error):
         listing_of(source)
 
 
@@ -371,7 +371,7 @@ def test_the_host_in_an_address_stays_in_its_recordings_addresses(
 # Current state
 
 
-def test_examine_sees_what_has_changed_since(tree: MakeTree) -> None:
+def test_refresh_sees_what_has_changed_since(tree: MakeTree) -> None:
     root = tree("a.wav", "b.wav")
     first, second = listing_of(root).recordings
     (root / "a.wav").write_bytes(b"longer")
@@ -381,7 +381,7 @@ def test_examine_sees_what_has_changed_since(tree: MakeTree) -> None:
     assert refresh(second).track_id == "b.wav"
 
 
-def test_examine_leaves_an_address_as_it_was_listed(
+def test_refresh_leaves_an_address_as_it_was_listed(
     bucket: fsspec.AbstractFileSystem,
 ) -> None:
     recording = listing_of("memory://bucket/c.wav").recordings[0]
@@ -390,7 +390,7 @@ def test_examine_leaves_an_address_as_it_was_listed(
     bucket.pipe("/bucket/c.wav", b"")
 
 
-def test_what_is_not_there_is_not_visible_and_every_address_is(tree: MakeTree) -> None:
+def test_existing_paths_and_all_addresses_are_visible(tree: MakeTree) -> None:
     root = tree("a.wav")
     assert is_visible(str(root))
     assert is_visible(str(root / "a.wav"))

@@ -129,7 +129,7 @@ def test_scaling_by_track_sees_the_training_rows_only(assess: Assess, recorder: 
     random = np.random.default_rng(0)
     features = random.normal(size=(30, len(FEATURES)))
     fold = np.arange(30) % 3
-    features[fold == 1] += 1000  # tested with
+    features[fold == 1] += 1000  # the test fold
     fold[:6] = -1
     features[:6] -= 1000  # outside
     assess(np.arange(30) % 2, features, fold=fold, tested=1)
@@ -280,7 +280,7 @@ def test_a_fold_that_failed_says_why_the_row_has_no_scores() -> None:
     assert "too little memory?" in compare_module._summary([killed])["message"]
 
 
-def test_what_was_with_a_worker_that_died_is_tried_again_alone(
+def test_tasks_of_a_dead_worker_are_retried_alone(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     at_a_time: list[int] = []
@@ -304,7 +304,7 @@ def test_what_was_with_a_worker_that_died_is_tried_again_alone(
     assert found[0, "MLP"] == [killed] * 3
 
 
-# The whole
+# Whole comparisons
 
 
 def test_a_comparison_is_a_table_of_models_and_splits(
@@ -417,8 +417,8 @@ def test_of_too_many_rows_whole_tracks_are_drawn(
     rows = do("by-track", "random").rows
     assert {(row["rows"], row["tracks"]) for row in rows} == {(48, 12)}
     assert all(row["accuracy"] is not None for row in rows)
-    said = "140 rows are too many to compare ten models. A random sample is used: 48 rows of 12"
-    assert said in capfd.readouterr().err
+    warning = "140 rows are too many to compare ten models. A random sample is used: 48 rows of 12"
+    assert warning in capfd.readouterr().err
 
 
 def test_tracks_outside_a_file_take_no_part(do: Compare, root: Path, tmp_path: Path) -> None:
@@ -444,7 +444,7 @@ TUTORIAL = {
     **{"naive Bayes": 0.502, "SGD": 0.670, "KNN": 0.803, "decision tree": 0.626},
     **{"SVM": 0.730, "logistic regression": 0.671},
 }
-"""What its code gives with the 57 features, without `length`, and the libraries of today."""
+"""Scores of its code with the 57 features, without `length`, and current libraries."""
 
 
 def test_the_tutorials_split_gives_its_scores(

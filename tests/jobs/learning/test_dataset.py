@@ -88,15 +88,15 @@ def test_labels_and_names_are_any_text(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("rows", "said"),
+    ("rows", "error"),
     [
         ([("a", None), ("b", None)], "no track of .* has a label. Extract with --labels parent"),
         ([("a", "x, y"), ("b", "x, y"), ("c", None)], "has the label 'x, y'. A model needs two"),
     ],
 )
-def test_fewer_than_two_labels_are_refused(tmp_path: Path, rows: Any, said: str) -> None:
+def test_fewer_than_two_labels_are_refused(tmp_path: Path, rows: Any, error: str) -> None:
     store = make_store(tmp_path, rows)
-    with pytest.raises(UsageError, match=said) as refusal:
+    with pytest.raises(UsageError, match=error) as refusal:
         labelled_tracks(store, "segment")
     assert str(tmp_path) in str(refusal.value)
 
@@ -179,7 +179,7 @@ def test_a_share_is_features_and_classes(tmp_path: Path) -> None:
     assert classes.tolist() == [0, 0]
 
 
-def test_no_rows_are_a_share_without_rows(tmp_path: Path) -> None:
+def test_a_share_may_be_empty(tmp_path: Path) -> None:
     plan_rows(make_store(tmp_path, TWO), [0, 0])
     features, classes = load_share(Rows(str(tmp_path), "roster.parquet", (0,), ()))
     assert (features.shape, features.dtype) == ((0, len(FEATURE_COLUMNS)), np.float32)

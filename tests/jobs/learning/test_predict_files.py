@@ -39,7 +39,7 @@ def make_champion(root: Path, **changes: Any) -> None:
 
 @pytest.fixture(scope="module")
 def takes(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Recordings of three, two and no whole segments, and a file that is no recording."""
+    """Recordings of three, two and no whole segments, and a corrupt file."""
     folder = tmp_path_factory.mktemp("takes")
     for i, seconds in enumerate((1.7, 1.0, 0.4)):
         t = np.arange(int(seconds * SR)) / SR

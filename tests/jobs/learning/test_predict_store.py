@@ -126,9 +126,7 @@ def test_predictions_of_other_classes_replace_all_that_was_there(
     np.testing.assert_allclose(found, means(root, LATER), atol=1e-6)
 
 
-def test_what_a_worker_has_read_for_one_run_does_not_hold_for_the_next(
-    root: Path, predict: Predict
-) -> None:
+def test_workers_do_not_reuse_rows_of_an_earlier_run(root: Path, predict: Predict) -> None:
     """Workers outlive a run, and the tracks with segments may change."""
     fill(root)
     predict()
@@ -144,7 +142,7 @@ def test_a_model_of_tracks_predicts_the_track_rows(root: Path, predict: Predict)
     assert predict().tracks == 6
     given = plainly(root, VERSION, read_rows(root, "track"))[1]
     np.testing.assert_allclose(read_predictions(root, "track").iloc[:, 4:], given, atol=1e-6)
-    with pytest.raises(UsageError, match="knows whole tracks"):
+    with pytest.raises(UsageError, match="was trained on tracks"):
         predict(segments=True)
 
 
@@ -169,7 +167,7 @@ def test_a_model_of_other_features_leaves_predictions_as_they_are(
     pd.testing.assert_frame_equal(read_predictions(root, "track"), before)
 
 
-def test_what_workers_cannot_read_ends_it_and_leaves_predictions_as_they_are(
+def test_a_failing_worker_leaves_predictions_as_they_are(
     root: Path, predict: Predict, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     fill(root)

@@ -105,7 +105,7 @@ DAMAGED = [b"", b"{", b"[]", b"null", b"{}", b'"x"', b"\xff", b'{"version": "202
 
 
 @pytest.mark.parametrize("text", DAMAGED)
-def test_a_damaged_champion_json_is_said_and_mended_by_a_promotion(
+def test_a_damaged_champion_json_is_reported_and_mended_by_a_promotion(
     store: Store, root: Path, text: bytes
 ) -> None:
     (root / "models/champion.json").write_bytes(text)
@@ -160,7 +160,7 @@ def instead(**values: Any) -> Edit:
         *map(without, ("classes", "digests", "format")),
     ],
 )
-def test_a_damaged_model_json_is_said(store: Store, root: Path, edit: Edit) -> None:
+def test_a_damaged_model_json_is_reported(store: Store, root: Path, edit: Edit) -> None:
     edit_file(root, "model.json", edit)
     with pytest.raises(StoreError, match=f"{OLD}/model.json"):
         registry.load(store, OLD)
@@ -172,7 +172,7 @@ def test_a_damaged_model_json_is_said(store: Store, root: Path, edit: Edit) -> N
     assert f"{OLD}/model.json" in wrong
 
 
-def test_what_a_later_songmill_says_of_a_model_is_no_matter(store: Store, root: Path) -> None:
+def test_unknown_fields_of_a_description_are_ignored(store: Store, root: Path) -> None:
     edit_file(root, "model.json", instead(future=1))
     assert registry.load(store, OLD).description.classes == CLASSES
 
@@ -184,7 +184,7 @@ def test_classes_that_are_not_as_many_as_the_trees_are_refused(store: Store, roo
 
 
 @pytest.mark.parametrize("rows", [{"track_id": ["a"]}, {"track_id": ["a"], "set": ["tune"]}, None])
-def test_a_damaged_split_is_said(
+def test_a_damaged_split_is_reported(
     root: Path, store: Store, rows: dict[str, list[str]] | None
 ) -> None:
     path = root / "models" / OLD / "split.parquet"
@@ -217,7 +217,7 @@ def flip(position: float) -> Edit:
         lambda trees: make_trees(2, seed=1),
     ],
 )
-def test_damaged_trees_are_said_and_end_no_process(
+def test_damaged_trees_are_reported_and_end_no_process(
     store: Store, root: Path, name: str, edit: Edit
 ) -> None:
     edit_file(root, name, edit)
@@ -229,7 +229,7 @@ def test_damaged_trees_are_said_and_end_no_process(
         assert champion_of(root) == NEW
 
 
-def test_missing_trees_are_said(store: Store, root: Path) -> None:
+def test_missing_trees_are_reported(store: Store, root: Path) -> None:
     (root / "models" / OLD / "model.ubj").unlink()
     with pytest.raises(StoreError, match=rf"{OLD}/model\.ubj does not exist"):
         promote(OLD, store=str(root))
@@ -261,7 +261,7 @@ def test_trees_that_do_not_fit_their_description_are_refused(
         ({"segment_seconds": 5.0}, "segments of 5 s"),
     ],
 )
-def test_a_model_of_other_rows_is_not_promoted(
+def test_a_model_that_does_not_fit_the_rows_is_not_promoted(
     store: Store, root: Path, changes: dict[str, Any], text: str
 ) -> None:
     trees = make_trees(2, columns=len(changes.get("columns", FEATURE_COLUMNS)))

@@ -135,7 +135,7 @@ def test_a_file_of_folds_tests_with_each(chooser: Chooser) -> None:
     assert (chooser.folds(path).tested, chooser.folds(path).leaky) == ((0, 1, 2), False)
 
 
-def test_a_file_of_both_is_one_of_sets(chooser: Chooser) -> None:
+def test_a_file_with_both_columns_uses_the_sets(chooser: Chooser) -> None:
     sets = f"{NAMES[0]},1,train\n{NAMES[1]},1,test\n{NAMES[-1]},2,train\n"
     assert chooser.folds(chooser.file(f"track_id,test_fold,set\n{sets}")).tested == (0,)
 
@@ -170,7 +170,7 @@ def test_groups_of_a_store_without_labels_are_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("choice", "count"), [("by-track", "tracks are 20"), ("by-group:artist", "groups are 10")]
+    ("choice", "count"), [("by-track", "20 labelled"), ("by-group:artist", "10 labelled")]
 )
 def test_fewer_tracks_or_groups_than_folds_are_refused(
     chooser: Chooser, choice: str, count: str
@@ -180,7 +180,7 @@ def test_fewer_tracks_or_groups_than_folds_are_refused(
 
 
 @pytest.mark.parametrize("choice", ["by-tracks", "by-groups:artist", "no.csv", ""])
-def test_a_file_that_is_not_there_is_refused_with_what_would_do(
+def test_a_missing_file_is_refused_with_the_valid_choices(
     chooser: Chooser, tmp_path: Path, choice: str
 ) -> None:
     choice = choice if choice.startswith("by-") else str(tmp_path / choice)

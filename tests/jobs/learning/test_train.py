@@ -126,7 +126,7 @@ def judged_score(root: Path, outcome: Outcome, tracks: Iterable[str]) -> Any:
 # Files
 
 
-def test_what_is_written_down_is_what_sklearn_finds(root: Path, do: Train) -> None:
+def test_written_scores_are_scikit_learns(root: Path, do: Train) -> None:
     """The second time too: workers outlive a run, and cache what they read."""
     do()
     fill(root, made_of("blues", "folk", "rock"))
@@ -136,9 +136,9 @@ def test_what_is_written_down_is_what_sklearn_finds(root: Path, do: Train) -> No
     assert tests
     metrics = pq.read_table(root / "models" / version / "metrics.parquet").to_pandas()
     confusion = pq.read_table(root / "models" / version / "confusion.parquet").to_pandas()
-    said = json.loads((root / "models" / version / "model.json").read_text())
+    model_json = json.loads((root / "models" / version / "model.json").read_text())
     classes = ["blues", "folk", "rock"]
-    assert said["classes"] == classes
+    assert model_json["classes"] == classes
 
     rows = read_rows(root)
     rows = rows[rows["track_id"].isin(tests)].reset_index(drop=True)
@@ -163,7 +163,7 @@ def test_what_is_written_down_is_what_sklearn_finds(root: Path, do: Train) -> No
         }
         for metric, value in wanted.items():
             assert whole.loc[metric, "value"] == pytest.approx(value, abs=1e-6), (level, metric)
-            assert said["scores"][level][metric] == whole.loc[metric, "value"]
+            assert model_json["scores"][level][metric] == whole.loc[metric, "value"]
         assert set(whole["count"]) == {len(truth)}
         assert set(whole.index) == {"accuracy", "macro_f1", "log_loss", "chance"}
         for name in classes:
@@ -260,7 +260,7 @@ def test_a_worse_model_is_kept_and_does_not_predict_unless_asked_for(
 ) -> None:
     first = do().description.version
     fill(root, LIKE_ONE_ANOTHER)
-    # On the rows of today the champion would be as bad.
+    # On the current rows the champion would be as bad.
     monkeypatch.setattr(
         "jobs.learning.train._Training._judge_champion",
         lambda self, client, newcomer, judged: newcomer.truth,
@@ -314,9 +314,7 @@ def test_a_model_of_shuffled_labels_does_not_predict(root: Path, do: Train) -> N
     assert do().verdict.promoted
 
 
-def test_a_champion_that_was_no_better_than_chance_gives_way_to_another_such(
-    root: Path, do: Train
-) -> None:
+def test_a_champion_no_better_than_chance_may_be_replaced(root: Path, do: Train) -> None:
     fill(root, LIKE_ONE_ANOTHER)
     first = do()
     assert first.description.scores["track"]["macro_f1"] < 0.8
@@ -380,7 +378,7 @@ def test_where_the_champion_has_learnt_from_every_test_track_nothing_is_compared
     ("changes", "text"), [*MISFITS, ({"segment_seconds": 5.0}, "segments of 5 s")]
 )
 @pytest.mark.parametrize("promote", [None, False])
-def test_a_champion_of_other_rows_gives_way_and_it_is_said_why(
+def test_a_champion_that_does_not_fit_is_replaced_with_a_reason(
     root: Path, do: Train, changes: dict[str, Any], text: str, promote: bool | None
 ) -> None:
     split = dict.fromkeys(made_of("blues", "jazz", "rock"), "train") | {"rock00.wav": "test"}
@@ -392,7 +390,7 @@ def test_a_champion_of_other_rows_gives_way_and_it_is_said_why(
     assert champion_of(root) == ("1" if promote is False else outcome.description.version)
 
 
-def test_a_class_that_is_gone_and_one_that_is_new(root: Path, do: Train) -> None:
+def test_classes_may_be_new_or_gone(root: Path, do: Train) -> None:
     """Segments that the champion predicts as a class that is gone are wrong."""
     first = do()
     # Half of the tracks that were jazz are folk now.
@@ -441,7 +439,7 @@ def test_a_champion_of_tracks_is_judged_by_the_rows_of_its_level(root: Path, do:
         ("{}/split.parquet", b"\0"),
     ],
 )
-def test_a_damaged_champion_is_said_before_anything_is_learnt(
+def test_a_damaged_champion_is_reported_before_anything_is_learnt(
     root: Path, do: Train, booster: RecordedBoosting, name: str, data: bytes
 ) -> None:
     version = do().description.version
@@ -500,7 +498,7 @@ def test_two_tracks_of_each_of_two_classes_are_enough(
         ({}, "has no features"),
     ],
 )
-def test_what_nothing_can_be_learnt_from_is_refused_and_nothing_written(
+def test_unusable_labels_are_refused_and_nothing_is_written(
     root: Path, do: Train, labels: Labels, text: str
 ) -> None:
     fill(root, labels)
@@ -510,7 +508,7 @@ def test_what_nothing_can_be_learnt_from_is_refused_and_nothing_written(
     assert not (root / "_lock.json").exists()
 
 
-def test_parts_without_some_class_and_without_rows_are_no_matter(root: Path, do: Train) -> None:
+def test_parts_and_shares_may_lack_classes(root: Path, do: Train) -> None:
     """Each part of the store has one class, so a share may have one class too."""
     labels = made_of("blues", "jazz", "rock")
     own = [[(t, name) for t in labels for _ in range(2) if labels[t] == name] for name in SHIFT]

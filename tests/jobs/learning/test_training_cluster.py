@@ -263,10 +263,10 @@ def test_a_job_that_dies_leaves_a_whole_model_or_none(cluster: Processes, root: 
         assert all(files == MODEL_FILES for files in models_in(root).values()), moment
         assert [one.description.version for one in found if one.champion] == [champion_of(root)]
 
-        said = promote(first, store=str(root))
+        promoted = promote(first, store=str(root))
         new = set(models_in(root)) - set(before)
         assert len(new) == (moment in DECIDED), moment
-        assert said["before"] == (new.pop() if new else first), moment
+        assert promoted["before"] == (new.pop() if new else first), moment
         assert all(files == MODEL_FILES for files in models_in(root).values()), moment
         assert not list(root.glob("_work/*/*/")), moment
         assert not (root / "_journal.json").exists()
@@ -333,15 +333,13 @@ def test_the_training_of_a_living_job_is_waited_for(
     assert do(cluster, root, told).description.workers == 3
     later.join()
     assert told.text.getvalue().count(waiting) == 1
-    assert locks == [1]  # XGBoost, which would give up soon, has not been asked
+    assert locks == [1]  # XGBoost, which would soon time out, has not been called
 
 
 # Rows that leave the store
 
 
-def test_what_was_found_leaves_with_the_rows_that_it_was_found_from(
-    cluster: Processes, tmp_path: Path
-) -> None:
+def test_derived_rows_leave_with_their_tracks(cluster: Processes, tmp_path: Path) -> None:
     root = tmp_path / "store"
 
     where: Any = {"store": str(root), "scheduler": cluster.scheduler_file, "progress": Told()}

@@ -104,7 +104,7 @@ def test_a_file_is_compared_by_the_stores_scaling(demo: Path, tmp_path: Path) ->
 
 
 @pytest.mark.slow
-def test_a_cut_or_an_mp3_of_a_track_finds_it_first(shared_data: Path, tmp_path: Path) -> None:
+def test_an_excerpt_or_an_mp3_of_a_track_finds_it_first(shared_data: Path, tmp_path: Path) -> None:
     """Among the 1,000 tracks of GTZAN, whose rows are imported."""
     gtzan = shared_data / "gtzan"
     tables = [str(gtzan / name) for name in ("features_30_sec.csv", "features_3_sec.csv")]
@@ -132,7 +132,7 @@ def test_a_cut_or_an_mp3_of_a_track_finds_it_first(shared_data: Path, tmp_path: 
     assert wrong == []
 
 
-def test_a_cut_finds_its_track_in_the_demo(demo: Path, tmp_path: Path) -> None:
+def test_an_excerpt_finds_its_track_in_the_demo(demo: Path, tmp_path: Path) -> None:
     rows = read_rows(demo / "store", "track")
     paths = [demo / "collection" / track for track in rows["track_id"][::7]]
     for i, path in enumerate(paths):

@@ -173,7 +173,7 @@ def test_one_track_has_no_neighbour_and_two_have_each_other(tmp_path: Path) -> N
     np.testing.assert_allclose(found["cosine"], -1)
 
 
-def test_again_takes_the_place_of_before(find_in_tiles: Find, tmp_path: Path) -> None:
+def test_a_second_run_replaces_the_tables(find_in_tiles: Find, tmp_path: Path) -> None:
     root = track_store(tmp_path / "store", copies=3)
     find_in_tiles(root, k=5, full=True)
     assert len(read(root, "similarity-matrix")) == 60
@@ -204,7 +204,7 @@ def test_duplicates_across_labels_are_shown_first(find_in_tiles: Find, tmp_path:
         assert labels[one.duplicate_id] == one.duplicate_label
 
 
-def test_what_is_a_duplicate_can_be_said(find_in_tiles: Find, tmp_path: Path) -> None:
+def test_the_threshold_of_duplicates_is_an_option(find_in_tiles: Find, tmp_path: Path) -> None:
     root = track_store(tmp_path / "store")
     find_in_tiles(root, k=59)
     cosines = np.sort(read(root, "similarity")["cosine"])
@@ -229,7 +229,7 @@ def test_a_recording_that_is_everywhere_is_warned_of(
     assert "more than" in capsys.readouterr().err
 
 
-def test_what_cannot_be_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_impossible_requests_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     root = tmp_path / "store"
     make_store(root)
     with pytest.raises(UsageError, match="has no features"):
@@ -260,7 +260,7 @@ def test_a_worker_that_fails_leaves_the_tables_as_they_were(
         raise ValueError("broken")
 
     monkeypatch.setattr(neighbours, "compare_tiles", failing)
-    with pytest.raises(ClusterError, match=r"could not compare blocks \d, \d.*broken"):
+    with pytest.raises(ClusterError, match=r"could not compare tiles \d, \d.*broken"):
         find_in_tiles(root, k=5)
     assert read(root, "similarity").equals(before)
     runs = read(root, "runs").sort_values("started_at")
@@ -275,7 +275,7 @@ def test_the_command_line_says_what_was_found(
     code, out, _ = command(*arguments)
     assert code == 0
     assert "The 4 nearest of 60 tracks" in out
-    assert "The same recording twice: 11 pairs" in out
+    assert "Duplicates: 11 pairs" in out
     assert "… and 1 more." in out
     found = json.loads(command(*arguments, "--json")[1])
     assert (found["k"], found["rows"], found["duplicates"], len(found["shown"])) == (4, 60, 11, 10)

@@ -100,7 +100,7 @@ def test_the_first_night_does_everything_and_the_second_looks_only(night: Night)
     assert done(second) == ["extract"]
     assert set(outcomes(second).values()) == {"done", "skipped"}
     words = {one.message for one in second.stages[1:]}
-    assert words == {"nothing that it reads has changed"}
+    assert words == {"its inputs are unchanged"}
     assert second.stages[0].message == "nothing new, changed or gone among 60 files"
     rows = pd.read_parquet(night.root / "runs").sort_values("started_at")
     for found in (first, second):
@@ -142,7 +142,7 @@ PREDICTED = ["predict", "export predictions"]
     [
         (lambda night: night.counts.update(extracted=1), {}, ALL[1:]),
         (lambda night: night.counts.update(gone=2), {}, ALL[1:]),
-        # As a run does that is killed right after its commit.
+        # As in a run that is killed right after its commit.
         (lambda night: night.put([*TRACKS, ("rock/99.wav", "rock")]), {}, ALL[1:]),
         (relabel, {}, ALL[1:]),
         (
@@ -159,7 +159,7 @@ PREDICTED = ["predict", "export predictions"]
         (nothing, {"labels": "parent"}, []),
     ],
 )
-def test_what_has_changed_is_done(
+def test_stages_with_changed_inputs_run(
     night: Night, change: Callable[[Night], None], options: dict[str, Any], expected: list[str]
 ) -> None:
     night.run()
@@ -200,7 +200,7 @@ def test_a_stage_that_fails_ends_the_run_and_the_next_night_goes_on(
     assert done(night.run()) == ALL
 
 
-def test_a_fault_of_our_own_is_no_outcome(night: Night, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_bug_is_raised_not_recorded(night: Night, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(jobs.learning.train, "train", Mock(side_effect=KeyError))
     with pytest.raises(KeyError):
         night.run()
@@ -222,7 +222,7 @@ def test_without_labels_nothing_is_learnt_and_that_is_no_failure(night: Night) -
     assert found.exit_code == 0
     assert done(found) == ["extract", "similarity", "export similarity", "report"]
     messages = {short(one.stage): one.message for one in found.stages}
-    assert messages["train"] == "the tracks have 0 labels; a model needs at least two"
+    assert messages["train"] == "labels of the tracks: 0; a model needs at least two"
     assert messages["predict"] == "there is no champion yet"
     assert messages["export predictions"] == "there are no predictions"
 
@@ -245,19 +245,19 @@ def test_from_a_stage_on(night: Night) -> None:
 
 
 @pytest.mark.parametrize(
-    ("options", "said"),
+    ("options", "error"),
     [
         ({"only": "train", "first": "train"}, "--only and --from exclude each other"),
-        ({"exports": ["similarity"]}, "--export similarity: say TABLE=URL"),
-        ({"exports": ["songs=a.csv"]}, "--export songs=…: say TABLE=URL"),
+        ({"exports": ["similarity"]}, "--export similarity: use TABLE=URL"),
+        ({"exports": ["songs=a.csv"]}, "--export songs=…: use TABLE=URL"),
         ({"exports": ["files=a.doc"]}, "is not a target of exports"),
         ({"exports": ["files=postgresql://me:s3cret@h:x/db"]}, "is not valid"),
     ],
 )
-def test_what_does_not_fit_is_refused_before_anything_is_begun(
-    night: Night, options: dict[str, Any], said: str
+def test_invalid_options_are_refused_before_the_run(
+    night: Night, options: dict[str, Any], error: str
 ) -> None:
-    with pytest.raises(UsageError, match=said) as refusal:
+    with pytest.raises(UsageError, match=error) as refusal:
         night.run(**options)
     assert "s3cret" not in str(refusal.value)
     assert not (night.root / "runs").exists()
@@ -289,7 +289,7 @@ def test_a_second_run_at_once_is_refused(night: Night) -> None:
     assert not (night.root / "runs").exists()
 
 
-def test_passwords_are_said_nowhere(night: Night, capfd: pytest.CaptureFixture[str]) -> None:
+def test_passwords_are_shown_nowhere(night: Night, capfd: pytest.CaptureFixture[str]) -> None:
     secret = "postgresql://me:s3cret@127.0.0.1:1/db"
     found = night.run(exports=[f"similarity={secret}"])
     assert found.exit_code == 1
@@ -313,11 +313,11 @@ def command(command: Command, night: Night, monkeypatch: pytest.MonkeyPatch) -> 
 def test_one_json_summary_and_json_lines(night: Night, command: Command) -> None:
     code, out, err = command("run", "x", "--store", night.root, "--json", "--log-format", "json")
     assert code == 0
-    said = json.loads(out)
-    assert [one["stage"] for one in said["stages"]] == [*ALL[:4], "report"]
-    assert said["stages"][2]["details"]["k"] == 20
+    summary = json.loads(out)
+    assert [one["stage"] for one in summary["stages"]] == [*ALL[:4], "report"]
+    assert summary["stages"][2]["details"]["k"] == 20
     lines = [json.loads(line) for line in err.splitlines()]
-    assert {line["run_id"] for line in lines} == {said["run_id"]}
+    assert {line["run_id"] for line in lines} == {summary["run_id"]}
     assert {line["stage"] for line in lines} == {*ALL[:4], "report"}
     assert {line["level"] for line in lines} == {"info"}
 
@@ -328,7 +328,7 @@ def test_a_table_for_people(night: Night, command: Command) -> None:
     assert "train       done" in out
     assert "stage train" in err
     code, out, _ = command("run", "x", "--store", night.root)
-    assert "nothing that it reads has changed" in out
+    assert "its inputs are unchanged" in out
 
 
 def test_a_failure_is_a_line_and_a_code_and_still_a_summary(
@@ -369,7 +369,7 @@ def test_a_config_file_holds_the_options(night: Night, command: Command, tmp_pat
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "error"),
     [
         ("neighbors = 4", "has the unknown option 'neighbors': did you mean neighbours?"),
         ("zzz = 4", "has the unknown option 'zzz': use one of export, from, "),
@@ -382,13 +382,13 @@ def test_a_config_file_holds_the_options(night: Night, command: Command, tmp_pat
     ],
 )
 def test_a_config_file_that_does_not_fit(
-    night: Night, command: Command, tmp_path: Path, text: str | None, said: str
+    night: Night, command: Command, tmp_path: Path, text: str | None, error: str
 ) -> None:
     path = tmp_path / "songmill.toml"
     if text is not None:
         path.write_text(text)
     code, out, err = command("run", "x", "--store", night.root, "--config", path)
     assert code == 2
-    assert said in " ".join(err.split())
+    assert error in " ".join(err.split())
     assert out == ""
     assert "Traceback" not in err

@@ -143,7 +143,7 @@ def test_a_track_of_the_store(name: str, store: Path, tmp_path: Path, recording:
 
 
 @pytest.mark.parametrize(
-    ("name", "with_store", "said"),
+    ("name", "with_store", "error"),
     [
         ("nothing.wav", False, "there is no file nothing.wav: name a recording, or with --store"),
         ("nothing.wav", True, "'nothing.wav' is neither a file nor a track of the store"),
@@ -152,15 +152,15 @@ def test_a_track_of_the_store(name: str, store: Path, tmp_path: Path, recording:
         (".", False, r"\. is a folder: name one recording in it"),
     ],
 )
-def test_what_is_not_there_is_said(
-    name: str, with_store: bool, said: str, store: Path, tmp_path: Path
+def test_a_missing_recording_or_track_is_refused(
+    name: str, with_store: bool, error: str, store: Path, tmp_path: Path
 ) -> None:
-    with pytest.raises(UsageError, match=said):
+    with pytest.raises(UsageError, match=error):
         look(name, tmp_path / "out", store if with_store else None)
     assert not (tmp_path / "out").exists()
 
 
-def test_a_file_that_is_no_recording_is_said_and_nothing_is_written(tmp_path: Path) -> None:
+def test_a_corrupt_recording_is_refused_and_nothing_is_written(tmp_path: Path) -> None:
     (tmp_path / "a.wav").write_bytes(b"no sound")
     with pytest.raises(SongmillError, match=r"a.wav gives no features \(unreadable\)"):
         look(tmp_path / "a.wav", tmp_path / "out")
@@ -187,15 +187,15 @@ def test_the_command_prints_facts_features_and_files(
     command: Command,
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    said = json.loads(command("inspect", recording, "--store", store, "--json")[1])
-    assert said["facts"]["samples"] == 220_500
-    assert len(said["features"]) == 57
-    assert said["model"] == "v1"
-    assert said["page"] == str(tmp_path / "inspect-a song" / "index.html")
+    output = json.loads(command("inspect", recording, "--store", store, "--json")[1])
+    assert output["facts"]["samples"] == 220_500
+    assert len(output["features"]) == 57
+    assert output["model"] == "v1"
+    assert output["page"] == str(tmp_path / "inspect-a song" / "index.html")
     _, out, _ = command("report", "--store", store, "--json")
     assert json.loads(out)["page"] == str(store / "report" / "index.html")
     _, out, _ = command("inspect", recording, "--store", store)
-    for words in ("44,100 Hz, 2 channels, 10.000 s", "220,500 samples at 22,050 Hz", "says v1"):
+    for words in ("44,100 Hz, 2 channels, 10.000 s", "220,500 samples at 22,050 Hz", "by v1"):
         assert words in out
     assert f"11 pictures are in {tmp_path}/inspect-a song" in out
 
@@ -209,8 +209,8 @@ def test_a_name_that_is_no_utf_8_is_valid_json(
     os.rename(recording, name)
     outcome, _ = look(os.fsdecode(name), tmp_path / "out")
     print_json({"file": outcome.facts.file, "others": "\u97f3 \U0001f3b8"})
-    said = json.loads(capfdbinary.readouterr().out)
-    assert said == {"file": os.fsdecode(name), "others": "\u97f3 \U0001f3b8"}
+    output = json.loads(capfdbinary.readouterr().out)
+    assert output == {"file": os.fsdecode(name), "others": "\u97f3 \U0001f3b8"}
 
 
 def test_labels_have_the_colours_that_they_have_in_the_report(

@@ -147,7 +147,7 @@ def test_a_sample_is_drawn_evenly() -> None:
     assert np.abs(hashes - np.linspace(0, 1, len(hashes))).max() < 0.02
 
 
-def test_a_sample_is_said_to_be_one(
+def test_a_sample_is_named_as_one(
     store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(overview.sample_tracks, "__defaults__", (25,))
@@ -299,7 +299,7 @@ def test_another_folder_gets_the_page_and_nothing_else(store: Store, tmp_path: P
     assert sorted((tmp_path / "s").rglob("*")) == before
 
 
-def test_damaged_features_are_said_and_damaged_neighbours_cost_their_section(
+def test_damaged_features_are_reported_and_damaged_neighbours_cost_their_section(
     store: Store,
     tmp_path: Path,
 ) -> None:
@@ -317,16 +317,16 @@ def test_damaged_features_are_said_and_damaged_neighbours_cost_their_section(
 
 
 @pytest.mark.parametrize("name", ["confusion", "metrics"])
-def test_files_of_a_model_that_do_not_fit_together(store: Store, tmp_path: Path, name: str) -> None:
+def test_inconsistent_files_of_a_model_are_named(store: Store, tmp_path: Path, name: str) -> None:
     put_model(store, "v1", ["blues", "jazz"], champion=True)
     model_tables(store, "v1", ["blues", "jazz"])
     if name == "confusion":
         model_tables(store, "v1", ["blues", "bluez"])
     else:
         path = tmp_path / "s" / "models" / "v1" / "model.json"
-        said = json.loads(path.read_text())
-        del said["split"]["tracks"]
-        path.write_text(json.dumps(said))
+        described = json.loads(path.read_text())
+        del described["split"]["tracks"]
+        path.write_text(json.dumps(described))
     _, page = read(tmp_path / "s")
     assert "models/v1 do not fit together" in page.text.replace(str(tmp_path), "")
 
@@ -349,7 +349,7 @@ def test_segments_alone_have_no_neighbours_of_tracks(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("where", ["file", "file/below"])
-def test_a_folder_that_can_be_none_is_refused_before_the_work(
+def test_an_impossible_folder_is_refused_before_the_work(
     store: Store, tmp_path: Path, where: str
 ) -> None:
     (tmp_path / "file").touch()

@@ -27,7 +27,7 @@ def store(tmp_path: Path) -> Store:
 
 
 def printed(capsys: pytest.CaptureFixture[str]) -> list[str]:
-    """Return the lines of stdout, with single blanks."""
+    """Return the lines of stdout, with single spaces."""
     return [" ".join(line.split()) for line in capsys.readouterr().out.splitlines()]
 
 
@@ -117,7 +117,7 @@ def test_long_lines_of_failed_files_are_not_broken(capsys: pytest.CaptureFixture
     assert len(capsys.readouterr().out.splitlines()) == 1
 
 
-def test_that_no_file_failed_is_said(store: Store, capsys: pytest.CaptureFixture[str]) -> None:
+def test_no_failed_file_is_reported(store: Store, capsys: pytest.CaptureFixture[str]) -> None:
     print_failed(read_status(store.storage.root))
     assert capsys.readouterr().out == "No file failed.\n"
 
@@ -169,7 +169,7 @@ def test_names_cannot_write_to_the_terminal_what_they_want(
     assert f"{shown} 1" in lines
     print_outcome(Outcome("run", listed=1, failures={"empty": 1}, seconds=1.0), name)
     assert capsys.readouterr().out.splitlines() == [
-        "1 files worked on in 1 s, 0 x realtime: 0 extracted, 0 segments, 1 failed.",
+        "Processed 1 file in 1 s, 0 x realtime: 0 extracted, 0 segments, 1 failed.",
         f"Failed: 1 empty. `songmill status --store '{shown}' --failed` lists them.",
         f"The tables are in {shown}.",
     ]
@@ -195,7 +195,7 @@ def test_names_cannot_write_to_the_terminal_what_they_want(
                 seconds=20.0,
             ),
             [
-                "43 files worked on in 20 s, 60 x realtime: 40 extracted, 399 segments, 3 failed.",
+                "Processed 43 files in 20 s, 60 x realtime: 40 extracted, 399 segments, 3 failed.",
                 "Failed: 2 empty, 1 vanished. `songmill status --store store --failed` lists them.",
             ],
         ),

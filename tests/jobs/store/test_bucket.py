@@ -72,7 +72,7 @@ def dying(real: Callable[..., Any], count: Iterator[int], steps: int) -> Callabl
     return call
 
 
-def test_a_commit_that_dies_at_any_step_is_rolled_on(
+def test_a_commit_killed_at_any_step_is_completed(
     server: ObjectStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     rows = pa.table({"track_id": ["a", "b"], "label": ["x", "y"]})
@@ -116,7 +116,7 @@ def test_a_lock_is_held_and_a_dead_ones_is_broken(server: ObjectStore) -> None:
 
 
 @pytest.mark.parametrize(
-    ("address", "environment", "said"),
+    ("address", "environment", "error"),
     [
         ("s3://nobody/x", {}, "there is no bucket nobody: make it first, or name another"),
         ("s3://", {}, "names no bucket: write s3://BUCKET/PREFIX"),
@@ -126,24 +126,24 @@ def test_a_lock_is_held_and_a_dead_ones_is_broken(server: ObjectStore) -> None:
         ("gs://music/x", {}, "a store is a folder or s3://BUCKET/PREFIX"),
     ],
 )
-def test_what_does_not_work_is_said_before_any_work(
+def test_unusable_addresses_are_refused_before_any_work(
     server: ObjectStore,
     monkeypatch: pytest.MonkeyPatch,
     address: str,
     environment: dict[str, str],
-    said: str,
+    error: str,
 ) -> None:
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
-    with asking(os.environ["AWS_ENDPOINT_URL"], monkeypatch, attempts=1):
-        with pytest.raises(UsageError, match=said) as refusal:
+    with s3_at(os.environ["AWS_ENDPOINT_URL"], monkeypatch, attempts=1):
+        with pytest.raises(UsageError, match=error) as refusal:
             storage_to_write(address)
         assert "wrong" not in str(refusal.value)
         assert server.environment["AWS_SECRET_ACCESS_KEY"] not in str(refusal.value)
 
 
 @contextlib.contextmanager
-def asking(url: str, monkeypatch: pytest.MonkeyPatch, *, attempts: int) -> Iterator[None]:
+def s3_at(url: str, monkeypatch: pytest.MonkeyPatch, *, attempts: int) -> Iterator[None]:
     """Use another endpoint, with a number of attempts per request."""
     monkeypatch.setenv("AWS_ENDPOINT_URL", url)
     monkeypatch.setattr(s3, "_ATTEMPTS", attempts)
@@ -162,20 +162,18 @@ def test_a_listing_is_paged_and_stays_below_its_prefix(
     system = server.system()
     system.pipe({f"music/many/{name}": b"x" for name in names})
     system.pipe({f"music/many-others/{name}": b"x" for name in names[:3]})
-    with shaky_proxy(server.ports[3]) as (proxy, url), asking(url, monkeypatch, attempts=1):
+    with shaky_proxy(server.ports[3]) as (proxy, url), s3_at(url, monkeypatch, attempts=1):
         found = [one.track_id for one in list_sources(["s3://music/many"]).recordings]
         assert found == names
-        # One is the question whether the bucket is there.
+        # One request checks whether the bucket exists.
         assert proxy.requests == {"LIST": 1 + 3}
         assert len(list_sources(["s3://music/many/**"]).recordings) == len(names)
         (one,) = list_sources(["s3://music/many/00007.wav"]).recordings
         assert (one.track_id, one.uri, one.size) == ("00007.wav", "s3://music/many/00007.wav", 1)
 
 
-def test_what_is_refused_now_and_then_is_asked_for_again(
-    server: ObjectStore, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    with shaky_proxy(server.ports[3]) as (proxy, url), asking(url, monkeypatch, attempts=8):
+def test_failed_requests_are_retried(server: ObjectStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    with shaky_proxy(server.ports[3]) as (proxy, url), s3_at(url, monkeypatch, attempts=8):
         proxy.refused = 0.3
         storage = storage_of("s3://music/refused")
         for i in range(8):
@@ -193,7 +191,7 @@ def test_an_object_store_may_be_away_for_a_while(
     server: ObjectStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     attempts = s3._ATTEMPTS
-    with shaky_proxy(server.ports[3]) as (proxy, url), asking(url, monkeypatch, attempts=attempts):
+    with shaky_proxy(server.ports[3]) as (proxy, url), s3_at(url, monkeypatch, attempts=attempts):
         storage = storage_of("s3://music/away")
         storage.write("before", b"")
         proxy.refused = 1.0
@@ -207,7 +205,7 @@ def test_an_object_store_may_be_away_for_a_while(
 
 
 def recording(server: ObjectStore, name: str) -> Batch:
-    """Put a recording into the bucket, and give the batch of it and of another."""
+    """Put two recordings into the bucket, and return their batch."""
     file = io.BytesIO()
     wave = np.random.default_rng(0).normal(size=44_100) * 0.1
     soundfile.write(file, wave, 22_050, format="WAV")
@@ -221,7 +219,7 @@ def recording(server: ObjectStore, name: str) -> Batch:
 
 
 def keep_reaching(storage: Storage, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let workers keep their connection to the store, whatever becomes of the recordings'."""
+    """Keep the workers' connection to the store, whatever happens to that of the recordings."""
     for module in ("jobs.extraction.batch", "jobs.cluster.fitness"):
         monkeypatch.setattr(f"{module}.storage_of", lambda root: storage)
 
@@ -230,18 +228,18 @@ def test_a_file_that_the_object_store_does_not_give_out_has_failed(
     server: ObjectStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     batch = recording(server, "corrupt")
-    with shaky_proxy(server.ports[3]) as (proxy, url), asking(url, monkeypatch, attempts=1):
+    with shaky_proxy(server.ports[3]) as (proxy, url), s3_at(url, monkeypatch, attempts=1):
         proxy.corrupt = {"/music/corrupt/a.wav"}
         summary = extract_batch(batch)
         assert summary.extracted == 1
-        assert proxy.sent["/music/corrupt/b.wav"] == 44_100 * 2 + 44  # once, and as a whole
+        assert proxy.sent["/music/corrupt/b.wav"] == 44_100 * 2 + 44  # once, and completely
         rows = storage_of(batch.root).read_table("_work/done/attempt.files.parquet").to_pylist()
         assert [row["error"] for row in rows] == ["unreadable", None]
         assert "the object store answers" in rows[0]["message"]
 
 
 @pytest.mark.parametrize("way", ["refuses", "gone"])
-def test_of_an_object_store_that_is_gone_no_file_has_failed(
+def test_no_file_fails_because_of_a_lost_object_store(
     server: ObjectStore, monkeypatch: pytest.MonkeyPatch, way: str
 ) -> None:
     batch = recording(server, way)
@@ -250,7 +248,7 @@ def test_of_an_object_store_that_is_gone_no_file_has_failed(
         proxy.refused = 1.0
         elsewhere = url if way == "refuses" else "http://127.0.0.1:9"
         with (
-            asking(elsewhere, monkeypatch, attempts=1),
+            s3_at(elsewhere, monkeypatch, attempts=1),
             pytest.raises(
                 OSError, match=f"the object store does not answer for s3://music/{way}/a.wav"
             ),
@@ -269,7 +267,7 @@ def test_an_object_store_that_comes_back_meanwhile_has_cost_no_file(
         proxy.refused = 0.0
         return s3.probe(address)
 
-    with shaky_proxy(server.ports[3]) as (proxy, url), asking(url, monkeypatch, attempts=1):
+    with shaky_proxy(server.ports[3]) as (proxy, url), s3_at(url, monkeypatch, attempts=1):
         monkeypatch.setattr("jobs.inputs.recordings.probe", back_again)
         keep_reaching(reached, monkeypatch)
         proxy.refused = 1.0
@@ -281,14 +279,14 @@ def test_credentials_that_run_out_end_the_run(
 ) -> None:
     batch = recording(server, "denied")
     reached = storage_of(batch.root)
-    with asking(os.environ["AWS_ENDPOINT_URL"], monkeypatch, attempts=1):
+    with s3_at(os.environ["AWS_ENDPOINT_URL"], monkeypatch, attempts=1):
         keep_reaching(reached, monkeypatch)
         monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "run out")
         with pytest.raises(OSError, match="no longer accepts the credentials"):
             extract_batch(batch)
 
 
-def test_a_mark_whose_making_was_confirmed_to_nobody_is_ours(
+def test_a_mark_created_without_confirmation_is_ours(
     server: ObjectStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     batch = recording(server, "unheard")
@@ -302,11 +300,11 @@ def test_a_mark_whose_making_was_confirmed_to_nobody_is_ours(
     assert extract_batch(batch).extracted == 2
 
 
-def test_a_listing_that_breaks_off_is_said(
+def test_a_listing_that_breaks_off_is_reported(
     server: ObjectStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     recording(server, "broken")
-    with asking("http://127.0.0.1:9", monkeypatch, attempts=1):
+    with s3_at("http://127.0.0.1:9", monkeypatch, attempts=1):
         monkeypatch.setattr("jobs.inputs.sources.check_bucket", lambda address: None)
         with pytest.raises(StoreError, match="with s3://music/broken does not answer"):
             list_sources(["s3://music/broken"])

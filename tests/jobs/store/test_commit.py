@@ -50,7 +50,7 @@ Model = dict[str, tuple[str | None, float, int]]
 
 @pytest.fixture
 def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Store:
-    """An empty store with parts so small that everything about them happens."""
+    """An empty store with parts so small that they are split and merged."""
     monkeypatch.setattr(module, "PART_ROWS", 10)
     monkeypatch.setattr(module, "SMALL_PARTS", 3)
     return Store(Folder(str(tmp_path / "store")), Settings(FEATURE_SET, 3.0))
@@ -97,7 +97,7 @@ def after(model: Model, add: Model, drop: set[str], relabel: dict[str, str | Non
 
 
 def read(store: Store) -> Model:
-    """Read the folders as a stranger does, and see that nothing stands in them twice."""
+    """Read the folders with PyArrow alone, and check that no row is there twice."""
     found: dict[str, list[dict[str, Any]]] = {}
     for table, keys in ((TRACKS, ["track_id"]), (SEGMENTS, ["track_id", "segment"])):
         folder = store.storage.path(table)
@@ -109,7 +109,7 @@ def read(store: Store) -> Model:
     for row in found[SEGMENTS]:
         segments.setdefault(row["track_id"], []).append(row)
     for track, rows in segments.items():
-        # What the two tables say of one track may be of two moments, but never of a third.
+        # The two tables may be at different moments, but the segments of a track are at one.
         assert len({(row["label"], row["tempo"]) for row in rows}) == 1, track
     return {
         row["track_id"]: (row["label"], row["tempo"], len(segments.get(row["track_id"], [])))
@@ -127,14 +127,14 @@ def put(store: Store, **change: Any) -> None:
     commit(store, change_of(store, **change))
 
 
-def some(random_: random.Random, tracks: Iterator[str], most: int) -> Model:
+def random_model(random_: random.Random, tracks: Iterator[str], most: int) -> Model:
     return {
         next(tracks): (random_.choice([None, "x", "y"]), random_.random(), random_.randint(0, 3))
         for _ in range(random_.randint(0, most))
     }
 
 
-# What a commit does
+# Commits
 
 
 @pytest.mark.parametrize("seed", range(8))
@@ -143,7 +143,7 @@ def test_many_random_commits_leave_what_a_dict_would(store: Store, seed: int) ->
     names = (f"{random_.choice('abc')}/{i}" for i in itertools.count())
     model: Model = {}
     for _ in range(8):
-        add = some(random_, names, random_.choice([3, 20]))
+        add = random_model(random_, names, random_.choice([3, 20]))
         present = sorted(model)
         drop = set(random_.sample(present, random_.randint(0, len(present) // 3)))
         relabel: dict[str, str | None] = {
@@ -213,7 +213,7 @@ def test_many_small_runs_leave_few_parts(
         assert len(parts_of(store, TRACKS)) <= 8
     recover(store.storage)
     assert read(store) == model
-    # Emptied parts that may not go yet are used again.
+    # Emptied parts that may not be removed yet are reused.
     for table in (TRACKS, SEGMENTS):
         assert len(store.parts(table)) <= (20 if grace_s else 8)
 
@@ -302,7 +302,7 @@ def test_an_emptied_part_troubles_no_reader(store: Store) -> None:
 def test_a_table_whose_every_row_is_gone_can_be_read(store: Store) -> None:
     put(store, add={"a": ("x", 1.0, 1)})
     put(store, drop={"a"})
-    # What is empty is not emptied again.
+    # An emptied part is not emptied again.
     change = Change()
     stage_table(store, change, TRACKS, [], edit=without_any, tidy=True)
     assert change == Change()
@@ -337,13 +337,13 @@ def test_a_reader_that_a_commit_overtakes_finds_every_file_and_no_row_twice(
     for turn in range(25):
         listed = store.parts(TRACKS)
         old = {name: set(tracks(store, name)) for name in listed}
-        add = some(random_, names, 4)
+        add = random_model(random_, names, 4)
         drop = set(random_.sample(sorted(model), len(model) // 8)) if turn % 3 else set()
-        # Half of what is dropped changes: it comes back in the same commit.
+        # Half of the dropped tracks are changed ones, which return in the same commit.
         changed = {track: ("z", random_.random(), 1) for track in sorted(drop)[::2]}
         put(store, add=add | changed, drop=drop, tidy=True)
         model = after(model, add | changed, drop, {})
-        # Some parts it has read before the commit, and the others it reads after it.
+        # A reader may read some parts before the commit, and the others after it.
         new = {name: set(tracks(store, name)) for name in listed}
         for one, other in itertools.permutations(listed, 2):
             assert old[one].isdisjoint(new[other])
@@ -366,7 +366,7 @@ def test_an_emptied_part_is_small_enough_to_be_known_by_its_size(store: Store) -
         assert os.path.getsize(store.storage.path(name)) < module.EMPTIED_BYTES
 
 
-def test_what_else_lies_in_a_tables_folder_is_left_alone(
+def test_other_files_in_a_tables_folder_are_left_alone(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "GRACE_S", -1.0)
@@ -384,7 +384,7 @@ def test_what_else_lies_in_a_tables_folder_is_left_alone(
 
 
 class KilledError(BaseException):
-    """What a process that is killed does not see."""
+    """Stands for SIGKILL: nothing catches it."""
 
 
 @contextlib.contextmanager
@@ -439,7 +439,7 @@ def carry_out(store: Store) -> None:
     commit(store, change)
 
 
-def test_a_commit_killed_at_any_operation_is_whole_or_was_not(tmp_path: Path, store: Store) -> None:
+def test_a_commit_killed_at_any_operation_is_whole_or_absent(tmp_path: Path, store: Store) -> None:
     prepare(store)
     with watched(lambda _: None) as done:
         carry_out(store)
@@ -484,7 +484,7 @@ def test_a_recovery_may_be_killed_at_any_operation_too(tmp_path: Path, store: St
     assert read(store) == NEW
 
 
-def test_a_journal_that_a_lost_power_brought_back_does_no_harm(store: Store) -> None:
+def test_a_journal_restored_by_a_power_failure_does_no_harm(store: Store) -> None:
     put(store, add={"a": ("x", 1.0, 1)})
     journal = {
         "remove": [f"{TRACKS}/part-gone.parquet"],

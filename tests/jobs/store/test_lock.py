@@ -76,7 +76,7 @@ def test_a_second_run_is_refused_with_the_first_ones_process(storage: Storage) -
     acquire(storage)
 
 
-def test_of_many_at_once_one_gets_it(storage: Storage) -> None:
+def test_one_of_many_contenders_gets_it(storage: Storage) -> None:
     start, end = threading.Barrier(6), threading.Barrier(6)
     won: list[int] = []
 
@@ -147,13 +147,13 @@ def test_a_lock_that_cannot_be_understood_is_taken(storage: Storage, text: bytes
 
 
 @pytest.mark.usefixtures("quick")
-def test_the_lock_of_another_machine_is_taken_when_it_shows_no_pulse(storage: Storage) -> None:
+def test_the_lock_of_another_machine_is_taken_when_it_has_no_heartbeat(storage: Storage) -> None:
     lock_of(storage, machine="elsewhere")
     acquire(storage)
 
 
 @pytest.mark.usefixtures("quick")
-def test_the_lock_of_another_machine_is_respected_while_it_shows_a_pulse(
+def test_the_lock_of_another_machine_is_respected_while_it_has_a_heartbeat(
     storage: Storage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     stated = lock_of(storage, machine="elsewhere", host="elsewhere")
@@ -178,7 +178,7 @@ def test_the_lock_of_another_machine_is_respected_while_it_shows_a_pulse(
 
 
 @pytest.mark.usefixtures("quick")
-def test_a_holder_shows_a_pulse(storage: Storage) -> None:
+def test_a_holder_sends_heartbeats(storage: Storage) -> None:
     with Lock(storage) as lock:
         first = holder(storage)["pulse"]
         wait_until(lambda: holder(storage)["pulse"] >= first + 2)
@@ -207,15 +207,15 @@ def test_a_run_whose_lock_is_gone_writes_nothing_more(storage: Storage) -> None:
 
 
 @pytest.mark.usefixtures("quick")
-def test_a_pulse_never_overwrites_another_runs_lock(storage: Storage) -> None:
+def test_a_heartbeat_never_overwrites_another_runs_lock(storage: Storage) -> None:
     with Lock(storage) as lock:
         taken = {**holder(storage), "token": "another"}
         storage.write(LOCK, as_json(taken))
-        # One pulse may have been on its way.
+        # One heartbeat may have been in progress.
         wait_until(lambda: not lock._thread.is_alive() or holder(storage)["token"] != "another")
         storage.write(LOCK, as_json(taken))
         wait_until(lambda: not lock._thread.is_alive())
-        # Even if it were given back: it has shown no pulse since.
+        # Even if it were given back: it has had no heartbeat since.
         storage.write(LOCK, as_json({**taken, "token": lock._token}))
         with pytest.raises(StoreError):
             lock.check()
@@ -244,7 +244,7 @@ def test_a_lock_that_a_faster_contender_has_taken_is_given_back(
     assert holder(storage) == faster
 
 
-def test_a_lock_whose_making_was_confirmed_to_nobody_is_ours(
+def test_a_lock_created_without_confirmation_is_ours(
     storage: Storage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     create = storage.create
@@ -260,7 +260,7 @@ def test_a_lock_whose_making_was_confirmed_to_nobody_is_ours(
 
 @pytest.mark.usefixtures("quick")
 @pytest.mark.parametrize("error", [OSError("full"), StoreError("away")])
-def test_a_storage_that_is_away_for_a_while_costs_a_pulse_and_not_the_run(
+def test_an_outage_of_the_storage_delays_a_heartbeat_only(
     storage: Storage, monkeypatch: pytest.MonkeyPatch, error: Exception
 ) -> None:
     read, away, asked = storage.read, threading.Event(), []

@@ -50,9 +50,7 @@ def names(storage: Storage, folder: str) -> list[str]:
 # Folder and bucket alike
 
 
-def test_what_is_written_is_there_with_its_folders_and_nothing_is_left_over(
-    storage: Storage, durable: bool
-) -> None:
+def test_a_written_file_is_there_with_its_folders(storage: Storage, durable: bool) -> None:
     assert not storage.exists("x/y/a")
     storage.write("x/y/a", b"first", durable=durable)
     storage.write("x/y/a", b"second", durable=durable)
@@ -63,7 +61,7 @@ def test_what_is_written_is_there_with_its_folders_and_nothing_is_left_over(
     assert names(storage, TEMPORARY) == []
 
 
-def test_what_fails_while_it_is_written_leaves_no_trace(storage: Storage) -> None:
+def test_a_failed_write_leaves_no_trace(storage: Storage) -> None:
     storage.write("a", b"old")
     with pytest.raises(TypeError), storage.writer("a") as file:
         file.writelines([b"new", "no bytes"])
@@ -88,7 +86,7 @@ def test_a_table_comes_back_whole_in_part_in_batches_or_as_its_footer(
     assert names(storage, TEMPORARY) == []
 
 
-def test_what_is_not_there_is_said_to_be_so(storage: Storage) -> None:
+def test_a_missing_file_is_an_error(storage: Storage) -> None:
     for call in (
         storage.read,
         storage.read_json,
@@ -138,7 +136,7 @@ def test_only_the_first_creates(storage: Storage) -> None:
 
 
 @pytest.mark.parametrize("links", [True, False])
-def test_of_many_at_once_one_creates(
+def test_one_of_many_contenders_creates(
     storage: Storage, monkeypatch: pytest.MonkeyPatch, links: bool
 ) -> None:
     if not links:

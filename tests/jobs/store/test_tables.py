@@ -27,7 +27,7 @@ SETTINGS = Settings(FEATURE_SET, 3.0)
 
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
-    """The folder of a store that has just been made."""
+    """The folder of a new store."""
     folder = tmp_path / "store"
     open_to_write(storage_to_write(str(folder)), SETTINGS, force=False)
     return folder
@@ -78,19 +78,19 @@ def test_a_store_can_be_opened_again_and_again(root: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("other", "said"),
+    ("other", "error"),
     [
         (Settings(FEATURE_SET, 2.5), ("2.5 s", "3 s", "--force", "--segment-seconds 2.5")),
         (Settings("older", 3.0), ("older", FEATURE_SET, "--force", "another store")),
     ],
 )
 def test_a_store_with_other_settings_is_refused_in_words_that_name_force(
-    root: Path, other: Settings, said: tuple[str, ...]
+    root: Path, other: Settings, error: tuple[str, ...]
 ) -> None:
     (root / STORE_JSON).write_bytes(other.to_json())
     with pytest.raises(UsageError) as refusal:
         open_to_write(storage_to_write(str(root)), SETTINGS, force=False)
-    for part in (str(root), *said):
+    for part in (str(root), *error):
         assert part in str(refusal.value)
 
 
@@ -108,7 +108,7 @@ def test_a_folder_that_is_there_and_empty_may_become_a_store(tmp_path: Path) -> 
     assert open_store(str(tmp_path)).settings == SETTINGS
 
 
-# What is no store
+# Folders that are not stores
 
 
 def test_reading_where_there_is_no_store_says_what_makes_one(tmp_path: Path) -> None:
@@ -117,7 +117,7 @@ def test_reading_where_there_is_no_store_says_what_makes_one(tmp_path: Path) -> 
             open_store(str(path))
 
 
-def test_a_file_and_what_is_below_it_are_no_stores(tmp_path: Path) -> None:
+def test_files_and_paths_below_files_are_no_stores(tmp_path: Path) -> None:
     path = tmp_path / "file"
     path.write_bytes(b"")
     for use in (open_store, storage_to_write):
