@@ -101,10 +101,9 @@ def test_a_second_process_compiles_nothing(tmp_path: Path) -> None:
     assert second.stderr == ""
 
 
-@pytest.mark.slow
 def test_without_a_writable_folder_one_warning_is_logged_and_the_rows_are_the_same() -> None:
-    found = run(ROWS, NUMBA_CACHE_DIR=str(NOWHERE))
-    assert found.stdout == run(ROWS).stdout
+    found = run(KERNEL, NUMBA_CACHE_DIR=str(NOWHERE))
+    assert found.stdout == run(KERNEL).stdout
     assert found.stderr.startswith("Cannot save compiled code")
     assert "/proc" in found.stderr
     assert found.stderr.count("\n") == 1
@@ -132,12 +131,12 @@ def test_a_user_without_a_home_and_with_a_read_only_installation_keeps_the_code(
             as_nobody("import featurizer")
         except (PermissionError, subprocess.CalledProcessError):
             pytest.skip("other users cannot read this installation")
-        found = as_nobody(ROWS)
+        found = as_nobody(KERNEL)
         assert found.stderr == ""
-        assert found.stdout == run(ROWS).stdout
+        assert found.stdout == run(KERNEL).stdout
         kept = Path(folder) / "songmill-65534"
         assert stat.S_IMODE(next(kept.glob("kernels-*")).stat().st_mode) == 0o700
-        assert len(list(kept.rglob("*.nbc"))) > 15
+        assert list(kept.rglob("*.nbc"))
 
 
 def test_truncated_code_is_compiled_again(tmp_path: Path) -> None:
