@@ -353,7 +353,7 @@ def test_an_impossible_folder_is_refused_before_the_work(
     store: Store, tmp_path: Path, where: str
 ) -> None:
     (tmp_path / "file").touch()
-    with pytest.raises(UsageError, match=r"cannot be a folder, since .*file is a file: say"):
+    with pytest.raises(UsageError, match=r"cannot be a folder, since .*file is a file: choose"):
         report(store=str(tmp_path / "s"), out=str(tmp_path / where))
 
 
