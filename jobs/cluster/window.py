@@ -44,8 +44,8 @@ def map_unordered(
     ------
     (int, Any)
         The index of a call in ``arguments``, and its result or exception:
-        ``distributed.KilledWorker`` if the call has killed several workers. Calls come in
-        the order in which they finish.
+        ``distributed.KilledWorker`` if the call has killed several workers. Pairs come in
+        the order in which the calls finish.
 
     Raises
     ------

@@ -288,7 +288,7 @@ def _assess_all(
             continue
         done += 1
         found[assignment.split, assignment.model].append(result)
-    # Dask blames every task of a worker that died. A task that runs alone can blame only itself.
+    # Dask blames every task of a worker that died. A task that dies alone is to blame.
     for assignment in retries:
         for _, result in map_unordered(client, _assess, [(assignment,)], tick=tick):
             done += 1

@@ -1,6 +1,6 @@
 """The nearest neighbours of every row of a store, and the duplicates among the rows.
 
-The vectors are cut into tiles, stored in its working folder. Workers of the cluster
+The vectors are cut into tiles in the store's working folder. Workers of the cluster
 compare every pair of tiles (:mod:`recommend.neighbours`); the job merges the results.
 """
 

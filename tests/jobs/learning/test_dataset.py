@@ -42,7 +42,7 @@ def test_a_level_that_is_not_there_is_refused(tmp_path: Path, level: Any, other:
 
 def test_a_store_without_features_is_refused(tmp_path: Path) -> None:
     for store in (make_store(tmp_path), make_store(tmp_path, [], [])):
-        with pytest.raises(UsageError, match=f"{tmp_path} has no features: .*import-features"):
+        with pytest.raises(UsageError, match=f"{tmp_path} has no features. .*import-features"):
             choose_level(store, None)
 
 
