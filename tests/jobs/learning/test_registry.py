@@ -238,7 +238,7 @@ def test_missing_trees_are_reported(store: Store, root: Path) -> None:
 @pytest.mark.parametrize(
     ("trees", "says"),
     [
-        (b"trees of a later XGBoost", "no model that XGBoost can read"),
+        (b"trees of a later XGBoost", "is not a model that XGBoost can read"),
         (make_trees(2, columns=56), r"\(56, 4, 2\)"),
     ],
 )
