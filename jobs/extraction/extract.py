@@ -429,10 +429,13 @@ class _Extraction:
         label_table.stage(self.store, change, self.labelling, plan.gone)
         if self.replace_all:
             commit.stage_file(self.store, change, STORE_JSON, self.settings.to_json())
-        # Without its RUN_JSON, a run is finished and cannot be resumed.
-        change.forget += [*chain.from_iterable(map(result_files, pending)), RUN_JSON]
+        change.forget += chain.from_iterable(map(result_files, pending))
         self._check_failures(pending)
-        self.stage.commit(change)
+        if self._is_recorded():
+            self.stage.lock.check()
+            commit.commit(self.store, change)
+        else:
+            self.stage.commit(change)
         self.store.settings = self.settings
         self._clear()
 
@@ -464,11 +467,22 @@ class _Extraction:
                 f"({share:.1%}), more than --max-failed {self.max_failed:g} allows"
             )
 
+    def _is_recorded(self) -> bool:
+        """Return whether the resumed run was killed after its last commit, before it cleared up."""
+        rows = self.store.read("runs", ["run_id", "stage", "outcome"]).to_pylist()
+        ends = ("done", "too-many-failed")
+        run_id = self.stage.run_id
+        return any(
+            (row["run_id"], row["stage"]) == (run_id, "extract") and row["outcome"] in ends
+            for row in rows
+        )
+
     def _clear(self) -> None:
-        """Remove the files of all attempts but those of other sources."""
+        """Remove the files of all attempts but those of other sources; RUN_JSON is the last."""
         storage = self.store.storage
         kept = set(chain.from_iterable(map(result_files, self.others)))
         for folder in (DONE, STARTED, TEMPORARY):
             for entry in storage.list(folder):
                 if entry.name not in kept:
                     storage.remove(entry.name)
+        storage.remove(RUN_JSON)
