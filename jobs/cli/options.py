@@ -4,8 +4,6 @@ from typing import Annotated, Literal
 
 import typer
 
-from jobs import defaults
-
 StoreOption = Annotated[
     str,
     typer.Option(
@@ -116,13 +114,10 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Print only one JSON ob
 
 def check_segment_seconds(seconds: float) -> float:
     """Return the length of a segment in seconds; BadParameter if it is out of range."""
-    from featurizer.columns import SAMPLE_RATE
+    from jobs.errors import UsageError
+    from jobs.inputs import recordings
 
-    lowest, highest = defaults.SEGMENT_RANGE_S
-    if not lowest <= seconds <= highest:
-        raise typer.BadParameter(
-            f"a segment of {seconds:g} s ({seconds * SAMPLE_RATE:g} samples) is out of range: "
-            f"choose {lowest:g} to {highest:g} seconds",
-            param_hint="--segment-seconds",
-        )
-    return seconds
+    try:
+        return recordings.check_segment_seconds(seconds)
+    except UsageError as error:
+        raise typer.BadParameter(str(error), param_hint="--segment-seconds") from None

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, BinaryIO
 
+from featurizer.columns import SAMPLE_RATE
 from featurizer.errors import RecordingError
 from featurizer.process import single_thread
 from jobs import defaults
@@ -27,7 +28,8 @@ def check_segment_seconds(seconds: float) -> float:
     lowest, highest = defaults.SEGMENT_RANGE_S
     if not lowest <= seconds <= highest:
         raise UsageError(
-            f"a segment of {seconds:g} s is out of range: give {lowest:g} to {highest:g} seconds"
+            f"a segment of {seconds:g} s ({seconds * SAMPLE_RATE:g} samples) is out of range: "
+            f"choose {lowest:g} to {highest:g} seconds"
         )
     return seconds
 
