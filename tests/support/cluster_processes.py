@@ -6,7 +6,6 @@ import os
 import re
 import signal
 import subprocess
-import sys
 import sysconfig
 import time
 from collections.abc import Callable, Collection, Iterator
@@ -18,9 +17,8 @@ import pandas as pd
 import psutil
 import pyarrow.parquet as pq
 
-from support import faults
-
-TESTS = str(Path(__file__).parents[1])
+from support import faults, forks
+from support.forks import Forked
 
 TABLES = {
     "features/level=track": ["track_id"],
@@ -122,14 +120,14 @@ class Result:
 class Job:
     """A songmill process."""
 
-    def __init__(self, process: "subprocess.Popen[str]") -> None:
+    def __init__(self, process: Forked) -> None:
         self.process = process
         self.started = time.monotonic()
 
     def kill(self) -> None:
         """Send SIGKILL."""
         self.process.kill()
-        self.process.communicate()
+        self.process.wait()
 
     def running(self) -> bool:
         """Return whether the process is alive."""
@@ -138,43 +136,14 @@ class Job:
     def wait(self, seconds: float = 150.0) -> Result:
         """Wait for the end of the process; fail after ``seconds``."""
         try:
-            out, err = self.process.communicate(timeout=seconds)
+            code = self.process.wait(seconds)
         except subprocess.TimeoutExpired:
             self.process.send_signal(signal.SIGABRT)
-            _, err = self.process.communicate()
-            raise AssertionError(f"the job has not ended after {seconds} s:\n{err}") from None
-        return Result(self.process.returncode, out, err, time.monotonic() - self.started)
-
-
-def command(*arguments: str | Path, store: Path, segment_seconds: float = 1.0) -> list[str]:
-    """Return the arguments of ``songmill extract``."""
-    segments = ["--segment-seconds", str(segment_seconds)]
-    return ["extract", *map(str, arguments), "--store", str(store), "--json", *segments]
-
-
-class Server:
-    """Runs jobs without a cluster quickly: each is forked from a process with all imports done."""
-
-    def __init__(self, process: "subprocess.Popen[str]", folder: Path) -> None:
-        self.process = process
-        self.folder = folder
-        self.count = 0
-
-    def run(self, *arguments: str | Path, store: Path, faulty: Any, **options: Any) -> Result:
-        """Run ``songmill extract`` and wait for it."""
-        assert self.process.stdin is not None
-        assert self.process.stdout is not None
-        self.count += 1
-        output = self.folder / f"{self.process.pid}-{self.count}"
-        line = [str(output), faulty, *command(*arguments, store=store, **options)]
-        self.process.stdin.write(json.dumps(line) + "\n")
-        self.process.stdin.flush()
-        started = time.monotonic()
-        answer = self.process.stdout.readline()
-        assert answer, self.process.communicate()
-        code = int(answer)
-        out, err = (Path(f"{output}.{stream}").read_text() for stream in (1, 2))
-        return Result(code, out, err, time.monotonic() - started)
+            self.process.wait()
+            error = self.process.read("err")
+            raise AssertionError(f"the job has not ended after {seconds} s:\n{error}") from None
+        seconds = time.monotonic() - self.started
+        return Result(code, self.process.read("out"), self.process.read("err"), seconds)
 
 
 @dataclass
@@ -183,10 +152,10 @@ class Processes:
 
     folder: Path
     panel: Panel
-    started: list["subprocess.Popen[str]"] = field(default_factory=list)
-    workers: list["subprocess.Popen[str]"] = field(default_factory=list)
+    started: list[Forked] = field(default_factory=list)
+    workers: list[Forked] = field(default_factory=list)
     variables: dict[str, str] = field(default_factory=dict)
-    scheduler: "subprocess.Popen[str] | None" = None
+    scheduler: Forked | None = None
     generation: int = 0
 
     @property
@@ -202,12 +171,9 @@ class Processes:
 
     def environment(self) -> dict[str, str]:
         """Return the environment of every process: faults, and single-threaded arithmetic."""
-        threads = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
         return {
             **{key: value for key, value in os.environ.items() if not key.startswith("DASK_")},
-            **dict.fromkeys(threads, "1"),
-            "PYTHONFAULTHANDLER": "1",
-            "PYTHONPATH": os.pathsep.join(filter(None, [TESTS, os.environ.get("PYTHONPATH")])),
+            **forks.ENVIRONMENT,
             faults.PANEL: str(self.panel.folder),
             "DASK_DISTRIBUTED__WORKER__PRELOAD": json.dumps(["support.faults"]),
             "DASK_TEMPORARY_DIRECTORY": str(self.folder),
@@ -222,7 +188,7 @@ class Processes:
         port = address.rpartition(":")[2]
         self.scheduler = self._spawn(
             "scheduler",
-            *("-m", "dask", "scheduler", "--host", "127.0.0.1", "--port", port, "--no-dashboard"),
+            *("dask", "scheduler", "--host", "127.0.0.1", "--port", port, "--no-dashboard"),
             *("--scheduler-file", self.scheduler_file),
             environment={"DASK_DISTRIBUTED__SCHEDULER__ALLOWED_FAILURES": str(allowed_failures)},
         )
@@ -233,17 +199,18 @@ class Processes:
         self, *, nanny: bool = False, threads: int = 1, bare: bool = False, **environment: str
     ) -> None:
         """Start a worker of the current scheduler; ``bare``: without songmill installed."""
-        if bare:
-            # Without site, an editable installation is not on the path.
-            environment["PYTHONPATH"] = os.pathsep.join([TESTS, sysconfig.get_path("purelib")])
-        worker = self._spawn(
-            "worker",
-            *(("-S",) if bare else ()),
-            *("-m", "dask", "worker", "--scheduler-file", self.scheduler_file, "--no-dashboard"),
+        line = [
+            *("dask", "worker", "--scheduler-file", self.scheduler_file, "--no-dashboard"),
             *("--host", "127.0.0.1", "--nthreads", str(threads), "--memory-limit", "0"),
             "--nanny" if nanny else "--no-nanny",
-            environment=environment,
-        )
+        ]
+        if bare:
+            # Without site, an editable installation is not on the path.
+            environment["PYTHONPATH"] = os.pathsep.join(
+                [forks.TESTS, sysconfig.get_path("purelib")]
+            )
+            line = ["-S", "-m", *line]
+        worker = self._spawn("worker", *line, environment=environment)
         self.workers.append(worker)
 
     def start_cluster(self, workers: int = 2, *, nanny: bool = False, threads: int = 1) -> None:
@@ -270,8 +237,7 @@ class Processes:
 
     def reader(self, store: Path, stop: Path) -> Job:
         """Start a process that reads a store in a loop (see read_in_a_loop.py)."""
-        command = ("-m", "support.read_in_a_loop", str(store), str(stop))
-        return Job(self._spawn("reader", *command, capture=True))
+        return Job(self._spawn("reader", "support.read_in_a_loop", str(store), str(stop)))
 
     def job(
         self,
@@ -283,48 +249,26 @@ class Processes:
     ) -> Job:
         """Start ``songmill extract`` on the cluster, or on a local one with ``local`` workers."""
         where = ["--workers", str(local)] if local else ["--scheduler", self.scheduler_file]
-        line = command(*arguments, store=store, segment_seconds=segment_seconds)
-        return self.songmill(*line, *where, faulty=faulty)
+        options = ["--store", store, "--json", "--segment-seconds", str(segment_seconds), *where]
+        return self.songmill("extract", *arguments, *options, faulty=faulty)
 
     def songmill(self, *arguments: str | Path, faulty: dict[str, Any] | None = None) -> Job:
         """Start songmill with any arguments."""
-        command = ("-m", "support.drive_job", json.dumps(faulty or {}), *map(str, arguments))
-        return Job(self._spawn("job", *command, capture=True))
-
-    def server(self) -> "Server":
-        """Start a server that forks jobs."""
-        process = self._spawn("server", "-m", "support.drive_job", capture=True, stdin=True)
-        return Server(process, self.folder)
+        plan = json.dumps(faulty or {})
+        return Job(self._spawn("job", "support.drive_job", plan, *map(str, arguments)))
 
     def run(self, *arguments: str | Path, store: Path, **options: Any) -> Result:
         """Run ``songmill extract`` and wait for it."""
         return self.job(*arguments, store=store, **options).wait()
 
-    def _spawn(
-        self,
-        name: str,
-        *command: str,
-        capture: bool = False,
-        stdin: bool = False,
-        environment: dict[str, str] | None = None,
-    ) -> "subprocess.Popen[str]":
-        log = open(self.folder / f"{name}-{len(self.started)}.log", "w")  # noqa: SIM115
-        process = subprocess.Popen(
-            [sys.executable, *command],
-            env={**self.environment(), **(environment or {})},
-            cwd=self.folder,
-            stdin=subprocess.PIPE if stdin else subprocess.DEVNULL,
-            stdout=subprocess.PIPE if capture else log,
-            stderr=subprocess.PIPE if capture else log,
-            text=True,
-            # Tests send Ctrl-C to the process group, which must not be the test's own.
-            start_new_session=True,
-        )
-        log.close()
+    def _spawn(self, name: str, *command: str, environment: dict[str, str] | None = None) -> Forked:
+        output = self.folder / f"{name}-{len(self.started)}"
+        environment = {**self.environment(), **(environment or {})}
+        process = forks.start(list(command), environment, self.folder, output)
         self.started.append(process)
         return process
 
-    def end(self, process: "subprocess.Popen[str]") -> None:
+    def end(self, process: Forked) -> None:
         """Kill a process and its descendants with SIGKILL, and wait for the process."""
         family = descendants(process.pid)
         process.kill()
@@ -332,9 +276,6 @@ class Processes:
             with contextlib.suppress(psutil.NoSuchProcess):
                 child.kill()
         process.wait()
-        for pipe in (process.stdin, process.stdout, process.stderr):
-            if pipe:
-                pipe.close()
 
     def close(self) -> None:
         """End everything."""

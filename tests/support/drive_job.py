@@ -7,14 +7,10 @@ Keys of the JSON object, all optional:
 ``die_at``       [operation, part of the name]: the same, for the first matching operation
 ``fill_before``  [number of the operation, path]: fill the disk with a file before the operation
 ``trace``        path of a file for the list of operations, one per line
-
-Without arguments, the process is a server: it reads one command per line from stdin, [output, JSON,
-ARG, ...], runs it in a forked process, which needs no imports, and prints the exit code.
 """
 
 import importlib
 import json
-import os
 import sys
 from typing import Any
 
@@ -57,26 +53,5 @@ def drive(plan: dict[str, Any], arguments: list[str]) -> None:
     songmill()
 
 
-def serve() -> None:
-    """Run a forked job for every line of stdin."""
-    # Only imported: a forked process would lack any threads started here.
-    for module in ("jobs.cli.main", "jobs.extraction.extract"):
-        importlib.import_module(module)
-    for line in sys.stdin:
-        output, plan, *arguments = json.loads(line)
-        child = os.fork()
-        if child == 0:
-            for stream in (1, 2):
-                os.dup2(os.open(f"{output}.{stream}", os.O_WRONLY | os.O_CREAT, 0o600), stream)
-            drive(plan, arguments)
-            sys.exit(0)
-        code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-        sys.stdout.write(f"{code}\n")
-        sys.stdout.flush()
-
-
 if __name__ == "__main__":
-    if len(sys.argv) == 1:
-        serve()
-    else:
-        drive(json.loads(sys.argv[1]), sys.argv[2:])
+    drive(json.loads(sys.argv[1]), sys.argv[2:])

@@ -1,11 +1,8 @@
 """Nightly runs from a bucket to a bucket and a database: real servers on loopback."""
 
 import io
-import json
-import os
-import subprocess
-import sys
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +10,7 @@ import pandas as pd
 import pyarrow.dataset as ds
 import pytest
 from support import postgres
-from support.cluster_processes import sorted_tables
+from support.cluster_processes import Processes, processes, sorted_tables
 from support.object_store import SECRET, ObjectStore, object_store
 from support.recordings import KEYS, LABELS, collection, play
 
@@ -22,36 +19,39 @@ pytestmark = pytest.mark.slow
 VOLATILE = ["extracted_at", "run_id", "uri", "source", "modified", "level"]
 
 
+@dataclass
+class Bucket:
+    """An object store with the bucket ``music``, and the processes that use it."""
+
+    server: ObjectStore
+    processes: Processes
+
+    def songmill(self, *arguments: str, code: int = 0, **environment: str) -> Any:
+        """Run songmill; return its JSON, else what it has written to stderr."""
+        self.processes.variables = {**self.server.environment, **environment}
+        done = self.processes.songmill(*arguments).wait(280)
+        assert done.code == code, done
+        assert "Traceback" not in done.err, done.err
+        assert SECRET not in done.out + done.err
+        return done.outcome if "--json" in arguments else done.err
+
+
 @pytest.fixture(scope="module")
-def server() -> Iterator[ObjectStore]:
-    with object_store() as found:
-        found.system().mkdir("music")
-        yield found
-
-
-def songmill(server: ObjectStore, *arguments: str, code: int = 0, **environment: str) -> Any:
-    done = subprocess.run(
-        [sys.executable, "-m", "songmill", *arguments],
-        env={**os.environ, **server.environment, **environment},
-        capture_output=True,
-        text=True,
-        timeout=280,
-        check=False,
-    )
-    assert done.returncode == code, done.stdout + done.stderr
-    assert "Traceback" not in done.stderr, done.stderr
-    assert SECRET not in done.stdout + done.stderr
-    return json.loads(done.stdout) if "--json" in arguments else done.stderr
+def bucket(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bucket]:
+    folder = tmp_path_factory.mktemp("bucket") / "processes"
+    with object_store() as server, processes(folder) as started:
+        server.system().mkdir("music")
+        yield Bucket(server, started)
 
 
 def tables(read: Any) -> dict[str, pd.DataFrame]:
     return sorted_tables(read, KEYS, VOLATILE)
 
 
-def test_from_bucket_to_bucket_to_database(server: ObjectStore, tmp_path: Path) -> None:
+def test_from_bucket_to_bucket_to_database(bucket: Bucket, tmp_path: Path) -> None:
     import adbc_driver_postgresql.dbapi as database
 
-    system = server.system()
+    system = bucket.server.system()
     music = tmp_path / "music"
     collection(music)
     system.put(f"{music}/", "music/in/", recursive=True)
@@ -60,21 +60,21 @@ def test_from_bucket_to_bucket_to_database(server: ObjectStore, tmp_path: Path) 
     with postgres.server() as uri:
         exports = ["--export", f"similarity={uri}", "--export", f"predictions={uri}"]
         line = ["run", "s3://music/in", "--store", "s3://music/tables/store", *options, *exports]
-        first = songmill(server, *line)
+        first = bucket.songmill(*line)
         assert {one["outcome"] for one in first["stages"]} == {"done"}
         details = first["stages"][0]["details"]
         assert (details["extracted"], details["failed"]) == (24, 1)
         with database.connect(uri) as connection, connection.cursor() as cursor:
             cursor.execute("SELECT count(*) FROM similarity")
             assert cursor.fetchone() == (120,)
-        second = songmill(server, *line)
+        second = bucket.songmill(*line)
         assert {one["outcome"] for one in second["stages"][1:]} == {"skipped"}
         assert second["stages"][0]["details"]["unchanged"] == 25
         # Only what has changed in the bucket is extracted.
         system.rm("music/in/pulse/02.wav")
         play(tmp_path / "new.wav", "hum", 100)
         system.put(str(tmp_path / "new.wav"), "music/in/hum/new.wav")
-        third = songmill(server, *line)
+        third = bucket.songmill(*line)
         counts = third["stages"][0]["details"]
         assert (counts["new"], counts["gone"], counts["extracted"]) == (1, 1, 1)
         with database.connect(uri) as connection, connection.cursor() as cursor:
@@ -84,8 +84,8 @@ def test_from_bucket_to_bucket_to_database(server: ObjectStore, tmp_path: Path) 
     system.get("music/in/", str(tmp_path / "copy"), recursive=True)
     folder = tmp_path / "folder"
     local = ["run", str(tmp_path / "copy"), "--store", str(folder), *options]
-    songmill(server, *local, "--only", "extract")
-    songmill(server, *local, "--only", "similarity")
+    bucket.songmill(*local, "--only", "extract")
+    bucket.songmill(*local, "--only", "similarity")
     ours = tables(
         lambda name: ds.dataset(
             f"music/tables/store/{name}", format="parquet", filesystem=system
@@ -100,8 +100,8 @@ def test_from_bucket_to_bucket_to_database(server: ObjectStore, tmp_path: Path) 
         assert SECRET.encode() not in system.cat(path)
 
 
-def test_all_other_commands_work_on_a_bucket(server: ObjectStore, tmp_path: Path) -> None:
-    system = server.system()
+def test_all_other_commands_work_on_a_bucket(bucket: Bucket, tmp_path: Path) -> None:
+    system = bucket.server.system()
     rows = io.BytesIO()
     frame = pd.DataFrame(
         {"filename": [f"{label}.{i:05}.wav" for label in LABELS for i in range(9)], "length": 1}
@@ -114,19 +114,19 @@ def test_all_other_commands_work_on_a_bucket(server: ObjectStore, tmp_path: Path
     frame.to_csv(rows, index=False)
     (tmp_path / "table.csv").write_bytes(rows.getvalue())
     store = ["--store", "s3://music/other"]
-    imported = songmill(server, "import-features", str(tmp_path / "table.csv"), *store, "--json")
+    imported = bucket.songmill("import-features", str(tmp_path / "table.csv"), *store, "--json")
     assert imported["tracks"] == 27
-    songmill(server, "similarity", *store, "--workers", "1")
-    assert songmill(server, "status", *store, "--json")["tracks"] == 27
-    near = songmill(server, "similar", "hum.00003", *store, "--json")
+    bucket.songmill("similarity", *store, "--workers", "1")
+    assert bucket.songmill("status", *store, "--json")["tracks"] == 27
+    near = bucket.songmill("similar", "hum.00003", *store, "--json")
     assert len(near["neighbours"]) == 5
-    songmill(server, "export", "similarity", *store, "--to", str(tmp_path / "near.csv"))
+    bucket.songmill("export", "similarity", *store, "--to", str(tmp_path / "near.csv"))
     assert len(pd.read_csv(tmp_path / "near.csv")) == 27 * 20
     out = tmp_path / "out"
-    songmill(server, "report", *store, "--out", str(out))
+    bucket.songmill("report", *store, "--out", str(out))
     assert (out / "index.html").exists()
     assert not system.exists("music/other/report")
-    assert "is no store" not in songmill(server, "models", *store)
+    assert "is no store" not in bucket.songmill("models", *store)
 
 
 @pytest.mark.parametrize(
@@ -137,8 +137,8 @@ def test_all_other_commands_work_on_a_bucket(server: ObjectStore, tmp_path: Path
     ],
 )
 def test_a_source_that_cannot_be_listed_is_reported(
-    server: ObjectStore, tmp_path: Path, source: str, environment: dict[str, str], message: str
+    bucket: Bucket, tmp_path: Path, source: str, environment: dict[str, str], message: str
 ) -> None:
     line = ["extract", source, "--store", str(tmp_path / "s")]
-    assert message in songmill(server, *line, code=2, **environment)
+    assert message in bucket.songmill(*line, code=2, **environment)
     assert not (tmp_path / "s" / "features").exists()

@@ -338,13 +338,12 @@ def test_a_job_killed_at_any_step_of_the_commit_is_resumed(
     assert result.code == -signal.SIGKILL, result
     done = len(running.panel.extracted())
 
-    server = running.server()
     no_cluster = {"set": {"jobs.cluster.connect.connect": None}}
 
     def again(store: Path, **faulty: Any) -> Result:
         if not store.exists():
             shutil.copytree(prepared, store)
-        return server.run(*arguments, store=store, faulty=no_cluster | faulty, **options)
+        return running.run(*arguments, store=store, local=1, faulty=no_cluster | faulty, **options)
 
     trace = tmp_path / "trace"
     result = again(tmp_path / "traced", trace=str(trace))

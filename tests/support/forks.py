@@ -1,0 +1,159 @@
+"""Processes forked from a server that has imported everything, so that a start costs no imports.
+
+Each runs and ends as ``python -m MODULE ARGUMENTS`` does.
+"""
+
+import atexit
+import contextlib
+import functools
+import gc
+import importlib
+import json
+import os
+import runpy
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import dask
+
+TESTS = str(Path(__file__).parents[1])
+
+IMPORTED = (
+    "distributed.cli.dask_scheduler",
+    "distributed.cli.dask_worker",
+    "featurizer.extract",
+    "jobs.cli.main",
+    "jobs.extraction.batch",
+    "jobs.extraction.extract",
+    "jobs.learning.train",
+    "jobs.reporting.report",
+    "numba",
+    "pyarrow.dataset",
+    "s3fs",
+    "xgboost",
+)
+"""Modules that the server imports. None may start a thread: a forked process would lack it."""
+
+ENVIRONMENT = {
+    **dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1"),
+    "PYTHONFAULTHANDLER": "1",
+    "PYTHONPATH": os.pathsep.join(filter(None, [TESTS, os.environ.get("PYTHONPATH")])),
+}
+"""Variables of every process."""
+
+
+class Forked:
+    """A process. Its output goes to the files ``output``.out and .err, its exit code to .code."""
+
+    def __init__(self, pid: int, output: Path) -> None:
+        self.pid = pid
+        self.output = output
+
+    def poll(self) -> int | None:
+        """Return the exit code, negative for a signal, or None while the process runs."""
+        code = Path(f"{self.output}.code")
+        return int(code.read_text()) if code.exists() else None
+
+    def read(self, stream: str) -> str:
+        """Return what the process has written to ``out`` or ``err``."""
+        return Path(f"{self.output}.{stream}").read_text()
+
+    def wait(self, timeout: float = 30.0) -> int:
+        """Wait for the end of the process and return its exit code."""
+        end = time.monotonic() + timeout
+        while (code := self.poll()) is None:
+            if time.monotonic() > end:
+                raise subprocess.TimeoutExpired(str(self.output), timeout)
+            time.sleep(0.01)
+        return code
+
+    def send_signal(self, number: int) -> None:
+        """Send a signal to the process, if it runs."""
+        if self.poll() is None:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(self.pid, number)
+
+    def kill(self) -> None:
+        """Send SIGKILL."""
+        self.send_signal(signal.SIGKILL)
+
+
+@functools.cache
+def _server() -> "subprocess.Popen[str]":
+    """Start the server, which ends with this process."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", __name__],
+        env={**os.environ, **ENVIRONMENT},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    atexit.register(process.communicate)
+    return process
+
+
+def start(command: list[str], environment: dict[str, str], folder: Path, output: Path) -> Forked:
+    """Start ``python -m`` with this command, in a session of its own.
+
+    A command that begins with an option of Python is started without a fork.
+    """
+    server = _server()
+    assert server.stdin is not None
+    assert server.stdout is not None
+    server.stdin.write(json.dumps([command, environment, str(folder), str(output)]) + "\n")
+    server.stdin.flush()
+    return Forked(int(server.stdout.readline()), output)
+
+
+def _serve() -> None:
+    for module in IMPORTED:
+        importlib.import_module(module)
+    assert threading.active_count() == 1, threading.enumerate()
+    gc.freeze()  # else each process would traverse all that was imported when it ends
+    for line in sys.stdin:
+        command, environment, folder, output = json.loads(line)
+        if os.fork() == 0:
+            _watch(command, environment, folder, output)
+            return
+        with contextlib.suppress(ChildProcessError):
+            while os.waitpid(-1, os.WNOHANG)[0]:
+                pass
+
+
+def _watch(command: list[str], environment: dict[str, str], folder: str, output: str) -> None:
+    """Fork the process, tell its id, and write its exit code when it ends."""
+    child = os.fork()
+    if child == 0:
+        _run(command, environment, folder, output)
+        return
+    os.write(1, b"%d\n" % child)
+    for stream in (0, 1):
+        os.close(stream)
+    code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    Path(f"{output}.part").write_text(str(code))
+    os.rename(f"{output}.part", f"{output}.code")
+    os._exit(0)
+
+
+def _run(command: list[str], environment: dict[str, str], folder: str, output: str) -> None:
+    os.setsid()
+    os.chdir(folder)
+    os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+    for number, suffix in ((1, ".out"), (2, ".err")):
+        os.dup2(os.open(output + suffix, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600), number)
+    if command[0].startswith("-"):
+        os.execve(sys.executable, [sys.executable, *command], environment)
+    os.environ.clear()
+    os.environ.update(environment)
+    dask.config.refresh()  # read from the environment when Dask was imported
+    module, *sys.argv[1:] = command
+    runpy.run_module(module, run_name="__main__", alter_sys=True)
+
+
+if __name__ == "__main__":
+    _serve()
