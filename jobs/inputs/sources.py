@@ -72,7 +72,7 @@ def list_sources(sources: Paths) -> Listing:
     names: list[str] = []
     unlisted: list[str] = []
     given = [sources] if isinstance(sources, str | os.PathLike) else sources
-    for source in map(os.fspath, given):
+    for source in [os.fspath(path) for path in given]:
         count = 0
         name, found = _list_source(source, unlisted)
         names.append(name)
