@@ -33,8 +33,8 @@ VERSION = 1
 
 TRACKS_PER_STYLE = 8
 
-
 Form = Literal["wav", "stereo", "flac", "ogg"]
+"""Format: 16 bits at 22.05 kHz in mono (Vorbis: "ogg"), but "stereo" is 44.1 kHz, two channels."""
 
 SUFFIXES: dict[Form, str] = {"wav": "wav", "stereo": "wav", "flac": "flac", "ogg": "ogg"}
 
@@ -59,28 +59,13 @@ MARKER = ".synthesis.json"
 
 @dataclass(frozen=True)
 class Track:
-    """One file of the collection.
+    """One file of the collection."""
 
-    Attributes
-    ----------
-    track_id : str
-        Path below the folder, with ``/``.
-    label : str
-        Name of the folder.
-    style : Style
-        Style of the music: that of the label, except for the twin.
-    number : int
-        Number of the song in the style.
-    form : Form or None
-        "wav" is 22.05 kHz mono with 16 bits, "stereo" is 44.1 kHz with two channels and 16 bits,
-        "flac" and "ogg" (Vorbis) are 22.05 kHz mono; None for the corrupt file.
-    """
-
-    track_id: str
-    label: str
-    style: Style
-    number: int
-    form: Form | None
+    track_id: str  # path below the folder, with "/"
+    label: str  # name of the folder
+    style: Style  # of the music: that of the label, except for the twin
+    number: int  # of the song in the style
+    form: Form | None  # None for the corrupt file
 
     @property
     def artist(self) -> str:
@@ -103,13 +88,6 @@ def list_tracks() -> tuple[Track, ...]:
     label, number = CORRUPT
     name = f"{label}/{label}.{number:02d}.wav"
     return (*tracks, Track(name, label, styles[label], number, None))
-
-
-def labels(tracks: tuple[Track, ...]) -> bytes:
-    """Return the content of the CSV file of labels."""
-    lines = ["track_id,label,artist"]
-    lines += [f"{track.track_id},{track.label},{track.artist}" for track in tracks]
-    return ("\n".join(lines) + "\n").encode()
 
 
 def encode(track: Track) -> bytes:
@@ -182,8 +160,10 @@ def synthesise(folder: Path, *, progress: Callable[[int, int], None] | None = No
         The folder cannot be created or written.
     """
     tracks = list_tracks()
-    files = {track.track_id: partial(encode, track) for track in tracks}
-    files[LABELS] = partial(labels, tracks)
+    rows = [f"{track.track_id},{track.label},{track.artist}\n" for track in tracks]
+    table = "".join(["track_id,label,artist\n", *rows]).encode()
+    files: dict[str, Callable[[], bytes]] = {t.track_id: partial(encode, t) for t in tracks}
+    files[LABELS] = lambda: table
     digests = _read_digests(folder)
     for done, (name, contents) in enumerate(files.items(), start=1):
         path = folder / name

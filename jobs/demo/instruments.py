@@ -26,11 +26,6 @@ MAX_FREQUENCY = 0.45 * SR
 """Upper bound of partials in Hz, a little below the Nyquist frequency."""
 
 
-def hertz(pitch: float) -> float:
-    """Return the frequency in Hz of a MIDI pitch (69 is the A of 440 Hz)."""
-    return float(440.0 * 2.0 ** ((pitch - 69.0) / 12.0))
-
-
 def time_axis(seconds: float) -> Samples:
     """Return the time in seconds of each sample of a sound [shape=(n,)]."""
     return np.arange(round(seconds * SR)) / SR
@@ -176,9 +171,8 @@ def string(frequency: float, seconds: float, brightness: float) -> Samples:
 def double_bass(frequency: float, seconds: float, brightness: float) -> Samples:
     """Double bass: a few harmonics with a soft thud."""
     t = time_axis(seconds + 0.1)
-    y = oscillate(sawtooth(frequency, reach=1.5 + 3.0 * brightness), frequency, t) * 0.5 ** (
-        t / 0.35
-    )
+    table = sawtooth(frequency, reach=1.5 + 3.0 * brightness)
+    y = oscillate(table, frequency, t) * 0.5 ** (t / 0.35)
     y += 0.3 * decaying_sine(0.5 * frequency, 0.03, len(t))
     return y * envelope(len(t), attack=0.008, release=0.08)
 
@@ -223,9 +217,8 @@ def triangle(frequency: float, seconds: float, brightness: float) -> Samples:
     """Game console's triangle wave: sixteen levels, always at full volume."""
     t = time_axis(seconds * (0.5 + 0.5 * brightness))
     turns = (frequency * t) % 1.0
-    return (np.round(7.5 * (4 * np.abs(turns - 0.5) - 1)) / 7.5) * envelope(
-        len(t), attack=0.001, release=0.004
-    )
+    levels = np.round(7.5 * (4 * np.abs(turns - 0.5) - 1)) / 7.5
+    return levels * envelope(len(t), attack=0.001, release=0.004)
 
 
 def power_chord(frequency: float, seconds: float, brightness: float) -> Samples:
@@ -276,19 +269,16 @@ def clap(rng: np.random.Generator, brightness: float) -> Samples:
     return filtered(y, (800.0, 3000.0 + 4000.0 * brightness), "band")
 
 
-def closed_hat(rng: np.random.Generator, brightness: float) -> Samples:
-    """Hi-hat, closed: 80 ms of high noise."""
-    return filtered(burst(rng, 0.08, half_life=0.012), 5000.0 + 2000.0 * brightness, "high")
+def high_noise(seconds: float, *, half_life: float, corner: float) -> Stroke:
+    """Return a stroke of noise above `corner` Hz, or up to 2 kHz more when it is bright."""
+    return lambda rng, brightness: filtered(
+        burst(rng, seconds, half_life=half_life), corner + 2000.0 * brightness, "high"
+    )
 
 
-def open_hat(rng: np.random.Generator, brightness: float) -> Samples:
-    """Hi-hat, open: 250 ms of high noise."""
-    return filtered(burst(rng, 0.25, half_life=0.06), 4500.0 + 2000.0 * brightness, "high")
-
-
-def crash(rng: np.random.Generator, brightness: float) -> Samples:
-    """Crash cymbal: two seconds of high noise."""
-    return filtered(burst(rng, 2.0, half_life=0.35), 2500.0 + 2000.0 * brightness, "high")
+closed_hat = high_noise(0.08, half_life=0.012, corner=5000.0)
+open_hat = high_noise(0.25, half_life=0.06, corner=4500.0)
+crash = high_noise(2.0, half_life=0.35, corner=2500.0)
 
 
 def ride(rng: np.random.Generator, brightness: float) -> Samples:

@@ -9,17 +9,7 @@ from typing import Concatenate, ParamSpec
 import numpy as np
 import scipy.signal
 
-from jobs.demo.instruments import (
-    SR,
-    Note,
-    Samples,
-    Stroke,
-    burst,
-    envelope,
-    filtered,
-    hertz,
-    time_axis,
-)
+from jobs.demo.instruments import SR, Note, Samples, Stroke, burst, envelope, filtered, time_axis
 
 SECONDS = 15.0
 """Length of every recording in seconds: five segments of three seconds."""
@@ -30,42 +20,18 @@ Range = tuple[float, float]
 
 @dataclass(frozen=True)
 class Song:
-    """Properties that all parts of a song share.
-
-    Attributes
-    ----------
-    rng : np.random.Generator
-        The song's own generator. Parts draw from it in their order in the table.
-    tempo : float
-        Beats per minute.
-    metre : int
-        Beats per bar.
-    tonic : int
-        Pitch class of the key's first step, 0 (C) to 11 (B).
-    scale : tuple of int
-        Semitones of the seven steps above the tonic, ascending from 0.
-    progression : tuple of int
-        Scale step (0 to 6) of the root of each bar's chord, repeated as needed.
-    brightness : float
-        Brightness of the instruments, from 0 (dull) to 1.
-    density : float
-        Probability that an optional note is played, 0 to 1.
-    looseness : float
-        Standard deviation of the players' timing errors in seconds.
-    rubato : float
-        Amplitude of the tempo's sway in beats; 0 for a machine.
-    """
+    """Properties that all parts of a song share; the parts draw from `rng` in their order."""
 
     rng: np.random.Generator
-    tempo: float
-    metre: int
-    tonic: int
-    scale: tuple[int, ...]
-    progression: tuple[int, ...]
-    brightness: float
-    density: float
-    looseness: float
-    rubato: float
+    tempo: float  # beats per minute
+    metre: int  # beats per bar
+    tonic: int  # pitch class of the key's first step, 0 (C) to 11 (B)
+    scale: tuple[int, ...]  # semitones of the seven steps above the tonic, ascending from 0
+    progression: tuple[int, ...]  # scale step (0 to 6) of the root of each bar's chord, repeated
+    brightness: float  # of the instruments, from 0 (dull) to 1
+    density: float  # probability that an optional note is played, 0 to 1
+    looseness: float  # standard deviation of the players' timing errors in seconds
+    rubato: float  # amplitude of the tempo's sway in beats; 0 for a machine
 
     @property
     def bars(self) -> range:
@@ -93,13 +59,7 @@ class Song:
 
 
 class Tape:
-    """Recording of one part, to which notes and strokes are added.
-
-    Parameters
-    ----------
-    song : Song
-        The song; its tempo, looseness and brightness apply to every note.
-    """
+    """Recording of one part of a song, to which notes and strokes are added."""
 
     def __init__(self, song: Song) -> None:
         self.song = song
@@ -120,14 +80,15 @@ class Tape:
         beats: float,
         length: float,
         *,
-        gain: float = 1.0,
+        gain: float,
         delay: float = 0.0,
     ) -> None:
         """Play a MIDI pitch at a beat for `length` beats; equal notes sound the same."""
         key = (pitch, round(1000 * length))
         if key not in self._notes:
             seconds = length * 60 / self.song.tempo
-            self._notes[key] = instrument(hertz(pitch), seconds, self.song.brightness)
+            frequency = 440.0 * 2.0 ** ((pitch - 69) / 12)  # pitch 69 is the A of 440 Hz
+            self._notes[key] = instrument(frequency, seconds, self.song.brightness)
         self.add(self._notes[key], beats, gain=gain, delay=delay)
 
 
@@ -137,12 +98,17 @@ Idea = Callable[[Song], Samples]
 P = ParamSpec("P")
 
 
-def idea(play: Callable[Concatenate[Song, P], Samples]) -> Callable[P, Idea]:
-    """Turn a function of a song and options into a function from options to an `Idea`."""
+def idea(play: Callable[Concatenate[Song, Tape, P], None]) -> Callable[P, Idea]:
+    """Turn a function that plays a part to a tape into a function from its options to an `Idea`."""
 
     @wraps(play)
     def with_options(*args: P.args, **kwargs: P.kwargs) -> Idea:
-        return lambda song: play(song, *args, **kwargs)
+        def record(song: Song) -> Samples:
+            tape = Tape(song)
+            play(song, tape, *args, **kwargs)
+            return tape.samples
+
+        return record
 
     return with_options
 
@@ -157,60 +123,53 @@ def pattern_notes(song: Song, patterns: tuple[str, ...]) -> Iterator[tuple[int, 
     pattern = patterns[song.rng.integers(len(patterns))]
     for bar in song.bars:
         for step, letter in enumerate(pattern):
-            if letter == "." or (letter == "?" and song.rng.random() >= song.density):
-                continue
-            yield bar, song.metre * (bar + step / len(pattern)), letter
+            if letter in "xo" or (letter == "?" and song.rng.random() < song.density):
+                yield bar, song.metre * (bar + step / len(pattern)), letter
 
 
 @idea
-def beat(song: Song, stroke: Stroke, *patterns: str) -> Samples:
+def beat(song: Song, tape: Tape, stroke: Stroke, *patterns: str) -> None:
     """Play a drum."""
-    tape = Tape(song)
     sound = stroke(song.rng, song.brightness)
     for _, beats, letter in pattern_notes(song, patterns):
         tape.add(sound, beats, gain=GAINS[letter])
-    return tape.samples
 
 
 @idea
 def comp(
     song: Song,
+    tape: Tape,
     instrument: Note,
     *patterns: str,
     low: int,
     length: float,
     voices: int = 3,
     strum: float = 0.0,
-) -> Samples:
+) -> None:
     """Play the bar's chord for `length` beats, its tones `strum` seconds apart.
 
     Loud chords are strummed upwards, soft ones downwards.
     """
-    tape = Tape(song)
     for bar, beats, letter in pattern_notes(song, patterns):
         pitches = song.chord(bar, low=low, voices=voices)
         if letter != "x":
             pitches.reverse()
         for k, pitch in enumerate(pitches):
             tape.note(instrument, pitch, beats, length, gain=GAINS[letter], delay=strum * k)
-    return tape.samples
 
 
 @idea
-def bass(song: Song, instrument: Note, *patterns: str, low: int, length: float) -> Samples:
+def bass(song: Song, tape: Tape, instrument: Note, *patterns: str, low: int, length: float) -> None:
     """Play the chord's root; soft notes are sometimes its fifth or octave."""
-    tape = Tape(song)
     for bar, beats, letter in pattern_notes(song, patterns):
         root = song.chord(bar, low=low, voices=1)[0]
         jump = 0 if letter == "x" else int(song.rng.choice([0, 0, 7, 12]))
         tape.note(instrument, root + jump, beats, length, gain=GAINS[letter])
-    return tape.samples
 
 
 @idea
-def walk(song: Song, instrument: Note, *, low: int) -> Samples:
+def walk(song: Song, tape: Tape, instrument: Note, *, low: int) -> None:
     """Play a walking bass: a note per beat, along the scale from one chord's root to the next."""
-    tape = Tape(song)
     scale = song.scale_pitches(low=low - 2, high=low + 16)
     for bar in song.bars:
         here, there = (scale.index(song.chord(b, low=low, voices=1)[0]) for b in (bar, bar + 1))
@@ -220,30 +179,28 @@ def walk(song: Song, instrument: Note, *, low: int) -> Samples:
                 step += int(song.rng.choice([-1, 1, 2]))
             pitch = scale[min(max(0, step), len(scale) - 1)]
             tape.note(instrument, pitch, song.metre * bar + k, 0.9, gain=1.0 if k % 2 else 0.85)
-    return tape.samples
 
 
 @idea
 def arpeggio(
-    song: Song, instrument: Note, *patterns: str, low: int, length: float, voices: int = 3
-) -> Samples:
+    song: Song, tape: Tape, instrument: Note, *patterns: str, low: int, length: float, voices: int
+) -> None:
     """Play the bar's chord one tone at a time: up, down, or up and down."""
-    tape = Tape(song)
     up = list(range(voices))
     order = (up, up[::-1], up + up[-2:0:-1])[song.rng.integers(3)]
     for k, (bar, beats, letter) in enumerate(pattern_notes(song, patterns)):
         pitch = song.chord(bar, low=low, voices=voices)[order[k % len(order)]]
         tape.note(instrument, pitch, beats, length, gain=GAINS[letter])
-    return tape.samples
 
 
 @idea
-def melody(song: Song, instrument: Note, *cells: tuple[float, ...], low: int, high: int) -> Samples:
+def melody(
+    song: Song, tape: Tape, instrument: Note, *cells: tuple[float, ...], low: int, high: int
+) -> None:
     """Play a random walk on the scale that begins each bar on a tone of the chord.
 
     `cells` are short rhythms, as note lengths in beats. Denser songs have fewer rests.
     """
-    tape = Tape(song)
     scale = song.scale_pitches(low=low, high=high)
     here = len(scale) // 2
     beats, met = 0.0, -1
@@ -260,57 +217,28 @@ def melody(song: Song, instrument: Note, *cells: tuple[float, ...], low: int, hi
                 gain = song.rng.uniform(0.7, 1.0)
                 tape.note(instrument, scale[here], beats, 0.95 * length, gain=gain)
             beats += length
-    return tape.samples
 
 
 @dataclass(frozen=True)
 class Part:
-    """One part of an artist's arrangement.
-
-    Attributes
-    ----------
-    idea : Idea
-        One of the musical ideas above, with its options.
-    gain : float
-        Peak of the part in the mix, 0 to 1.
-    chance : float
-        Probability that a song has the part.
-    pauses : bool
-        Whether the part is silent in the song's thin bars.
-    """
+    """One part of an artist's arrangement."""
 
     idea: Idea
-    gain: float
-    chance: float = 1.0
-    pauses: bool = False
+    gain: float  # peak of the part in the mix, 0 to 1
+    chance: float = 1.0  # probability that a song has the part
+    pauses: bool = False  # whether the part is silent in the song's thin bars
 
 
 @dataclass(frozen=True)
 class Artist:
-    """Properties that all songs of an artist share.
-
-    Attributes
-    ----------
-    tempo : Range
-        Beats per minute.
-    brightness, density : Range
-        See `Song`.
-    echo : Range
-        Seconds until the room's echo has fallen by 60 dB; 0 for no room.
-    loudness : Range
-        Root mean square of the recording; full scale is 1.
-    parts : tuple of Part
-        Parts of the arrangement.
-    looseness, rubato : float
-        See `Song`.
-    """
+    """Properties that all songs of an artist share. Fields without a remark are as in `Song`."""
 
     name: str
     tempo: Range
     brightness: Range
     density: Range
-    echo: Range
-    loudness: Range
+    echo: Range  # seconds until the room's echo has fallen by 60 dB; 0 for no room
+    loudness: Range  # root mean square of the recording; full scale is 1
     parts: tuple[Part, ...]
     looseness: float = 0.0
     rubato: float = 0.0
@@ -318,25 +246,13 @@ class Artist:
 
 @dataclass(frozen=True)
 class Style:
-    """A style: a label of the collection.
-
-    Attributes
-    ----------
-    metre : int
-        Beats per bar.
-    scales : tuple of tuple of int
-        See `Song`; each song draws one.
-    progressions : tuple of tuple of int
-        See `Song`; each song draws one.
-    artists : tuple of Artist
-        They take turns from track to track.
-    """
+    """A style: a label of the collection. Each song draws one scale and one progression."""
 
     name: str
     metre: int
     scales: tuple[tuple[int, ...], ...]
     progressions: tuple[tuple[int, ...], ...]
-    artists: tuple[Artist, ...]
+    artists: tuple[Artist, ...]  # in turn from track to track
 
     def artist(self, number: int) -> Artist:
         """Return the artist of track `number`."""

@@ -9,27 +9,11 @@ from jobs.interruption import raise_if_interrupted
 
 
 def csv_rows(path: str) -> Iterator[tuple[int, list[str]]]:
-    """Yield the rows of a UTF-8 CSV, the header first.
+    """Yield the last line, from 1, and the cells of each row of a UTF-8 CSV, the header first.
 
-    Parameters
-    ----------
-    path : str
-        Path of the CSV.
-
-    Yields
-    ------
-    line : int
-        Last line of the row, from 1; 0 if the file has no header.
-    cells : list of str
-        One cell per column. Empty lines are skipped.
-
-    Raises
-    ------
-    UsageError
-        The file is not a CSV in UTF-8, names a column twice, or a row has too many or too few
-        cells.
-    OSError
-        The file cannot be read.
+    Empty lines are skipped. A file without a header begins with ``(0, [])``. OSError if the file
+    cannot be read; UsageError if it is not a CSV in UTF-8, names a column twice, or a row has too
+    many or too few cells.
     """
     try:
         with open(path, encoding="utf-8-sig", newline="") as file:
@@ -48,57 +32,27 @@ def csv_rows(path: str) -> Iterator[tuple[int, list[str]]]:
                         f"this line has {len(cells)} values"
                     )
                 yield line, cells
-    except csv.Error as error:
-        raise UsageError(
-            f"{path} is not a CSV in UTF-8: {error} (line {reader.line_num})"
-        ) from None
-    except UnicodeDecodeError as error:
-        raise UsageError(f"{path} is not a CSV in UTF-8: {error}") from None
+    except (csv.Error, UnicodeDecodeError) as error:
+        where = f" (line {reader.line_num})" if isinstance(error, csv.Error) else ""
+        raise UsageError(f"{path} is not a CSV in UTF-8: {error}{where}") from None
 
 
 @dataclass(frozen=True)
 class Sheet:
-    """Content of a CSV with one row per track.
-
-    Parameters
-    ----------
-    path : str
-        Path of the CSV.
-    columns : list of str
-        Names of the columns.
-    rows : list of (int, dict)
-        Line and cells of each row; an empty cell is None.
-    """
+    """Content of a CSV with one row per track."""
 
     path: str
     columns: list[str]
-    rows: list[tuple[int, dict[str, str | None]]]
+    rows: list[tuple[int, dict[str, str | None]]]  # line and cells; an empty cell is None
 
 
 def read_sheet(
     path: str, *, required: tuple[str, ...], expected: str, option: str = "--labels"
 ) -> Sheet:
-    """Read a CSV with one row per track.
+    """Read a CSV with one row per track and with the ``required`` columns, ``track_id`` included.
 
-    Parameters
-    ----------
-    path : str
-        Path of the CSV.
-    required : tuple of str
-        Columns that the CSV must have, ``track_id`` included.
-    expected : str
-        Valid values of the option, for the error if the CSV cannot be read.
-    option : str
-        Option that named the CSV.
-
-    Returns
-    -------
-    Sheet
-
-    Raises
-    ------
-    UsageError
-        The CSV does not exist, is invalid or lacks a column.
+    UsageError if it is invalid, lacks a column or cannot be read. In the last case the error names
+    the ``option`` that was given the path, and the values that are ``expected``.
     """
     try:
         found = csv_rows(path)

@@ -30,37 +30,17 @@ _EMPTY = pa.schema([("track_id", pa.string()), ("label", pa.string())]).empty_ta
 
 @dataclass(frozen=True)
 class Labels:
-    """Labels of tracks, and the rows of the CSV that they come from.
-
-    Parameters
-    ----------
-    by_track : dict of str to (str or None)
-        Label of each track of the run.
-    table : pa.Table or None
-        Matched rows of the CSV, with full track_ids; None without a CSV.
-    unmatched : int
-        Rows of the CSV that name none of these tracks.
-    """
+    """Labels of the tracks of a run, and the rows of the CSV that they come from."""
 
     by_track: dict[str, str | None]
-    table: pa.Table | None = None
-    unmatched: int = 0
+    table: pa.Table | None = None  # matched rows, with full track_ids; None without a CSV
+    unmatched: int = 0  # rows that name none of the tracks
 
 
 def label_tracks(choice: str, recordings: list[SourceFile]) -> Labels:
-    """Return the label of each recording.
+    """Return the label of each recording by ``choice``: parent, none or the path of a CSV.
 
-    Parameters
-    ----------
-    choice : str
-        ``parent``, ``none`` or the path of a CSV.
-    recordings : list of SourceFile
-        The listed recordings.
-
-    Raises
-    ------
-    UsageError
-        The CSV does not exist or is invalid, or a row is ambiguous or repeats a track.
+    UsageError if the CSV does not exist or is invalid, or a row is ambiguous or repeats a track.
 
     Examples
     --------
@@ -81,21 +61,8 @@ def label_tracks(choice: str, recordings: list[SourceFile]) -> Labels:
 def match(sheet: Sheet, current: dict[str, str | None]) -> Labels:
     """Match the rows of a CSV to tracks.
 
-    Parameters
-    ----------
-    sheet : Sheet
-        The CSV.
-    current : dict of str to (str or None)
-        The tracks, with the labels that they keep if the CSV has no column or row for them.
-
-    Returns
-    -------
-    Labels
-
-    Raises
-    ------
-    UsageError
-        A row is ambiguous, or a track has two rows.
+    The tracks keep their ``current`` labels if the CSV has no column ``label``, or no row for them.
+    UsageError if a row is ambiguous, or a track has two rows.
 
     Examples
     --------
@@ -110,13 +77,12 @@ def match(sheet: Sheet, current: dict[str, str | None]) -> Labels:
         for alias in aliases(track_id):
             if alias in names:
                 named[alias].append(track_id)
-    exact = names & current.keys()
 
     line_of: dict[str, int] = {}
     matched: list[dict[str, str | None]] = []
     for line, row in sheet.rows:
         name = row["track_id"] or ""
-        candidates = [name] if name in exact else named.get(name, [])
+        candidates = [name] if name in current else named.get(name, [])
         if not candidates:
             continue
         if len(candidates) > 1:
@@ -165,18 +131,10 @@ def read(store: Store) -> pa.Table:
 
 
 def stage(store: Store, change: Change, labels: Labels, gone: list[str]) -> None:
-    """Stage the new table ``labels``: listed tracks get the rows of the CSV, others keep theirs.
+    """Stage the new table ``labels``, if it changes.
 
-    Parameters
-    ----------
-    store : Store
-        The store.
-    change : Change
-        Records the new part, if the table changes.
-    labels : Labels
-        Labels of the tracks of the run.
-    gone : list of str
-        Tracks that leave the store.
+    Tracks of the run get the rows of the CSV, those that are ``gone`` lose theirs, and others keep
+    theirs.
     """
     before = read(store)
     listed_or_gone = pa.array([*labels.by_track, *gone], pa.string())

@@ -36,16 +36,7 @@ def check_segment_seconds(seconds: float) -> float:
 
 @contextmanager
 def decode_recording(path: str) -> Iterator["Recording"]:
-    """Decode a recording, for analysis in the body.
-
-    Parameters
-    ----------
-    path : str
-        Path of a file, or any address that fsspec reads.
-
-    Yields
-    ------
-    Recording
+    """Decode a recording, from a path or any address that fsspec reads, for analysis in the body.
 
     Raises
     ------
@@ -87,12 +78,8 @@ class ObjectStoreLostError(OSError):
 def read_with_retry(recording: SourceFile, read: Callable[[], "Features"]) -> "Features":
     """Read a recording, once more after an outage of its object store.
 
-    Raises
-    ------
-    RecordingError
-        The recording cannot be read although its object store answers.
-    ObjectStoreLostError
-        The object store does not answer, or rejects the credentials.
+    ObjectStoreLostError if the object store does not answer, or rejects the credentials;
+    RecordingError if the recording cannot be read although its object store answers.
     """
     path = recording.path
     for retry in (True, False):

@@ -12,7 +12,7 @@ import os
 import re
 import stat
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from featurizer.formats import AUDIO_SUFFIXES
@@ -26,49 +26,26 @@ LIST_SUFFIXES = (".txt", ".lst", ".m3u", ".m3u8")
 
 @dataclass(frozen=True, slots=True)
 class SourceFile:
-    r"""A recording as its source lists it.
+    """A recording as its source lists it."""
 
-    Parameters
-    ----------
-    track_id : str
-        Path below the root of the source, with ``/`` and the suffix.
-    uri : str
-        Absolute path or address. Bytes that are not UTF-8 are written as ``\xff``.
-    source : str
-        Source that lists the recording, as an absolute path or an address.
-    path : str
-        Path or address to open. It differs from ``uri`` if that is not UTF-8.
-    size : int or None
-        Bytes; None if the file cannot be examined.
-    modified : int or None
-        Modification time in microseconds since 1970, UTC.
-    """
-
-    track_id: str
-    uri: str
-    source: str
-    path: str
-    size: int | None
-    modified: int | None
+    track_id: str  # path below the root of the source, with "/" and the suffix
+    uri: str  # absolute path or address; bytes that are not UTF-8 are written as \xff
+    source: str  # that lists the recording, as an absolute path or an address
+    path: str  # path or address to open; it differs from `uri` if that is not UTF-8
+    size: int | None  # bytes; None if the file cannot be examined
+    modified: int | None  # microseconds since 1970, UTC
 
 
 @dataclass
 class Listing:
     """Recordings of all sources of a run.
 
-    Parameters
-    ----------
-    recordings : list of SourceFile
-        Sorted by track_id, which is unique.
-    sources : list of str
-        Sources, as absolute paths or addresses.
-    unlisted : list of str
-        Folders that could not be listed. Known files below them do not count as gone.
+    Known files below an unlisted folder do not count as gone.
     """
 
-    recordings: list[SourceFile] = field(default_factory=list)
-    sources: list[str] = field(default_factory=list)
-    unlisted: list[str] = field(default_factory=list)
+    recordings: list[SourceFile]  # sorted by track_id, which is unique
+    sources: list[str]  # as absolute paths or addresses
+    unlisted: list[str]  # folders that could not be listed
 
 
 Paths = str | os.PathLike[str] | Sequence[str | os.PathLike[str]]
@@ -78,12 +55,8 @@ Paths = str | os.PathLike[str] | Sequence[str | os.PathLike[str]]
 def list_sources(sources: Paths) -> Listing:
     """List the recordings of ``sources``; ``~`` is the user's home folder.
 
-    Raises
-    ------
-    UsageError
-        A source does not exist or has no recording, or two recordings have the same track_id.
-    StoreError
-        An object store does not answer.
+    UsageError if a source does not exist or has no recording, or two recordings have the same
+    track_id; StoreError if an object store does not answer.
 
     Examples
     --------
@@ -94,19 +67,20 @@ def list_sources(sources: Paths) -> Listing:
     ...     [recording.track_id for recording in list_sources([folder]).recordings]
     ['take1.wav']
     """
-    listing = Listing()
     paths: set[str] = set()
     by_track: dict[str, SourceFile] = {}
-    names = [sources] if isinstance(sources, str | os.PathLike) else sources
-    for given in names:
-        source, count = os.fspath(given), 0
-        name, found = _list_source(source, listing.unlisted)
-        listing.sources.append(name)
+    names: list[str] = []
+    unlisted: list[str] = []
+    given = [sources] if isinstance(sources, str | os.PathLike) else sources
+    for source in [os.fspath(path) for path in given]:
+        count = 0
+        name, found = _list_source(source, unlisted)
+        names.append(name)
         for recording in found:
             raise_if_interrupted()
             count += 1
             # A single source may repeat a file only under the same track_id.
-            if len(names) > 1:
+            if len(given) > 1:
                 if recording.path in paths:
                     continue
                 paths.add(recording.path)
@@ -117,15 +91,14 @@ def list_sources(sources: Paths) -> Listing:
                     f"{recording.uri}. Name a folder above both as the source, or extract them "
                     "into two stores"
                 )
-        if not count and name in listing.unlisted:
+        if not count and name in unlisted:
             raise UsageError(f"the folder {source} cannot be read. Check its permissions")
         if not count:
             raise UsageError(
                 f"no recording was found in {source}. Names must end in .wav, .flac, .mp3, .ogg, "
                 f".m4a or one of {len(AUDIO_SUFFIXES) - 5} other suffixes. Nothing was changed"
             )
-    listing.recordings = [by_track[track] for track in sorted(by_track)]
-    return listing
+    return Listing([by_track[track] for track in sorted(by_track)], names, unlisted)
 
 
 def _list_source(source: str, unlisted: list[str]) -> tuple[str, Iterator[SourceFile]]:
@@ -340,11 +313,7 @@ def _is_audio(name: str) -> bool:
 
 def _to_text(path: str) -> str:
     """Return ``path`` as valid UTF-8, with other bytes escaped."""
-    try:
-        path.encode()
-    except UnicodeEncodeError:
-        return os.fsencode(path).decode("utf-8", "backslashreplace")
-    return path
+    return path.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
 
 
 def _from_text(text: str) -> str:

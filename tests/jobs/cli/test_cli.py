@@ -30,6 +30,10 @@ DEFAULTS = {
 }
 
 
+def run(*command: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(command, check=False, capture_output=True, text=True, timeout=60)
+
+
 @pytest.fixture
 def requests(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
     """The arguments of each call of the job, which does nothing."""
@@ -43,20 +47,7 @@ def requests(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
     return asked
 
 
-def raising(monkeypatch: pytest.MonkeyPatch, error: BaseException) -> None:
-    extract = Mock(side_effect=error)
-    monkeypatch.setattr(jobs.extraction.extract, "extract", extract)
-
-
 # Help
-
-
-def modules_after(code: str) -> set[str]:
-    code += "; import sys; print(*sys.modules, file=sys.stderr)"
-    done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60
-    )
-    return {name.partition(".")[0] for name in done.stderr.split()}
 
 
 @pytest.mark.parametrize(
@@ -64,12 +55,16 @@ def modules_after(code: str) -> set[str]:
     [["--help"], ["extract", "--help"], ["status", "-h"], ["import-features", "--help"]],
 )
 def test_help_loads_nothing_heavy(arguments: list[str]) -> None:
-    loaded = modules_after(
+    code = (
         f"import sys; sys.argv[1:] = {arguments}\n"
         "from jobs.cli.main import main\n"
         "try: main()\n"
-        "except SystemExit as end: assert not end.code"
+        "except SystemExit as end: assert not end.code\n"
+        "print(*sys.modules, file=sys.stderr)"
     )
+    done = run(sys.executable, "-c", code)
+    assert done.returncode == 0
+    loaded = {name.partition(".")[0] for name in done.stderr.split()}
     assert "typer" in loaded
     heavy = {"numpy", "pandas", "pyarrow", "scipy", "librosa", "numba", "dask", "distributed"}
     heavy |= {"av", "bokeh", "fsspec", "psutil", "soundfile", "soxr", "sklearn"}
@@ -99,15 +94,10 @@ def test_the_version_is_the_installed_ones(command: Command) -> None:
 # Options
 
 
-def test_options_have_the_documented_defaults(
+def test_options_reach_the_job_and_have_the_documented_defaults(
     command: Command, requests: list[dict[str, Any]]
 ) -> None:
-    code, _, _ = command("extract", "a", "b c", "--store", "s")
-    assert code == 0
-    assert requests == [{"sources": ["a", "b c"], "store": "s", **DEFAULTS}]
-
-
-def test_options_reach_the_job(command: Command, requests: list[dict[str, Any]]) -> None:
+    assert command("extract", "a", "b c", "--store", "s")[0] == 0
     command(
         *("extract", "a", "--store", "s", "--labels", "l.csv", "--scheduler", "tcp://x:1"),
         *("--segment-seconds", "2.5", "--force", "--retry-failed", "--max-failed", "1"),
@@ -116,6 +106,7 @@ def test_options_reach_the_job(command: Command, requests: list[dict[str, Any]])
     given = {"labels": "l.csv", "scheduler": "tcp://x:1", "segment_seconds": 2.5}
     given |= {"force": True, "retry_failed": True, "max_failed": 1.0}
     assert requests == [
+        {**DEFAULTS, "sources": ["a", "b c"], "store": "s"},
         {**DEFAULTS, "sources": ["a"], "store": "s", **given},
         {**DEFAULTS, "sources": ["-a.wav"], "store": "s", "workers": 7},
     ]
@@ -177,7 +168,7 @@ def test_wrong_usage_ends_with_2_and_names_what_was_given(
 def test_errors_are_one_line_and_an_exit_code(
     command: Command, monkeypatch: pytest.MonkeyPatch, error: BaseException, code: int
 ) -> None:
-    raising(monkeypatch, error)
+    monkeypatch.setattr(jobs.extraction.extract, "extract", Mock(side_effect=error))
     for options in ([], ["--json"]):
         ended, out, err = command("extract", "a", "--store", "s", *options)
         assert (ended, out) == (code, "")
@@ -197,8 +188,7 @@ def test_an_interrupt_while_the_command_line_is_loaded_is_no_traceback() -> None
         "[program] = entry_points(group='console_scripts', name='songmill')\n"
         "program.load()()"
     )
-    command = [sys.executable, "-c", code]
-    done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=60)
+    done = run(sys.executable, "-c", code)
     assert (done.returncode, done.stderr) == (-signal.SIGINT, "")
 
 
@@ -279,16 +269,11 @@ def test_status_without_a_store_is_wrong_usage(command: Command, tmp_path: Path)
 
 @pytest.mark.parametrize("options", [[], ["--json"], ["--failed"], ["--failed", "--json"]])
 def test_a_terminal_without_unicode_does_not_end_the_command(
-    store: Path, options: list[str]
+    store: Path, monkeypatch: pytest.MonkeyPatch, options: list[str]
 ) -> None:
-    done = subprocess.run(
-        [sys.executable, "-m", "songmill", "status", "--store", str(store), *options],
-        capture_output=True,
-        env={**os.environ, "PYTHONIOENCODING": "ascii"},
-        check=False,
-        timeout=60,
-    )
-    assert (done.returncode, done.stderr) == (0, b"")
+    monkeypatch.setenv("PYTHONIOENCODING", "ascii")
+    done = run(sys.executable, "-m", "songmill", "status", "--store", str(store), *options)
+    assert (done.returncode, done.stderr) == (0, "")
     if "--json" in options:
         json.loads(done.stdout)
 

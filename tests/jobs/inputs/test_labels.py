@@ -8,15 +8,14 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.dataset
 import pytest
+from support.made_stores import make_store
 
-from featurizer.columns import FEATURE_SET
 from jobs.errors import UsageError
 from jobs.inputs import labels
 from jobs.inputs.labels import Labels, label_tracks
 from jobs.inputs.sources import SourceFile
 from jobs.store.commit import Change, commit
-from jobs.store.folder import Folder
-from jobs.store.tables import Settings, Store
+from jobs.store.tables import Store
 from jobs.store.track_names import aliases
 
 Read = Callable[..., Labels]
@@ -217,21 +216,12 @@ def test_only_a_label_column_replaces_existing_labels(
     assert before == {"a.wav": "x", "b.wav": "y"}
 
 
-def test_a_sheet_that_cannot_be_read_is_refused_with_the_option_that_named_it(
-    tmp_path: Path,
-) -> None:
-    with pytest.raises(UsageError, match="cannot be read .*: --split takes a or b"):
-        labels.read_sheet(
-            str(tmp_path), required=("track_id",), expected="a or b", option="--split"
-        )
-
-
 # The table
 
 
 @pytest.fixture
 def store(tmp_path: Path) -> Store:
-    return Store(Folder(str(tmp_path / "store")), Settings(FEATURE_SET, 3.0))
+    return make_store(tmp_path / "store")
 
 
 def put(store: Store, found: Labels, gone: list[str] | None = None) -> Change:
@@ -253,24 +243,20 @@ def rows(store: Store) -> list[dict[str, str | None]]:
     return expected
 
 
-def csv_of(columns: list[str], *values: list[str | None], listed: str) -> Labels:
-    """The rows of a CSV, for listed tracks with names of one letter."""
-    table = pa.table(
-        [pa.array(column, pa.string()) for column in zip(*values, strict=True)], names=columns
-    )
-    return Labels(dict.fromkeys(listed), table)
+def csv_of(text: str) -> Labels:
+    """The rows of a CSV that names all tracks of the run."""
+    columns, *values = (line.split(",") for line in text.split())
+    rows = [dict(zip(columns, (value or None for value in row), strict=True)) for row in values]
+    table = pa.Table.from_pylist(rows, pa.schema([(name, pa.string()) for name in columns]))
+    return Labels(dict.fromkeys(table["track_id"].to_pylist()), table)
 
 
 def test_there_is_no_table_without_a_csv(store: Store) -> None:
-    change = put(store, Labels(dict.fromkeys(TRACKS)))
-    assert change == Change()
+    assert put(store, Labels(dict.fromkeys(TRACKS))) == Change()
 
 
-def test_the_table_holds_every_column_and_stays_as_it_is_when_nothing_changed(
-    store: Store,
-) -> None:
-    columns = ["track_id", "label", "artist"]
-    found = csv_of(columns, ["b", "x", "B"], ["a", None, "A"], listed="ab")
+def test_the_table_holds_every_column_and_stays_when_nothing_changed(store: Store) -> None:
+    found = csv_of("track_id,label,artist b,x,B a,,A")
     assert put(store, found) != Change()
     assert rows(store) == [
         {"track_id": "a", "label": None, "artist": "A"},
@@ -280,18 +266,16 @@ def test_the_table_holds_every_column_and_stays_as_it_is_when_nothing_changed(
 
 
 def test_columns_may_change_and_readers_see_the_new_ones(store: Store) -> None:
-    columns = ["track_id", "label"]
-    put(store, csv_of([*columns, "artist"], ["a", "x", "A"], listed="a"))
-    put(store, csv_of([*columns, "year"], ["a", "x", "1969"], listed="a"))
+    put(store, csv_of("track_id,label,artist a,x,A"))
+    put(store, csv_of("track_id,label,year a,x,1969"))
     assert rows(store) == [{"track_id": "a", "label": "x", "year": "1969"}]
-    put(store, csv_of([*columns, "artist", "year"], ["a", "x", "A", "1969"], listed="a"))
+    put(store, csv_of("track_id,label,artist,year a,x,A,1969"))
     assert rows(store) == [{"track_id": "a", "label": "x", "artist": "A", "year": "1969"}]
 
 
 def test_rows_of_tracks_that_this_run_does_not_list_stay(store: Store) -> None:
-    columns = ["track_id", "label"]
-    put(store, csv_of([*columns, "artist"], ["a", "x", "A"], listed="a"))
-    put(store, csv_of([*columns, "year"], ["b", "y", "1969"], listed="b"))
+    put(store, csv_of("track_id,label,artist a,x,A"))
+    put(store, csv_of("track_id,label,year b,y,1969"))
     assert rows(store) == [
         {"track_id": "a", "label": "x", "artist": "A", "year": None},
         {"track_id": "b", "label": "y", "artist": None, "year": "1969"},
@@ -299,11 +283,11 @@ def test_rows_of_tracks_that_this_run_does_not_list_stay(store: Store) -> None:
 
 
 def test_a_table_may_have_no_labels(store: Store) -> None:
-    found = csv_of(["track_id", "artist"], ["a", "A"], listed="a")
+    found = csv_of("track_id,artist a,A")
     assert put(store, found) != Change()
     assert rows(store) == [{"track_id": "a", "artist": "A"}]
     assert put(store, found) == Change()
-    put(store, csv_of(["track_id", "label"], ["b", "y"], listed="b"))
+    put(store, csv_of("track_id,label b,y"))
     assert rows(store) == [
         {"track_id": "a", "artist": "A", "label": None},
         {"track_id": "b", "artist": None, "label": "y"},
@@ -311,8 +295,7 @@ def test_a_table_may_have_no_labels(store: Store) -> None:
 
 
 def test_rows_leave_with_their_tracks_and_with_the_csv(store: Store) -> None:
-    values = [["a", "x"], ["b", "y"], ["c", "z"]]
-    put(store, csv_of(["track_id", "label"], *values, listed="abc"))
+    put(store, csv_of("track_id,label a,x b,y c,z"))
     put(store, Labels({"a": None}), gone=["b"])
     assert rows(store) == [{"track_id": "c", "label": "z"}]
     put(store, Labels({"c": None}))

@@ -77,9 +77,7 @@ def test_links_to_files_and_folders_are_followed_and_cycles_end(tree: MakeTree) 
     assert ids(root) == ["a/one.wav", "away/three.wav", "b/two.wav", "link.wav"]
 
 
-def test_a_dangling_link_and_a_pipe_are_listed_so_that_they_are_seen_to_fail(
-    tree: MakeTree,
-) -> None:
+def test_a_dangling_link_and_a_pipe_are_listed_so_that_they_fail(tree: MakeTree) -> None:
     root = tree("a.wav")
     (root / "lost.wav").symlink_to("nowhere.wav")
     os.mkfifo(root / "pipe.wav")
@@ -89,9 +87,7 @@ def test_a_dangling_link_and_a_pipe_are_listed_so_that_they_are_seen_to_fail(
     assert ids(root / "lost.wav") == ["lost.wav"]
 
 
-def test_a_folder_named_like_a_recording_is_one_when_empty_and_walked_when_not(
-    tree: MakeTree,
-) -> None:
+def test_a_folder_named_like_a_recording_is_one_if_empty_and_walked_if_not(tree: MakeTree) -> None:
     root = tree("album.wav/a.wav", "b.wav")
     (root / "x.wav").mkdir()
     assert ids(root) == ["album.wav/a.wav", "b.wav", "x.wav"]
@@ -102,7 +98,7 @@ def test_names_may_hold_anything(tree: MakeTree) -> None:
     names = [
         "a\nb.wav",
         "'single' \"double\".wav",
-        "\N{GUITAR} caf\xe9.wav",
+        "\N{GUITAR} \xe9.wav",
         "-rf.wav",
         "[x]*?.wav",
     ]
@@ -125,6 +121,9 @@ def test_a_name_that_is_no_utf8_is_listed_as_text_and_can_be_opened(tmp_path: Pa
     assert (recording.track_id, recording.size) == (r"\xff\xfe.wav", 3)
     # Workers receive the source as text, and must find it.
     assert is_visible(recording.source)
+    (tmp_path / "list.m3u").write_bytes(b"caf\xe9/\xff\xfe.wav\n")
+    (recording,) = listing_of(tmp_path / "list.m3u").recordings
+    assert (recording.track_id, recording.size) == (r"caf\xe9/\xff\xfe.wav", 3)
 
 
 # Files
@@ -204,14 +203,6 @@ def test_a_number_sign_is_a_remark_in_playlists_alone(tree: MakeTree) -> None:
     text = b"\xef\xbb\xbf#EXTM3U\n#EXTINF:30,Some One\nb.wav\n"  # after a byte order mark
     assert listed_in(root, "list.m3u", text) == ["b.wav"]
     assert listed_in(root, "list.txt", b"#1 hit.wav\nb.wav\n") == ["#1 hit.wav", "b.wav"]
-
-
-def test_a_lists_names_may_be_no_utf8(tree: MakeTree) -> None:
-    root = tree("a.wav")
-    Path(os.fsdecode(os.fsencode(root) + b"/caf\xe9.wav")).write_bytes(b"1234")
-    (root / "list.m3u").write_bytes(b"caf\xe9.wav\n")
-    (recording,) = listing_of(root / "list.m3u").recordings
-    assert (recording.track_id, recording.size) == (r"caf\xe9.wav", 4)
 
 
 def test_entries_of_a_list_need_no_audio_suffix(tree: MakeTree) -> None:
@@ -353,9 +344,7 @@ def test_a_list_may_hold_addresses(tree: MakeTree) -> None:
     assert found == {"a.wav": 1, "bucket/rock/a.wav": 10, "bucket/missing.wav": None}
 
 
-def test_the_host_in_an_address_stays_in_its_recordings_addresses(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_recordings_keep_the_host_of_their_address(monkeypatch: pytest.MonkeyPatch) -> None:
     class Host:
         """A file system with paths that lack the host, as in sftp."""
 
@@ -381,13 +370,10 @@ def test_refresh_sees_what_has_changed_since(tree: MakeTree) -> None:
     assert refresh(second).track_id == "b.wav"
 
 
-def test_refresh_leaves_an_address_as_it_was_listed(
-    bucket: fsspec.AbstractFileSystem,
-) -> None:
+def test_refresh_leaves_an_address_as_it_was_listed(bucket: fsspec.AbstractFileSystem) -> None:
     recording = listing_of("memory://bucket/c.wav").recordings[0]
     bucket.rm("/bucket/c.wav")
     assert refresh(recording) == recording
-    bucket.pipe("/bucket/c.wav", b"")
 
 
 def test_existing_paths_and_all_addresses_are_visible(tree: MakeTree) -> None:

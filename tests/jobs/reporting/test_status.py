@@ -2,28 +2,20 @@
 
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
 
 import pyarrow as pa
 import pytest
-from support.made_stores import NOON
+from support.made_stores import NOON, make_store
 
 from featurizer.columns import FEATURE_SET
 from jobs.cli.extraction import print_outcome
 from jobs.cli.reporting import print_failed, print_status
-from jobs.errors import UsageError
 from jobs.extraction.extract import Outcome
-from jobs.reporting.status import LAST_RUNS, Status, read_status
-from jobs.store.schemas import FILES, RUNS, SEGMENT, TRACK
-from jobs.store.tables import Settings, Store, open_to_write, storage_to_write
+from jobs.reporting.status import Status, read_status
+from jobs.store.schemas import FILES, RUNS
+from jobs.store.tables import Store
 
 STRANGE = "rock/[red]a\n'b' \"c\" \N{GUITAR} :cat: [/x]\t.wav"
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> Store:
-    settings = Settings(FEATURE_SET, 3.0)
-    return open_to_write(storage_to_write(str(tmp_path / "store")), settings, force=False)
 
 
 def printed(capsys: pytest.CaptureFixture[str]) -> list[str]:
@@ -31,36 +23,27 @@ def printed(capsys: pytest.CaptureFixture[str]) -> list[str]:
     return [" ".join(line.split()) for line in capsys.readouterr().out.splitlines()]
 
 
-def put(store: Store, table: str, part: int, rows: list[dict[str, Any]], schema: pa.Schema) -> None:
-    name = f"{table}/part-{part}.parquet"
-    store.storage.write_table(name, pa.Table.from_pylist(rows, schema))
-
-
 @pytest.fixture
-def filled(store: Store) -> Store:
+def filled(tmp_path: Path) -> Store:
     """Five tracks of three labels, 12 segments, four failed files, seven runs."""
-    labels = {"a": "rock", "b": "jazz", "c": "rock", "d": None, "e": "jazz"}
-    tracks = [{"track_id": t, "label": label} for t, label in labels.items()]
-    put(store, "features/level=track", 1, tracks[:2], TRACK)
-    put(store, "features/level=track", 2, tracks[2:], TRACK)
-    put(store, "features/level=track", 3, [], TRACK)
-    segments = [{"track_id": "a", "segment": i} for i in range(12)]
-    put(store, "features/level=segment", 1, segments, SEGMENT)
-    ok = [{"track_id": t, "status": "ok", "duration_s": 1800.0} for t in labels]
+    tracks = [("a", "rock"), ("b", "jazz"), ("c", "rock"), ("d", None), ("e", "jazz")]
+    make_store(tmp_path / "store", tracks[:2], tracks[2:], [], level="track")
+    store = make_store(tmp_path / "store", tracks[:1] * 12, level="segment")
+    ok = [{"track_id": track, "status": "ok", "duration_s": 1800.0} for track, _ in tracks]
     failures = [("z", "vanished"), (STRANGE, "empty"), ("y", "empty"), ("x", "timeout")]
     failed = [
         {"track_id": track, "uri": f"/music/{track}", "status": "failed"}
         | {"error": error, "message": f"says\n{error}"}
         for track, error in failures
     ]
-    put(store, "files", 1, ok + failed[:1], FILES)
-    put(store, "files", 2, failed[1:], FILES)
+    for part, rows in enumerate((ok + failed[:1], failed[1:])):
+        store.storage.write_table(f"files/part-{part}.parquet", pa.Table.from_pylist(rows, FILES))
     counts = dict.fromkeys(("extracted", "failed", "unchanged", "gone"), 1234)
     run = {"outcome": "done", "seconds": 200.0, **counts}
     days = [NOON + timedelta(days=(i * 3) % 7) for i in range(7)]
     runs = [{**run, "run_id": f"run {i}", "started_at": day} for i, day in enumerate(days)]
-    put(store, "runs", 1, runs[:5], RUNS)
-    put(store, "runs", 2, runs[5:], RUNS)
+    for part, rows in enumerate((runs[:5], runs[5:])):
+        store.storage.write_table(f"runs/part-{part}.parquet", pa.Table.from_pylist(rows, RUNS))
     store.storage.write("_work/done/one.files.parquet", b"")
     store.storage.write("_work/done/two.track.parquet", b"")
     return store
@@ -75,27 +58,19 @@ def test_everything_is_counted(filled: Store) -> None:
     assert list(status.labels.items()) == [("jazz", 2), ("rock", 2), (None, 1)]
     assert list(status.failures.items()) == [("empty", 2), ("timeout", 1), ("vanished", 1)]
     assert [row["track_id"] for row in status.failed_files] == [STRANGE, "x", "y", "z"]
-    assert status.failed_files[1] == {
-        "track_id": "x",
-        "error": "timeout",
-        "message": "says\ntimeout",
-        "uri": "/music/x",
-    }
-    assert len(status.runs) == LAST_RUNS
-    days = [run["started_at"].day for run in status.runs]
-    assert days == [7, 6, 5, 4, 3]
+    x = {"track_id": "x", "error": "timeout", "message": "says\ntimeout", "uri": "/music/x"}
+    assert status.failed_files[1] == x
+    assert [run["started_at"].day for run in status.runs] == [7, 6, 5, 4, 3]
     assert status.waiting == 1
 
 
-def test_an_empty_store_has_nothing(store: Store) -> None:
-    status = read_status(store.storage.root)
+def test_an_empty_store_has_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    make_store(tmp_path / "store")
+    status = read_status(str(tmp_path / "store"))
     assert (status.files, status.tracks, status.segments, status.hours) == (0, 0, 0, 0.0)
     assert (status.labels, status.failures, status.failed_files, status.runs) == ({}, {}, [], [])
-
-
-def test_where_there_is_no_store_there_is_no_status(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="no store"):
-        read_status(str(tmp_path))
+    print_failed(status)
+    assert capsys.readouterr().out == "No file failed.\n"
 
 
 def test_failed_files_are_a_line_each_that_programs_can_cut_at_the_tabs(
@@ -115,11 +90,6 @@ def test_long_lines_of_failed_files_are_not_broken(capsys: pytest.CaptureFixture
     row = {"track_id": "a " * 500, "error": "empty", "message": "b " * 500, "uri": "u"}
     print_failed(Status("s", "f", 3.0, 1, 0, 0, 0.0, {}, {"empty": 1}, [row], [], None, 0))
     assert len(capsys.readouterr().out.splitlines()) == 1
-
-
-def test_no_failed_file_is_reported(store: Store, capsys: pytest.CaptureFixture[str]) -> None:
-    print_failed(read_status(store.storage.root))
-    assert capsys.readouterr().out == "No file failed.\n"
 
 
 def test_a_status_is_a_page_for_people(filled: Store, capsys: pytest.CaptureFixture[str]) -> None:
@@ -142,13 +112,10 @@ def test_a_status_is_a_page_for_people(filled: Store, capsys: pytest.CaptureFixt
         assert line in lines
 
 
-def test_many_labels_are_summed_up(store: Store, capsys: pytest.CaptureFixture[str]) -> None:
-    tracks = [
-        {"track_id": f"{label}-{i}", "label": f"label {label:02}"}
-        for label in range(23)
-        for i in range(23 - label)
-    ]
-    put(store, "features/level=track", 1, tracks, TRACK)
+def test_many_labels_are_summed_up(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    counts = {f"label {i:02}": 23 - i for i in range(23)}
+    tracks = [(f"{label}-{i}", label) for label, count in counts.items() for i in range(count)]
+    store = make_store(tmp_path / "store", tracks, level="track")
     print_status(read_status(store.storage.root))
     lines = printed(capsys)
     assert "label 00 23" in lines
@@ -157,13 +124,10 @@ def test_many_labels_are_summed_up(store: Store, capsys: pytest.CaptureFixture[s
     assert "3 more labels 6" in lines
 
 
-def test_names_cannot_write_to_the_terminal_what_they_want(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_names_cannot_control_the_terminal(capsys: pytest.CaptureFixture[str]) -> None:
     name = "a [red]b[/x] :cat: \x1b[31m\n"
     shown = r"a [red]b[/x] :cat: \x1b[31m\n"
-    status = Status(name, "f", 3.0, 1, 1, 1, 1.0, {name: 1}, {}, [], [], None, 0)
-    print_status(status)
+    print_status(Status(name, "f", 3.0, 1, 1, 1, 1.0, {name: 1}, {}, [], [], None, 0))
     lines = printed(capsys)
     assert f"store {shown}" in lines
     assert f"{shown} 1" in lines
@@ -175,34 +139,18 @@ def test_names_cannot_write_to_the_terminal_what_they_want(
     ]
 
 
-@pytest.mark.parametrize(
-    ("outcome", "lines"),
-    [
-        (
-            Outcome("run", listed=5, unchanged=5, failed_in_all=2, seconds=2.0),
-            [
-                "No file is new or changed: there was nothing to extract.",
-                "Failed: 2 in earlier runs. `songmill status --store store --failed` lists them.",
-            ],
-        ),
-        (
-            Outcome(
-                "run",
-                extracted=40,
-                segments=399,
-                failures={"vanished": 1, "empty": 2},
-                audio_s=1200.0,
-                seconds=20.0,
-            ),
-            [
-                "Processed 43 files in 20 s, 60 x realtime: 40 extracted, 399 segments, 3 failed.",
-                "Failed: 2 empty, 1 vanished. `songmill status --store store --failed` lists them.",
-            ],
-        ),
-    ],
-)
-def test_an_outcome_says_what_was_done(
-    outcome: Outcome, lines: list[str], capsys: pytest.CaptureFixture[str]
-) -> None:
-    print_outcome(outcome, "store")
-    assert capsys.readouterr().out.splitlines() == [*lines, "The tables are in store."]
+def test_an_outcome_says_what_was_done(capsys: pytest.CaptureFixture[str]) -> None:
+    idle = Outcome("run", listed=5, unchanged=5, failed_in_all=2, seconds=2.0)
+    busy = Outcome("run", extracted=40, segments=399, audio_s=1200.0, seconds=20.0)
+    busy.failures = {"vanished": 1, "empty": 2}
+    processed = "Processed 43 files in 20 s, 60 x realtime: 40 extracted, 399 segments, 3 failed."
+    for outcome, done, failed in (
+        (idle, "No file is new or changed: there was nothing to extract.", "2 in earlier runs"),
+        (busy, processed, "2 empty, 1 vanished"),
+    ):
+        print_outcome(outcome, "store")
+        assert capsys.readouterr().out.splitlines() == [
+            done,
+            f"Failed: {failed}. `songmill status --store store --failed` lists them.",
+            "The tables are in store.",
+        ]
