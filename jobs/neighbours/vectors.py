@@ -52,7 +52,7 @@ def read_vectors(store: Store, requested: Level) -> Vectors:
     keys = [(name, "ascending") for name in columns if name != "label"]
     order = pc.sort_indices(names, sort_keys=keys)
     sorted_index = np.empty(names.num_rows, np.int64)
-    sorted_index[order] = np.arange(names.num_rows)
+    sorted_index[order.to_numpy()] = np.arange(names.num_rows)
     features = np.empty((names.num_rows, len(FEATURE_COLUMNS)))
     start = 0
     for name in parts:
