@@ -26,7 +26,7 @@ from jobs.interruption import raise_if_interrupted
 from jobs.learning.dataset import Labelled, labelled_tracks
 from jobs.learning.split_option import OUTSIDE, Folds, choose_folds
 from jobs.progress import Progress
-from jobs.stage import Session, Stage, open_session
+from jobs.stage import Session, open_session
 from jobs.store import commit
 from jobs.store.address import storage_of
 from jobs.store.levels import TABLE_OF, Level, choose_level, feature_matrix
@@ -110,10 +110,6 @@ def compare(
     scheduler, workers, progress
         As for :func:`jobs.extraction.extract.extract`.
 
-    Returns
-    -------
-    Outcome
-
     Raises
     ------
     SongmillError
@@ -151,14 +147,30 @@ def compare(
             for fold in one.tested
         ]
         found = _assess_all(client, assignments, progress)
-        rows = _rows(run, level, chosen, sizes, found)
+        rows = [
+            {
+                **dict.fromkeys(COMPARISON.names),
+                "run_id": run.run_id,
+                "compared_at": datetime.now(UTC),
+                "level": level,
+                "split": one.name,
+                "leaky": one.leaky,
+                "model": model,
+                "folds": len(one.tested),
+                "rows": sizes[i][0],
+                "tracks": sizes[i][1],
+                **_summary(found[i, model]),
+            }
+            for model in CLASSIFIERS
+            for i, one in enumerate(chosen)
+        ]
         change = commit.Change()
         commit.stage_table(
             run.store,
             change,
             "comparison",
             [pa.Table.from_pylist(rows, schema=COMPARISON)],
-            edit=_drop_earlier(level, [one.name for one in chosen]),
+            edit=functools.partial(_drop_rows, level, [one.name for one in chosen]),
             tidy=True,
         )
         run.commit(change, workers=count_workers(client))
@@ -273,54 +285,22 @@ def _assess_all(
     """Return the results of all folds of each split and model."""
     from distributed.scheduler import KilledWorker
 
-    found: dict[tuple[int, str], list[_Assessment | BaseException]] = defaultdict(list)
-    retries: list[_Assignment] = []
-    done = 0
+    results: dict[_Assignment, _Assessment | BaseException] = {}
 
     def tick(threads: int) -> None:
         progress.workers(threads)
-        progress.now(f"{done} of {len(assignments)} fits, {threads} at a time")
+        progress.now(f"{len(results)} of {len(assignments)} fits, {threads} at a time")
 
     for index, result in map_unordered(client, _assess, ((one,) for one in assignments), tick=tick):
-        assignment = assignments[index]
-        if isinstance(result, KilledWorker):
-            retries.append(assignment)
-            continue
-        done += 1
-        found[assignment.split, assignment.model].append(result)
+        if not isinstance(result, KilledWorker):
+            results[assignments[index]] = result
     # Dask blames every task of a worker that died. A task that dies alone is to blame.
-    for assignment in retries:
-        for _, result in map_unordered(client, _assess, [(assignment,)], tick=tick):
-            done += 1
-            found[assignment.split, assignment.model].append(result)
+    for assignment in [one for one in assignments if one not in results]:
+        ((_, results[assignment]),) = map_unordered(client, _assess, [(assignment,)], tick=tick)
+    found: dict[tuple[int, str], list[_Assessment | BaseException]] = defaultdict(list)
+    for assignment, result in results.items():
+        found[assignment.split, assignment.model].append(result)
     return found
-
-
-def _rows(
-    run: Stage,
-    level: Level,
-    chosen: list[Folds],
-    sizes: list[tuple[int, int]],
-    found: dict[tuple[int, str], list[_Assessment | BaseException]],
-) -> list[dict[str, Any]]:
-    """Return the rows of the table ``comparison``."""
-    return [
-        {
-            **dict.fromkeys(COMPARISON.names),
-            "run_id": run.run_id,
-            "compared_at": datetime.now(UTC),
-            "level": level,
-            "split": folds.name,
-            "leaky": folds.leaky,
-            "model": model,
-            "folds": len(folds.tested),
-            "rows": sizes[i][0],
-            "tracks": sizes[i][1],
-            **_summary(found[i, model]),
-        }
-        for model in CLASSIFIERS
-        for i, folds in enumerate(chosen)
-    ]
 
 
 def _summary(results: Sequence[_Assessment | BaseException]) -> dict[str, Any]:
@@ -351,16 +331,11 @@ def _reason(error: BaseException) -> str:
     return f"{type(error).__name__}: {lines[0] if lines else ''}"
 
 
-def _drop_earlier(level: Level, names: list[str]) -> commit.Edit:
-    """Return an edit that drops the rows of earlier comparisons of the same level and splits."""
-
-    def edit(rows: pa.Table) -> pa.Table:
-        same = pc.and_(
-            pc.equal(rows["level"], level), pc.is_in(rows["split"], value_set=pa.array(names))
-        )
-        return rows.filter(pc.invert(same)) if pc.any(same).as_py() else rows
-
-    return edit
+def _drop_rows(level: Level, names: list[str], rows: pa.Table) -> pa.Table:
+    """Return the rows without those of earlier comparisons of the same level and splits."""
+    of_splits = pc.is_in(rows["split"], value_set=pa.array(names))
+    same = pc.and_(pc.equal(rows["level"], level), of_splits)
+    return rows.filter(pc.invert(same)) if pc.any(same).as_py() else rows
 
 
 def as_json(outcome: Outcome) -> dict[str, Any]:

@@ -182,13 +182,10 @@ class RowPlan:
         self._codes: list[tuple[str, np.ndarray]] = []
         tracks = labelled.tracks
         ids = pa.array(tracks.ids, pa.string())
-        columns = {
-            "track_id": ids,
-            "class": tracks.labels.astype(np.int32),
-            "part": parts.astype(np.int8),
-        }
-        store.storage.write_table(roster, pa.table(columns))
-        part_of = np.append(parts, -1).astype(np.int8)
+        parts, classes = parts.astype(np.int8), tracks.labels.astype(np.int32)
+        roster_table = pa.table({"track_id": ids, "class": classes, "part": parts})
+        store.storage.write_table(roster, roster_table)
+        part_of = np.append(parts, np.int8(-1))
         for name in store.parts(TABLE_OF[labelled.level]):
             raise_if_interrupted()
             column = store.read_part(name, ["track_id"])["track_id"]

@@ -92,29 +92,14 @@ def boost(
 ) -> TrainedBooster:
     """Train on the workers of a cluster.
 
-    Parameters
-    ----------
-    client : Client
-        The cluster.
-    divide : callable
-        Returns one share per worker for a number of workers, or fewer if rows are few.
-    load : callable
-        Loads the rows of a share. Runs on the workers.
-    n_classes : int
-        Number of classes. The shares need not contain all of them.
-    rounds : int
-        Boosting rounds; with validation rows, the maximum.
-    on_round : callable
-        Called now and then with the number of finished rounds and the validation loss, or None
-        without validation rows. Runs in a thread of the client.
-    on_worker_lost : callable
-        Called before each further attempt with the number of workers that are left.
-    on_wait : callable
-        Called at most once per attempt, if another job is training on these workers.
+    ``divide`` returns one share per worker for a number of workers, or fewer if rows are few.
+    ``load`` loads the rows of a share on a worker; the shares need not contain all classes. With
+    validation rows, ``rounds`` is a maximum.
 
-    Returns
-    -------
-    TrainedBooster
+    ``on_round`` is called now and then, in a thread of the client, with the number of finished
+    rounds and the validation loss, or None without validation rows. ``on_worker_lost`` is called
+    before each further attempt with the number of workers that are left, and ``on_wait`` at most
+    once per attempt, if another job is training on these workers.
 
     Raises
     ------
@@ -192,13 +177,7 @@ class _Attempt:
     thread: threading.Thread | None = None
 
     def acquire_lock(self, on_wait: Callable[[], None]) -> None:
-        """Wait until no other job trains on these workers.
-
-        Raises
-        ------
-        _WorkerLostError
-            A worker was lost meanwhile.
-        """
+        """Wait until no other job trains on these workers; _WorkerLostError if one is lost."""
         waiting = False
         while not training_lock.try_acquire(self.client, self.workers):
             raise_if_interrupted()
@@ -210,15 +189,7 @@ class _Attempt:
                 raise _WorkerLostError
 
     def run(self, n_classes: int, rounds: int) -> TrainedBooster:
-        """Train.
-
-        Raises
-        ------
-        _WorkerLostError
-            A worker was lost; another attempt may succeed.
-        TrainingError
-            No other attempt would succeed.
-        """
+        """Train; _WorkerLostError if another attempt may succeed, TrainingError if none would."""
         parameters = {**PARAMETERS, "num_class": n_classes}
         self.thread = threading.Thread(
             target=self._train, args=(parameters, rounds), daemon=True, name="boosting"
@@ -239,16 +210,13 @@ class _Attempt:
             losses = validation_losses(self.result["history"])
             return TrainedBooster(self.result["booster"], losses, len(self.workers))
         worker_lost = _poll(self._worker_lost, _LOSS_NOTICE_S)
+        kind, text = type(self.error), str(self.error).strip()
         # A worker that is busy with other work does not join or does not answer.
-        silent = isinstance(self.error, xgboost.core.XGBoostError) and (
-            "/collective/" in str(self.error)
-        )
-        if worker_lost or silent or isinstance(self.error, _WorkerLostError):
+        silent = issubclass(kind, xgboost.core.XGBoostError) and "/collective/" in text
+        if worker_lost or silent or issubclass(kind, _WorkerLostError):
             raise _WorkerLostError
-        first_line = next(iter(str(self.error).strip().splitlines()), "")
-        raise TrainingError(
-            f"the workers could not train: {type(self.error).__name__}: {first_line}"
-        )
+        first_line = next(iter(text.splitlines()), "")
+        raise TrainingError(f"the workers could not train: {kind.__name__}: {first_line}")
 
     def stop(self) -> None:
         """End an attempt that lost a worker, because XGBoost holds a lock on the other workers.

@@ -1,6 +1,8 @@
 """Scores, feature importance and data fingerprint of a booster, computed on the cluster.
 
-Workers read the booster's file and their slices of the store. Only numbers are sent back.
+Workers read the booster's file and their slices of the store. Only numbers are sent back. The name
+of the booster's file must be unique, because workers cache what they read. ``tick`` is called about
+every second with the number of the cluster's threads.
 """
 
 import functools
@@ -24,14 +26,12 @@ from training.model import predict
 if TYPE_CHECKING:
     from distributed import Client
 
-
 Tick = Callable[[int], None]
-"""Called about every second with the number of the cluster's threads."""
 
 
 @dataclass(frozen=True)
-class JudgedTracks:
-    """Predictions for the tracks of the test part.
+class TrackPredictions:
+    """Predictions for the tracks of the test part, with their scores.
 
     Parameters
     ----------
@@ -49,7 +49,7 @@ class JudgedTracks:
     scores: Scores
 
 
-def judge(
+def evaluate(
     client: "Client",
     pieces: Iterable[Rows],
     labelled: Labelled,
@@ -57,47 +57,27 @@ def judge(
     outputs: np.ndarray,
     *,
     tick: Tick,
-) -> tuple[Scores, JudgedTracks]:
-    """Score a booster by row, and by the mean probabilities of each track.
+) -> tuple[Scores, TrackPredictions]:
+    """Score the booster in the file ``trees`` by row, and by the mean probabilities of each track.
 
-    Parameters
-    ----------
-    client : Client
-        The cluster.
-    pieces : iterable of Rows
-        The test rows.
-    labelled : Labelled
-        The labelled tracks of the store.
-    trees : str
-        The booster's file in the store. Its name must be unique, because workers cache what they
-        read.
-    outputs : np.ndarray [shape=(n_classes,), int]
-        Index of the booster's output for each current class, followed by classes that no longer
-        exist; -1 for a class that the booster does not know.
-
-    Returns
-    -------
-    by_row : Scores
-        Scores by row.
-    by_track : JudgedTracks
-        Predictions and scores by track.
+    ``outputs`` [shape=(n_classes,), int] has the index of the booster's output for each current
+    class, followed by classes that no longer exist; -1 for a class that the booster does not know.
     """
-    judged = _in_order(
-        map_unordered(client, _judge, ((rows, trees, outputs) for rows in pieces), tick=tick)
-    )
+    arguments = ((rows, trees, outputs) for rows in pieces)
+    found = _in_order(map_unordered(client, _predict, arguments, tick=tick))
     sums = np.zeros((len(labelled.tracks.ids), len(outputs)))
     counts = np.zeros(len(sums), np.int64)
-    for _, (tracks, sums_of_piece, counts_of_piece) in judged:
+    for _, (tracks, sums_of_piece, counts_of_piece) in found:
         sums[tracks] += sums_of_piece
         counts[tracks] += counts_of_piece
     tracks = np.flatnonzero(counts)
     means = sums[tracks] / counts[tracks, np.newaxis]
     truth = labelled.tracks.labels[tracks]
     classes, predicted, true_probability = map(
-        np.concatenate, zip(*(rows for rows, _ in judged), strict=True)
+        np.concatenate, zip(*(rows for rows, _ in found), strict=True)
     )
     by_row = score_predicted(classes, predicted, true_probability, len(outputs))
-    return by_row, JudgedTracks(tracks, truth, means.argmax(axis=1), score(truth, means))
+    return by_row, TrackPredictions(tracks, truth, means.argmax(axis=1), score(truth, means))
 
 
 def importance(
@@ -109,25 +89,10 @@ def importance(
     *,
     tick: Tick,
 ) -> list[dict[str, Any]]:
-    """Return the permutation importance of each feature.
+    """Return the permutation importance of each feature for the booster in the file ``trees``.
 
-    Parameters
-    ----------
-    client : Client
-        The cluster.
-    rows : Rows
-        Test rows.
-    trees : str
-        The booster's file, as for :func:`judge`.
-    n_classes : int
-        Number of its classes.
-    on_feature : callable
-        Called after each feature with the number of finished features.
-
-    Returns
-    -------
-    list of dict
-        Rows of :data:`jobs.store.schemas.IMPORTANCE`, the most important feature first.
+    The result is rows of :data:`jobs.store.schemas.IMPORTANCE`, the most important feature first.
+    ``on_feature`` is called after each feature with the number of finished features.
     """
     arguments = [(rows, trees, n_classes, i) for i in range(len(FEATURE_COLUMNS))]
     found = _in_order(map_unordered(client, _importance_of, arguments, tick=tick), on_feature)
@@ -143,12 +108,9 @@ def fingerprint(client: "Client", pieces: Iterable[Rows], labelled: Labelled, *,
 
     It does not depend on the order of the rows, or on the parts that hold them.
     """
-    total = (
-        sum(_in_order(map_unordered(client, _hash, ((rows,) for rows in pieces), tick=tick)))
-        % 2**64
-    )
+    hashes = _in_order(map_unordered(client, _hash, ((rows,) for rows in pieces), tick=tick))
     tracks = labelled.tracks
-    hashed = [total, tracks.classes, tracks.ids.tolist(), tracks.labels.tolist()]
+    hashed = [sum(hashes) % 2**64, tracks.classes, tracks.ids.tolist(), tracks.labels.tolist()]
     return hashlib.sha256(json.dumps(hashed).encode()).hexdigest()
 
 
@@ -180,7 +142,7 @@ def _booster(root: str, name: str) -> Any:
 _Arrays = tuple[np.ndarray, np.ndarray, np.ndarray]
 
 
-def _judge(rows: Rows, trees: str, outputs: np.ndarray) -> tuple[_Arrays, _Arrays]:
+def _predict(rows: Rows, trees: str, outputs: np.ndarray) -> tuple[_Arrays, _Arrays]:
     """Return each row's class, prediction and probability of its class; and the sums by track."""
     loaded = load(rows)
     known = outputs >= 0

@@ -104,10 +104,6 @@ def predict_files(
     progress : Progress, optional
         Shows the progress; by default lines on stderr.
 
-    Returns
-    -------
-    FilesOutcome
-
     Raises
     ------
     SongmillError
@@ -156,17 +152,7 @@ def _predict_file(model: Model, uri: str, path: str) -> FilePrediction:
 
 
 def predict_features(model: Model, file: str, features: "Features") -> FilePrediction:
-    """Predict a recording from its features.
-
-    Parameters
-    ----------
-    model : Model
-        As returned by :func:`load_champion_for_files`.
-    file : str
-        Path or address of the recording.
-    features : Features
-        Features of the recording, with segments of the model's length.
-    """
+    """Predict the recording ``file`` from its features, with segments of the model's length."""
     described = model.description
     by_segment = described.level == "segment" and len(features.segments) > 0
     rows = features.segments if by_segment else features.track[np.newaxis]

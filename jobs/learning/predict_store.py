@@ -78,10 +78,6 @@ def predict_all(
     scheduler, workers, progress
         As for :func:`jobs.extraction.extract.extract`.
 
-    Returns
-    -------
-    StoreOutcome
-
     Raises
     ------
     SongmillError

@@ -3,7 +3,8 @@
 The folder ``models/<version>/`` is written atomically and never changes.
 """
 
-import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -23,7 +24,7 @@ CHAMPION = f"{MODELS}/champion.json"
 MODEL_JSON = "model.json"
 TREES = "model.ubj"
 JUDGED_TREES = "judged.ubj"
-"""Booster of the training part, for the scores. The one in TREES has learnt from all rows."""
+"""Booster of the training part, for the scores. The one in TREES is trained on all rows."""
 SPLIT = "split.parquet"
 
 
@@ -103,7 +104,7 @@ def champion(store: Store) -> str | None:
     """
     path = store.storage.path(CHAMPION)
     try:
-        version = str(json.loads(store.storage.read(CHAMPION))["version"])
+        version = str(store.storage.read_json(CHAMPION)["version"])
     except FileNotFoundError:
         return None
     except (ValueError, KeyError, TypeError) as error:
@@ -146,52 +147,38 @@ def load_champion(store: Store) -> Model:
 def describe(store: Store, version: str) -> Description:
     """Return the description in a version's ``model.json``; StoreError if it is damaged."""
     name = file_of(version, MODEL_JSON)
-    try:
+    with _report_damage(store, name, ModelError):
         return Description.from_json(store.storage.read(name))
-    except ModelError as error:
-        raise _damaged(store, name, error) from None
 
 
 def load(store: Store, version: str, trees: str = TREES) -> Model:
     """Return a version's model; StoreError if its files are damaged."""
     name = file_of(version, trees)
-    try:
+    with _report_damage(store, name, ModelError, FileNotFoundError):
         return Model.load(describe(store, version), trees, store.storage.read(name))
-    except (ModelError, FileNotFoundError) as error:
-        raise _damaged(store, name, error) from None
 
 
 def read_split(store: Store, version: str) -> dict[str, Part]:
     """Return the part of each track in a version's split; StoreError if it is damaged."""
     name = file_of(version, SPLIT)
-    try:
+    with _report_damage(store, name, OSError, KeyError, pa.ArrowException, ModelError):
         table = store.storage.read_table(name, ["track_id", "set"])
         found = dict(zip(table["track_id"].to_pylist(), table["set"].to_pylist(), strict=True))
-    except (OSError, KeyError, pa.ArrowException) as error:
-        raise _damaged(store, name, error) from None
-    unknown = set(found.values()) - set(PARTS)
-    if unknown:
-        raise _damaged(store, name, ModelError(f"has unknown sets: {unknown}"))
+        unknown = set(found.values()) - set(PARTS)
+        if unknown:
+            raise ModelError(f"has unknown sets: {unknown}")
     return found
 
 
 def read_table(store: Store, version: str, name: str) -> pa.Table:
     """Return a table of a version, such as ``confusion.parquet``; StoreError if it is damaged."""
-    try:
-        return store.read_part(file_of(version, name))
-    except FileNotFoundError as error:
-        raise _damaged(store, file_of(version, name), error) from None
+    file = file_of(version, name)
+    with _report_damage(store, file, FileNotFoundError):
+        return store.read_part(file)
 
 
 def check_fit(described: Description, settings: Settings) -> None:
     """Check that a model can predict rows of some settings.
-
-    Parameters
-    ----------
-    described : Description
-        Description of the model.
-    settings : Settings
-        Settings of the rows.
 
     Raises
     ------
@@ -227,21 +214,7 @@ def stage_model(
     files: dict[str, bytes],
     tables: dict[str, pa.Table],
 ) -> None:
-    """Write the files of a new version, which the commit moves to its folder.
-
-    Parameters
-    ----------
-    store : Store
-        The store.
-    change : Change
-        The folder is added to it.
-    version : str
-        Name of the new version.
-    files : dict of str to bytes
-        Content of each file.
-    tables : dict of str to pa.Table
-        Content of each Parquet file.
-    """
+    """Write the files and Parquet files of a new version; the commit moves them to its folder."""
     staged = f"{commit.STAGE}/{version}"
     for name, data in files.items():
         store.storage.write(f"{staged}/{name}", data, durable=True)
@@ -261,9 +234,13 @@ def file_of(version: str, name: str) -> str:
     return f"{MODELS}/{version}/{name}"
 
 
-def _damaged(store: Store, name: str, error: Exception) -> StoreError:
-    reason = "does not exist" if isinstance(error, FileNotFoundError) else str(error)
-    return StoreError(
-        f"{store.storage.path(name)} {reason}. Restore the file, or choose another model with "
-        "`songmill promote`"
-    )
+@contextmanager
+def _report_damage(store: Store, name: str, *errors: type[Exception]) -> Iterator[None]:
+    try:
+        yield
+    except errors as error:
+        reason = "does not exist" if isinstance(error, FileNotFoundError) else str(error)
+        raise StoreError(
+            f"{store.storage.path(name)} {reason}. Restore the file, or choose another model with "
+            "`songmill promote`"
+        ) from None

@@ -3,6 +3,8 @@
 from dataclasses import dataclass, replace
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from jobs.errors import UsageError
 from jobs.inputs import labels
@@ -36,7 +38,7 @@ class Folds:
     of_track : np.ndarray [shape=(n_tracks,), int], or None
         Fold of each track, or :data:`OUTSIDE`. None for the leaky split of rows.
     tested : tuple of int
-        Folds to test, each with models that have learnt from all other folds.
+        Folds to test, each with models trained on all other folds.
     ungrouped : int
         Number of tracks without a group, each treated as a group of its own.
     """
@@ -53,18 +55,7 @@ class Folds:
 
 
 def choose_folds(choice: str, store: Store, tracks: Tracks, k: int) -> Folds:
-    """Return the folds of a comparison.
-
-    Parameters
-    ----------
-    choice : str
-        Value of ``--split``.
-    store : Store
-        The store, with the groups in its ``labels`` table.
-    tracks : Tracks
-        Tracks to split.
-    k : int
-        Number of folds of a split by track or by group.
+    """Return the folds of a comparison: ``k`` of them, unless ``choice`` is a file or random.
 
     Raises
     ------
@@ -102,8 +93,8 @@ def choose_folds(choice: str, store: Store, tracks: Tracks, k: int) -> Folds:
             "learn from: does it name these tracks?"
         )
     for fold in tested:
-        learnt = (of_track != OUTSIDE) & (of_track != fold)
-        if len(np.unique(tracks.labels[learnt])) < 2:  # noqa: PLR2004
+        training = (of_track != OUTSIDE) & (of_track != fold)
+        if len(np.unique(tracks.labels[training])) < 2:  # noqa: PLR2004
             raise UsageError(f"the split {choice} leaves only one label to learn from")
     return Folds(choice, of_track, tested)
 
@@ -111,25 +102,10 @@ def choose_folds(choice: str, store: Store, tracks: Tracks, k: int) -> Folds:
 def choose_parts(
     choice: str, store: Store, tracks: Tracks, known: dict[str, Part] | None
 ) -> tuple[np.ndarray, int]:
-    """Return the part of each track for a training.
+    """Return the part of each track for a training, and the number of tracks without a group.
 
-    Parameters
-    ----------
-    choice : str
-        Value of ``--split``.
-    store : Store
-        The store, with the groups in its ``labels`` table.
-    tracks : Tracks
-        Tracks to split.
-    known : dict of str to Part, optional
-        Parts that tracks keep from the champion's training. A split file overrides them.
-
-    Returns
-    -------
-    parts : np.ndarray [shape=(n_tracks,), int]
-        Code of :data:`training.splits.PARTS` of each track, or :data:`OUTSIDE`.
-    ungrouped : int
-        Number of tracks without a group, each treated as a group of its own.
+    A part is a code of :data:`training.splits.PARTS`, or :data:`OUTSIDE`. Tracks keep their parts
+    of the champion's training, ``known``, unless a split file overrides them.
 
     Raises
     ------
@@ -192,18 +168,12 @@ def _grouped(choice: str, store: Store, tracks: Tracks) -> tuple[Tracks, int]:
             f"--split {choice}: the labels of this store have no column {column!r}: {has}. "
             "Columns come with the CSV given as --labels"
         )
-    group_of = dict(zip(table["track_id"].to_pylist(), table[column].to_pylist(), strict=True))
-    numbers: dict[str, int] = {}
-    groups = np.empty(len(tracks.ids), np.int64)
-    ungrouped = 0
-    for i, track_id in enumerate(tracks.ids.tolist()):
-        group = group_of.get(track_id)
-        if group is None:
-            ungrouped += 1
-            groups[i] = -1 - i  # a group of its own
-        else:
-            groups[i] = numbers.setdefault(group, len(numbers))
-    return replace(tracks, groups=groups), ungrouped
+    index = pc.index_in(pa.array(tracks.ids, pa.string()), value_set=table["track_id"])
+    names = table[column].combine_chunks().take(index)
+    groups = names.dictionary_encode().indices.fill_null(-1).to_numpy()
+    # A track without a group is a group of its own.
+    groups = np.where(groups < 0, -1 - np.arange(len(groups)), groups)
+    return replace(tracks, groups=groups), names.null_count
 
 
 def _read_file(path: str, tracks: Tracks) -> tuple[str, list[str | None]]:

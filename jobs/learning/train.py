@@ -1,7 +1,7 @@
-"""Training: a model that is judged, a final model of all rows, and the choice of the champion.
+"""Training: an evaluated model, a final model of all rows, and the choice of the champion.
 
 Tracks keep their part of the split from one training to the next. The champion and the new model
-are thus compared on current rows of tracks that neither has learnt from. Both are compared by the
+are thus compared on current rows of tracks that neither was trained on. Both are compared by the
 model of their training part, not by the one of all rows.
 """
 
@@ -23,7 +23,7 @@ from jobs.cluster.fitness import songmill_version
 from jobs.errors import ClusterError, StoreError
 from jobs.learning import registry
 from jobs.learning.dataset import RowPlan, labelled_tracks, load_share
-from jobs.learning.judge import JudgedTracks, fingerprint, importance, judge
+from jobs.learning.judge import TrackPredictions, evaluate, fingerprint, importance
 from jobs.learning.split_option import OUTSIDE, choose_parts
 from jobs.progress import Progress
 from jobs.stage import Session, Stage, open_session
@@ -104,7 +104,7 @@ def train(
     workers: int | None = None,
     progress: Progress | None = None,
 ) -> Outcome:
-    """Train a model, judge it, and promote it unless it is worse than the champion.
+    """Train a model, evaluate it, and promote it unless it is worse than the champion.
 
     Parameters
     ----------
@@ -122,10 +122,6 @@ def train(
     scheduler, workers, progress
         As for :func:`jobs.extraction.extract.extract`.
 
-    Returns
-    -------
-    Outcome
-
     Raises
     ------
     SongmillError
@@ -134,50 +130,43 @@ def train(
     session = open_session(store, scheduler=scheduler, workers=workers, progress=progress)
     with session.stage("train") as stage:
         session.progress.say("reading names and labels")
-        training = _Training(stage, split=split, level=level, tolerance=tolerance, promote=promote)
-        return training.work(stage.client())
+        level = choose_level(stage.store, level)
+        return _Training(stage, split, level, tolerance, promote).work(stage.client())
 
 
+@dataclass
 class _Training:
     """A running training."""
 
-    def __init__(
-        self,
-        stage: Stage,
-        *,
-        split: str,
-        level: Level | None,
-        tolerance: float,
-        promote: bool | None,
-    ) -> None:
-        self.stage = stage
-        self.store = stage.store
-        self.progress = stage.session.progress
-        self.split = split
-        self.tolerance = tolerance
-        self.promote = promote
-        self.level = choose_level(self.store, level)
+    stage: Stage
+    split: str
+    level: Level
+    tolerance: float
+    promote: bool | None
+
+    def __post_init__(self) -> None:
+        self.store = self.stage.store
+        self.progress = self.stage.session.progress
         self.labelled = labelled_tracks(self.store, self.level)
         self.champion, self.champion_parts, self.no_comparison = self._read_champion()
-        # Another split has its own parts. Tracks that the champion has learnt from are left out
+        # Another split has its own parts. Tracks that the champion was trained on are left out
         # when both models are compared.
-        same_split = self.champion and self.champion.description.split["name"] == split
+        same_split = self.champion and self.champion.description.split["name"] == self.split
         known = self.champion_parts if same_split else None
-        self.parts, ungrouped = choose_parts(split, self.store, self.labelled.tracks, known)
+        self.parts, ungrouped = choose_parts(self.split, self.store, self.labelled.tracks, known)
+        outside = f"labelled tracks that --split {self.split} leaves out until the final model"
         for what, count in (
             ("tracks without a label, which are left out", self.labelled.unlabelled),
-            (
-                f"labelled tracks that --split {split} leaves out until the final model",
-                int((self.parts == OUTSIDE).sum()),
-            ),
+            (outside, int((self.parts == OUTSIDE).sum())),
             ("tracks without a group, each treated as a group of its own", ungrouped),
         ):
             if count:
                 self.progress.warn(f"{what}: {count}")
         self.plan = self._plan("roster", self.parts)
+        self.stops_early = bool(self.plan.count((VALID,)))
 
     def _read_champion(self) -> tuple[Model | None, dict[str, Part], str]:
-        """Return the champion's judged model and its split, or None and why nothing is compared."""
+        """Return the champion's evaluated model and its split, or why nothing is compared."""
         reason = "--no-promote" if self.promote is False else "it is the first"
         try:
             version = registry.champion(self.store)
@@ -188,8 +177,8 @@ class _Training:
                 registry.check_fit(described, self.store.settings)
             except StoreError as error:
                 return None, {}, f"the champion cannot be judged: {error}"
-            judged = registry.load(self.store, version, registry.JUDGED_TREES)
-            return judged, registry.read_split(self.store, version), ""
+            evaluated = registry.load(self.store, version, registry.JUDGED_TREES)
+            return evaluated, registry.read_split(self.store, version), ""
         except StoreError as error:
             if not self.promote:
                 raise StoreError(f"{error}; or replace it by `songmill train --promote`") from None
@@ -205,50 +194,43 @@ class _Training:
         return f"{self.stage.work}/{self.stage.run_id}-{name}"
 
     def work(self, client: "Client") -> Outcome:
-        """Train, judge, train again on all rows, decide, commit."""
+        """Train, evaluate, decide, train again on all rows, commit."""
         from training.boosting import FIXED_ROUNDS, MAX_ROUNDS
 
-        stops = bool(self.plan.count((VALID,)))
-        if not stops:
+        if not self.stops_early:
             self.progress.warn(
                 f"no track is left for the part 'valid': {FIXED_ROUNDS} rounds, without early "
                 "stopping"
             )
-        limit = MAX_ROUNDS if stops else FIXED_ROUNDS
-        judged = self._boost(client, "learning", (TRAIN,), stop=stops, rounds=limit)
-        rounds = judged.booster.num_boosted_rounds()
-        judged_trees = bytes(judged.booster.save_raw("ubj"))
+        limit = MAX_ROUNDS if self.stops_early else FIXED_ROUNDS
+        newcomer = self._boost(client, "learning", (TRAIN,), stop=self.stops_early, rounds=limit)
+        newcomer_trees = bytes(newcomer.booster.save_raw("ubj"))
         classes = self.labelled.tracks.classes
         with translate_errors(client):
             self.progress.say("judging")
-            self.store.storage.write(self._work_file("newcomer.ubj"), judged_trees)
-            by_row, tracks = self._judge(client, "newcomer", np.arange(len(classes)), self.plan)
+            self.store.storage.write(self._work_file("newcomer.ubj"), newcomer_trees)
+            by_row, tracks = self._evaluate(client, "newcomer", np.arange(len(classes)), self.plan)
             verdict = self._decide(client, tracks)
             self.progress.say("shuffling features, one after the other")
             feature_importance = self._importance(client)
-            seen = fingerprint(
-                client,
-                self.plan_of_all.pieces(ALL_PARTS),
-                self.labelled,
-                tick=self.progress.workers,
-            )
+            pieces = self.plan_of_all.pieces(ALL_PARTS)
+            data = fingerprint(client, pieces, self.labelled, tick=self.progress.workers)
+        rounds = newcomer.booster.num_boosted_rounds()
         final = self._boost(client, "learning from all rows", ALL_PARTS, stop=False, rounds=rounds)
         scores = {"track": tracks.scores} | ({"segment": by_row} if self.level == "segment" else {})
         files = {
             registry.TREES: bytes(final.booster.save_raw("ubj")),
-            registry.JUDGED_TREES: judged_trees,
+            registry.JUDGED_TREES: newcomer_trees,
         }
-        description = self._describe(
-            files, scores, seen, rounds=rounds, stopped=stops, workers=final.workers
-        )
+        description = self._describe(final, files, scores, data)
         files[registry.MODEL_JSON] = description.to_json()
         takes_part = self.parts != OUTSIDE
         ids = pa.array(self.labelled.tracks.ids[takes_part], pa.string())
         sets = pa.array([PARTS[code] for code in self.parts[takes_part]], pa.string())
         tables = {
             registry.SPLIT: pa.table([ids, sets], schema=SPLIT),
-            "metrics.parquet": _metrics(scores, classes),
-            "confusion.parquet": _confusion(scores, classes),
+            "metrics.parquet": pa.table(_metrics(scores, classes), schema=METRICS),
+            "confusion.parquet": pa.table(_confusion(scores, classes), schema=CONFUSION),
             "importance.parquet": pa.Table.from_pylist(feature_importance, schema=IMPORTANCE),
         }
         change = commit.Change()
@@ -312,46 +294,34 @@ class _Training:
         """The rows of all labelled tracks, including those that the split leaves out."""
         return self._plan("all", np.where(self.parts == OUTSIDE, TRAIN, self.parts))
 
-    def _judge(
+    def _evaluate(
         self, client: "Client", name: str, outputs: np.ndarray, plan: RowPlan
-    ) -> tuple[Scores, JudgedTracks]:
-        return judge(
-            client,
-            plan.pieces((TEST,)),
-            self.labelled,
-            self._work_file(f"{name}.ubj"),
-            outputs,
-            tick=self.progress.workers,
-        )
+    ) -> tuple[Scores, TrackPredictions]:
+        trees, tick = self._work_file(f"{name}.ubj"), self.progress.workers
+        return evaluate(client, plan.pieces((TEST,)), self.labelled, trees, outputs, tick=tick)
 
-    def _decide(self, client: "Client", newcomer: JudgedTracks) -> Verdict:
-        """Compare the new model with the champion on tracks that neither has learnt from."""
+    def _decide(self, client: "Client", newcomer: TrackPredictions) -> Verdict:
+        """Compare the new model with the champion on tracks that neither was trained on."""
         if self.champion is None:
             return Verdict(self.promote is not False, self.no_comparison)
         ids = self.labelled.tracks.ids[newcomer.tracks]
-        learnt = [self.champion_parts.get(track_id) in ("train", "valid") for track_id in ids]
-        fair = ~np.array(learnt, bool)
-        if not fair.any():
+        held_out = np.array([self.champion_parts.get(i) not in ("train", "valid") for i in ids])
+        if not held_out.any():
             reason = (
                 f"the champion {self.champion.description.version} has learnt from every "
                 "test track of this split, so the models cannot be compared. Use the champion's "
                 "split, or --promote"
             )
             return Verdict(self.promote is True, reason)
-        return self._compare(client, newcomer, fair, self.champion)
-
-    def _compare(
-        self, client: "Client", newcomer: JudgedTracks, fair: np.ndarray, judged: Model
-    ) -> Verdict:
-        champion = self._judge_champion(client, newcomer, judged)[fair]
-        truth, predicted = newcomer.truth[fair], newcomer.predicted[fair]
+        champion = self._judge_champion(client, newcomer, self.champion)[held_out]
+        truth, predicted = newcomer.truth[held_out], newcomer.predicted[held_out]
         ours, theirs = macro_f1(truth, predicted), macro_f1(truth, champion)
         reason = (
             f"macro F1 by track {ours:.3f}, the champion's {theirs:.3f}, on the same {len(truth)} "
             "test tracks"
         )
         worse = ours < theirs - self.tolerance
-        earlier = judged.description.scores["track"]["macro_f1"]
+        earlier = self.champion.description.scores["track"]["macro_f1"]
         # With random labels no model is worse than another. Too few tracks cannot show that:
         # chance might reach the champion's earlier score.
         guessing = ours <= chance(truth, predicted) and theirs <= chance(truth, champion) < earlier
@@ -369,25 +339,25 @@ class _Training:
         return Verdict(promoted, reason, ours, theirs, len(truth))
 
     def _judge_champion(
-        self, client: "Client", newcomer: JudgedTracks, judged: Model
+        self, client: "Client", newcomer: TrackPredictions, champion: Model
     ) -> np.ndarray:
         """Return the champion's predictions for the new model's tracks, as current classes.
 
         The champion gets rows of its own level; a track without any is predicted as -1.
         """
-        described = judged.description
+        described = champion.description
         output_of = {name: index for index, name in enumerate(described.classes)}
         today = list(self.labelled.tracks.classes)
         gone = [name for name in described.classes if name not in today]
         outputs = np.array([output_of.get(name, -1) for name in today + gone])
-        trees = bytes(judged.booster.save_raw("ubj"))
+        trees = bytes(champion.booster.save_raw("ubj"))
         self.store.storage.write(self._work_file("champion.ubj"), trees)
         plan = self.plan
         if described.level != self.level:
             plan = self._plan("champion", self.parts, described.level)
         predicted = np.full(len(self.labelled.tracks.ids), -1)
         if plan.count((TEST,)):
-            _, found = self._judge(client, "champion", outputs, plan)
+            _, found = self._evaluate(client, "champion", outputs, plan)
             predicted[found.tracks] = found.predicted
         return np.asarray(predicted[newcomer.tracks])
 
@@ -409,14 +379,7 @@ class _Training:
         )
 
     def _describe(
-        self,
-        trees: dict[str, bytes],
-        scores: dict[str, Scores],
-        seen: str,
-        *,
-        rounds: int,
-        stopped: bool,
-        workers: int,
+        self, final: "TrainedBooster", trees: dict[str, bytes], scores: dict[str, Scores], data: str
     ) -> Description:
         import xgboost
 
@@ -433,14 +396,11 @@ class _Training:
             level=self.level,
             **asdict(self.store.settings),
             parameters={**PARAMETERS, "num_class": len(tracks.classes)},
-            rounds=rounds,
-            stopped_early=stopped,
-            split={
-                "name": self.split,
-                "tracks": dict(zip(PARTS, per_part.tolist(), strict=True)),
-            },
+            rounds=final.booster.num_boosted_rounds(),
+            stopped_early=self.stops_early,
+            split={"name": self.split, "tracks": dict(zip(PARTS, per_part.tolist(), strict=True))},
             data={
-                "fingerprint": seen,
+                "fingerprint": data,
                 "rows": int(self.labelled.rows.sum()),
                 "tracks": len(tracks.ids),
                 "labels": dict(zip(tracks.classes, per_class.tolist(), strict=True)),
@@ -449,21 +409,22 @@ class _Training:
                 level: {name: getattr(found, name) for name in (*_OVERALL, "count")}
                 for level, found in scores.items()
             },
-            digests={name: digest(data) for name, data in trees.items()},
+            digests={name: digest(content) for name, content in trees.items()},
             libraries={
                 "songmill": songmill_version(),
                 "python": platform.python_version(),
                 "xgboost": xgboost.__version__,
                 **{name: metadata.version(name) for name in ("dask", "distributed", "numpy")},
             },
-            workers=workers,
+            workers=final.workers,
         )
 
 
 _OVERALL = ("accuracy", "macro_f1", "log_loss", "chance")
 
 
-def _metrics(scores: dict[str, Scores], classes: tuple[str, ...]) -> pa.Table:
+def _metrics(scores: dict[str, Scores], classes: tuple[str, ...]) -> list[tuple[Any, ...]]:
+    """Return the columns of ``metrics.parquet``."""
     rows: list[tuple[Any, ...]] = []
     for level, found in scores.items():
         for metric in _OVERALL:
@@ -471,23 +432,18 @@ def _metrics(scores: dict[str, Scores], classes: tuple[str, ...]) -> pa.Table:
         for name, of_class in zip(classes, found.classes, strict=True):
             for metric in ("precision", "recall", "f1"):
                 rows.append((level, name, metric, getattr(of_class, metric), of_class.support))
-    return _table(rows, METRICS)
+    return list(zip(*rows, strict=True))
 
 
-def _confusion(scores: dict[str, Scores], classes: tuple[str, ...]) -> pa.Table:
+def _confusion(scores: dict[str, Scores], classes: tuple[str, ...]) -> list[tuple[Any, ...]]:
+    """Return the columns of ``confusion.parquet``."""
     rows = [
         (level, label, predicted, int(found.confusion[i, j]))
         for level, found in scores.items()
         for i, label in enumerate(classes)
         for j, predicted in enumerate(classes)
     ]
-    return _table(rows, CONFUSION)
-
-
-def _table(rows: list[tuple[Any, ...]], schema: pa.Schema) -> pa.Table:
-    return pa.Table.from_pylist(
-        [dict(zip(schema.names, row, strict=True)) for row in rows], schema=schema
-    )
+    return list(zip(*rows, strict=True))
 
 
 def as_json(outcome: Outcome) -> dict[str, Any]:

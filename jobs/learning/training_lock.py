@@ -18,15 +18,8 @@ _EXTENSION = "songmill-trainings"
 def try_acquire(client: "Client", workers: list[str]) -> bool:
     """Lock workers for a client's training; return False while another client holds one of them.
 
-    A client that already holds the lock acquires it again. The MultiLocks of clients that are gone
-    are released first.
-
-    Parameters
-    ----------
-    client : Client
-        The client that will train.
-    workers : list of str
-        Addresses of the workers that take part.
+    ``workers`` are addresses. A client that already holds the lock acquires it again. The
+    MultiLocks of clients that are gone are released first.
     """
     acquired: bool = client.run_on_scheduler(_try_acquire, client.id, workers)
     return acquired

@@ -14,13 +14,7 @@ if TYPE_CHECKING:
 
 
 def worker_names(client: "Client") -> dict[str, str]:
-    """Return the name of each worker by its address.
-
-    Raises
-    ------
-    ConnectionError
-        The client has lost its scheduler.
-    """
+    """Return the name of each worker by its address; ConnectionError without a scheduler."""
     info = client.scheduler_info(n_workers=-1)
     if "workers" not in info:
         raise ConnectionError("the scheduler was lost")
@@ -36,19 +30,9 @@ def ranked_workers(client: "Client") -> list[str]:
 def rendezvous_address(client: "Client", worker: str) -> str | None:
     """Return the IP address of the scheduler's host at which the workers find one another.
 
-    Parameters
-    ----------
-    client : Client
-        The cluster.
-    worker : str
-        Address of a worker that takes part.
-
-    Returns
-    -------
-    str or None
-        The IP address by which that worker reaches the scheduler. None, which leaves the choice to
-        XGBoost, if that address belongs to something in between (such as a Kubernetes service) or
-        if Dask's configuration sets ``xgboost.scheduler_address``.
+    It is the address by which ``worker``, one of them, reaches the scheduler. None, which leaves
+    the choice to XGBoost, if that address belongs to something in between (such as a Kubernetes
+    service) or if Dask's configuration sets ``xgboost.scheduler_address``.
     """
     if dask.config.get("xgboost.scheduler_address", None):
         return None  # XGBoost refuses a second, different address

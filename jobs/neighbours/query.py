@@ -93,10 +93,6 @@ def similar(
     progress : Progress, optional
         By default lines on stderr.
 
-    Returns
-    -------
-    Outcome
-
     Raises
     ------
     UsageError
@@ -135,13 +131,7 @@ def similar(
     order = order[order != index][:k] if index is not None else order[:k]
     rows = vectors.names.take(order).to_pylist()
     neighbours = [
-        Neighbour(
-            rank=rank,
-            track_id=row["track_id"],
-            label=row["label"],
-            cosine=float(cosines[i]),
-            duplicate=bool(is_duplicate[i]),
-        )
+        Neighbour(rank, **row, cosine=float(cosines[i]), duplicate=bool(is_duplicate[i]))
         for rank, (i, row) in enumerate(zip(order, rows, strict=True), 1)
     ]
     if index is None:

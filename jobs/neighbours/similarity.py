@@ -112,10 +112,6 @@ def similarity(
     scheduler, workers, progress
         As for :func:`jobs.extraction.extract.extract`.
 
-    Returns
-    -------
-    Outcome
-
     Raises
     ------
     UsageError
@@ -148,7 +144,11 @@ def similarity(
         if k:
             used = find_neighbours(found, vectors.unit, run, duplicate_from)
         pairs, cosines = found.duplicates()
-        _warn_about_many_copies(pairs, progress)
+        if np.bincount(pairs[:, 1]).max(initial=0) >= MAX_DUPLICATES:
+            progress.warn(
+                f"a recording occurs more than {MAX_DUPLICATES} times (silence?): {DUPLICATES} "
+                f"lists only {MAX_DUPLICATES} pairs of each copy"
+            )
         change = commit.Change()
         neighbour_rows = _neighbour_rows(vectors, found, k, duplicate_from)
         duplicate_rows = [_duplicate_rows(vectors, pairs, cosines)]
@@ -158,14 +158,11 @@ def similarity(
         ):
             commit.stage_replacement(run.store, change, table, rows, schema, part_rows=_PART_ROWS)
         if full or run.store.parts(MATRIX):
-            commit.stage_replacement(
-                run.store,
-                change,
-                MATRIX,
-                _matrix_rows(vectors) if full else [],
-                _matrix_schema(vectors) if full else pa.schema([("track_id", pa.string())]),
-                part_rows=_matrix_part_rows(n),
-            )
+            tracks = vectors.names["track_id"].to_pylist() if full else []
+            columns = [("track_id", pa.string()), *((track, pa.float32()) for track in tracks)]
+            schema, part_rows = pa.schema(columns), max(1, _PART_BYTES // (4 * n))
+            rows = _matrix_rows(vectors, schema, part_rows) if full else iter(())
+            commit.stage_replacement(run.store, change, MATRIX, rows, schema, part_rows=part_rows)
         across, shown = _compare_labels(vectors, pairs, cosines)
         run.commit(change, workers=used, message=f"{k} nearest of {n} {vectors.level}s")
         return Outcome(
@@ -185,23 +182,9 @@ def similarity(
 
 
 def find_neighbours(found: Neighbours, unit: np.ndarray, run: Stage, duplicate_from: float) -> int:
-    """Compare every pair of tiles, and return the number of workers used.
+    """Compare every pair of tiles of the vectors ``unit``; return the number of workers used.
 
-    Parameters
-    ----------
-    found : Neighbours
-        Collects the results.
-    unit : np.ndarray [shape=(n, 57), float64]
-        Unit vectors.
-    run : Stage
-        Stage that provides the cluster and the folder for the tiles.
-    duplicate_from : float
-        Cosine from which a pair counts as duplicates.
-
-    Raises
-    ------
-    ClusterError
-        The cluster is lost, or fails.
+    The candidates are added to ``found``. ClusterError if the cluster is lost, or fails.
     """
     n = len(unit)
     rows = neighbours.tile_rows(n)
@@ -304,35 +287,15 @@ def _duplicate_rows(vectors: Vectors, pairs: np.ndarray, cosines: np.ndarray) ->
     return pa.table([*first, *second, pa.array(cosines)], schema=schemas.duplicates(vectors.level))
 
 
-def _matrix_schema(vectors: Vectors) -> pa.Schema:
-    tracks = vectors.names["track_id"].to_pylist()
-    return pa.schema([("track_id", pa.string()), *((track, pa.float32()) for track in tracks)])
-
-
-def _matrix_part_rows(n: int) -> int:
-    return max(1, _PART_BYTES // (4 * n))
-
-
-def _matrix_rows(vectors: Vectors) -> Iterator[pa.Table]:
+def _matrix_rows(vectors: Vectors, schema: pa.Schema, part_rows: int) -> Iterator[pa.Table]:
     """Yield the rows of ``similarity-matrix``, one part at a time."""
-    n = len(vectors.unit)
-    step, schema = _matrix_part_rows(n), _matrix_schema(vectors)
-    for start in range(0, n, step):
+    for start in range(0, len(vectors.unit), part_rows):
         raise_if_interrupted()
-        rows = vectors.unit[start : start + step]
+        rows = vectors.unit[start : start + part_rows]
         cosines = np.clip(rows @ vectors.unit.T, -1, 1).astype(np.float32)
         names = vectors.names["track_id"].slice(start, len(rows))
         columns = [names, *(pa.array(column) for column in cosines.T)]
         yield pa.table(columns, schema=schema)
-
-
-def _warn_about_many_copies(pairs: np.ndarray, progress: Progress) -> None:
-    max_pairs = np.bincount(pairs[:, 1]).max(initial=0) if len(pairs) else 0
-    if max_pairs >= MAX_DUPLICATES:
-        progress.warn(
-            f"a recording occurs more than {MAX_DUPLICATES} times (silence?): {DUPLICATES} lists "
-            f"only {MAX_DUPLICATES} pairs of each copy"
-        )
 
 
 def _compare_labels(

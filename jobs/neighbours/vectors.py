@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from featurizer.columns import FEATURE_COLUMNS
 from jobs.interruption import raise_if_interrupted
@@ -48,11 +49,10 @@ def read_vectors(store: Store, requested: Level) -> Vectors:
     columns = ["track_id", "label", *(["segment"] if level == "segment" else [])]
     parts = store.parts(TABLE_OF[level])
     names = pa.concat_tables([store.read_part(name, columns) for name in parts])
-    names = names.append_column("stored_index", pa.array(np.arange(names.num_rows)))
     keys = [(name, "ascending") for name in columns if name != "label"]
-    names = names.sort_by(keys).combine_chunks()
+    order = pc.sort_indices(names, sort_keys=keys)
     sorted_index = np.empty(names.num_rows, np.int64)
-    sorted_index[names["stored_index"].to_numpy()] = np.arange(names.num_rows)
+    sorted_index[order.to_numpy()] = np.arange(names.num_rows)
     features = np.empty((names.num_rows, len(FEATURE_COLUMNS)))
     start = 0
     for name in parts:
@@ -67,4 +67,4 @@ def read_vectors(store: Store, requested: Level) -> Vectors:
         raise_if_interrupted()
         block = slice(start, start + _BLOCK_ROWS)
         features[block] = scaling.unit(features[block])
-    return Vectors(level, names.drop_columns("stored_index"), scaling, features)
+    return Vectors(level, names.take(order).combine_chunks(), scaling, features)

@@ -12,7 +12,6 @@ from typing import Any
 from jobs.inputs import labels
 from jobs.learning import registry
 from jobs.store.schemas import SEGMENTS, TRACKS
-from jobs.store.storage import as_json
 from jobs.store.tables import Store
 
 STAGES_JSON = "_stages.json"
@@ -72,7 +71,7 @@ def _changed_rows(run: dict[str, Any]) -> bool:
 def read_fingerprints(store: Store) -> dict[str, str]:
     """Return the last fingerprint of each stage; none if the file is missing or damaged."""
     try:
-        found = json.loads(store.storage.read(STAGES_JSON))
+        found = store.storage.read_json(STAGES_JSON)
     except (FileNotFoundError, ValueError):
         return {}
     return {str(name): str(value) for name, value in found.items()}
@@ -81,4 +80,4 @@ def read_fingerprints(store: Store) -> dict[str, str]:
 def write_fingerprint(store: Store, stage: str, value: str) -> None:
     """Record the fingerprint of a finished stage."""
     fingerprints = {**read_fingerprints(store), stage: value}
-    store.storage.write(STAGES_JSON, as_json(fingerprints), durable=True)
+    store.storage.write_json(STAGES_JSON, fingerprints, durable=True)

@@ -176,7 +176,7 @@ def run(
             lambda: _predict(session),
             inputs=("features", "champion"),
             has_result=lambda store: bool(store.parts(PREDICTED_TRACKS)),
-            obstacle=_no_model,
+            obstacle=lambda store: "" if registry.champion(store) else "there is no champion yet",
         ),
         *(
             _Step(
@@ -200,17 +200,14 @@ def run(
             has_result=lambda store: store.storage.exists(f"report/{PAGE}"),
         ),
     ]
-    outcome = Outcome(session.run_id, session.storage.root)
-    running = _Running(session, steps, outcome)
+    stages = [StageOutcome(step.label) for step in steps]
+    outcome = Outcome(session.run_id, session.storage.root, stages=stages)
+    running = _Running(session, outcome)
     try:
         with session.held("run"):
-            running.run_steps(only, first)
-    except SongmillError as error:
-        running.abort("failed", error, error.exit_code)
-    except OSError as error:
-        running.abort("failed", error, 1)
-    except RunInterruptedError as error:
-        running.abort("interrupted", error, error.exit_code)
+            running.run_steps(steps, only, first)
+    except (SongmillError, OSError, RunInterruptedError) as error:
+        running.abort(error)
     outcome.seconds = time.time() - started
     return outcome
 
@@ -236,13 +233,8 @@ _EXPORT_INPUTS: dict[TableName, tuple[str, ...]] = {
 """Inputs of an export besides the features."""
 
 
-@dataclass(frozen=True)
-class _Result:
-    """Result of a stage: summary, JSON output of its own command, and reason to end the run."""
-
-    message: str
-    details: dict[str, Any]
-    too_many_failed: str = ""
+_Result = tuple[str, dict[str, Any]]
+"""Summary of a stage, and the JSON output of its own command."""
 
 
 @dataclass(frozen=True)
@@ -262,73 +254,70 @@ class _Step:
     obstacle: Callable[[Store], str] = lambda _: ""
 
 
+@dataclass
 class _Running:
     """A run in progress. The store is locked, so its state is read once."""
 
-    def __init__(self, session: Session, steps: list[_Step], outcome: Outcome) -> None:
-        self._session = session
-        self._progress = session.progress
-        self._steps = steps
-        self._outcome = outcome
-        self._state: dict[str, Any] | None = None
-        self._current: StageOutcome | None = None
-        self._started = 0.0
-        outcome.stages += [StageOutcome(step.label) for step in steps]
+    session: Session
+    outcome: Outcome
+    state: dict[str, Any] | None = None
+    current: StageOutcome | None = None
+    started: float = 0.0
 
-    def run_steps(self, only: StageName | None, first: StageName | None) -> None:
+    def run_steps(
+        self, steps: list[_Step], only: StageName | None, first: StageName | None
+    ) -> None:
         """Run every requested step with changed inputs; ``only`` and ``first`` run in any case."""
-        for step, one in zip(self._steps, self._outcome.stages, strict=True):
-            forced = only or first
+        progress = self.session.progress
+        for step, one in zip(steps, self.outcome.stages, strict=True):
             if only and step.stage != only:
                 continue
             if first and STAGES.index(step.stage) < STAGES.index(first):
                 continue
-            self._current, self._started = one, time.time()
-            if isinstance(self._progress, JsonLog):
-                self._progress.stage = one.stage
-            self._progress.say(f"stage {one.stage}")
-            reason = self._reason_to_skip(step, forced=step.stage == forced)
+            self.current, self.started = one, time.time()
+            if isinstance(progress, JsonLog):
+                progress.stage = one.stage
+            progress.say(f"stage {one.stage}")
+            reason = self._reason_to_skip(step, forced=step.stage in (only, first))
             if reason:
-                with self._session.stage(step.stage) as stage:
+                with self.session.stage(step.stage) as stage:
                     stage.commit(commit.Change(), outcome="skipped", message=reason)
-                self._finish(one, "skipped", reason, f"skipped, {reason}")
+                self._finish("skipped", reason)
+                progress.write("info", f"{one.stage}: skipped, {reason}")
                 continue
-            result = step.work()
-            one.details = result.details
+            message, one.details = step.work()
             # Read after the stage: its own changes are no reason to repeat it.
-            self._state = None
+            self.state = None
             if step.inputs:
-                write_fingerprint(self._session.store, step.label, self._fingerprint(step))
-            self._finish(one, "done", result.message, result.message)
-            if result.too_many_failed:
-                self._outcome.outcome, self._outcome.exit_code = "too-many-failed", 3
-                self._outcome.message = result.too_many_failed
+                write_fingerprint(self.session.store, step.label, self._fingerprint(step))
+            self._finish("done", message)
+            progress.write("info", f"{one.stage}: {message} ({clock(one.seconds)})")
+            if one.details.get("outcome") == "too-many-failed":
+                self.outcome.outcome, self.outcome.exit_code = "too-many-failed", 3
+                self.outcome.message = one.details["message"]
                 return
 
-    def abort(
-        self, kind: Literal["failed", "interrupted"], error: BaseException, exit_code: int
-    ) -> None:
+    def abort(self, error: SongmillError | OSError | RunInterruptedError) -> None:
         """Record an exception that ended the run."""
-        outcome = self._outcome
-        outcome.outcome, outcome.exit_code, outcome.message = kind, exit_code, str(error)
-        if self._current:
-            self._current.outcome, self._current.message = kind, str(error)
-            self._current.seconds = time.time() - self._started
+        outcome = self.outcome
+        outcome.outcome = "interrupted" if isinstance(error, RunInterruptedError) else "failed"
+        outcome.exit_code = 1 if isinstance(error, OSError) else error.exit_code
+        outcome.message = str(error)
+        self._finish(outcome.outcome, outcome.message)
 
     def _finish(
-        self, one: StageOutcome, kind: Literal["done", "skipped"], message: str, logged: str
+        self, outcome: Literal["done", "skipped", "failed", "interrupted"], message: str
     ) -> None:
-        one.outcome, one.message = kind, message
-        one.seconds = time.time() - self._started
-        self._current = None
-        took = f" ({clock(one.seconds)})" if kind == "done" else ""
-        self._progress.write("info", f"{one.stage}: {logged}{took}")
+        if self.current:
+            self.current.outcome, self.current.message = outcome, message
+            self.current.seconds = time.time() - self.started
+            self.current = None
 
     def _reason_to_skip(self, step: _Step, *, forced: bool) -> str:
         """Return why a step is skipped; "" if it is to run."""
         if step.stage == "extract":
             return ""
-        store = self._session.store
+        store = self.session.store
         obstacle = step.obstacle(store)
         if obstacle or forced or not step.has_result(store):
             return obstacle
@@ -336,9 +325,9 @@ class _Running:
         return "its inputs are unchanged" if unchanged else ""
 
     def _fingerprint(self, step: _Step) -> str:
-        if self._state is None:
-            self._state = read_state(self._session.store)
-        return fingerprint(self._state, step.inputs, step.options)
+        if self.state is None:
+            self.state = read_state(self.session.store)
+        return fingerprint(self.state, step.inputs, step.options)
 
 
 # Stages
@@ -355,11 +344,8 @@ def _extract(session: Session, sources: Paths, options: dict[str, Any]) -> _Resu
         "relabelled": found.relabelled,
     }
     summary = ", ".join(f"{count} {name}" for name, count in counts.items() if count)
-    return _Result(
-        summary or f"nothing new, changed or gone among {found.listed} files",
-        {**asdict(found), "failed": found.failed},
-        found.message or "" if found.outcome == "too-many-failed" else "",
-    )
+    summary = summary or f"nothing new, changed or gone among {found.listed} files"
+    return summary, {**asdict(found), "failed": found.failed}
 
 
 def _train(session: Session, options: dict[str, Any]) -> _Result:
@@ -368,7 +354,7 @@ def _train(session: Session, options: dict[str, Any]) -> _Result:
     found = train(store=session, **options)
     verdict = "is the new champion" if found.verdict.promoted else "is kept, but not promoted"
     version = found.description.version
-    return _Result(f"{version} {verdict}: {found.verdict.reason}", as_json(found))
+    return f"{version} {verdict}: {found.verdict.reason}", as_json(found)
 
 
 def _similarity(session: Session, neighbours: int) -> _Result:
@@ -376,21 +362,21 @@ def _similarity(session: Session, neighbours: int) -> _Result:
 
     found = similarity(store=session, k=neighbours)
     summary = f"the {found.k} nearest of {found.rows} tracks, {found.duplicates} duplicates"
-    return _Result(summary, asdict(found))
+    return summary, asdict(found)
 
 
 def _predict(session: Session) -> _Result:
     from jobs.learning.predict_store import predict_all
 
     found = predict_all(store=session)
-    return _Result(f"{found.tracks} tracks by {found.model}", asdict(found))
+    return f"{found.tracks} tracks by {found.model}", asdict(found)
 
 
 def _export(session: Session, table: TableName, to: str, schema: str | None) -> _Result:
     from jobs.exporting.export import export
 
     found = export(table, store=session, to=to, schema=schema)
-    return _Result(f"{found.rows} rows to {found.to}", asdict(found))
+    return f"{found.rows} rows to {found.to}", asdict(found)
 
 
 def _report(session: Session) -> _Result:
@@ -399,7 +385,7 @@ def _report(session: Session) -> _Result:
     with session.stage("report") as stage:
         found = report(store=stage.store, progress=session.progress)
         stage.commit(commit.Change(), message=found.page)
-    return _Result(found.page, asdict(found))
+    return found.page, asdict(found)
 
 
 # Obstacles
@@ -410,10 +396,6 @@ def _too_few_labels(store: Store) -> str:
     if count > 1:
         return ""
     return f"labels of the tracks: {count}; a model needs at least two"
-
-
-def _no_model(store: Store) -> str:
-    return "" if registry.champion(store) else "there is no champion yet"
 
 
 def _no_predictions(store: Store) -> str:
