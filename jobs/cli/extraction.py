@@ -76,7 +76,7 @@ def extract(
     Only new and changed files are extracted; deleted files leave the tables. After an interruption
     run the same command again: finished work is kept.
     """
-    arguments = dict(locals())
+    arguments = {**locals(), "segment_seconds": options.check_segment_seconds(segment_seconds)}
     from jobs.extraction.extract import extract as run
 
     outcome = run_job(

@@ -99,7 +99,7 @@ def run(
     similar tracks, predict, export, report. A stage is skipped if its input has not changed. After
     an interruption run the same command again.
     """
-    arguments = dict(locals())
+    arguments = {**locals(), "segment_seconds": options.check_segment_seconds(segment_seconds)}
     for name in ("config", "log_format", "as_json"):
         del arguments[name]
     from jobs.nightly.run import run as work

@@ -69,22 +69,7 @@ Labels = Annotated[
     ),
 ]
 
-
-def _check_segment_seconds(seconds: float) -> float:
-    """Return the length of a segment in seconds; BadParameter if it is out of range."""
-    from jobs.errors import UsageError
-    from jobs.inputs import recordings
-
-    try:
-        return recordings.check_segment_seconds(seconds)
-    except UsageError as error:
-        raise typer.BadParameter(str(error), param_hint="--segment-seconds") from None
-
-
-SegmentSeconds = Annotated[
-    float,
-    typer.Option(metavar="SECONDS", callback=_check_segment_seconds, help="Length of a segment."),
-]
+SegmentSeconds = Annotated[float, typer.Option(metavar="SECONDS", help="Length of a segment.")]
 
 RetryFailed = Annotated[
     bool, typer.Option("--retry-failed", help="Retry files that failed before.")
@@ -121,3 +106,14 @@ Schema = Annotated[
 StageName = Literal["extract", "train", "similarity", "predict", "export", "report"]
 
 Json = Annotated[bool, typer.Option("--json", help="Print only one JSON object on stdout.")]
+
+
+def check_segment_seconds(seconds: float) -> float:
+    """Return the length of a segment in seconds; BadParameter if it is out of range."""
+    from jobs.errors import UsageError
+    from jobs.inputs import recordings
+
+    try:
+        return recordings.check_segment_seconds(seconds)
+    except UsageError as error:
+        raise typer.BadParameter(str(error), param_hint="--segment-seconds") from None
