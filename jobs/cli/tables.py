@@ -1,4 +1,4 @@
-"""Output of commands on stdout and stderr: lines, tables and JSON."""
+"""Output of commands on stdout and stderr: lines, tables, JSON, and the outcome of a job."""
 
 import json
 import re
@@ -67,7 +67,10 @@ def run_job(
     to_json: Callable[[Any], dict[str, Any]] = asdict,
     **options: Any,
 ) -> T:
-    """Run a job with the options of its command, and print its outcome as text or JSON."""
+    """Run a job with the options of its command, and print its outcome as text or JSON.
+
+    A command passes all its parameters by their names, which are those of the job's parameters.
+    """
     with Progress().shown() as progress:
         outcome = job(**options, progress=progress)
     if as_json:
