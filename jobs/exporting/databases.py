@@ -126,7 +126,7 @@ def to_sqlite(
         if kind is not None:
             cursor.execute(f"DROP TABLE {where}")
         cursor.execute(f"ALTER TABLE {temporary} RENAME TO {where}")
-        _create_index(cursor, f"{table}_index", where, rows.schema)
+        _create_index(cursor, _quote(f"{table}_index"), where, rows.schema)
         connection.commit()
 
 
@@ -162,7 +162,7 @@ def to_duckdb(
             _check_earlier_export(kind == "BASE TABLE", set(columns), where, keys)
         cursor.register("exported", rows.reader())
         cursor.execute(f"CREATE OR REPLACE TABLE {where} AS SELECT * FROM exported")
-        _create_index(cursor, f"{table}_index", where, rows.schema)
+        _create_index(cursor, _quote(f"{table}_index"), where, rows.schema)
         cursor.execute("COMMIT")
 
 
@@ -210,7 +210,7 @@ def _quote(name: str) -> str:
 
 def _create_index(cursor: Any, name: str, where: str, schema: pa.Schema) -> None:
     columns = ", ".join(_quote(column) for column in INDEX_COLUMNS if column in schema.names)
-    cursor.execute(f"CREATE INDEX {_quote(name)} ON {where} ({columns})")
+    cursor.execute(f"CREATE INDEX {name} ON {where} ({columns})")
 
 
 def _fetch_value(cursor: Any, query: str, *values: str) -> Any:
