@@ -100,13 +100,13 @@ def run(
     an interruption run the same command again.
     """
     arguments = {**locals(), "segment_seconds": options.check_segment_seconds(segment_seconds)}
-    for name in ("config", "log_format", "as_json"):
+    for name in ("sources", "config", "log_format", "as_json"):
         del arguments[name]
     from jobs.nightly.run import run as work
     from jobs.progress import JsonLog, Progress
 
     with (JsonLog() if log_format == "json" else Progress()).shown() as progress:
-        outcome = work(**arguments, progress=progress)
+        outcome = work(sources, **arguments, progress=progress)
         if outcome.message:
             progress.write("error", outcome.message)
     if as_json:
