@@ -9,24 +9,9 @@ from jobs.errors import UsageError
 
 
 def read_config(path: Path, names: list[str]) -> dict[str, Any]:
-    """Read the options of a configuration file.
+    """Read the options of a TOML file; UsageError if one is not in ``names``.
 
-    Parameters
-    ----------
-    path : Path
-        The TOML file.
-    names : list of str
-        Names of the existing options without leading dashes. The file may use ``_`` for ``-``.
-
-    Returns
-    -------
-    dict of str to Any
-        Values by name. The command line checks them like its own.
-
-    Raises
-    ------
-    UsageError
-        The file cannot be read, is not TOML, or has an unknown option.
+    The file may use ``_`` for ``-``. The command line checks the values like its own.
     """
     try:
         found = tomllib.loads(path.read_text(encoding="utf-8"))

@@ -5,12 +5,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from jobs.cli import options
 from jobs.cli.extraction import print_outcome
 from jobs.cli.learning import print_training
 from jobs.cli.neighbours import print_similarity
-from jobs.cli.options import WorkersOption
 from jobs.cli.reporting import print_page, print_status
-from jobs.cli.tables import cell, new_table, show
+from jobs.cli.tables import show_table
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -22,18 +22,18 @@ SHOWN_FEATURES = ("tempo", "rms_mean", "spectral_centroid_mean", "zero_crossing_
 def print_features(tracks: "pa.Table") -> None:
     """Show the means of a few features for each label."""
     means = tracks.group_by("label").aggregate([(name, "mean") for name in SHOWN_FEATURES])
-    table = new_table("mean of", *SHOWN_FEATURES)
-    for row in means.sort_by("label").to_pylist():
-        cells = [f"{row[f'{name}_mean']:.4g}" for name in SHOWN_FEATURES]
-        table.add_row(cell(row["label"] or "(none)"), *cells)
-    show(table)
+    rows = [
+        [row["label"] or "(none)", *(f"{row[f'{name}_mean']:.4g}" for name in SHOWN_FEATURES)]
+        for row in means.sort_by("label").to_pylist()
+    ]
+    show_table(["mean of", *SHOWN_FEATURES], rows)
 
 
 def demo(
     folder: Annotated[
         Path, typer.Argument(metavar="[DIR]", help="Folder of the demo's files.")
     ] = Path("songmill-demo"),
-    workers: WorkersOption = None,
+    workers: options.Workers = None,
 ) -> None:
     """Synthesise a small collection, extract it, train a model, and show the results."""
     from jobs.demo.collection import synthesise

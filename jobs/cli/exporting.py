@@ -1,12 +1,11 @@
 """`songmill export`: the command and its output."""
 
-from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from jobs.cli.options import JsonOption, SchemaOption, StoreOption
-from jobs.cli.tables import counted, print_json, show
+from jobs.cli import options
+from jobs.cli.tables import counted, run_job, show
 from jobs.progress import clock, printable
 
 if TYPE_CHECKING:
@@ -30,7 +29,7 @@ def export(
             metavar="TABLE", help="similarity, duplicates, predictions, features or files."
         ),
     ],
-    store: StoreOption,
+    store: options.Store,
     to: Annotated[
         str,
         typer.Option(
@@ -45,31 +44,18 @@ def export(
     level: Annotated[
         Literal["track", "segment"], typer.Option(help="Level of the rows, for tables with both.")
     ] = "track",
-    schema: SchemaOption = None,
+    schema: options.Schema = None,
     table: Annotated[
         str | None,
         typer.Option(metavar="NAME", help="Name of the table there; by default the same."),
     ] = None,
-    as_json: JsonOption = False,
+    as_json: options.Json = False,
 ) -> None:
     """Export a table of STORE to a database or a file.
 
     Exports are atomic: readers see the old table or the new one.
     """
+    arguments = dict(locals())
     from jobs.exporting.export import export as run
-    from jobs.progress import Progress
 
-    with Progress().shown() as progress:
-        outcome = run(
-            name,
-            store=store,
-            to=to,
-            level=level,
-            schema=schema,
-            table=table,
-            progress=progress,
-        )
-    if as_json:
-        print_json(asdict(outcome))
-    else:
-        print_export(outcome)
+    run_job(run, print_export, **arguments)

@@ -2,24 +2,15 @@
 
 import shlex
 from dataclasses import asdict
+from functools import partial
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from featurizer.columns import SEGMENT_SECONDS
 from jobs import defaults
-from jobs.cli.options import (
-    JsonOption,
-    LabelsOption,
-    MaxFailedOption,
-    RetryFailedOption,
-    SchedulerOption,
-    SegmentSecondsOption,
-    StoreOption,
-    WorkersOption,
-    check_segment_seconds,
-)
-from jobs.cli.tables import counted, print_error, print_json, show
+from jobs.cli import options
+from jobs.cli.tables import counted, print_error, run_job, show
 from jobs.progress import clock, printable
 
 if TYPE_CHECKING:
@@ -68,43 +59,32 @@ def extract(
             "one path per line). Also any address that fsspec reads.",
         ),
     ],
-    store: StoreOption,
-    labels: LabelsOption = defaults.LABELS,
-    scheduler: SchedulerOption = None,
-    workers: WorkersOption = None,
-    segment_seconds: SegmentSecondsOption = SEGMENT_SECONDS,
+    store: options.Store,
+    labels: options.Labels = defaults.LABELS,
+    scheduler: options.Scheduler = None,
+    workers: options.Workers = None,
+    segment_seconds: options.SegmentSeconds = SEGMENT_SECONDS,
     force: Annotated[
         bool, typer.Option("--force", help="Extract every file again, changed or not.")
     ] = False,
-    retry_failed: RetryFailedOption = False,
-    max_failed: MaxFailedOption = defaults.MAX_FAILED,
-    as_json: JsonOption = False,
+    retry_failed: options.RetryFailed = False,
+    max_failed: options.MaxFailed = defaults.MAX_FAILED,
+    as_json: options.Json = False,
 ) -> None:
     """Extract 57 features of every recording, and of every 3-second segment, into STORE.
 
     Only new and changed files are extracted; deleted files leave the tables. After an interruption
     run the same command again: finished work is kept.
     """
+    arguments = {**locals(), "segment_seconds": options.check_segment_seconds(segment_seconds)}
     from jobs.extraction.extract import extract as run
-    from jobs.progress import Progress
 
-    with Progress().shown() as progress:
-        outcome = run(
-            sources,
-            store=store,
-            labels=labels,
-            segment_seconds=check_segment_seconds(segment_seconds),
-            force=force,
-            retry_failed=retry_failed,
-            max_failed=max_failed,
-            scheduler=scheduler,
-            workers=workers,
-            progress=progress,
-        )
-    if as_json:
-        print_json({**asdict(outcome), "failed": outcome.failed, "store": store})
-    else:
-        print_outcome(outcome, store)
+    outcome = run_job(
+        run,
+        partial(print_outcome, store=store),
+        to_json=lambda found: {**asdict(found), "failed": found.failed, "store": store},
+        **arguments,
+    )
     if outcome.outcome == "too-many-failed":
         print_error(outcome.message or "")
         raise typer.Exit(3)
@@ -120,7 +100,7 @@ def import_features(
             "GTZAN's features_30_sec.csv (tracks) and features_3_sec.csv (segments).",
         ),
     ],
-    store: StoreOption,
+    store: options.Store,
     labels: Annotated[
         str | None,
         typer.Option(
@@ -129,18 +109,14 @@ def import_features(
             "replaces the labels of the tables.",
         ),
     ] = None,
-    as_json: JsonOption = False,
+    as_json: options.Json = False,
 ) -> None:
     """Import published tables of features into STORE, without any recording.
 
     The imported tracks, segments, or both replace those of an earlier import.
     """
+    arguments = dict(locals())
     from jobs.extraction.import_features import import_features as run
-    from jobs.progress import Progress
 
-    with Progress().shown() as progress:
-        outcome = run(tables, store=store, labels=labels, progress=progress)
-    if as_json:
-        print_json({**asdict(outcome), "store": store})
-    else:
-        print_import(outcome, store)
+    show_outcome = partial(print_import, store=store)
+    run_job(run, show_outcome, to_json=lambda found: {**asdict(found), "store": store}, **arguments)

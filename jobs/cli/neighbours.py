@@ -1,19 +1,13 @@
 """`songmill similarity` and `songmill similar`: the commands and their output."""
 
-from dataclasses import asdict
+from functools import partial
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from jobs import defaults
-from jobs.cli.options import (
-    JsonOption,
-    NeighboursOption,
-    SchedulerOption,
-    StoreOption,
-    WorkersOption,
-)
-from jobs.cli.tables import cell, counted, new_table, print_json, show
+from jobs.cli import options
+from jobs.cli.tables import counted, run_job, show, show_table
 from jobs.progress import clock, printable
 
 if TYPE_CHECKING:
@@ -31,11 +25,11 @@ def print_similarity(outcome: "Similarity", store: str) -> None:
             f"Duplicates: {counted(outcome.duplicates, 'pair')}"
             f"{across if outcome.across_labels else ''}."
         )
-        table = new_table("track", "is also", "label", "label", "cosine")
+        rows = []
         for pair in outcome.shown:
-            names = (pair.track_id, pair.duplicate_id, pair.label or "", pair.duplicate_label or "")
-            table.add_row(*map(cell, names), f"{pair.cosine:.6f}")
-        show(table)
+            labels = (pair.label or "", pair.duplicate_label or "")
+            rows.append((pair.track_id, pair.duplicate_id, *labels, f"{pair.cosine:.6f}"))
+        show_table(("track", "is also", "label", "label", "cosine"), rows)
         if outcome.duplicates > len(outcome.shown):
             show(f"… and {outcome.duplicates - len(outcome.shown)} more.")
     else:
@@ -51,18 +45,17 @@ def print_similar(outcome: "Similar") -> None:
         show(f"Most like {printable(outcome.track_id)}{label}:")
     else:
         show(f"Most like {printable(outcome.file or '')}:")
-    table = new_table("", "track", "label", "cosine", "same recording")
+    rows = []
     for one in outcome.neighbours:
-        names = (one.track_id, one.label or "")
         same = "yes" if one.duplicate else ""
-        table.add_row(str(one.rank), *map(cell, names), f"{one.cosine:.6f}", same)
-    show(table)
+        rows.append((str(one.rank), one.track_id, one.label or "", f"{one.cosine:.6f}", same))
+    show_table(("", "track", "label", "cosine", "same recording"), rows)
 
 
 def similarity(
     *,
-    store: StoreOption,
-    k: NeighboursOption = defaults.NEIGHBOURS,
+    store: options.Store,
+    k: options.Neighbours = defaults.NEIGHBOURS,
     level: Annotated[
         Literal["track", "segment"], typer.Option(help="Level of the rows to compare.")
     ] = "track",
@@ -79,33 +72,19 @@ def similarity(
         bool,
         typer.Option("--full", help="Also write the full matrix of cosines (up to 20,000 tracks)."),
     ] = False,
-    scheduler: SchedulerOption = None,
-    workers: WorkersOption = None,
-    as_json: JsonOption = False,
+    scheduler: options.Scheduler = None,
+    workers: options.Workers = None,
+    as_json: options.Json = False,
 ) -> None:
     """Find the nearest neighbours of every track, exactly, into STORE/similarity.
 
     Features are z-scored over the store and compared by cosine. Pairs of the same recording, with
     equal or different labels, are also written to STORE/duplicates.
     """
+    arguments = dict(locals())
     from jobs.neighbours.similarity import similarity as run
-    from jobs.progress import Progress
 
-    with Progress().shown() as progress:
-        outcome = run(
-            store=store,
-            k=k,
-            level=level,
-            duplicate_from=duplicate_from,
-            full=full,
-            scheduler=scheduler,
-            workers=workers,
-            progress=progress,
-        )
-    if as_json:
-        print_json(asdict(outcome))
-    else:
-        print_similarity(outcome, store)
+    run_job(run, partial(print_similarity, store=store), **arguments)
 
 
 def similar(
@@ -118,7 +97,7 @@ def similar(
         ),
     ],
     *,
-    store: StoreOption,
+    store: options.Store,
     k: Annotated[
         int,
         typer.Option("-k", "--neighbours", min=1, metavar="K", help="Number of tracks to show."),
@@ -126,15 +105,11 @@ def similar(
     no_duplicates: Annotated[
         bool, typer.Option("--no-duplicates", help="Omit tracks that are the same recording.")
     ] = False,
-    as_json: JsonOption = False,
+    as_json: options.Json = False,
 ) -> None:
     """Show the tracks of STORE that are most similar to one of them, or to another recording."""
+    arguments = dict(locals())
+    arguments["duplicates"] = not arguments.pop("no_duplicates")
     from jobs.neighbours.query import similar as run
-    from jobs.progress import Progress
 
-    with Progress().shown() as progress:
-        outcome = run(recording, store=store, k=k, duplicates=not no_duplicates, progress=progress)
-    if as_json:
-        print_json(asdict(outcome))
-    else:
-        print_similar(outcome)
+    run_job(run, print_similar, **arguments)

@@ -8,24 +8,8 @@ import typer
 
 from featurizer.columns import SEGMENT_SECONDS
 from jobs import defaults
-from jobs.cli.options import (
-    JsonOption,
-    LabelsOption,
-    LevelOption,
-    MaxFailedOption,
-    NeighboursOption,
-    RetryFailedOption,
-    SchedulerOption,
-    SchemaOption,
-    SegmentSecondsOption,
-    SplitOption,
-    StageName,
-    StoreOption,
-    ToleranceOption,
-    WorkersOption,
-    check_segment_seconds,
-)
-from jobs.cli.tables import cell, new_table, print_json, show
+from jobs.cli import options
+from jobs.cli.tables import print_json, show, show_table
 from jobs.progress import clock
 
 if TYPE_CHECKING:
@@ -34,11 +18,11 @@ if TYPE_CHECKING:
 
 def print_run(outcome: "Run") -> None:
     """Print how each stage of a run ended."""
-    table = new_table("stage", "outcome", "took", "message")
-    for one in outcome.stages:
-        took = clock(one.seconds) if one.seconds else ""
-        table.add_row(cell(one.stage), one.outcome, took, cell(one.message))
-    show(table)
+    rows = [
+        (one.stage, one.outcome, clock(one.seconds) if one.seconds else "", one.message)
+        for one in outcome.stages
+    ]
+    show_table(("stage", "outcome", "took", "message"), rows)
     show(f"Run {outcome.run_id}: {outcome.outcome}, in {clock(outcome.seconds)}.")
 
 
@@ -64,7 +48,7 @@ def run(
         list[str],
         typer.Argument(metavar="SOURCE…", help="Recordings, as for `songmill extract`."),
     ],
-    store: StoreOption,
+    store: options.Store,
     config: Annotated[
         Path | None,
         typer.Option(
@@ -75,38 +59,39 @@ def run(
             "Options of the command line take precedence.",
         ),
     ] = None,
-    labels: LabelsOption = defaults.LABELS,
-    segment_seconds: SegmentSecondsOption = SEGMENT_SECONDS,
-    retry_failed: RetryFailedOption = False,
-    max_failed: MaxFailedOption = defaults.MAX_FAILED,
-    split: SplitOption = defaults.SPLIT,
-    level: LevelOption = None,
-    tolerance: ToleranceOption = defaults.TOLERANCE,
-    neighbours: NeighboursOption = defaults.NEIGHBOURS,
-    export: Annotated[
-        list[str] | None,
+    labels: options.Labels = defaults.LABELS,
+    segment_seconds: options.SegmentSeconds = SEGMENT_SECONDS,
+    retry_failed: options.RetryFailed = False,
+    max_failed: options.MaxFailed = defaults.MAX_FAILED,
+    split: options.Split = defaults.SPLIT,
+    level: options.Level = None,
+    tolerance: options.Tolerance = defaults.TOLERANCE,
+    neighbours: options.Neighbours = defaults.NEIGHBOURS,
+    exports: Annotated[
+        list[str],
         typer.Option(
+            "--export",
             metavar="TABLE=URL",
             help="Export a table (similarity, duplicates, predictions, features or files) to a "
             "URL, as for `songmill export`. May be given several times.",
         ),
-    ] = None,
-    schema: SchemaOption = None,
+    ] = [],  # noqa: B006  # Typer requires a list
+    schema: options.Schema = None,
     only: Annotated[
-        StageName | None,
+        options.StageName | None,
         typer.Option(help="Run only this stage, even if nothing has changed."),
     ] = None,
     first: Annotated[
-        StageName | None,
+        options.StageName | None,
         typer.Option("--from", help="Start with this stage, even if nothing has changed."),
     ] = None,
-    scheduler: SchedulerOption = None,
-    workers: WorkersOption = None,
+    scheduler: options.Scheduler = None,
+    workers: options.Workers = None,
     log_format: Annotated[
         Literal["text", "json"],
         typer.Option(help="Log on stderr: text for people, or one JSON object per line."),
     ] = "text",
-    as_json: JsonOption = False,
+    as_json: options.Json = False,
 ) -> None:
     """Bring everything in STORE up to date, for example every night.
 
@@ -114,29 +99,14 @@ def run(
     similar tracks, predict, export, report. A stage is skipped if its input has not changed. After
     an interruption run the same command again.
     """
+    arguments = {**locals(), "segment_seconds": options.check_segment_seconds(segment_seconds)}
+    for name in ("sources", "config", "log_format", "as_json"):
+        del arguments[name]
     from jobs.nightly.run import run as work
     from jobs.progress import JsonLog, Progress
 
     with (JsonLog() if log_format == "json" else Progress()).shown() as progress:
-        outcome = work(
-            sources,
-            store=store,
-            labels=labels,
-            segment_seconds=check_segment_seconds(segment_seconds),
-            retry_failed=retry_failed,
-            max_failed=max_failed,
-            split=split,
-            level=level,
-            tolerance=tolerance,
-            neighbours=neighbours,
-            exports=export or [],
-            schema=schema,
-            only=only,
-            first=first,
-            scheduler=scheduler,
-            workers=workers,
-            progress=progress,
-        )
+        outcome = work(sources, **arguments, progress=progress)
         if outcome.message:
             progress.write("error", outcome.message)
     if as_json:

@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 import typer
 
-StoreOption = Annotated[
+Store = Annotated[
     str,
     typer.Option(
         "--store",
@@ -13,7 +13,7 @@ StoreOption = Annotated[
     ),
 ]
 
-SchedulerOption = Annotated[
+Scheduler = Annotated[
     str | None,
     typer.Option(
         metavar="ADDRESS",
@@ -23,7 +23,7 @@ SchedulerOption = Annotated[
     ),
 ]
 
-WorkersOption = Annotated[
+Workers = Annotated[
     int | None,
     typer.Option(
         min=1, metavar="N", help="Worker processes of the local cluster; by default one per core."
@@ -36,7 +36,7 @@ SPLIT_HELP = (
     "columns track_id and set (train, valid, test)"
 )
 
-SplitsOption = Annotated[
+Splits = Annotated[
     list[str],
     typer.Option(
         "--split",
@@ -46,7 +46,7 @@ SplitsOption = Annotated[
     ),
 ]
 
-SplitOption = Annotated[
+Split = Annotated[
     str,
     typer.Option(
         "--split",
@@ -55,14 +55,12 @@ SplitOption = Annotated[
     ),
 ]
 
-LevelOption = Annotated[
+Level = Annotated[
     Literal["segment", "track"] | None,
-    typer.Option(
-        help="Rows to train on; by default segments, if there are any.",
-    ),
+    typer.Option(help="Rows to train on; by default segments, if there are any."),
 ]
 
-LabelsOption = Annotated[
+Labels = Annotated[
     str,
     typer.Option(
         metavar="parent|none|FILE.csv",
@@ -71,15 +69,13 @@ LabelsOption = Annotated[
     ),
 ]
 
-SegmentSecondsOption = Annotated[
-    float, typer.Option(metavar="SECONDS", help="Length of a segment.")
-]
+SegmentSeconds = Annotated[float, typer.Option(metavar="SECONDS", help="Length of a segment.")]
 
-RetryFailedOption = Annotated[
+RetryFailed = Annotated[
     bool, typer.Option("--retry-failed", help="Retry files that failed before.")
 ]
 
-MaxFailedOption = Annotated[
+MaxFailed = Annotated[
     float,
     typer.Option(
         min=0.0,
@@ -89,7 +85,7 @@ MaxFailedOption = Annotated[
     ),
 ]
 
-ToleranceOption = Annotated[
+Tolerance = Annotated[
     float,
     typer.Option(
         min=0.0,
@@ -99,17 +95,17 @@ ToleranceOption = Annotated[
     ),
 ]
 
-NeighboursOption = Annotated[
+Neighbours = Annotated[
     int, typer.Option("-k", "--neighbours", min=1, metavar="K", help="Neighbours per row.")
 ]
 
-SchemaOption = Annotated[
+Schema = Annotated[
     str | None, typer.Option(metavar="NAME", help="Schema of the database to load into.")
 ]
 
 StageName = Literal["extract", "train", "similarity", "predict", "export", "report"]
 
-JsonOption = Annotated[bool, typer.Option("--json", help="Print only one JSON object on stdout.")]
+Json = Annotated[bool, typer.Option("--json", help="Print only one JSON object on stdout.")]
 
 
 def check_segment_seconds(seconds: float) -> float:

@@ -1,13 +1,13 @@
 """`songmill inspect`, `report` and `status`: the commands and their output."""
 
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.table import Table
 
-from jobs.cli.options import JsonOption, StoreOption
-from jobs.cli.tables import MAX_LABELS, cell, counted, new_table, print_json, show
+from jobs.cli import options
+from jobs.cli.tables import MAX_LABELS, counted, print_json, run_job, show, show_table
 from jobs.progress import clock, printable
 
 if TYPE_CHECKING:
@@ -31,25 +31,24 @@ def print_status(status: "Status") -> None:
         facts.add_row("waiting", f"{status.waiting} batches of an unfinished run: run it again")
     show(facts)
     if status.labels:
-        table = new_table("label", "tracks")
-        for label, count in list(status.labels.items())[:MAX_LABELS]:
-            table.add_row(cell("(none)" if label is None else label), f"{count:,}")
-        if len(status.labels) > MAX_LABELS:
-            rest = sum(list(status.labels.values())[MAX_LABELS:])
-            table.add_row(f"{len(status.labels) - MAX_LABELS} more labels", f"{rest:,}")
-        show(table)
+        labels = list(status.labels.items())
+        shown, rest = labels[:MAX_LABELS], labels[MAX_LABELS:]
+        rows = [("(none)" if label is None else label, f"{count:,}") for label, count in shown]
+        if rest:
+            rows.append((f"{len(rest)} more labels", f"{sum(count for _, count in rest):,}"))
+        show_table(("label", "tracks"), rows)
     if status.failures:
-        table = new_table("failure", "files")
-        for kind, count in status.failures.items():
-            table.add_row(kind, f"{count:,}")
-        show(table)
+        rows = [(kind, f"{count:,}") for kind, count in status.failures.items()]
+        show_table(("failure", "files"), rows)
     if status.runs:
-        table = new_table(
-            *("last runs", "stage", "outcome", "took", "extracted", "failed", "unchanged", "gone")
-        )
+        names = ("extracted", "failed", "unchanged", "gone")
+        runs = []
         for run in status.runs:
-            table.add_row(*(cell(value) for value in _run_cells(run)))
-        show(table)
+            cells = [f"{run['started_at']:%Y-%m-%d %H:%M}", run["stage"] or "", run["outcome"]]
+            # Only an extraction counts files.
+            counts = ["" if run[name] is None else f"{run[name]:,}" for name in names]
+            runs.append([*cells, clock(run["seconds"]), *counts])
+        show_table(("last runs", "stage", "outcome", "took", *names), runs)
 
 
 def print_failed(status: "Status") -> None:
@@ -99,14 +98,6 @@ def print_page(path: str) -> None:
     show(f"Open the report in a browser: {printable(path)}")
 
 
-def _run_cells(run: dict[str, Any]) -> list[str]:
-    # Only an extraction counts files.
-    names = ("extracted", "failed", "unchanged", "gone")
-    counts = ["" if run[name] is None else f"{run[name]:,}" for name in names]
-    started = f"{run['started_at']:%Y-%m-%d %H:%M}"
-    return [started, run["stage"] or "", run["outcome"], clock(run["seconds"]), *counts]
-
-
 def inspect(
     recording: Annotated[
         str,
@@ -127,46 +118,36 @@ def inspect(
         str | None,
         typer.Option(metavar="STORE", help="A store with a model, which predicts the label."),
     ] = None,
-    as_json: JsonOption = False,
+    as_json: options.Json = False,
 ) -> None:
     """Write one page about a recording: pictures, facts and features."""
-    from jobs.progress import Progress
+    arguments = dict(locals())
     from jobs.reporting.inspection import inspect as run
 
-    with Progress().shown() as progress:
-        outcome = run(recording, store=store, out=out, progress=progress)
-    if as_json:
-        print_json(asdict(outcome))
-    else:
-        print_inspection(outcome)
+    run_job(run, print_inspection, **arguments)
 
 
 def report(
-    store: StoreOption,
+    store: options.Store,
     out: Annotated[
         str | None,
         typer.Option(metavar="DIR", help="Folder of index.html; by default STORE/report."),
     ] = None,
-    as_json: JsonOption = False,
+    as_json: options.Json = False,
 ) -> None:
     """Write one page about STORE: its content and the scores of its models."""
-    from jobs.progress import Progress
+    arguments = dict(locals())
     from jobs.reporting.report import report as run
 
-    with Progress().shown() as progress:
-        outcome = run(store=store, out=out, progress=progress)
-    if as_json:
-        print_json(asdict(outcome))
-    else:
-        print_report(outcome)
+    run_job(run, print_report, **arguments)
 
 
 def status(
-    store: StoreOption,
+    store: options.Store,
     failed: Annotated[
         bool, typer.Option("--failed", help="List the files that failed, and why.")
     ] = False,
-    as_json: JsonOption = False,
+    as_json: options.Json = False,
 ) -> None:
     """Show the content of STORE: tracks, segments, hours, labels, failures, the last runs."""
     from jobs.reporting.status import read_status

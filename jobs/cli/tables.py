@@ -1,15 +1,19 @@
-"""Output of commands on stdout and stderr: lines, tables and JSON."""
+"""Output of commands on stdout and stderr: lines, tables, JSON, and the outcome of a job."""
 
 import json
 import re
-from typing import Any
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict
+from typing import Any, TypeVar
 
 import typer
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from jobs.progress import printable
+from jobs.progress import Progress, printable
+
+T = TypeVar("T")
 
 MAX_LABELS = 20
 """Maximum number of labels in a table."""
@@ -27,18 +31,14 @@ def show(what: str | Table) -> None:
     Console(highlight=False, soft_wrap=True, markup=False, emoji=False, width=1000).print(what)
 
 
-def new_table(first: str, *others: str) -> Table:
-    """Return an empty table; columns of numbers are right-aligned."""
+def show_table(names: Sequence[str], rows: Iterable[Iterable[str]]) -> None:
+    """Print a table on stdout; columns of numbers are right-aligned."""
     table = Table(box=None, header_style="bold", padding=(0, 2, 0, 0), pad_edge=False)
-    table.add_column(first)
-    for name in others:
-        table.add_column(name, justify="left" if name in _TEXT_COLUMNS else "right")
-    return table
-
-
-def cell(text: str) -> Text:
-    """Return a cell without Rich's markup or control characters."""
-    return Text(printable(text))
+    for i, name in enumerate(names):
+        table.add_column(name, justify="left" if i == 0 or name in _TEXT_COLUMNS else "right")
+    for row in rows:
+        table.add_row(*(Text(printable(text)) for text in row))
+    show(table)
 
 
 def counted(count: int, thing: str) -> str:
@@ -56,3 +56,25 @@ def print_json(value: dict[str, Any]) -> None:
 def print_error(text: str) -> None:
     """Print an error on stderr."""
     typer.echo(f"songmill: {printable(text)}", err=True)
+
+
+def run_job(
+    job: Callable[..., T],
+    show_outcome: Callable[[T], None],
+    /,
+    *,
+    as_json: bool,
+    to_json: Callable[[Any], dict[str, Any]] = asdict,
+    **options: Any,
+) -> T:
+    """Run a job with the options of its command, and print its outcome as text or JSON.
+
+    A command passes all its parameters by their names, which are those of the job's parameters.
+    """
+    with Progress().shown() as progress:
+        outcome = job(**options, progress=progress)
+    if as_json:
+        print_json(to_json(outcome))
+    else:
+        show_outcome(outcome)
+    return outcome

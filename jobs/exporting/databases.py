@@ -65,11 +65,7 @@ def to_postgresql(
     if not 1 <= len(table.encode()) <= MAX_NAME_BYTES:
         raise UsageError(f"--table {table!r}: PostgreSQL's names have 1 to {MAX_NAME_BYTES} bytes")
     os.environ.setdefault("PGCONNECT_TIMEOUT", str(CONNECT_TIMEOUT_S))
-    with (
-        _translate_errors(dbapi.Error, rows, target),
-        contextlib.closing(dbapi.connect(target.address)) as connection,
-        contextlib.closing(connection.cursor()) as cursor,
-    ):
+    with _connect(dbapi, rows, target) as (connection, cursor):
         schema = _resolve_schema(cursor, schema, target)
         where = f"{_quote(schema)}.{_quote(table)}"
         temporary = f"_songmill_{hashlib.sha256(table.encode()).hexdigest()[:16]}"
@@ -79,7 +75,7 @@ def to_postgresql(
         if _check_replaceable(cursor, new, keys) is not None:
             cursor.execute(f"DROP TABLE {new}")  # left by a killed export
         cursor.adbc_ingest(temporary, rows.reader(), mode="create", db_schema_name=schema)
-        cursor.execute(f"CREATE INDEX {temporary}_index ON {new} ({_index_columns(rows.schema)})")
+        _create_index(cursor, f"{temporary}_index", new, rows.schema)
         # Readers that wait for the swap must find the rows in the new table, but some (COPY) keep
         # the snapshot from before they waited. So the rows are committed before the swap.
         connection.commit()
@@ -87,8 +83,7 @@ def to_postgresql(
         try:
             old = _check_replaceable(cursor, where, keys)
             if old is not None:
-                for grant in _grants(cursor, old, new):
-                    cursor.execute(grant)
+                _copy_privileges(cursor, old, new)
                 cursor.execute(_lock_statement(where))
                 cursor.execute(f"DROP TABLE {where}")
             index = _quote(f"{table[: MAX_NAME_BYTES // 2]}_index")
@@ -107,30 +102,14 @@ def to_postgresql(
 def to_sqlite(
     rows: Rows, target: Target, schema: str | None, table: str, keys: tuple[str, ...]
 ) -> None:
-    """Load rows into an SQLite file, which is created if it does not exist.
+    """Load rows into an SQLite file, as :func:`to_postgresql` does into PostgreSQL.
 
-    Parameters
-    ----------
-    rows, target, table, keys
-        As for :func:`to_postgresql`.
-    schema : None
-        SQLite has no schemas.
-
-    Raises
-    ------
-    UsageError
-        Another table has this name.
-    ExportError
-        The file is not an SQLite database, or cannot be written.
+    The file is created if it does not exist. It has no schemas: ``schema`` is None.
     """
     from adbc_driver_sqlite import dbapi
 
     temporary = _quote(f"{table}_new")
-    with (
-        _translate_errors(dbapi.Error, rows, target),
-        contextlib.closing(dbapi.connect(target.address)) as connection,
-        contextlib.closing(connection.cursor()) as cursor,
-    ):
+    with _connect(dbapi, rows, target) as (connection, cursor):
         # Lock readers out during the commit only, not whenever the cache is full.
         cursor.execute("PRAGMA cache_spill = OFF")
         # Views of the old table keep working with the new one.
@@ -138,69 +117,53 @@ def to_sqlite(
         kind = _fetch_value(cursor, "SELECT type FROM sqlite_master WHERE name = ?", table)
         if kind is not None:
             cursor.execute("SELECT name FROM pragma_table_info(?)", (table,))
-            _check_earlier_export(kind == "table", _first_column(cursor), table, keys)
-        columns = (f"{_quote(field.name)} {_sqlite_type(field.type)}" for field in rows.schema)
-        cursor.execute(f"CREATE TABLE {temporary} ({', '.join(columns)})")
+            columns = {name for (name,) in cursor.fetchall()}
+            _check_earlier_export(kind == "table", columns, table, keys)
+        typed = (f"{_quote(field.name)} {_sqlite_type(field.type)}" for field in rows.schema)
+        cursor.execute(f"CREATE TABLE {temporary} ({', '.join(typed)})")
         cursor.adbc_ingest(f"{table}_new", rows.reader(), mode="append")
         where = _quote(table)
         if kind is not None:
             cursor.execute(f"DROP TABLE {where}")
         cursor.execute(f"ALTER TABLE {temporary} RENAME TO {where}")
-        index = _quote(f"{table}_index")
-        cursor.execute(f"CREATE INDEX {index} ON {where} ({_index_columns(rows.schema)})")
+        _create_index(cursor, _quote(f"{table}_index"), where, rows.schema)
         connection.commit()
 
 
 def to_duckdb(
     rows: Rows, target: Target, schema: str | None, table: str, keys: tuple[str, ...]
 ) -> None:
-    """Load rows into a DuckDB file, which is created if it does not exist.
+    """Load rows into a DuckDB file, as :func:`to_postgresql` does into PostgreSQL.
 
-    Parameters
-    ----------
-    rows, target, table, keys
-        As for :func:`to_postgresql`.
-    schema : str or None
-        The schema; by default ``main``.
-
-    Raises
-    ------
-    UsageError
-        There is no such schema, or another table has this name.
-    ExportError
-        The file is not a DuckDB database, is in use by another process, or cannot be written.
+    The file is created if it does not exist. The default schema is ``main``.
     """
     import duckdb
 
     schema = schema or "main"
     where = f"{_quote(schema)}.{_quote(table)}"
-    _check_duckdb_file(target)
-    with (
-        _translate_errors(duckdb.Error, rows, target),
-        duckdb.connect(target.address) as connection,
-    ):
-        connection.execute("BEGIN")
-        found = connection.execute(
-            "SELECT count(*) FROM duckdb_schemas() WHERE schema_name = ? "
-            "AND database_name = current_database()",
-            [schema],
-        ).fetchall()
-        if found == [(0,)]:
+    with contextlib.suppress(FileNotFoundError), open(target.address, "rb") as file:
+        header = file.read(12)
+        # DuckDB would open a CSV file, for example. The magic bytes follow a checksum.
+        if header and header[8:] != b"DUCK":
+            raise ExportError(f"{target.address} is not a DuckDB database; it stays as it is")
+    with _connect(duckdb, rows, target) as (_, cursor):
+        cursor.execute("BEGIN")
+        query = "SELECT schema_name FROM duckdb_schemas() WHERE database_name = current_database()"
+        if _fetch_value(cursor, f"{query} AND schema_name = ?", schema) is None:
             raise UsageError(f"{target.shown} has no schema {schema!r}")
-        old = connection.execute(
+        cursor.execute(
             "SELECT table_type, list(column_name) FROM information_schema.tables "
             "JOIN information_schema.columns USING (table_catalog, table_schema, table_name) "
             "WHERE table_catalog = current_database() AND table_schema = ? AND table_name = ? "
             "GROUP BY table_type",
-            [schema, table],
-        ).fetchall()
-        for table_type, columns in old:
-            _check_earlier_export(table_type == "BASE TABLE", set(columns), where, keys)
-        connection.register("exported", rows.reader())
-        connection.execute(f"CREATE OR REPLACE TABLE {where} AS SELECT * FROM exported")
-        index = _quote(f"{table}_index")
-        connection.execute(f"CREATE INDEX {index} ON {where} ({_index_columns(rows.schema)})")
-        connection.execute("COMMIT")
+            (schema, table),
+        )
+        for kind, columns in cursor.fetchall():
+            _check_earlier_export(kind == "BASE TABLE", set(columns), where, keys)
+        cursor.register("exported", rows.reader())
+        cursor.execute(f"CREATE OR REPLACE TABLE {where} AS SELECT * FROM exported")
+        _create_index(cursor, _quote(f"{table}_index"), where, rows.schema)
+        cursor.execute("COMMIT")
 
 
 LOADERS: dict[Kind, Callable[[Rows, Target, str | None, str, tuple[str, ...]], None]] = {
@@ -212,11 +175,18 @@ LOADERS: dict[Kind, Callable[[Rows, Target, str | None, str, tuple[str, ...]], N
 
 
 @contextlib.contextmanager
-def _translate_errors(kind: type[Exception], rows: Rows, target: Target) -> Iterator[None]:
-    """Raise ExportError, without the password, in place of a driver's exception."""
+def _connect(driver: Any, rows: Rows, target: Target) -> Iterator[tuple[Any, Any]]:
+    """Yield a connection and its cursor; the driver's exceptions become ExportErrors.
+
+    These do not contain the password.
+    """
     try:
-        yield
-    except kind as error:
+        with (
+            contextlib.closing(driver.connect(target.address)) as connection,
+            contextlib.closing(connection.cursor()) as cursor,
+        ):
+            yield connection, cursor
+    except driver.Error as error:
         if rows.failure is not None:
             raise rows.failure from None
         text = _shorten_message(target.hide_password(str(error)))
@@ -238,8 +208,9 @@ def _quote(name: str) -> str:
     return '"' + name.replace('"', '""') + '"'
 
 
-def _index_columns(schema: pa.Schema) -> str:
-    return ", ".join(_quote(name) for name in INDEX_COLUMNS if name in schema.names)
+def _create_index(cursor: Any, name: str, where: str, schema: pa.Schema) -> None:
+    columns = ", ".join(_quote(column) for column in INDEX_COLUMNS if column in schema.names)
+    cursor.execute(f"CREATE INDEX {name} ON {where} ({columns})")
 
 
 def _fetch_value(cursor: Any, query: str, *values: str) -> Any:
@@ -247,10 +218,6 @@ def _fetch_value(cursor: Any, query: str, *values: str) -> Any:
     cursor.execute(query, values)
     row = cursor.fetchone()
     return None if row is None else row[0]
-
-
-def _first_column(cursor: Any) -> set[str]:
-    return {row[0] for row in cursor.fetchall()}
 
 
 def _check_earlier_export(
@@ -310,12 +277,13 @@ def _check_replaceable(cursor: Any, where: str, keys: tuple[str, ...]) -> int | 
         return None
     kind = _fetch_value(cursor, f"SELECT relkind::text FROM pg_class WHERE oid = {old}")
     cursor.execute(f"SELECT attname::text FROM pg_attribute WHERE attrelid = {old} AND attnum > 0")
-    _check_earlier_export(kind == "r", _first_column(cursor), where, keys)
+    columns = {name for (name,) in cursor.fetchall()}
+    _check_earlier_export(kind == "r", columns, where, keys)
     return int(old)
 
 
-def _grants(cursor: Any, old: int, new: str) -> list[str]:
-    """Return statements that grant the privileges on the old table to the same users of the new."""
+def _copy_privileges(cursor: Any, old: int, new: str) -> None:
+    """Grant the privileges on the old table to the same users of the new."""
     cursor.execute(
         "SELECT acl.privilege_type::text, acl.is_grantable, "
         "CASE acl.grantee WHEN 0 THEN 'PUBLIC' "
@@ -323,10 +291,9 @@ def _grants(cursor: Any, old: int, new: str) -> list[str]:
         "FROM pg_class, aclexplode(relacl) AS acl "
         f"WHERE oid = {old} AND acl.grantee <> relowner"
     )
-    return [
-        f"GRANT {privilege} ON {new} TO {grantee}{' WITH GRANT OPTION' if grantable else ''}"
-        for privilege, grantable, grantee in cursor.fetchall()
-    ]
+    for privilege, grantable, grantee in cursor.fetchall():
+        option = " WITH GRANT OPTION" if grantable else ""
+        cursor.execute(f"GRANT {privilege} ON {new} TO {grantee}{option}")
 
 
 def _lock_statement(where: str) -> str:
@@ -350,15 +317,7 @@ $songmill$
 """
 
 
-# Files
-
-
-def _check_duckdb_file(target: Target) -> None:
-    """Raise ExportError if a file is not DuckDB's; DuckDB would open a CSV file, for example."""
-    with contextlib.suppress(FileNotFoundError), open(target.address, "rb") as file:
-        header = file.read(12)
-        if header and header[8:] != b"DUCK":  # the magic bytes follow a checksum
-            raise ExportError(f"{target.address} is not a DuckDB database; it stays as it is")
+# SQLite
 
 
 def _sqlite_type(kind: pa.DataType) -> str:

@@ -99,10 +99,6 @@ def export(
     progress : Progress, optional
         By default lines on stderr.
 
-    Returns
-    -------
-    Outcome
-
     Raises
     ------
     UsageError

@@ -1,36 +1,32 @@
 """Pictures and facts of one recording, as PNG files and one page."""
 
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from featurizer.columns import FEATURE_COLUMNS, SAMPLE_RATE, SEGMENT_SECONDS
+from featurizer.curves import FRAME_CURVES, Curves
+from featurizer.extract import Features, analyse
+from featurizer.waveform import zero_crossings
 from jobs.errors import UsageError
 from jobs.inputs.recordings import decode_recording
 from jobs.learning import registry
-from jobs.learning.predict_files import (
-    FilePrediction,
-    load_champion_for_files,
-    predict_features,
-)
+from jobs.learning.predict_files import FilePrediction, load_champion_for_files, predict_features
 from jobs.progress import Progress, printable
 from jobs.reporting.overview import label_styles
 from jobs.store.atomic import check_writable, write_file
 from jobs.store.counts import count_labels
 from jobs.store.tables import Store, open_store
 from jobs.store.track_names import ambiguity_error, matching_tracks
-from pages.style import LabelStyles, display_name
+from pages import recording as drawing
+from pages.page import Cell, Content, Page, Section, Table, number, render
+from pages.picture import Picture
+from pages.style import display_name
 from training.model import Description
-
-if TYPE_CHECKING:
-    from featurizer.curves import Curves
-    from featurizer.extract import Features
-    from pages.page import Page, Section
-    from pages.picture import Picture
 
 PAGE = "index.html"
 FRAMES = "frames.parquet"
@@ -136,10 +132,6 @@ def inspect(
     progress : Progress, optional
         By default lines on stderr.
 
-    Returns
-    -------
-    Outcome
-
     Raises
     ------
     UsageError
@@ -147,15 +139,10 @@ def inspect(
     SongmillError
         The file cannot be decoded, or the model does not fit this songmill.
     """
-    from featurizer.curves import Curves
-    from featurizer.extract import analyse
-
     store = open_store(store) if store else None
     progress = progress or Progress()
     path = _resolve_path(recording, store)
-    model = None
-    if store and registry.champion(store):
-        model = load_champion_for_files(store)
+    model = load_champion_for_files(store) if store and registry.champion(store) else None
     stem = os.path.splitext(os.path.basename(path.rstrip("/")))[0]
     folder = os.path.abspath(out or f"inspect-{printable(stem)}")
     check_writable(folder)
@@ -164,14 +151,42 @@ def inspect(
         curves = Curves(audio.y)
         seconds = model.description.segment_seconds if model else SEGMENT_SECONDS
         features = analyse(audio, segment_seconds=seconds, curves=curves)
-    results = _Results(
-        styles=label_styles(count_labels(store)) if store else LabelStyles([]),
-        facts=_facts(path, features, curves),
-        features=dict(zip(FEATURE_COLUMNS, features.track.tolist(), strict=True)),
-        prediction=predict_features(model, path, features) if model else None,
-        model=model.description if model else None,
+    facts = _facts(path, features, curves)
+    by_name = dict(zip(FEATURE_COLUMNS, features.track.tolist(), strict=True))
+    progress.say("drawing")
+    pictures: list[Picture] = []
+    for picture in drawing.pictures(curves, facts.tempo):
+        pictures.append(picture)
+        progress.show(f"drawing: {len(pictures)} pictures")
+    sections = _sections(facts, by_name, tuple(pictures))
+    prediction = None
+    if store and model:
+        prediction = predict_features(model, path, features)
+        section = _prediction_section(store, model.description, prediction)
+        sections.insert(1, section)
+        pictures += section.content.pictures
+    for picture in pictures:
+        write_file(os.path.join(folder, f"{picture.name}.png"), picture.default.png)
+    columns = {"time_s": curves.times_s}
+    columns |= {name: curves.frames[:, i] for i, name in enumerate(FRAME_CURVES)}
+    frames = pa.BufferOutputStream()
+    pq.write_table(pa.table({**columns, "onset_strength": curves.onset_strength}), frames)
+    write_file(os.path.join(folder, FRAMES), frames.getvalue().to_pybytes())
+    page = Page(
+        title=printable(os.path.basename(path.rstrip("/"))),
+        text=f"Facts, pictures and features of {printable(path)}.",
+        sections=sections,
     )
-    return _write(folder, results, curves, progress)
+    write_file(os.path.join(folder, PAGE), render(page))
+    return Outcome(
+        facts=facts,
+        features=by_name,
+        prediction=prediction,
+        model=model.description.version if model else None,
+        folder=folder,
+        page=os.path.join(folder, PAGE),
+        pictures=[f"{picture.name}.png" for picture in pictures],
+    )
 
 
 def _resolve_path(recording: str, store: Store | None) -> str:
@@ -199,9 +214,7 @@ def _resolve_path(recording: str, store: Store | None) -> str:
     return path
 
 
-def _facts(path: str, features: "Features", curves: "Curves") -> Facts:
-    from featurizer.waveform import zero_crossings
-
+def _facts(path: str, features: Features, curves: Curves) -> Facts:
     start, stop = curves.trimmed()
     return Facts(
         file=path,
@@ -217,69 +230,9 @@ def _facts(path: str, features: "Features", curves: "Curves") -> Facts:
     )
 
 
-@dataclass(frozen=True)
-class _Results:
-    styles: LabelStyles
-    facts: Facts
-    features: dict[str, float]
-    prediction: FilePrediction | None
-    model: Description | None
-
-
-def _write(folder: str, found: _Results, curves: "Curves", progress: Progress) -> Outcome:
-    from pages import recording
-    from pages.page import render
-
-    progress.say("drawing")
-    pictures: list[Picture] = []
-    for picture in recording.pictures(curves, found.facts.tempo):
-        pictures.append(picture)
-        progress.show(f"drawing: {len(pictures)} pictures")
-    predicted = None
-    if found.prediction and found.prediction.segments and found.model:
-        classes = found.model.classes
-        segments = found.prediction.segments
-        predicted = recording.predicted_over_time(
-            recording.SegmentProbabilities(
-                segment_s=found.model.segment_seconds,
-                classes=classes,
-                probabilities=np.array(
-                    [[one.probabilities[name] for name in classes] for one in segments]
-                ),
-            ),
-            found.styles,
-        )
-    all_pictures = [*pictures, *([predicted] if predicted else [])]
-    for picture in all_pictures:
-        write_file(os.path.join(folder, f"{picture.name}.png"), picture.default.png)
-    frames = pa.BufferOutputStream()
-    pq.write_table(_frames(curves), frames)
-    write_file(os.path.join(folder, FRAMES), frames.getvalue().to_pybytes())
-    page = os.path.join(folder, PAGE)
-    write_file(page, render(_page(found, pictures, predicted)))
-    return Outcome(
-        facts=found.facts,
-        features=found.features,
-        prediction=found.prediction,
-        model=found.model.version if found.model else None,
-        folder=folder,
-        page=page,
-        pictures=[f"{picture.name}.png" for picture in all_pictures],
-    )
-
-
-def _frames(curves: "Curves") -> pa.Table:
-    from featurizer.curves import FRAME_CURVES
-
-    columns = {"time_s": curves.times_s}
-    columns |= {name: curves.frames[:, i] for i, name in enumerate(FRAME_CURVES)}
-    return pa.table({**columns, "onset_strength": curves.onset_strength})
-
-
-def _page(found: _Results, pictures: "list[Picture]", predicted: "Picture | None") -> "Page":
-    from pages.page import Cell, Content, Page, Section, Table, number
-
-    facts = found.facts
+def _sections(
+    facts: Facts, features: dict[str, float], pictures: Sequence[Picture]
+) -> list[Section]:
     shown_facts = [
         ("sample rate of the file", f"{facts.sample_rate:,} Hz"),
         ("channels of the file", f"{facts.channels}"),
@@ -290,41 +243,36 @@ def _page(found: _Results, pictures: "list[Picture]", predicted: "Picture | None
         ("tempo", facts.tempo_in_words),
         *([("remark", printable(facts.note))] if facts.note else []),
     ]
-    rows = [[Cell(name), number(value, ".6g")] for name, value in found.features.items()]
-    sections = [
+    rows = [[Cell(name), number(value, ".6g")] for name, value in features.items()]
+    table = Table("Features of the recording", ("feature", "value"), rows)
+    text = "Mean and variance of each curve over the whole recording, as in a store's table."
+    return [
         Section("facts", "Facts", Content(facts=shown_facts)),
-        *_prediction_section(found, predicted),
         Section("pictures", "Pictures", Content(pictures=pictures)),
-        Section(
-            "features",
-            "The 57 features",
-            Content(
-                text="Mean and variance of each curve over the whole recording, as in a store's "
-                "table.",
-                tables=(Table("Features of the recording", ("feature", "value"), rows),),
-            ),
-        ),
+        Section("features", "The 57 features", Content(text=text, tables=(table,))),
     ]
-    name = printable(os.path.basename(facts.file.rstrip("/")))
-    text = f"Facts, pictures and features of {printable(facts.file)}."
-    return Page(title=name, text=text, sections=sections)
 
 
-def _prediction_section(found: _Results, picture: "Picture | None") -> "list[Section]":
-    from pages.page import Cell, Content, Section, Table, number
-
-    prediction, model = found.prediction, found.model
-    if prediction is None or model is None:
-        return []
+def _prediction_section(store: Store, model: Description, prediction: FilePrediction) -> Section:
+    styles = label_styles(count_labels(store))
+    pictures = []
+    if prediction.segments:
+        by_segment = [
+            [segment.probabilities[name] for name in model.classes]
+            for segment in prediction.segments
+        ]
+        probabilities = drawing.SegmentProbabilities(
+            model.segment_seconds, model.classes, np.array(by_segment)
+        )
+        pictures.append(drawing.predicted_over_time(probabilities, styles))
     rows = [
-        [Cell(display_name(printable(name)), colour=found.styles.colour(name)), number(p, ".3f")]
+        [Cell(display_name(printable(name)), colour=styles.colour(name)), number(p, ".3f")]
         for name, p in prediction.probabilities.items()
     ]
     how = "mean over the segments" if prediction.segments else "from the whole recording"
-    table = Table(f"Probability of each label, {how}", ("label", "probability"), rows)
     content = Content(
         text=f"Predicted label: {printable(prediction.predicted or '')} (model {model.version}).",
-        pictures=(picture,) if picture else (),
-        tables=(table,),
+        pictures=pictures,
+        tables=(Table(f"Probability of each label, {how}", ("label", "probability"), rows),),
     )
-    return [Section("predicted", "What it sounds like", content)]
+    return Section("predicted", "What it sounds like", content)

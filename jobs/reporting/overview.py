@@ -5,7 +5,7 @@ Tables are read in batches and large collections are sampled, so that memory is 
 
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -15,7 +15,7 @@ import pyarrow.compute as pc
 
 from featurizer.columns import FEATURE_COLUMNS
 from jobs.interruption import raise_if_interrupted
-from jobs.store.counts import add_counts, most_first
+from jobs.store.counts import add_counts
 from jobs.store.schemas import DUPLICATES, SIMILARITY, TRACK, TRACKS
 from jobs.store.tables import Store
 from pages.style import MAX_LABELS, LabelStyles
@@ -62,12 +62,7 @@ class Sample:
 def sample_tracks(store: Store, size: int = SAMPLE_SIZE) -> Sample:
     """Draw a random sample of tracks, which depends on their names only.
 
-    Parameters
-    ----------
-    store : Store
-        The store.
-    size : int
-        Sample size; a smaller store is sampled completely.
+    A store of fewer than ``size`` tracks is sampled completely.
     """
     total = store.count_rows(TRACKS)
     max_hash = _max_hash(store, size) if total > size else None
@@ -102,7 +97,7 @@ def _max_hash(store: Store, size: int) -> np.uint64:
     return np.uint64(smallest.max())
 
 
-@dataclass(frozen=True)
+@dataclass
 class FileCounts:
     """Counts of the files of a store.
 
@@ -110,68 +105,51 @@ class FileCounts:
     ----------
     count, failed : int
         All files, and failed files.
-    hours : float
+    seconds : float
         Total duration of the files that did not fail.
-    suffixes, rates, channels, failures : list of (Any, int)
-        Files by suffix, sample rate (Hz), channels and kind of failure, in descending order. None
-        stands for unknown.
+    suffixes, rates, channels, failures : Counter
+        Files by suffix, sample rate (Hz), channels and kind of failure. None stands for unknown.
     examples : dict of str to (str, str)
         Track and message of one file of each kind of failure.
     """
 
-    count: int
-    failed: int
-    hours: float
-    suffixes: list[tuple[Any, int]]
-    rates: list[tuple[Any, int]]
-    channels: list[tuple[Any, int]]
-    failures: list[tuple[Any, int]]
-    examples: dict[str, tuple[str, str]]
+    count: int = 0
+    failed: int = 0
+    seconds: float = 0.0
+    suffixes: Counter[Any] = field(default_factory=Counter)
+    rates: Counter[Any] = field(default_factory=Counter)
+    channels: Counter[Any] = field(default_factory=Counter)
+    failures: Counter[Any] = field(default_factory=Counter)
+    examples: dict[str, tuple[str, str]] = field(default_factory=dict)
 
 
 def count_files(store: Store) -> FileCounts:
     """Count the files of a store."""
-    counts = {name: Counter[Any]() for name in ("suffix", "sample_rate", "channels", "error")}
-    examples: dict[str, tuple[str, str]] = {}
-    count = failed = 0
-    seconds = 0.0
+    counts = FileCounts()
     columns = ["track_id", "status", "error", "message", "duration_s", "sample_rate", "channels"]
     for part in store.read_batches("files", columns):
         raise_if_interrupted()
-        count += part.num_rows
+        counts.count += part.num_rows
         ok = part.filter(pc.equal(part["status"], "ok"))
-        seconds += pc.sum(ok["duration_s"]).as_py() or 0.0
+        counts.seconds += pc.sum(ok["duration_s"]).as_py() or 0.0
         failures = part.filter(pc.equal(part["status"], "failed"))
-        failed += failures.num_rows
+        counts.failed += failures.num_rows
         suffix = pc.extract_regex(part["track_id"], r"(?P<suffix>\.[^./]{1,8})$")
-        suffix = pc.utf8_lower(pc.struct_field(suffix, "suffix"))
-        add_counts(counts["suffix"], suffix)
-        add_counts(counts["sample_rate"], ok["sample_rate"])
-        add_counts(counts["channels"], ok["channels"])
-        add_counts(counts["error"], failures["error"])
+        add_counts(counts.suffixes, pc.utf8_lower(pc.struct_field(suffix, "suffix")))
+        add_counts(counts.rates, ok["sample_rate"])
+        add_counts(counts.channels, ok["channels"])
+        add_counts(counts.failures, failures["error"])
         for row in failures.select(["error", "track_id", "message"]).to_pylist():
-            known = examples.get(row["error"])
+            known = counts.examples.get(row["error"])
             if known is None or row["track_id"] < known[0]:
-                examples[row["error"]] = (row["track_id"], row["message"] or "")
-    return FileCounts(
-        count=count,
-        failed=failed,
-        hours=seconds / 3600,
-        suffixes=most_first(counts["suffix"]),
-        rates=most_first(counts["sample_rate"]),
-        channels=most_first(counts["channels"]),
-        failures=most_first(counts["error"]),
-        examples=examples,
-    )
+                counts.examples[row["error"]] = (row["track_id"], row["message"] or "")
+    return counts
 
 
 def label_styles(counts: list[tuple[str | None, int]]) -> LabelStyles:
     """Return the styles of the most frequent labels, the same on all pages of a store.
 
-    Parameters
-    ----------
-    counts : list of (str or None, int)
-        From :func:`jobs.store.counts.count_labels`.
+    ``counts`` is from :func:`jobs.store.counts.count_labels`.
     """
     return LabelStyles([label for label, _ in counts if label is not None][:MAX_LABELS])
 
@@ -207,15 +185,9 @@ def _rows_of_tracks(
 
 
 def read_duplicates(store: Store) -> tuple[int, list[dict[str, Any]]]:
-    """Return the number of pairs of duplicates, and some of them.
+    """Return the number of pairs of duplicates, and some rows of ``duplicates``.
 
-    Returns
-    -------
-    int
-        Number of pairs.
-    list of dict
-        Rows of ``duplicates`` with ``label`` and ``duplicate_label``. Pairs with different labels
-        come first.
+    These also have ``label`` and ``duplicate_label``. Pairs with different labels come first.
     """
     total = 0
     found: list[dict[str, Any]] = []

@@ -6,6 +6,7 @@ tables can be read at any time.
 
 import os
 import shlex
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -20,7 +21,7 @@ from jobs.progress import Progress, clock, printable
 from jobs.reporting import overview
 from jobs.reporting.overview import Sample
 from jobs.store.atomic import check_writable, write_file
-from jobs.store.counts import count_labels
+from jobs.store.counts import count_labels, most_first
 from jobs.store.schemas import SEGMENTS, SIMILARITY
 from jobs.store.tables import Store, open_store
 from pages import collection, models
@@ -75,10 +76,6 @@ def report(
         Folder for ``index.html``; by default ``report`` in the store.
     progress : Progress, optional
         By default lines on stderr.
-
-    Returns
-    -------
-    Outcome
 
     Raises
     ------
@@ -136,15 +133,7 @@ def report(
 
 
 class _Report:
-    """The sections of a store's report.
-
-    Parameters
-    ----------
-    store : Store
-        The store.
-    sample : Sample
-        Tracks in the pictures.
-    """
+    """The sections of a store's report; ``sample`` has the tracks in the pictures."""
 
     def __init__(self, store: Store, sample: Sample) -> None:
         self._store = store
@@ -165,9 +154,8 @@ class _Report:
             else f"a sample of {size:,} of the {sample.total:,} tracks, drawn at random"
         )
         if sample.excluded:
-            self._sample_text += (
-                f" ({sample.excluded:,} are left out: no recording has such numbers)"
-            )
+            left_out = f"{sample.excluded:,} are left out: no recording has such numbers"
+            self._sample_text += f" ({left_out})"
 
     def _command(self, command: str) -> str:
         return f"songmill {command} {self._option}"
@@ -181,9 +169,8 @@ class _Report:
         return Cell(display_name(printable(label)), colour=self._styles.colour(label))
 
     def _track(self, name: str, label: str | None) -> Cell:
-        if label is None:
-            return Cell(name, subtext=NO_LABEL)
-        return Cell(name, colour=self._styles.colour(label), subtext=display_name(printable(label)))
+        cell = self._label(label)
+        return Cell(name, colour=cell.colour, subtext=cell.text)
 
     def collection(self) -> Content:
         """Show counts of tracks and files."""
@@ -204,7 +191,7 @@ class _Report:
         tables += _count_table("Files by channels", "channels", files.channels, "d")
         if files.failures:
             rows = []
-            for kind, count in files.failures:
+            for kind, count in most_first(files.failures):
                 track, message = files.examples[kind]
                 text = f"{printable(track)}: {printable(message)}"
                 rows.append([Cell(kind or "unknown"), number(count), Cell(text)])
@@ -216,7 +203,7 @@ class _Report:
             facts=(
                 ("tracks", f"{self._sample.total:,}"),
                 ("segments", f"{self._store.count_rows(SEGMENTS):,}"),
-                ("hours", f"{files.hours:,.2f}"),
+                ("hours", f"{files.seconds / 3600:,.2f}"),
                 ("labels", f"{labels:,}"),
                 ("files", f"{files.count:,}"),
                 ("failed files", f"{files.failed:,}"),
@@ -248,13 +235,12 @@ class _Report:
             return self._no_tracks()
         tempos = self._sample.features[:, FEATURE_COLUMNS.index("tempo")]
         labels = np.array(self._labels, object)
-        found = [
-            Distribution(name, np.sort(tempos[labels == name])) for name in sorted(set(labels))
-        ]
-        rows = []
-        for one in found:
-            cell = self._label(None if one.label == NO_LABEL else one.label)
+        found, rows = [], []
+        for name in sorted(set(labels)):
+            one = Distribution(name, np.sort(tempos[labels == name]))
+            cell = self._label(None if name == NO_LABEL else name)
             quartiles = (number(value, ".2f") for value in one.quartiles)
+            found.append(one)
             rows.append([cell, number(len(one.values)), *quartiles])
         columns = ("label", "tracks", "25 %", "median", "75 %")
         return Content(
@@ -268,9 +254,8 @@ class _Report:
             return self._no_tracks()
         found = principal_components(self._sample.rows)
         if found is None:
-            return Content(
-                text="Principal components need three or more tracks that are not all alike."
-            )
+            text = "Principal components need three or more tracks that are not all alike."
+            return Content(text=text)
         picture = collection.component_scatter(found, self._labels, self._styles, self._sample_text)
         return Content(pictures=(picture,))
 
@@ -303,67 +288,54 @@ class _Report:
 
     def _describe_model(self, version: str) -> Content:
         described = registry.describe(self._store, version)
-        parts = described.split["tracks"]
-        score = described.scores["track"]
+        parts, score = described.split["tracks"], described.scores["track"]
+        sizes = " · ".join(f"{parts[name]:,}" for name in ("train", "valid", "test"))
         facts = (
             ("version", version),
             ("trained", described.created_at[:16].replace("T", " ")),
             ("trained on", f"{described.level}s"),
             ("split", printable(described.split["name"])),
-            (
-                "tracks for training, early stopping, testing",
-                " · ".join(f"{parts[name]:,}" for name in ("train", "valid", "test")),
-            ),
+            ("tracks for training, early stopping, testing", sizes),
             ("accuracy by track", f"{score['accuracy']:.3f}"),
             ("macro F1 by track", f"{score['macro_f1']:.3f}"),
             ("macro F1 by chance", f"{score['chance']:.3f}"),
         )
-        pictures, tables = [], []
-        matrix = registry.read_table(self._store, version, "confusion.parquet")
         classes = described.classes
         index = {name: i for i, name in enumerate(classes)}
         counts = np.zeros((len(classes), len(classes)), np.int64)
-        for row in matrix.to_pylist():
+        for row in registry.read_table(self._store, version, "confusion.parquet").to_pylist():
             if row["level"] == "track":
                 counts[index[row["label"]], index[row["predicted"]]] = row["count"]
-        text = ""
+        text, pictures = "", []
         if len(classes) <= _MAX_CLASSES:
             tested = f"the {score['count']:,} test tracks"
             pictures.append(models.confusion_matrix(classes, counts, tested))
         else:
             text = f"The confusion matrix of {len(classes)} labels is too large for a picture. It "
             text += f"is in models/{version}/confusion.parquet."
-        tables.append(self._class_table(version, classes))
-        importance = registry.read_table(self._store, version, "importance.parquet")
-        rows = sorted(importance.to_pylist(), key=lambda row: (-row["mean"], row["feature"]))
-        if rows:
-            first = rows[:_MAX_IMPORTANCE_BARS]
-            pictures.append(
-                models.importance_bars(
-                    [row["feature"] for row in first],
-                    [row["mean"] for row in first],
-                    [row["std"] for row in first],
-                    f"Loss of accuracy on the {described.level}s of the test part when a column is "
-                    f"shuffled: mean and spread of {rows[0]['repeats']} repeats.",
-                )
+        tables = [self._class_table(version, classes)]
+        importance = registry.read_table(self._store, version, "importance.parquet").to_pylist()
+        importance.sort(key=lambda row: (-row["mean"], row["feature"]))
+        if importance:
+            first = importance[:_MAX_IMPORTANCE_BARS]
+            names, means, stds = ([row[x] for row in first] for x in ("feature", "mean", "std"))
+            caption = (
+                f"Loss of accuracy on the {described.level}s of the test part when a column is "
+                f"shuffled: mean and spread of {first[0]['repeats']} repeats."
             )
-            tables.append(
-                Table(
-                    f"Permutation importance of all {len(rows)} columns",
-                    ("column", "accuracy lost", "±"),
-                    [
-                        [Cell(row["feature"]), *(number(row[x], ".4f") for x in ("mean", "std"))]
-                        for row in rows
-                    ],
-                    collapsed=True,
-                )
-            )
+            pictures.append(models.importance_bars(names, means, stds, caption))
+            rows = [
+                [Cell(row["feature"]), *(number(row[x], ".4f") for x in ("mean", "std"))]
+                for row in importance
+            ]
+            caption = f"Permutation importance of all {len(rows)} columns"
+            columns = ("column", "accuracy lost", "±")
+            tables.append(Table(caption, columns, rows, collapsed=True))
         return Content(text=text, facts=facts, pictures=pictures, tables=tables)
 
     def _class_table(self, version: str, classes: Sequence[str]) -> Table:
         found: dict[str, dict[str, dict[str, Any]]] = {name: {} for name in classes}
-        metrics = registry.read_table(self._store, version, "metrics.parquet")
-        for row in metrics.to_pylist():
+        for row in registry.read_table(self._store, version, "metrics.parquet").to_pylist():
             if row["level"] == "track" and row["label"] in found:
                 found[row["label"]][row["metric"]] = row
         names = ("precision", "recall", "f1")
@@ -442,15 +414,9 @@ class _Report:
                 files = run["extracted"] + (run["failed"] or 0)
             speed = files / run["seconds"] if files and run["seconds"] else None
             when = f"{run['started_at']:%Y-%m-%d %H:%M:%S}, {run['outcome']}"
-            rows.append(
-                [
-                    Cell(f"{run['stage'] or 'extract'}", subtext=when),
-                    Cell(clock(run["seconds"]), run["seconds"]),
-                    number(files),
-                    number(run["failed"]),
-                    number(speed, ".1f"),
-                ]
-            )
+            stage = Cell(f"{run['stage'] or 'extract'}", subtext=when)
+            took = Cell(clock(run["seconds"]), run["seconds"])
+            rows.append([stage, took, number(files), number(run["failed"]), number(speed, ".1f")])
         columns = ("stage", "took", "files", "failed", "files/s")
         shown = f"The last {len(rows)} of {runs.num_rows:,}" if len(rows) < runs.num_rows else "All"
         if rows:
@@ -488,9 +454,10 @@ def _row_name(row: dict[str, Any], track: str, segment: str) -> str:
 
 
 def _count_table(
-    caption: str, name: str, found: list[tuple[Any, int]], form: str | None = None
+    caption: str, name: str, counts: Counter[Any], form: str | None = None
 ) -> list[Table]:
     """Return a table of counts, as a list; empty if no value is known."""
+    found = most_first(counts)
     if not any(value is not None for value, _ in found):
         return []
     rows = []
@@ -510,26 +477,21 @@ def _comparison_table(level: str, split: str, rows: list[dict[str, Any]]) -> Tab
     first = rows[0]
     leaky = " (LEAKY)" if first["leaky"] else ""
     voted = any(row["vote_accuracy"] is not None for row in rows)
-    cells = []
+    cells, failed = [], []
     for row in sorted(rows, key=lambda row: -(row["accuracy"] or 0.0)):
         scores = [_score_cell(row, name) for name in ("accuracy", "macro_f1")]
         scores += [_score_cell(row, "vote_accuracy")] if voted else []
         cells.append([Cell(row["model"]), *scores, number(row["seconds"], ",.1f")])
+        if row["accuracy"] is None:
+            failed.append(f"{row['model']}: {printable(row['message'] or '')}")
     names = ("model", "accuracy", "macro F1", *(("by vote",) if voted else ()), "fit (s)")
-    folds = f"{first['folds']} folds, " if first["folds"] > 1 else ""
-    failed = "; ".join(
-        f"{row['model']}: {printable(row['message'] or '')}"
-        for row in rows
-        if row["accuracy"] is None
-    )
-    return Table(
-        f"Split {printable(split)}{leaky}: {level}s",
-        names,
-        cells,
-        note=f"{folds}{first['rows']:,} rows of {first['tracks']:,} tracks."
-        + (" By vote: accuracy of tracks by majority vote of their segments." if voted else "")
-        + (f" Failed: {failed}" if failed else ""),
-    )
+    note = f"{first['folds']} folds, " if first["folds"] > 1 else ""
+    note += f"{first['rows']:,} rows of {first['tracks']:,} tracks."
+    if voted:
+        note += " By vote: accuracy of tracks by majority vote of their segments."
+    if failed:
+        note += f" Failed: {'; '.join(failed)}"
+    return Table(f"Split {printable(split)}{leaky}: {level}s", names, cells, note=note)
 
 
 def _score_cell(row: dict[str, Any], name: str) -> Cell:

@@ -67,6 +67,10 @@ def read_status(store: str | Store) -> Status:
     files = store.read("files", ["track_id", "uri", "status", "error", "message", "duration_s"])
     failed = files.filter(pc.equal(files["status"], "failed")).sort_by("track_id")
     runs = store.read("runs").sort_by([("started_at", "descending")]).slice(0, LAST_RUNS)
+    try:
+        model = champion(store)
+    except StoreError as error:
+        model = f"damaged: {error}"
     return Status(
         store=store.storage.root,
         feature_set=store.settings.feature_set,
@@ -79,13 +83,6 @@ def read_status(store: str | Store) -> Status:
         failures=dict(most_first(Counter(failed["error"].to_pylist()))),
         failed_files=failed.select(["track_id", "error", "message", "uri"]).to_pylist(),
         runs=runs.to_pylist(),
-        model=_model(store),
+        model=model,
         waiting=sum(1 for _ in finished_attempts(store.storage)),
     )
-
-
-def _model(store: Store) -> str | None:
-    try:
-        return champion(store)
-    except StoreError as error:
-        return f"damaged: {error}"
