@@ -127,16 +127,17 @@ def finished_attempts(storage: Storage) -> Iterator[str]:
 def read_finished(storage: Storage, attempt: str) -> tuple[Summary, Settings, pa.Table] | None:
     """Return the summary, the settings and the ``files`` rows of a finished attempt.
 
-    None if it is not finished, or if a file is incomplete after a power failure.
+    None if it is not finished, if a file is incomplete after a power failure, or if another version
+    of songmill wrote other fields.
     """
     try:
         files = storage.read_table(result_file(attempt, "files"))
         for name in result_files(attempt):
             storage.count_rows(name)
         metadata = json.loads(files.schema.metadata[b"songmill"])
-    except (OSError, pa.ArrowException, ValueError, KeyError):
+        return Summary(**metadata["summary"]), Settings(**metadata["settings"]), files
+    except (OSError, pa.ArrowException, ValueError, KeyError, TypeError):
         return None
-    return Summary(**metadata["summary"]), Settings(**metadata["settings"]), files
 
 
 def attempt_summary(storage: Storage, attempt: str) -> Summary | None:

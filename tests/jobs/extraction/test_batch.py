@@ -287,6 +287,15 @@ def test_a_file_damaged_by_a_power_failure_is_not_finished(
     assert read_finished(storage, "attempt") is None
 
 
+def test_a_summary_with_unknown_fields_is_not_finished(storage: Storage, batch: MakeBatch) -> None:
+    extract_batch(batch(a="1"))
+    name = result_file("attempt", "files")
+    files = storage.read_table(name)
+    metadata = files.schema.metadata[b"songmill"].replace(b"compute_s", b"another_s")
+    storage.write_table(name, files.replace_schema_metadata({"songmill": metadata}))
+    assert read_finished(storage, "attempt") is None
+
+
 def test_a_file_that_hangs_ends_its_worker_in_the_end(
     batch: MakeBatch, monkeypatch: pytest.MonkeyPatch
 ) -> None:
