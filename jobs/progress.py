@@ -38,13 +38,7 @@ def clock(seconds: float) -> str:
 
 
 class Progress:
-    """Progress messages of a running job.
-
-    Parameters
-    ----------
-    console : Console, optional
-        Destination; by default stderr.
-    """
+    """Progress messages of a running job, by default on stderr."""
 
     def __init__(self, console: Console | None = None) -> None:
         self.console = console or Console(
@@ -101,18 +95,11 @@ class Progress:
 
 
 class JsonLog(Progress):
-    """A log for machines: one JSON object per line.
-
-    Attributes
-    ----------
-    run_id, stage : str
-        Run and stage of every line; empty until they are known.
-    """
+    """A log for machines: one JSON object per line."""
 
     def __init__(self) -> None:
         super().__init__(Console(file=sys.stderr, force_terminal=False))
-        self.run_id = ""
-        self.stage = ""
+        self.run_id = self.stage = ""  # of every line, once they are known
 
     def write(self, level: str, text: str) -> None:
         """Write a permanent line; ``level`` is info, warning or error."""
