@@ -21,7 +21,7 @@ from jobs.store.storage import Storage, as_json
 
 LOCK = "_lock.json"
 
-PULSE_S = 5.0
+HEARTBEAT_S = 5.0
 """Seconds between two heartbeats."""
 
 WATCH_S = 20.0
@@ -51,7 +51,7 @@ class Lock:
     def __enter__(self) -> "Lock":
         self._held = {
             "token": self._token,
-            "pulse": 0,
+            "heartbeats": 0,
             "seen": time.time(),
             "host": socket.gethostname(),
             "machine": _machine(),
@@ -108,13 +108,13 @@ class Lock:
             self._storage.write_json(LOCK, self._held)
 
     def _send_heartbeats(self) -> None:
-        while not self._ended.wait(PULSE_S):
+        while not self._ended.wait(HEARTBEAT_S):
             # A full disk or an outage of the object store delays the heartbeat, but not the run.
             with contextlib.suppress(OSError, StoreError):
                 if not self._is_ours():
                     self._lost = True
                     return
-                self._write(pulse=self._held["pulse"] + 1, seen=time.time())
+                self._write(heartbeats=self._held["heartbeats"] + 1, seen=time.time())
 
     def _break(self, holder: dict[str, Any] | None) -> None:
         """Move the lock of a dead run away; only one of several contenders succeeds."""
