@@ -55,11 +55,11 @@ class Progress:
         with announced, self._status or contextlib.nullcontext():
             yield self
 
-    def say(self, text: str) -> None:
-        """Show a message in the live line, or write it to the log."""
+    def step(self, text: str) -> None:
+        """Show a new step in the live line, or write it to the log."""
         raise_if_interrupted()
         if self._status:
-            self.show(text)
+            self.update_live(text)
         else:
             self.write("info", text)
 
@@ -69,17 +69,17 @@ class Progress:
         style = {"warning": "[yellow]warning:[/] ", "error": "[red]error:[/] "}.get(level, "")
         self.console.print(f"{style}{escape(printable(text))}")
 
-    def show(self, text: str) -> None:
-        """Show a message in the live line, but not in a log."""
+    def update_live(self, text: str) -> None:
+        """Show progress in the live line, but not in a log."""
         raise_if_interrupted()
         if self._status:
             self._status.update(escape(printable(text)))
 
-    def now(self, text: str) -> None:
-        """Show a message in the live line, or write it to the log every :data:`LOG_EVERY_S`."""
+    def update(self, text: str) -> None:
+        """Show progress in the live line, or write it to the log every :data:`LOG_EVERY_S`."""
         raise_if_interrupted()
         if self._status:
-            self.show(text)
+            self.update_live(text)
         elif time.monotonic() - self._logged >= LOG_EVERY_S:
             self.write("info", text)
 

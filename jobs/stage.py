@@ -126,7 +126,7 @@ class Session:
         started = time.time()
         with self.held() as lock:
             if commit.recover(self.storage):
-                self.progress.say("completed a commit that an earlier run had begun")
+                self.progress.step("completed a commit that an earlier run had begun")
             if settings:
                 self._store = open_to_write(self.storage, settings, force=force)
             _record_killed(self.store)
@@ -218,7 +218,7 @@ class Stage:
         root = self.store.storage.root
         versions = (songmill_version(), FEATURE_SET)
         check_workers(client, unfit_for_store, root, self.mark, self.run_id, *versions)
-        self.session.progress.say(f"Dask's dashboard: {client.dashboard_link}")
+        self.session.progress.step(f"Dask's dashboard: {client.dashboard_link}")
         return client
 
     def commit(self, change: commit.Change, **columns: Any) -> None:

@@ -189,7 +189,7 @@ def extract(
     )
     progress = session.progress
     settings = Settings(FEATURE_SET, check_segment_seconds(segment_seconds))
-    progress.say("listing the sources")
+    progress.step("listing the sources")
     listing = list_sources(sources)
     for folder in listing.unlisted:
         progress.warn(f"the folder {folder} cannot be read; its known files stay as they are")
@@ -327,7 +327,7 @@ class _Extraction:
         progress.write("info", self.outcome.planned)
         if not new and not repeat:
             return
-        progress.say("starting the cluster")
+        progress.step("starting the cluster")
         client = self.stage.session.client()
         check_workers(client, unfit_reason, self._batch((new or repeat)[:1]))
         threads = count_threads(client)
@@ -337,7 +337,7 @@ class _Extraction:
 
         def tick(threads: int) -> None:
             seconds = time.monotonic() - began
-            progress.now(self.outcome.progress(len(new) + len(repeat), seconds, threads))
+            progress.update(self.outcome.progress(len(new) + len(repeat), seconds, threads))
 
         files = chain(make_batches(new, threads), make_batches(repeat, threads))
         for batch, result in dispatch(client, map(self._batch, files), tick=tick):

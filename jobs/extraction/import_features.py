@@ -118,7 +118,7 @@ def import_features(
     # The first plan finds errors before a folder is created. Under the lock the content of the
     # store is certain, and the plan is made again.
     _make_plan(given, existing, sheet, session.run_id)
-    progress.say("writing the tables")
+    progress.step("writing the tables")
     with session.stage("import", settings=SETTINGS) as run:
         plan = _make_plan(given, run.store, sheet, run.run_id)
         if sheet:
@@ -156,7 +156,7 @@ def _read_tables(paths: list[str], progress: Progress) -> dict[str, pa.Table]:
     """Return the rows of each level in the tables, with :data:`_ORIGIN`."""
     found: dict[str, list[pa.Table]] = {}
     for path in paths:
-        progress.say(f"reading {path}")
+        progress.step(f"reading {path}")
         level, rows = _read_table(path)
         found.setdefault(level, []).append(rows)
     given = {level: pa.concat_tables(tables) for level, tables in found.items()}

@@ -122,7 +122,7 @@ def compare(
     session = open_session(store, scheduler=scheduler, workers=workers, progress=progress)
     progress = session.progress
     with session.stage("compare") as run:
-        progress.say("reading the rows")
+        progress.step("reading the rows")
         level = choose_level(run.store, level)
         labelled = labelled_tracks(run.store, level)
         if labelled.unlabelled:
@@ -279,7 +279,7 @@ def _assess_all(
 
     def tick(threads: int) -> None:
         progress.workers(threads)
-        progress.now(f"{done} of {len(assignments)} fits, {threads} at a time")
+        progress.update(f"{done} of {len(assignments)} fits, {threads} at a time")
 
     for index, result in map_unordered(client, _assess, ((one,) for one in assignments), tick=tick):
         assignment = assignments[index]

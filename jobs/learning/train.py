@@ -133,7 +133,7 @@ def train(
     """
     session = open_session(store, scheduler=scheduler, workers=workers, progress=progress)
     with session.stage("train") as stage:
-        session.progress.say("reading names and labels")
+        session.progress.step("reading names and labels")
         training = _Training(stage, split=split, level=level, tolerance=tolerance, promote=promote)
         return training.work(stage.client())
 
@@ -220,11 +220,11 @@ class _Training:
         judged_trees = bytes(judged.booster.save_raw("ubj"))
         classes = self.labelled.tracks.classes
         with translate_errors(client):
-            self.progress.say("judging")
+            self.progress.step("judging")
             self.store.storage.write(self._work_file("newcomer.ubj"), judged_trees)
             by_row, tracks = self._judge(client, "newcomer", np.arange(len(classes)), self.plan)
             verdict = self._decide(client, tracks)
-            self.progress.say("shuffling features, one after the other")
+            self.progress.step("shuffling features, one after the other")
             feature_importance = self._importance(client)
             seen = fingerprint(
                 client,
@@ -285,9 +285,9 @@ class _Training:
         def on_round(round_: int, loss: float | None) -> None:
             ending = "" if loss is None else f", log loss of the validation part {loss:.4f}"
             limit = f"of at most {rounds}" if stop else f"of {rounds}"
-            self.progress.now(f"{what}: round {round_} {limit}{ending}")
+            self.progress.update(f"{what}: round {round_} {limit}{ending}")
 
-        self.progress.say(what)
+        self.progress.step(what)
         try:
             with translate_errors(client):
                 return boost(
@@ -300,7 +300,7 @@ class _Training:
                     on_worker_lost=lambda workers: self.progress.warn(
                         f"a worker was lost: {what} starts again, with {workers} left"
                     ),
-                    on_wait=lambda: self.progress.say(
+                    on_wait=lambda: self.progress.step(
                         f"{what}: waiting for another job that trains on these workers"
                     ),
                 )
@@ -404,7 +404,9 @@ class _Training:
             rows,
             self._work_file("newcomer.ubj"),
             len(self.labelled.tracks.classes),
-            lambda done: self.progress.now(f"shuffling features: {done} of {len(FEATURE_COLUMNS)}"),
+            lambda done: self.progress.update(
+                f"shuffling features: {done} of {len(FEATURE_COLUMNS)}"
+            ),
             tick=self.progress.workers,
         )
 

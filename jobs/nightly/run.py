@@ -286,7 +286,7 @@ class _Running:
             self._current, self._started = one, time.time()
             if isinstance(self._progress, JsonLog):
                 self._progress.stage = one.stage
-            self._progress.say(f"stage {one.stage}")
+            self._progress.step(f"stage {one.stage}")
             reason = self._reason_to_skip(step, forced=step.stage == forced)
             if reason:
                 with self._session.stage(step.stage) as stage:

@@ -159,7 +159,7 @@ def inspect(
     stem = os.path.splitext(os.path.basename(path.rstrip("/")))[0]
     folder = os.path.abspath(out or f"inspect-{printable(stem)}")
     check_writable(folder)
-    progress.say(f"analysing {path}")
+    progress.step(f"analysing {path}")
     with decode_recording(path) as audio:
         curves = Curves(audio.y)
         seconds = model.description.segment_seconds if model else SEGMENT_SECONDS
@@ -230,11 +230,11 @@ def _write(folder: str, found: _Results, curves: "Curves", progress: Progress) -
     from pages import recording
     from pages.page import render
 
-    progress.say("drawing")
+    progress.step("drawing")
     pictures: list[Picture] = []
     for picture in recording.pictures(curves, found.facts.tempo):
         pictures.append(picture)
-        progress.show(f"drawing: {len(pictures)} pictures")
+        progress.update_live(f"drawing: {len(pictures)} pictures")
     predicted = None
     if found.prediction and found.prediction.segments and found.model:
         classes = found.model.classes

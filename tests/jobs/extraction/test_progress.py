@@ -29,7 +29,7 @@ def test_a_log_gets_a_line_now_and_then(monkeypatch: pytest.MonkeyPatch) -> None
     outcome.add(Summary("done", extracted=3, failures={"empty": 1}, audio_s=900.0))
     for moment in (1001.0, 1010.0, 1014.9, 1015.0, 1016.0, 1029.9, 1030.0):
         now = moment
-        progress.now(outcome.progress(10, now - 1000.0, 2))
+        progress.update(outcome.progress(10, now - 1000.0, 2))
     # 900 s of audio in 15 s are 60 x realtime; 4 of 10 files in 15 s leave 22.5 s for 6.
     assert log.getvalue().splitlines() == [
         "4 of 10 files, 1 failed, 60 x realtime, 22 s left",
