@@ -38,13 +38,7 @@ def clock(seconds: float) -> str:
 
 
 class Progress:
-    """Progress messages of a running job.
-
-    Parameters
-    ----------
-    console : Console, optional
-        Destination; by default stderr.
-    """
+    """Progress messages of a running job, by default on stderr."""
 
     def __init__(self, console: Console | None = None) -> None:
         self.console = console or Console(
@@ -61,11 +55,11 @@ class Progress:
         with announced, self._status or contextlib.nullcontext():
             yield self
 
-    def say(self, text: str) -> None:
-        """Show a message in the live line, or write it to the log."""
+    def step(self, text: str) -> None:
+        """Show a new step in the live line, or write it to the log."""
         raise_if_interrupted()
         if self._status:
-            self.show(text)
+            self.update_live(text)
         else:
             self.write("info", text)
 
@@ -75,17 +69,17 @@ class Progress:
         style = {"warning": "[yellow]warning:[/] ", "error": "[red]error:[/] "}.get(level, "")
         self.console.print(f"{style}{escape(printable(text))}")
 
-    def show(self, text: str) -> None:
-        """Show a message in the live line, but not in a log."""
+    def update_live(self, text: str) -> None:
+        """Show progress in the live line, but not in a log."""
         raise_if_interrupted()
         if self._status:
             self._status.update(escape(printable(text)))
 
-    def now(self, text: str) -> None:
-        """Show a message in the live line, or write it to the log every :data:`LOG_EVERY_S`."""
+    def update(self, text: str) -> None:
+        """Show progress in the live line, or write it to the log every :data:`LOG_EVERY_S`."""
         raise_if_interrupted()
         if self._status:
-            self.show(text)
+            self.update_live(text)
         elif time.monotonic() - self._logged >= LOG_EVERY_S:
             self.write("info", text)
 
@@ -101,18 +95,11 @@ class Progress:
 
 
 class JsonLog(Progress):
-    """A log for machines: one JSON object per line.
-
-    Attributes
-    ----------
-    run_id, stage : str
-        Run and stage of every line; empty until they are known.
-    """
+    """A log for machines: one JSON object per line."""
 
     def __init__(self) -> None:
         super().__init__(Console(file=sys.stderr, force_terminal=False))
-        self.run_id = ""
-        self.stage = ""
+        self.run_id = self.stage = ""  # of every line, once they are known
 
     def write(self, level: str, text: str) -> None:
         """Write a permanent line; ``level`` is info, warning or error."""

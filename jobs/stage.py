@@ -6,7 +6,6 @@ one session among its stages.
 """
 
 import contextlib
-import json
 import os
 import time
 import uuid
@@ -28,7 +27,7 @@ from jobs.progress import Progress
 from jobs.store import commit
 from jobs.store.lock import KILLED, Lock
 from jobs.store.schemas import RUNS
-from jobs.store.storage import Storage, as_json
+from jobs.store.storage import Storage
 from jobs.store.tables import Settings, Store, open_store, open_to_write, storage_to_write
 
 if TYPE_CHECKING:
@@ -83,15 +82,8 @@ class Session:
     def held(self, stage: str | None = None) -> Iterator[Lock]:
         """Hold the lock in the body. Nested calls share it; the outermost one ends the cluster.
 
-        Parameters
-        ----------
-        stage : str, optional
-            Stage to name in the ``killed`` row of ``runs`` if the process is killed.
-
-        Raises
-        ------
-        StoreError
-            Another run holds the store.
+        ``stage`` is named in the ``killed`` row of ``runs`` if the process is killed. Raise
+        StoreError if another run holds the store.
         """
         if self._lock is not None:
             yield self._lock
@@ -113,6 +105,8 @@ class Session:
     ) -> Iterator["Stage"]:
         """Yield a stage; the body ends with :meth:`Stage.commit`.
 
+        If the body raises, the row in ``runs`` has the error; a UsageError leaves no row.
+
         Parameters
         ----------
         name : str
@@ -121,11 +115,6 @@ class Session:
             Settings of the store, which is created if necessary. By default it must exist.
         force : bool
             Whether to accept other settings; the stage must then replace all rows.
-
-        Yields
-        ------
-        Stage
-            If the body raises, its row in ``runs`` has the error; a UsageError leaves no row.
 
         Raises
         ------
@@ -137,7 +126,7 @@ class Session:
         started = time.time()
         with self.held() as lock:
             if commit.recover(self.storage):
-                self.progress.say("completed a commit that an earlier run had begun")
+                self.progress.step("completed a commit that an earlier run had begun")
             if settings:
                 self._store = open_to_write(self.storage, settings, force=force)
             _record_killed(self.store)
@@ -145,7 +134,7 @@ class Session:
             self.storage.remove_folder(stage.work)  # left by a killed process
             before = lock.note(run_id=self.run_id, stage=name, started=started)
             try:
-                self.storage.write(stage.mark, as_json({"run_id": stage.run_id}))
+                self.storage.write_json(stage.mark, {"run_id": stage.run_id})
                 yield stage
             except UsageError:
                 raise  # nothing has begun
@@ -159,13 +148,7 @@ class Session:
                 self.storage.remove_folder(stage.work)
 
     def client(self) -> "Client":
-        """Return a client of the cluster, and start the cluster if necessary.
-
-        Raises
-        ------
-        ClusterError
-            The scheduler does not answer, or the workers do not start.
-        """
+        """Return a client of the cluster; start the cluster if necessary."""
         if self._client is None or self._client.status != "running":
             self._client = self._stack.enter_context(connect(self._scheduler, self._workers))
         return self._client
@@ -208,30 +191,15 @@ def open_session(
 class Stage:
     """A running stage.
 
-    Parameters
-    ----------
-    session : Session
-        Session of the stage.
-    store : Store
-        The store.
-    lock : Lock
-        The lock of the session.
-    name : str
-        Column ``stage`` of ``runs``.
-    run_id : str
-        Name of the run.
-    started : float
-        Unix time of the start.
-    columns : callable
-        Returns the further values of the row in ``runs`` that are known so far.
+    ``columns`` returns the further values of the row in ``runs`` that are known so far.
     """
 
     session: Session
     store: Store
     lock: Lock
-    name: str
+    name: str  # column `stage` of `runs`
     run_id: str
-    started: float
+    started: float  # Unix time
     columns: Callable[[], dict[str, Any]] = dict
 
     @property
@@ -245,40 +213,22 @@ class Stage:
         return f"{self.work}/run.json"
 
     def client(self) -> "Client":
-        """Return a client of the session's cluster after a check of its workers.
-
-        Raises
-        ------
-        ClusterError
-            There are no workers, or one is unfit.
-        """
+        """Return a client of the session's cluster; ClusterError if no worker is there or fit."""
         client = self.session.client()
         root = self.store.storage.root
         versions = (songmill_version(), FEATURE_SET)
         check_workers(client, unfit_for_store, root, self.mark, self.run_id, *versions)
-        self.session.progress.say(f"Dask's dashboard: {client.dashboard_link}")
+        self.session.progress.step(f"Dask's dashboard: {client.dashboard_link}")
         return client
 
     def commit(self, change: commit.Change, **columns: Any) -> None:
         """Commit ``change`` together with this stage's row in ``runs``.
 
-        Parameters
-        ----------
-        change : Change
-            Changes of the stage.
-        **columns
-            Further values of the row, such as ``message`` and ``workers``.
+        ``columns`` are further values of the row, such as ``message`` and ``workers``.
         """
-        row = {"outcome": "done", **self.columns(), **columns}
-        _stage_row(
-            self.store,
-            change,
-            run_id=self.run_id,
-            stage=self.name,
-            started=self.started,
-            ended=time.time(),
-            **row,
-        )
+        row = {"run_id": self.run_id, "stage": self.name, "outcome": "done"}
+        row |= self.columns() | columns
+        _stage_row(self.store, change, started=self.started, ended=time.time(), **row)
         self.lock.check()
         commit.commit(self.store, change)
 
@@ -317,21 +267,14 @@ def _record_killed(store: Store) -> None:
     """Write a row ``killed`` for each broken lock of a run without a row."""
     for entry in store.storage.list(KILLED):
         change = commit.Change(forget=[entry.name])
-        lock = json.loads(store.storage.read(entry.name))
+        lock = store.storage.read_json(entry.name)
         # The lock of a process before its first stage, or of an older songmill, has no run_id.
         with suppress(KeyError):
-            run_id, stage, started = str(lock["run_id"]), str(lock["stage"]), float(lock["started"])
-            started_at = datetime.fromtimestamp(started, UTC)
-            row = {"run_id": run_id, "stage": stage, "started_at": started_at}
-            if row not in store.read("runs", list(row)).to_pylist():
-                _stage_row(
-                    store,
-                    change,
-                    run_id=run_id,
-                    stage=stage,
-                    started=started,
-                    ended=float(lock["seen"]),
-                    outcome="killed",
-                    message=f"process {lock['pid']} on {lock['host']} ended unexpectedly",
-                )
+            row = {"run_id": str(lock["run_id"]), "stage": str(lock["stage"])}
+            started, ended = float(lock["started"]), float(lock["seen"])
+            key = {**row, "started_at": datetime.fromtimestamp(started, UTC)}
+            if key not in store.read("runs", list(key)).to_pylist():
+                message = f"process {lock['pid']} on {lock['host']} ended unexpectedly"
+                row |= {"outcome": "killed", "message": message}
+                _stage_row(store, change, started=started, ended=ended, **row)
         commit.commit(store, change)

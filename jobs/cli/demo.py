@@ -50,9 +50,10 @@ def demo(
     collection, store = folder / "collection", folder / "store"
     page = store / "report" / PAGE
     with Progress().shown() as progress:
-        progress.say("synthesising a collection")
+        progress.step("synthesising a collection")
         synthesise(
-            collection, progress=lambda done, count: progress.show(f"{done} of {count} files")
+            collection,
+            progress=lambda done, count: progress.update_live(f"{done} of {count} files"),
         )
         session = open_session(str(store), create=True, workers=workers, progress=progress)
         with session.held():

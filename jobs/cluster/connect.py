@@ -29,11 +29,6 @@ DASHBOARD_PORT = 8787
 def scheduler_address(scheduler: str | None, workers: int | None) -> str | None:
     """Return the address of the wanted scheduler; None for a local cluster.
 
-    Parameters
-    ----------
-    scheduler, workers
-        As for :func:`connect`.
-
     Raises
     ------
     UsageError

@@ -35,21 +35,9 @@ def count_workers(client: "Client") -> int:
 
 
 def check_workers(client: "Client", unfit: Callable[..., str], *arguments: Any) -> None:
-    """Check that there are workers, and that all are fit for this job.
+    """Check that there are workers, and that all are fit for this job; else raise ClusterError.
 
-    Parameters
-    ----------
-    client : Client
-        The cluster.
-    unfit : callable
-        Runs on every worker and returns why the worker is unfit; empty if it is fit.
-    *arguments
-        Arguments of ``unfit``.
-
-    Raises
-    ------
-    ClusterError
-        There are no workers, or one is unfit.
+    ``unfit`` runs on every worker and returns why the worker is unfit; empty if it is fit.
     """
     with translate_errors(client):
         wait_for_threads(client, lambda threads: None)
@@ -78,14 +66,7 @@ def wait_for_threads(
 ) -> int:
     """Return the number of threads of the cluster; wait while there are none.
 
-    Parameters
-    ----------
-    client : Client
-        The cluster.
-    tick : callable
-        Called with the number of threads, about every second while there are none.
-    pending : collection of Future
-        Tasks on the cluster.
+    ``tick`` is called with the number, about every second while there are none.
 
     Raises
     ------
@@ -115,10 +96,7 @@ def wait_for_threads(
 def wait_for_finished(client: "Client", futures: list["Future"]) -> list["Future"]:
     """Return the futures that have finished; wait up to one second for the first.
 
-    Raises
-    ------
-    SchedulerLostError
-        The scheduler is lost.
+    Raise SchedulerLostError if the scheduler is lost.
     """
     from distributed import wait
 
@@ -144,13 +122,7 @@ class SchedulerLostError(Exception):
 
 @contextlib.contextmanager
 def translate_errors(client: "Client") -> Iterator[None]:
-    """Translate the many errors of a lost scheduler into one.
-
-    Raises
-    ------
-    ClusterError
-        The scheduler was lost.
-    """
+    """Translate the many errors of a lost scheduler into one ClusterError."""
     where = f" at {client.scheduler.address}" if client.scheduler else ""
     try:
         yield

@@ -1,7 +1,6 @@
 """Fitness of a worker: it needs the job's songmill and access to the job's store."""
 
 import functools
-import json
 import socket
 from importlib import metadata
 
@@ -18,16 +17,8 @@ def songmill_version() -> str:
 def unfit_for_store(root: str, mark: str, run_id: str, songmill: str, feature_set: str) -> str:
     """Return why this worker is unfit for a job; empty if it is fit.
 
-    Parameters
-    ----------
-    root : str
-        Root of the store.
-    mark : str
-        File of the store in which the job has just written its ``run_id``.
-    run_id : str
-        Name of the run.
-    songmill, feature_set : str
-        Versions of the job.
+    ``mark`` is a file of the store in which the job has just written its ``run_id``. ``songmill``
+    and ``feature_set`` are the job's versions.
     """
     storage = storage_of(root)
     here = f"the worker on {socket.gethostname()}"
@@ -37,7 +28,7 @@ def unfit_for_store(root: str, mark: str, run_id: str, songmill: str, feature_se
             f"{songmill} ({feature_set}): install the same on both"
         )
     try:
-        found = json.loads(storage.read(mark))["run_id"]
+        found = storage.read_json(mark)["run_id"]
     except FileNotFoundError:
         found = None
     if found != run_id:

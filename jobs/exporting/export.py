@@ -125,7 +125,7 @@ def export(
     with session.stage("export") as run:
         parts, columns = _find_table(run.store, name, level)
         rows = Rows(run.store, parts, columns, session.progress)
-        session.progress.say(f"exporting {rows.count:,} rows to {target.shown}")
+        session.progress.step(f"exporting {rows.count:,} rows to {target.shown}")
         if target.kind == "file":
             write_file(rows, target.address)
             table = target.shown

@@ -54,7 +54,7 @@ class Rows:
                 for batch in rows.cast(self.schema).to_batches(max_chunksize=_BATCH_ROWS):
                     yield batch
                     done += batch.num_rows
-                    self._progress.now(f"{done:,} of {self.count:,} rows")
+                    self._progress.update(f"{done:,} of {self.count:,} rows")
         except GeneratorExit:
             raise
         except BaseException as error:

@@ -38,72 +38,36 @@ _PROCESS = uuid.uuid4().hex
 
 @dataclass(frozen=True)
 class Batch:
-    """Files for one task, with everything that the worker needs to extract them.
+    """Files for one task, with everything that the worker needs to extract them."""
 
-    Parameters
-    ----------
-    attempt : str
-        Unique name of this attempt at these files.
-    run_id : str
-        Name of the run.
-    root : str
-        Root of the store.
-    songmill : str
-        Version of songmill that the worker must have.
-    settings : Settings
-        Settings of the store.
-    files : list of SourceFile
-        Files to extract.
-    labels : list of (str or None)
-        Label of each file.
-    deaths : int
-        Workers that died while they extracted the only file of this batch.
-    """
-
-    attempt: str
+    attempt: str  # unique name of this attempt at these files
     run_id: str
-    root: str
-    songmill: str
+    root: str  # of the store
+    songmill: str  # version that the worker must have
     settings: Settings
     files: list[SourceFile]
-    labels: list[str | None]
-    deaths: int = 0
+    labels: list[str | None]  # of each file
+    deaths: int = 0  # workers that died while they extracted the only file of this batch
 
 
 @dataclass
 class Summary:
     """Result of an attempt, as the worker returns it to the job.
 
-    Parameters
-    ----------
-    outcome : {"done", "died", "unfit"}
-        ``died``: the attempt was started before and its worker died.
-        ``unfit``: this worker cannot work for this job; ``message`` says why.
-    failures : dict of str to int
-        Failed files by kind.
-    process : str
-        Unique name of the process that died.
-    file : int
-        Index of the file that it was extracting.
-    hung : bool
-        Whether the process ended itself after :data:`HANG_TIMEOUT_S`.
+    ``died``: the attempt was started before and its worker died. ``unfit``: this worker cannot work
+    for this job.
     """
 
     outcome: Literal["done", "died", "unfit"]
-    message: str = ""
+    message: str = ""  # why the worker is unfit
     extracted: int = 0
-    failures: dict[str, int] = field(default_factory=dict)
+    failures: dict[str, int] = field(default_factory=dict)  # failed files by kind
     segments: int = 0
     audio_s: float = 0.0
     compute_s: float = 0.0
-    process: str = ""
-    file: int = 0
-    hung: bool = False
-
-    @property
-    def failed(self) -> int:
-        """Number of failed files."""
-        return sum(self.failures.values())
+    process: str = ""  # unique name of the process that died
+    file: int = 0  # index of the file that it was extracting
+    hung: bool = False  # whether it ended itself after HANG_TIMEOUT_S
 
 
 def result_file(attempt: str, table: str) -> str:
@@ -111,9 +75,9 @@ def result_file(attempt: str, table: str) -> str:
     return f"{DONE}/{attempt}.{EXTRACTED[table]}.parquet"
 
 
-def result_files(attempt: str) -> list[str]:
-    """Return the names of all files of a finished attempt, in the order of writing."""
-    return [result_file(attempt, table) for table in EXTRACTED]
+def result_files(*attempts: str) -> list[str]:
+    """Return the names of all files of finished attempts, in the order of writing."""
+    return [result_file(attempt, table) for attempt in attempts for table in EXTRACTED]
 
 
 def finished_attempts(storage: Storage) -> Iterator[str]:
@@ -127,16 +91,17 @@ def finished_attempts(storage: Storage) -> Iterator[str]:
 def read_finished(storage: Storage, attempt: str) -> tuple[Summary, Settings, pa.Table] | None:
     """Return the summary, the settings and the ``files`` rows of a finished attempt.
 
-    None if it is not finished, or if a file is incomplete after a power failure.
+    None if it is not finished, if a file is incomplete after a power failure, or if another version
+    of songmill wrote other fields.
     """
     try:
         files = storage.read_table(result_file(attempt, "files"))
         for name in result_files(attempt):
             storage.count_rows(name)
         metadata = json.loads(files.schema.metadata[b"songmill"])
-    except (OSError, pa.ArrowException, ValueError, KeyError):
+        return Summary(**metadata["summary"]), Settings(**metadata["settings"]), files
+    except (OSError, pa.ArrowException, ValueError, KeyError, TypeError):
         return None
-    return Summary(**metadata["summary"]), Settings(**metadata["settings"]), files
 
 
 def attempt_summary(storage: Storage, attempt: str) -> Summary | None:

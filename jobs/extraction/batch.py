@@ -43,16 +43,6 @@ if TYPE_CHECKING:
 def extract_batch(batch: Batch) -> Summary:
     """Extract the features of a batch's files and write them to the store.
 
-    Parameters
-    ----------
-    batch : Batch
-        Files and settings.
-
-    Returns
-    -------
-    Summary
-        Counts, failed files included.
-
     Raises
     ------
     OSError

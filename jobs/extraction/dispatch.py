@@ -8,7 +8,7 @@ import dataclasses
 import uuid
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from jobs.cluster.failures import translate_errors, wait_for_finished, wait_for_threads
 from jobs.errors import ClusterError
@@ -42,20 +42,9 @@ def dispatch(
 ) -> Iterator[tuple[Batch, Summary]]:
     """Extract ``batches`` on the cluster and yield each batch with its summary.
 
-    Parameters
-    ----------
-    client : Client
-        The cluster.
-    batches : iterator of Batch
-        Read on demand.
-    tick : callable
-        Called about every second with the number of threads.
-
-    Yields
-    ------
-    (Batch, Summary)
-        The outcome is ``done``; or ``died``, for a batch of one file that has killed
-        :data:`MAX_DEATHS` workers, the last of them while nothing else ran in its process.
+    The outcome is ``done``; or ``died``, for a batch of one file that has killed
+    :data:`MAX_DEATHS` workers, the last of them while nothing else ran in its process. ``batches``
+    are read on demand. ``tick`` is called about every second with the number of threads.
 
     Raises
     ------
@@ -163,7 +152,7 @@ def _result(future: "Future", batch: Batch) -> Summary | None:
     from distributed.scheduler import KilledWorker
 
     try:
-        summary: Any = future.result(timeout=RESULT_TIMEOUT_S)
+        summary: Summary = future.result(timeout=RESULT_TIMEOUT_S)
     except KilledWorker:
         # Dask gave the task up because too many workers died while it waited for them.
         return attempt_summary(storage_of(batch.root), batch.attempt)
@@ -172,5 +161,4 @@ def _result(future: "Future", batch: Batch) -> Summary | None:
             # Not the worker's error: a lost scheduler closes its connections.
             raise TimeoutError from error
         raise ClusterError(f"a worker cannot continue: {error}") from None
-    assert isinstance(summary, Summary)
     return summary

@@ -16,6 +16,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from featurizer.columns import FEATURE_SET, SEGMENT_SECONDS
+from featurizer.errors import FailureKind
 from jobs import defaults
 from jobs.cluster.failures import check_workers, count_threads, count_workers
 from jobs.cluster.fitness import songmill_version
@@ -33,12 +34,11 @@ from jobs.extraction.attempts import (
 )
 from jobs.extraction.batch import unfit_reason
 from jobs.extraction.plan import Plan, make_batches, make_plan
-from jobs.extraction.progress import ExtractionProgress
 from jobs.extraction.rows import Rows
 from jobs.inputs import labels as label_table
 from jobs.inputs.recordings import check_segment_seconds
 from jobs.inputs.sources import Listing, Paths, SourceFile, list_sources
-from jobs.progress import Progress
+from jobs.progress import Progress, clock
 from jobs.stage import Session, Stage, open_session
 from jobs.store import commit
 from jobs.store.schemas import (
@@ -48,7 +48,6 @@ from jobs.store.schemas import (
     PREDICTED_TRACKS,
     SEGMENTS,
     SIMILARITY,
-    TABLES,
     TRACKS,
 )
 from jobs.store.storage import TEMPORARY
@@ -111,6 +110,18 @@ class Outcome:
             f"{self.retried} to retry, {self.unchanged} unchanged, {self.gone} gone{more}"
         )
 
+    def progress(self, files: int, seconds: float, threads: int) -> str:
+        """Return a line of progress after ``seconds`` of work on ``files``."""
+        done = self.extracted + self.failed
+        text = f"{done} of {files} files, {self.failed} failed"
+        if not threads:
+            return f"{text}; the cluster has no worker, waiting for one"
+        if done:
+            seconds = max(seconds, 1e-9)
+            left = clock(seconds / done * (files - done))
+            text += f", {self.audio_s / seconds:.0f} x realtime, {left} left"
+        return text
+
     def add(self, summary: Summary) -> None:
         """Add the counts of a batch."""
         self.extracted += summary.extracted
@@ -166,10 +177,6 @@ def extract(
     progress : Progress, optional
         Shows the progress; by default lines on stderr.
 
-    Returns
-    -------
-    Outcome
-
     Raises
     ------
     UsageError
@@ -182,7 +189,7 @@ def extract(
     )
     progress = session.progress
     settings = Settings(FEATURE_SET, check_segment_seconds(segment_seconds))
-    progress.say("listing the sources")
+    progress.step("listing the sources")
     listing = list_sources(sources)
     for folder in listing.unlisted:
         progress.warn(f"the folder {folder} cannot be read; its known files stay as they are")
@@ -232,15 +239,8 @@ def _resume(stage: Stage, command: dict[str, Any]) -> str:
 class _Extraction:
     """A running extraction.
 
-    Attributes
-    ----------
-    finished : set of str
-        Tracks with rows that are ready to commit, held or committed.
-    ready, held : dict of str to list of str
-        Tracks of each finished attempt to commit: ``ready`` ones at any time, ``held`` ones at
-        the end, because they replace rows.
-    others : set of str
-        Attempts that an interrupted run of other sources finished, for the next run of those.
+    ``ready`` and ``held`` are the tracks of each finished attempt to commit: ``ready`` ones at any
+    time, ``held`` ones at the end, because they replace rows.
     """
 
     stage: Stage
@@ -251,11 +251,11 @@ class _Extraction:
     force: bool
     retry_failed: bool
     max_failed: float
-    finished: set[str] = field(default_factory=set)
+    finished: set[str] = field(default_factory=set)  # tracks that are ready, held or committed
     ready: dict[str, list[str]] = field(default_factory=dict)
     ready_rows: int = 0
     held: dict[str, list[str]] = field(default_factory=dict)
-    others: set[str] = field(default_factory=set)
+    others: set[str] = field(default_factory=set)  # attempts of interrupted runs of other sources
 
     def __post_init__(self) -> None:
         plan = self.plan
@@ -323,22 +323,27 @@ class _Extraction:
             [recording for recording in files if recording.track_id not in self.finished]
             for files in (self.plan.new, self.plan.repeat)
         )
-        shown = ExtractionProgress(self.stage.session.progress)
-        shown.plan(self.outcome.planned, len(new) + len(repeat))
+        progress = self.stage.session.progress
+        progress.write("info", self.outcome.planned)
         if not new and not repeat:
             return
-        self.stage.session.progress.say("starting the cluster")
+        progress.step("starting the cluster")
         client = self.stage.session.client()
         check_workers(client, unfit_reason, self._batch((new or repeat)[:1]))
         threads = count_threads(client)
         self.outcome.workers = count_workers(client)
-        shown.begin(client.dashboard_link)
+        progress.write("info", f"Dask's dashboard: {client.dashboard_link}")
+        began = time.monotonic()
+
+        def tick(threads: int) -> None:
+            seconds = time.monotonic() - began
+            progress.update(self.outcome.progress(len(new) + len(repeat), seconds, threads))
+
         files = chain(make_batches(new, threads), make_batches(repeat, threads))
-        for batch, result in dispatch(client, map(self._batch, files), tick=shown.tick):
+        for batch, result in dispatch(client, map(self._batch, files), tick=tick):
             summary = self._write_failure(batch, result) if result.outcome == "died" else result
             self._add_finished(batch.attempt, [r.track_id for r in batch.files], summary)
             self.outcome.add(summary)
-            shown.advance(summary)
             if self.ready_rows >= commit.PART_ROWS:
                 self._commit_ready()
 
@@ -357,19 +362,16 @@ class _Extraction:
 
     def _write_failure(self, batch: Batch, summary: Summary) -> Summary:
         """Record the file of a batch that killed two workers as failed."""
+        error: FailureKind = "timeout" if summary.hung else "worker-killed"
+        message = (
+            "the extraction hung twice, and its workers were ended"
+            if summary.hung
+            else "two workers died while extracting it (killed, out of memory or crashed); "
+            "--retry-failed retries it"
+        )
         rows = Rows()
-        for recording in batch.files:
-            rows.add_file(
-                recording,
-                batch.run_id,
-                error="timeout" if summary.hung else "worker-killed",
-                message=(
-                    "the extraction hung twice, and its workers were ended"
-                    if summary.hung
-                    else "two workers died while extracting it (killed, out of memory or crashed); "
-                    "--retry-failed retries it"
-                ),
-            )
+        [recording] = batch.files
+        rows.add_file(recording, batch.run_id, error=error, message=message)
         return rows.write(self.store.storage, batch)
 
     def _add_finished(self, attempt: str, tracks: list[str], summary: Summary) -> None:
@@ -385,7 +387,7 @@ class _Extraction:
         change = commit.Change()
         for table in EXTRACTED:
             commit.stage_table(self.store, change, table, self._rows(self.ready, table))
-        change.forget += chain.from_iterable(map(result_files, self.ready))
+        change.forget += result_files(*self.ready)
         self.stage.lock.check()
         commit.commit(self.store, change)
         self.ready, self.ready_rows = {}, 0
@@ -396,16 +398,10 @@ class _Extraction:
         pending = self.ready | self.held
         plan = self.plan
         replaced = pa.array([*plan.gone, *sorted(self.repeated)], pa.string())
-        relabel = commit.with_labels(
-            pa.array(list(plan.relabelled.keys()), pa.string()),
-            pa.array(list(plan.relabelled.values()), pa.string()),
-        )
+        drop, relabel = commit.without_tracks(replaced), commit.with_labels(plan.relabelled)
         moved = pa.concat_arrays([replaced, plan.moved["track_id"].combine_chunks()])
         stale = bool(len(replaced)) or self.replace_all
-        features = (
-            commit.edits(commit.without_tracks(replaced), relabel),
-            stale or bool(plan.relabelled),
-        )
+        features = (lambda rows: relabel(drop(rows)), stale or bool(plan.relabelled))
         for table, (edit, needed) in {
             TRACKS: features,
             SEGMENTS: features,
@@ -429,7 +425,7 @@ class _Extraction:
         label_table.stage(self.store, change, self.labelling, plan.gone)
         if self.replace_all:
             commit.stage_file(self.store, change, STORE_JSON, self.settings.to_json())
-        change.forget += chain.from_iterable(map(result_files, pending))
+        change.forget += result_files(*pending)
         self._check_failures(pending)
         if self._is_recorded():
             self.stage.lock.check()
@@ -442,12 +438,12 @@ class _Extraction:
     def _rows(self, attempts: dict[str, list[str]], table: str) -> Iterator[pa.Table]:
         """Yield the rows of finished attempts for ``table``, with current labels."""
         for attempt, tracks in attempts.items():
-            ids = pa.array(tracks, pa.string())
             rows = self.store.storage.read_table(result_file(attempt, table))
-            rows = rows.replace_schema_metadata(None).filter(pc.is_in(rows["track_id"], ids))
-            if "label" in TABLES[table].names:
-                labels = [self.labelling.by_track[track] for track in tracks]
-                rows = commit.with_labels(ids, pa.array(labels, pa.string()))(rows)
+            is_wanted = pc.is_in(rows["track_id"], pa.array(tracks, pa.string()))
+            rows = rows.replace_schema_metadata(None).filter(is_wanted)
+            if "label" in rows.column_names:
+                labels = {track: self.labelling.by_track[track] for track in tracks}
+                rows = commit.with_labels(labels)(rows)
             yield rows
 
     def _check_failures(self, pending: dict[str, list[str]]) -> None:
@@ -470,17 +466,13 @@ class _Extraction:
     def _is_recorded(self) -> bool:
         """Return whether the resumed run was killed after its last commit, before it cleared up."""
         rows = self.store.read("runs", ["run_id", "stage", "outcome"]).to_pylist()
-        ends = ("done", "too-many-failed")
-        run_id = self.stage.run_id
-        return any(
-            (row["run_id"], row["stage"]) == (run_id, "extract") and row["outcome"] in ends
-            for row in rows
-        )
+        expected = {"run_id": self.stage.run_id, "stage": "extract"}
+        return any(expected | {"outcome": end} in rows for end in ("done", "too-many-failed"))
 
     def _clear(self) -> None:
         """Remove the files of all attempts but those of other sources; RUN_JSON is the last."""
         storage = self.store.storage
-        kept = set(chain.from_iterable(map(result_files, self.others)))
+        kept = set(result_files(*self.others))
         for folder in (DONE, STARTED, TEMPORARY):
             for entry in storage.list(folder):
                 if entry.name not in kept:

@@ -99,10 +99,6 @@ def import_features(
     progress : Progress, optional
         Shows the progress; by default lines on stderr.
 
-    Returns
-    -------
-    ImportOutcome
-
     Raises
     ------
     UsageError
@@ -121,10 +117,10 @@ def import_features(
         sheet = read_sheet(labels, required=("track_id",), expected=expected)
     # The first plan finds errors before a folder is created. Under the lock the content of the
     # store is certain, and the plan is made again.
-    _make_plan(given, existing, sheet)
-    progress.say("writing the tables")
+    _make_plan(given, existing, sheet, session.run_id)
+    progress.step("writing the tables")
     with session.stage("import", settings=SETTINGS) as run:
-        plan = _make_plan(given, run.store, sheet)
+        plan = _make_plan(given, run.store, sheet, run.run_id)
         if sheet:
             label_table.warn_of_unmatched(plan.labelling, sheet.path, progress.warn)
         outcome = ImportOutcome(
@@ -135,8 +131,7 @@ def import_features(
             unlabelled=sum(plan.labelling.by_track[track] is None for track in plan.listed),
         )
         change = commit.Change()
-        replaced = {**plan.levels, "files": plan.files(run.run_id)}
-        for table, rows in replaced.items():
+        for table, rows in plan.tables.items():
             commit.stage_table(run.store, change, table, [rows], edit=commit.without_any)
         for table in DERIVED:
             commit.stage_table(run.store, change, table, [], edit=commit.without_any)
@@ -161,7 +156,7 @@ def _read_tables(paths: list[str], progress: Progress) -> dict[str, pa.Table]:
     """Return the rows of each level in the tables, with :data:`_ORIGIN`."""
     found: dict[str, list[pa.Table]] = {}
     for path in paths:
-        progress.say(f"reading {path}")
+        progress.step(f"reading {path}")
         level, rows = _read_table(path)
         found.setdefault(level, []).append(rows)
     given = {level: pa.concat_tables(tables) for level, tables in found.items()}
@@ -340,68 +335,27 @@ def _open_existing(storage: Storage) -> Store | None:
     return Store(storage, settings)
 
 
-def _read_files(store: Store) -> pa.Table:
-    """Return the table ``files``; UsageError if a row was not imported."""
-    files = store.read("files")
-    row = find_row(files, imported=False)
-    if row:
-        raise UsageError(
-            f"the store {store.storage.root} holds extracted recordings, such as "
-            f"{row['track_id']!r}. Import features into another store"
-        )
-    return files
-
-
 @dataclass(frozen=True)
 class _Plan:
-    """New content of the store.
+    """New content of the store."""
 
-    Parameters
-    ----------
-    levels : dict of str to pa.Table
-        Levels that change, with all their rows.
-    listed : list of str
-        Tracks of the given tables.
-    origins : pa.Table
-        Origin of the tracks that the given tables define: ``track_id``, ``filename``, ``source``,
-        ``duration_s``.
-    staying : pa.Table
-        Rows of ``files`` that stay.
-    labelling : Labels
-        Labels of all tracks of the store.
-    gone : list of str
-        Tracks that leave the store.
-    """
-
-    levels: dict[str, pa.Table]
-    listed: list[str]
-    origins: pa.Table
-    staying: pa.Table
-    labelling: label_table.Labels
-    gone: list[str]
-
-    def files(self, run_id: str) -> pa.Table:
-        """Return the new table ``files``."""
-        count = self.origins.num_rows
-        extracted_at = pa.scalar(datetime.now(UTC), FILES.field("extracted_at").type)
-        source = self.origins["source"]
-        known = {
-            "track_id": self.origins["track_id"],
-            "uri": pc.binary_join_element_wise(source, self.origins["filename"], "#"),
-            "source": source,
-            "status": pa.repeat("ok", count),
-            "duration_s": self.origins["duration_s"],
-            "sample_rate": pa.repeat(pa.scalar(SAMPLE_RATE, pa.int32()), count),
-            "extracted_at": pa.repeat(extracted_at, count),
-            "run_id": pa.repeat(run_id, count),
-        }
-        columns = [known.get(field.name, pa.nulls(count, field.type)) for field in FILES]
-        return pa.concat_tables([pa.table(columns, schema=FILES), self.staying])
+    tables: dict[str, pa.Table]  # those that change, with all their rows
+    listed: list[str]  # tracks of the given tables
+    labelling: label_table.Labels  # of all tracks of the store
+    gone: list[str]  # tracks that leave the store
 
 
-def _make_plan(given: dict[str, pa.Table], store: Store | None, sheet: Sheet | None) -> _Plan:
+def _make_plan(
+    given: dict[str, pa.Table], store: Store | None, sheet: Sheet | None, run_id: str
+) -> _Plan:
     """Combine the given tables with the content of the store."""
-    files = _read_files(store) if store else FILES.empty_table()
+    files = store.read("files") if store else FILES.empty_table()
+    recording = find_row(files, imported=False)
+    if store and recording:
+        raise UsageError(
+            f"the store {store.storage.root} holds extracted recordings, such as "
+            f"{recording['track_id']!r}. Import features into another store"
+        )
     staying = {
         level: store.read(level) if store else TABLES[level].empty_table()
         for level in (TRACKS, SEGMENTS)
@@ -414,34 +368,47 @@ def _make_plan(given: dict[str, pa.Table], store: Store | None, sheet: Sheet | N
     listed = list(
         dict.fromkeys(track for level in given for track in levels[level]["track_id"].to_pylist())
     )
-    own = {
-        track: label
-        for level in (SEGMENTS, TRACKS)  # the row of the track takes precedence
-        for track, label in zip(
-            levels[level]["track_id"].to_pylist(), levels[level]["label"].to_pylist(), strict=True
-        )
-    }
+    # The row of a track takes precedence over those of its segments.
+    own = _labels_of(levels[SEGMENTS]) | _labels_of(levels[TRACKS])
     labelling = _label(own, store, sheet)
     if labelling.table is not None and "label" in labelling.table.column_names:
-        relabel = commit.with_labels(
-            *(labelling.table[name].combine_chunks() for name in ("track_id", "label"))
-        )
+        relabel = commit.with_labels(_labels_of(labelling.table))
         levels = {level: relabel(rows) for level, rows in levels.items()}
 
     redefined = pc.is_in(files["track_id"], origins["track_id"].combine_chunks())
     present = pc.is_in(files["track_id"], pa.array(list(own), pa.string()))
-    return _Plan(
-        levels={
-            level: rows.select(TABLES[level].names)
-            for level, rows in levels.items()
-            if level in given or not rows.equals(staying[level])
-        },
-        listed=listed,
-        origins=origins,
-        staying=files.filter(pc.and_(present, pc.invert(redefined))),
-        labelling=labelling,
-        gone=files["track_id"].filter(pc.invert(present)).to_pylist(),
-    )
+    tables = {
+        level: rows.select(TABLES[level].names)
+        for level, rows in levels.items()
+        if level in given or not rows.equals(staying[level])
+    }
+    kept = files.filter(pc.and_(present, pc.invert(redefined)))
+    tables["files"] = pa.concat_tables([_file_rows(origins, run_id), kept])
+    gone = files["track_id"].filter(pc.invert(present)).to_pylist()
+    return _Plan(tables, listed, labelling, gone)
+
+
+def _file_rows(origins: pa.Table, run_id: str) -> pa.Table:
+    """Return the rows of ``files`` for the tracks that the given tables define."""
+    count = origins.num_rows
+    extracted_at = pa.scalar(datetime.now(UTC), FILES.field("extracted_at").type)
+    known = {
+        "track_id": origins["track_id"],
+        "uri": pc.binary_join_element_wise(origins["source"], origins["filename"], "#"),
+        "source": origins["source"],
+        "status": pa.repeat("ok", count),
+        "duration_s": origins["duration_s"],
+        "sample_rate": pa.repeat(pa.scalar(SAMPLE_RATE, pa.int32()), count),
+        "extracted_at": pa.repeat(extracted_at, count),
+        "run_id": pa.repeat(run_id, count),
+    }
+    columns = [known.get(field.name, pa.nulls(count, field.type)) for field in FILES]
+    return pa.table(columns, schema=FILES)
+
+
+def _labels_of(rows: pa.Table) -> dict[str, str | None]:
+    """Return the label of each track; the last row takes precedence."""
+    return dict(zip(rows["track_id"].to_pylist(), rows["label"].to_pylist(), strict=True))
 
 
 def _use_track_suffixes(segments: pa.Table, tracks: pa.Table) -> pa.Table:
@@ -515,5 +482,5 @@ def _label(
     table = table.filter(pc.is_in(table["track_id"], pa.array(list(own), pa.string())))
     by_track = dict(own)
     if "label" in table.column_names:
-        by_track.update(zip(table["track_id"].to_pylist(), table["label"].to_pylist(), strict=True))
+        by_track |= _labels_of(table)
     return label_table.Labels(by_track, table)

@@ -42,34 +42,16 @@ _COMPRESSION = {
 
 @dataclass
 class Plan:
-    """Work of one run.
+    """Work of one run."""
 
-    Parameters
-    ----------
-    new : list of SourceFile
-        Files that the store does not know.
-    repeat : list of SourceFile
-        Known files to extract again.
-    gone : list of str
-        Tracks to remove from every table.
-    relabelled : dict of str to (str or None)
-        New labels of tracks that keep their features.
-    moved : pa.Table
-        New rows of ``files`` in which only ``uri`` or ``source`` changes.
-    changed, retried : int
-        Files in ``repeat`` that changed, and that did not.
-    unchanged : int
-        Files that need no work.
-    """
-
-    new: list[SourceFile]
-    repeat: list[SourceFile]
-    gone: list[str]
-    relabelled: dict[str, str | None]
-    moved: pa.Table
-    changed: int
-    retried: int
-    unchanged: int
+    new: list[SourceFile]  # files that the store does not know
+    repeat: list[SourceFile]  # known files to extract again
+    gone: list[str]  # tracks to remove from every table
+    relabelled: dict[str, str | None]  # new labels of tracks that keep their features
+    moved: pa.Table  # new rows of `files` in which only `uri` or `source` changes
+    changed: int  # files in `repeat` that changed
+    retried: int  # files in `repeat` that did not change
+    unchanged: int  # files that need no work
 
 
 def find_row(files: pa.Table, *, imported: bool) -> dict[str, Any] | None:
@@ -89,28 +71,12 @@ def make_plan(
     retry_failed: bool = False,
     replace_all: bool = False,
 ) -> Plan:
-    """Compare the listed files with those of the store.
+    """Compare the listed files with ``known``, the table ``files`` of the store.
 
-    Parameters
-    ----------
-    listing : Listing
-        Files of the sources.
-    known : pa.Table
-        The table ``files`` of the store.
-    labelled : pa.Table
-        ``track_id`` and ``label`` of the store's tracks.
-    labels : dict of str to (str or None)
-        New label of every listed track.
-    run_id : str
-        Name of this run. Files that it extracted before it was killed are not repeated.
-    force, retry_failed : bool
-        Whether to repeat all files, or those that failed.
-    replace_all : bool
-        Whether all rows of the store are replaced, those of other sources included.
-
-    Returns
-    -------
-    Plan
+    ``labelled`` holds the ``track_id`` and ``label`` of the store's tracks, ``labels`` the new
+    label of every listed track. ``force`` repeats all files and ``retry_failed`` those that failed,
+    except files that the run ``run_id`` extracted before it was killed. ``replace_all`` replaces
+    all rows of the store, those of other sources included.
 
     Raises
     ------
@@ -128,26 +94,27 @@ def make_plan(
     listed_ids = pa.array([recording.track_id for recording in recordings], pa.string())
     position = pc.index_in(listed_ids, value_set=known["track_id"])
     is_known = position.is_valid().to_numpy(zero_copy_only=False)
-    row_of = position.fill_null(0).to_numpy()
 
-    def of_known(values: np.ndarray) -> np.ndarray:
+    def of_known(column: pa.ChunkedArray, missing: int | bool) -> np.ndarray:
         """Return a column of the known files in the order of the listed ones."""
-        return values[row_of] if len(values) else np.zeros(len(row_of), values.dtype)
+        values: np.ndarray = pc.fill_null(column.take(position), missing).to_numpy()
+        return values
 
     sizes = np.array([-1 if r.size is None else r.size for r in recordings], np.int64)
     times = np.array([-1 if r.modified is None else r.modified for r in recordings], np.int64)
     same = (
         is_known
-        & (sizes == of_known(_numbers(known["bytes"])))
-        & (times == of_known(_numbers(known["modified"].cast(pa.int64()))))
+        & (sizes == of_known(known["bytes"], -1))
+        & (times == of_known(known["modified"].cast(pa.int64()), -1))
     )
-    failed = of_known(_flags(pc.equal(known["status"], "failed")))
-    by_this_run = of_known(_flags(pc.equal(known["run_id"], run_id)))
+    failed = of_known(pc.equal(known["status"], "failed"), False)
+    by_this_run = of_known(pc.equal(known["run_id"], run_id), False)
+    uris, sources = (known[name].take(position).to_pylist() for name in ("uri", "source"))
 
     repeat_all = force or replace_all
     if not repeat_all:
-        _check_same_files(listing, known, np.flatnonzero(is_known), row_of)
-    forbidden = same & of_known(_flags(pc.equal(known["error"], "forbidden")))
+        _check_same_files(listing, uris, sources)
+    forbidden = same & of_known(pc.equal(known["error"], "forbidden"), False)
     for i in np.flatnonzero(forbidden):
         raise_if_interrupted()
         # Neither size nor time shows a change of permissions.
@@ -156,13 +123,23 @@ def make_plan(
     retried = same & ~by_this_run & (repeat_all | (failed & retry_failed))
     unchanged = same & ~retried
 
-    staying = [recordings[i] for i in np.flatnonzero(unchanged)]
+    staying = np.flatnonzero(unchanged)
+    columns = (labelled["track_id"].to_pylist(), labelled["label"].to_pylist())
+    label_of = dict(zip(*columns, strict=True))
+    tracks = [recordings[i].track_id for i in staying]
+    moved = [
+        i for i in staying if (recordings[i].uri, recordings[i].source) != (uris[i], sources[i])
+    ]
+    rows = known.take(position.take(pa.array(moved, pa.int64())))
+    for name in ("uri", "source"):
+        column = pa.array([getattr(recordings[i], name) for i in moved], pa.string())
+        rows = rows.set_column(FILES.get_field_index(name), FILES.field(name), column)
     return Plan(
         new=[recordings[i] for i in np.flatnonzero(~is_known)],
         repeat=[recordings[i] for i in np.flatnonzero(changed | retried)],
         gone=_gone(listing, listed_ids, known, replace_all=replace_all),
-        relabelled=_relabelled(staying, labelled, labels),
-        moved=_moved(staying, known),
+        relabelled={t: labels[t] for t in tracks if t in label_of and label_of[t] != labels[t]},
+        moved=rows,
         changed=int(changed.sum()),
         retried=int(retried.sum()),
         unchanged=len(staying),
@@ -170,19 +147,9 @@ def make_plan(
 
 
 def make_batches(recordings: list[SourceFile], threads: int) -> Iterator[list[SourceFile]]:
-    """Divide ``recordings`` into batches: first the largest files, each alone.
+    """Divide ``recordings`` into batches for a number of ``threads``, large files first and alone.
 
-    Parameters
-    ----------
-    recordings : list of SourceFile
-        Files to extract.
-    threads : int
-        Threads of the cluster's workers.
-
-    Yields
-    ------
-    list of SourceFile
-        At most :data:`BATCH_FILES` files; if more than one, at most :data:`BATCH_AUDIO_S`.
+    A batch has at most :data:`BATCH_FILES` files; if more than one, at most :data:`BATCH_AUDIO_S`.
     """
     threads = max(1, threads)  # a cluster may be waiting for new workers
     durations = [estimate_seconds(recording) for recording in recordings]
@@ -211,25 +178,14 @@ def estimate_seconds(recording: SourceFile) -> float:
     return (recording.size or 0) * _COMPRESSION.get(suffix, 1.0) / _BYTES_PER_S
 
 
-def _numbers(column: pa.ChunkedArray) -> np.ndarray:
-    return np.asarray(pc.fill_null(column, -1).to_numpy(), np.int64)
-
-
-def _flags(column: pa.ChunkedArray) -> np.ndarray:
-    return np.asarray(pc.fill_null(column, False).to_numpy(), np.bool_)
-
-
-def _check_same_files(
-    listing: Listing, known: pa.Table, listed: np.ndarray, row_of: np.ndarray
-) -> None:
-    """Raise UsageError if a listed file differs from the known one and both exist."""
-    uris, sources = known["uri"].to_pylist(), known["source"].to_pylist()
-    for i in listed:
+def _check_same_files(listing: Listing, uris: list[str | None], sources: list[str | None]) -> None:
+    """Raise UsageError if a listed file differs from the known one (None: new) and both exist."""
+    for recording, uri, source in zip(listing.recordings, uris, sources, strict=True):
         raise_if_interrupted()
-        recording, uri = listing.recordings[i], uris[row_of[i]]
         if (
-            recording.uri == uri
-            or sources[row_of[i]] in listing.sources
+            uri is None
+            or recording.uri == uri
+            or source in listing.sources
             or not os.path.exists(uri)
             or (os.path.exists(recording.path) and os.path.samefile(recording.path, uri))
         ):
@@ -252,28 +208,3 @@ def _gone(
     rows = known.select(["track_id", "uri"]).filter(absent).to_pylist()
     unlisted = tuple(f"{folder}/" for folder in listing.unlisted)
     return [row["track_id"] for row in rows if not row["uri"].startswith(unlisted)]
-
-
-def _relabelled(
-    staying: list[SourceFile], labelled: pa.Table, labels: dict[str, str | None]
-) -> dict[str, str | None]:
-    columns = (labelled["track_id"].to_pylist(), labelled["label"].to_pylist())
-    present = dict(zip(*columns, strict=True))
-    tracks = [recording.track_id for recording in staying]
-    return {t: labels[t] for t in tracks if t in present and present[t] != labels[t]}
-
-
-def _moved(staying: list[SourceFile], known: pa.Table) -> pa.Table:
-    now = {recording.track_id: recording for recording in staying}
-    columns = (known[name].to_pylist() for name in ("track_id", "uri", "source"))
-    moved = [
-        i
-        for i, (track_id, uri, source) in enumerate(zip(*columns, strict=True))
-        if track_id in now and (now[track_id].uri, now[track_id].source) != (uri, source)
-    ]
-    rows = known.take(pa.array(moved, pa.int64()))
-    for name in ("uri", "source"):
-        values = [getattr(now[track_id], name) for track_id in rows["track_id"].to_pylist()]
-        column = pa.array(values, pa.string())
-        rows = rows.set_column(rows.schema.get_field_index(name), FILES.field(name), column)
-    return rows

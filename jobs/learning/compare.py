@@ -118,7 +118,7 @@ def compare(
     session = open_session(store, scheduler=scheduler, workers=workers, progress=progress)
     progress = session.progress
     with session.stage("compare") as run:
-        progress.say("reading the rows")
+        progress.step("reading the rows")
         level = choose_level(run.store, level)
         labelled = labelled_tracks(run.store, level)
         if labelled.unlabelled:
@@ -289,7 +289,7 @@ def _assess_all(
 
     def tick(threads: int) -> None:
         progress.workers(threads)
-        progress.now(f"{len(results)} of {len(assignments)} fits, {threads} at a time")
+        progress.update(f"{len(results)} of {len(assignments)} fits, {threads} at a time")
 
     for index, result in map_unordered(client, _assess, ((one,) for one in assignments), tick=tick):
         if not isinstance(result, KilledWorker):

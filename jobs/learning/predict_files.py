@@ -120,7 +120,7 @@ def predict_files(
     predictions: list[FilePrediction] = []
     with single_thread():
         for recording in recordings:
-            progress.now(f"{len(predictions)} of {len(recordings)} files")
+            progress.update(f"{len(predictions)} of {len(recordings)} files")
             predictions.append(_predict_file(model, recording.uri, recording.path))
     return FilesOutcome(model.description.version, predictions)
 

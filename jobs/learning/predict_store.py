@@ -211,7 +211,7 @@ def _predict_parts(
         if isinstance(result, BaseException):
             raise ClusterError(f"the workers could not predict {pieces[index].name}: {result!r}")
         results[index] = result
-        progress.now(f"{len(results) + next_index} of {len(pieces)} slices of {table}")
+        progress.update(f"{len(results) + next_index} of {len(pieces)} slices of {table}")
         # Floating-point sums depend on the order, and pieces finish in any order.
         while next_index in results:
             yield from zip(*results.pop(next_index), strict=True)

@@ -129,7 +129,7 @@ def train(
     """
     session = open_session(store, scheduler=scheduler, workers=workers, progress=progress)
     with session.stage("train") as stage:
-        session.progress.say("reading names and labels")
+        session.progress.step("reading names and labels")
         level = choose_level(stage.store, level)
         return _Training(stage, split, level, tolerance, promote).work(stage.client())
 
@@ -207,11 +207,11 @@ class _Training:
         newcomer_trees = bytes(newcomer.booster.save_raw("ubj"))
         classes = self.labelled.tracks.classes
         with translate_errors(client):
-            self.progress.say("judging")
+            self.progress.step("judging")
             self.store.storage.write(self._work_file("newcomer.ubj"), newcomer_trees)
             by_row, tracks = self._evaluate(client, "newcomer", np.arange(len(classes)), self.plan)
             verdict = self._decide(client, tracks)
-            self.progress.say("shuffling features, one after the other")
+            self.progress.step("shuffling features, one after the other")
             feature_importance = self._importance(client)
             pieces = self.plan_of_all.pieces(ALL_PARTS)
             data = fingerprint(client, pieces, self.labelled, tick=self.progress.workers)
@@ -267,9 +267,9 @@ class _Training:
         def on_round(round_: int, loss: float | None) -> None:
             ending = "" if loss is None else f", log loss of the validation part {loss:.4f}"
             limit = f"of at most {rounds}" if stop else f"of {rounds}"
-            self.progress.now(f"{what}: round {round_} {limit}{ending}")
+            self.progress.update(f"{what}: round {round_} {limit}{ending}")
 
-        self.progress.say(what)
+        self.progress.step(what)
         try:
             with translate_errors(client):
                 return boost(
@@ -282,7 +282,7 @@ class _Training:
                     on_worker_lost=lambda workers: self.progress.warn(
                         f"a worker was lost: {what} starts again, with {workers} left"
                     ),
-                    on_wait=lambda: self.progress.say(
+                    on_wait=lambda: self.progress.step(
                         f"{what}: waiting for another job that trains on these workers"
                     ),
                 )
@@ -374,7 +374,9 @@ class _Training:
             rows,
             self._work_file("newcomer.ubj"),
             len(self.labelled.tracks.classes),
-            lambda done: self.progress.now(f"shuffling features: {done} of {len(FEATURE_COLUMNS)}"),
+            lambda done: self.progress.update(
+                f"shuffling features: {done} of {len(FEATURE_COLUMNS)}"
+            ),
             tick=self.progress.workers,
         )
 

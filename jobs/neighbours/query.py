@@ -110,20 +110,20 @@ def similar(
 
     store = open_store(store)
     progress = progress or Progress()
-    progress.say("reading the features")
+    progress.step("reading the features")
     vectors = read_vectors(store, "track")
     index = _track_index(vectors, recording, store)
     if index is not None:
         cosines = cosines_with(vectors.unit, vectors.unit[index])
         is_duplicate = cosines >= defaults.DUPLICATE_COSINE
     else:
-        progress.say(f"analysing {recording}")
+        progress.step(f"analysing {recording}")
         with decode_recording(recording) as audio:
             features = analyse(audio, segment_seconds=store.settings.segment_seconds)
         cosines = cosines_with(vectors.unit, vectors.scaling.unit(features.track[np.newaxis])[0])
         is_duplicate = cosines >= defaults.DUPLICATE_COSINE
         if not is_duplicate.any():
-            progress.say("comparing its segments")
+            progress.step("comparing its segments")
             is_duplicate = _duplicates_by_segment(store, vectors, features.segments, cosines)
     order = np.lexsort((np.arange(len(cosines)), -cosines, ~is_duplicate))
     if not duplicates:

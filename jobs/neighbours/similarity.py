@@ -130,7 +130,7 @@ def similarity(
     if full and level == "segment":
         raise UsageError("--full writes the matrix of tracks only: leave out --level segment")
     with session.stage("similarity") as run:
-        progress.say("reading the features")
+        progress.step("reading the features")
         vectors = read_vectors(run.store, level)
         n = len(vectors.unit)
         if full and n > MAX_MATRIX_TRACKS:
@@ -222,7 +222,7 @@ def find_neighbours(found: Neighbours, unit: np.ndarray, run: Stage, duplicate_f
             one, other = pairs[index]
             raise ClusterError(f"the workers could not compare tiles {one}, {other}: {result!r}")
         found.add(result)
-        progress.now(f"{done} of {len(pairs)} pairs of tiles")
+        progress.update(f"{done} of {len(pairs)} pairs of tiles")
     return workers
 
 

@@ -277,7 +277,7 @@ class _Running:
             self.current, self.started = one, time.time()
             if isinstance(progress, JsonLog):
                 progress.stage = one.stage
-            progress.say(f"stage {one.stage}")
+            progress.step(f"stage {one.stage}")
             reason = self._reason_to_skip(step, forced=step.stage in (only, first))
             if reason:
                 with self.session.stage(step.stage) as stage:

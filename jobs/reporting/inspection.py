@@ -146,18 +146,18 @@ def inspect(
     stem = os.path.splitext(os.path.basename(path.rstrip("/")))[0]
     folder = os.path.abspath(out or f"inspect-{printable(stem)}")
     check_writable(folder)
-    progress.say(f"analysing {path}")
+    progress.step(f"analysing {path}")
     with decode_recording(path) as audio:
         curves = Curves(audio.y)
         seconds = model.description.segment_seconds if model else SEGMENT_SECONDS
         features = analyse(audio, segment_seconds=seconds, curves=curves)
     facts = _facts(path, features, curves)
     by_name = dict(zip(FEATURE_COLUMNS, features.track.tolist(), strict=True))
-    progress.say("drawing")
+    progress.step("drawing")
     pictures: list[Picture] = []
     for picture in drawing.pictures(curves, facts.tempo):
         pictures.append(picture)
-        progress.show(f"drawing: {len(pictures)} pictures")
+        progress.update_live(f"drawing: {len(pictures)} pictures")
     sections = _sections(facts, by_name, tuple(pictures))
     prediction = None
     if store and model:

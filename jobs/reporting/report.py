@@ -88,7 +88,7 @@ def report(
     progress = progress or Progress()
     if out:
         check_writable(out)
-    progress.say("reading the tables")
+    progress.step("reading the tables")
     sample = overview.sample_tracks(store)
     contents = _Report(store, sample)
     sections = []
@@ -103,7 +103,7 @@ def report(
         ("duplicates", "Duplicates", contents.duplicates),
         ("runs", "Runs", contents.runs),
     ):
-        progress.say(f"drawing: {title}")
+        progress.step(f"drawing: {title}")
         try:
             content = make()
         except StoreError as error:

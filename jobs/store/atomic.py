@@ -93,12 +93,7 @@ def _link(source: str, target: str) -> None:
 
 
 def check_writable(path: str) -> None:
-    """Check that files can be written to a folder, before the work that makes them.
-
-    Parameters
-    ----------
-    path : str
-        The folder, which need not exist yet.
+    """Check that files can be written to the folder ``path``, which need not exist yet.
 
     Raises
     ------

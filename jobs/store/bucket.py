@@ -20,13 +20,7 @@ COPIED_LAST = "model.json"
 
 
 class Bucket(Storage):
-    """The objects below a prefix.
-
-    Parameters
-    ----------
-    root : str
-        ``s3://BUCKET`` or ``s3://BUCKET/PREFIX``.
-    """
+    """The objects below ``s3://BUCKET`` or ``s3://BUCKET/PREFIX``."""
 
     PRE_BUFFER = True
 

@@ -13,8 +13,8 @@ import contextlib
 import os
 import time
 import uuid
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import asdict, dataclass, field
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -49,19 +49,12 @@ _MAX_PENDING = 32
 class Change:
     """The changes that a commit makes.
 
-    Parameters
-    ----------
-    remove : list of str
-        Parts to remove.
-    add : list of (str, str)
-        Files under :data:`STAGE`, each with its final name.
-    forget : list of str
-        Files outside the tables that are obsolete after the commit.
+    Files to add are under :data:`STAGE`; each comes with its final name.
     """
 
-    remove: list[str] = field(default_factory=list)
+    remove: list[str] = field(default_factory=list)  # parts of tables
     add: list[tuple[str, str]] = field(default_factory=list)
-    forget: list[str] = field(default_factory=list)
+    forget: list[str] = field(default_factory=list)  # obsolete files outside the tables
 
 
 Edit = Callable[[pa.Table], pa.Table]
@@ -77,29 +70,34 @@ def stage_table(
     edit: Edit | None = None,
     tidy: bool = False,
 ) -> None:
-    """Stage new and edited rows of ``table``, and record the parts in ``change``.
+    """Stage new and edited rows of ``table``, and record its parts in ``change``.
 
-    Parameters
-    ----------
-    store : Store
-        The store. Its tables do not change yet.
-    change : Change
-        The parts to remove and to add are appended to it.
-    table : str
-        The table's folder.
-    additions : iterable of pa.Table
-        New rows.
-    edit : callable, optional
-        Edit of the existing rows; by default they are unchanged.
-    tidy : bool
-        Whether small parts are merged once there are :data:`SMALL_PARTS`.
+    ``edit`` applies to the rows of the existing parts. ``tidy`` merges small parts once there are
+    :data:`SMALL_PARTS`.
     """
     rewritten: list[str] = []
     merged: list[str] = []
-    rows = _rows_to_write(
-        store, table, additions, edit, rewritten=rewritten, merged=merged if tidy else None
-    )
-    staged = _write_parts(store.storage, rows, PART_ROWS)
+
+    def rows_to_write() -> Iterator[pa.Table]:
+        kept: list[str] = []
+        for name in store.parts(table):
+            if edit is not None:
+                rows = store.read_part(name)
+                edited = edit(rows)
+                if rows.num_rows and edited is not rows:
+                    rewritten.append(name)
+                    yield edited
+                    continue
+            kept.append(name)
+        if tidy:
+            counts = {name: store.storage.count_rows(name) for name in kept}
+            small = [name for name, rows in counts.items() if 0 < rows < PART_ROWS // 2]
+            if len(small) >= SMALL_PARTS:
+                merged.extend(small)
+                yield from map(store.read_part, small)
+        yield from additions
+
+    staged = _write_parts(store.storage, rows_to_write(), PART_ROWS)
     names = [f"{table}/{os.path.basename(name)}" for name in staged]
     # A reader in the middle of the folder may still open any name that it has listed. It should
     # find a file there, but no row that it has already read from another one.
@@ -112,40 +110,6 @@ def stage_table(
     change.add += zip(staged, names, strict=True)
 
 
-def _rows_to_write(
-    store: Store,
-    table: str,
-    additions: Iterable[pa.Table],
-    edit: Edit | None,
-    *,
-    rewritten: list[str],
-    merged: list[str] | None,
-) -> Iterator[pa.Table]:
-    """Yield the new rows and those of every part that changes.
-
-    The names of edited parts are appended to ``rewritten``, those of small parts to ``merged``;
-    without that list they stay.
-    """
-    kept: list[str] = []
-    for name in store.parts(table):
-        if edit is not None:
-            rows = store.read_part(name)
-            edited = edit(rows)
-            if rows.num_rows and edited is not rows:
-                rewritten.append(name)
-                yield edited
-                continue
-        kept.append(name)
-    if merged is not None:
-        counts = {name: store.storage.count_rows(name) for name in kept}
-        small = [name for name, rows in counts.items() if 0 < rows < PART_ROWS // 2]
-        if len(small) >= SMALL_PARTS:
-            for name in small:
-                merged.append(name)
-                yield store.read_part(name)
-    yield from additions
-
-
 def stage_replacement(
     store: Store,
     change: Change,
@@ -155,22 +119,11 @@ def stage_replacement(
     *,
     part_rows: int | None = None,
 ) -> None:
-    """Stage a replacement of all rows of ``table``; the schema may differ from the old one.
+    """Stage a replacement of all rows of ``table``, and record its parts in ``change``.
 
-    Parameters
-    ----------
-    store : Store
-        The store. Its tables do not change yet.
-    change : Change
-        The parts to add are appended to it.
-    table : str
-        The table's folder.
-    rows : iterable of pa.Table
-        All rows of the table.
-    schema : pa.Schema
-        Their schema. Emptied parts get it too: readers expect the same in all parts.
-    part_rows : int, optional
-        Rows of a full part; by default :data:`PART_ROWS`, which suits rows of features.
+    The ``schema`` of the rows may differ from the old one. Emptied parts get it too: readers expect
+    the same in all parts. A full part has ``part_rows``, by default :data:`PART_ROWS`, which suits
+    rows of features.
     """
     before = store.parts(table)
     staged = _write_parts(store.storage, rows, part_rows or PART_ROWS)
@@ -199,8 +152,7 @@ def commit(store: Store, change: Change) -> None:
     if not (change.remove or change.add or change.forget):
         return
     assert not store.storage.exists(JOURNAL), "a commit was decided and not completed"
-    journal = {"remove": change.remove, "add": change.add, "forget": change.forget}
-    store.storage.write_json(JOURNAL, journal, durable=True)
+    store.storage.write_json(JOURNAL, asdict(change), durable=True)
     apply_journal(store.storage, change)
 
 
@@ -305,14 +257,7 @@ def without_any(rows: pa.Table) -> pa.Table:
 
 
 def without_tracks(tracks: pa.Array, *columns: str) -> Edit:
-    """Return an edit that drops the rows of ``tracks``.
-
-    Parameters
-    ----------
-    tracks : pa.Array
-        Values of ``track_id``.
-    *columns : str
-        Columns to compare with ``tracks``; by default ``track_id``.
+    """Return an edit that drops the rows with one of ``tracks`` in ``columns``, or in ``track_id``.
 
     Examples
     --------
@@ -331,33 +276,24 @@ def without_tracks(tracks: pa.Array, *columns: str) -> Edit:
     return edit
 
 
-def with_labels(tracks: pa.Array, labels: pa.Array) -> Edit:
-    """Return an edit that sets the label of each of ``tracks`` to the label at the same index.
+def with_labels(labels: Mapping[str, str | None]) -> Edit:
+    """Return an edit that sets the label of each track in ``labels``.
 
     Examples
     --------
     >>> rows = pa.table({"track_id": ["a", "b"], "label": ["pop", "pop"]})
-    >>> with_labels(pa.array(["b"]), pa.array(["rock"]))(rows)["label"].to_pylist()
+    >>> with_labels({"b": "rock"})(rows)["label"].to_pylist()
     ['pop', 'rock']
     """
+    tracks = pa.array(list(labels), pa.string())
+    values = pa.array(list(labels.values()), pa.string())
 
     def edit(rows: pa.Table) -> pa.Table:
         position = pc.index_in(rows["track_id"], value_set=tracks)
         found = pc.is_valid(position)
         if not pc.any(found).as_py():
             return rows
-        column = pc.if_else(found, pc.take(labels, position), rows["label"])
+        column = pc.if_else(found, pc.take(values, position), rows["label"])
         return rows.set_column(rows.schema.get_field_index("label"), "label", column)
-
-    return edit
-
-
-def edits(*steps: Edit) -> Edit:
-    """Return an edit that applies ``steps`` in order."""
-
-    def edit(rows: pa.Table) -> pa.Table:
-        for step in steps:
-            rows = step(rows)
-        return rows
 
     return edit

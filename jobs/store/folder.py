@@ -15,13 +15,7 @@ from jobs.store.storage import TEMPORARY, Entry, Storage
 
 
 class Folder(Storage):
-    """The files below a folder.
-
-    Parameters
-    ----------
-    root : str
-        The folder's path. It need not exist yet.
-    """
+    """The files below a folder, which need not exist yet."""
 
     PRE_BUFFER = False
 

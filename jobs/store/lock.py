@@ -6,14 +6,12 @@ every few seconds, and a contender watches the file. No clocks are compared.
 """
 
 import contextlib
-import json
 import os
 import socket
 import threading
 import time
 import uuid
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 import psutil
@@ -23,7 +21,7 @@ from jobs.store.storage import Storage, as_json
 
 LOCK = "_lock.json"
 
-PULSE_S = 5.0
+HEARTBEAT_S = 5.0
 """Seconds between two heartbeats."""
 
 WATCH_S = 20.0
@@ -36,15 +34,7 @@ KILLED = "_work/killed"
 class Lock:
     """Exclusive right to change a store, as a context manager.
 
-    Parameters
-    ----------
-    storage : Storage
-        The store's files.
-
-    Raises
-    ------
-    StoreError
-        On entry, if a living run holds the lock.
+    Entering it raises StoreError if a living run holds the lock.
     """
 
     def __init__(self, storage: Storage) -> None:
@@ -61,7 +51,7 @@ class Lock:
     def __enter__(self) -> "Lock":
         self._held = {
             "token": self._token,
-            "pulse": 0,
+            "heartbeats": 0,
             "seen": time.time(),
             "host": socket.gethostname(),
             "machine": _machine(),
@@ -83,22 +73,19 @@ class Lock:
         self._thread.start()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *exception: object) -> None:
         self._ended.set()
         self._thread.join()
-        holder = _read(self._storage)
-        if holder is not None and holder.get("token") == self._token:
+        if self._is_ours():
             self._storage.remove(LOCK)
+
+    def _is_ours(self) -> bool:
+        holder = _read(self._storage)
+        return holder is not None and holder["token"] == self._token
 
     def check(self) -> None:
         """Raise StoreError if another run has broken the lock, as after a suspension."""
-        holder = _read(self._storage)
-        if self._lost or holder is None or holder.get("token") != self._token:
+        if self._lost or not self._is_ours():
             raise StoreError(
                 f"another run has taken over the store {self._storage.root}, because this one had "
                 "no heartbeat: run the same command again"
@@ -107,15 +94,8 @@ class Lock:
     def note(self, **values: Any) -> dict[str, Any]:
         """Add ``run_id``, ``stage`` and ``started`` of the current work to the lock.
 
-        Returns
-        -------
-        dict
-            The previous values; None if there were none.
-
-        Raises
-        ------
-        StoreError
-            Another run has broken the lock.
+        Return the previous values, which are None at first. Raise StoreError if another run has
+        broken the lock.
         """
         before = {name: self._held.get(name) for name in values}
         self.check()
@@ -125,17 +105,16 @@ class Lock:
     def _write(self, **values: Any) -> None:
         with self._writing:
             self._held |= values
-            self._storage.write(LOCK, as_json(self._held))
+            self._storage.write_json(LOCK, self._held)
 
     def _send_heartbeats(self) -> None:
-        while not self._ended.wait(PULSE_S):
+        while not self._ended.wait(HEARTBEAT_S):
             # A full disk or an outage of the object store delays the heartbeat, but not the run.
             with contextlib.suppress(OSError, StoreError):
-                holder = _read(self._storage)
-                if holder is None or holder.get("token") != self._token:
+                if not self._is_ours():
                     self._lost = True
                     return
-                self._write(pulse=self._held["pulse"] + 1, seen=time.time())
+                self._write(heartbeats=self._held["heartbeats"] + 1, seen=time.time())
 
     def _break(self, holder: dict[str, Any] | None) -> None:
         """Move the lock of a dead run away; only one of several contenders succeeds."""
@@ -158,7 +137,7 @@ def _read(storage: Storage, name: str = LOCK) -> dict[str, Any] | None:
     for wait in (0.0, 0.5):
         time.sleep(wait)
         try:
-            found = json.loads(storage.read(name))
+            found = storage.read_json(name)
         except FileNotFoundError:
             return None
         except ValueError:

@@ -5,19 +5,13 @@ import pyarrow as pa
 from featurizer.columns import FEATURE_COLUMNS
 
 _TIME = pa.timestamp("us", tz="UTC")
+_LABELLED = [("track_id", pa.string()), ("label", pa.string())]
+_POSITION = [("segment", pa.int32()), ("start_s", pa.float64())]
 _FEATURES = [("length", pa.int64()), *((name, pa.float64()) for name in FEATURE_COLUMNS)]
 
-TRACK = pa.schema([("track_id", pa.string()), ("label", pa.string()), *_FEATURES])
+TRACK = pa.schema([*_LABELLED, *_FEATURES])
 
-SEGMENT = pa.schema(
-    [
-        ("track_id", pa.string()),
-        ("label", pa.string()),
-        ("segment", pa.int32()),
-        ("start_s", pa.float64()),
-        *_FEATURES,
-    ]
-)
+SEGMENT = pa.schema([*_LABELLED, *_POSITION, *_FEATURES])
 
 FILES = pa.schema(
     [
@@ -140,12 +134,10 @@ PROBABILITY = "p_"
 
 def predictions(classes: list[str], *, segments: bool) -> pa.Schema:
     """Return the schema of predictions, with a column for the probability of each class."""
-    position = [("segment", pa.int32()), ("start_s", pa.float64())] if segments else []
     return pa.schema(
         [
-            ("track_id", pa.string()),
-            ("label", pa.string()),
-            *position,
+            *_LABELLED,
+            *(_POSITION if segments else []),
             ("predicted", pa.string()),
             ("model", pa.string()),  # the model's version
             *((PROBABILITY + name, pa.float32()) for name in classes),

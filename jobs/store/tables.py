@@ -31,18 +31,10 @@ _REMEDIES = {
 
 @dataclass(frozen=True)
 class Settings:
-    """Settings that all feature rows of a store share.
+    """Settings that all feature rows of a store share."""
 
-    Parameters
-    ----------
-    feature_set : str
-        Version of the features (:data:`featurizer.columns.FEATURE_SET`).
-    segment_seconds : float
-        Length of a segment in seconds.
-    """
-
-    feature_set: str
-    segment_seconds: float
+    feature_set: str  # version of the features, as in featurizer.columns.FEATURE_SET
+    segment_seconds: float  # length of a segment
 
     def to_json(self) -> bytes:
         """Return the content of ``store.json``."""
@@ -50,15 +42,7 @@ class Settings:
 
 
 class Store:
-    """An existing store.
-
-    Parameters
-    ----------
-    storage : Storage
-        The store's files.
-    settings : Settings
-        The content of ``store.json``.
-    """
+    """An existing store: its files, and the settings in its ``store.json``."""
 
     def __init__(self, storage: Storage, settings: Settings) -> None:
         self.storage = storage
@@ -84,13 +68,7 @@ class Store:
     def read_batches(
         self, table: str, columns: list[str] | None = None
     ) -> Iterator[pa.RecordBatch]:
-        """Yield the rows of ``table`` in batches, in constant memory.
-
-        Raises
-        ------
-        StoreError
-            A part is damaged.
-        """
+        """Yield the rows of ``table``, in constant memory; StoreError if a part is damaged."""
         for name in self.parts(table):
             with self._report_damage(name):
                 yield from self.storage.read_batches(name, columns)
@@ -132,10 +110,7 @@ def is_part(name: str) -> bool:
 def read_settings(storage: Storage) -> Settings | None:
     """Return the content of ``store.json``; None if it does not exist.
 
-    Raises
-    ------
-    StoreError
-        It is damaged or of another format.
+    Raise StoreError if it is damaged or of another format.
     """
     try:
         found = storage.read_json(STORE_JSON)
@@ -184,13 +159,7 @@ def open_store(store: "str | os.PathLike[str] | Storage | Store") -> Store:
 
 
 def storage_to_write(address: str) -> Storage:
-    """Return the storage at ``address`` for writing. It may be empty.
-
-    Raises
-    ------
-    UsageError
-        It contains something other than a store.
-    """
+    """Return the storage at ``address``; UsageError if it is neither a store nor empty."""
     storage = storage_at(address)
     if read_settings(storage) is None:
         foreign = [name for name in storage.names() if not name.startswith(("_", "."))]
@@ -203,16 +172,9 @@ def storage_to_write(address: str) -> Storage:
 
 
 def open_to_write(storage: Storage, wanted: Settings, *, force: bool) -> Store:
-    """Open the store for writing, or make it. The caller must hold its lock.
+    """Open the store in ``storage`` for writing, or make it. The caller must hold its lock.
 
-    Parameters
-    ----------
-    storage : Storage
-        From :func:`storage_to_write`.
-    wanted : Settings
-        Settings of the rows that will be written.
-    force : bool
-        Whether to open a store with other settings; the caller must then replace all its rows.
+    With ``force``, the store may have other settings; the caller must then replace all its rows.
 
     Raises
     ------
@@ -226,20 +188,17 @@ def open_to_write(storage: Storage, wanted: Settings, *, force: bool) -> Store:
         storage.write(STORE_JSON, wanted.to_json(), durable=True)
         settings = wanted
     if settings != wanted and not force:
-        raise UsageError(_settings_differ(storage.root, settings, wanted))
-    return Store(storage, settings)
-
-
-def _settings_differ(root: str, settings: Settings, wanted: Settings) -> str:
-    if settings.feature_set != wanted.feature_set:
-        return (
-            f"the store {root} holds feature set {settings.feature_set}, and this songmill "
-            f"computes {FEATURE_SET}; rows of both cannot be in one table: add --force to extract "
-            "everything again, or name another store"
+        if settings.feature_set != wanted.feature_set:
+            present = (
+                f"feature set {settings.feature_set}, and this songmill computes {FEATURE_SET}"
+            )
+            remedy = "name another store"
+        else:
+            length = f"{settings.segment_seconds:g}"
+            present = f"segments of {length} s, and {wanted.segment_seconds:g} s were asked for"
+            remedy = f"give --segment-seconds {length}"
+        raise UsageError(
+            f"the store {storage.root} holds {present}; rows of both cannot be in one table: add "
+            f"--force to extract everything again, or {remedy}"
         )
-    return (
-        f"the store {root} holds segments of {settings.segment_seconds:g} s, and "
-        f"{wanted.segment_seconds:g} s were asked for; rows of both cannot be in one table: "
-        f"add --force to extract everything again, or give --segment-seconds "
-        f"{settings.segment_seconds:g}"
-    )
+    return Store(storage, settings)

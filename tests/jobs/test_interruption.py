@@ -87,7 +87,7 @@ def test_a_wait_and_a_job_that_shows_progress_are_interrupted(start: Start, wait
     process = start(f"""
 def look():
     while True:
-        Progress().show("")
+        Progress().update_live("")
 
 with listening():
     ready()
@@ -167,7 +167,7 @@ def test_a_live_line_is_not_garbled_and_leaves_the_cursor_visible(start: Start) 
         """
 with listening(), Progress().shown() as progress:
     interruption.GRACE_S = 0.5
-    progress.say("at work")
+    progress.step("at work")
     compute()
 """,
         stderr=terminal,

@@ -59,7 +59,7 @@ def test_a_name_cannot_write_to_the_terminal_what_it_wants(name: str, text: str)
 def test_messages_are_one_line_without_markup(log: io.StringIO, progress: Progress) -> None:
     name = "a [red]name[/x] of many words that is longer than the screen is wide\n:cat:"
     with progress.shown():
-        progress.say(name)
+        progress.step(name)
         progress.warn(name)
     shown = name.replace("\n", r"\n")
     assert log.getvalue() == f"{shown}\nwarning: {shown}\n"
@@ -70,8 +70,8 @@ def test_a_terminal_gets_a_live_line_that_goes_and_warnings_that_stay(log: io.St
     progress = Progress(console)
     with progress.shown():
         progress.write("info", "http://127.0.0.1:8787/status")
-        progress.say("working on [it]")
-        progress.now("1 of 2")
+        progress.step("working on [it]")
+        progress.update("1 of 2")
         progress.warn("look at this")
     assert "look at this" in log.getvalue()
     assert "http://127.0.0.1:8787/status" in log.getvalue()
@@ -80,6 +80,6 @@ def test_a_terminal_gets_a_live_line_that_goes_and_warnings_that_stay(log: io.St
 
 
 def test_by_default_it_goes_to_stderr(capsys: pytest.CaptureFixture[str]) -> None:
-    Progress().say("hello")
+    Progress().step("hello")
     out, err = capsys.readouterr()
     assert (out, err) == ("", "hello\n")

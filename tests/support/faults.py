@@ -52,7 +52,7 @@ def before_operations(
     writer = Folder.writer
 
     def noticed(operation: str, name: str) -> None:
-        # The lock's pulses come at any time and would make every count random.
+        # The lock's heartbeats come at any time and would make every count random.
         if threading.current_thread().name != "store lock":
             notice(operation, name)
 

@@ -600,7 +600,7 @@ def test_a_disk_filled_by_workers_is_reported_and_survived(
     store = disk / "store"
     running.start_cluster(1)
     leave(disk, 200_000)
-    faulty = {"set": {"jobs.store.lock.PULSE_S": 0.1}}
+    faulty = {"set": {"jobs.store.lock.HEARTBEAT_S": 0.1}}
     result = running.run(collection, store=store, faulty=faulty)
     assert result.code == 1, result
     assert "No space left" in result.complaint

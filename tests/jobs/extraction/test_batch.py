@@ -121,7 +121,6 @@ def test_a_batch_leaves_its_rows_and_sends_its_counts(storage: Storage, batch: M
     assert summary.outcome == "done"
     assert (summary.extracted, summary.segments, summary.audio_s) == (3, 4, 90.0)
     assert summary.failures == {"empty": 2, "internal": 1}
-    assert summary.failed == 3
     assert summary.compute_s > 0
 
     tracks = left(storage, TRACKS)
@@ -284,6 +283,15 @@ def test_a_file_damaged_by_a_power_failure_is_not_finished(
         storage.write(name, damaged)
         assert read_finished(storage, "attempt") is None
     storage.remove(name)
+    assert read_finished(storage, "attempt") is None
+
+
+def test_a_summary_with_unknown_fields_is_not_finished(storage: Storage, batch: MakeBatch) -> None:
+    extract_batch(batch(a="1"))
+    name = result_file("attempt", "files")
+    files = storage.read_table(name)
+    metadata = files.schema.metadata[b"songmill"].replace(b"compute_s", b"another_s")
+    storage.write_table(name, files.replace_schema_metadata({"songmill": metadata}))
     assert read_finished(storage, "attempt") is None
 
 

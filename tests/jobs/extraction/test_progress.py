@@ -8,43 +8,28 @@ import pytest
 from jobs import progress as module
 from jobs.extraction.attempts import Summary
 from jobs.extraction.extract import Outcome
-from jobs.extraction.progress import ExtractionProgress
 from jobs.progress import Progress
 
 
-@pytest.fixture
-def log() -> io.StringIO:
-    return io.StringIO()
-
-
-@pytest.fixture
-def extraction(log: io.StringIO, monkeypatch: pytest.MonkeyPatch) -> ExtractionProgress:
-    monkeypatch.setattr(sys, "stderr", log)
-    return ExtractionProgress(Progress())
-
-
-def test_the_plan_is_reported_in_numbers(log: io.StringIO, extraction: ExtractionProgress) -> None:
+def test_the_plan_is_reported_in_numbers() -> None:
     outcome = Outcome("run", listed=12, new=3, changed=2, retried=1, unchanged=6, gone=4)
-    extraction.plan(outcome.planned, 6)
-    outcome.kept = 5
-    extraction.plan(outcome.planned, 1)
     first = "12 files: 3 new, 2 changed, 1 to retry, 6 unchanged, 4 gone"
-    assert log.getvalue() == f"{first}\n{first}, 5 finished by an earlier run\n"
+    assert outcome.planned == first
+    outcome.kept = 5
+    assert outcome.planned == f"{first}, 5 finished by an earlier run"
 
 
-def test_a_log_gets_a_line_now_and_then(
-    log: io.StringIO, extraction: ExtractionProgress, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_log_gets_a_line_now_and_then(monkeypatch: pytest.MonkeyPatch) -> None:
     now = 1000.0
+    log = io.StringIO()
     monkeypatch.setattr(module.time, "monotonic", lambda: now)
-    extraction.plan("10 files", 10)
-    extraction.begin("http://127.0.0.1:8787/status")
-    log.seek(0)
-    log.truncate()
-    extraction.advance(Summary("done", extracted=3, failures={"empty": 1}, audio_s=900.0))
+    monkeypatch.setattr(sys, "stderr", log)
+    progress = Progress()
+    outcome = Outcome("run")
+    outcome.add(Summary("done", extracted=3, failures={"empty": 1}, audio_s=900.0))
     for moment in (1001.0, 1010.0, 1014.9, 1015.0, 1016.0, 1029.9, 1030.0):
         now = moment
-        extraction.tick(2)
+        progress.update(outcome.progress(10, now - 1000.0, 2))
     # 900 s of audio in 15 s are 60 x realtime; 4 of 10 files in 15 s leave 22.5 s for 6.
     assert log.getvalue().splitlines() == [
         "4 of 10 files, 1 failed, 60 x realtime, 22 s left",
@@ -52,12 +37,6 @@ def test_a_log_gets_a_line_now_and_then(
     ]
 
 
-def test_a_cluster_without_workers_is_reported(
-    log: io.StringIO, extraction: ExtractionProgress, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    now = 0.0
-    monkeypatch.setattr(module.time, "monotonic", lambda: now)
-    extraction.begin("http://127.0.0.1:8787/status")
-    now = 100.0
-    extraction.tick(0)
-    assert "0 of 0 files, 0 failed; the cluster has no worker, waiting" in log.getvalue()
+def test_a_cluster_without_workers_is_reported() -> None:
+    line = Outcome("run").progress(0, 100.0, 0)
+    assert line == "0 of 0 files, 0 failed; the cluster has no worker, waiting for one"

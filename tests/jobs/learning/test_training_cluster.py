@@ -88,8 +88,8 @@ class Told(Progress):
         super().__init__(Console(file=self.text, soft_wrap=True))
         self.moments = moments or {}
 
-    def say(self, text: str) -> None:
-        super().say(text)
+    def step(self, text: str) -> None:
+        super().step(text)
         self.moments.pop(text, lambda: None)()
 
 

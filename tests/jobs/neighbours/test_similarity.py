@@ -324,7 +324,7 @@ def test_a_worker_that_is_killed_costs_nothing(
     done = 0
 
     class Killing(Progress):
-        def now(self, text: str) -> None:
+        def update(self, text: str) -> None:
             nonlocal done
             done += 1
             if done in (10, 40):

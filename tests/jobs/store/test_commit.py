@@ -27,7 +27,6 @@ from jobs.store.commit import (
     STAGE,
     Change,
     commit,
-    edits,
     recover,
     stage_file,
     stage_table,
@@ -77,13 +76,17 @@ def change_of(
     """Stage one change of both tables, as a run does."""
     change = Change()
     relabel = relabel or {}
-    tracks, labels = (pa.array(list(x), pa.string()) for x in (relabel, relabel.values()))
     dropped = without_tracks(pa.array(sorted(drop or ()), pa.string()))
-    edit = edits(dropped, with_labels(tracks, labels)) if drop or relabel else None
+    relabelled = with_labels(relabel)
+
+    def edit(rows: pa.Table) -> pa.Table:
+        return relabelled(dropped(rows))
+
     for table in (TRACKS, SEGMENTS):
         # In several pieces, as they come from several batches.
         pieces = [rows_of(table, dict([item])) for item in (add or {}).items()]
-        stage_table(store, change, table, pieces, edit=edit, tidy=tidy)
+        used = edit if drop or relabel else None
+        stage_table(store, change, table, pieces, edit=used, tidy=tidy)
     return change
 
 

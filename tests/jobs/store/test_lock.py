@@ -29,7 +29,7 @@ def storage(tmp_path: Path) -> Storage:
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Shorten the intervals of heartbeats and of contenders."""
-    monkeypatch.setattr(module, "PULSE_S", 0.01)
+    monkeypatch.setattr(module, "HEARTBEAT_S", 0.01)
     monkeypatch.setattr(module, "WATCH_S", 0.6)
 
 
@@ -161,10 +161,10 @@ def test_the_lock_of_another_machine_is_respected_while_it_has_a_heartbeat(
     ended = threading.Event()
 
     def beat() -> None:
-        pulse = 0
+        heartbeats = 0
         while not ended.wait(0.05):
-            pulse += 1
-            storage.write(LOCK, as_json({**stated, "pulse": pulse}))
+            heartbeats += 1
+            storage.write(LOCK, as_json({**stated, "heartbeats": heartbeats}))
 
     thread = threading.Thread(target=beat)
     thread.start()
@@ -180,8 +180,8 @@ def test_the_lock_of_another_machine_is_respected_while_it_has_a_heartbeat(
 @pytest.mark.usefixtures("quick")
 def test_a_holder_sends_heartbeats(storage: Storage) -> None:
     with Lock(storage) as lock:
-        first = holder(storage)["pulse"]
-        wait_until(lambda: holder(storage)["pulse"] >= first + 2)
+        first = holder(storage)["heartbeats"]
+        wait_until(lambda: holder(storage)["heartbeats"] >= first + 2)
         lock.check()
     assert not storage.exists(LOCK)
 
@@ -277,6 +277,6 @@ def test_an_outage_of_the_storage_delays_a_heartbeat_only(
         before = len(asked)
         wait_until(lambda: len(asked) > before + 3)
         away.clear()
-        pulse = holder(storage)["pulse"]
-        wait_until(lambda: holder(storage)["pulse"] > pulse + 1)
+        before = holder(storage)["heartbeats"]
+        wait_until(lambda: holder(storage)["heartbeats"] > before + 1)
         lock.check()
