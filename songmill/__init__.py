@@ -2,6 +2,9 @@
 
 The public Python API. Each name is imported on first use, so ``import songmill`` is fast.
 
+In a script, call functions that start a cluster (``extract``, ``train`` and others) below
+``if __name__ == "__main__":``, because every worker imports the script.
+
 Examples
 --------
 >>> import songmill

@@ -209,7 +209,10 @@ def _start_cluster(**settings: Any) -> "LocalCluster":
         raise
     except RuntimeError as error:
         raise_if_interrupted()  # a signal may have ended the starting workers
-        cause = error.__cause__ or error
+        cause = str(error.__cause__ or error)
+        if cause.startswith("Nanny failed"):
+            # Each worker imports the script, which starts a cluster again.
+            cause += '. In a script, call songmill below `if __name__ == "__main__":`'
         raise ClusterError(f"the workers of a local cluster did not start: {cause}") from None
 
 

@@ -82,3 +82,12 @@ def test_workers_are_not_affected(tmp_path: Path) -> None:
         result = running.run(music, store=tmp_path / "store")
     assert result.code == 0, result
     assert result.outcome["extracted"] == 3
+
+
+@pytest.mark.slow
+def test_a_script_without_a_main_guard_is_told_so(tmp_path: Path) -> None:
+    make_collection(tmp_path / "music", 1)
+    script = tmp_path / "script.py"
+    script.write_text("import songmill\nsongmill.extract(['music'], store='tables', workers=1)")
+    last = python(str(script), cwd=tmp_path).stderr.splitlines()[-1]
+    assert 'In a script, call songmill below `if __name__ == "__main__":`' in last
