@@ -1,24 +1,11 @@
 """Progress messages on a terminal and in a log."""
 
 import io
-import sys
 
 import pytest
 from rich.console import Console
 
 from jobs.progress import Progress, clock, printable
-
-
-@pytest.fixture
-def log() -> io.StringIO:
-    return io.StringIO()
-
-
-@pytest.fixture
-def progress(log: io.StringIO, monkeypatch: pytest.MonkeyPatch) -> Progress:
-    """A progress with its default console, which writes to ``log``."""
-    monkeypatch.setattr(sys, "stderr", log)
-    return Progress()
 
 
 @pytest.mark.parametrize(
@@ -56,19 +43,19 @@ def test_a_name_cannot_write_to_the_terminal_what_it_wants(name: str, text: str)
     assert "\n" not in printable(name)
 
 
-def test_messages_are_one_line_without_markup(log: io.StringIO, progress: Progress) -> None:
+def test_messages_are_lines_of_stderr_without_markup(capsys: pytest.CaptureFixture[str]) -> None:
     name = "a [red]name[/x] of many words that is longer than the screen is wide\n:cat:"
-    with progress.shown():
+    with Progress().shown() as progress:
         progress.say(name)
         progress.warn(name)
     shown = name.replace("\n", r"\n")
-    assert log.getvalue() == f"{shown}\nwarning: {shown}\n"
+    assert capsys.readouterr() == ("", f"{shown}\nwarning: {shown}\n")
 
 
-def test_a_terminal_gets_a_live_line_that_goes_and_warnings_that_stay(log: io.StringIO) -> None:
+def test_a_terminal_gets_a_live_line_that_goes_and_warnings_that_stay() -> None:
+    log = io.StringIO()
     console = Console(file=log, force_terminal=True, width=80, highlight=False)
-    progress = Progress(console)
-    with progress.shown():
+    with Progress(console).shown() as progress:
         progress.write("info", "http://127.0.0.1:8787/status")
         progress.say("working on [it]")
         progress.now("1 of 2")
@@ -77,9 +64,3 @@ def test_a_terminal_gets_a_live_line_that_goes_and_warnings_that_stay(log: io.St
     assert "http://127.0.0.1:8787/status" in log.getvalue()
     # The live line is erased at the end: its last control code clears the line.
     assert log.getvalue().rstrip().endswith("\x1b[2K")
-
-
-def test_by_default_it_goes_to_stderr(capsys: pytest.CaptureFixture[str]) -> None:
-    Progress().say("hello")
-    out, err = capsys.readouterr()
-    assert (out, err) == ("", "hello\n")
