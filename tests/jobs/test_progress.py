@@ -8,22 +8,10 @@ from rich.console import Console
 from jobs.progress import Progress, clock, printable
 
 
-@pytest.mark.parametrize(
-    ("seconds", "text"),
-    [
-        (0, "0 s"),
-        (0.4, "0 s"),
-        (41.6, "42 s"),
-        (59.6, "1 min 0 s"),
-        (200, "3 min 20 s"),
-        (3599.4, "59 min 59 s"),
-        (3600, "1 h 0 min"),
-        (18730, "5 h 12 min"),
-        (400000, "111 h 6 min"),
-    ],
-)
-def test_a_time_span_is_written_as_people_do(seconds: float, text: str) -> None:
-    assert clock(seconds) == text
+def test_a_time_span_is_written_as_people_do() -> None:
+    spans = {0: "0 s", 0.4: "0 s", 41.6: "42 s", 59.6: "1 min 0 s", 200: "3 min 20 s"}
+    spans |= {3599.4: "59 min 59 s", 3600: "1 h 0 min", 18730: "5 h 12 min", 400000: "111 h 6 min"}
+    assert {seconds: clock(seconds) for seconds in spans} == spans
 
 
 @pytest.mark.parametrize(
@@ -40,7 +28,6 @@ def test_a_time_span_is_written_as_people_do(seconds: float, text: str) -> None:
 )
 def test_a_name_cannot_write_to_the_terminal_what_it_wants(name: str, text: str) -> None:
     assert printable(name) == text
-    assert "\n" not in printable(name)
 
 
 def test_messages_are_lines_of_stderr_without_markup(capsys: pytest.CaptureFixture[str]) -> None:

@@ -32,7 +32,7 @@ def power(base: int, exponent: int) -> int:
     return base**exponent
 
 
-def test_results_come_with_their_indexs(client: Client) -> None:
+def test_results_come_with_their_indexes(client: Client) -> None:
     arguments = [(base, exponent) for base in range(8) for exponent in (2, 3)]
     found = list(map_unordered(client, power, iter(arguments)))
     assert sorted(found) == [(index, power(*given)) for index, given in enumerate(arguments)]
@@ -116,20 +116,29 @@ def test_work_that_a_scheduler_has_dropped_is_a_lost_scheduler(
 
 
 @pytest.mark.parametrize(
-    "error",
+    ("status", "error", "is_loss"),
     [
-        OSError("in <TCP (closed)>: Stream is closed"),
-        ConnectionRefusedError(errno.ECONNREFUSED, "refused"),
-        OSError(errno.EHOSTUNREACH, "no route"),
-        socket.gaierror(-2, "unknown"),
-        CancelledError(),
+        ("running", OSError("in <TCP (closed)>: Stream is closed"), True),
+        ("running", ConnectionRefusedError(errno.ECONNREFUSED, "refused"), True),
+        ("running", OSError(errno.EHOSTUNREACH, "no route"), True),
+        ("running", socket.gaierror(-2, "unknown"), True),
+        ("running", CancelledError(), True),
+        ("running", OSError(errno.ENOSPC, "No space left on device"), False),
+        ("running", OSError(errno.EIO, "the object store has a fault"), False),
+        ("running", KeyError("workers"), False),
+        ("closed", OSError(errno.ENOSPC, "No space left on device"), False),
+        ("closed", StoreError("no store"), False),
     ],
 )
-def test_errors_of_the_connection_are_a_lost_scheduler(error: BaseException) -> None:
-    scheduler = SimpleNamespace(address="tcp://there")
-    client: Any = SimpleNamespace(scheduler=scheduler, status="running")
-    with pytest.raises(ClusterError, match="tcp://there was lost"), translate_errors(client):
+def test_only_errors_of_the_connection_are_a_lost_scheduler(
+    status: str, error: Exception, is_loss: bool
+) -> None:
+    client: Any = SimpleNamespace(scheduler=SimpleNamespace(address="tcp://there"), status=status)
+    expected = ClusterError if is_loss else type(error)
+    with pytest.raises(expected) as raised, translate_errors(client):
         raise error
+    assert ("tcp://there was lost" in str(raised.value)) == is_loss
+    assert (raised.value is error) != is_loss
 
 
 @pytest.mark.parametrize(
@@ -162,20 +171,3 @@ def test_the_store_error_of_a_worker_is_reported(client: Client) -> None:
     error = "the worker inproc://.* cannot begin: the object store does not answer$"
     with pytest.raises(ClusterError, match=error):
         check_workers(client, silent)
-
-
-@pytest.mark.parametrize(
-    ("status", "error"),
-    [
-        ("closed", StoreError("no store")),
-        ("closed", OSError(errno.ENOSPC, "No space left on device")),
-        ("running", OSError(errno.ENOSPC, "No space left on device")),
-        ("running", OSError(errno.EIO, "the object store has a fault")),
-        ("running", KeyError("workers")),
-    ],
-)
-def test_other_errors_are_no_lost_scheduler(status: str, error: Exception) -> None:
-    client: Any = SimpleNamespace(scheduler=None, status=status)
-    with pytest.raises(type(error)) as raised, translate_errors(client):
-        raise error
-    assert raised.value is error

@@ -36,7 +36,6 @@ STORE = Path("store")
 COLUMNS = ["filename", "length", *FEATURE_COLUMNS, "label"]
 
 Row = dict[str, Any]
-Both = tuple[Path, Path]
 
 
 @pytest.fixture(autouse=True)
@@ -144,13 +143,8 @@ def segment_name(filename: str) -> Row:
 # The published tables
 
 
-@pytest.fixture(scope="session")
-def gtzan(shared_data: Path) -> Path:
-    return shared_data / "gtzan"
-
-
-def test_the_published_tables_become_the_stores_to_the_bit(gtzan: Path) -> None:
-    began = datetime.now(UTC)
+def test_the_published_tables_become_the_stores_to_the_bit(shared_data: Path) -> None:
+    began, gtzan = datetime.now(UTC), shared_data / "gtzan"
     paths = (gtzan / "features_3_sec.csv", gtzan / "features_30_sec.csv")
     outcome = do(*paths, labels=gtzan / "splits" / "artists.csv")
     assert (outcome.listed, outcome.tracks, outcome.segments) == (1000, 1000, 9712)
@@ -192,10 +186,10 @@ def test_the_published_tables_become_the_stores_to_the_bit(gtzan: Path) -> None:
     assert counts == [1000, 1000, 9712, 0, 0]
 
 
-def test_the_segment_table_takes_about_a_second(gtzan: Path) -> None:
+def test_the_segment_table_takes_about_a_second(shared_data: Path) -> None:
     # Quadratic or value-by-value code takes more than three.
     began = time.process_time()
-    do(gtzan / "features_3_sec.csv")
+    do(shared_data / "gtzan" / "features_3_sec.csv")
     assert time.process_time() - began < 3
 
 
@@ -266,11 +260,12 @@ def test_a_number_before_the_suffix_is_a_segment_of_the_track() -> None:
     path = write("s.csv", *of)
     outcome = do(path)
     assert (outcome.listed, outcome.tracks, outcome.segments) == (len(of), 0, len(of))
-    found = {(known["track_id"], known["segment"]): known for known in read(SEGMENTS)}
-    assert found.keys() == set(of.values())
-    for filename, key in of.items():
-        assert found[key]["start_s"] == 3.0 * key[1]
-        assert found[key]["tempo"] == float(row(filename)["tempo"])
+
+    def names(filename: str) -> Row:
+        track, segment = of[filename]
+        return {"track_id": track, "segment": segment, "start_s": 3.0 * segment}
+
+    assert read(SEGMENTS) == expected(path, names=names)
     uris = {known["track_id"]: known["uri"] for known in read("files")}
     assert uris == {track: f"{path}#{filename}" for filename, (track, _) in of.items()}
     assert read(TRACKS) == []
@@ -453,19 +448,16 @@ def test_several_tables_of_a_level_are_put_together() -> None:
 # Labels of a CSV
 
 
-@pytest.fixture
-def both() -> Both:
-    """Two tables: a and b are blues; c has only segments, and no label."""
+def write_both() -> tuple[Path, Path]:
+    """Write two tables: a and b are blues; c has only segments, and no label."""
     tracks = write("t.csv", "x/a.wav", "x/b.wav")
     segments = write("s.csv", "x/a.0.wav", "x/a.1.wav", "x/b.0.wav", row("c.0.wav", label=""))
     return tracks, segments
 
 
-def test_a_csv_with_labels_overrules_those_of_the_tables(
-    both: Both, capfd: pytest.CaptureFixture[str]
-) -> None:
+def test_labels_of_a_csv_overrule_those_of_the_tables(capfd: pytest.CaptureFixture[str]) -> None:
     sheet = write_labels("artist,label,track_id\nA,jazz,a\nB,,x/b.wav\nC,NA,zzz\n")
-    outcome = do(*both, labels=sheet)
+    outcome = do(*write_both(), labels=sheet)
     assert labels_of_tracks() == {"x/a.wav": {"jazz"}, "x/b.wav": {None}, "c.wav": {None}}
     assert outcome.unlabelled == 2
     assert read("labels") == [
@@ -477,16 +469,16 @@ def test_a_csv_with_labels_overrules_those_of_the_tables(
     assert f"tracks without a row in {sheet}: 1\n" in err
 
 
-def test_a_csv_without_labels_leaves_those_of_the_tables(both: Both) -> None:
+def test_a_csv_without_labels_leaves_those_of_the_tables() -> None:
     sheet = write_labels("track_id,artist\na,A\n")
-    do(*both, labels=sheet)
+    do(*write_both(), labels=sheet)
     assert labels_of_tracks() == {"x/a.wav": {"blues"}, "x/b.wav": {"blues"}, "c.wav": {None}}
     assert read("labels") == [{"track_id": "x/a.wav", "artist": "A"}]
 
 
-def test_labels_given_with_either_level_hold_for_both(both: Both) -> None:
+def test_labels_given_with_either_level_hold_for_both() -> None:
     sheet = write_labels("track_id,label\na,jazz\nb,\n")
-    tracks, segments = both
+    tracks, segments = write_both()
     ends = []
     # c has only a segment, so it counts only when segments are imported.
     for order, unlabelled in (
@@ -514,17 +506,17 @@ def test_labels_given_with_either_level_hold_for_both(both: Both) -> None:
         ("track_id\nc\nd\n", ["line 3", "'one/d.wav'", "'two/d.wav'"]),
     ],
 )
-def test_labels_that_do_not_fit_are_refused(both: Both, text: str | None, error: list[str]) -> None:
+def test_labels_that_do_not_fit_are_refused(text: str | None, error: list[str]) -> None:
     sheet = Path("missing.csv") if text is None else write_labels(text)
     more = write("more.csv", "one/d.wav", "two/d.wav")
-    assert_refused(*both, more, labels=sheet, error=[str(sheet), *error])
+    assert_refused(*write_both(), more, labels=sheet, error=[str(sheet), *error])
 
 
-def test_a_pipe_of_labels_is_read_once(both: Both) -> None:
+def test_a_pipe_of_labels_is_read_once() -> None:
     reading, writing = os.pipe()
     os.write(writing, b"track_id,label\na,jazz\n")
     os.close(writing)
-    do(*both, labels=Path(f"/dev/fd/{reading}"))
+    do(*write_both(), labels=Path(f"/dev/fd/{reading}"))
     os.close(reading)
     assert labels_of_tracks()["x/a.wav"] == {"jazz"}
 
@@ -565,9 +557,7 @@ def test_a_folder_of_other_things_is_refused() -> None:
     assert_refused(write("t.csv", "a.wav"), error=["is not a store"])
 
 
-def test_recordings_that_came_while_the_tables_were_read_are_kept(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_recordings_that_came_in_the_meantime_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     stage = Session.stage
 
     def later(*args: Any, **options: Any) -> Any:
@@ -584,9 +574,7 @@ def test_recordings_that_came_while_the_tables_were_read_are_kept(
 # Faults
 
 
-def test_an_import_that_fails_leaves_the_tables_as_they_were(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_a_failed_import_leaves_the_tables_as_they_were(monkeypatch: pytest.MonkeyPatch) -> None:
     do(write("t.csv", "a.wav"), write("s.csv", "a.0.wav"))
     before = content()
     others = (write("t2.csv", "b.wav"), write("s2.csv", "b.0.wav"))

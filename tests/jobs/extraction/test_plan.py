@@ -32,25 +32,13 @@ def listed(track_id: str, size: int | None = 10, modified: int | None = 5, root:
 
 
 def known(
-    track_id: str,
-    size: int | None = 10,
-    modified: int | None = 5,
-    *,
-    root: str = ROOT,
-    status: str = "ok",
-    run_id: str = "before",
+    track_id: str, size: int | None = 10, modified: int | None = 5, root: str = ROOT, **columns: str
 ) -> dict[str, Any]:
     """A row of the ``files`` table."""
-    return {
-        "track_id": track_id,
-        "uri": f"{root}/{track_id}",
-        "source": root,
-        "bytes": size,
-        "modified": None if modified is None else EPOCH + timedelta(microseconds=modified),
-        "status": status,
-        "run_id": run_id,
-        "sample_rate": 44100,
-    }
+    time = None if modified is None else EPOCH + timedelta(microseconds=modified)
+    row = {"track_id": track_id, "uri": f"{root}/{track_id}", "source": root, "bytes": size}
+    row |= {"modified": time, "status": "ok", "sample_rate": 44100, "run_id": "before"}
+    return row | columns
 
 
 def plan_of(
@@ -86,16 +74,9 @@ def ids(recordings: list[SourceFile]) -> list[str]:
 
 
 def test_files_are_new_changed_unchanged_or_gone() -> None:
-    plan = plan_of(
-        [
-            listed("kept"),
-            listed("larger", 11),
-            listed("touched", 10, 6),
-            listed("unreadable now", None, None),
-            listed("new"),
-        ],
-        [known("gone"), *map(known, ["kept", "larger", "touched", "unreadable now"])],
-    )
+    recordings = [listed("kept"), listed("larger", 11), listed("touched", 10, 6), listed("new")]
+    recordings.append(listed("unreadable now", None, None))
+    plan = plan_of(recordings, map(known, ["gone", "kept", "larger", "touched", "unreadable now"]))
     assert ids(plan.new) == ["new"]
     assert ids(plan.repeat) == ["larger", "touched", "unreadable now"]
     assert plan.gone == ["gone"]
@@ -197,15 +178,11 @@ def of_seconds(track_id: str, seconds: float) -> SourceFile:
     return listed(track_id, int(seconds * 44100), 1)
 
 
-@pytest.mark.parametrize(
-    ("name", "seconds"),
-    [("a.wav", 10.0), ("a.au", 10.0), ("a.mp3", 50.0), ("a.MP3", 50.0), ("a.flac", 20.0)],
-)
-def test_the_length_of_a_recording_is_guessed_from_its_size_and_suffix(
-    name: str, seconds: float
-) -> None:
-    assert estimate_seconds(of_seconds(name, 10)) == pytest.approx(seconds)
-    assert estimate_seconds(listed(name, None, None)) == 0
+def test_the_length_of_a_recording_is_guessed_from_its_size_and_suffix() -> None:
+    lengths = {"a.wav": 10, "a.au": 10, "a.mp3": 50, "a.MP3": 50, "a.flac": 20}
+    found = {name: estimate_seconds(of_seconds(name, 10)) for name in lengths}
+    assert found == pytest.approx(lengths)
+    assert {estimate_seconds(listed(name, None, None)) for name in lengths} == {0}
 
 
 @pytest.mark.parametrize("threads", [0, 1, 2, 16])  # 0: no worker has joined yet
@@ -245,56 +222,49 @@ def test_the_largest_files_come_first_and_alone() -> None:
 # Another file under a known name
 
 
-def at(path: Path) -> SourceFile:
-    return SourceFile(path.name, str(path), str(path.parent), str(path), 1, 1)
-
-
-def known_at(path: Path, **columns: Any) -> dict[str, Any]:
-    return known(path.name, 1, 1, root=str(path.parent), **columns)
-
-
-def plan_at(path: Path, row: dict[str, Any], **options: bool) -> Plan:
-    """Plan a run on the folder of a file."""
-    return plan_of([at(path)], [row], sources=[str(path.parent)], **options)
-
-
 @pytest.fixture
-def two_albums(tmp_path: Path) -> tuple[Path, Path]:
-    paths = tmp_path / "a" / "01.wav", tmp_path / "b" / "01.wav"
-    for path in paths:
-        path.parent.mkdir()
-        path.write_text("a")
-    return paths
+def albums(tmp_path: Path) -> list[Path]:
+    """Two folders with a file of the same name."""
+    folders = [tmp_path / "a", tmp_path / "b"]
+    for folder in folders:
+        folder.mkdir()
+        (folder / "01.wav").write_text("a")
+    return folders
 
 
-def test_an_existing_file_is_not_replaced_by_its_namesake(two_albums: tuple[Path, Path]) -> None:
-    first, second = two_albums
-    with pytest.raises(UsageError, match="still there") as caught:
-        plan_at(second, known_at(first))
-    assert str(first) in str(caught.value)
-    assert str(second) in str(caught.value)
-    assert plan_at(second, known_at(first), force=True).retried == 1
+def plan_again(folder: Path, row: dict[str, Any], **options: bool) -> Plan:
+    """Plan a run on a folder with the file that has this row."""
+    recordings = [listed(row["track_id"], root=str(folder))]
+    return plan_of(recordings, [row], sources=[str(folder)], **options)
 
 
-def test_a_moved_file_is_unchanged(two_albums: tuple[Path, Path]) -> None:
-    first, second = two_albums
-    first.unlink()
-    plan = plan_at(second, known_at(first))
-    assert (plan.unchanged, plan.moved["uri"].to_pylist()) == (1, [str(second)])
+def test_an_existing_file_is_not_replaced_by_its_namesake(albums: list[Path]) -> None:
+    first, second = albums
+    row = known("01.wav", root=str(first))
+    error = f"{first}/01.wav, which is still there; {second}/01.wav would replace it"
+    with pytest.raises(UsageError, match=error):
+        plan_again(second, row)
+    assert plan_again(second, row, force=True).retried == 1
 
 
-def test_one_file_under_two_paths_is_unchanged(two_albums: tuple[Path, Path]) -> None:
-    first, second = two_albums
-    second.unlink()
-    second.symlink_to(first)
-    assert plan_at(second, known_at(first)).unchanged == 1
+def test_a_moved_file_is_unchanged(albums: list[Path]) -> None:
+    first, second = albums
+    (first / "01.wav").unlink()
+    plan = plan_again(second, known("01.wav", root=str(first)))
+    assert (plan.unchanged, plan.moved["uri"].to_pylist()) == (1, [str(second / "01.wav")])
+
+
+def test_one_file_under_two_paths_is_unchanged(albums: list[Path]) -> None:
+    first, second = albums
+    (second / "01.wav").unlink()
+    (second / "01.wav").symlink_to(first / "01.wav")
+    assert plan_again(second, known("01.wav", root=str(first))).unchanged == 1
 
 
 def test_a_forbidden_file_is_tried_again_when_it_may_be_read(tmp_path: Path) -> None:
-    path = tmp_path / "a.wav"
-    row = {**known_at(path, status="failed"), "error": "forbidden"}
-    assert plan_at(path, row).unchanged == 1
-    path.write_text("a")
-    assert plan_at(path, row).changed == 1
+    row = known("a.wav", root=str(tmp_path), status="failed", error="forbidden")
+    assert plan_again(tmp_path, row).unchanged == 1
+    (tmp_path / "a.wav").write_text("a")
+    assert plan_again(tmp_path, row).changed == 1
     row["error"] = "unreadable"
-    assert plan_at(path, row).unchanged == 1
+    assert plan_again(tmp_path, row).unchanged == 1

@@ -228,28 +228,6 @@ def test_large_parts_are_left_alone_when_small_ones_are_merged(store: Store) -> 
     assert sorted(rows.num_rows for rows in parts.values()) == [4, 8]
 
 
-def test_every_row_may_go(store: Store) -> None:
-    put(store, add={"a": ("x", 1.0, 1), "b": ("x", 1.0, 1)})
-    change = Change()
-    stage_table(store, change, TRACKS, [rows_of(TRACKS, {"c": ("y", 2.0, 0)})], edit=without_any)
-    stage_table(store, change, SEGMENTS, [], edit=without_any)
-    commit(store, change)
-    assert read(store) == {"c": ("y", 2.0, 0)}
-
-
-def test_a_staged_file_comes_with_the_commit_and_what_is_forgotten_goes(store: Store) -> None:
-    store.storage.write(STORE_JSON, b"old")
-    store.storage.write("_work/done/x", b"")
-    change = change_of(store, add={"a": ("x", 1.0, 1)})
-    stage_file(store, change, STORE_JSON, b"new")
-    change.forget.append("_work/done/x")
-    assert store.storage.read(STORE_JSON) == b"old"
-    assert read(store) == {}
-    commit(store, change)
-    assert store.storage.read(STORE_JSON) == b"new"
-    assert not store.storage.exists("_work/done/x")
-
-
 # Readers
 
 # Dask still says inplace=True to pandas.
@@ -320,7 +298,7 @@ def test_a_reader_that_a_commit_overtakes_finds_every_file_and_no_row_twice(
     model: Model = {}
     for turn in range(25):
         listed = store.parts(TRACKS)
-        old = {name: set(tracks(store, name)) for name in listed}
+        old = tracks_in(store, listed)
         add = random_model(random_, names, 4)
         drop = set(random_.sample(sorted(model), len(model) // 8)) if turn % 3 else set()
         # Half of the dropped tracks are changed ones, which return in the same commit.
@@ -328,15 +306,16 @@ def test_a_reader_that_a_commit_overtakes_finds_every_file_and_no_row_twice(
         put(store, add=add | changed, drop=drop, tidy=True)
         model = after(model, add | changed, drop, {})
         # A reader may read some parts before the commit, and the others after it.
-        new = {name: set(tracks(store, name)) for name in listed}
+        new = tracks_in(store, listed)
         for one, other in itertools.permutations(listed, 2):
             assert old[one].isdisjoint(new[other])
     assert read(store) == model
     assert any(len(found) > 5 for found in new.values())
 
 
-def tracks(store: Store, name: str) -> list[str]:
-    return store.storage.read_table(name)["track_id"].to_pylist()  # type: ignore[no-any-return]
+def tracks_in(store: Store, parts: list[str]) -> dict[str, set[str]]:
+    tables = {name: store.storage.read_table(name, ["track_id"]) for name in parts}
+    return {name: set(rows["track_id"].to_pylist()) for name, rows in tables.items()}
 
 
 def test_an_emptied_part_is_small_enough_to_be_known_by_its_size(store: Store) -> None:
