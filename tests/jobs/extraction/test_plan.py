@@ -96,7 +96,7 @@ def test_a_microsecond_is_a_change_and_large_files_and_late_years_are_told_apart
 # Against a model
 
 
-@pytest.mark.parametrize("seed", range(30))
+@pytest.mark.parametrize("seed", range(60))
 def test_a_plan_is_what_going_through_the_files_one_by_one_gives(seed: int) -> None:
     random_ = random.Random(seed)
     folders = ["rock", "rock/80s", "rockabilly"]
@@ -105,17 +105,17 @@ def test_a_plan_is_what_going_through_the_files_one_by_one_gives(seed: int) -> N
     rows = [
         known(
             name,
-            random_.choice([None, 0, 1]),
-            random_.choice([None, 0, 1]),
+            random_.choice([None, 0]),
+            random_.choice([None, 0]),
             root=random_.choice(roots),
-            status=random_.choice(["ok", "ok", "failed"]),
+            status=random_.choice(["ok", "failed"]),
             run_id=random_.choice(["before", "now"]),
         )
         for name in random_.sample(names, random_.randint(0, 24))
     ]
     sources = random_.sample(roots, random_.randint(1, 2))
     recordings = [
-        listed(name, random_.choice([None, 0, 1]), random_.choice([None, 0, 1]), root)
+        listed(name, random_.choice([None, 0]), random_.choice([None, 0]), root)
         for name in sorted(random_.sample(names, random_.randint(1, 24)))
         for root in random_.sample(sources, 1)
     ]
@@ -123,7 +123,7 @@ def test_a_plan_is_what_going_through_the_files_one_by_one_gives(seed: int) -> N
     labels = {recording.track_id: random_.choice(words) for recording in recordings}
     labelled = {r["track_id"]: random_.choice(words) for r in rows if r["status"] == "ok"}
     options = {name: random_.random() < 0.3 for name in ("force", "retry_failed", "replace_all")}
-    unlisted = [f"{random_.choice(roots)}/{name}" for name in folders if random_.random() < 0.3]
+    unlisted = [f"{random_.choice(roots)}/{name}" for name in folders if random_.random() < 0.5]
     plan = plan_of(
         recordings,
         rows,
