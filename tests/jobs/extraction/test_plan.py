@@ -115,9 +115,8 @@ def test_a_plan_is_what_going_through_the_files_one_by_one_gives(seed: int) -> N
     ]
     sources = random_.sample(roots, random_.randint(1, 2))
     recordings = [
-        listed(name, random_.choice([None, 0]), random_.choice([None, 0]), root)
+        listed(name, random_.choice([None, 0]), random_.choice([None, 0]), random_.choice(sources))
         for name in sorted(random_.sample(names, random_.randint(1, 24)))
-        for root in random_.sample(sources, 1)
     ]
     words = [None, "p", "q"]
     labels = {recording.track_id: random_.choice(words) for recording in recordings}
