@@ -59,8 +59,11 @@ def start() -> Iterator[Start]:
         yield start
 
 
-def ending(process: "subprocess.Popen[str]") -> tuple[int, str, str]:
-    """Wait for a process; return its exit code and its remaining output."""
+def end(
+    process: "subprocess.Popen[str]", number: signal.Signals = signal.SIGTERM
+) -> tuple[int, str, str]:
+    """Send a signal to a process; return its exit code and its remaining output."""
+    process.send_signal(number)
     out, err = process.communicate(timeout=60)
     return process.returncode, out, err
 
@@ -78,8 +81,7 @@ with listening():
         print(error.exit_code)
     raise_if_interrupted()
 """)
-    process.send_signal(signal.SIGTERM)
-    assert ending(process) == (0, "143\n", "Stopping…\n")
+    assert end(process) == (0, "143\n", "Stopping…\n")
 
 
 @pytest.mark.parametrize("wait", ["wait_for(in_thread(time.sleep, 60))", "look()"])
@@ -96,8 +98,7 @@ with listening():
     except RunInterruptedError as error:
         print(error)
 """)
-    process.send_signal(signal.SIGHUP)
-    code, out, err = ending(process)
+    code, out, err = end(process, signal.SIGHUP)
     assert (code, err) == (0, "Stopping…\n")
     assert out.startswith("ended by SIGHUP")
 
@@ -115,8 +116,7 @@ def test_compiled_code_is_ended_at_the_deadline(
     start: Start, number: signal.Signals, code: int
 ) -> None:
     process = start("interruption.GRACE_S = 0.5\n" + COMPUTE)
-    process.send_signal(number)
-    assert ending(process) == (code, "", "Stopping…\n")
+    assert end(process, number) == (code, "", "Stopping…\n")
 
 
 @pytest.mark.parametrize(("repeat_s", "grace_s", "code"), [(0, 3600, 130), (3600, 1, 143)])
@@ -128,8 +128,7 @@ def test_a_second_signal_ends_the_process_at_once_unless_it_is_a_repetition(
     process.send_signal(signal.SIGTERM)
     assert process.stderr is not None
     assert process.stderr.readline() == "Stopping…\n"
-    process.send_signal(signal.SIGINT)
-    assert ending(process) == (code, "", "")
+    assert end(process, signal.SIGINT) == (code, "", "")
 
 
 def test_a_stderr_that_nobody_reads_does_not_hold_up_the_deadline(start: Start) -> None:
@@ -155,8 +154,7 @@ with listening(), JsonLog().shown() as log:
     interruption.GRACE_S = 0.5
     compute()
 """)
-    process.send_signal(signal.SIGTERM)
-    code, _, err = ending(process)
+    code, _, err = end(process)
     line: dict[str, Any] = json.loads(err)
     assert (code, line["message"], line["run_id"]) == (143, "Stopping…", "a run")
 
@@ -207,5 +205,4 @@ time.sleep(60)
 """)
     assert process.stdout is not None
     assert [process.stdout.readline() for _ in range(2)] == ["True\n", "True\n"]
-    process.send_signal(signal.SIGTERM)
-    assert ending(process) == (-signal.SIGTERM, "", "")
+    assert end(process) == (-signal.SIGTERM, "", "")

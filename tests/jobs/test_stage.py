@@ -49,13 +49,11 @@ def rows(root: Path) -> list[dict[str, Any]]:
 
 def killed(root: Path, moment: str) -> tuple[str, int]:
     """Kill a process that holds the store; return its run and process id."""
-    process = subprocess.Popen(
-        [sys.executable, "-c", HOLD, str(root), moment], stdout=subprocess.PIPE, text=True
-    )
-    assert process.stdout is not None
-    run_id = process.stdout.readline().strip()
-    process.kill()
-    process.communicate()
+    command = [sys.executable, "-c", HOLD, str(root), moment]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        run_id = process.stdout.readline().strip()
+        process.kill()
     assert run_id
     return run_id, process.pid
 

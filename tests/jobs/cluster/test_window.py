@@ -23,11 +23,8 @@ THREADS = 2
 
 
 @pytest.fixture(scope="module")
-def client() -> Iterator[Client]:
-    # Port 0, because the dashboard's default port may be in use.
-    with Client(
-        processes=False, n_workers=THREADS, threads_per_worker=1, dashboard_address=":0"
-    ) as client:
+def client(in_process_cluster: str) -> Iterator[Client]:
+    with Client(in_process_cluster) as client:
         yield client
 
 
@@ -35,7 +32,7 @@ def power(base: int, exponent: int) -> int:
     return base**exponent
 
 
-def test_results_come_with_their_indexs(client: Client) -> None:
+def test_results_come_with_their_indexes(client: Client) -> None:
     arguments = [(base, exponent) for base in range(8) for exponent in (2, 3)]
     found = list(map_unordered(client, power, iter(arguments)))
     assert sorted(found) == [(index, power(*given)) for index, given in enumerate(arguments)]
@@ -52,8 +49,8 @@ def test_a_result_is_yielded_when_it_is_finished(client: Client, tmp_path: Path)
         return index
 
     found = []
-    for index, result in map_unordered(client, work, ((index,) for index in range(4))):
-        found.append((index, result))
+    for result in map_unordered(client, work, zip(range(4))):
+        found.append(result)
         if len(found) == 3:
             mark.touch()
     assert found == [(1, 1), (2, 2), (3, 3), (0, 0)]
@@ -65,7 +62,7 @@ def test_an_exception_is_a_result_and_the_others_go_on(client: Client) -> None:
             raise [ValueError, OSError, KeyError, TimeoutError][index // 2](f"no {index}")
         return index
 
-    found: dict[int, Any] = dict(map_unordered(client, work, ((index,) for index in range(8))))
+    found: dict[int, Any] = dict(map_unordered(client, work, zip(range(8))))
     assert [found[index] for index in (0, 2, 4, 6)] == [0, 2, 4, 6]
     for index, kind in ((1, ValueError), (3, OSError), (5, KeyError), (7, TimeoutError)):
         assert type(found[index]) is kind
@@ -119,27 +116,29 @@ def test_work_that_a_scheduler_has_dropped_is_a_lost_scheduler(
 
 
 @pytest.mark.parametrize(
-    ("error", "is_said"),
+    ("status", "error", "is_loss"),
     [
-        (OSError("in <TCP (closed)>: Stream is closed"), True),
-        (ConnectionRefusedError(errno.ECONNREFUSED, "refused"), True),
-        (OSError(errno.EHOSTUNREACH, "no route"), True),
-        (socket.gaierror(-2, "unknown"), True),
-        (CancelledError(), True),
-        (OSError(errno.ENOSPC, "No space left on device"), False),
-        (OSError(errno.EIO, "the object store has a fault"), False),
+        ("running", OSError("in <TCP (closed)>: Stream is closed"), True),
+        ("running", ConnectionRefusedError(errno.ECONNREFUSED, "refused"), True),
+        ("running", OSError(errno.EHOSTUNREACH, "no route"), True),
+        ("running", socket.gaierror(-2, "unknown"), True),
+        ("running", CancelledError(), True),
+        ("running", OSError(errno.ENOSPC, "No space left on device"), False),
+        ("running", OSError(errno.EIO, "the object store has a fault"), False),
+        ("running", KeyError("workers"), False),
+        ("closed", OSError(errno.ENOSPC, "No space left on device"), False),
+        ("closed", StoreError("no store"), False),
     ],
 )
-def test_a_full_disk_is_no_lost_scheduler(error: BaseException, is_said: bool) -> None:
-    client: Any = SimpleNamespace(
-        scheduler=SimpleNamespace(address="tcp://there"), status="running"
-    )
-    expected = ClusterError if is_said else OSError
-    with (
-        pytest.raises(expected, match="tcp://there was lost" if is_said else None),
-        translate_errors(client),
-    ):
+def test_only_errors_of_the_connection_are_a_lost_scheduler(
+    status: str, error: Exception, is_loss: bool
+) -> None:
+    client: Any = SimpleNamespace(scheduler=SimpleNamespace(address="tcp://there"), status=status)
+    expected = ClusterError if is_loss else type(error)
+    with pytest.raises(expected) as raised, translate_errors(client):
         raise error
+    assert ("tcp://there was lost" in str(raised.value)) == is_loss
+    assert (raised.value is error) != is_loss
 
 
 @pytest.mark.parametrize(
@@ -159,13 +158,10 @@ def test_any_error_of_a_closed_client_is_a_lost_scheduler(ask: Callable[[Client]
         client = Client(cluster)
         client.subscribe_topic("storm", print)
 
-        def work() -> None:
-            with translate_errors(client):
-                client.close()
-                ask(client)
-
-        with pytest.raises(ClusterError, match="the scheduler.* was lost"):
-            work()
+        client.close()
+        lost = pytest.raises(ClusterError, match="the scheduler.* was lost")
+        with lost, translate_errors(client):
+            ask(client)
 
 
 def test_the_store_error_of_a_worker_is_reported(client: Client) -> None:
@@ -175,18 +171,3 @@ def test_the_store_error_of_a_worker_is_reported(client: Client) -> None:
     error = "the worker inproc://.* cannot begin: the object store does not answer$"
     with pytest.raises(ClusterError, match=error):
         check_workers(client, silent)
-
-
-@pytest.mark.parametrize(
-    ("status", "error"),
-    [
-        ("closed", StoreError("no store")),
-        ("closed", OSError(errno.ENOSPC, "No space left on device")),
-        ("running", KeyError("workers")),
-    ],
-)
-def test_other_errors_are_no_lost_scheduler(status: str, error: Exception) -> None:
-    client: Any = SimpleNamespace(scheduler=None, status=status)
-    with pytest.raises(type(error)) as raised, translate_errors(client):
-        raise error
-    assert raised.value is error

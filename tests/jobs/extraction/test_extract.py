@@ -1,5 +1,6 @@
 """The extraction job end to end: real files, a real cluster, and a store read by other software."""
 
+import functools
 import io
 import json
 import os
@@ -10,9 +11,9 @@ import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import dask.dataframe
-import duckdb
 import numpy as np
 import pandas as pd
 import pyarrow.dataset
@@ -20,6 +21,8 @@ import pyarrow.parquet as pq
 import pytest
 import soundfile
 from rich.console import Console
+from support.cluster_processes import assert_equal_tables, tables
+from support.read_in_a_loop import READERS
 from threadpoolctl import threadpool_limits
 
 import jobs.extraction.extract
@@ -30,16 +33,18 @@ from jobs.cluster.connect import scheduler_address
 from jobs.errors import ClusterError, UsageError
 from jobs.extraction.extract import Outcome, extract
 from jobs.extraction.plan import Plan
+from jobs.inputs.sources import Paths
 from jobs.progress import Progress
 from jobs.reporting.status import read_status
+from jobs.store.schemas import SEGMENTS, TRACKS
 
-TRACKS, SEGMENTS = "features/level=track", "features/level=segment"
+MUSIC, STORE = Path("music"), Path("store")
 SR = 22050
 
 Run = Callable[..., Outcome]
 
 
-def table(store: Path, name: str) -> pd.DataFrame:
+def table(name: str, store: Path = STORE) -> pd.DataFrame:
     """Read a table with PyArrow alone, sorted by its unique keys."""
     frame = pyarrow.dataset.dataset(store / name).to_table().to_pandas()
     keys = [key for key in ("track_id", "segment") if key in frame]
@@ -48,26 +53,23 @@ def table(store: Path, name: str) -> pd.DataFrame:
     return frame
 
 
-def tracks_of(store: Path) -> list[str]:
-    return list(table(store, TRACKS)["track_id"])
+def all_tracks() -> list[str]:
+    return list(table(TRACKS)["track_id"])
 
 
-def labels_of(store: Path) -> dict[str, str | None]:
+def all_labels() -> dict[str, str | None]:
     """The labels of tracks; those of segments must be equal."""
-    found = {}
-    for name in (TRACKS, SEGMENTS):
-        frame = table(store, name)
-        labels = frame["label"].astype(object).where(frame["label"].notna(), None)
-        found[name] = dict(zip(frame["track_id"], labels, strict=True))
-        assert frame.groupby("track_id")["label"].nunique(dropna=False).le(1).all()
-    assert found[SEGMENTS].items() <= found[TRACKS].items()
-    return found[TRACKS]
+    tracks, segments = (
+        pyarrow.dataset.dataset(STORE / name).to_table(["track_id", "label"]).to_pylist()
+        for name in (TRACKS, SEGMENTS)
+    )
+    assert all(segment in tracks for segment in segments)
+    return {track["track_id"]: track["label"] for track in tracks}
 
 
-def extraction_times(store: Path) -> dict[str, Any]:
+def extraction_times(store: Path = STORE) -> dict[str, Any]:
     """Time of the last extraction of each file."""
-    frame = table(store, "files")
-    return dict(zip(frame["track_id"], frame["extracted_at"], strict=True))
+    return table("files", store).set_index("track_id")["extracted_at"].to_dict()
 
 
 def clip(path: Path, seed: int = 0, seconds: float = 0.4, sr: int = SR) -> None:
@@ -80,23 +82,18 @@ def clip(path: Path, seed: int = 0, seconds: float = 0.4, sr: int = SR) -> None:
 
 
 @pytest.fixture
-def music(tmp_path: Path) -> Path:
-    """Six clips of two styles, and a file that is not a recording."""
+def music(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Six clips of two styles, and a file that is not a recording, in the test's own folder."""
+    monkeypatch.chdir(tmp_path)
     for i in range(3):
-        clip(tmp_path / f"music/blues/{i}.wav", i)
-        clip(tmp_path / f"music/rock/{i}.wav", 10 + i)
-    (tmp_path / "music/rock/bad.wav").write_text("not a recording")
-    return tmp_path / "music"
+        clip(MUSIC / f"blues/{i}.wav", i)
+        clip(MUSIC / f"rock/{i}.wav", 10 + i)
+    (MUSIC / "rock/bad.wav").write_text("not a recording")
 
 
-@pytest.fixture
-def store(tmp_path: Path) -> Path:
-    return tmp_path / "store"
-
-
-def job(store: Path, *sources: object, **options: Any) -> Outcome:
+def job(sources: Paths = MUSIC, store: Path = STORE, **options: Any) -> Outcome:
     return extract(
-        [str(source) for source in sources],
+        sources,
         store=str(store),
         progress=Progress(Console(file=io.StringIO())),
         **{"segment_seconds": 0.1, "max_failed": 1.0, **options},
@@ -104,26 +101,20 @@ def job(store: Path, *sources: object, **options: Any) -> Outcome:
 
 
 @pytest.fixture
-def run(in_process_cluster: str) -> Run:
+def run(music: None, in_process_cluster: str) -> Run:
     """Run the job on a running cluster."""
-
-    def run_job(store: Path, *sources: object, **options: Any) -> Outcome:
-        return job(store, *sources, scheduler=in_process_cluster, **options)
-
-    return run_job
+    return functools.partial(job, scheduler=in_process_cluster)
 
 
 @pytest.fixture
-def without_cluster(monkeypatch: pytest.MonkeyPatch) -> Run:
+def without_cluster(music: None, monkeypatch: pytest.MonkeyPatch) -> Run:
     """Run a job that must not need a cluster."""
+    connect = Mock(side_effect=AssertionError("a cluster was asked for"))
 
-    def refuse(*_: object) -> None:
-        pytest.fail("a cluster was asked for")
-
-    def run_job(store: Path, *sources: object, **options: Any) -> Outcome:
+    def run_job(sources: Paths = MUSIC, **options: Any) -> Outcome:
         with monkeypatch.context() as patch:
-            patch.setattr(jobs.stage, "connect", refuse)
-            outcome = job(store, *sources, **options)
+            patch.setattr(jobs.stage, "connect", connect)
+            outcome = job(sources, **options)
         assert outcome.extracted == outcome.failed == 0
         return outcome
 
@@ -134,23 +125,21 @@ def without_cluster(monkeypatch: pytest.MonkeyPatch) -> Run:
 
 
 @pytest.mark.slow
-def test_rows_of_published_recordings_are_those_of_the_featurizer(
-    shared_data: Path, store: Path, run: Run
-) -> None:
+def test_rows_of_published_recordings_are_the_featurizers(shared_data: Path, run: Run) -> None:
     # tests/featurizer/test_published.py compares those with the published tables.
     collection = shared_data / "gtzan/genres_original"
-    outcome = run(store, collection / "jazz", collection / "reggae", segment_seconds=3.0)
+    outcome = run([collection / "jazz", collection / "reggae"], segment_seconds=3.0)
     names = sorted([*os.listdir(collection / "jazz"), *os.listdir(collection / "reggae")])
     assert outcome.failures == {"unreadable": 1}, "jazz.00054.wav is no recording"
     names.remove("jazz.00054.wav")
-    assert (outcome.extracted, tracks_of(store)) == (len(names), names)
+    assert (outcome.extracted, all_tracks()) == (len(names), names)
 
-    tracks, segments = table(store, TRACKS), table(store, SEGMENTS)
+    tracks, segments = table(TRACKS), table(SEGMENTS)
     columns = ["length", *FEATURE_COLUMNS]
     assert list(tracks.columns) == ["track_id", "label", *columns]
     assert list(segments.columns) == ["track_id", "label", "segment", "start_s", *columns]
     assert np.array_equal(segments["start_s"], segments["segment"] * 3.0)
-    assert labels_of(store) == {name: name.partition(".")[0] for name in names}
+    assert all_labels() == {name: name.partition(".")[0] for name in names}
     for name in names[::3]:
         with threadpool_limits(1):  # as in a worker: sums differ in their last bits otherwise
             found = extract_features(str(collection / name.partition(".")[0] / name))
@@ -208,13 +197,9 @@ def make_zoo(folder: Path) -> None:
     soundfile.write(folder / "eighth.wav", eight, SR)
     soundfile.write(folder / "khz-8.wav", good, 8000)
     soundfile.write(folder / "khz-192.wav", np.tile(good, 10), 192000)
-    for suffix in ("flac", "mp3"):
-        soundfile.write(folder / f"whole.{suffix}", np.tile(good, 5), SR)
-        data = (folder / f"whole.{suffix}").read_bytes()
-        (folder / f"cut.{suffix}").write_bytes(data[: len(data) // 2])
-        (folder / f"whole.{suffix}").unlink()
-    data = bytearray((folder / "good.wav").read_bytes())
-    (folder / "promises.wav").write_bytes(data[: len(data) // 2])
+    for name in ("cut.flac", "cut.mp3", "promises.wav"):
+        soundfile.write(folder / name, np.tile(good, 5), SR)
+        os.truncate(folder / name, (folder / name).stat().st_size // 2)
     (folder / "x.wav").mkdir()
     (folder / "dangling.wav").symlink_to("nowhere.wav")
     os.mkfifo(folder / "pipe.wav")
@@ -264,7 +249,7 @@ def test_corrupt_files_cost_no_other_file_and_end_with_3_and_a_quiet_log(zoo: Zo
     assert code == 3, err
     found = json.loads(out)
     assert out.count("\n") == 1
-    rows = table(folder / "store", "files").set_index("track_id")
+    rows = table("files", folder / "store").set_index("track_id")
     assert set(rows.index) == {*CORRUPT, *SOUND, *EITHER}
     failed = rows[rows["status"] == "failed"]["error"].to_dict()
     expected = dict(CORRUPT)
@@ -276,7 +261,7 @@ def test_corrupt_files_cost_no_other_file_and_end_with_3_and_a_quiet_log(zoo: Zo
 
     good = sorted(set(rows.index) - set(failed))
     for name in (TRACKS, SEGMENTS):
-        frame = table(folder / "store", name)
+        frame = table(name, folder / "store")
         assert np.isfinite(frame[list(FEATURE_COLUMNS)].to_numpy()).all()
         assert sorted(set(frame["track_id"])) == good
     assert (found["listed"], found["extracted"]) == (len(rows), len(good))
@@ -295,7 +280,7 @@ def test_corrupt_files_cost_no_other_file_and_end_with_3_and_a_quiet_log(zoo: Zo
 
 @pytest.mark.slow
 def test_facts_of_unusual_files_are_recorded(zoo: Zoo) -> None:
-    rows = table(zoo[0] / "store", "files").set_index("track_id")
+    rows = table("files", zoo[0] / "store").set_index("track_id")
     facts = rows.loc[SOUND, ["duration_s", "sample_rate", "channels"]].to_dict("index")
     assert facts["good.wav"] == {"duration_s": 2.0, "sample_rate": SR, "channels": 1}
     assert facts["eighth.wav"] == {"duration_s": 1.0, "sample_rate": SR, "channels": 8}
@@ -304,7 +289,7 @@ def test_facts_of_unusual_files_are_recorded(zoo: Zoo) -> None:
     assert "promises" in rows.loc["promises.wav", "message"]
     assert pd.isna(rows.loc["good.wav", "message"])
     # One recording in two formats and under three names.
-    tracks = table(zoo[0] / "store", TRACKS).set_index("track_id")[list(FEATURE_COLUMNS)]
+    tracks = table(TRACKS, zoo[0] / "store").set_index("track_id")[list(FEATURE_COLUMNS)]
     for twin in ("good.flac", f"{WEIRD}.wav", r"na\xefve.wav"):
         assert tracks.loc[twin].equals(tracks.loc["good.wav"])
 
@@ -344,43 +329,41 @@ def test_corrupt_files_are_not_tried_again_and_may_be_allowed(zoo: Zoo) -> None:
 
 @pytest.mark.slow
 def test_a_file_that_vanishes_after_planning_costs_no_other(
-    music: Path, store: Path, run: Run, monkeypatch: pytest.MonkeyPatch
+    run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     make_plan = jobs.extraction.extract.make_plan
 
     def late(*arguments: Any, **options: Any) -> Plan:
         plan = make_plan(*arguments, **options)
-        (music / "blues/1.wav").unlink()
-        clip(music / "blues/2.wav", 50, seconds=0.6)
+        (MUSIC / "blues/1.wav").unlink()
+        clip(MUSIC / "blues/2.wav", 50, seconds=0.6)
         return plan
 
-    monkeypatch.setattr(jobs.extraction.extract, "make_plan", late)
-    outcome = run(store, music)
+    with monkeypatch.context() as patch:
+        patch.setattr(jobs.extraction.extract, "make_plan", late)
+        outcome = run()
     assert (outcome.extracted, outcome.failures) == (5, {"vanished": 1, "unreadable": 1})
-    files = table(store, "files").set_index("track_id")
+    files = table("files").set_index("track_id")
     assert files.loc["blues/1.wav", "error"] == "vanished"
     assert files.loc["blues/2.wav", "duration_s"] == pytest.approx(0.6, abs=1e-3)
-    monkeypatch.undo()
     # The changed file is known as it was extracted; the other one is gone.
-    outcome = run(store, music)
+    outcome = run()
     assert (outcome.unchanged, outcome.gone, outcome.extracted) == (6, 1, 0)
-    assert "blues/1.wav" not in extraction_times(store)
+    assert "blues/1.wav" not in extraction_times()
 
 
 # Runs after the first
 
 
 @pytest.mark.slow
-def test_a_run_without_changes_extracts_nothing_and_starts_nothing(
-    music: Path, store: Path, run: Run, without_cluster: Run
-) -> None:
-    first = run(store, music)
+def test_a_run_without_changes_starts_no_cluster(run: Run, without_cluster: Run) -> None:
+    first = run()
     assert (first.new, first.extracted, first.failures) == (7, 6, {"unreadable": 1})
-    parts = {path: path.read_bytes() for path in store.glob("f*/**/*.parquet")}
-    second = without_cluster(store, music)
+    parts = {path: path.read_bytes() for path in STORE.glob("f*/**/*.parquet")}
+    second = without_cluster()
     assert (second.listed, second.unchanged, second.new, second.changed) == (7, 7, 0, 0)
-    assert {path: path.read_bytes() for path in store.glob("f*/**/*.parquet")} == parts
-    runs = table(store, "runs")
+    assert {path: path.read_bytes() for path in STORE.glob("f*/**/*.parquet")} == parts
+    runs = table("runs")
     assert list(runs["extracted"]) == [6, 0]
     assert list(runs["unchanged"]) == [0, 7]
     assert list(runs["workers"]) == [2, 0]
@@ -389,50 +372,48 @@ def test_a_run_without_changes_extracts_nothing_and_starts_nothing(
 
 
 @pytest.mark.slow
-def test_only_new_changed_and_touched_files_are_extracted(
-    music: Path, store: Path, run: Run
-) -> None:
-    run(store, music)
-    before, tracks = extraction_times(store), table(store, TRACKS).set_index("track_id")
-    clip(music / "blues/0.wav", 99)
-    clip(music / "rock/new.wav", 98)
-    (music / "rock/2.wav").unlink()
-    os.utime(music / "rock/1.wav", ns=(0, 1_600_000_000_000_001_000))
-    outcome = run(store, music)
+def test_only_new_changed_and_touched_files_are_extracted(run: Run) -> None:
+    run()
+    before, tracks = extraction_times(), table(TRACKS).set_index("track_id")
+    clip(MUSIC / "blues/0.wav", 99)
+    clip(MUSIC / "rock/new.wav", 98)
+    (MUSIC / "rock/2.wav").unlink()
+    os.utime(MUSIC / "rock/1.wav", ns=(0, 1_600_000_000_000_001_000))
+    outcome = run()
     assert (outcome.new, outcome.changed, outcome.gone, outcome.unchanged) == (1, 2, 1, 4)
     assert (outcome.extracted, outcome.failed) == (3, 0)
-    after = extraction_times(store)
+    after = extraction_times()
     worked_on = {track for track in after if after[track] != before.get(track)}
     assert worked_on == {"blues/0.wav", "rock/1.wav", "rock/new.wav"}
     assert set(before) - set(after) == {"rock/2.wav"}
-    now = table(store, TRACKS).set_index("track_id")
+    now = table(TRACKS).set_index("track_id")
     assert set(now.index) == {*(f"blues/{i}.wav" for i in range(3)), *now.index[3:]}
     assert list(now.index[3:]) == ["rock/0.wav", "rock/1.wav", "rock/new.wav"]
     assert now.loc[["blues/1.wav", "rock/1.wav"]].equals(tracks.loc[["blues/1.wav", "rock/1.wav"]])
     assert not now.loc["blues/0.wav"].equals(tracks.loc["blues/0.wav"])
-    assert set(table(store, SEGMENTS)["track_id"]) == set(now.index)
+    assert set(table(SEGMENTS)["track_id"]) == set(now.index)
 
 
 @pytest.mark.slow
 def test_a_long_run_commits_new_files_on_its_way_and_replaces_others_at_its_end(
-    music: Path, store: Path, tmp_path: Path, run: Run, monkeypatch: pytest.MonkeyPatch
+    run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    run(store, music)
-    old = table(store, TRACKS).set_index("track_id")["rms_mean"].to_dict()
+    run()
+    old = table(TRACKS).set_index("track_id")["rms_mean"].to_dict()
     for i in range(3):
-        clip(music / f"blues/{i}.wav", 60 + i)
-        clip(music / f"rock/{i}.wav", 70 + i)
-        clip(music / f"jazz/{i}.wav", 80 + i)
+        clip(MUSIC / f"blues/{i}.wav", 60 + i)
+        clip(MUSIC / f"rock/{i}.wav", 70 + i)
+        clip(MUSIC / f"jazz/{i}.wav", 80 + i)
     seen: list[dict[str, float]] = []
     commit = jobs.store.commit.commit
 
     def watched(*arguments: Any) -> None:
         commit(*arguments)
-        seen.append(table(store, TRACKS).set_index("track_id")["rms_mean"].to_dict())
+        seen.append(table(TRACKS).set_index("track_id")["rms_mean"].to_dict())
 
     monkeypatch.setattr(jobs.store.commit, "PART_ROWS", 5)
     monkeypatch.setattr(jobs.store.commit, "commit", watched)
-    outcome = run(store, music)
+    outcome = run()
     assert (outcome.new, outcome.changed, outcome.extracted) == (3, 6, 9)
     assert len(seen) >= 3
     for tracks in seen[:-1]:
@@ -440,180 +421,160 @@ def test_a_long_run_commits_new_files_on_its_way_and_replaces_others_at_its_end(
     counts = [len(tracks) for tracks in seen]
     assert counts == sorted(counts)
     assert counts[0] > len(old)
-    run(tmp_path / "fresh", music)
-    for name in (TRACKS, SEGMENTS):
-        assert table(store, name).equals(table(tmp_path / "fresh", name))
+    run(store=Path("fresh"))
+    assert_equal_tables(STORE, tables(Path("fresh")))
 
 
 @pytest.mark.slow
-def test_failed_files_are_tried_again_when_asked_for_and_all_with_force(
-    music: Path, store: Path, run: Run
-) -> None:
-    run(store, music)
-    before = extraction_times(store)
-    outcome = run(store, music, retry_failed=True)
+def test_failed_files_are_tried_again_when_asked_for_and_all_with_force(run: Run) -> None:
+    run()
+    before = extraction_times()
+    outcome = run(retry_failed=True)
     assert (outcome.retried, outcome.failed, outcome.extracted) == (1, 1, 0)
-    again = extraction_times(store)
+    again = extraction_times()
     assert {track for track in again if again[track] != before[track]} == {"rock/bad.wav"}
-    features = table(store, TRACKS)
-    outcome = run(store, music, force=True)
+    features = table(TRACKS)
+    outcome = run(force=True)
     assert (outcome.retried, outcome.failed, outcome.extracted) == (7, 1, 6)
-    forced = extraction_times(store)
+    forced = extraction_times()
     assert all(forced[track] != again[track] for track in forced)
-    assert table(store, TRACKS).equals(features)
+    assert table(TRACKS).equals(features)
     # A second forced run does not resume the first.
-    assert run(store, music, force=True).extracted == 6
+    assert run(force=True).extracted == 6
 
 
 @pytest.mark.slow
-def test_other_segments_ask_for_force_and_replace_everything(
-    music: Path, store: Path, run: Run, tmp_path: Path
-) -> None:
-    clip(tmp_path / "other/one.wav")
-    run(store, music)
-    run(store, tmp_path / "other")
-    before = extraction_times(store)
+def test_other_segments_ask_for_force_and_replace_everything(run: Run) -> None:
+    clip(Path("other/one.wav"))
+    run()
+    run("other")
+    before = extraction_times()
     with pytest.raises(UsageError, match="--force"):
-        run(store, music, segment_seconds=0.2)
-    assert extraction_times(store) == before
-    outcome = run(store, music, segment_seconds=0.2, force=True)
+        run(segment_seconds=0.2)
+    assert extraction_times() == before
+    outcome = run(segment_seconds=0.2, force=True)
     assert (outcome.extracted, outcome.gone) == (6, 1)
-    assert "one.wav" not in tracks_of(store)
-    assert "one.wav" not in extraction_times(store)
-    assert set(table(store, SEGMENTS)["length"]) == {round(0.2 * SR) - 1}
-    assert set(table(store, SEGMENTS).groupby("track_id").size()) == {2}
-    assert json.loads((store / "store.json").read_text())["segment_seconds"] == 0.2
-    assert run(store, music, segment_seconds=0.2).unchanged == 7
+    assert "one.wav" not in all_tracks()
+    assert "one.wav" not in extraction_times()
+    assert set(table(SEGMENTS)["length"]) == {round(0.2 * SR) - 1}
+    assert set(table(SEGMENTS).groupby("track_id").size()) == {2}
+    assert json.loads((STORE / "store.json").read_text())["segment_seconds"] == 0.2
+    assert run(segment_seconds=0.2).unchanged == 7
 
 
 @pytest.mark.slow
-def test_labels_change_without_extraction(
-    music: Path, store: Path, tmp_path: Path, run: Run, without_cluster: Run
-) -> None:
-    run(store, music)
+def test_labels_change_without_extraction(run: Run, without_cluster: Run) -> None:
+    run()
     names = [f"{style}/{i}.wav" for style in ("blues", "rock") for i in range(3)]
-    assert labels_of(store) == {name: name.partition("/")[0] for name in names}
-    before, features = extraction_times(store), table(store, TRACKS)[list(FEATURE_COLUMNS)]
+    assert all_labels() == {name: name.partition("/")[0] for name in names}
+    before, features = extraction_times(), table(TRACKS)[list(FEATURE_COLUMNS)]
 
-    assert without_cluster(store, music, labels="none").relabelled == 6
-    assert labels_of(store) == dict.fromkeys(names)
+    assert without_cluster(labels="none").relabelled == 6
+    assert all_labels() == dict.fromkeys(names)
 
-    csv = tmp_path / "labels.csv"
+    csv = Path("labels.csv")
     csv.write_text("track_id,label,artist\nblues/0,sad,A\nrock/1.wav,loud,B\nstranger,x,C\n")
-    assert without_cluster(store, music, labels=str(csv)).relabelled == 2
+    assert without_cluster(labels=str(csv)).relabelled == 2
     expected = dict.fromkeys(names) | {"blues/0.wav": "sad", "rock/1.wav": "loud"}
-    assert labels_of(store) == expected
-    assert table(store, "labels").to_dict("records") == [
+    assert all_labels() == expected
+    assert table("labels").to_dict("records") == [
         {"track_id": "blues/0.wav", "label": "sad", "artist": "A"},
         {"track_id": "rock/1.wav", "label": "loud", "artist": "B"},
     ]
-    assert without_cluster(store, music, labels=str(csv)).relabelled == 0
+    assert without_cluster(labels=str(csv)).relabelled == 0
 
-    assert without_cluster(store, music).relabelled == 6
-    assert labels_of(store) == {name: name.partition("/")[0] for name in names}
-    assert extraction_times(store) == before
-    assert table(store, TRACKS)[list(FEATURE_COLUMNS)].equals(features)
+    assert without_cluster().relabelled == 6
+    assert all_labels() == {name: name.partition("/")[0] for name in names}
+    assert extraction_times() == before
+    assert table(TRACKS)[list(FEATURE_COLUMNS)].equals(features)
 
 
 @pytest.mark.slow
-def test_a_collection_that_moved_is_not_extracted_again(
-    music: Path, store: Path, tmp_path: Path, run: Run, without_cluster: Run
+def test_a_collection_that_moved_is_not_extracted_again_and_its_empty_folder_is_refused(
+    run: Run, without_cluster: Run
 ) -> None:
-    run(store, music)
-    before = extraction_times(store)
-    music.rename(tmp_path / "elsewhere")
-    outcome = without_cluster(store, tmp_path / "elsewhere")
+    run()
+    before = extraction_times()
+    elsewhere = MUSIC.rename("elsewhere").absolute()
+    for error in ("there is no", "no recording was found"):
+        with pytest.raises(UsageError, match=error):
+            without_cluster()
+        MUSIC.mkdir(exist_ok=True)
+    assert len(all_tracks()) == 6
+    outcome = without_cluster(elsewhere)
     assert (outcome.unchanged, outcome.gone) == (7, 0)
-    assert extraction_times(store) == before
-    files = table(store, "files")
-    assert list(files["uri"]) == [f"{tmp_path}/elsewhere/{track}" for track in files["track_id"]]
-    (tmp_path / "elsewhere/rock/2.wav").unlink()
-    assert without_cluster(store, tmp_path / "elsewhere").gone == 1
+    assert extraction_times() == before
+    files = table("files")
+    assert list(files["uri"]) == [f"{elsewhere}/{track}" for track in files["track_id"]]
+    (elsewhere / "rock/2.wav").unlink()
+    assert without_cluster(elsewhere).gone == 1
 
 
 @pytest.mark.slow
-def test_sources_of_other_runs_stay(music: Path, store: Path, run: Run) -> None:
+def test_sources_of_other_runs_stay(run: Run) -> None:
     for i in range(3):
-        (music / f"rock/{i}.wav").rename(music / f"rock/r{i}.wav")
-    run(store, music / "blues")
-    run(store, music / "rock", labels="none")
+        (MUSIC / f"rock/{i}.wav").rename(MUSIC / f"rock/r{i}.wav")
+    run(MUSIC / "blues")
+    run(MUSIC / "rock", labels="none")
     everything = {f"{i}.wav" for i in range(3)} | {f"r{i}.wav" for i in range(3)}
-    assert set(tracks_of(store)) == everything
-    (music / "blues/0.wav").unlink()
-    assert run(store, music / "rock", labels="none").gone == 0
-    assert set(tracks_of(store)) == everything
-    assert run(store, music / "blues").gone == 1
-    assert set(labels_of(store).items()) == {
+    assert set(all_tracks()) == everything
+    (MUSIC / "blues/0.wav").unlink()
+    assert run(MUSIC / "rock", labels="none").gone == 0
+    assert set(all_tracks()) == everything
+    assert run(MUSIC / "blues").gone == 1
+    assert set(all_labels().items()) == {
         *((f"{i}.wav", "blues") for i in (1, 2)),
         *((f"r{i}.wav", None) for i in range(3)),
     }
 
 
 @pytest.mark.slow
-def test_an_emptied_source_is_refused_and_removes_nothing(
-    music: Path, store: Path, run: Run, without_cluster: Run
-) -> None:
-    run(store, music)
-    before = tracks_of(store)
-    shutil.rmtree(music)
-    for refused in ("there is no", "no recording was found"):
-        with pytest.raises(UsageError, match=refused):
-            without_cluster(store, music)
-        music.mkdir(exist_ok=True)
-    assert tracks_of(store) == before
-
-
-@pytest.mark.slow
 def test_a_folder_that_cannot_be_listed_removes_nothing_until_segments_change(
-    music: Path, store: Path, run: Run, without_cluster: Run, unlistable: Callable[[Path], None]
+    run: Run, without_cluster: Run, unlistable: Callable[[Path], None]
 ) -> None:
-    run(store, music)
-    before = tracks_of(store)
-    (music / "blues/0.wav").unlink()
-    unlistable(music / "rock")
-    assert without_cluster(store, music).gone == 1
-    assert tracks_of(store) == before[1:]
-    run(store, music, segment_seconds=0.2, force=True)
-    assert tracks_of(store) == ["blues/1.wav", "blues/2.wav"]
-    assert set(table(store, SEGMENTS)["length"]) == {round(0.2 * SR) - 1}
-    assert set(extraction_times(store)) == set(tracks_of(store))
+    run()
+    before = all_tracks()
+    (MUSIC / "blues/0.wav").unlink()
+    unlistable(MUSIC.absolute() / "rock")
+    assert without_cluster().gone == 1
+    assert all_tracks() == before[1:]
+    run(segment_seconds=0.2, force=True)
+    assert all_tracks() == ["blues/1.wav", "blues/2.wav"]
+    assert set(table(SEGMENTS)["length"]) == {round(0.2 * SR) - 1}
+    assert set(extraction_times()) == set(all_tracks())
 
 
 # Invalid stores, labels and schedulers
 
 
-def test_invalid_arguments_write_nothing(music: Path, tmp_path: Path) -> None:
-    (tmp_path / "file").write_text("x")
-    (tmp_path / "other").mkdir()
-    (tmp_path / "other/thesis.tex").write_text("x")
-    for name, error in (("file", "is a file"), ("other", "not a store and not empty")):
-        with pytest.raises(UsageError, match=error):
-            job(tmp_path / name, music)
-    assert [path.name for path in (tmp_path / "other").iterdir()] == ["thesis.tex"]
-    with pytest.raises(UsageError, match="there is no"):
-        job(tmp_path / "new", tmp_path / "missing")
-    with pytest.raises(UsageError, match="labels"):
-        job(tmp_path / "new", music, labels="missing.csv")
-    (tmp_path / "labels.csv").write_text("track_id,label\nstranger,x\n")
-    with pytest.raises(UsageError, match="no row of .* names a track"):
-        job(tmp_path / "new", music, labels=str(tmp_path / "labels.csv"))
-    assert not (tmp_path / "new").exists(), "a store was made for nothing"
-
-
-def test_an_invalid_scheduler_is_refused(music: Path, store: Path, tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="--workers"):
-        job(store, music, scheduler="tcp://127.0.0.1:1", workers=2)
-    with pytest.raises(UsageError, match="localhost is neither an address"):
-        job(store, music, scheduler="localhost")
-    for text in ("", "{", "[]", "{}", "tcp://127.0.0.1:1"):
-        (tmp_path / "file").write_text(text)
-        with pytest.raises(UsageError, match="a file without a scheduler's address"):
-            job(store, music, scheduler=str(tmp_path / "file"))
-    assert not store.exists(), "a store was made for nothing"
+@pytest.mark.usefixtures("music")
+@pytest.mark.parametrize(
+    ("options", "error"),
+    [
+        ({"sources": "missing"}, "there is no"),
+        ({"store": Path("labels.csv")}, "is a file"),
+        ({"store": MUSIC}, "not a store and not empty"),
+        ({"labels": "missing.csv"}, "labels"),
+        ({"labels": "labels.csv"}, "no row of .* names a track"),
+        ({"scheduler": "tcp://127.0.0.1:1", "workers": 2}, "--workers"),
+        ({"scheduler": "localhost"}, "localhost is neither an address"),
+        ({"scheduler": "labels.csv"}, "a file without a scheduler's address"),
+    ],
+)
+def test_invalid_arguments_write_nothing(options: dict[str, Any], error: str) -> None:
+    Path("labels.csv").write_text("track_id,label\nstranger,x\n")
+    before = sorted(Path().rglob("*"))
+    with pytest.raises(UsageError, match=error):
+        job(**options)
+    assert sorted(Path().rglob("*")) == before
 
 
 def test_a_scheduler_file_says_where_the_scheduler_is(tmp_path: Path) -> None:
     file = tmp_path / "scheduler.json"
+    for text in ("", "{", "[]", "{}", "tcp://127.0.0.1:1"):
+        file.write_text(text)
+        with pytest.raises(UsageError, match="a file without a scheduler's address"):
+            scheduler_address(str(file), None)
     file.write_text(json.dumps({"type": "Scheduler", "address": "tcp://127.0.0.1:1"}))
     assert scheduler_address(str(file), None) == "tcp://127.0.0.1:1"
     assert scheduler_address("tls://host:8786", None) == "tls://host:8786"
@@ -621,109 +582,97 @@ def test_a_scheduler_file_says_where_the_scheduler_is(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_a_run_without_a_scheduler_that_answers_ends_in_words(music: Path, store: Path) -> None:
+@pytest.mark.usefixtures("music")
+def test_a_run_without_a_scheduler_that_answers_ends_in_words() -> None:
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))
         address = f"tcp://127.0.0.1:{unused.getsockname()[1]}"
         with pytest.raises(ClusterError, match=f"no Dask scheduler answers at {address}"):
-            job(store, music, scheduler=address)
-    runs = table(store, "runs")
+            job(scheduler=address)
+    runs = table("runs")
     assert list(runs["outcome"]) == ["failed"]
     assert list(runs["new"]) == [7]
-    assert not (store / "_lock.json").exists()
+    assert not (STORE / "_lock.json").exists()
 
 
 # Any number of workers
 
 
 @pytest.mark.slow
-def test_one_two_or_three_workers_make_equal_tables(music: Path, tmp_path: Path, run: Run) -> None:
+def test_one_two_or_three_workers_make_equal_tables(run: Run) -> None:
     for i in range(20):
-        clip(music / f"jazz/{i}.flac", 20 + i, seconds=0.2 + i / 20)
-    found = []
-    for workers in (1, 2, 3):
-        store = tmp_path / f"store{workers}"
-        outcome = run(store, music) if workers == 2 else job(store, music, workers=workers)
-        assert outcome.workers == workers
-        files = table(store, "files").drop(columns=["extracted_at", "run_id"])
-        found.append([table(store, TRACKS), table(store, SEGMENTS), files])
-        assert len(found[-1][0]) == 26
-    for other in found[1:]:
-        for one, two in zip(found[0], other, strict=True):
-            pd.testing.assert_frame_equal(one, two, check_exact=True)
+        clip(MUSIC / f"jazz/{i}.flac", 20 + i, seconds=0.2 + i / 20)
+    assert run().workers == 2
+    assert len(all_tracks()) == 26
+    for workers in (1, 3):
+        store = Path(f"store{workers}")
+        assert job(store=store, workers=workers).workers == workers
+        assert_equal_tables(store, tables(STORE))
 
 
 # Other software
 
+
+def by_dask(folder: Path) -> pd.DataFrame:
+    return dask.dataframe.read_parquet(folder).compute(scheduler="synchronous")
+
+
 # Dask still passes inplace=True to pandas.
-pandas_in_dask = pytest.mark.filterwarnings("ignore:The inplace keyword:DeprecationWarning")
-
-
-@pandas_in_dask
+@pytest.mark.filterwarnings("ignore:The inplace keyword:DeprecationWarning")
 @pytest.mark.slow
-def test_every_table_can_be_read_whole_by_every_reader(
-    music: Path, store: Path, tmp_path: Path, run: Run, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_every_table_can_be_read_by_every_reader(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(jobs.store.commit, "PART_ROWS", 3)
-    csv = tmp_path / "labels.csv"
+    csv = Path("labels.csv")
     csv.write_text("track_id,label,artist\nblues/0,sad,A\n")
-    run(store, music, labels=str(csv))
+    run(labels=str(csv))
     # With several parts: a single one would be replaced and not emptied.
-    clip(music / "blues/0.wav", 77)
-    clip(music / "rock/2.wav", 78)
+    clip(MUSIC / "blues/0.wav", 77)
+    clip(MUSIC / "rock/2.wav", 78)
     csv.write_text("track_id,label,year\nblues/0,sad,1969\n")
-    run(store, music, labels=str(csv))
+    run(labels=str(csv))
     counts = {TRACKS: 6, SEGMENTS: 24, "files": 7, "runs": 2, "labels": 1}
-    folders = {str(p.parent.relative_to(store)) for p in store.rglob("part-*.parquet")}
+    folders = {str(p.parent.relative_to(STORE)) for p in STORE.rglob("part-*.parquet")}
     assert folders == set(counts)
-    emptied = [p for p in store.rglob("part-*.parquet") if not pq.read_metadata(p).num_rows]
+    emptied = [p for p in STORE.rglob("part-*.parquet") if not pq.read_metadata(p).num_rows]
     assert emptied, "no reader met an emptied part"
     for name, count in counts.items():
-        folder = store / name
+        folder = STORE / name
         columns = set(pq.read_table(folder, partitioning=None).column_names)
-        for frame in (
-            pd.read_parquet(folder, partitioning=None),
-            pyarrow.dataset.dataset(folder, partitioning=None).to_table().to_pandas(),
-            duckdb.sql(
-                f"SELECT * FROM read_parquet('{folder}/*.parquet', hive_partitioning=0)"
-            ).df(),
-            dask.dataframe.read_parquet(folder).compute(scheduler="synchronous"),
-        ):
+        for read in (*READERS, by_dask):
+            frame = read(folder)
             assert len(frame) == count
             assert columns <= set(frame.columns)
-    assert "year" in pd.read_parquet(store / "labels")
+    assert "year" in pd.read_parquet(STORE / "labels")
 
 
 @pytest.mark.slow
-def test_no_temporary_file_is_left_over(music: Path, store: Path, run: Run) -> None:
+def test_no_temporary_file_is_left_over(run: Run) -> None:
     # Leftovers of earlier runs go too: incomplete files, attempts that no run adopts.
     for name in ("done/a.files.parquet", "done/b.track.parquet", "started/c", "tmp/d", "commit/e"):
-        path = store / "_work" / name
+        path = STORE / "_work" / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(b"half a file")
-    run(store, music)
-    left = [str(p.relative_to(store)) for p in store.rglob("*") if p.is_file()]
+    run()
+    left = [str(p.relative_to(STORE)) for p in STORE.rglob("*") if p.is_file()]
     names = {name.rpartition("/")[0] or name for name in left}
     assert names == {"store.json", TRACKS, SEGMENTS, "files", "runs"}
-    modes = {path.stat().st_mode & 0o777 for path in store.rglob("part-*")}
+    modes = {path.stat().st_mode & 0o777 for path in STORE.rglob("part-*")}
     assert modes <= {0o644, 0o664, 0o666}
 
 
 @pytest.mark.slow
 def test_batches_of_a_killed_run_wait_for_a_run_of_its_sources(
-    music: Path, store: Path, tmp_path: Path, run: Run, monkeypatch: pytest.MonkeyPatch
+    run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def lost(*_: object) -> None:
-        raise ClusterError("lost just before the commit")
-
+    lost = Mock(side_effect=ClusterError("lost just before the commit"))
     with monkeypatch.context() as patch:
         patch.setattr(jobs.extraction.extract._Extraction, "finish", lost)
         with pytest.raises(ClusterError):
-            run(store, music)
-    clip(tmp_path / "other/one.wav")
-    assert run(store, tmp_path / "other").extracted == 1
-    assert tracks_of(store) == ["one.wav"]
-    outcome = run(store, music)
+            run()
+    clip(Path("other/one.wav"))
+    assert run("other").extracted == 1
+    assert all_tracks() == ["one.wav"]
+    outcome = run()
     assert (outcome.kept, outcome.extracted, outcome.failed) == (7, 0, 0)
-    assert len(tracks_of(store)) == 7
-    assert list((store / "_work" / "done").iterdir()) == []
+    assert len(all_tracks()) == 7
+    assert list((STORE / "_work" / "done").iterdir()) == []

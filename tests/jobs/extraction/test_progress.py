@@ -1,8 +1,5 @@
 """Progress lines of an extraction."""
 
-import io
-import sys
-
 import pytest
 
 from jobs import progress as module
@@ -19,11 +16,11 @@ def test_the_plan_is_reported_in_numbers() -> None:
     assert outcome.planned == f"{first}, 5 finished by an earlier run"
 
 
-def test_a_log_gets_a_line_now_and_then(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_log_gets_a_line_now_and_then(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     now = 1000.0
-    log = io.StringIO()
     monkeypatch.setattr(module.time, "monotonic", lambda: now)
-    monkeypatch.setattr(sys, "stderr", log)
     progress = Progress()
     outcome = Outcome("run")
     outcome.add(Summary("done", extracted=3, failures={"empty": 1}, audio_s=900.0))
@@ -31,7 +28,7 @@ def test_a_log_gets_a_line_now_and_then(monkeypatch: pytest.MonkeyPatch) -> None
         now = moment
         progress.update(outcome.progress(10, now - 1000.0, 2))
     # 900 s of audio in 15 s are 60 x realtime; 4 of 10 files in 15 s leave 22.5 s for 6.
-    assert log.getvalue().splitlines() == [
+    assert capsys.readouterr().err.splitlines() == [
         "4 of 10 files, 1 failed, 60 x realtime, 22 s left",
         "4 of 10 files, 1 failed, 30 x realtime, 45 s left",
     ]

@@ -1,6 +1,7 @@
 """Opening, creating and reading stores, and the errors of folders that are not stores."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import pyarrow as pa
@@ -61,37 +62,31 @@ def test_columns_have_the_types_that_their_values_need() -> None:
 # Making and opening
 
 
-def test_a_new_store_says_what_it_holds(root: Path) -> None:
+def test_a_new_store_says_what_it_holds_and_is_opened_again(root: Path) -> None:
     stated = json.loads((root / STORE_JSON).read_text())
     assert stated == {"format": FORMAT, "feature_set": FEATURE_SET, "segment_seconds": 3.0}
     assert open_store(str(root)).settings == SETTINGS
     assert open_store(f"file://{root}").settings == SETTINGS
-
-
-def test_a_store_can_be_opened_again_and_again(root: Path) -> None:
     before = (root / STORE_JSON).stat()
     for force in (False, True):
-        assert (
-            open_to_write(storage_to_write(str(root)), SETTINGS, force=force).settings == SETTINGS
-        )
+        store = open_to_write(storage_to_write(str(root)), SETTINGS, force=force)
+        assert store.settings == SETTINGS
     assert (root / STORE_JSON).stat() == before
 
 
 @pytest.mark.parametrize(
     ("other", "error"),
     [
-        (Settings(FEATURE_SET, 2.5), ("2.5 s", "3 s", "--force", "--segment-seconds 2.5")),
-        (Settings("older", 3.0), ("older", FEATURE_SET, "--force", "another store")),
+        (Settings(FEATURE_SET, 2.5), "2.5 s, and 3 s .* add --force .*--segment-seconds 2.5"),
+        (Settings("older", 3.0), f"older, .* {FEATURE_SET}; .* add --force .*another store"),
     ],
 )
 def test_a_store_with_other_settings_is_refused_in_words_that_name_force(
-    root: Path, other: Settings, error: tuple[str, ...]
+    root: Path, other: Settings, error: str
 ) -> None:
     (root / STORE_JSON).write_bytes(other.to_json())
-    with pytest.raises(UsageError) as refusal:
+    with pytest.raises(UsageError, match=f"{root} holds .* {error}"):
         open_to_write(storage_to_write(str(root)), SETTINGS, force=False)
-    for part in (str(root), *error):
-        assert part in str(refusal.value)
 
 
 def test_with_force_the_old_settings_stand_until_the_commit(root: Path) -> None:
@@ -111,30 +106,28 @@ def test_a_folder_that_is_there_and_empty_may_become_a_store(tmp_path: Path) -> 
 # Folders that are not stores
 
 
-def test_reading_where_there_is_no_store_says_what_makes_one(tmp_path: Path) -> None:
-    for path in (tmp_path, tmp_path / "missing"):
-        with pytest.raises(UsageError, match=f"no store at {path}: `songmill extract` or"):
-            open_store(str(path))
-
-
-def test_files_and_paths_below_files_are_no_stores(tmp_path: Path) -> None:
-    path = tmp_path / "file"
-    path.write_bytes(b"")
-    for use in (open_store, storage_to_write):
-        with pytest.raises(UsageError, match=f"{path} is a file"):
-            use(str(path))
-    with pytest.raises(UsageError, match=f"no store at {path}/store"):
-        open_store(f"{path}/store")
-
-
-def test_a_folder_of_other_things_is_left_alone(tmp_path: Path) -> None:
-    (tmp_path / "thesis.tex").write_bytes(b"")
+@pytest.mark.parametrize(
+    ("use", "path", "error"),
+    [
+        (open_store, "", "no store at {0}: `songmill extract` or"),
+        (open_store, "missing", "no store at {0}: `songmill extract` or"),
+        (open_store, "file", "{0} is a file"),
+        (open_store, "file/store", "no store at {0}"),
+        (storage_to_write, "file", "{0} is a file"),
+        (storage_to_write, "", r"not a store and not empty.*'file'"),
+    ],
+)
+def test_files_and_folders_of_other_things_are_no_stores(
+    tmp_path: Path, use: Callable[[str], object], path: str, error: str
+) -> None:
+    (tmp_path / "file").write_bytes(b"")
     (tmp_path / "zebra").write_bytes(b"")
-    with pytest.raises(UsageError, match=r"not a store and not empty.*'thesis\.tex'"):
-        storage_to_write(str(tmp_path))
+    address = str(tmp_path / path)
+    with pytest.raises(UsageError, match=error.format(address)):
+        use(address)
 
 
-def test_an_address_is_refused_as_long_as_a_store_is_a_folder() -> None:
+def test_an_error_of_a_bucket_names_its_address() -> None:
     with pytest.raises(UsageError, match="s3://bucket/x"):
         storage_at("s3://bucket/x")
 
