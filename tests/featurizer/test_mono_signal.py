@@ -117,8 +117,8 @@ def test_a_deadline_is_checked_in_every_block():
     patient, content = Mock(Deadline), sndfile_bytes(chord(seconds=60))
     decode(io.BytesIO(content), deadline=patient)
     assert patient.check.call_count >= 60 * SR / 2**16
-    impatient = Mock(Deadline)
-    impatient.check.side_effect = [None] * 5 + [RecordingError("timeout", "One check too many.")]
+    impatient, timeout = Mock(Deadline), RecordingError("timeout", "six checks are too many")
+    impatient.check.side_effect = [None] * 5 + [timeout]
     assert decode_error(content, deadline=impatient).kind == "timeout"
     content = ffmpeg_bytes(chord(seconds=20), SR, "adts", "aac")
     assert decode_error(content, deadline=Deadline(1e-9)).kind == "timeout"
