@@ -78,8 +78,7 @@ def test_spectrograms_are_librosas_averaged(curves: Curves) -> None:
     np.testing.assert_allclose(curves.mfcc, averaged(librosa.feature.mfcc(S=db), n), atol=1e-2)
     chroma = librosa.feature.chroma_stft(S=P, sr=22050)
     np.testing.assert_allclose(curves.chroma, averaged(chroma, n), atol=1e-3)
-    times = averaged(curves.times_s[np.newaxis], n)[:, 0]
-    np.testing.assert_allclose(curves.columns_s, times)
+    np.testing.assert_allclose(curves.columns_s, averaged(curves.times_s[np.newaxis], n)[:, 0])
 
 
 def test_the_parts_are_librosas(curves: Curves) -> None:
