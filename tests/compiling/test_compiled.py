@@ -1,11 +1,9 @@
-from collections.abc import Callable
-
 from compiling.compiled import compiled, inlined
 
 
 def test_a_function_without_a_cache_folder_still_runs() -> None:
     # Numba finds no cache folder for a function without a source file.
-    namespace: dict[str, Callable[[float], float]] = {}
+    namespace = {}
     exec("def half(x):\n    return x / 2.0", namespace)
     assert compiled(namespace["half"])(3.0) == 1.5
 

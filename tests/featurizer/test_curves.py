@@ -4,7 +4,6 @@ from pathlib import Path
 
 import librosa
 import numpy as np
-import numpy.typing as npt
 import pytest
 
 from featurizer.curves import FRAME_CURVES, MAX_COLUMNS, Curves
@@ -14,7 +13,7 @@ from featurizer.recording import Recording
 from featurizer.waveform import zero_crossings
 
 
-def song(seconds: float, seed: int = 0) -> npt.NDArray[np.float32]:
+def song(seconds: float, seed: int = 0) -> np.ndarray:
     """Return decaying chords with percussive strokes and a little noise."""
     rng = np.random.default_rng(seed)
     t = np.arange(int(22050 * seconds)) / 22050
@@ -23,19 +22,18 @@ def song(seconds: float, seed: int = 0) -> npt.NDArray[np.float32]:
     return (0.1 * y + 1e-3 * rng.normal(size=len(t))).astype(np.float32)
 
 
-def curves_of(y: npt.NDArray[np.float32]) -> Curves:
+def curves_of(y: np.ndarray) -> Curves:
     curves = Curves(y)
     signal_features(y, curves=curves)
     return curves
 
 
-@pytest.fixture(params=["song", "recording"])
-def y(request: pytest.FixtureRequest) -> npt.NDArray[np.float32]:
+@pytest.fixture(scope="module", params=["song", "recording"])
+def curves(request: pytest.FixtureRequest) -> Curves:
     if request.param == "song":
-        return song(9.3)
+        return curves_of(song(9.3))
     folder: Path = request.getfixturevalue("shared_data") / "gtzan" / "genres_original"
-    decoded: npt.NDArray[np.float32] = decode(sorted(folder.glob("pop/*.wav"))[0]).y
-    return decoded
+    return curves_of(decode(sorted(folder.glob("pop/*.wav"))[0]).y)
 
 
 def averaged(values: np.ndarray, columns: int) -> np.ndarray:
@@ -45,8 +43,8 @@ def averaged(values: np.ndarray, columns: int) -> np.ndarray:
     return np.stack([values[:, column == i].mean(axis=1) for i in range(columns)])
 
 
-def test_every_frame_has_librosas_numbers(y: npt.NDArray[np.float32]) -> None:
-    curves = curves_of(y)
+def test_every_frame_and_the_number_of_zero_crossings_are_librosas(curves: Curves) -> None:
+    y = curves.y
     S = np.abs(librosa.stft(y, pad_mode="reflect"))
     expected = {
         "rms": librosa.feature.rms(y=y, pad_mode="reflect"),
@@ -66,31 +64,28 @@ def test_every_frame_has_librosas_numbers(y: npt.NDArray[np.float32]) -> None:
     onsets = librosa.onset.onset_strength(S=db, aggregate=np.median)
     np.testing.assert_allclose(curves.onset_strength, onsets, atol=1e-3)
     np.testing.assert_allclose(curves.times_s, librosa.times_like(onsets), rtol=1e-12)
+    assert zero_crossings(y) == librosa.zero_crossings(y, pad=False).sum()
 
 
-def test_spectrograms_are_librosas_averaged(y: npt.NDArray[np.float32]) -> None:
-    curves = curves_of(y)
+def test_spectrograms_are_librosas_averaged(curves: Curves) -> None:
     n = len(curves.columns_s)
     assert n == min(MAX_COLUMNS, len(curves.times_s))
-    D = librosa.stft(y, pad_mode="reflect")
+    D = librosa.stft(curves.y, pad_mode="reflect")
     P = np.abs(D.astype(np.complex128)) ** 2
     db = librosa.power_to_db(librosa.feature.melspectrogram(S=P, sr=22050))
     np.testing.assert_allclose(curves.power, averaged(P, n), rtol=1e-3, atol=1e-6)
     np.testing.assert_allclose(curves.mel_db, averaged(db, n), atol=1e-2)
-    expected = averaged(librosa.feature.mfcc(S=db), n)
-    np.testing.assert_allclose(curves.mfcc, expected, atol=1e-2)
+    np.testing.assert_allclose(curves.mfcc, averaged(librosa.feature.mfcc(S=db), n), atol=1e-2)
     chroma = librosa.feature.chroma_stft(S=P, sr=22050)
     np.testing.assert_allclose(curves.chroma, averaged(chroma, n), atol=1e-3)
-    times = averaged(curves.times_s[np.newaxis], n)[:, 0]
-    np.testing.assert_allclose(curves.columns_s, times)
+    np.testing.assert_allclose(curves.columns_s, averaged(curves.times_s[np.newaxis], n)[:, 0])
 
 
-def test_the_parts_are_librosas(y: npt.NDArray[np.float32]) -> None:
-    curves = curves_of(y)
-    harmonic, percussive = librosa.decompose.hpss(librosa.stft(y, pad_mode="reflect"))
+def test_the_parts_are_librosas(curves: Curves) -> None:
+    harmonic, percussive = librosa.decompose.hpss(librosa.stft(curves.y, pad_mode="reflect"))
     for found, D in ((curves.harmonic(), harmonic), (curves.percussive, percussive)):
         expected = librosa.istft(D)
-        assert len(found) == len(y)
+        assert len(found) == len(curves.y)
         np.testing.assert_allclose(found[: len(expected)], expected, atol=1e-5)
         assert not found[len(expected) :].any()
 
@@ -100,17 +95,16 @@ def test_a_long_signal_has_averaged_columns_and_all_its_frames() -> None:
     curves = curves_of(y)
     assert curves.power.shape == (MAX_COLUMNS, 1025)
     S = np.abs(librosa.stft(y, pad_mode="reflect"))
-    np.testing.assert_allclose(
-        curves.frames[:, 1], librosa.feature.spectral_centroid(S=S)[0], rtol=1e-4
-    )
+    centroid = librosa.feature.spectral_centroid(S=S)[0]
+    np.testing.assert_allclose(curves.frames[:, 1], centroid, rtol=1e-4)
     np.testing.assert_allclose(curves.power, averaged(S**2, MAX_COLUMNS), rtol=1e-2, atol=1e-4)
     assert np.isfinite(curves.chroma).all()
     assert curves.chroma.max() <= 1 + 1e-9
 
 
-def test_features_do_not_depend_on_whether_curves_are_kept(y: npt.NDArray[np.float32]) -> None:
-    recording = Recording(y, len(y) / 22050, 22050, 1, None)
-    plain, kept = analyse(recording), analyse(recording, curves=Curves(y))
+def test_features_do_not_depend_on_whether_curves_are_kept(curves: Curves) -> None:
+    recording = Recording(curves.y, len(curves.y) / 22050, 22050, 1, None)
+    plain, kept = analyse(recording), analyse(recording, curves=Curves(curves.y))
     np.testing.assert_array_equal(plain.track, kept.track)
     np.testing.assert_array_equal(plain.segments, kept.segments)
 
@@ -125,10 +119,6 @@ def test_silence_around_a_signal_is_trimmed_as_by_librosa(before: int, after: in
 
 def test_silence_is_not_trimmed_to_nothing() -> None:
     assert curves_of(np.zeros(5000, np.float32)).trimmed() == (0, 5000)
-
-
-def test_zero_crossings_of_the_whole_are_librosas(y: npt.NDArray[np.float32]) -> None:
-    assert zero_crossings(y) == librosa.zero_crossings(y, pad=False).sum()
 
 
 def test_the_published_tempo_and_centroid_of_the_tutorials_files(shared_data: Path) -> None:

@@ -1,5 +1,4 @@
 import numpy as np
-import numpy.typing as npt
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -17,38 +16,33 @@ from featurizer.median import (
 )
 
 
-def along_time(x: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+def along_time(x: np.ndarray) -> np.ndarray:
     medians = np.full_like(x, np.nan)
     medians_along_time(x, reflected_rows(len(x), -HALO, len(x) + HALO), medians)
     return medians
 
 
 @compiled
-def _along_frequency(
-    x: npt.NDArray[np.float32],
-    memory: npt.NDArray[np.float32],
-    medians: npt.NDArray[np.float32],
-) -> None:
+def _along_frequency(x: np.ndarray, memory: np.ndarray, medians: np.ndarray) -> None:
     for t in range(len(x)):
         medians_along_frequency(x[t], memory, medians[t])
 
 
-def along_frequency(x: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+def along_frequency(x: np.ndarray) -> np.ndarray:
     medians = np.full((len(x), PADDED_BINS), np.nan, dtype=np.float32)
     _along_frequency(x, np.full(MEMORY, np.nan, dtype=np.float32), medians)
     return medians[:, :1025]
 
 
-def by_definition(x: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+def by_definition(x: np.ndarray) -> np.ndarray:
     # Not SciPy's filter, which reads out of bounds if the array is shorter than the window.
     padded = np.pad(x, ((HALO, HALO), (0, 0)), mode="symmetric")
     windows = np.lib.stride_tricks.sliding_window_view(padded, 2 * HALO + 1, axis=0)
-    medians: npt.NDArray[np.float32] = np.median(windows, axis=-1)
-    return medians
+    return np.median(windows, axis=-1)
 
 
 @given(
-    n=st.integers(1, 300),
+    n=st.integers(1, 400),
     columns=st.one_of(st.integers(1, 200), st.just(1025)),
     seed=st.integers(0, 2**32),
     kind=st.sampled_from(KINDS),
@@ -63,15 +57,8 @@ def test_along_time_it_is_the_median_of_every_window(
 
 @given(x=spectrograms())
 @settings(deadline=None, max_examples=60)
-def test_along_frequency_it_is_scipys_median_filter_to_the_bit(
-    x: npt.NDArray[np.float32],
-) -> None:
+def test_along_frequency_it_is_scipys_median_filter_to_the_bit(x: np.ndarray) -> None:
     np.testing.assert_array_equal(along_frequency(x), median_filter(x, (1, 31), mode="reflect"))
-
-
-def test_along_time_it_is_scipys_median_filter_to_the_bit() -> None:
-    x = np.random.default_rng(1).exponential(size=(400, 300)).astype(np.float32)
-    np.testing.assert_array_equal(along_time(x), median_filter(x, (31, 1), mode="reflect"))
 
 
 def test_the_network_selects_the_middle_of_any_zeros_and_ones() -> None:

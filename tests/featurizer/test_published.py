@@ -33,6 +33,7 @@ def test_the_columns_are_the_published_ones_in_their_order(theirs: Tables) -> No
 def test_every_track_row_is_the_published_one(ours: Tables, theirs: Tables) -> None:
     assert (ours[0]["length"] == theirs[0].loc[ours[0].index, "length"]).all()
     worst = errors(ours[0], theirs[0]).max(axis=1)
+    assert "reggae.00014.wav" in worst  # ours is an AU file
     assert len(worst) == 41
     assert worst.max() < 1e-3, worst.idxmax()
     assert worst.quantile(0.99) < 2e-4
@@ -55,10 +56,6 @@ def test_a_track_has_all_its_complete_segments(ours: Tables, theirs: Tables) -> 
     # The published table lacks some rows but has no additional ones.
     tracks = theirs[1].index.str.rsplit(".", n=3).str[0]
     assert set(theirs[1].index[tracks.isin(counts.index)]) <= set(ours[1].index)
-
-
-def test_the_au_file_has_the_published_row_of_its_wav(ours: Tables, theirs: Tables) -> None:
-    assert errors(ours[0], theirs[0]).loc["reggae.00014.wav"].max() < 1e-3
 
 
 def test_one_recording_in_several_formats_gives_similar_rows(
@@ -103,13 +100,8 @@ def test_a_processor_without_any_extension_gives_the_published_rows(
         "NUMBA_CACHE_DIR": str(tmp_path / "code"),
         "PYTHONPATH": os.pathsep.join(sys.path),
     }
-    answer = subprocess.run(
-        [sys.executable, "-c", GENERIC, str(tmp_path)],
-        env=environment,
-        capture_output=True,
-        text=True,
-        check=True,
-    )
+    command = [sys.executable, "-c", GENERIC, str(tmp_path)]
+    answer = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
     assert list((tmp_path / "code").rglob("*.nbc"))
     for line, table in zip(answer.stdout.splitlines(), theirs, strict=True):
         rows = pd.read_json(io.StringIO(line), orient="split")

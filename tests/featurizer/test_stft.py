@@ -1,33 +1,26 @@
-import warnings
-
 import librosa
 import numpy as np
-import numpy.typing as npt
 import pytest
 from hypothesis import given, settings
 from support.random_arrays import signals
 
 from featurizer.stft import blocks, n_frames, reflected, stft, window
 
+pytestmark = pytest.mark.filterwarnings("ignore:n_fft=2048 is too large")  # librosa's
 
-def noise(n: int) -> npt.NDArray[np.float32]:
+
+def noise(n: int) -> np.ndarray:
     return np.random.default_rng(n).normal(size=n).astype(np.float32)
 
 
-def transform(
-    y: npt.NDArray[np.float32], start: int, stop: int
-) -> tuple[npt.NDArray[np.complex64], npt.NDArray[np.float32], npt.NDArray[np.float32]]:
+def transform(y: np.ndarray, start: int, stop: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     P = np.full((stop - start, 1025), np.nan, dtype=np.float32)
     D, S = stft(y, start, P)
     return D, S.copy(), P
 
 
-def whole(y: npt.NDArray[np.float32]) -> npt.NDArray[np.complex64]:
-    with warnings.catch_warnings():
-        # librosa warns about signals shorter than a frame.
-        warnings.simplefilter("ignore", UserWarning)
-        D: npt.NDArray[np.complex64] = librosa.stft(y, pad_mode="reflect").T
-    return D
+def whole(y: np.ndarray) -> np.ndarray:
+    return librosa.stft(y, pad_mode="reflect").T
 
 
 @pytest.mark.parametrize("n", [1025, 1026, 1535, 1536, 2047, 2048, 2049, 65535, 65536, 66149])
@@ -63,7 +56,7 @@ def test_a_block_is_a_part_of_the_whole(start: int, stop: int) -> None:
     ],
     ids=["constant", "half the sample rate", "tone", "click"],
 )
-def test_noiseless_spectra_stay_noiseless(y: npt.NDArray[np.float64]) -> None:
+def test_noiseless_spectra_stay_noiseless(y: np.ndarray) -> None:
     y32 = y.astype(np.float32)
     _, S, _ = transform(y32, 0, n_frames(len(y)))
     expected = np.abs(whole(y32))
@@ -99,7 +92,7 @@ def test_blocks_cover_every_frame_once_and_have_similar_sizes(frames: int) -> No
 
 @given(y=signals())
 @settings(deadline=None, max_examples=60)
-def test_magnitudes_of_any_signal_are_librosas(y: npt.NDArray[np.float32]) -> None:
+def test_magnitudes_of_any_signal_are_librosas(y: np.ndarray) -> None:
     _, S, P = transform(y, 0, n_frames(len(y)))
     expected = np.abs(whole(y))
     np.testing.assert_allclose(S, expected, atol=2e-6 * max(expected.max(), 1e-30))

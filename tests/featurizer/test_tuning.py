@@ -1,32 +1,29 @@
-import warnings
-
 import librosa
 import numpy as np
-import numpy.typing as npt
 import pytest
 from hypothesis import given, settings
 from support.random_arrays import spectrograms
 
 from featurizer.tuning import TuningEstimate, _count, _peaks
 
+# librosa warns if there is no peak.
+pytestmark = pytest.mark.filterwarnings("ignore:Trying to estimate tuning from empty")
 
-def power(y: npt.NDArray[np.float64]) -> npt.NDArray[np.float32]:
+
+def power(y: np.ndarray) -> np.ndarray:
     S = np.abs(librosa.stft(y.astype(np.float32), pad_mode="reflect")).T
     return np.ascontiguousarray(S * S)
 
 
-def tuning(P: npt.NDArray[np.float32], block: int = 50) -> float:
+def tuning(P: np.ndarray, block: int = 50) -> float:
     estimate = TuningEstimate()
     for start in range(0, len(P), block):
         estimate.add(P[start : start + block])
     return estimate.tuning()
 
 
-def librosa_tuning(P: npt.NDArray[np.float32]) -> float:
-    with warnings.catch_warnings():
-        # librosa warns if there is no peak.
-        warnings.simplefilter("ignore", UserWarning)
-        return float(librosa.estimate_tuning(S=P.T, bins_per_octave=12))
+def librosa_tuning(P: np.ndarray) -> float:
+    return float(librosa.estimate_tuning(S=P.T, bins_per_octave=12))
 
 
 @pytest.mark.parametrize("cents", range(-50, 50, 7))
@@ -57,7 +54,7 @@ def test_tuning_is_librosas_for_equal_peaks_and_plateaus() -> None:
 
 @given(P=spectrograms(max_frames=200))
 @settings(deadline=None, max_examples=60)
-def test_peaks_are_librosas_to_the_bit(P: npt.NDArray[np.float32]) -> None:
+def test_peaks_are_librosas_to_the_bit(P: np.ndarray) -> None:
     pitches, powers = librosa.piptrack(S=P.T)
     found = np.full((2, P.size), np.nan, dtype=np.float32)
     count = _peaks(P, P.view(np.int32), found[0], found[1])

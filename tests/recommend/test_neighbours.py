@@ -1,5 +1,7 @@
 """Nearest neighbours and duplicates, against brute force."""
 
+from unittest.mock import create_autospec
+
 import numpy as np
 import pytest
 from support import brute_force
@@ -39,6 +41,15 @@ def some_rows(n: int, kind: str) -> np.ndarray:
 KINDS = ["random", "clustered", "duplicated", "constant", "few-columns", "whole-numbers"]
 
 
+def unit(rows: np.ndarray) -> np.ndarray:
+    return Scaling.fit(rows).unit(rows)
+
+
+def check(rows: np.ndarray, k: int) -> None:
+    lists = nearest(unit(rows), k).lists(0, len(rows))
+    brute_force.check_lists(*lists, brute_force.cosines(rows), k)
+
+
 def small_tiles(monkeypatch: pytest.MonkeyPatch, rows: int) -> None:
     monkeypatch.setattr(neighbours, "MAX_TILE_ROWS", rows)
 
@@ -46,12 +57,8 @@ def small_tiles(monkeypatch: pytest.MonkeyPatch, rows: int) -> None:
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("n", [2, 3, 10, 97, 1000])
 def test_lists_are_those_of_brute_force(n: int, kind: str) -> None:
-    rows = some_rows(n, kind)
-    matrix = brute_force.cosines(rows)
-    vectors = Scaling.fit(rows).unit(rows)
     for k in {1, min(20, n - 1), n - 1}:
-        known = nearest(vectors, k)
-        brute_force.check_lists(*known.lists(0, n), matrix, k)
+        check(some_rows(n, kind), k)
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -61,34 +68,28 @@ def test_lists_are_those_of_brute_force(n: int, kind: str) -> None:
 def test_lists_do_not_depend_on_tiles_and_blocks(
     kind: str, size: int, block: tuple[int, int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    rows = some_rows({1: 60, 7: 200}.get(size, 1000), kind)
-    vectors = Scaling.fit(rows).unit(rows)
+    vectors = unit(some_rows({1: 60, 7: 200}.get(size, 1000), kind))
     expected = nearest(vectors, 11)
     small_tiles(monkeypatch, size)
     monkeypatch.setattr(neighbours, "BLOCK", block)
     found = nearest(vectors, 11)
-    for one, other in zip(expected.lists(0, len(rows)), found.lists(0, len(rows)), strict=True):
-        np.testing.assert_array_equal(one, other)
-    for one, other in zip(expected.duplicates(), found.duplicates(), strict=True):
-        np.testing.assert_array_equal(one, other)
+    np.testing.assert_equal(found.lists(0, len(vectors)), expected.lists(0, len(vectors)))
+    np.testing.assert_equal(found.duplicates(), expected.duplicates())
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_sample_that_raises_the_floors_loses_nothing(
     kind: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    rows = some_rows(700, kind)
-    matrix = brute_force.cosines(rows)
     monkeypatch.setattr(neighbours, "SAMPLE_SIZE", 64)
     small_tiles(monkeypatch, 300)
     for k in (1, 20, 31):
-        known = nearest(Scaling.fit(rows).unit(rows), k)
-        brute_force.check_lists(*known.lists(0, 700), matrix, k)
+        check(some_rows(700, kind), k)
 
 
 def test_floors_by_a_sample_leave_room_for_a_whole_list(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(neighbours, "SAMPLE_SIZE", 64)
-    vectors = Scaling.fit(some_rows(130, "clustered")).unit(some_rows(130, "clustered"))
+    vectors = unit(some_rows(130, "clustered"))
     error, size = error_bound(57), 12
     tile, lowest = Tile.of(0, vectors), np.full(130, -1, np.float32)
     floors = neighbours._raise_floors(tile, lowest, size, error)
@@ -101,8 +102,7 @@ def test_floors_by_a_sample_leave_room_for_a_whole_list(monkeypatch: pytest.Monk
 
 
 def test_the_order_of_tile_pairs_does_not_matter(monkeypatch: pytest.MonkeyPatch) -> None:
-    rows = some_rows(500, "duplicated")
-    vectors = Scaling.fit(rows).unit(rows)
+    vectors = unit(some_rows(500, "duplicated"))
     tiles = [Tile.of(start, vectors[start : start + 60]) for start in range(0, 500, 60)]
     expected = nearest(vectors, 20)
     plan = list(tile_pairs(len(tiles)))
@@ -112,18 +112,14 @@ def test_the_order_of_tile_pairs_does_not_matter(monkeypatch: pytest.MonkeyPatch
         # As with several workers: pairs are pending, and their floors are out of date.
         pending = []
         for i, j in RANDOM.permutation(plan):
-            one, other = tiles[i], tiles[j]
-            if i == j:
-                other = one
-            floors = known.floors(one.start, one.stop), known.floors(other.start, other.stop)
-            pending.append((one, other, floors))
+            floors = tuple(known.floors(tile.start, tile.stop) for tile in (tiles[i], tiles[j]))
+            pending.append((tiles[i], tiles[j], floors))
             if len(pending) > 5:
-                one, other, floors = pending.pop(int(RANDOM.integers(5)))
-                known.add(compare_tiles(one, other, floors, known.size, 0.9999))
-        for one, other, floors in pending:
-            known.add(compare_tiles(one, other, floors, known.size, 0.9999))
-        for one_, other_ in zip(expected.lists(0, 500), known.lists(0, 500), strict=True):
-            np.testing.assert_array_equal(one_, other_)
+                pair = pending.pop(int(RANDOM.integers(5)))
+                known.add(compare_tiles(*pair, known.size, 0.9999))
+        for pair in pending:
+            known.add(compare_tiles(*pair, known.size, 0.9999))
+        np.testing.assert_equal(known.lists(0, 500), expected.lists(0, 500))
 
 
 def test_more_copies_than_a_list_has_room_for_are_ordered_by_index(
@@ -134,26 +130,20 @@ def test_more_copies_than_a_list_has_room_for_are_ordered_by_index(
     # Some are equal to the bit; some differ by less than single precision can tell.
     copies = random.permutation(600)[:200]
     rows[copies] = rows[0] + np.where(random.random((200, 1)) < 0.5, 0, 1e-9) * rows[copies]
-    matrix = brute_force.cosines(rows)
-    vectors = Scaling.fit(rows).unit(rows)
-    compared = 0
-    real = Neighbours._compare_all
+    compare = create_autospec(Neighbours._compare_all, side_effect=Neighbours._compare_all)
+    monkeypatch.setattr(Neighbours, "_compare_all", compare)
 
-    def counting(self: Neighbours, *given: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        nonlocal compared
-        compared += len(given[0])
-        return real(self, *given)
+    def rows_compared() -> int:
+        return sum(len(call.args[1]) for call in compare.call_args_list)
 
-    monkeypatch.setattr(Neighbours, "_compare_all", counting)
     for size in (600, 77):
         small_tiles(monkeypatch, size)
-        brute_force.check_lists(*nearest(vectors, 20).lists(0, 600), matrix, 20)
-    assert compared > 2 * 200
+        check(rows, 20)
+    assert rows_compared() > 2 * 200
     # Unambiguous lists are not compared again.
-    before = compared
-    rows = random.normal(size=(600, 57))
-    nearest(Scaling.fit(rows).unit(rows), 20).lists(0, 600)
-    assert compared - before < 6
+    compare.reset_mock()
+    nearest(unit(random.normal(size=(600, 57))), 20).lists(0, 600)
+    assert rows_compared() < 6
 
 
 def test_duplicates_are_all_pairs_that_are_near_enough() -> None:
@@ -164,7 +154,7 @@ def test_duplicates_are_all_pairs_that_are_near_enough() -> None:
     rows[530:600] = rows[100:170] + random.normal(size=(70, 57)) * random.uniform(0, 0.03, (70, 1))
     matrix = brute_force.cosines(rows)
     for limit in (0.9999, 0.999, 1.0 - 1e-9):
-        pairs, cosines = nearest(Scaling.fit(rows).unit(rows), 1, duplicate_from=limit).duplicates()
+        pairs, cosines = nearest(unit(rows), 1, duplicate_from=limit).duplicates()
         expected = brute_force.pairs_from(matrix, limit)
         assert len(expected) > 400
         assert [tuple(pair) for pair in pairs.tolist()] == expected
@@ -176,14 +166,13 @@ def test_the_number_of_duplicates_kept_per_vector_is_bounded(
 ) -> None:
     rows = np.random.default_rng(2).normal(size=(400, 57))
     rows[50:350] = rows[0]
-    vectors = Scaling.fit(rows).unit(rows)
     copies = [0, *range(50, 350)]
     expected = sorted(
         (early, late) for i, late in enumerate(copies) for early in copies[:i][:MAX_DUPLICATES]
     )
     for size in (400, 90, 33):
         small_tiles(monkeypatch, size)
-        pairs, _ = nearest(vectors, 20).duplicates()
+        pairs, _ = nearest(unit(rows), 20).duplicates()
         assert [tuple(pair) for pair in pairs.tolist()] == expected
 
 

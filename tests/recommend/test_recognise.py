@@ -6,25 +6,18 @@ from recommend.recognise import MIN_RATIO, distances, passes_ratio_test
 
 RANDOM = np.random.default_rng(0)
 N, SEGMENTS, D = 50, 10, 57
-
-
-def known() -> tuple[np.ndarray, np.ndarray]:
-    """Return segments and their owners; segments vary more within recordings than between."""
-    random = np.random.default_rng(1)
-    owners = random.permutation(np.repeat(np.arange(N), SEGMENTS))
-    of_recording = random.normal(size=(N, D))
-    return of_recording[owners] + random.normal(size=(len(owners), D)), owners
+owners = RANDOM.permutation(np.repeat(np.arange(N), SEGMENTS))
+# Segments vary more within recordings than between.
+rows = RANDOM.normal(size=(N, D))[owners] + RANDOM.normal(size=(len(owners), D))
 
 
 def recognised(segments: np.ndarray) -> int | None:
-    rows, owners = known()
     far = distances(segments, rows, owners, N)
     best = int(far.argmin())
     return best if passes_ratio_test(far, np.arange(N) == best) else None
 
 
 def test_an_excerpt_is_recognised() -> None:
-    rows, owners = known()
     for i in range(N):
         of_track = rows[owners == i]
         assert recognised(of_track[3:7]) == i
@@ -34,7 +27,6 @@ def test_an_excerpt_is_recognised() -> None:
 
 
 def test_a_reencoding_that_shifts_all_features_is_recognised() -> None:
-    rows, owners = known()
     shift = RANDOM.normal(size=D) * 4
     for i in range(N):
         noise = RANDOM.normal(size=(SEGMENTS, D)) * 0.3
@@ -56,7 +48,6 @@ def test_copies_of_the_nearest_do_not_count_as_second() -> None:
 
 
 def test_recordings_without_segments_are_farthest() -> None:
-    rows, owners = known()
     far = distances(rows[:3], rows, owners, N + 2)
     assert (far[N:] == 1).all()
     assert (far[:N] <= 1).all()

@@ -53,16 +53,12 @@ def test_a_model_is_the_tutorials(name: str) -> None:
     assert make_classifier(name) is not model
 
 
-def sample(n_classes: int) -> tuple[np.ndarray, np.ndarray]:
-    random = np.random.default_rng(n_classes)
-    classes = random.integers(0, n_classes, 120)
-    return np.eye(n_classes)[classes] + random.normal(0, 0.4, (120, n_classes)), classes
-
-
 @pytest.mark.parametrize("n_classes", [2, 3])
 @pytest.mark.parametrize("name", [name for name in CLASSIFIERS if name != "MLP"])
 def test_a_model_learns_the_same_from_the_same_rows(name: str, n_classes: int) -> None:
-    features, classes = sample(n_classes)
+    random = np.random.default_rng(n_classes)
+    classes = random.integers(0, n_classes, 120)
+    features = np.eye(n_classes)[classes] + random.normal(0, 0.4, (120, n_classes))
     found = []
     for _ in range(2):
         model = make_classifier(name)

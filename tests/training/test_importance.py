@@ -1,7 +1,5 @@
 """Permutation importance, against scikit-learn's."""
 
-from typing import Any
-
 import numpy as np
 import pytest
 from sklearn.ensemble import RandomForestClassifier
@@ -10,10 +8,11 @@ from sklearn.inspection import permutation_importance as sklearn_importance
 from training.importance import REPEATS, permutation_importance
 
 N_CLASSES = 4
+Rows = tuple[np.ndarray, np.ndarray]
 
 
 @pytest.fixture(scope="module")
-def rows() -> tuple[np.ndarray, np.ndarray]:
+def rows() -> Rows:
     """Rows and classes: column 0 decides, 1 correlates, 2 and 3 are noise."""
     random = np.random.default_rng(0)
     classes = random.integers(0, N_CLASSES, 1200)
@@ -23,14 +22,9 @@ def rows() -> tuple[np.ndarray, np.ndarray]:
     return features, classes
 
 
-@pytest.fixture(scope="module")
-def model(rows: tuple[np.ndarray, np.ndarray]) -> Any:
-    features, classes = rows
+def test_it_agrees_with_scikit_learns(rows: Rows) -> None:
     forest = RandomForestClassifier(25, max_depth=5, max_features=1, random_state=0)
-    return forest.fit(features[:600], classes[:600])
-
-
-def test_it_agrees_with_scikit_learns(rows: tuple[np.ndarray, np.ndarray], model: Any) -> None:
+    model = forest.fit(rows[0][:600], rows[1][:600])
     features, classes = rows[0][600:], rows[1][600:]
     theirs = sklearn_importance(model, features, classes, n_repeats=20, random_state=0)
     spread = theirs.importances_std
@@ -46,7 +40,7 @@ def predict_by_column_0(features: np.ndarray) -> np.ndarray:
     return np.eye(N_CLASSES)[np.clip(features[:, 0].round().astype(int), 0, N_CLASSES - 1)]
 
 
-def test_only_the_column_that_decides_is_important(rows: tuple[np.ndarray, np.ndarray]) -> None:
+def test_only_the_column_that_decides_is_important(rows: Rows) -> None:
     features, classes = rows
     before = features.copy()
     mean, std = permutation_importance(predict_by_column_0, features, classes, 0)
@@ -60,9 +54,7 @@ def test_only_the_column_that_decides_is_important(rows: tuple[np.ndarray, np.nd
     assert np.array_equal(features, before)
 
 
-def test_mean_and_deviation_are_of_shuffles_of_that_column_alone(
-    rows: tuple[np.ndarray, np.ndarray],
-) -> None:
+def test_mean_and_deviation_are_of_shuffles_of_that_column_alone(rows: Rows) -> None:
     features, classes = rows
     seen: list[np.ndarray] = []
 

@@ -10,18 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.model_selection import StratifiedGroupKFold, train_test_split
 
-from training.splits import (
-    PARTS,
-    SHARES,
-    TEST,
-    TRAIN,
-    VALID,
-    Part,
-    Tracks,
-    folds,
-    parts,
-    random_rows,
-)
+from training.splits import PARTS, SHARES, TEST, TRAIN, VALID, Tracks, folds, parts, random_rows
 
 
 def make_tracks(labels: Any, groups: Any = None) -> Tracks:
@@ -33,20 +22,18 @@ def make_tracks(labels: Any, groups: Any = None) -> Tracks:
 
 def count_tracks(tracks: Tracks, assigned: np.ndarray, n: int) -> np.ndarray:
     """Return the number of tracks of each class in each part [shape=(n_classes, n)]."""
-    return np.array(
-        [
-            [np.sum((tracks.labels == label) & (assigned == part)) for part in range(n)]
-            for label in range(len(tracks.classes))
-        ]
-    )
+    counts = np.zeros((len(tracks.classes), n), int)
+    np.add.at(counts, (tracks.labels, assigned), 1)
+    return counts
 
 
-def assert_groups_are_whole(groups: np.ndarray, assigned: np.ndarray) -> None:
-    assert (pd.Series(assigned).groupby(groups).nunique() == 1).all()
+def assert_groups_are_whole(tracks: Tracks, assigned: np.ndarray) -> None:
+    assert (pd.Series(assigned).groupby(tracks.groups).nunique() == 1).all()
 
 
-labelled = st.lists(st.integers(0, 4), min_size=1, max_size=60)
-grouped = st.lists(st.tuples(st.integers(0, 4), st.integers(-9, 9)), min_size=1, max_size=60)
+labelled = st.lists(st.integers(0, 4), min_size=1, max_size=60).map(make_tracks)
+pairs = st.lists(st.tuples(st.integers(0, 4), st.integers(-9, 9)), min_size=1, max_size=60)
+grouped = pairs.map(lambda rows: make_tracks(*np.array(rows).T))
 
 
 # Folds
@@ -54,10 +41,9 @@ grouped = st.lists(st.tuples(st.integers(0, 4), st.integers(-9, 9)), min_size=1,
 
 @settings(deadline=None)
 @given(labelled, st.integers(2, 9))
-def test_folds_differ_by_at_most_one_track_of_each_class(labels: list[int], k: int) -> None:
-    tracks = make_tracks(labels)
+def test_folds_differ_by_at_most_one_track_of_each_class(tracks: Tracks, k: int) -> None:
     assigned = folds(tracks, k)
-    assert assigned.shape == (len(labels),)
+    assert assigned.shape == tracks.labels.shape
     assert set(assigned.tolist()) <= set(range(k))
     counts = count_tracks(tracks, assigned, k)
     assert (counts.max(axis=1) - counts.min(axis=1) <= 1).all()
@@ -71,36 +57,30 @@ def test_folds_of_rare_classes_have_equal_sizes() -> None:
 
 @settings(deadline=None)
 @given(grouped, st.integers(2, 9))
-def test_folds_never_split_a_group(rows: list[tuple[int, int]], k: int) -> None:
-    labels, groups = np.array(rows).T
-    tracks = make_tracks(labels, groups)
+def test_folds_never_split_a_group(tracks: Tracks, k: int) -> None:
     assigned = folds(tracks, k)
     assert set(assigned.tolist()) <= set(range(k))
-    assert_groups_are_whole(groups, assigned)
+    assert_groups_are_whole(tracks, assigned)
     # No fold is empty if there are enough groups.
-    assert len(np.unique(assigned)) == min(k, len(np.unique(groups)))
+    assert len(np.unique(assigned)) == min(k, len(np.unique(tracks.groups)))
     assert np.array_equal(assigned, folds(tracks, k))
 
 
 @settings(deadline=None)
 @given(grouped, st.integers(2, 5), st.randoms(use_true_random=False))
-def test_the_numbers_of_groups_do_not_matter(
-    rows: list[tuple[int, int]], k: int, random: Any
-) -> None:
-    labels, groups = np.array(rows).T
-    numbers = np.unique(groups)
-    others = random.sample(range(-100, 100), len(numbers))
-    renumbered = np.array([others[i] for i in np.searchsorted(numbers, groups)])
-    for assign in (lambda tracks: folds(tracks, k), parts):
-        found = assign(make_tracks(labels, groups))
-        assert np.array_equal(found, assign(make_tracks(labels, renumbered)))
+def test_the_numbers_of_groups_do_not_matter(tracks: Tracks, k: int, random: Any) -> None:
+    numbers, indices = np.unique(tracks.groups, return_inverse=True)
+    others = np.array(random.sample(range(-100, 100), len(numbers)))
+    renumbered = make_tracks(tracks.labels, others[indices])
+    assert np.array_equal(folds(tracks, k), folds(renumbered, k))
+    assert np.array_equal(parts(tracks), parts(renumbered))
 
 
 def test_groups_of_one_track_are_as_good_as_no_groups() -> None:
     labels = np.random.default_rng(0).integers(0, 3, 50)
-    alone = np.arange(50)[::-1] * 7
-    assert np.array_equal(folds(make_tracks(labels), 4), folds(make_tracks(labels, alone), 4))
-    assert np.array_equal(parts(make_tracks(labels)), parts(make_tracks(labels, alone)))
+    tracks, alone = make_tracks(labels), make_tracks(labels, np.arange(50)[::-1] * 7)
+    assert np.array_equal(folds(tracks, 4), folds(alone, 4))
+    assert np.array_equal(parts(tracks), parts(alone))
 
 
 def test_folds_are_shuffled() -> None:
@@ -125,9 +105,8 @@ def test_folds_of_groups_are_as_balanced_as_scikit_learns(per_group: str) -> Non
         labels = groups % 5 if per_group == "one label" else random.integers(0, 5, 300)
         tracks = make_tracks(labels, groups)
         ours.append(imbalance(tracks, folds(tracks, 5), 5))
-        splitter = StratifiedGroupKFold(5)
         assigned = np.empty(300, int)
-        for fold, (_, test) in enumerate(splitter.split(labels, labels, groups)):
+        for fold, (_, test) in enumerate(StratifiedGroupKFold(5).split(labels, labels, groups)):
             assigned[test] = fold
         theirs.append(imbalance(tracks, assigned, 5))
     assert np.mean(ours) < 1.2 * np.mean(theirs) + 0.005
@@ -138,8 +117,7 @@ def test_folds_of_groups_are_as_balanced_as_scikit_learns(per_group: str) -> Non
 
 @settings(deadline=None)
 @given(labelled)
-def test_parts_get_their_share_of_every_class(labels: list[int]) -> None:
-    tracks = make_tracks(labels)
+def test_parts_get_their_share_of_every_class(tracks: Tracks) -> None:
     assigned = parts(tracks)
     counts = count_tracks(tracks, assigned, 3)
     of_class = counts.sum(axis=1, keepdims=True)
@@ -154,20 +132,17 @@ def test_parts_get_their_share_of_every_class(labels: list[int]) -> None:
 
 @settings(deadline=None)
 @given(grouped)
-def test_parts_never_split_a_group(rows: list[tuple[int, int]]) -> None:
-    labels, groups = np.array(rows).T
-    assigned = parts(make_tracks(labels, groups))
+def test_parts_never_split_a_group(tracks: Tracks) -> None:
+    assigned = parts(tracks)
     assert set(assigned.tolist()) <= {TRAIN, VALID, TEST}
-    assert_groups_are_whole(groups, assigned)
+    assert_groups_are_whole(tracks, assigned)
 
 
 @settings(deadline=None)
 @given(st.lists(st.tuples(st.integers(0, 4), st.sampled_from([None, *PARTS])), min_size=1))
-def test_known_tracks_keep_their_part(rows: list[tuple[int, Part | None]]) -> None:
+def test_known_tracks_keep_their_part(rows: list[tuple[int, str | None]]) -> None:
     tracks = make_tracks([label for label, _ in rows])
-    known = {
-        name: part for name, (_, part) in zip(tracks.ids, rows, strict=True) if part is not None
-    }
+    known = {name: part for name, (_, part) in zip(tracks.ids, rows, strict=True) if part}
     assigned = parts(tracks, {**known, "long gone.wav": "test"})
     for name, part in known.items():
         assert PARTS[assigned[tracks.ids.tolist().index(name)]] == part
@@ -179,9 +154,7 @@ def test_new_tracks_go_where_their_class_is_short() -> None:
     # All known tracks of class 0 are in train; those of class 1 are balanced.
     tracks = make_tracks([0] * 20 + [1] * 20)
     before = [TRAIN] * 10 + [-1] * 10 + [TRAIN] * 6 + [VALID] * 2 + [TEST] * 2 + [-1] * 10
-    known: dict[str, Part] = {
-        name: PARTS[code] for name, code in zip(tracks.ids, before, strict=True) if code >= 0
-    }
+    known = {i: PARTS[code] for i, code in zip(tracks.ids, before, strict=True) if code >= 0}
     counts = count_tracks(tracks, parts(tracks, known), 3)
     assert counts.tolist() == [[12, 4, 4], [12, 4, 4]]
 
@@ -189,14 +162,13 @@ def test_new_tracks_go_where_their_class_is_short() -> None:
 def test_a_group_goes_where_most_of_its_tracks_are_short() -> None:
     # The test part lacks class 0, and the training part class 1. Three tracks outweigh one.
     tracks = make_tracks([0] * 5 + [1] * 4 + [0, 0, 0, 1], [*range(9), 20, 20, 20, 20])
-    old: list[Part] = ["train"] * 3 + ["valid"] * 2 + ["test"] * 2 + ["valid"] * 2
+    old = ["train"] * 3 + ["valid"] * 2 + ["test"] * 2 + ["valid"] * 2
     known = dict(zip(tracks.ids, old, strict=False))
     assert parts(tracks, known)[9:].tolist() == [TEST] * 4
 
 
 def test_a_group_in_several_parts_goes_where_most_of_it_was() -> None:
     tracks = make_tracks([0] * 12, [7, 7, 7, 7, 7, 3, 3, 3, 3, 5, 5, 5])
-    old: list[Part | None]
     old = ["valid", "test", "test", None, None, "valid", "valid", "train", None, "test", "train"]
     known = {name: part for name, part in zip(tracks.ids, old, strict=False) if part}
     assigned = [PARTS[code] for code in parts(tracks, known)]
@@ -211,6 +183,5 @@ def test_a_group_in_several_parts_goes_where_most_of_it_was() -> None:
 def test_random_rows_are_the_tutorials(count: int) -> None:
     frame = pd.DataFrame({"x": np.arange(count) * 10})
     train_rows, test_rows = train_test_split(frame, test_size=0.3, random_state=42)
-    train, test = random_rows(count)
-    assert (train * 10).tolist() == train_rows["x"].tolist()
-    assert (test * 10).tolist() == test_rows["x"].tolist()
+    found = [(rows * 10).tolist() for rows in random_rows(count)]
+    assert found == [train_rows["x"].tolist(), test_rows["x"].tolist()]
