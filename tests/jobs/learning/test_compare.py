@@ -8,14 +8,13 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 from distributed.scheduler import KilledWorker
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.metrics import accuracy_score, f1_score
-from sklearn.model_selection import train_test_split
+from sklearn.model_selection import PredefinedSplit, cross_validate, train_test_split
 from sklearn.naive_bayes import GaussianNB
+from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import MinMaxScaler
 from sklearn.tree import DecisionTreeClassifier
 from support.made_stores import Row, make_store, read_rows
@@ -36,6 +35,12 @@ Assess = Callable[..., _Assessment]
 Compare = Callable[..., Outcome]
 
 
+def made_rows(classes: Any) -> np.ndarray:
+    """Return random features, shifted by the class."""
+    noise = np.random.default_rng(0).normal(size=(len(classes), len(FEATURES)))
+    return noise + np.asarray(classes)[:, np.newaxis]
+
+
 @pytest.fixture
 def assess(tmp_path: Path) -> Assess:
     """Assess a model on rows in the format of a comparison's file."""
@@ -50,18 +55,11 @@ def assess(tmp_path: Path) -> Assess:
         model: str = "any",
         leaky: bool = False,
     ) -> _Assessment:
-        count = len(classes)
-        if features is None:
-            random = np.random.default_rng(0)
-            features = random.normal(size=(count, len(FEATURES))) + np.asarray(classes)[:, None]
-        columns = {
-            "track": pa.array(np.arange(count) if tracks is None else tracks, pa.int32()),
-            "class": pa.array(classes, pa.int64()),
-            "fold 0": pa.array(fold, pa.int64()),
-        }
-        columns |= {name: pa.array(features[:, i]) for i, name in enumerate(FEATURES)}
+        rows = pd.DataFrame(made_rows(classes) if features is None else features, columns=FEATURES)
+        rows["track"] = rows.index if tracks is None else tracks
+        rows = rows.assign(**{"class": classes, "fold 0": fold})
         name = f"{len(list(tmp_path.iterdir()))}.parquet"  # workers cache rows by their name
-        pq.write_table(pa.table(columns), tmp_path / name)
+        rows.to_parquet(tmp_path / name)
         assignment = _Assignment(str(tmp_path), name, 0, tested, model, leaky)
         return compare_module._assess(assignment)
 
@@ -69,9 +67,11 @@ def assess(tmp_path: Path) -> Assess:
 
 
 class Recorder(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
-    """A model that keeps its rows, and predicts the class of the first training row."""
+    """A model that warns, keeps its rows, and predicts the class of the first training row."""
 
     def fit(self, X: np.ndarray, y: np.ndarray) -> "Recorder":
+        for text in ("slow\nand more", "slow\nor less", "again"):
+            warnings.warn(text, RuntimeWarning, stacklevel=1)
         self.X, self.y = X, y
         self.classes_ = np.unique(y)
         return self
@@ -93,11 +93,6 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Compare two of the ten models."""
     monkeypatch.setattr(compare_module, "CLASSIFIERS", QUICK)
     monkeypatch.setattr(compare_module, "SLOWEST_FIRST", QUICK[::-1])
-
-
-@pytest.fixture
-def root(tmp_path: Path) -> Path:
-    return tmp_path / "store"
 
 
 @pytest.fixture
@@ -126,26 +121,24 @@ def table(root: Path) -> pd.DataFrame:
 
 
 def test_scaling_by_track_sees_the_training_rows_only(assess: Assess, recorder: Recorder) -> None:
-    random = np.random.default_rng(0)
-    features = random.normal(size=(30, len(FEATURES)))
+    features = made_rows(np.zeros(30))
     fold = np.arange(30) % 3
     features[fold == 1] += 1000  # the test fold
     fold[:6] = -1
     features[:6] -= 1000  # outside
     assess(np.arange(30) % 2, features, fold=fold, tested=1)
     learn, test = (fold == 0) | (fold == 2), fold == 1
-    low, high = features[learn].min(axis=0), features[learn].max(axis=0)
-    assert pytest.approx((features[learn] - low) / (high - low)) == recorder.X
-    assert recorder.asked == pytest.approx((features[test] - low) / (high - low))
+    scaler = MinMaxScaler().fit(features[learn])
+    assert pytest.approx(scaler.transform(features[learn])) == recorder.X
+    assert recorder.asked == pytest.approx(scaler.transform(features[test]))
     assert recorder.asked.min() > 100
     assert recorder.y.tolist() == (np.arange(30) % 2)[learn].tolist()
 
 
 def test_the_leaky_split_is_the_tutorials(assess: Assess, recorder: Recorder) -> None:
-    random = np.random.default_rng(0)
-    frame = pd.DataFrame(random.normal(size=(40, len(FEATURES))) ** 3, columns=FEATURES)
+    frame = pd.DataFrame(made_rows(np.zeros(40)) ** 3, columns=FEATURES)
     classes = pd.Series(np.arange(40) % 3)
-    found = assess(classes.to_numpy(), frame.to_numpy(), fold=np.full(40, -1), leaky=True)
+    found = assess(classes, frame, fold=np.full(40, -1), leaky=True)
     scaled = pd.DataFrame(MinMaxScaler().fit_transform(frame), columns=FEATURES)
     X_train, X_test, y_train, y_test = train_test_split(
         scaled, classes, test_size=0.3, random_state=42
@@ -188,10 +181,8 @@ def test_scores_are_scikit_learns_and_tracks_vote(assess: Assess) -> None:
     features = random.normal(size=(400, len(FEATURES))) + 0.1 * classes[:, np.newaxis]
     found = assess(classes, features, tracks=tracks * 3, fold=fold, tested=4, model="decision tree")
     learn, test = fold != 4, fold == 4
-    scaler = MinMaxScaler().fit(features[learn])
-    tree = DecisionTreeClassifier(random_state=0)
-    tree.fit(scaler.transform(features[learn]), classes[learn])
-    predicted = tree.predict(scaler.transform(features[test]))
+    tree = make_pipeline(MinMaxScaler(), DecisionTreeClassifier(random_state=0))
+    predicted = tree.fit(features[learn], classes[learn]).predict(features[test])
     of_tracks = pd.DataFrame({"truth": classes[test], "predicted": predicted})
     voted = of_tracks.groupby(tracks[test]).agg(lambda values: values.mode().iloc[0])
     assert found.scores == {
@@ -214,22 +205,10 @@ def test_tracks_of_one_row_do_not_vote_unless_others_do(assess: Assess) -> None:
     # Tracks of the other fold have many rows, so this fold must have votes for the mean too.
     tracks = np.where(fold == 0, np.arange(20), 100)
     found = assess(np.arange(20) % 2, tracks=tracks, fold=fold, model="decision tree").scores
-    assert found == {
-        **alone,
-        "vote_accuracy": alone["accuracy"],
-        "vote_macro_f1": alone["macro_f1"],
-    }
+    assert found == alone | {f"vote_{name}": alone[name] for name in ("accuracy", "macro_f1")}
 
 
-class Talkative(Recorder):
-    def fit(self, X: np.ndarray, y: np.ndarray) -> "Recorder":
-        for text in ("slow\nand more", "slow\nor less", "again"):
-            warnings.warn(text, RuntimeWarning, stacklevel=1)
-        return super().fit(X, y)
-
-
-def test_warnings_of_a_library_are_kept(assess: Assess, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(classifiers, "make_classifier", lambda name: Talkative())
+def test_warnings_of_a_library_are_kept(assess: Assess, recorder: Recorder) -> None:
     assert assess([0, 1] * 10, fold=np.arange(20) // 10).warnings == "again; slow"
 
 
@@ -244,20 +223,14 @@ def assessment(
 
 
 def test_a_row_has_means_and_spreads_over_folds() -> None:
-    values = [0.1, 0.7, 0.4, 0.30000000000000004]
-    folds = [
-        assessment(value, 1 - value, value * 10, "b" if value > 0.5 else "") for value in values
-    ]
+    values = np.array([0.1, 0.7, 0.4, 0.30000000000000004])
+    folds = [assessment(one, 1 - one, one * 10, "b" if one > 0.5 else "") for one in values]
     found = compare_module._summary(folds)
-    for name, expected in (
-        ("accuracy", np.array(values)),
-        ("macro_f1", np.array(values) / 2),
-        ("vote_accuracy", 1 - np.array(values)),
-        ("vote_macro_f1", 1 - np.array(values)),
-    ):
+    scores = {"accuracy": values, "macro_f1": values / 2}
+    for name, expected in (scores | {f"vote_{name}": 1 - values for name in scores}).items():
         assert found[name] == pytest.approx(expected.mean())
         assert found[f"{name}_std"] == pytest.approx(expected.std())
-    assert found["seconds"] == pytest.approx(np.mean(values) * 10)
+    assert found["seconds"] == pytest.approx(values.mean() * 10)
     assert found["message"] == "b"
     seconds = found.pop("seconds")
     for order in ([3, 1, 0, 2], [2, 3, 1, 0], [1, 0, 3, 2]):
@@ -280,9 +253,7 @@ def test_a_fold_that_failed_says_why_the_row_has_no_scores() -> None:
     assert "too little memory?" in compare_module._summary([killed])["message"]
 
 
-def test_tasks_of_a_dead_worker_are_retried_alone(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_tasks_of_a_dead_worker_are_retried_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     at_a_time: list[int] = []
     killed = KilledWorker("_assess-1", SimpleNamespace(address="a"), 4)
 
@@ -332,24 +303,21 @@ def test_a_comparison_is_a_table_of_models_and_splits(
     labels = frame["label"].to_numpy()
     tracks = compare_module.labelled_tracks(store, "segment").tracks
     fold = dict(zip(tracks.ids, splits.folds(tracks, 3), strict=True))
-    of_row = frame["track_id"].map(fold).to_numpy()
-    accuracies, f1 = [], []
-    for tested in range(3):
-        learn, test = of_row != tested, of_row == tested
-        scaler = MinMaxScaler().fit(features[learn])
-        model = GaussianNB().fit(scaler.transform(features[learn]), labels[learn])
-        predicted = model.predict(scaler.transform(features[test]))
-        accuracies.append(accuracy_score(labels[test], predicted))
-        f1.append(f1_score(labels[test], predicted, average="macro"))
-    row = found[(found["model"] == "naive Bayes") & (found["split"] == "by-track")].iloc[0]
-    assert row["accuracy"] == pytest.approx(np.mean(accuracies))
-    assert row["accuracy_std"] == pytest.approx(np.std(accuracies))
-    assert row["macro_f1"] == pytest.approx(np.mean(f1))
+    by_hand = cross_validate(
+        make_pipeline(MinMaxScaler(), GaussianNB()),
+        features,
+        labels,
+        cv=PredefinedSplit(frame["track_id"].map(fold)),
+        scoring=("accuracy", "f1_macro"),
+    )
+    bayes = found[found["model"] == "naive Bayes"].set_index("split")
+    assert bayes["accuracy"]["by-track"] == pytest.approx(by_hand["test_accuracy"].mean())
+    assert bayes["accuracy_std"]["by-track"] == pytest.approx(by_hand["test_accuracy"].std())
+    assert bayes["macro_f1"]["by-track"] == pytest.approx(by_hand["test_f1_macro"].mean())
     train, test = train_test_split(np.arange(60), test_size=0.3, random_state=42)
     scaled = MinMaxScaler().fit_transform(features)
     leaky = GaussianNB().fit(scaled[train], labels[train]).score(scaled[test], labels[test])
-    row = found[(found["model"] == "naive Bayes") & (found["split"] == "random")].iloc[0]
-    assert row["accuracy"] == pytest.approx(leaky)
+    assert bayes["accuracy"]["random"] == pytest.approx(leaky)
 
     (run,) = pd.read_parquet(root / "runs").to_dict("records")
     assert (run["stage"], run["outcome"], run["workers"]) == ("compare", "done", 2)
@@ -389,13 +357,9 @@ def test_a_comparison_replaces_its_own_rows_only(do: Compare, root: Path) -> Non
         ("segment", "by-track"): {runs["again"]},
     }
     assert len(found) == len(before) == 6
-    kept = before["run_id"] != runs["both"]
-    kept |= before["split"] == "random"
-    order = ["level", "split", "model"]
-    pd.testing.assert_frame_equal(
-        found[found["run_id"] != runs["again"]].sort_values(order, ignore_index=True),
-        before[kept].sort_values(order, ignore_index=True),
-    )
+    keys = ["level", "split", "model"]
+    kept = found[found["run_id"] != runs["again"]].set_index(keys).sort_index()
+    pd.testing.assert_frame_equal(kept, before.set_index(keys).loc[kept.index])
 
 
 def test_workers_that_stay_read_the_rows_of_today(do: Compare, root: Path) -> None:
@@ -406,10 +370,7 @@ def test_workers_that_stay_read_the_rows_of_today(do: Compare, root: Path) -> No
 
 
 def test_of_too_many_rows_whole_tracks_are_drawn(
-    do: Compare,
-    root: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capfd: pytest.CaptureFixture[str],
+    do: Compare, root: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     # A track that is too long must not exclude the others.
     make_store(root, *two_parts(20, 4), [("99.wav", "x")] * 60)

@@ -14,7 +14,7 @@ from support.made_stores import make_store, read_rows
 from featurizer.columns import FEATURE_COLUMNS
 from jobs.errors import StoreError, UsageError
 from jobs.learning import dataset
-from jobs.learning.dataset import Loaded, RowPlan, Rows, labelled_tracks, load, load_share
+from jobs.learning.dataset import Loaded, RowPlan, labelled_tracks, load, load_share
 from jobs.store.levels import Level, choose_level, feature_matrix
 from jobs.store.tables import Store
 
@@ -171,17 +171,15 @@ def test_shares_and_pieces_are_every_wanted_row_once(
             assert np.array_equal(features, oracle)
 
 
-def test_a_share_is_features_and_classes(tmp_path: Path) -> None:
-    store = make_store(tmp_path, [*TWO, ("c", "blues")], level="track")
-    features, classes = load_share(*plan_rows(store, [0, 1, 0], "track").shares((0,), 1))
+def test_a_share_is_features_and_classes_and_may_be_empty(tmp_path: Path) -> None:
+    plan = plan_rows(
+        make_store(tmp_path, [*TWO, ("c", "blues")], level="track"), [0, 1, 0], "track"
+    )
+    features, classes = load_share(*plan.shares((0,), 1))
     frame = read_rows(tmp_path, "track")
     assert np.array_equal(features, frame.loc[[0, 2], list(FEATURE_COLUMNS)].to_numpy(np.float32))
     assert classes.tolist() == [0, 0]
-
-
-def test_a_share_may_be_empty(tmp_path: Path) -> None:
-    plan_rows(make_store(tmp_path, TWO), [0, 0])
-    features, classes = load_share(Rows(str(tmp_path), "roster.parquet", (0,), ()))
+    features, classes = load_share(*plan.shares((2,), 1))
     assert (features.shape, features.dtype) == ((0, len(FEATURE_COLUMNS)), np.float32)
     assert (classes.shape, classes.dtype) == ((0,), np.int32)
 

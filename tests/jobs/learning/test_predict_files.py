@@ -1,7 +1,6 @@
 """Predictions of recordings, against plain XGBoost on the same features."""
 
 import json
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,24 +16,16 @@ from featurizer.columns import FEATURE_COLUMNS
 from featurizer.extract import extract
 from jobs.errors import StoreError, UsageError
 from jobs.learning.predict_files import FilesOutcome, predict_files
-from jobs.store.tables import Store
 
 VERSION = "20260301T120000-aaaaaa"
 LENGTH = 0.5
 SR = 22050
 
 
-@pytest.fixture
-def root(tmp_path: Path) -> Path:
-    return tmp_path / "store"
-
-
 def make_champion(root: Path, **changes: Any) -> None:
     """A store without rows, with a model that tells the takes apart."""
-    store = make_store(root)
-    store = Store(store.storage, replace(store.settings, segment_seconds=LENGTH))
-    store.storage.write("store.json", store.settings.to_json())
-    put_model(store, VERSION, TRICKY_CLASSES, champion=True, **changes)
+    changes = {"segment_seconds": LENGTH, **changes}
+    put_model(make_store(root), VERSION, TRICKY_CLASSES, champion=True, **changes)
 
 
 @pytest.fixture(scope="module")
