@@ -1,16 +1,14 @@
 """Exports, read back as their readers do: from real databases, and from files."""
 
 import contextlib
-import gzip
-import io
-import json
+import functools
 import os
 import resource
 import signal
 import sqlite3
 import stat
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
@@ -204,6 +202,16 @@ def test_types_and_index_are_real_in_postgresql(store: Path, database: str) -> N
     assert ask(database, TEMPORARY) == [(0,)]
 
 
+READERS: dict[str, Callable[..., pd.DataFrame]] = {
+    ".csv": pd.read_csv,
+    ".jsonl": functools.partial(
+        pd.read_json, lines=True, dtype=False, convert_dates=False, precise_float=True
+    ),
+    ".parquet": pd.read_parquet,
+    ".arrow": pd.read_feather,
+}
+
+
 @pytest.mark.parametrize("end", [".csv", ".csv.gz", ".jsonl", ".jsonl.gz", ".parquet", ".arrow"])
 @pytest.mark.parametrize(("name", "level", "folder"), TABLES)
 def test_a_table_comes_back_from_a_file(
@@ -214,20 +222,7 @@ def test_a_table_comes_back_from_a_file(
     path.chmod(0o644)
     outcome = export_to(store, name, path, level=level)
     assert outcome.to == outcome.table == str(path)
-    if end == ".parquet":
-        found = pd.read_parquet(path)
-    elif end == ".arrow":
-        with pa.memory_map(str(path)) as file:
-            found = pa.ipc.open_file(file).read_all().to_pandas()
-    else:
-        data = path.read_bytes()
-        text = (gzip.decompress(data) if end.endswith(".gz") else data).decode()
-        if ".csv" in end:
-            found = pd.read_csv(io.StringIO(text))
-        else:
-            rows = [json.loads(line) for line in text.splitlines()]
-            found = pd.DataFrame(rows, columns=list(read(store, folder)))
-    same(found, read(store, folder))
+    same(READERS[end.removesuffix(".gz")](path), read(store, folder))
     assert [entry.name for entry in tmp_path.iterdir()] == [path.name]
     assert stat.S_IMODE(path.stat().st_mode) == 0o644
 
@@ -514,19 +509,16 @@ def test_two_million_rows_are_there_whole_or_not_at_all(
         where = ("--store", large, "--to", database, "--table", "polled")
         return running.songmill("export", "similarity", *where)
 
+    killed, ended = (signal.SIGKILL, -signal.SIGKILL), (signal.SIGTERM, 143)
     with ThreadPoolExecutor() as pool:
         polling = pool.submit(poll)
         try:
-            for query, number in (
-                (LOAD, signal.SIGKILL),
-                (INDEX, signal.SIGKILL),
-                (LOAD, signal.SIGTERM),
-            ):
+            for query, (number, code) in ((LOAD, killed), (INDEX, killed), (LOAD, ended)):
                 job = start()
                 wait_for_query(database, query)
                 job.process.send_signal(number)
                 result = job.wait(60)
-                assert result.code == {signal.SIGKILL: -9, signal.SIGTERM: 143}[number], result
+                assert result.code == code, result
                 result.assert_quiet()
                 assert ask(database, "SELECT count(*) FROM polled") == [(small,)]
             assert outcomes(large)[-1] == "interrupted"

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
+from unittest.mock import Mock
 
 import numpy as np
 import pandas as pd
@@ -46,22 +47,15 @@ def assess(tmp_path: Path) -> Assess:
     """Assess a model on rows in the format of a comparison's file."""
 
     def run(
-        classes: Any,
-        features: Any = None,
-        *,
-        fold: Any,
-        tracks: Any = None,
-        tested: int = 0,
-        model: str = "any",
-        leaky: bool = False,
+        classes: Any, features: Any = None, *, folds: Any, tracks: Any = None, **options: Any
     ) -> _Assessment:
         rows = pd.DataFrame(made_rows(classes) if features is None else features, columns=FEATURES)
         rows["track"] = rows.index if tracks is None else tracks
-        rows = rows.assign(**{"class": classes, "fold 0": fold})
+        rows = rows.assign(**{"class": classes, "fold 0": folds})
         name = f"{len(list(tmp_path.iterdir()))}.parquet"  # workers cache rows by their name
         rows.to_parquet(tmp_path / name)
-        assignment = _Assignment(str(tmp_path), name, 0, tested, model, leaky)
-        return compare_module._assess(assignment)
+        options = {"fold": 0, "model": "any", "leaky": False, **options}
+        return compare_module._assess(_Assignment(str(tmp_path), name, 0, **options))
 
     return run
 
@@ -89,17 +83,16 @@ def recorder(monkeypatch: pytest.MonkeyPatch) -> Recorder:
 
 
 @pytest.fixture
-def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Compare two of the ten models."""
-    monkeypatch.setattr(compare_module, "CLASSIFIERS", QUICK)
-    monkeypatch.setattr(compare_module, "SLOWEST_FIRST", QUICK[::-1])
+def do(root: Path, in_process_cluster: str, monkeypatch: pytest.MonkeyPatch) -> Compare:
+    """Compare two of the ten models, unless others are given."""
 
+    def run(*splits: str, models: tuple[str, ...] = QUICK, **options: Any) -> Outcome:
+        monkeypatch.setattr(compare_module, "CLASSIFIERS", models)
+        monkeypatch.setattr(compare_module, "SLOWEST_FIRST", models[::-1])
+        options = {"folds": 3, "scheduler": in_process_cluster, **options}
+        return compare(store=str(root), split=splits, **options)
 
-@pytest.fixture
-def do(root: Path, in_process_cluster: str, quick: None) -> Compare:
-    return lambda *splits, folds=3, level=None: compare(
-        store=str(root), split=splits, folds=folds, level=level, scheduler=in_process_cluster
-    )
+    return run
 
 
 def two_parts(tracks: int = 12, segments: int = 5) -> list[list[Row]]:
@@ -113,8 +106,7 @@ def two_parts(tracks: int = 12, segments: int = 5) -> list[list[Row]]:
 
 
 def table(root: Path) -> pd.DataFrame:
-    parts = [pd.read_parquet(path) for path in sorted((root / "comparison").glob("part-*"))]
-    return pd.concat([part for part in parts if len(part)], ignore_index=True)
+    return pd.read_parquet(root / "comparison")
 
 
 # One fit
@@ -126,7 +118,7 @@ def test_scaling_by_track_sees_the_training_rows_only(assess: Assess, recorder: 
     features[fold == 1] += 1000  # the test fold
     fold[:6] = -1
     features[:6] -= 1000  # outside
-    assess(np.arange(30) % 2, features, fold=fold, tested=1)
+    assess(np.arange(30) % 2, features, folds=fold, fold=1)
     learn, test = (fold == 0) | (fold == 2), fold == 1
     scaler = MinMaxScaler().fit(features[learn])
     assert pytest.approx(scaler.transform(features[learn])) == recorder.X
@@ -138,7 +130,7 @@ def test_scaling_by_track_sees_the_training_rows_only(assess: Assess, recorder: 
 def test_the_leaky_split_is_the_tutorials(assess: Assess, recorder: Recorder) -> None:
     frame = pd.DataFrame(made_rows(np.zeros(40)) ** 3, columns=FEATURES)
     classes = pd.Series(np.arange(40) % 3)
-    found = assess(classes, frame, fold=np.full(40, -1), leaky=True)
+    found = assess(classes, frame, folds=np.full(40, -1), leaky=True)
     scaled = pd.DataFrame(MinMaxScaler().fit_transform(frame), columns=FEATURES)
     X_train, X_test, y_train, y_test = train_test_split(
         scaled, classes, test_size=0.3, random_state=42
@@ -165,7 +157,7 @@ def test_classes_that_were_not_learnt_are_not_predicted(
     classes = np.arange(180) % 6
     fold = np.where(np.isin(classes, learnt), np.arange(180) // 6 % 3, 0)
     features = np.repeat(classes[:, np.newaxis] * 1.0, len(FEATURES), axis=1)
-    found = assess(classes, features, fold=fold, model=name)
+    found = assess(classes, features, folds=fold, model=name)
     truth = classes[fold == 0]
     known = np.isin(truth, learnt)
     assert found.scores["accuracy"] == pytest.approx(known.mean())
@@ -179,7 +171,7 @@ def test_scores_are_scikit_learns_and_tracks_vote(assess: Assess) -> None:
     classes = random.integers(0, 3, 40)[tracks] * 2  # no row is of class 1
     fold = (tracks * 7 % 5).astype(int)
     features = random.normal(size=(400, len(FEATURES))) + 0.1 * classes[:, np.newaxis]
-    found = assess(classes, features, tracks=tracks * 3, fold=fold, tested=4, model="decision tree")
+    found = assess(classes, features, tracks=tracks * 3, folds=fold, fold=4, model="decision tree")
     learn, test = fold != 4, fold == 4
     tree = make_pipeline(MinMaxScaler(), DecisionTreeClassifier(random_state=0))
     predicted = tree.fit(features[learn], classes[learn]).predict(features[test])
@@ -200,16 +192,16 @@ def test_scores_are_scikit_learns_and_tracks_vote(assess: Assess) -> None:
 
 def test_tracks_of_one_row_do_not_vote_unless_others_do(assess: Assess) -> None:
     fold = np.arange(20) // 2 % 2
-    alone = assess(np.arange(20) % 2, fold=fold, model="decision tree").scores
+    alone = assess(np.arange(20) % 2, folds=fold, model="decision tree").scores
     assert alone["vote_accuracy"] is alone["vote_macro_f1"] is None
     # Tracks of the other fold have many rows, so this fold must have votes for the mean too.
     tracks = np.where(fold == 0, np.arange(20), 100)
-    found = assess(np.arange(20) % 2, tracks=tracks, fold=fold, model="decision tree").scores
+    found = assess(np.arange(20) % 2, tracks=tracks, folds=fold, model="decision tree").scores
     assert found == alone | {f"vote_{name}": alone[name] for name in ("accuracy", "macro_f1")}
 
 
 def test_warnings_of_a_library_are_kept(assess: Assess, recorder: Recorder) -> None:
-    assert assess([0, 1] * 10, fold=np.arange(20) // 10).warnings == "again; slow"
+    assert assess([0, 1] * 10, folds=np.arange(20) // 10).warnings == "again; slow"
 
 
 # The means
@@ -328,11 +320,8 @@ def test_a_model_that_fails_costs_its_own_row_only(
     do: Compare, root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     make_store(root, *two_parts())
-
-    def fail(*_: Any, **__: Any) -> None:
-        raise ValueError("it is too much\nfor me")
-
-    monkeypatch.setattr(DecisionTreeClassifier, "fit", fail)
+    too_much = ValueError("it is too much\nfor me")
+    monkeypatch.setattr(DecisionTreeClassifier, "fit", Mock(side_effect=too_much))
     outcome = do("by-track")
     assert outcome.failed == 1
     found = table(root).set_index("model")
@@ -401,21 +390,14 @@ def test_a_split_that_does_not_fit_changes_nothing(do: Compare, root: Path) -> N
 
 # The tutorial
 
-TUTORIAL = {
-    **{"naive Bayes": 0.502, "SGD": 0.670, "KNN": 0.803, "decision tree": 0.626},
-    **{"SVM": 0.730, "logistic regression": 0.671},
-}
+TUTORIAL = {"naive Bayes": 0.502, "SGD": 0.670, "KNN": 0.803, "decision tree": 0.626}
+TUTORIAL |= {"SVM": 0.730, "logistic regression": 0.671}
 """Scores of its code with the 57 features, without `length`, and current libraries."""
 
 
-def test_the_tutorials_split_gives_its_scores(
-    root: Path, shared_data: Path, in_process_cluster: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    names = tuple(TUTORIAL)
-    monkeypatch.setattr(compare_module, "CLASSIFIERS", names)
-    monkeypatch.setattr(compare_module, "SLOWEST_FIRST", names)
+def test_the_tutorials_split_gives_its_scores(do: Compare, root: Path, shared_data: Path) -> None:
     tables = [str(shared_data / "gtzan" / "features_3_sec.csv")]
     import_features.import_features(tables, store=str(root))
-    found = compare(store=str(root), split=["random"], scheduler=in_process_cluster)
+    found = do("random", models=tuple(TUTORIAL))
     scores = {row["model"]: row["accuracy"] for row in found.rows}
     assert scores == pytest.approx(TUTORIAL, abs=0.015)

@@ -30,13 +30,10 @@ def ask(root: Path, recording: str | Path, **options: Any) -> Outcome:
 def demo(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The demo's collection, with features and similarity."""
     folder = tmp_path_factory.mktemp("demo")
-    synthesise(folder / "collection")
-    extract(
-        [str(folder / "collection")],
-        store=str(folder / "store"),
-        labels=str(folder / "collection" / "labels.csv"),
-    )
-    similarity(store=str(folder / "store"))
+    music, store = folder / "collection", str(folder / "store")
+    synthesise(music)
+    extract([str(music)], store=store, labels=str(music / "labels.csv"))
+    similarity(store=store)
     return folder
 
 
