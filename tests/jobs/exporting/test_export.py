@@ -389,12 +389,8 @@ def test_files_of_other_kinds_are_left_alone(store: Path, tmp_path: Path) -> Non
 
 def test_a_table_that_is_not_there_is_reported(tmp_path: Path) -> None:
     make_store(tmp_path / "s", [("a", None)], level="track")
-    made_by = {
-        "similarity": "similarity",
-        "duplicates": "similarity",
-        "predictions": "predict --all",
-    }
-    for name, command in made_by.items():
+    runs = {"similarity": "similarity", "duplicates": "similarity", "predictions": "predict --all"}
+    for name, command in runs.items():
         with pytest.raises(UsageError, match=f"has no {name}. Run: songmill {command}"):
             export_to(tmp_path / "s", name, tmp_path / "x.csv")
     with pytest.raises(UsageError, match="of segments"):
