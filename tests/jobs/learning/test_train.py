@@ -176,19 +176,19 @@ def test_the_final_model_learns_from_all_labelled_rows_and_the_judged_from_its_p
 
 
 def test_tracks_outside_a_split_are_learnt_from_in_the_end(
-    root: Path, do: Train, booster: RecordedBoosting, tmp_path: Path
+    root: Path, do: Train, booster: RecordedBoosting
 ) -> None:
     sets = {"blues00.wav": "train", "jazz00.wav": "train", "rock00.wav": "test"}
-    described = do(split=write_split(tmp_path, sets)).description
+    described = do(split=write_split(root, sets)).description
     assert [sum(rows) for rows in booster.rows] == [4, 48]
     assert described.data["rows"] == 48
     assert split_of(root, described.version) == sets
 
 
-def write_split(folder: Path, sets: dict[str, str]) -> str:
-    lines = ["track_id,set", *(f"{track},{part}" for track, part in sets.items())]
-    (folder / "split.csv").write_text("\n".join(lines) + "\n")
-    return str(folder / "split.csv")
+def write_split(root: Path, sets: dict[str, str]) -> str:
+    path = root.with_name("split.csv")
+    pd.Series(sets, name="set").rename_axis("track_id").to_csv(path)
+    return str(path)
 
 
 # Promotion
@@ -297,9 +297,7 @@ def test_tracks_stay_in_their_part_and_new_ones_are_dealt_in(root: Path, do: Tra
     assert new == {"train", "valid", "test"}
 
 
-def test_both_are_judged_by_tracks_that_neither_has_learnt_from(
-    root: Path, do: Train, tmp_path: Path
-) -> None:
+def test_both_are_judged_by_tracks_that_neither_has_learnt_from(root: Path, do: Train) -> None:
     first = do()
     labels = made_of("blues", "jazz", "rock") | {"new.wav": "rock"}
     fill(root, labels)
@@ -307,7 +305,7 @@ def test_both_are_judged_by_tracks_that_neither_has_learnt_from(
     fair = [*tracks_of(root, first)[:3], "new.wav"]
     learnt = [*tracks_of(root, first, "train")[:2], *tracks_of(root, first, "valid")[:2]]
     tests = dict.fromkeys([*fair, *learnt], "test")
-    second = do(split=write_split(tmp_path, dict.fromkeys(labels, "train") | tests), tolerance=1.0)
+    second = do(split=write_split(root, dict.fromkeys(labels, "train") | tests), tolerance=1.0)
     assert second.verdict.tracks == 4
     assert second.verdict.champion == judged_score(root, first, fair)
     assert second.verdict.newcomer == judged_score(root, second, fair)
@@ -315,14 +313,14 @@ def test_both_are_judged_by_tracks_that_neither_has_learnt_from(
 
 @pytest.mark.parametrize("promote", [None, True, False])
 def test_where_the_champion_has_learnt_from_every_test_track_nothing_is_compared(
-    root: Path, do: Train, tmp_path: Path, promote: bool | None
+    root: Path, do: Train, promote: bool | None
 ) -> None:
     first = do()
     # Swap the test part with the others.
     sides = {"train": "test", "valid": "test", "test": "train"}
     parts = split_of(root, first.description.version)
     swapped = {track: sides[part] for track, part in parts.items()}
-    verdict = do(split=write_split(tmp_path, swapped), promote=promote).verdict
+    verdict = do(split=write_split(root, swapped), promote=promote).verdict
     assert (verdict.promoted, verdict.champion) == (promote is True, None)
     assert "has learnt from every test track" in verdict.reason
 

@@ -118,8 +118,7 @@ def trained(nannies: Processes, tmp_path_factory: pytest.TempPathFactory) -> Pat
 @pytest.fixture
 def root(trained: Path, tmp_path: Path) -> Path:
     """A copy of the trained store."""
-    shutil.copytree(trained, tmp_path / "store")
-    return tmp_path / "store"
+    return Path(shutil.copytree(trained, tmp_path / "store"))
 
 
 def test_as_many_workers_give_the_same_trees_and_others_as_good_ones(
@@ -195,9 +194,8 @@ def test_workers_that_die_and_come_again_cost_nothing(cluster: Processes, root: 
 
 
 def test_the_last_worker_goes_on_alone_and_without_it_the_models_stay(
-    tmp_path: Path, trained: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    root = Path(shutil.copytree(trained, tmp_path / "store"))
     longest = distributed_boosting._LOSS_NOTICE_S + distributed_boosting.NO_WORKERS_TIMEOUT_S
     assert longest < 60
     monkeypatch.setattr(distributed_boosting, "NO_WORKERS_TIMEOUT_S", 2.0)
@@ -299,11 +297,8 @@ def test_a_job_that_ends_within_a_training_does_not_keep_the_next_from_it(
     assert start_training(cluster, root, set=short).wait(120).code == 0
 
 
-def test_the_training_of_a_living_job_is_waited_for(
-    cluster: Processes, root: Path, tmp_path: Path
-) -> None:
-    other = Path(shutil.copytree(root, tmp_path / "other"))
-    first = begin_rounds(cluster, other)
+def test_the_training_of_a_living_job_is_waited_for(cluster: Processes, root: Path) -> None:
+    first = begin_rounds(cluster, Path(shutil.copytree(root, root.with_name("other"))))
     locks = []
 
     def end_it() -> None:

@@ -36,7 +36,7 @@ def lock_workers(scheduler: Any, lock: str, workers: list[str]) -> None:
 
 
 def test_a_living_client_keeps_others_from_its_workers_until_it_releases_them(
-    clients: list[Any],
+    clients: Any,
 ) -> None:
     one, other = clients
     assert training_lock.try_acquire(one, WORKERS)
@@ -47,9 +47,7 @@ def test_a_living_client_keeps_others_from_its_workers_until_it_releases_them(
     assert training_lock.try_acquire(other, WORKERS[1:])
 
 
-def test_the_multi_lock_of_a_client_that_is_gone_is_released(
-    scheduler: Any, clients: list[Any]
-) -> None:
+def test_the_multi_lock_of_a_client_that_is_gone_is_released(scheduler: Any, clients: Any) -> None:
     one, other = clients
     lock_workers(scheduler, "earlier", ["tcp://c:1"])
     assert training_lock.try_acquire(one, WORKERS)
@@ -62,7 +60,7 @@ def test_the_multi_lock_of_a_client_that_is_gone_is_released(
 
 
 def test_a_client_that_is_gone_before_it_locks_anything_releases_nothing(
-    scheduler: Any, clients: list[Any]
+    scheduler: Any, clients: Any
 ) -> None:
     one, other = clients
     lock_workers(scheduler, "earlier", WORKERS)

@@ -262,9 +262,7 @@ def test_a_worker_that_fails_leaves_the_tables_as_they_were(
     assert runs(root, "outcome") == ["done", "failed"]
 
 
-def test_the_command_line_says_what_was_found(
-    gtzan: Path, tmp_path: Path, command: Command
-) -> None:
+def test_the_command_line_says_what_was_found(tmp_path: Path, command: Command) -> None:
     root = track_store(tmp_path / "store", copies=11)
     arguments = ("similarity", "--store", root, "-k", "4")
     code, out, _ = command(*arguments)
@@ -274,7 +272,7 @@ def test_the_command_line_says_what_was_found(
     assert "… and 1 more." in out
     found = json.loads(command(*arguments, "--json")[1])
     assert (found["k"], found["rows"], found["duplicates"], len(found["shown"])) == (4, 60, 11, 10)
-    assert command("similarity", "--store", gtzan, "-k", "0")[0] == 2
+    assert command("similarity", "--store", root, "-k", "0")[0] == 2
 
 
 # On real clusters
