@@ -23,21 +23,18 @@ TWO = [("a", "blues"), ("b", "rock")]
 # The level
 
 
-def test_segments_are_learnt_from_unless_asked_for_tracks(tmp_path: Path) -> None:
-    make_store(tmp_path, TWO, level="track")
-    store = make_store(tmp_path, TWO)
-    assert choose_level(store, None) == "segment"
-    assert choose_level(store, "segment") == "segment"
-    assert choose_level(store, "track") == "track"
-
-
 @pytest.mark.parametrize(("level", "other"), [("segment", "track"), ("track", "segment")])
-def test_a_level_that_is_not_there_is_refused(tmp_path: Path, level: Any, other: Any) -> None:
+def test_segments_are_the_default_and_a_level_that_is_not_there_is_refused(
+    tmp_path: Path, level: Any, other: Any
+) -> None:
     store = make_store(tmp_path, TWO, level=other)
     make_store(tmp_path, [], level=level)  # emptied parts are no rows
     assert choose_level(store, None) == other
     with pytest.raises(UsageError, match=f"no rows of level {level}: choose --level {other}"):
         choose_level(store, level)
+    make_store(tmp_path, TWO, level=level)
+    assert choose_level(store, None) == "segment"
+    assert choose_level(store, level) == level
 
 
 def test_a_store_without_features_is_refused(tmp_path: Path) -> None:

@@ -90,6 +90,13 @@ def test_models_are_listed_the_newest_first(store: Store, root: Path) -> None:
     assert wrong == []
 
 
+def test_no_rows_give_no_probabilities(store: Store, root: Path) -> None:
+    model = registry.load(store, OLD)
+    rows = read_rows(root)[list(FEATURE_COLUMNS)].to_numpy()
+    assert model.probabilities(rows).shape == (2, 2)
+    assert model.probabilities(rows[:0]).shape == (0, 2)
+
+
 # Damaged files
 
 
@@ -252,13 +259,3 @@ def test_a_model_that_does_not_fit_the_rows_is_not_promoted(
 def test_segments_of_another_length_do_not_matter_to_a_model_of_tracks(store: Store) -> None:
     described = put_model(store, "20260304T0-x", CLASSES, level="track", segment_seconds=5.0)
     registry.check_fit(described, Settings(FEATURE_SET, 3.0))
-
-
-# Predictions
-
-
-def test_no_rows_give_no_probabilities(store: Store, root: Path) -> None:
-    model = registry.load(store, OLD)
-    rows = read_rows(root)[list(FEATURE_COLUMNS)].to_numpy()
-    assert model.probabilities(rows).shape == (2, 2)
-    assert model.probabilities(rows[:0]).shape == (0, 2)
