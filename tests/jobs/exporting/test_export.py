@@ -149,12 +149,14 @@ def ask(to: str, query: str) -> Any:
 
 
 def table_of(to: str, name: str) -> pd.DataFrame:
+    query = f'SELECT * FROM "{name}"'
     with connect(to) as cursor:
-        cursor.execute(f'SELECT * FROM "{name}"')
+        if isinstance(cursor, duckdb.DuckDBPyConnection):
+            return cursor.sql(query).to_arrow_table().to_pandas()
+        cursor.execute(query)
         if isinstance(cursor, sqlite3.Cursor):
             return pd.DataFrame(cursor.fetchall(), columns=[one[0] for one in cursor.description])
-        fetch = cursor.to_arrow_table if "duckdb" in to else cursor.fetch_arrow_table
-        return fetch().to_pandas()
+        return cursor.fetch_arrow_table().to_pandas()
 
 
 # Reading back
@@ -194,9 +196,7 @@ def test_types_and_index_are_real_in_postgresql(store: Path, database: str) -> N
 
 READERS: dict[str, Callable[..., pd.DataFrame]] = {
     ".csv": pd.read_csv,
-    ".jsonl": functools.partial(
-        pd.read_json, lines=True, dtype=False, convert_dates=False, precise_float=True
-    ),
+    ".jsonl": functools.partial(pd.read_json, lines=True, dtype=False, precise_float=True),
     ".parquet": pd.read_parquet,
     ".arrow": pd.read_feather,
 }
