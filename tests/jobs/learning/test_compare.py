@@ -97,12 +97,9 @@ def do(root: Path, in_process_cluster: str, monkeypatch: pytest.MonkeyPatch) -> 
 
 def two_parts(tracks: int = 12, segments: int = 5) -> list[list[Row]]:
     """Rows of tracks in two parts, some tracks in both."""
-    all_rows = [
-        (f"{i:02}.wav", "xy"[i % 2] if i < tracks else None)
-        for i in range(tracks + 1)
-        for _ in range(segments)
-    ]
-    return [all_rows[: len(all_rows) * 2 // 5], all_rows[len(all_rows) * 2 // 5 :]]
+    labels = [*("xy"[i % 2] for i in range(tracks)), None]
+    rows = [(f"{i:02}.wav", label) for i, label in enumerate(labels) for _ in range(segments)]
+    return [rows[: len(rows) * 2 // 5], rows[len(rows) * 2 // 5 :]]
 
 
 def table(root: Path) -> pd.DataFrame:
