@@ -49,10 +49,6 @@ def read(root: Path, table: str) -> pd.DataFrame:
     return pd.read_parquet(root / table, partitioning=None)
 
 
-def last_run(root: Path) -> "pd.Series[Any]":
-    return read(root, "runs").sort_values("started_at").iloc[-1]
-
-
 @pytest.fixture(scope="module")
 def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Every table, with names of all kinds, missing values and times."""
@@ -219,7 +215,7 @@ def test_a_table_comes_back_from_a_file(
 
 def test_an_export_is_a_run_of_the_store(store: Path, tmp_path: Path) -> None:
     export_to(store, "similarity", tmp_path / "x.csv")
-    last = last_run(store)
+    last = read(store, "runs").sort_values("started_at").iloc[-1]
     assert (last["stage"], last["outcome"]) == ("export", "done")
     assert last["message"] == f"{30 * 4} rows of similarity to {tmp_path}/x.csv"
 
@@ -507,7 +503,8 @@ def test_two_million_rows_are_there_whole_or_not_at_all(
                 assert result.code == code, result
                 result.assert_quiet()
                 assert ask(database, "SELECT count(*) FROM polled") == [(small,)]
-            assert last_run(large)["outcome"] == "interrupted"
+            runs = read(large, "runs").sort_values("started_at")
+            assert runs["outcome"].iloc[-1] == "interrupted"
             result = start().wait()
             assert result.code == 0, result
             assert "2,000,000 rows of similarity" in result.out

@@ -25,10 +25,8 @@ from jobs.store.tables import Store
 
 VERSION, LATER = "20260301T120000-aaaaaa", "20260302T120000-bbbbbb"
 
-LABELS = {
-    **{"a": TRICKY_CLASSES[0], "b": TRICKY_CLASSES[1], "c": None},
-    **{"d": "no class of the model's", "e": None, "f": TRICKY_CLASSES[1]},
-}
+LABELS = {"a": TRICKY_CLASSES[0], "b": TRICKY_CLASSES[1], "c": None}
+LABELS |= {"d": "no class of the model's", "e": None, "f": TRICKY_CLASSES[1]}
 
 Predict = Callable[..., StoreOutcome]
 

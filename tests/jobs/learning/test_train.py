@@ -27,7 +27,6 @@ from jobs.store.tables import open_store
 from training.evaluate import score
 
 Labels = dict[str, str | None]
-
 Shift = dict[str | None, float]
 
 SHIFT: Shift = {"blues": 0.0, "jazz": 1.5, "rock": 3.0, "folk": -1.5}

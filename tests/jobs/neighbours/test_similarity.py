@@ -46,11 +46,6 @@ def read(root: Path, table: str) -> pd.DataFrame:
     return pd.read_parquet(root / table)
 
 
-def runs(root: Path, column: str) -> list[str]:
-    """Return a column of the runs, the latest run last."""
-    return read(root, "runs").sort_values("started_at")[column].tolist()
-
-
 def track_store(root: Path, *, copies: int = 0, labels: str = "ab") -> Path:
     """Make a store of tracks in two parts and in random order, with some duplicates."""
     names = list(np.random.default_rng(3).permutation(NAMES))
@@ -182,8 +177,9 @@ def test_a_second_run_replaces_the_tables(find_in_tiles: Find, tmp_path: Path) -
     find_in_tiles(root, k=3)
     assert len(read(root, "similarity-matrix")) == 0
     assert read(root, "similarity").equals(before.query("rank <= 3").reset_index(drop=True))
-    assert runs(root, "stage") == ["similarity"] * 2
-    assert runs(root, "message") == ["5 nearest of 60 tracks", "3 nearest of 60 tracks"]
+    runs = read(root, "runs").sort_values("started_at")
+    assert runs["stage"].tolist() == ["similarity"] * 2
+    assert runs["message"].tolist() == ["5 nearest of 60 tracks", "3 nearest of 60 tracks"]
     assert not list((root / "_work").rglob("*.npy"))
 
 
@@ -257,7 +253,8 @@ def test_a_worker_that_fails_leaves_the_tables_as_they_were(
     with pytest.raises(ClusterError, match=r"could not compare tiles \d, \d.*broken"):
         find_in_tiles(root, k=5)
     assert read(root, "similarity").equals(before)
-    assert runs(root, "outcome") == ["done", "failed"]
+    runs = read(root, "runs").sort_values("started_at")
+    assert runs["outcome"].tolist() == ["done", "failed"]
 
 
 def test_the_command_line_says_what_was_found(tmp_path: Path, command: Command) -> None:
