@@ -291,13 +291,9 @@ def test_a_comparison_is_a_table_of_models_and_splits(
     labels = frame["label"].to_numpy()
     tracks = compare_module.labelled_tracks(store, "segment").tracks
     fold = dict(zip(tracks.ids, splits.folds(tracks, 3), strict=True))
-    by_hand = cross_validate(
-        make_pipeline(MinMaxScaler(), GaussianNB()),
-        features,
-        labels,
-        cv=PredefinedSplit(frame["track_id"].map(fold)),
-        scoring=("accuracy", "f1_macro"),
-    )
+    folds = PredefinedSplit(frame["track_id"].map(fold))
+    model = make_pipeline(MinMaxScaler(), GaussianNB())
+    by_hand = cross_validate(model, features, labels, cv=folds, scoring=("accuracy", "f1_macro"))
     bayes = found[found["model"] == "naive Bayes"].set_index("split")
     assert bayes["accuracy"]["by-track"] == pytest.approx(by_hand["test_accuracy"].mean())
     assert bayes["accuracy_std"]["by-track"] == pytest.approx(by_hand["test_accuracy"].std())

@@ -130,6 +130,7 @@ def instead(**values: Any) -> Edit:
     return lambda text: json.dumps({**json.loads(text), **values}).encode()
 
 
+REQUIRED = (b"rounds", b"classes", b"digests", b"format")
 WRONG = {"level": "album", "scores": {}, "created_at": 5, "split": {}, "data": None}
 
 
@@ -139,10 +140,7 @@ WRONG = {"level": "album", "scores": {}, "created_at": 5, "split": {}, "data": N
         lambda text: text[: len(text) // 2],
         *(lambda _, text=text: text for text in (b"", b"null", b"[1]")),
         lambda text: text.replace(b'"format": 1', b'"format": 2'),
-        *(
-            lambda text, name=name: text.replace(name, b"other")
-            for name in (b"rounds", b"classes", b"digests", b"format")
-        ),
+        *(lambda text, name=name: text.replace(name, b"other") for name in REQUIRED),
         lambda text: b"\xff" + text,
         *(instead(classes=wrong) for wrong in (7, ["a", "a"], ["a"])),
         *(instead(**{name: wrong}) for name, wrong in WRONG.items()),
