@@ -100,7 +100,7 @@ def test_a_job_without_tls_is_refused(cluster: Processes, tmp_path: Path) -> Non
 def test_a_worker_without_the_certificate_takes_no_part(
     cluster: Processes, certificates: Path, unknown: dict[str, str]
 ) -> None:
-    (log,) = cluster.folder.glob("scheduler-*.log")
+    (log,) = cluster.folder.glob("scheduler-*.err")
     seen = len(log.read_text())
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(cluster, "variables", unknown)

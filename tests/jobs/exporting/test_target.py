@@ -48,12 +48,15 @@ def test_a_password_in_a_drivers_message_is_hidden() -> None:
     assert parse_target("postgresql://me@h/d").hide_password("as it is") == "as it is"
 
 
-def test_files_are_recognised_by_their_suffix(tmp_path: Path) -> None:
+def test_files_are_recognised_by_their_suffix_unless_they_are_folders(tmp_path: Path) -> None:
     for name in ("x.csv", "x.CSV.gz", "x.y.jsonl", "x.jsonl.gz", "a b.parquet", "x.arrow"):
         target = parse_target(str(tmp_path / name))
         assert (target.kind, target.address) == ("file", str(tmp_path / name))
     assert parse_target(f"file://{tmp_path}/x.csv").address == str(tmp_path / "x.csv")
     assert parse_target("x.csv").address == "x.csv"
+    (tmp_path / "x.csv").mkdir()
+    with pytest.raises(UsageError, match="is a folder"):
+        parse_target(str(tmp_path / "x.csv"))
 
 
 def test_databases_in_files_have_absolute_and_relative_paths(tmp_path: Path) -> None:
@@ -79,9 +82,3 @@ def test_other_targets_are_refused(given: str, match: str) -> None:
     with pytest.raises(UsageError, match=match) as refused:
         parse_target(given)
     assert "s3cret" not in str(refused.value)
-
-
-def test_a_folder_is_no_file(tmp_path: Path) -> None:
-    (tmp_path / "x.csv").mkdir()
-    with pytest.raises(UsageError, match="is a folder"):
-        parse_target(str(tmp_path / "x.csv"))

@@ -14,8 +14,8 @@ from support.made_stores import make_store, read_rows
 from featurizer.columns import FEATURE_COLUMNS
 from jobs.errors import StoreError, UsageError
 from jobs.learning import dataset
-from jobs.learning.dataset import Loaded, RowPlan, Rows, labelled_tracks, load, load_share
-from jobs.store.levels import Level, choose_level, feature_matrix
+from jobs.learning.dataset import RowPlan, labelled_tracks, load, load_share
+from jobs.store.levels import choose_level, feature_matrix
 from jobs.store.tables import Store
 
 TWO = [("a", "blues"), ("b", "rock")]
@@ -23,21 +23,18 @@ TWO = [("a", "blues"), ("b", "rock")]
 # The level
 
 
-def test_segments_are_learnt_from_unless_asked_for_tracks(tmp_path: Path) -> None:
-    make_store(tmp_path, TWO, level="track")
-    store = make_store(tmp_path, TWO)
-    assert choose_level(store, None) == "segment"
-    assert choose_level(store, "segment") == "segment"
-    assert choose_level(store, "track") == "track"
-
-
 @pytest.mark.parametrize(("level", "other"), [("segment", "track"), ("track", "segment")])
-def test_a_level_that_is_not_there_is_refused(tmp_path: Path, level: Any, other: Any) -> None:
+def test_segments_are_the_default_and_a_level_that_is_not_there_is_refused(
+    tmp_path: Path, level: Any, other: Any
+) -> None:
     store = make_store(tmp_path, TWO, level=other)
     make_store(tmp_path, [], level=level)  # emptied parts are no rows
     assert choose_level(store, None) == other
     with pytest.raises(UsageError, match=f"no rows of level {level}: choose --level {other}"):
         choose_level(store, level)
+    make_store(tmp_path, TWO, level=level)
+    assert choose_level(store, None) == "segment"
+    assert choose_level(store, level) == level
 
 
 def test_a_store_without_features_is_refused(tmp_path: Path) -> None:
@@ -83,7 +80,7 @@ def test_labels_and_names_are_any_text(tmp_path: Path) -> None:
     assert found.tracks.classes == tuple(sorted(texts))
     names = [found.tracks.classes[code] for code in found.tracks.labels]
     assert found.tracks.ids.tolist() == names == sorted(texts)
-    loaded = load_all(plan_rows(store, [0] * len(texts), "track"))
+    loaded = load(*plan_tracks(store, [0] * len(texts)).shares((0,), 1))
     assert loaded.classes.tolist() == [found.tracks.classes.index(text) for text in texts]
 
 
@@ -104,15 +101,8 @@ def test_fewer_than_two_labels_are_refused(tmp_path: Path, rows: Any, error: str
 # The rows
 
 
-def plan_rows(
-    store: Store, parts: list[int], level: Level = "segment", roster: str = "roster.parquet"
-) -> RowPlan:
-    return RowPlan(store, labelled_tracks(store, level), roster, np.array(parts))
-
-
-def load_all(plan: RowPlan) -> Loaded:
-    (rows,) = plan.shares((0,), 1)
-    return load(rows)
+def plan_tracks(store: Store, parts: list[int]) -> RowPlan:
+    return RowPlan(store, labelled_tracks(store, "track"), "roster.parquet", np.array(parts))
 
 
 LABELS = {"a": "x", "b": "y", "c": None, "d": "x", "e": "\N{GUITAR}", "f": "y"}
@@ -155,10 +145,8 @@ def test_shares_and_pieces_are_every_wanted_row_once(
             pieces = [load(rows) for rows in plan.pieces(want)]
         assert all(0 < len(one.tracks) <= at_a_time for one in pieces)
 
-        for loaded in (shares, pieces):
-            if not loaded:
-                assert expected.empty
-                continue
+        assert pieces or expected.empty
+        for loaded in (shares, pieces or shares):
             tracks = np.concatenate([one.tracks for one in loaded])
             classes = np.concatenate([one.classes for one in loaded])
             features = np.concatenate([one.features for one in loaded])
@@ -171,25 +159,15 @@ def test_shares_and_pieces_are_every_wanted_row_once(
             assert np.array_equal(features, oracle)
 
 
-def test_a_share_is_features_and_classes(tmp_path: Path) -> None:
-    store = make_store(tmp_path, [*TWO, ("c", "blues")], level="track")
-    features, classes = load_share(*plan_rows(store, [0, 1, 0], "track").shares((0,), 1))
+def test_a_share_is_features_and_classes_and_may_be_empty(tmp_path: Path) -> None:
+    plan = plan_tracks(make_store(tmp_path, [*TWO, ("c", "blues")], level="track"), [0, 1, 0])
+    features, classes = load_share(*plan.shares((0,), 1))
     frame = read_rows(tmp_path, "track")
     assert np.array_equal(features, frame.loc[[0, 2], list(FEATURE_COLUMNS)].to_numpy(np.float32))
     assert classes.tolist() == [0, 0]
-
-
-def test_a_share_may_be_empty(tmp_path: Path) -> None:
-    plan_rows(make_store(tmp_path, TWO), [0, 0])
-    features, classes = load_share(Rows(str(tmp_path), "roster.parquet", (0,), ()))
+    features, classes = load_share(*plan.shares((2,), 1))
     assert (features.shape, features.dtype) == ((0, len(FEATURE_COLUMNS)), np.float32)
     assert (classes.shape, classes.dtype) == ((0,), np.int32)
-
-
-def test_another_roster_is_not_taken_for_the_one_before(tmp_path: Path) -> None:
-    store = make_store(tmp_path, TWO)
-    for name, parts, tracks in (("1.parquet", [0, 1], [0]), ("2.parquet", [1, 0], [1])):
-        assert load_all(plan_rows(store, parts, roster=name)).tracks.tolist() == tracks
 
 
 def test_a_number_beyond_float32_becomes_the_largest_that_there_is() -> None:

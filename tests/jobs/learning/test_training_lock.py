@@ -1,7 +1,6 @@
 """The lock of a training, against Dask's own MultiLocks; without a cluster."""
 
 import asyncio
-from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
 
@@ -21,14 +20,13 @@ def scheduler() -> Any:
 
 
 @pytest.fixture
-def client(scheduler: Any) -> Callable[[str], Any]:
-    def make(name: str) -> Any:
-        def run_on_scheduler(function: Callable[..., Any], *arguments: Any) -> Any:
-            return function(*arguments, dask_scheduler=scheduler)
+def clients(scheduler: Any) -> list[Any]:
+    def run_on_scheduler(function: Any, *arguments: Any) -> Any:
+        return function(*arguments, dask_scheduler=scheduler)
 
-        return SimpleNamespace(id=name, run_on_scheduler=run_on_scheduler)
-
-    return make
+    return [
+        SimpleNamespace(id=name, run_on_scheduler=run_on_scheduler) for name in scheduler.clients
+    ]
 
 
 def lock_workers(scheduler: Any, lock: str, workers: list[str]) -> None:
@@ -38,9 +36,9 @@ def lock_workers(scheduler: Any, lock: str, workers: list[str]) -> None:
 
 
 def test_a_living_client_keeps_others_from_its_workers_until_it_releases_them(
-    client: Callable[[str], Any],
+    clients: Any,
 ) -> None:
-    one, other = client("one"), client("other")
+    one, other = clients
     assert training_lock.try_acquire(one, WORKERS)
     assert training_lock.try_acquire(one, WORKERS)
     assert not training_lock.try_acquire(other, WORKERS[1:])
@@ -49,10 +47,8 @@ def test_a_living_client_keeps_others_from_its_workers_until_it_releases_them(
     assert training_lock.try_acquire(other, WORKERS[1:])
 
 
-def test_the_multi_lock_of_a_client_that_is_gone_is_released(
-    scheduler: Any, client: Callable[[str], Any]
-) -> None:
-    one, other = client("one"), client("other")
+def test_the_multi_lock_of_a_client_that_is_gone_is_released(scheduler: Any, clients: Any) -> None:
+    one, other = clients
     lock_workers(scheduler, "earlier", ["tcp://c:1"])
     assert training_lock.try_acquire(one, WORKERS)
     lock_workers(scheduler, "of one", WORKERS)
@@ -64,10 +60,11 @@ def test_the_multi_lock_of_a_client_that_is_gone_is_released(
 
 
 def test_a_client_that_is_gone_before_it_locks_anything_releases_nothing(
-    scheduler: Any, client: Callable[[str], Any]
+    scheduler: Any, clients: Any
 ) -> None:
+    one, other = clients
     lock_workers(scheduler, "earlier", WORKERS)
-    assert training_lock.try_acquire(client("one"), WORKERS)
+    assert training_lock.try_acquire(one, WORKERS)
     del scheduler.clients["one"]
-    assert training_lock.try_acquire(client("other"), WORKERS)
+    assert training_lock.try_acquire(other, WORKERS)
     assert set(scheduler.extensions["multi_locks"].requests) == {"earlier"}
