@@ -29,6 +29,8 @@ class Bucket:
     def songmill(self, *arguments: str, code: int = 0, **environment: str) -> Any:
         """Run songmill; return its JSON, else what it has written to stderr."""
         self.processes.variables = {**self.server.environment, **environment}
+        if arguments[0] in ("run", "extract", "similarity"):
+            arguments += ("--scheduler", self.processes.scheduler_file)
         done = self.processes.songmill(*arguments).wait(280)
         assert done.code == code, done
         assert "Traceback" not in done.err, done.err
@@ -41,6 +43,8 @@ def bucket(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bucket]:
     folder = tmp_path_factory.mktemp("bucket") / "processes"
     with object_store() as server, processes(folder) as started:
         server.system().mkdir("music")
+        started.variables = server.environment
+        started.start_cluster(1)
         yield Bucket(server, started)
 
 
@@ -56,7 +60,7 @@ def test_from_bucket_to_bucket_to_database(bucket: Bucket, tmp_path: Path) -> No
     collection(music)
     system.put(f"{music}/", "music/in/", recursive=True)
     system.pipe_file("music/in/hum/corrupt.wav", b"RIFF and no more")
-    options = ["--segment-seconds", "1", "--neighbours", "5", "--json", "--workers", "1"]
+    options = ["--segment-seconds", "1", "--neighbours", "5", "--json"]
     with postgres.server() as uri:
         exports = ["--export", f"similarity={uri}", "--export", f"predictions={uri}"]
         line = ["run", "s3://music/in", "--store", "s3://music/tables/store", *options, *exports]
@@ -116,7 +120,7 @@ def test_all_other_commands_work_on_a_bucket(bucket: Bucket, tmp_path: Path) -> 
     store = ["--store", "s3://music/other"]
     imported = bucket.songmill("import-features", str(tmp_path / "table.csv"), *store, "--json")
     assert imported["tracks"] == 27
-    bucket.songmill("similarity", *store, "--workers", "1")
+    bucket.songmill("similarity", *store)
     assert bucket.songmill("status", *store, "--json")["tracks"] == 27
     near = bucket.songmill("similar", "hum.00003", *store, "--json")
     assert len(near["neighbours"]) == 5

@@ -1,5 +1,6 @@
 """A full disk at any moment of a run: the run reports it, and the next one completes the work."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,34 +17,39 @@ MOMENTS = 10  # at least one in each stage
 
 @dataclass
 class Calm:
-    """The tables of a run with enough space, and its number of storage operations."""
+    """A run with enough space: its tables, its number of storage operations, and its cluster."""
 
     music: Path
     tables: dict[str, pd.DataFrame]
     operations: int
+    started: Processes
 
 
 def night(started: Processes, music: Path, store: Path, faulty: dict[str, object]) -> Job:
-    options = ["--segment-seconds", "1", "--neighbours", "5", "--workers", "1", "--json"]
+    options = ["--segment-seconds", "1", "--neighbours", "5", "--json"]
+    where = ["--store", store, "--scheduler", started.scheduler_file]
     export = f"--export=similarity={store.with_name('near.csv')}"
-    return started.songmill("run", music, "--store", store, *options, export, faulty=faulty)
+    return started.songmill("run", music, *where, *options, export, faulty=faulty)
 
 
 @pytest.fixture(scope="module")
-def calm(tmp_path_factory: pytest.TempPathFactory) -> Calm:
+def calm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Calm]:
     folder = tmp_path_factory.mktemp("calm")
     collection(folder / "music", of_each=5)
     trace, store = folder / "trace", folder / "store"
     with processes(folder / "processes") as started:
+        started.start_cluster(1)
         result = night(started, folder / "music", store, {"trace": str(trace)}).wait(200)
-    assert result.code == 0, result
-    return Calm(folder / "music", tables(store), len(trace.read_text().splitlines()))
+        assert result.code == 0, result
+        operations = len(trace.read_text().splitlines())
+        yield Calm(folder / "music", tables(store), operations, started)
 
 
 @pytest.mark.parametrize("moment", range(MOMENTS))
 def test_a_full_disk_is_reported_and_survived(moment: int, calm: Calm, tmp_path: Path) -> None:
     at = (2 * moment + 1) * calm.operations // (2 * MOMENTS)
-    with small_disk(tmp_path / "disk") as disk, processes(tmp_path / "processes") as started:
+    started = calm.started
+    with small_disk(tmp_path / "disk") as disk:
         store, filler = disk / "store", disk / "filler"
         full = {"fill_before": [at, str(filler)]}
         result = night(started, calm.music, store, full).wait(200)

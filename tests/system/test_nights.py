@@ -23,11 +23,13 @@ pytestmark = pytest.mark.slow
 @pytest.fixture
 def started(tmp_path: Path) -> Iterator[Processes]:
     with processes(tmp_path / "processes") as found:
+        found.start_cluster(1)
         yield found
 
 
 def night(started: Processes, music: Path, store: Path, *options: str, code: int = 0) -> Any:
-    line = ["run", music, "--store", store, "--workers", "1", "--segment-seconds", "1", "--json"]
+    where = ["--store", store, "--scheduler", started.scheduler_file]
+    line = ["run", music, *where, "--segment-seconds", "1", "--json"]
     result = started.songmill(*line, "--max-failed", "0.2", "--neighbours", "5", *options).wait(240)
     assert result.code == code, result
     result.assert_quiet()

@@ -1,6 +1,6 @@
 """A storm: a process is killed at a random moment, and repeating the command completes the work.
 
-The seed chooses the moment and the process: a worker with its nanny, the scheduler, the job or the
+The seed chooses the moment and the process: a worker, the scheduler, the job or the
 object store. The environment variable STORM_SEEDS lists the seeds to run; default: all.
 """
 
@@ -69,7 +69,7 @@ def calm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Calm]:
         system.pipe_file("music/in/hum/corrupt.wav", b"RIFF and no more")
         with processes(tmp_path_factory.mktemp("calm") / "processes") as started:
             started.variables = server.environment
-            started.start_cluster(2, nanny=True)
+            started.start_cluster(2)
             for store in ("s3://music/first", "s3://music/calm"):
                 result = night(started, store).wait(200)  # the first one compiles
                 assert result.code == 0, result
@@ -85,7 +85,7 @@ def test_whatever_is_killed_the_next_run_completes_the_work(
     store = f"s3://music/storm-{seed}"
     with processes(tmp_path / "processes") as started:
         started.variables = calm.server.environment
-        started.start_cluster(2, nanny=True)
+        started.start_cluster(2)
         job = night(started, store)
         time.sleep(moment)
         where = f"seed {seed}: {victim} killed after {moment:.1f} of {calm.seconds:.1f} s"
@@ -121,7 +121,7 @@ def disturb(victim: str, started: Processes, server: ObjectStore, job: Job) -> R
         started.kill_scheduler()
         result = job.wait(200)
         started.end_workers()
-        started.start_cluster(2, nanny=True)
+        started.start_cluster(2)
         return result
     server.kill()
     time.sleep(AWAY_S)
