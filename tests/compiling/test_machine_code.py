@@ -16,13 +16,6 @@ from numba.core import config
 from compiling import machine_code
 from compiling.machine_code import KernelCache, first_writable
 
-ROWS = """
-import numpy as np
-from featurizer.extract import features
-track, _ = features(np.sin(np.arange(20000) * 0.1).astype(np.float32))
-print(track.tobytes().hex())
-"""
-
 PACKAGE = Path(machine_code.__file__).parent
 
 # A folder in which nobody can create anything, not even root.
@@ -87,18 +80,6 @@ def run(code: str, user: dict[str, Any] | None = None, **environment: str) -> An
         check=True,
         **(user or {}),
     )
-
-
-@pytest.mark.slow
-def test_a_second_process_compiles_nothing(tmp_path: Path) -> None:
-    folder = tmp_path / "code"
-    first = run(ROWS, NUMBA_CACHE_DIR=str(folder))
-    kept = {path: path.stat().st_mtime_ns for path in folder.rglob("*.nbc")}
-    assert len(kept) > 15
-    second = run(ROWS, NUMBA_CACHE_DIR=str(folder))
-    assert {path: path.stat().st_mtime_ns for path in folder.rglob("*.nbc")} == kept
-    assert second.stdout == first.stdout
-    assert second.stderr == ""
 
 
 def test_without_a_writable_folder_one_warning_is_logged_and_the_rows_are_the_same() -> None:

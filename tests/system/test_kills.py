@@ -53,7 +53,8 @@ def undisturbed(collection: Path, tmp_path_factory: pytest.TempPathFactory) -> T
     """The tables of an undisturbed run on ``collection``."""
     folder = tmp_path_factory.mktemp("undisturbed")
     with processes(folder / "run") as running:
-        result = running.run(collection, store=folder / "store", local=2)
+        running.start_cluster(2)
+        result = running.run(collection, store=folder / "store")
     assert result.code == 0, result
     result.assert_quiet()
     found = tables(folder / "store")

@@ -143,7 +143,10 @@ def test_written_scores_are_those_of_plain_xgboost(root: Path, do: Train) -> Non
         assert found.loc[classes, classes].to_numpy().tolist() == wanted.confusion.tolist()
 
 
-def test_a_version_is_whole_and_plain_files(root: Path, do: Train) -> None:
+def test_a_version_is_whole_and_plain_files(
+    root: Path, do: Train, booster: RecordedBoosting, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(jobs.learning.train, "importance", booster.importance)
     outcome = do()
     version = outcome.description.version
     assert {path.name for path in (root / "models" / version).iterdir()} == MODEL_FILES
