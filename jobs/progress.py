@@ -99,7 +99,7 @@ class JsonLog(Progress):
 
     def __init__(self) -> None:
         super().__init__(Console(file=sys.stderr, force_terminal=False))
-        self.run_id = self.stage = ""  # of every line, once they are known
+        self.run_id = self.stage = ""  # in every line; empty until they are known
 
     def write(self, level: str, text: str) -> None:
         """Write a permanent line; ``level`` is info, warning or error."""

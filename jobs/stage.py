@@ -82,8 +82,8 @@ class Session:
     def held(self, stage: str | None = None) -> Iterator[Lock]:
         """Hold the lock in the body. Nested calls share it; the outermost one ends the cluster.
 
-        ``stage`` is named in the ``killed`` row of ``runs`` if the process is killed. Raise
-        StoreError if another run holds the store.
+        If the process is killed, its row in ``runs`` names ``stage``. Raise StoreError if another
+        run holds the store.
         """
         if self._lock is not None:
             yield self._lock
@@ -213,7 +213,10 @@ class Stage:
         return f"{self.work}/run.json"
 
     def client(self) -> "Client":
-        """Return a client of the session's cluster; ClusterError if no worker is there or fit."""
+        """Return a client of the session's cluster.
+
+        Raise ClusterError if there are no workers, or one is unfit.
+        """
         client = self.session.client()
         root = self.store.storage.root
         versions = (songmill_version(), FEATURE_SET)

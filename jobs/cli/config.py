@@ -9,9 +9,10 @@ from jobs.errors import UsageError
 
 
 def read_config(path: Path, names: list[str]) -> dict[str, Any]:
-    """Read the options of a TOML file; UsageError if one is not in ``names``.
+    """Return the options of a TOML file by name.
 
-    The file may use ``_`` for ``-``. The command line checks the values like its own.
+    The file may use ``_`` for ``-``. The command line checks the values like its own. UsageError if
+    the file cannot be read, is not TOML, or has an option that is not in ``names``.
     """
     try:
         found = tomllib.loads(path.read_text(encoding="utf-8"))

@@ -69,7 +69,7 @@ def run_job(
 ) -> T:
     """Run a job with the options of its command, and print its outcome as text or JSON.
 
-    A command passes all its parameters by their names, which are those of the job's parameters.
+    The parameters of a command have the names of the job's, so that a command can pass them all.
     """
     with Progress().shown() as progress:
         outcome = job(**options, progress=progress)

@@ -34,7 +34,7 @@ VERSION = 1
 TRACKS_PER_STYLE = 8
 
 Form = Literal["wav", "stereo", "flac", "ogg"]
-"""Format: 16 bits at 22.05 kHz in mono (Vorbis: "ogg"), but "stereo" is 44.1 kHz, two channels."""
+"""Audio format. "stereo" is a WAV of 44.1 kHz with two channels; the others are 22.05 kHz mono."""
 
 SUFFIXES: dict[Form, str] = {"wav": "wav", "stereo": "wav", "flac": "flac", "ogg": "ogg"}
 
@@ -63,8 +63,8 @@ class Track:
 
     track_id: str  # path below the folder, with "/"
     label: str  # name of the folder
-    style: Style  # of the music: that of the label, except for the twin
-    number: int  # of the song in the style
+    style: Style  # style of the music: that of the label, except for the twin
+    number: int  # number of the song in the style
     form: Form | None  # None for the corrupt file
 
     @property

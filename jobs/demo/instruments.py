@@ -270,7 +270,7 @@ def clap(rng: np.random.Generator, brightness: float) -> Samples:
 
 
 def high_noise(seconds: float, *, half_life: float, corner: float) -> Stroke:
-    """Return a stroke of noise above `corner` Hz, or up to 2 kHz more when it is bright."""
+    """Return a stroke of noise above `corner` Hz; full brightness raises the corner by 2 kHz."""
     return lambda rng, brightness: filtered(
         burst(rng, seconds, half_life=half_life), corner + 2000.0 * brightness, "high"
     )

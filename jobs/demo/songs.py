@@ -27,8 +27,8 @@ class Song:
     metre: int  # beats per bar
     tonic: int  # pitch class of the key's first step, 0 (C) to 11 (B)
     scale: tuple[int, ...]  # semitones of the seven steps above the tonic, ascending from 0
-    progression: tuple[int, ...]  # scale step (0 to 6) of the root of each bar's chord, repeated
-    brightness: float  # of the instruments, from 0 (dull) to 1
+    progression: tuple[int, ...]  # scale step (0 to 6) of each bar's root; it repeats
+    brightness: float  # brightness of the instruments, 0 (dull) to 1
     density: float  # probability that an optional note is played, 0 to 1
     looseness: float  # standard deviation of the players' timing errors in seconds
     rubato: float  # amplitude of the tempo's sway in beats; 0 for a machine
@@ -99,7 +99,10 @@ P = ParamSpec("P")
 
 
 def idea(play: Callable[Concatenate[Song, Tape, P], None]) -> Callable[P, Idea]:
-    """Turn a function that plays a part to a tape into a function from its options to an `Idea`."""
+    """Decorate a function that plays a part of a song on a tape.
+
+    The decorated function takes the other arguments, and returns an `Idea`.
+    """
 
     @wraps(play)
     def with_options(*args: P.args, **kwargs: P.kwargs) -> Idea:
@@ -231,7 +234,7 @@ class Part:
 
 @dataclass(frozen=True)
 class Artist:
-    """Properties that all songs of an artist share. Fields without a remark are as in `Song`."""
+    """Properties that all songs of an artist share. Fields without a comment are as in `Song`."""
 
     name: str
     tempo: Range
@@ -252,7 +255,7 @@ class Style:
     metre: int
     scales: tuple[tuple[int, ...], ...]
     progressions: tuple[tuple[int, ...], ...]
-    artists: tuple[Artist, ...]  # in turn from track to track
+    artists: tuple[Artist, ...]  # each artist in turn has a track
 
     def artist(self, number: int) -> Artist:
         """Return the artist of track `number`."""

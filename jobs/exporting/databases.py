@@ -143,7 +143,7 @@ def to_duckdb(
     where = f"{_quote(schema)}.{_quote(table)}"
     with contextlib.suppress(FileNotFoundError), open(target.address, "rb") as file:
         header = file.read(12)
-        # DuckDB would open a CSV file, for example. The magic bytes follow a checksum.
+        # DuckDB would open a CSV file too. Its magic bytes follow a checksum.
         if header and header[8:] != b"DUCK":
             raise ExportError(f"{target.address} is not a DuckDB database; it stays as it is")
     with _connect(duckdb, rows, target) as (_, cursor):
@@ -176,9 +176,9 @@ LOADERS: dict[Kind, Callable[[Rows, Target, str | None, str, tuple[str, ...]], N
 
 @contextlib.contextmanager
 def _connect(driver: Any, rows: Rows, target: Target) -> Iterator[tuple[Any, Any]]:
-    """Yield a connection and its cursor; the driver's exceptions become ExportErrors.
+    """Yield a connection and its cursor.
 
-    These do not contain the password.
+    The driver's exceptions become ExportErrors, whose messages do not contain the password.
     """
     try:
         with (

@@ -42,11 +42,11 @@ class Batch:
 
     attempt: str  # unique name of this attempt at these files
     run_id: str
-    root: str  # of the store
+    root: str  # root of the store
     songmill: str  # version that the worker must have
     settings: Settings
     files: list[SourceFile]
-    labels: list[str | None]  # of each file
+    labels: list[str | None]  # label of each file
     deaths: int = 0  # workers that died while they extracted the only file of this batch
 
 
@@ -66,8 +66,8 @@ class Summary:
     audio_s: float = 0.0
     compute_s: float = 0.0
     process: str = ""  # unique name of the process that died
-    file: int = 0  # index of the file that it was extracting
-    hung: bool = False  # whether it ended itself after HANG_TIMEOUT_S
+    file: int = 0  # index of the file that the process was extracting
+    hung: bool = False  # whether the process ended itself after HANG_TIMEOUT_S
 
 
 def result_file(attempt: str, table: str) -> str:

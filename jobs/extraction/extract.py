@@ -111,7 +111,10 @@ class Outcome:
         )
 
     def progress(self, files: int, seconds: float, threads: int) -> str:
-        """Return a line of progress after ``seconds`` of work on ``files``."""
+        """Return the progress as text: ``files`` are to be extracted, and ``seconds`` have passed.
+
+        ``threads`` is the number of the workers' threads.
+        """
         done = self.extracted + self.failed
         text = f"{done} of {files} files, {self.failed} failed"
         if not threads:
@@ -466,8 +469,8 @@ class _Extraction:
     def _is_recorded(self) -> bool:
         """Return whether the resumed run was killed after its last commit, before it cleared up."""
         rows = self.store.read("runs", ["run_id", "stage", "outcome"]).to_pylist()
-        expected = {"run_id": self.stage.run_id, "stage": "extract"}
-        return any(expected | {"outcome": end} in rows for end in ("done", "too-many-failed"))
+        row = {"run_id": self.stage.run_id, "stage": "extract"}
+        return any({**row, "outcome": outcome} in rows for outcome in ("done", "too-many-failed"))
 
     def _clear(self) -> None:
         """Remove the files of all attempts but those of other sources; RUN_JSON is the last."""

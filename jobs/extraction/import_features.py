@@ -339,9 +339,9 @@ def _open_existing(storage: Storage) -> Store | None:
 class _Plan:
     """New content of the store."""
 
-    tables: dict[str, pa.Table]  # those that change, with all their rows
+    tables: dict[str, pa.Table]  # tables that change, with all their rows
     listed: list[str]  # tracks of the given tables
-    labelling: label_table.Labels  # of all tracks of the store
+    labelling: label_table.Labels  # labels of all tracks of the store
     gone: list[str]  # tracks that leave the store
 
 

@@ -179,7 +179,10 @@ def estimate_seconds(recording: SourceFile) -> float:
 
 
 def _check_same_files(listing: Listing, uris: list[str | None], sources: list[str | None]) -> None:
-    """Raise UsageError if a listed file differs from the known one (None: new) and both exist."""
+    """Raise UsageError if a listed file and the known one of the same track differ and both exist.
+
+    ``uris`` and ``sources`` are those of the known file for each listed file; None if it is new.
+    """
     for recording, uri, source in zip(listing.recordings, uris, sources, strict=True):
         raise_if_interrupted()
         if (

@@ -9,11 +9,11 @@ from jobs.interruption import raise_if_interrupted
 
 
 def csv_rows(path: str) -> Iterator[tuple[int, list[str]]]:
-    """Yield the last line, from 1, and the cells of each row of a UTF-8 CSV, the header first.
+    """Yield the line number and the cells of each row of a UTF-8 CSV, the header first.
 
-    Empty lines are skipped. A file without a header begins with ``(0, [])``. OSError if the file
-    cannot be read; UsageError if it is not a CSV in UTF-8, names a column twice, or a row has too
-    many or too few cells.
+    Lines count from 1; a row of several lines has the number of its last. Empty lines are skipped.
+    An empty file yields ``(0, [])``. OSError if the file cannot be read; UsageError if it is not a
+    CSV in UTF-8, names a column twice, or has a row with too many or too few cells.
     """
     try:
         with open(path, encoding="utf-8-sig", newline="") as file:
@@ -52,7 +52,7 @@ def read_sheet(
     """Read a CSV with one row per track and with the ``required`` columns, ``track_id`` included.
 
     UsageError if it is invalid, lacks a column or cannot be read. In the last case the error names
-    the ``option`` that was given the path, and the values that are ``expected``.
+    the command's ``option`` and its ``expected`` values.
     """
     try:
         found = csv_rows(path)

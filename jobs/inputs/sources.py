@@ -30,7 +30,7 @@ class SourceFile:
 
     track_id: str  # path below the root of the source, with "/" and the suffix
     uri: str  # absolute path or address; bytes that are not UTF-8 are written as \xff
-    source: str  # that lists the recording, as an absolute path or an address
+    source: str  # source that lists the recording: an absolute path or an address
     path: str  # path or address to open; it differs from `uri` if that is not UTF-8
     size: int | None  # bytes; None if the file cannot be examined
     modified: int | None  # microseconds since 1970, UTC
@@ -44,7 +44,7 @@ class Listing:
     """
 
     recordings: list[SourceFile]  # sorted by track_id, which is unique
-    sources: list[str]  # as absolute paths or addresses
+    sources: list[str]  # absolute paths or addresses
     unlisted: list[str]  # folders that could not be listed
 
 

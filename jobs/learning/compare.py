@@ -296,7 +296,8 @@ def _assess_all(
             results[assignments[index]] = result
     # Dask blames every task of a worker that died. A task that dies alone is to blame.
     for assignment in [one for one in assignments if one not in results]:
-        ((_, results[assignment]),) = map_unordered(client, _assess, [(assignment,)], tick=tick)
+        for _, result in map_unordered(client, _assess, [(assignment,)], tick=tick):
+            results[assignment] = result
     found: dict[tuple[int, str], list[_Assessment | BaseException]] = defaultdict(list)
     for assignment, result in results.items():
         found[assignment.split, assignment.model].append(result)

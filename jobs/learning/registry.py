@@ -214,7 +214,7 @@ def stage_model(
     files: dict[str, bytes],
     tables: dict[str, pa.Table],
 ) -> None:
-    """Write the files and Parquet files of a new version; the commit moves them to its folder."""
+    """Write ``files``, and ``tables`` as Parquet, of a new version; the commit moves its folder."""
     staged = f"{commit.STAGE}/{version}"
     for name, data in files.items():
         store.storage.write(f"{staged}/{name}", data, durable=True)
@@ -236,6 +236,7 @@ def file_of(version: str, name: str) -> str:
 
 @contextmanager
 def _report_damage(store: Store, name: str, *errors: type[Exception]) -> Iterator[None]:
+    """Raise StoreError about the file ``name`` in place of one of ``errors``."""
     try:
         yield
     except errors as error:

@@ -55,7 +55,9 @@ class Folds:
 
 
 def choose_folds(choice: str, store: Store, tracks: Tracks, k: int) -> Folds:
-    """Return the folds of a comparison: ``k`` of them, unless ``choice`` is a file or random.
+    """Return the folds of a comparison for ``choice``, the value of ``--split``.
+
+    A split by track or by group has ``k`` folds.
 
     Raises
     ------
@@ -104,8 +106,9 @@ def choose_parts(
 ) -> tuple[np.ndarray, int]:
     """Return the part of each track for a training, and the number of tracks without a group.
 
-    A part is a code of :data:`training.splits.PARTS`, or :data:`OUTSIDE`. Tracks keep their parts
-    of the champion's training, ``known``, unless a split file overrides them.
+    ``choice`` is the value of ``--split``. A part is a code of :data:`training.splits.PARTS`, or
+    :data:`OUTSIDE`. Tracks keep their ``known`` part, that of the champion's training, unless a
+    split file overrides it.
 
     Raises
     ------

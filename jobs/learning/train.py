@@ -166,7 +166,7 @@ class _Training:
         self.stops_early = bool(self.plan.count((VALID,)))
 
     def _read_champion(self) -> tuple[Model | None, dict[str, Part], str]:
-        """Return the champion's evaluated model and its split, or why nothing is compared."""
+        """Return the champion's evaluated model and its split, or None and the reason."""
         reason = "--no-promote" if self.promote is False else "it is the first"
         try:
             version = registry.champion(self.store)

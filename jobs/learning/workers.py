@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def worker_names(client: "Client") -> dict[str, str]:
-    """Return the name of each worker by its address; ConnectionError without a scheduler."""
+    """Return the name of each worker by address; ConnectionError if the scheduler is lost."""
     info = client.scheduler_info(n_workers=-1)
     if "workers" not in info:
         raise ConnectionError("the scheduler was lost")

@@ -53,6 +53,7 @@ def read_vectors(store: Store, requested: Level) -> Vectors:
     order = pc.sort_indices(names, sort_keys=keys)
     sorted_index = np.empty(names.num_rows, np.int64)
     sorted_index[order.to_numpy()] = np.arange(names.num_rows)
+    names = names.take(order).combine_chunks()
     features = np.empty((names.num_rows, len(FEATURE_COLUMNS)))
     start = 0
     for name in parts:
@@ -67,4 +68,4 @@ def read_vectors(store: Store, requested: Level) -> Vectors:
         raise_if_interrupted()
         block = slice(start, start + _BLOCK_ROWS)
         features[block] = scaling.unit(features[block])
-    return Vectors(level, names.take(order).combine_chunks(), scaling, features)
+    return Vectors(level, names, scaling, features)

@@ -62,7 +62,7 @@ class Sample:
 def sample_tracks(store: Store, size: int = SAMPLE_SIZE) -> Sample:
     """Draw a random sample of tracks, which depends on their names only.
 
-    A store of fewer than ``size`` tracks is sampled completely.
+    A store of up to ``size`` tracks is sampled completely.
     """
     total = store.count_rows(TRACKS)
     max_hash = _max_hash(store, size) if total > size else None

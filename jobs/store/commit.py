@@ -47,13 +47,10 @@ _MAX_PENDING = 32
 
 @dataclass
 class Change:
-    """The changes that a commit makes.
-
-    Files to add are under :data:`STAGE`; each comes with its final name.
-    """
+    """The changes that a commit makes."""
 
     remove: list[str] = field(default_factory=list)  # parts of tables
-    add: list[tuple[str, str]] = field(default_factory=list)
+    add: list[tuple[str, str]] = field(default_factory=list)  # file under STAGE, final name
     forget: list[str] = field(default_factory=list)  # obsolete files outside the tables
 
 
@@ -257,7 +254,9 @@ def without_any(rows: pa.Table) -> pa.Table:
 
 
 def without_tracks(tracks: pa.Array, *columns: str) -> Edit:
-    """Return an edit that drops the rows with one of ``tracks`` in ``columns``, or in ``track_id``.
+    """Return an edit that drops the rows of ``tracks``.
+
+    A row is dropped if any of ``columns``, by default ``track_id``, is one of the tracks.
 
     Examples
     --------

@@ -68,7 +68,10 @@ class Store:
     def read_batches(
         self, table: str, columns: list[str] | None = None
     ) -> Iterator[pa.RecordBatch]:
-        """Yield the rows of ``table``, in constant memory; StoreError if a part is damaged."""
+        """Yield the rows of ``table`` in batches, in constant memory.
+
+        Raise StoreError if a part is damaged.
+        """
         for name in self.parts(table):
             with self._report_damage(name):
                 yield from self.storage.read_batches(name, columns)
