@@ -60,7 +60,8 @@ FLOORS_OF_MEAN_AND_VAR = {
 
 def floor(column: str) -> float:
     name, _, statistic = column.rpartition("_")
-    return FLOORS_OF_MEAN_AND_VAR.get(name, (1e-2, 1e-2))[statistic == "var"]
+    mean, var = FLOORS_OF_MEAN_AND_VAR.get(name, (1e-2, 1e-2))
+    return var if statistic == "var" else mean
 
 
 def check(row: np.ndarray, expected: np.ndarray) -> None:

@@ -72,16 +72,17 @@ def test_lossy_codecs_return_a_close_signal(tmp_path, muxer, codec, rate):
 
 
 def film(samples=None):
-    """Return a few pictures with or without sound [shape=(n, 2), int16]."""
+    """Return a film of five pictures, with the samples as its sound [shape=(n, 2), int16]."""
     file = io.BytesIO()
     with av.open(file, "w", format="matroska") as media:
         picture = media.add_stream("mpeg4", rate=25)
         picture.width = picture.height = 64
-        sound = samples is not None and media.add_stream("pcm_s16le", rate=SR, layout="stereo")
+        if samples is not None:
+            sound = media.add_stream("pcm_s16le", rate=SR, layout="stereo")
         for _ in range(5):
             media.mux(picture.encode(av.VideoFrame.from_ndarray(np.zeros((64, 64, 3), np.uint8))))
         media.mux(picture.encode(None))
-        if sound:
+        if samples is not None:
             frame = av.AudioFrame.from_ndarray(samples.reshape(1, -1), "s16", "stereo")
             frame.sample_rate = SR
             media.mux(sound.encode(frame))

@@ -188,7 +188,7 @@ class Processes:
         port = address.rpartition(":")[2]
         self.scheduler = self._spawn(
             "scheduler",
-            *("dask", "scheduler", "--host", "127.0.0.1", "--port", port, "--no-dashboard"),
+            *("-m", "dask", "scheduler", "--host", "127.0.0.1", "--port", port, "--no-dashboard"),
             *("--scheduler-file", self.scheduler_file),
             environment={"DASK_DISTRIBUTED__SCHEDULER__ALLOWED_FAILURES": str(allowed_failures)},
         )
@@ -200,7 +200,7 @@ class Processes:
     ) -> None:
         """Start a worker of the current scheduler; ``bare``: without songmill installed."""
         line = [
-            *("dask", "worker", "--scheduler-file", self.scheduler_file, "--no-dashboard"),
+            *("-m", "dask", "worker", "--scheduler-file", self.scheduler_file, "--no-dashboard"),
             *("--host", "127.0.0.1", "--nthreads", str(threads), "--memory-limit", "0"),
             "--nanny" if nanny else "--no-nanny",
         ]
@@ -209,7 +209,7 @@ class Processes:
             environment["PYTHONPATH"] = os.pathsep.join(
                 [forks.TESTS, sysconfig.get_path("purelib")]
             )
-            line = ["-S", "-m", *line]
+            line = ["-S", *line]
         worker = self._spawn("worker", *line, environment=environment)
         self.workers.append(worker)
 
@@ -237,7 +237,8 @@ class Processes:
 
     def reader(self, store: Path, stop: Path) -> Job:
         """Start a process that reads a store in a loop (see read_in_a_loop.py)."""
-        return Job(self._spawn("reader", "support.read_in_a_loop", str(store), str(stop)))
+        arguments = ("-m", "support.read_in_a_loop", str(store), str(stop))
+        return Job(self._spawn("reader", *arguments))
 
     def job(
         self,
@@ -255,21 +256,25 @@ class Processes:
     def songmill(self, *arguments: str | Path, faulty: dict[str, Any] | None = None) -> Job:
         """Start songmill with any arguments."""
         plan = json.dumps(faulty or {})
-        return Job(self._spawn("job", "support.drive_job", plan, *map(str, arguments)))
+        return Job(self._spawn("job", "-m", "support.drive_job", plan, *map(str, arguments)))
 
     def run(self, *arguments: str | Path, store: Path, **options: Any) -> Result:
         """Run ``songmill extract`` and wait for it."""
         return self.job(*arguments, store=store, **options).wait()
 
-    def _spawn(self, name: str, *command: str, environment: dict[str, str] | None = None) -> Forked:
+    def _spawn(
+        self, name: str, *arguments: str, environment: dict[str, str] | None = None
+    ) -> Forked:
         output = self.folder / f"{name}-{len(self.started)}"
         environment = {**self.environment(), **(environment or {})}
-        process = forks.start(list(command), environment, self.folder, output)
+        process = forks.start(list(arguments), environment, self.folder, output)
         self.started.append(process)
         return process
 
     def end(self, process: Forked) -> None:
         """Kill a process and its descendants with SIGKILL, and wait for the process."""
+        if process.poll() is not None:
+            return  # Another process may have its id by now.
         family = descendants(process.pid)
         process.kill()
         for child in family:

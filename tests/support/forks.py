@@ -1,6 +1,7 @@
-"""Processes forked from a server that has imported everything, so that a start costs no imports.
+"""Processes that start without imports: a server imports everything once, and forks them.
 
-Each runs and ends as ``python -m MODULE ARGUMENTS`` does.
+Each runs and ends as ``python -m MODULE ARGUMENTS`` does. Its parent, also forked from the server,
+waits for it and writes its exit code to a file. All of them are killed when the tests end or die.
 """
 
 import atexit
@@ -19,6 +20,7 @@ import time
 from pathlib import Path
 
 import dask
+import psutil
 
 TESTS = str(Path(__file__).parents[1])
 
@@ -36,7 +38,10 @@ IMPORTED = (
     "s3fs",
     "xgboost",
 )
-"""Modules that the server imports. None may start a thread: a forked process would lack it."""
+"""Modules that the server imports. None may start a thread: a forked process would lack it.
+
+Only Arrow's allocator has one, and survives a fork without it.
+"""
 
 ENVIRONMENT = {
     **dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1"),
@@ -97,41 +102,46 @@ def _server() -> "subprocess.Popen[str]":
     return process
 
 
-def start(command: list[str], environment: dict[str, str], folder: Path, output: Path) -> Forked:
-    """Start ``python -m`` with this command, in a session of its own.
+def start(arguments: list[str], environment: dict[str, str], folder: Path, output: Path) -> Forked:
+    """Start Python with these arguments in a session of its own.
 
-    A command that begins with an option of Python is started without a fork.
+    It is a new interpreter, with imports of its own, if the first argument is not ``-m`` or if
+    PYTHONPATH differs from that in ``ENVIRONMENT``.
     """
     server = _server()
     assert server.stdin is not None
     assert server.stdout is not None
-    server.stdin.write(json.dumps([command, environment, str(folder), str(output)]) + "\n")
+    server.stdin.write(json.dumps([arguments, environment, str(folder), str(output)]) + "\n")
     server.stdin.flush()
-    return Forked(int(server.stdout.readline()), output)
+    pid = server.stdout.readline()
+    assert pid, "the server of forked processes has ended"
+    return Forked(int(pid), output)
 
 
 def _serve() -> None:
     for module in IMPORTED:
         importlib.import_module(module)
     assert threading.active_count() == 1, threading.enumerate()
-    gc.freeze()  # else each process would traverse all that was imported when it ends
+    gc.freeze()  # Otherwise each process would traverse all imported objects when it ends.
     for line in sys.stdin:
-        command, environment, folder, output = json.loads(line)
+        arguments, environment, folder, output = json.loads(line)
         if os.fork() == 0:
-            _watch(command, environment, folder, output)
+            _watch(arguments, environment, folder, output)
             return
         with contextlib.suppress(ChildProcessError):
             while os.waitpid(-1, os.WNOHANG)[0]:
                 pass
+    for process in psutil.Process().children(recursive=True):
+        with contextlib.suppress(psutil.NoSuchProcess):
+            process.kill()
 
 
-def _watch(command: list[str], environment: dict[str, str], folder: str, output: str) -> None:
-    """Fork the process, tell its id, and write its exit code when it ends."""
+def _watch(arguments: list[str], environment: dict[str, str], folder: str, output: str) -> None:
+    """Fork the process, and write its exit code when it ends."""
     child = os.fork()
     if child == 0:
-        _run(command, environment, folder, output)
+        _run(arguments, environment, folder, output)
         return
-    os.write(1, b"%d\n" % child)
     for stream in (0, 1):
         os.close(stream)
     code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
@@ -140,18 +150,20 @@ def _watch(command: list[str], environment: dict[str, str], folder: str, output:
     os._exit(0)
 
 
-def _run(command: list[str], environment: dict[str, str], folder: str, output: str) -> None:
+def _run(arguments: list[str], environment: dict[str, str], folder: str, output: str) -> None:
     os.setsid()
+    os.write(1, b"%d\n" % os.getpid())  # Not before: tests may signal the group at once.
     os.chdir(folder)
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
     for number, suffix in ((1, ".out"), (2, ".err")):
         os.dup2(os.open(output + suffix, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600), number)
-    if command[0].startswith("-"):
-        os.execve(sys.executable, [sys.executable, *command], environment)
+    option, module, *options = arguments
+    if option != "-m" or environment["PYTHONPATH"] != os.environ["PYTHONPATH"]:
+        os.execve(sys.executable, [sys.executable, *arguments], environment)
     os.environ.clear()
     os.environ.update(environment)
-    dask.config.refresh()  # read from the environment when Dask was imported
-    module, *sys.argv[1:] = command
+    dask.config.refresh()  # Dask read the environment when it was imported.
+    sys.argv[1:] = options
     runpy.run_module(module, run_name="__main__", alter_sys=True)
 
 

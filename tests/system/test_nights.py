@@ -118,6 +118,8 @@ def test_a_run_that_is_ended_or_killed_is_completed_by_the_next(
     wait_until(training.exists, what="the training", seconds=120)
     job.kill()
     assert (store / LOCK).exists()
-    again = night(started, music, store)
+    result = started.songmill(*line).wait(240)
+    assert result.code == 0, result
+    again = result.outcome
     assert again["stages"][0]["details"]["unchanged"] == 24
     assert set(stages(again).values()) == {"done"}

@@ -1,7 +1,7 @@
 """A storm: a process is killed at a random moment, and repeating the command completes the work.
 
-The seed chooses the moment and the process: a worker, the scheduler, the job or the
-object store. The environment variable STORM_SEEDS lists the seeds to run; default: all.
+The seed chooses the moment and the process: a worker, the scheduler, the job or the object store.
+The environment variable STORM_SEEDS lists the seeds to run; default: all.
 """
 
 import os

@@ -276,6 +276,7 @@ def test_corrupt_files_cost_no_other_file_and_end_with_3_and_a_quiet_log(zoo: Zo
     assert lines[-1].startswith("songmill: ")
     assert "--max-failed 0.1" in lines[-1]
     assert len(lines) < 10
+    assert f"{len(rows)} files: {len(rows)} new, 0 changed" in err
 
 
 @pytest.mark.slow

@@ -9,7 +9,7 @@ import random
 import re
 import shutil
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -75,7 +75,7 @@ def do(*tables: Path, labels: Path | None = None) -> ImportOutcome:
     )
 
 
-def assert_refused(*tables: Path, labels: Path | None = None, error: Iterable[str]) -> None:
+def assert_refused(*tables: Path, labels: Path | None = None, error: list[str]) -> None:
     """Check that an import writes nothing, and that its error has all these parts."""
     before = state()
     with pytest.raises(UsageError) as refusal:

@@ -199,7 +199,7 @@ LIKE_ONE_ANOTHER: Labels = {f"{i:02}.wav": ("soul", "funk")[i % 2] for i in rang
 """Tracks of two classes with the same distribution of features."""
 
 
-def test_the_first_model_and_any_as_good_as_the_champion_are_promoted_unless_they_are_not_to(
+def test_a_first_model_and_one_as_good_as_the_champion_are_promoted_unless_forbidden(
     root: Path, do: Train
 ) -> None:
     assert not do(promote=False).verdict.promoted

@@ -201,9 +201,9 @@ def batch(server: ObjectStore) -> Batch:
 
 @pytest.fixture
 def reached(batch: Batch, monkeypatch: pytest.MonkeyPatch) -> Storage:
-    """The store of the batch, which workers reach whatever happens to the recordings.
+    """The store of the batch, on a connection that later changes of the environment leave alone.
 
-    A test that requests ``proxy`` must do so after this.
+    Request it before ``proxy``.
     """
     storage = storage_of(batch.root)
     for module in ("jobs.extraction.batch", "jobs.cluster.fitness"):
