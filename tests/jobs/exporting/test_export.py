@@ -438,7 +438,7 @@ def test_a_full_disk_leaves_the_old_file(store: Path, tmp_path: Path, end: str) 
 def large(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("large") / "store"
     made = make_store(root, [("a", None)], level="track")
-    n, k = 50_000, 20
+    n, k = 100_000, 20
     names = pa.array([f"collection/genre{i % 10}/track{i:06}.wav" for i in range(n)])
     random = np.random.default_rng(0)
     columns = [
@@ -473,7 +473,7 @@ def wait_for_query(database: str, query: str) -> None:
 
 
 @pytest.mark.slow
-def test_a_million_rows_are_there_whole_or_not_at_all(
+def test_two_million_rows_are_there_whole_or_not_at_all(
     store: Path, large: Path, database: str, running: Processes
 ) -> None:
     export_to(store, "similarity", database, table="polled")
@@ -507,11 +507,11 @@ def test_a_million_rows_are_there_whole_or_not_at_all(
             assert runs["outcome"].iloc[-1] == "interrupted"
             result = start().wait()
             assert result.code == 0, result
-            assert "1,000,000 rows of similarity" in result.out
+            assert "2,000,000 rows of similarity" in result.out
         finally:
             stop.set()
         polling.result()
-    assert seen == {(small, 4), (1_000_000, 20)}
+    assert seen == {(small, 4), (2_000_000, 20)}
     assert ask(database, TEMPORARY) == [(0,)]
 
 
