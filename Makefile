@@ -10,7 +10,7 @@ help:
 	@echo "make demo    synthesise a small collection and extract it (about a minute; seconds when repeated)"
 	@echo "make test    run make check, then the tests, quick ones first"
 	@echo "make check   run only ruff, mypy and the import contracts"
-	@echo "make storm   run the longer fault tests: kills and full disks at many moments (a quarter of an hour)"
+	@echo "make storm   run the longer fault tests: kills and full disks at many moments (about ten minutes)"
 	@echo "             STORM_SEEDS='3 7' runs only these random kills"
 	@echo "make containers  build the images and test docker-compose.yml (needs a Docker daemon)"
 	@echo "make bench   time the features against the plain recipe (about ten minutes)"
