@@ -73,11 +73,13 @@ def wait_for_threads(
     ClusterError
         There were no workers for :data:`NO_WORKERS_TIMEOUT_S`.
     SchedulerLostError
-        Another scheduler has replaced the one that knew the pending tasks.
+        The scheduler is lost, or another has replaced the one that knew the pending tasks.
     """
     end = time.monotonic() + NO_WORKERS_TIMEOUT_S
     while True:
         raise_if_interrupted()
+        if client.status != "running":
+            raise SchedulerLostError  # Asking it would first wait for the connection to time out.
         threads = count_threads(client)
         tick(threads)
         _check_not_cancelled(pending)
