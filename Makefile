@@ -42,7 +42,7 @@ test: check
 	$(BIN)/python -m pytest -m 'slow and not storm' -n auto --dist loadfile --max-worker-restart 0 --durations 15
 
 storm: $(VENV)/installed-dev
-	$(BIN)/python -m pytest -m storm -n auto --durations 5 --max-worker-restart 0
+	$(BIN)/python -m pytest -m storm -n auto --dist loadfile --durations 5 --max-worker-restart 0
 
 containers: $(VENV)/installed-dev
 	$(BIN)/python -m pytest -m containers -o faulthandler_timeout=1800 tests/containers
