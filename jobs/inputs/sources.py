@@ -200,6 +200,13 @@ def _read_list(path: str) -> Iterator[SourceFile]:
                 yield _listed_remote(entry, uri, uri.partition("://")[2], path, None)
                 continue
             full = os.path.normpath(os.path.join(root, entry.removeprefix("file://")))
+            public = public_address(entry)
+            if public != entry and not os.path.lexists(full):
+                # A misspelt address would be stored with its secret, as a file that is missing.
+                raise UsageError(
+                    f"{path}, line {number}: there is no {public}. An address has :// after its "
+                    "protocol"
+                )
             below = full.startswith(root.rstrip("/") + "/")
             yield _listed(full, root if below else "/", path)
 

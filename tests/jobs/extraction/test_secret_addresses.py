@@ -188,6 +188,12 @@ def test_a_source_that_cannot_be_listed_is_shown_without_its_secret(
         assert re.search("cannot be|there is no|no recording|credentials", err)
 
 
+def test_a_misspelt_address_in_a_list_is_refused(songmill: Songmill) -> None:
+    Path("list.txt").write_text("a.wav\nhttps:/me:s3cret@host/a.wav\n")
+    code, _, err = songmill("extract", "list.txt", "--store", "store")
+    assert (code, "list.txt, line 2: there is no https:/host/a.wav." in err) == (2, True)
+
+
 def test_two_addresses_that_differ_in_their_query_are_refused(
     server: GuardedServer, songmill: Songmill
 ) -> None:
