@@ -5,11 +5,16 @@
 
 import signal
 
+from jobs.redaction import redact
+
 
 class SongmillError(Exception):
-    """A command cannot continue; the message says what is wrong and what to do."""
+    """A command cannot continue; the message says what is wrong and what to do, without secrets."""
 
     exit_code = 1
+
+    def __init__(self, message: str) -> None:
+        super().__init__(redact(message))
 
 
 class UsageError(SongmillError):

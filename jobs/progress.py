@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from jobs.interruption import announcing, raise_if_interrupted
+from jobs.redaction import redact
 
 LOG_EVERY_S = 15.0
 """Seconds between two lines of a log."""
@@ -38,7 +39,7 @@ def clock(seconds: float) -> str:
 
 
 class Progress:
-    """Progress messages of a running job, by default on stderr."""
+    """Progress messages of a running job, by default on stderr, without secrets."""
 
     def __init__(self, console: Console | None = None) -> None:
         self.console = console or Console(
@@ -67,13 +68,13 @@ class Progress:
         """Write a permanent line; ``level`` is info, warning or error."""
         self._logged = time.monotonic()
         style = {"warning": "[yellow]warning:[/] ", "error": "[red]error:[/] "}.get(level, "")
-        self.console.print(f"{style}{escape(printable(text))}")
+        self.console.print(f"{style}{escape(printable(redact(text)))}")
 
     def update_live(self, text: str) -> None:
         """Show progress in the live line, but not in a log."""
         raise_if_interrupted()
         if self._status:
-            self._status.update(escape(printable(text)))
+            self._status.update(escape(printable(redact(text))))
 
     def update(self, text: str) -> None:
         """Show progress in the live line, or write it to the log every :data:`LOG_EVERY_S`."""
@@ -109,7 +110,7 @@ class JsonLog(Progress):
             "level": level,
             "run_id": self.run_id,
             "stage": self.stage,
-            "message": text,
+            "message": redact(text),
         }
         sys.stderr.write(f"{json.dumps(line)}\n")
         sys.stderr.flush()

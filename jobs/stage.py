@@ -24,6 +24,7 @@ from jobs.cluster.failures import check_workers
 from jobs.cluster.fitness import songmill_version, unfit_for_store
 from jobs.errors import RunInterruptedError, SongmillError, StoreError, UsageError
 from jobs.progress import Progress
+from jobs.redaction import redact
 from jobs.store import commit
 from jobs.store.lock import KILLED, Lock
 from jobs.store.schemas import RUNS
@@ -261,6 +262,7 @@ def _stage_row(
         "feature_set": store.settings.feature_set,
         "distributed": metadata.version("distributed"),
         **columns,
+        "message": redact(columns.get("message") or "") or None,
     }
     rows = pa.Table.from_pylist([{name: row.get(name) for name in RUNS.names}], schema=RUNS)
     commit.stage_table(store, change, "runs", [rows], tidy=True)

@@ -1,17 +1,37 @@
 """The commands of the program, and their exit codes."""
 
 import sys
-from typing import Annotated
+import traceback
+from typing import Annotated, Any
 
 import typer
+import typer.core
 
 from jobs.cli import demo, exporting, extraction, learning, neighbours, nightly, reporting
 from jobs.cli.tables import print_error
 from jobs.errors import RunInterruptedError, SongmillError
 from jobs.interruption import listening
+from jobs.redaction import redact
+
+
+class _Commands(typer.core.TyperGroup):
+    """The commands. Errors in their arguments are shown without secrets."""
+
+    def invoke(self, ctx: Any) -> Any:
+        """Parse the arguments of a command, and run it."""
+        try:
+            return super().invoke(ctx)
+        except Exception as error:
+            # Typer's own exceptions, which quote arguments, have no public base class.
+            message = getattr(error, "message", None)
+            if isinstance(message, str):
+                error.message = redact(message)  # type: ignore[attr-defined]
+            raise
+
 
 app = typer.Typer(
     name="songmill",
+    cls=_Commands,
     help="Turns a collection of recordings into tables of audio features, on a Dask cluster.",
     no_args_is_help=True,
     add_completion=False,
@@ -74,4 +94,8 @@ def main() -> None:
         except OSError as error:
             # Full disks, lost mounts, missing permissions: the system's message names the file.
             print_error(str(error))
+            sys.exit(1)
+        except Exception:
+            # A bug: the traceback is for its report.
+            sys.stderr.write(redact(traceback.format_exc()))
             sys.exit(1)

@@ -12,6 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from jobs.progress import Progress, printable
+from jobs.redaction import redact
 
 T = TypeVar("T")
 
@@ -54,8 +55,8 @@ def print_json(value: dict[str, Any]) -> None:
 
 
 def print_error(text: str) -> None:
-    """Print an error on stderr."""
-    typer.echo(f"songmill: {printable(text)}", err=True)
+    """Print an error on stderr, without secrets."""
+    typer.echo(f"songmill: {printable(redact(text))}", err=True)
 
 
 def run_job(

@@ -16,6 +16,7 @@ import pyarrow as pa
 from jobs.errors import ExportError, UsageError
 from jobs.exporting.rows import Rows
 from jobs.exporting.target import Kind, Target
+from jobs.redaction import redact
 
 CONNECT_TIMEOUT_S = 10
 """Seconds to wait for a PostgreSQL server that does not answer."""
@@ -189,7 +190,7 @@ def _connect(driver: Any, rows: Rows, target: Target) -> Iterator[tuple[Any, Any
     except driver.Error as error:
         if rows.failure is not None:
             raise rows.failure from None
-        text = _shorten_message(target.hide_password(str(error)))
+        text = _shorten_message(redact(str(error), target.address))
         raise ExportError(
             f"the export to {target.shown} failed; the old table is still there: {text}"
         ) from None

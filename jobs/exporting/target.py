@@ -2,18 +2,20 @@
 
 import os
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
-from urllib.parse import parse_qsl, unquote, urlsplit
+from urllib.parse import urlsplit
 
 from jobs.errors import UsageError
+from jobs.redaction import public_address
 
 SUFFIXES = (".csv", ".csv.gz", ".jsonl", ".jsonl.gz", ".parquet", ".arrow")
 """Suffixes of files, which determine the format."""
 
 Kind = Literal["postgresql", "sqlite", "duckdb", "file"]
 
-_SECRET = "***"
+_MISSPELT = re.compile(r"\s*postgres(ql)?:|.*password\s*=", re.IGNORECASE | re.DOTALL)
+"""Addresses of databases that would otherwise be names of files."""
 
 
 @dataclass(frozen=True)
@@ -31,17 +33,8 @@ class Target:
     """
 
     kind: Kind
-    address: str
+    address: str = field(repr=False)
     shown: str
-
-    def hide_password(self, text: str) -> str:
-        """Return a driver's message ``text`` without the password."""
-        if self.kind != "postgresql":
-            return text
-        text = text.replace(self.address, self.shown)
-        for secret in sorted(_secrets(self.address), key=len, reverse=True):
-            text = text.replace(secret, _SECRET)
-        return text
 
 
 def parse_target(given: str) -> Target:
@@ -70,9 +63,14 @@ def parse_target(given: str) -> Target:
         path = _check_folder(rest[1:])
         return Target("sqlite" if scheme == "sqlite" else "duckdb", path, f"{scheme}:///{path}")
     path = given if not separator else rest if scheme == "file" else ""
-    if path.lower().endswith(SUFFIXES):
+    if path.lower().endswith(SUFFIXES) and not _MISSPELT.match(given):
         return Target("file", _check_folder(path), path)
-    shown = f"{scheme}://…" if separator else repr(given)
+    # Anything else may hold a password: only a scheme, or a plain name, is shown.
+    shown = "…"
+    if separator and re.fullmatch("[a-z0-9+.-]*", scheme):
+        shown = f"{scheme}://…"
+    elif not re.search("[:=@]", given):
+        shown = repr(given)
     raise UsageError(
         f"--to {shown} is not a target of exports: use postgresql://user@host/database, "
         f"sqlite:///FILE, duckdb:///FILE, or a file name that ends in {', '.join(SUFFIXES)}"
@@ -81,9 +79,9 @@ def parse_target(given: str) -> Target:
 
 def _parse_postgresql(given: str) -> Target:
     invalid = UsageError(
-        "--to postgresql://… is not valid. Write postgresql://user:password@host:port/database, "
-        "with @ : / ? # % in a name or a password as %40 %3A %2F %3F %23 %25. PGPASSWORD and "
-        "~/.pgpass can also hold the password"
+        "--to postgresql://… is not valid. Write postgresql://user@host:port/database, and the "
+        "password in PGPASSWORD, in ~/.pgpass or after the user and a colon, with @ : / ? # % in a "
+        "name or a password as %40 %3A %2F %3F %23 %25"
     )
     try:
         parts = urlsplit(given)
@@ -93,18 +91,7 @@ def _parse_postgresql(given: str) -> Target:
     # An unescaped password would be parsed as another part, and shown.
     if parts.netloc.count("@") > 1 or "@" in parts.path + parts.query + parts.fragment:
         raise invalid
-    user, _, host = parts.netloc.rpartition("@")
-    shown = f"postgresql://{user.partition(':')[0]}{'@' if user else ''}{host}{parts.path}"
-    return Target("postgresql", given, shown)
-
-
-def _secrets(uri: str) -> set[str]:
-    """Return the passwords of a URI, escaped and unescaped."""
-    parts = urlsplit(uri)
-    found = {parts.password or ""}
-    found |= {value for name, value in parse_qsl(parts.query) if "password" in name.lower()}
-    found |= set(re.findall(r"password=([^&]*)", parts.query))
-    return {form for secret in found for form in (secret, unquote(secret)) if form}
+    return Target("postgresql", given, f"postgresql://{public_address(given).partition('://')[2]}")
 
 
 def _check_folder(path: str) -> str:

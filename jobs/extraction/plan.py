@@ -16,6 +16,7 @@ import pyarrow.compute as pc
 from jobs.errors import UsageError
 from jobs.inputs.sources import Listing, SourceFile
 from jobs.interruption import raise_if_interrupted
+from jobs.redaction import public_address
 from jobs.store.schemas import FILES
 
 BATCH_AUDIO_S = 600.0
@@ -83,7 +84,7 @@ def make_plan(
     UsageError
         A file would replace another one with the same track_id, or the store holds imports.
     """
-    known = known.combine_chunks()
+    known = _with_public_sources(known.combine_chunks())
     row = find_row(known.filter(pc.is_null(known["bytes"])), imported=True)
     if row:
         raise UsageError(
@@ -176,6 +177,14 @@ def estimate_seconds(recording: SourceFile) -> float:
     """Estimate a recording's seconds of 22,050 Hz mono from its size and suffix."""
     suffix = "." + recording.track_id.rpartition(".")[2].lower()
     return (recording.size or 0) * _COMPRESSION.get(suffix, 1.0) / _BYTES_PER_S
+
+
+def _with_public_sources(known: pa.Table) -> pa.Table:
+    """Remove the secrets from the column ``source``; older versions kept them."""
+    encoded = known["source"].combine_chunks().dictionary_encode()
+    public = pa.array([public_address(s) for s in encoded.dictionary.to_pylist()], pa.string())
+    column = pa.DictionaryArray.from_arrays(encoded.indices, public).dictionary_decode()
+    return known.set_column(FILES.get_field_index("source"), FILES.field("source"), column)
 
 
 def _check_same_files(listing: Listing, uris: list[str | None], sources: list[str | None]) -> None:

@@ -12,6 +12,7 @@ from featurizer.columns import FEATURE_COLUMNS, SAMPLE_RATE
 from featurizer.errors import FailureKind
 from jobs.extraction.attempts import Batch, Summary, result_file
 from jobs.inputs.sources import SourceFile
+from jobs.redaction import redact
 from jobs.store.schemas import FILES, SEGMENTS, TABLES, TRACKS
 from jobs.store.storage import Storage
 
@@ -80,7 +81,7 @@ class Rows:
                 "modified": recording.modified,
                 "status": "ok" if error is None else "failed",
                 "error": error,
-                "message": message,
+                "message": message and redact(message, recording.path),
                 "duration_s": features and features.duration_s,
                 "sample_rate": features and features.sample_rate,
                 "channels": features and features.channels,

@@ -10,6 +10,7 @@ from featurizer.process import single_thread
 from jobs import defaults
 from jobs.errors import SongmillError, UsageError
 from jobs.inputs.sources import SourceFile
+from jobs.redaction import public_address, redact
 from jobs.store.s3 import may_be_outage, probe, resolve
 
 if TYPE_CHECKING:
@@ -51,24 +52,35 @@ def decode_recording(path: str) -> Iterator["Recording"]:
                 recording = decode(source)
             yield recording
     except RecordingError as error:
-        raise SongmillError(f"{path} gives no features ({error.kind}): {error.message}") from None
+        shown = public_address(path)
+        raise SongmillError(f"{shown} gives no features ({error.kind}): {error.message}") from None
 
 
 @contextmanager
 def open_recording(path: str) -> Iterator[str | BinaryIO]:
-    """Yield the source for the decoder: the path of a local file, or an open file of fsspec."""
+    """Yield the source for the decoder: the path of a local file, or an open file of fsspec.
+
+    A RecordingError does not contain the secrets of the address.
+    """
     if "://" not in path:
         yield path
         return
     try:
+        with _open_address(path) as file:
+            yield file
+    except RecordingError as error:
+        raise RecordingError(error.kind, redact(error.message, path)) from error.__cause__
+
+
+def _open_address(path: str) -> BinaryIO:
+    try:
         system, name = resolve(path)
-        file = system.open(name, "rb")
+        file: BinaryIO = system.open(name, "rb")
     except FileNotFoundError:
         raise RecordingError("vanished", "the file no longer exists") from None
     except PermissionError as error:
         raise RecordingError("forbidden", "these credentials do not permit reading it") from error
-    with file:
-        yield file
+    return file
 
 
 class ObjectStoreLostError(OSError):
@@ -92,12 +104,13 @@ def read_with_retry(recording: SourceFile, read: Callable[[], "Features"]) -> "F
             state = probe(path)
             if state == "silent":
                 raise ObjectStoreLostError(
-                    f"the object store does not answer for {path}: {cause}"
+                    f"the object store does not answer for {recording.uri}: {cause}"
                 ) from None
             # The credentials sufficed to list the source, so they must have expired.
             if state == "denies" and recording.source.startswith("s3://"):
                 raise ObjectStoreLostError(
-                    f"the object store no longer accepts the credentials for {path}: {cause}"
+                    f"the object store no longer accepts the credentials for {recording.uri}: "
+                    f"{cause}"
                 ) from None
             if isinstance(cause, PermissionError):
                 raise RecordingError(

@@ -4,6 +4,8 @@ A list file (``.txt``, ``.lst``, ``.m3u``, ``.m3u8``) has one path or address pe
 ``track_id`` of a recording is its path below the root of its source: the folder itself, the folder
 of a file or list file, or the part of a glob before its first wildcard. Recordings are not opened
 here, so invalid ones fail later, in the decoder.
+
+Addresses may contain secrets (:mod:`jobs.redaction`). Only ``SourceFile.path`` keeps them.
 """
 
 import fnmatch
@@ -12,12 +14,14 @@ import os
 import re
 import stat
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from featurizer.formats import AUDIO_SUFFIXES
-from jobs.errors import StoreError, UsageError
+from jobs.errors import SongmillError, StoreError, UsageError
 from jobs.interruption import raise_if_interrupted
+from jobs.redaction import public_address, redact
 from jobs.store.address import absolute_path
 from jobs.store.s3 import check_bucket, list_objects, probe, resolve, translate_errors
 
@@ -29,9 +33,11 @@ class SourceFile:
     """A recording as its source lists it."""
 
     track_id: str  # path below the root of the source, with "/" and the suffix
-    uri: str  # absolute path or address; bytes that are not UTF-8 are written as \xff
-    source: str  # source that lists the recording: an absolute path or an address
-    path: str  # path or address to open; it differs from `uri` if that is not UTF-8
+    uri: str  # absolute path or public address; bytes that are not UTF-8 are written as \xff
+    source: str  # source that lists the recording: an absolute path or a public address
+    path: str = field(
+        repr=False
+    )  # path or address to open; it may hold secrets, so it is not logged
     size: int | None  # bytes; None if the file cannot be examined
     modified: int | None  # microseconds since 1970, UTC
 
@@ -44,7 +50,7 @@ class Listing:
     """
 
     recordings: list[SourceFile]  # sorted by track_id, which is unique
-    sources: list[str]  # absolute paths or addresses
+    sources: list[str]  # absolute paths or public addresses
     unlisted: list[str]  # folders that could not be listed
 
 
@@ -85,6 +91,12 @@ def list_sources(sources: Paths) -> Listing:
                     continue
                 paths.add(recording.path)
             other = by_track.setdefault(recording.track_id, recording)
+            if other.path != recording.path and other.uri == recording.uri:
+                raise UsageError(
+                    f"two addresses of {recording.uri} differ only in their user, password or "
+                    "query, which the store does not keep. Leave one out, or extract them into two "
+                    "stores"
+                )
             if other.path != recording.path:
                 raise UsageError(
                     f"two recordings have the track_id {recording.track_id!r}: {other.uri} and "
@@ -95,16 +107,19 @@ def list_sources(sources: Paths) -> Listing:
             raise UsageError(f"the folder {source} cannot be read. Check its permissions")
         if not count:
             raise UsageError(
-                f"no recording was found in {source}. Names must end in .wav, .flac, .mp3, .ogg, "
-                f".m4a or one of {len(AUDIO_SUFFIXES) - 5} other suffixes. Nothing was changed"
+                f"no recording was found in {public_address(source)}. Names must end in .wav, "
+                f".flac, .mp3, .ogg, .m4a or one of {len(AUDIO_SUFFIXES) - 5} other suffixes. "
+                "Nothing was changed"
             )
     return Listing([by_track[track] for track in sorted(by_track)], names, unlisted)
 
 
 def _list_source(source: str, unlisted: list[str]) -> tuple[str, Iterator[SourceFile]]:
-    """Return the absolute path or address of a source, and its recordings."""
+    """Return the absolute path or public address of a source, and its recordings."""
     if "://" in source and not source.startswith("file://"):
-        return source.rstrip("/"), _list_remote(source.rstrip("/"))
+        # A signature may end in a slash.
+        address = source if _is_web(source) and "?" in source else source.rstrip("/")
+        return public_address(address), _list_remote(address)
     path = absolute_path(source)
     if os.path.isdir(path):
         return _to_text(path), _walk(path, ["**", "*"], unlisted, source=path)
@@ -117,8 +132,8 @@ def _list_source(source: str, unlisted: list[str]) -> tuple[str, Iterator[Source
         steps = path.removeprefix(root).lstrip("/").split("/")
         return _to_text(path), _walk(root, steps, unlisted, source=path)
     raise UsageError(
-        f"there is no {source}. A source is a folder, a file, a glob in quotes or a list file "
-        f"({', '.join(LIST_SUFFIXES)})"
+        f"there is no {public_address(source)}. A source is a folder, a file, a glob in quotes or "
+        f"a list file ({', '.join(LIST_SUFFIXES)})"
     )
 
 
@@ -183,9 +198,17 @@ def _read_list(path: str) -> Iterator[SourceFile]:
             if not entry.strip() or (playlist and entry.startswith("#")):
                 continue
             if "://" in entry and not entry.startswith("file://"):
-                yield _listed_remote(entry, entry.partition("://")[2], path, None)
+                uri = public_address(entry)
+                yield _listed_remote(entry, uri, uri.partition("://")[2], path, None)
                 continue
             full = os.path.normpath(os.path.join(root, entry.removeprefix("file://")))
+            public = public_address(entry)
+            if public != entry and not os.path.lexists(full):
+                # A misspelt address would be stored with its secret, as a file that is missing.
+                raise UsageError(
+                    f"{path}, line {number}: there is no {public}. An address has :// after its "
+                    "protocol"
+                )
             below = full.startswith(root.rstrip("/") + "/")
             yield _listed(full, root if below else "/", path)
 
@@ -232,28 +255,55 @@ def _stat(path: str) -> tuple[int | None, int | None]:
 
 def _list_remote(source: str) -> Iterator[SourceFile]:
     """Yield the recordings below an address of fsspec."""
+    public = public_address(source)
+    is_web, is_glob = _is_web(source), glob.has_magic(public)
     if source.startswith("s3://"):
         check_bucket(source)
-    system, root = _resolve(source)
-    base = source  # paths of the file system may lack the host
-    with translate_errors(source):
+    with _redact_errors(source), translate_errors(public):
+        system, root = _resolve(source)
+        if is_web and not is_glob and ("?" in source or _is_audio(public)):
+            # fsspec lists the links of a web page, but not below an address with a query.
+            name = public.rpartition("/")[2]
+            yield _listed_remote(source, public, name, public, system.info(root))
+            return
+        base = source  # paths of the file system may lack the host
         found: Iterable[tuple[str, dict[str, Any]]]
-        if glob.has_magic(source):
+        if is_glob:
             found = system.glob(root, detail=True).items()
             root, base = _glob_root(root), _glob_root(source)
         elif source.startswith("s3://"):
             found = list_objects(source)
         else:
             found = system.find(root, detail=True).items()
+        public_root, public_base = public_address(root), public_address(base)
         for path, info in found:
             raise_if_interrupted()
-            if path == root and not glob.has_magic(source):
-                yield _listed_remote(source, root.rpartition("/")[2], source, info)
+            name = public_address(path)
+            if path == root and not is_glob:
+                yield _listed_remote(source, public, name.rpartition("/")[2], public, info)
                 continue
-            track = path.removeprefix(root).lstrip("/")
+            track = name.removeprefix(public_root).lstrip("/")
             hidden = any(step.startswith(".") for step in track.split("/"))
-            if info.get("type") == "file" and _is_audio(path) and not hidden:
-                yield _listed_remote(f"{base}/{track}", track, source, info)
+            if info.get("type") == "file" and _is_audio(name) and not hidden:
+                full = path if is_web else f"{base}/{track}"
+                yield _listed_remote(full, f"{public_base}/{track}", track, public, info)
+
+
+def _is_web(address: str) -> bool:
+    return address.lower().startswith(("http://", "https://"))
+
+
+@contextmanager
+def _redact_errors(address: str) -> Iterator[None]:
+    """Replace the errors of fsspec's libraries, which quote the address, by one without secrets."""
+    try:
+        yield
+    except SongmillError:
+        raise
+    except Exception as error:
+        cause = error.__cause__ or error  # fsspec may replace the server's answer
+        text = redact(str(cause) or type(cause).__name__, address)
+        raise SongmillError(f"{public_address(address)} cannot be listed: {text}") from None
 
 
 def _resolve(address: str) -> tuple[Any, str]:
@@ -261,26 +311,32 @@ def _resolve(address: str) -> tuple[Any, str]:
     try:
         return resolve(address)
     except (ImportError, ValueError) as error:
-        raise UsageError(f"{address} cannot be reached: {error}") from None
+        cause = redact(str(error), address)
+        raise UsageError(f"{public_address(address)} cannot be reached: {cause}") from None
 
 
-def _listed_remote(uri: str, track: str, source: str, info: dict[str, Any] | None) -> SourceFile:
+def _listed_remote(
+    path: str, uri: str, track: str, source: str, info: dict[str, Any] | None
+) -> SourceFile:
     if info is None:
-        system, path = _resolve(uri)
-        try:
-            with translate_errors(uri):
-                info = dict(system.info(path))
-        except OSError as error:
-            if uri.startswith("s3://") and probe(uri) == "silent":
-                raise StoreError(f"the object store with {uri} does not answer: {error}") from None
-            info = {}
+        with _redact_errors(path):
+            system, name = _resolve(path)
+            try:
+                with translate_errors(uri):
+                    info = dict(system.info(name))
+            except OSError as error:
+                if path.startswith("s3://") and probe(path) == "silent":
+                    raise StoreError(
+                        f"the object store with {uri} does not answer: {error}"
+                    ) from None
+                info = {}
     keys = ("LastModified", "last_modified", "mtime", "modified", "created")
     moment = next((info[key] for key in keys if info.get(key) is not None), None)
     modified = None
     if moment is not None:
         seconds = moment.timestamp() if hasattr(moment, "timestamp") else float(moment)
         modified = round(seconds * 1e6)
-    return SourceFile(track, uri, _to_text(source), uri, info.get("size"), modified)
+    return SourceFile(track, uri, _to_text(source), path, info.get("size"), modified)
 
 
 def _is_folder(entry: os.DirEntry[str]) -> bool:

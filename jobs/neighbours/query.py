@@ -14,6 +14,7 @@ from jobs.inputs.recordings import decode_recording
 from jobs.interruption import raise_if_interrupted
 from jobs.neighbours.vectors import Vectors, read_vectors
 from jobs.progress import Progress
+from jobs.redaction import public_address
 from jobs.store.schemas import SEGMENTS
 from jobs.store.tables import Store, open_store
 from jobs.store.track_names import ambiguity_error, matching_tracks
@@ -117,7 +118,7 @@ def similar(
         cosines = cosines_with(vectors.unit, vectors.unit[index])
         is_duplicate = cosines >= defaults.DUPLICATE_COSINE
     else:
-        progress.step(f"analysing {recording}")
+        progress.step(f"analysing {public_address(recording)}")
         with decode_recording(recording) as audio:
             features = analyse(audio, segment_seconds=store.settings.segment_seconds)
         cosines = cosines_with(vectors.unit, vectors.scaling.unit(features.track[np.newaxis])[0])
@@ -135,7 +136,7 @@ def similar(
         for rank, (i, row) in enumerate(zip(order, rows, strict=True), 1)
     ]
     if index is None:
-        return Outcome(None, recording, None, neighbours)
+        return Outcome(None, public_address(recording), None, neighbours)
     row = vectors.names.slice(index, 1).to_pylist()[0]
     return Outcome(row["track_id"], None, row["label"], neighbours)
 

@@ -19,6 +19,7 @@ from jobs.inputs.sources import Paths
 from jobs.learning import registry
 from jobs.nightly.freshness import fingerprint, read_fingerprints, read_state, write_fingerprint
 from jobs.progress import JsonLog, Progress, clock
+from jobs.redaction import redact
 from jobs.reporting.report import PAGE
 from jobs.stage import Session, open_session
 from jobs.store import commit
@@ -217,8 +218,9 @@ def _parse_export(text: str) -> tuple[TableName, str]:
     name, separator, to = text.partition("=")
     if not separator or name not in MADE_BY or not to:
         names = ", ".join(MADE_BY)
+        given = name if name.isidentifier() else "…"  # a target without a table may hold a password
         raise UsageError(
-            f"--export {name}{'=…' if separator else ''}: use TABLE=URL, such as "
+            f"--export {given}{'=…' if separator else ''}: use TABLE=URL, such as "
             f"similarity=postgresql://me@host/music, with one of the tables {names}"
         )
     parse_target(to)
@@ -302,7 +304,7 @@ class _Running:
         outcome = self.outcome
         outcome.outcome = "interrupted" if isinstance(error, RunInterruptedError) else "failed"
         outcome.exit_code = 1 if isinstance(error, OSError) else error.exit_code
-        outcome.message = str(error)
+        outcome.message = redact(str(error))
         self._finish(outcome.outcome, outcome.message)
 
     def _finish(

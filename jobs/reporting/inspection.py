@@ -17,6 +17,7 @@ from jobs.inputs.recordings import decode_recording
 from jobs.learning import registry
 from jobs.learning.predict_files import FilePrediction, load_champion_for_files, predict_features
 from jobs.progress import Progress, printable
+from jobs.redaction import public_address
 from jobs.reporting.overview import label_styles
 from jobs.store.atomic import check_writable, write_file
 from jobs.store.counts import count_labels
@@ -142,16 +143,17 @@ def inspect(
     store = open_store(store) if store else None
     progress = progress or Progress()
     path = _resolve_path(recording, store)
+    shown = public_address(path)
     model = load_champion_for_files(store) if store and registry.champion(store) else None
-    stem = os.path.splitext(os.path.basename(path.rstrip("/")))[0]
+    stem = os.path.splitext(os.path.basename(shown.rstrip("/")))[0]
     folder = os.path.abspath(out or f"inspect-{printable(stem)}")
     check_writable(folder)
-    progress.step(f"analysing {path}")
+    progress.step(f"analysing {shown}")
     with decode_recording(path) as audio:
         curves = Curves(audio.y)
         seconds = model.description.segment_seconds if model else SEGMENT_SECONDS
         features = analyse(audio, segment_seconds=seconds, curves=curves)
-    facts = _facts(path, features, curves)
+    facts = _facts(shown, features, curves)
     by_name = dict(zip(FEATURE_COLUMNS, features.track.tolist(), strict=True))
     progress.step("drawing")
     pictures: list[Picture] = []
@@ -161,7 +163,7 @@ def inspect(
     sections = _sections(facts, by_name, tuple(pictures))
     prediction = None
     if store and model:
-        prediction = predict_features(model, path, features)
+        prediction = predict_features(model, shown, features)
         section = _prediction_section(store, model.description, prediction)
         sections.insert(1, section)
         pictures += section.content.pictures
@@ -173,8 +175,8 @@ def inspect(
     pq.write_table(pa.table({**columns, "onset_strength": curves.onset_strength}), frames)
     write_file(os.path.join(folder, FRAMES), frames.getvalue().to_pybytes())
     page = Page(
-        title=printable(os.path.basename(path.rstrip("/"))),
-        text=f"Facts, pictures and features of {printable(path)}.",
+        title=printable(os.path.basename(shown.rstrip("/"))),
+        text=f"Facts, pictures and features of {printable(shown)}.",
         sections=sections,
     )
     write_file(os.path.join(folder, PAGE), render(page))

@@ -3,6 +3,7 @@
 import os
 
 from jobs.errors import UsageError
+from jobs.redaction import public_address
 from jobs.store.folder import Folder
 from jobs.store.storage import Storage
 
@@ -49,7 +50,8 @@ def storage_at(address: str) -> Storage:
         return storage_of(address)
     if "://" in address and not address.startswith("file://"):
         raise UsageError(
-            f"a store is a folder or s3://BUCKET/PREFIX, and {address} is neither: name one of them"
+            "a store is a folder or s3://BUCKET/PREFIX, and "
+            f"{public_address(address)} is neither: name one of them"
         )
     root = absolute_path(address)
     if os.path.exists(root) and not os.path.isdir(root):

@@ -9,6 +9,7 @@ from functools import cache
 from typing import Any, Literal
 
 from jobs.errors import StoreError, UsageError
+from jobs.redaction import public_address
 
 _ATTEMPTS = 12
 """Attempts per request. Waits are random, up to 1 s at first and up to 20 s later: 75 s in total on
@@ -156,8 +157,15 @@ def check_bucket(address: str) -> None:
     Raises
     ------
     UsageError
-        It does not exist, refuses the credentials, or the object store does not answer.
+        It does not exist, refuses the credentials, or the object store does not answer; or the
+        address has credentials itself.
     """
+    public = public_address(address)
+    if address != public:
+        raise UsageError(
+            f"{public} was given with credentials: leave them out, and set AWS_ACCESS_KEY_ID and "
+            "AWS_SECRET_ACCESS_KEY, or AWS_PROFILE"
+        )
     bucket = bucket_of(address)
     if not bucket:
         raise UsageError(f"{address} names no bucket: write s3://BUCKET/PREFIX")

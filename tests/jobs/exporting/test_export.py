@@ -357,6 +357,16 @@ def test_a_missing_permission_or_schema_is_reported(database: str, no_secrets: A
     assert "1 to 63 bytes" in no_secrets("--to", database, "--table", "x" * 64)
 
 
+@pytest.mark.parametrize(
+    "to",
+    ["host=h user=me password=s3cret", "postgresql:/me:s3cret@h/d", "postgresql://me:s3cret@h"],
+)
+def test_a_target_in_a_wrong_place_or_form_is_not_shown(to: str, no_secrets: Any) -> None:
+    if "://" not in to:
+        assert "is not a target" in no_secrets("--to", to)
+    assert no_secrets("--to", "x.csv", to)
+
+
 def test_options_that_do_not_fit_are_refused(tmp_path: Path, no_secrets: Any) -> None:
     assert "are for databases" in no_secrets("--to", f"{tmp_path}/x.csv", "--table", "x")
     to = f"sqlite:///{tmp_path}/x.db"

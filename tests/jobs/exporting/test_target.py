@@ -4,6 +4,7 @@ import pytest
 
 from jobs.errors import UsageError
 from jobs.exporting.target import parse_target
+from jobs.redaction import redact
 
 
 @pytest.mark.parametrize(
@@ -39,13 +40,13 @@ def test_a_password_that_is_not_escaped_is_refused_and_not_shown(given: str) -> 
 
 def test_a_password_in_a_drivers_message_is_hidden() -> None:
     uri = "postgresql://me:p%40ss@h/d?password=ot%20her&sslpassword=third"
-    target = parse_target(uri)
+    assert "p%40ss" not in repr(parse_target(uri))
     text = f'bad "{uri}": p@ss, p%40ss, ot her, ot%20her, third'
-    hidden = target.hide_password(text)
+    hidden = redact(text, uri)
     for secret in ("p@ss", "p%40ss", "ot her", "ot%20her", "third"):
         assert secret not in hidden
     assert hidden.startswith('bad "postgresql://me@h/d')
-    assert parse_target("postgresql://me@h/d").hide_password("as it is") == "as it is"
+    assert redact("as it is", "postgresql://me@h/d") == "as it is"
 
 
 def test_files_are_recognised_by_their_suffix_unless_they_are_folders(tmp_path: Path) -> None:
@@ -71,6 +72,16 @@ def test_databases_in_files_have_absolute_and_relative_paths(tmp_path: Path) -> 
         ("x.xlsx", "'x.xlsx' is not a target .* use postgresql"),
         ("", "is not a target"),
         ("mysql://me:s3cret@h/d", "mysql://… is not a target"),
+        ("host=h user=me password=s3cret dbname=d", "--to … is not a target"),
+        ("host=h password = 's3cret with spaces'", "--to … is not a target"),
+        ("host=h password=s3cret://x", "--to … is not a target"),
+        ("host=h password=s3cret dbname=songs.csv", "--to … is not a target"),
+        ("postgresql:/me:s3cret@h/d", "--to … is not a target"),
+        ("postgresql:me:s3cret@h/d", "--to … is not a target"),
+        ("postgres:/me:s3cret@h/songs.csv", "--to … is not a target"),
+        ("postgresql//me:s3cret@h/d", "--to … is not a target"),
+        ("postgresql//me:s3cret@h/songs.csv", "there is no folder"),
+        ("mysql:/me:s3cret@h/songs.csv", "there is no folder"),
         ("s3://bucket/x.csv", "s3://… is not a target"),
         ("sqlite://x.db", "needs the path"),
         ("duckdb:///", "needs the path"),

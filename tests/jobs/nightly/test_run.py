@@ -230,6 +230,10 @@ def test_from_a_stage_on(night: Night) -> None:
         ({"exports": ["songs=a.csv"]}, "--export songs=…: use TABLE=URL"),
         ({"exports": ["files=a.doc"]}, "is not a target of exports"),
         ({"exports": ["files=postgresql://me:s3cret@h:x/db"]}, "is not valid"),
+        ({"exports": ["files=host=h password=s3cret"]}, "is not a target"),
+        ({"exports": ["host=h password=s3cret"]}, "use TABLE=URL"),
+        ({"exports": ["postgresql://me:s3cret@h/db?sslmode=require"]}, "use TABLE=URL"),
+        ({"exports": ["postgresql:/me:s3cret@h/db"]}, "use TABLE=URL"),
     ],
 )
 def test_invalid_options_are_refused_before_the_run(
