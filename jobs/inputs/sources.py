@@ -37,7 +37,7 @@ class SourceFile:
     source: str  # source that lists the recording: an absolute path or a public address
     path: str = field(
         repr=False
-    )  # path or address to open; it may hold secrets, so it is not logged
+    )  # path or address to open; never logged, as it may hold secrets
     size: int | None  # bytes; None if the file cannot be examined
     modified: int | None  # microseconds since 1970, UTC
 
