@@ -35,9 +35,7 @@ class SourceFile:
     track_id: str  # path below the root of the source, with "/" and the suffix
     uri: str  # absolute path or public address; bytes that are not UTF-8 are written as \xff
     source: str  # source that lists the recording: an absolute path or a public address
-    path: str = field(
-        repr=False
-    )  # path or address to open; never logged, as it may hold secrets
+    path: str = field(repr=False)  # path or address to open; it may hold secrets
     size: int | None  # bytes; None if the file cannot be examined
     modified: int | None  # microseconds since 1970, UTC
 
