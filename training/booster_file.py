@@ -243,5 +243,7 @@ def _check_nodes(trees: list[dict[str, np.ndarray]], columns: int) -> None:
     expected = np.full(len(root), _NO_PARENT)
     children = np.concatenate([(root + left)[inner], (root + right)[inner]])
     expected[children] = np.tile(index[inner], 2)
-    refuse(np.bincount(children, minlength=len(root)) != (index > 0), "it is not the child of one node")
+    refuse(
+        np.bincount(children, minlength=len(root)) != (index > 0), "it is not the child of one node"
+    )
     refuse(parents != expected, "the parent is wrong")
