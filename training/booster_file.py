@@ -184,10 +184,17 @@ def _check(found: Any) -> Shape:
     _expect(
         "iteration_indptr", list(model["iteration_indptr"]), [*range(0, len(trees) + 1, classes)]
     )
-    names = {name: learner[name] for name in ("feature_names", "feature_types")}
-    for name, value in {**model["cats"], **names}.items():
+    of_features = {name: learner[name] for name in ("feature_names", "feature_types")}
+    for name, value in {**model["cats"], **of_features}.items():
         _expect(f"length of {name}", len(value), 0)
     _check_base_score(json.loads(param["base_score"]), classes)
+    _check_arrays(trees, columns)
+    _check_nodes(trees, columns)
+    return Shape(columns, rounds, classes)
+
+
+def _check_arrays(trees: list[dict[str, Any]], columns: int) -> None:
+    """Check the types and lengths of each tree's entries."""
     for i, tree in enumerate(trees):
         _expect("id of a tree", tree["id"], i)
         n = len(tree["left_children"])
@@ -197,8 +204,6 @@ def _check(found: Any) -> Shape:
             for name, kind in names.items():
                 if tree[name].dtype != _NUMBERS[kind] or len(tree[name]) != length:
                     raise ValueError(f"{name} of tree {i} has a wrong type or length")
-    _check_nodes(trees, columns)
-    return Shape(columns, rounds, classes)
 
 
 def _expect(name: str, actual: Any, expected: Any) -> None:

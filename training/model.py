@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from training.booster_file import Shape, check_booster
+from training.booster_file import check_booster
 
 MODEL_FORMAT = 1
 """Version of the layout of ``model.json``."""
@@ -176,20 +176,19 @@ class Model:
 
         if digest(trees) != description.digests.get(name):
             raise ModelError("is damaged: its SHA-256 differs from that in model.json")
-        expected = Shape(len(description.columns), description.rounds, len(description.classes))
+        expected = (len(description.columns), description.rounds, len(description.classes))
         # More threads do not help: rows are few, or other workers use the other cores.
         booster = xgboost.Booster({"nthread": 1})
         try:
-            actual = check_booster(trees)
+            actual = tuple(check_booster(trees))
+            if actual != expected:
+                raise ModelError(
+                    f"has {actual} columns, rounds and classes; model.json says {expected}"
+                )
             booster.load_model(bytearray(trees))
         except (ValueError, xgboost.core.XGBoostError) as error:
             reason = str(error).strip().partition("\n")[0]
             raise ModelError(f"is not a model that XGBoost can read ({reason})") from None
-        if actual != expected:
-            raise ModelError(
-                f"has {tuple(actual)} columns, rounds and classes; model.json says "
-                f"{tuple(expected)}"
-            )
         return cls(description, booster)
 
     def probabilities(self, features: np.ndarray) -> np.ndarray:
