@@ -99,7 +99,7 @@ def test_a_broken_lock_of_an_older_songmill_leaves_no_row(
 @pytest.mark.parametrize(
     "text",
     [
-        *(b"", b"{", b"[]", b"null", b"\xff", b"[" * 100_000),
+        *(b"", b"{", b"[]", b"null", b"\xff", pytest.param(b"[" * 100_000, id="deep")),
         *(
             b'{"run_id": "x", "stage": "train", "pid": 1, "host": "h", "started": %s, "seen": %s}'
             % times

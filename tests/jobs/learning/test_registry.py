@@ -104,7 +104,16 @@ def test_no_rows_give_no_probabilities(store: Store, root: Path) -> None:
 @pytest.mark.parametrize(
     "text",
     [
-        *(b"", b"{", b"[]", b"null", b"{}", b'"x"', b"\xff", b"[" * 100_000),
+        *(
+            b"",
+            b"{",
+            b"[]",
+            b"null",
+            b"{}",
+            b'"x"',
+            b"\xff",
+            pytest.param(b"[" * 100_000, id="deep"),
+        ),
         *(
             json.dumps({"version": version}).encode()
             for version in (

@@ -10,7 +10,17 @@ from jobs.nightly.freshness import STAGES_JSON, read_fingerprints, write_fingerp
 
 @pytest.mark.parametrize(
     "text",
-    [b"", b"{", b"[]", b"null", b"5", b'"x"', b"\xff", b'{"train": "\\ud800"}', b"[" * 100_000],
+    [
+        b"",
+        b"{",
+        b"[]",
+        b"null",
+        b"5",
+        b'"x"',
+        b"\xff",
+        b'{"train": "\\ud800"}',
+        pytest.param(b"[" * 100_000, id="deep"),
+    ],
 )
 def test_a_damaged_file_has_no_fingerprints_and_is_replaced(tmp_path: Path, text: bytes) -> None:
     store = make_store(tmp_path / "store")
