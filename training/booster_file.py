@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-_NUMBERS = {
+_NUMBERS: dict[str, np.dtype[Any]] = {
     **{"i": np.dtype(">i1"), "U": np.dtype(">u1"), "I": np.dtype(">i2"), "l": np.dtype(">i4")},
     **{"L": np.dtype(">i8"), "d": np.dtype(">f4"), "D": np.dtype(">f8")},
 }
