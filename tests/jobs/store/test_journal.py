@@ -54,7 +54,12 @@ def journal(**entries: list[Any]) -> bytes:
 
 
 def assert_refused(store: Store, text: bytes, error: str = "") -> None:
-    store.storage.write(JOURNAL, text)
+    """Check that a journal is refused. ``/around`` is the absolute path of the test's own folder.
+
+    If the check of names fails, no other file may be lost than those of the test.
+    """
+    around = os.path.dirname(store.storage.root).removeprefix("s3:/")
+    store.storage.write(JOURNAL, text.replace(b"/around/", f"{around}/".encode()))
     before = content(store.storage)
     with pytest.raises(
         StoreError, match=rf"{store.storage.root}/_journal\.json is damaged.*{error}"
@@ -64,9 +69,9 @@ def assert_refused(store: Store, text: bytes, error: str = "") -> None:
 
 
 ELSEWHERE: list[Any] = [
-    *("/etc/passwd", "/music/x", "../outside", "../part-1.parquet", "_work/../../outside"),
+    *("/around/outside", "/around/x", "../outside", "../part-1.parquet", "_work/../../outside"),
     *("files/../../outside", "files/../part-1.parquet", "files/./part-1.parquet"),
-    *("files//part-1.parquet", "files/part-1.parquet/", "", ".", "..", "/", "files", "files/"),
+    *("files//part-1.parquet", "files/part-1.parquet/", "", ".", "..", "files", "files/"),
     *("outside", "report/index.html", LOCK, JOURNAL, "files/part-\0.parquet", "_work", "_work/"),
     *("files/part-\ud800.parquet", None, 5, True, [PART], {PART: PART}),
 ]
@@ -101,7 +106,7 @@ def test_a_journal_forgets_no_other_file_than_a_temporary_one(store: Store, name
     ("entries", "error"),
     [
         ({"remove": ["../outside"]}, r"'remove' may not name '\.\./outside'"),
-        ({"add": [["/etc/passwd", PART]]}, "'add' may not name '/etc/passwd'"),
+        ({"add": [["/around/outside", PART]]}, "'add' may not name '/.*/outside'"),
         ({"add": [[f"{STAGE}/new", "x"]]}, "'add' may not name 'x'"),
         ({"forget": [5]}, "'forget' may not name 5"),
     ],
