@@ -104,13 +104,14 @@ def segment_step(segment_seconds: float) -> int:
     66150
     """
     shortest = (MIN_SAMPLES + 1) / SAMPLE_RATE
-    if not np.isfinite(segment_seconds) or round(SAMPLE_RATE * segment_seconds) <= MIN_SAMPLES:
+    samples = SAMPLE_RATE * segment_seconds
+    if not np.isfinite(samples) or round(samples) <= MIN_SAMPLES:
         # Round up, so that a segment of the stated length can be analysed.
         raise ValueError(
             f"A segment of {segment_seconds:g} seconds cannot be analysed; "
             f"the shortest is {np.ceil(shortest * 1e4) / 1e4:g} seconds."
         )
-    return round(SAMPLE_RATE * segment_seconds)
+    return round(samples)
 
 
 def segment_length(segment_seconds: float) -> int:

@@ -272,14 +272,17 @@ def _record_killed(store: Store) -> None:
     """Write a row ``killed`` for each broken lock of a run without a row."""
     for entry in store.storage.list(KILLED):
         change = commit.Change(forget=[entry.name])
-        lock = store.storage.read_json(entry.name)
-        # The lock of a process before its first stage, or of an older songmill, has no run_id.
-        with suppress(KeyError):
+        try:
+            lock = store.storage.read_json(entry.name)
             row = {"run_id": str(lock["run_id"]), "stage": str(lock["stage"])}
             started, ended = float(lock["started"]), float(lock["seen"])
             key = {**row, "started_at": datetime.fromtimestamp(started, UTC)}
+            datetime.fromtimestamp(ended, UTC)
+            message = f"process {lock['pid']} on {lock['host']} ended unexpectedly"
+        except (KeyError, TypeError, ValueError, OverflowError):
+            pass  # of a process before its first stage, of an older songmill, or damaged
+        else:
             if key not in store.read("runs", list(key)).to_pylist():
-                message = f"process {lock['pid']} on {lock['host']} ended unexpectedly"
                 row |= {"outcome": "killed", "message": message}
                 _stage_row(store, change, started=started, ended=ended, **row)
         commit.commit(store, change)

@@ -12,6 +12,8 @@ from typing import Any, Literal
 
 import numpy as np
 
+from training.booster_file import check_booster
+
 MODEL_FORMAT = 1
 """Version of the layout of ``model.json``."""
 
@@ -97,8 +99,9 @@ class Description:
         """
         try:
             content = json.loads(text)
+            json.dumps(content, ensure_ascii=False).encode()  # fails for half of a surrogate pair
             model_format = content["format"]
-        except (ValueError, KeyError, TypeError) as error:
+        except (ValueError, KeyError, TypeError, RecursionError) as error:
             raise ModelError(f"is malformed ({error})") from None
         if model_format != MODEL_FORMAT:
             raise ModelError(f"has format {model_format}; this songmill reads {MODEL_FORMAT}")
@@ -125,7 +128,7 @@ class Description:
             "feature_set": isinstance(self.feature_set, str),
             "level": self.level in ("segment", "track"),
             "segment_seconds": isinstance(self.segment_seconds, int | float),
-            "rounds": isinstance(self.rounds, int),
+            "rounds": type(self.rounds) is int,
             "split": isinstance(self.split, dict) and isinstance(self.split.get("name"), str),
             "data": isinstance(self.data, dict) and isinstance(self.data.get("tracks"), int),
             "digests": isinstance(self.digests, dict),
@@ -171,26 +174,21 @@ class Model:
         """
         import xgboost
 
-        # XGBoost may crash on damaged trees or load them wrongly.
         if digest(trees) != description.digests.get(name):
             raise ModelError("is damaged: its SHA-256 differs from that in model.json")
+        expected = (len(description.columns), description.rounds, len(description.classes))
         # More threads do not help: rows are few, or other workers use the other cores.
         booster = xgboost.Booster({"nthread": 1})
         try:
+            actual = tuple(check_booster(trees))
+            if actual != expected:
+                raise ModelError(
+                    f"has {actual} columns, rounds and classes; model.json says {expected}"
+                )
             booster.load_model(bytearray(trees))
-        except xgboost.core.XGBoostError:
-            raise ModelError("is not a model that XGBoost can read") from None
-        configuration = json.loads(booster.save_config())["learner"]["learner_model_param"]
-        actual = (
-            booster.num_features(),
-            booster.num_boosted_rounds(),
-            int(configuration["num_class"]),
-        )
-        expected = (len(description.columns), description.rounds, len(description.classes))
-        if actual != expected:
-            raise ModelError(
-                f"has {actual} columns, rounds and classes; model.json says {expected}"
-            )
+        except (ValueError, xgboost.core.XGBoostError) as error:
+            reason = str(error).strip().partition("\n")[0]
+            raise ModelError(f"is not a model that XGBoost can read ({reason})") from None
         return cls(description, booster)
 
     def probabilities(self, features: np.ndarray) -> np.ndarray:

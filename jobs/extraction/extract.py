@@ -230,9 +230,10 @@ def extract(
 def _resume(stage: Stage, command: dict[str, Any]) -> str:
     """Return the id of an unfinished run of the same command, or the id of this run."""
     storage = stage.store.storage
-    with suppress(FileNotFoundError):
+    # A damaged file costs only the resumption: finished batches are checked one by one.
+    with suppress(FileNotFoundError, ValueError, KeyError, TypeError):
         unfinished = storage.read_json(RUN_JSON)
-        if unfinished["command"] == command:
+        if unfinished["command"] == command and isinstance(unfinished["run_id"], str):
             return str(unfinished["run_id"])
     storage.write_json(RUN_JSON, {"run_id": stage.run_id, "command": command})
     return stage.run_id

@@ -13,12 +13,12 @@ import pyarrow as pa
 from featurizer.columns import FEATURE_COLUMNS
 from jobs.errors import StoreError, UsageError
 from jobs.store import commit
+from jobs.store.schemas import MODELS
 from jobs.store.storage import as_json
-from jobs.store.tables import Settings, Store, open_store
+from jobs.store.tables import Settings, Store, is_segment_length, open_store
 from training.model import Description, Model, ModelError
 from training.splits import PARTS, Part
 
-MODELS = "models"
 CHAMPION = f"{MODELS}/champion.json"
 
 MODEL_JSON = "model.json"
@@ -148,7 +148,12 @@ def describe(store: Store, version: str) -> Description:
     """Return the description in a version's ``model.json``; StoreError if it is damaged."""
     name = file_of(version, MODEL_JSON)
     with _report_damage(store, name, ModelError):
-        return Description.from_json(store.storage.read(name))
+        described = Description.from_json(store.storage.read(name))
+        if described.version != version:  # workers find a model by the version in its file
+            raise ModelError(f"describes the model {described.version!r}")
+        if not is_segment_length(described.segment_seconds):
+            raise ModelError("has invalid values of segment_seconds")
+    return described
 
 
 def load(store: Store, version: str, trees: str = TREES) -> Model:

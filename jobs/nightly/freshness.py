@@ -72,9 +72,9 @@ def read_fingerprints(store: Store) -> dict[str, str]:
     """Return the last fingerprint of each stage; none if the file is missing or damaged."""
     try:
         found = store.storage.read_json(STAGES_JSON)
-    except (FileNotFoundError, ValueError):
+        return {name: str(value) for name, value in found.items()}
+    except (FileNotFoundError, ValueError, AttributeError):
         return {}
-    return {str(name): str(value) for name, value in found.items()}
 
 
 def write_fingerprint(store: Store, stage: str, value: str) -> None:

@@ -22,7 +22,7 @@ from jobs.reporting import overview
 from jobs.reporting.overview import Sample
 from jobs.store.atomic import check_writable, write_file
 from jobs.store.counts import count_labels, most_first
-from jobs.store.schemas import SEGMENTS, SIMILARITY
+from jobs.store.schemas import MODELS, SEGMENTS, SIMILARITY
 from jobs.store.tables import Store, open_store
 from pages import collection, models
 from pages.page import Cell, Content, Page, Section, Table, number, render
@@ -282,7 +282,7 @@ class _Report:
         try:
             return self._describe_model(version)
         except (KeyError, TypeError) as error:
-            folder = self._store.storage.path(f"{registry.MODELS}/{version}")
+            folder = self._store.storage.path(f"{MODELS}/{version}")
             text = f"The files in {folder} do not fit together ({error!r}). Restore undamaged "
             return Content(text=f"{printable(text)}copies, or train another model.")
 

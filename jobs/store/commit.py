@@ -20,12 +20,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from jobs.errors import StoreError
-from jobs.store.schemas import FOLDERS
+from jobs.store.schemas import FOLDERS, MODELS
 from jobs.store.storage import Entry, Storage
-from jobs.store.tables import Store, is_part
+from jobs.store.tables import STORE_JSON, Store, is_part
 
 JOURNAL = "_journal.json"
-STAGE = "_work/commit"
+WORK = "_work"
+STAGE = f"{WORK}/commit"
 
 PART_ROWS = 100_000
 """Rows of a full part: about 40 MB of features, which fits readers and the memory of a merge."""
@@ -47,11 +48,50 @@ _MAX_PENDING = 32
 
 @dataclass
 class Change:
-    """The changes that a commit makes."""
+    """The changes that a commit makes.
+
+    Files to add are in :data:`STAGE`; each comes with its final name. The name is a part of a
+    table, ``store.json``, or a file or folder in ``models``.
+    """
 
     remove: list[str] = field(default_factory=list)  # parts of tables
-    add: list[tuple[str, str]] = field(default_factory=list)  # file under STAGE, final name
-    forget: list[str] = field(default_factory=list)  # obsolete files outside the tables
+    add: list[tuple[str, str]] = field(default_factory=list)
+    forget: list[str] = field(default_factory=list)  # obsolete files below WORK
+
+    def check(self) -> None:
+        """Raise ValueError if it names other files, as a journal of unknown origin may."""
+        for entry, names, is_valid in (
+            ("remove", self.remove, _is_table_part),
+            ("add", [staged for staged, _ in self.add], _is_staged),
+            ("add", [name for _, name in self.add], _is_target),
+            ("forget", self.forget, _is_temporary),
+        ):
+            for name in names:
+                if not isinstance(name, str) or not is_valid(name):
+                    raise ValueError(f"{entry!r} may not name {name!r}")
+
+
+def _is_table_part(name: str) -> bool:
+    folder, base = os.path.split(name)
+    return folder in FOLDERS and is_part(base) and _is_relative(name)
+
+
+def _is_staged(name: str) -> bool:
+    return os.path.dirname(name) == STAGE and _is_relative(name)
+
+
+def _is_target(name: str) -> bool:
+    is_model = os.path.dirname(name) == MODELS and _is_relative(name)
+    return name == STORE_JSON or is_model or _is_table_part(name)
+
+
+def _is_temporary(name: str) -> bool:
+    return name.startswith(f"{WORK}/") and _is_relative(name)
+
+
+def _is_relative(name: str) -> bool:
+    """Return whether ``name`` stays below the root, and has one spelling only."""
+    return "\0" not in name and not {"", ".", ".."} & set(name.split("/"))
 
 
 Edit = Callable[[pa.Table], pa.Table]
@@ -148,6 +188,7 @@ def commit(store: Store, change: Change) -> None:
     """Apply ``change`` atomically."""
     if not (change.remove or change.add or change.forget):
         return
+    change.check()  # because recover() would refuse the journal
     assert not store.storage.exists(JOURNAL), "a commit was decided and not completed"
     store.storage.write_json(JOURNAL, asdict(change), durable=True)
     apply_journal(store.storage, change)
@@ -162,23 +203,32 @@ def recover(storage: Storage) -> bool:
     Raises
     ------
     StoreError
-        The journal is damaged.
+        The journal is damaged, or names files that no commit changes. Nothing was changed.
     """
     unfinished = storage.exists(JOURNAL)
     if unfinished:
-        try:
-            found = storage.read_json(JOURNAL)
-            add = [(staged, name) for staged, name in found["add"]]
-            change = Change(found["remove"], add, found["forget"])
-        except (ValueError, KeyError, TypeError) as error:
-            raise StoreError(
-                f"{storage.path(JOURNAL)} is damaged ({error}), and a commit cannot be "
-                "completed without it. Restore the store from a copy, or extract into another store"
-            ) from None
-        apply_journal(storage, change)
+        apply_journal(storage, _read_journal(storage))
     storage.remove_folder(STAGE)
     _remove_emptied_parts(storage)
     return unfinished
+
+
+def _read_journal(storage: Storage) -> Change:
+    """Return the checked content of the journal."""
+    try:
+        found = storage.read_json(JOURNAL)
+        for entry in ("remove", "add", "forget"):
+            if not isinstance(found[entry], list):
+                raise TypeError(f"{entry!r} is not a list")
+        add = [(staged, name) for staged, name in found["add"]]
+        change = Change(found["remove"], add, found["forget"])
+        change.check()
+    except (ValueError, KeyError, TypeError) as error:
+        raise StoreError(
+            f"{storage.path(JOURNAL)} is damaged ({error}), and a commit cannot be completed "
+            "without it. Restore the store from a copy, or extract into another store"
+        ) from None
+    return change
 
 
 def _write_parts(storage: Storage, tables: Iterable[pa.Table], part_rows: int) -> list[str]:

@@ -182,3 +182,6 @@ DERIVED = (PREDICTED_TRACKS, PREDICTED_SEGMENTS, SIMILARITY, DUPLICATES, MATRIX)
 
 FOLDERS = (*TABLES, "labels", *DERIVED)
 """Folders of all tables. ``labels`` has the columns of the user's CSV, all text."""
+
+MODELS = "models"
+"""Folder of the models: a folder for each version, and the file that names the champion."""

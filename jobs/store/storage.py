@@ -120,7 +120,7 @@ class Storage(ABC):
 
     def read_json(self, name: str) -> Any:
         """Return the value of the JSON file ``name``; ValueError if it is not JSON."""
-        return json.loads(self.read(name))
+        return parse_json(self.read(name))
 
     def write_json(self, name: str, value: Any, *, durable: bool = False) -> None:
         """Write ``value`` as the JSON file ``name``."""
@@ -158,6 +158,24 @@ class Storage(ABC):
         dictionary = [field.name for field in table.schema if pa.types.is_string(field.type)]
         with self.writer(name, durable=durable) as file:
             pq.write_table(table, file, compression="zstd", use_dictionary=dictionary)
+
+
+def parse_json(text: bytes) -> Any:
+    """Return the value of a JSON text; ValueError if it is not JSON.
+
+    Deep nesting and halves of surrogate pairs are refused too: no file of a store has them.
+
+    Examples
+    --------
+    >>> parse_json(b'{"version": 1}')
+    {'version': 1}
+    """
+    try:
+        value = json.loads(text)
+        as_json(value)  # fails for half of a surrogate pair
+    except RecursionError:
+        raise ValueError("it is nested too deeply") from None
+    return value
 
 
 def as_json(value: Any) -> bytes:

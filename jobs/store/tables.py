@@ -7,10 +7,12 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from typing import Any
 
 import pyarrow as pa
 
 from featurizer.columns import FEATURE_SET
+from jobs import defaults
 from jobs.errors import StoreError, UsageError
 from jobs.store.address import storage_at
 from jobs.store.schemas import TABLES
@@ -117,8 +119,13 @@ def read_settings(storage: Storage) -> Settings | None:
     """
     try:
         found = storage.read_json(STORE_JSON)
-        layout = found["format"]
-        settings = Settings(str(found["feature_set"]), float(found["segment_seconds"]))
+        layout, feature_set, seconds = (
+            found[name] for name in ("format", "feature_set", "segment_seconds")
+        )
+        if layout == FORMAT and not isinstance(feature_set, str):
+            raise TypeError(f"'feature_set' is {feature_set!r}")
+        if layout == FORMAT and not is_segment_length(seconds):
+            raise ValueError(f"'segment_seconds' is {seconds!r}")
     except (FileNotFoundError, NotADirectoryError):
         return None
     except (ValueError, KeyError, TypeError) as error:
@@ -131,7 +138,19 @@ def read_settings(storage: Storage) -> Settings | None:
             f"the store {storage.root} has format {layout}, and this songmill reads format "
             f"{FORMAT}: use the songmill that made it, or another folder"
         )
-    return settings
+    return Settings(feature_set, float(seconds))
+
+
+def is_segment_length(seconds: Any) -> bool:
+    """Return whether a value from a file is a valid length of a segment in seconds.
+
+    Examples
+    --------
+    >>> is_segment_length(3), is_segment_length(float("nan")), is_segment_length("3")
+    (True, False, False)
+    """
+    shortest, longest = defaults.SEGMENT_RANGE_S
+    return type(seconds) in (int, float) and bool(shortest <= seconds <= longest)
 
 
 def open_store(store: "str | os.PathLike[str] | Storage | Store") -> Store:

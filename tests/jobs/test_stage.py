@@ -96,6 +96,25 @@ def test_a_broken_lock_of_an_older_songmill_leaves_no_row(
     assert not list((root / KILLED).iterdir())
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        *(b"", b"{", b"[]", b"null", b"\xff", pytest.param(b"[" * 100_000, id="deep")),
+        *(
+            b'{"run_id": "x", "stage": "train", "pid": 1, "host": "h", "started": %s, "seen": %s}'
+            % times
+            for times in ((b"null", b"1"), (b"1e300", b"1"), (b"NaN", b"1"), (b"1", b"Infinity"))
+        ),
+    ],
+)
+def test_a_damaged_broken_lock_leaves_no_row(root: Path, text: bytes) -> None:
+    (root / KILLED).mkdir(parents=True)
+    (root / KILLED / "x.json").write_bytes(text)
+    work(open_session(str(root)), "similarity")
+    assert [row["stage"] for row in rows(root)] == ["similarity"]
+    assert not list((root / KILLED).iterdir())
+
+
 def test_the_stages_of_a_session_share_its_lock_and_its_name(root: Path) -> None:
     session = open_session(str(root))
     with session.held():

@@ -445,6 +445,16 @@ def test_failed_files_are_tried_again_when_asked_for_and_all_with_force(run: Run
 
 
 @pytest.mark.slow
+def test_a_damaged_record_of_an_interrupted_run_is_ignored(run: Run, without_cluster: Run) -> None:
+    run()
+    for text in (b"", b"{", b"[]", b"null", b"{}", b"\xff", b'{"command": {}}', b"[" * 100_000):
+        (STORE / "_work/run.json").write_bytes(text)
+        outcome = without_cluster()
+        assert outcome.unchanged == outcome.listed == 7
+        assert not (STORE / "_work/run.json").exists()
+
+
+@pytest.mark.slow
 def test_other_segments_ask_for_force_and_replace_everything(run: Run) -> None:
     clip(Path("other/one.wav"))
     run()

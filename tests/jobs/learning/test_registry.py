@@ -1,6 +1,7 @@
 """The models of a store: the champion, promotions, and damaged files."""
 
 import json
+import math
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -101,7 +102,33 @@ def test_no_rows_give_no_probabilities(store: Store, root: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", [b"", b"{", b"[]", b"null", b"{}", b'"x"', b"\xff", b'{"version": "20260305T0-x"}']
+    "text",
+    [
+        *(
+            b"",
+            b"{",
+            b"[]",
+            b"null",
+            b"{}",
+            b'"x"',
+            b"\xff",
+            pytest.param(b"[" * 100_000, id="deep"),
+        ),
+        *(
+            json.dumps({"version": version}).encode()
+            for version in (
+                "20260305T0-x",
+                f"../models/{OLD}",
+                f"{OLD}/",
+                f"{OLD}/.",
+                f"x/../{OLD}",
+            )
+        ),
+        *(
+            json.dumps({"version": version}).encode()
+            for version in ("", ".", "..", "/etc", [OLD], 5, None, "\ud800")
+        ),
+    ],
 )
 def test_a_damaged_champion_json_is_reported_and_mended_by_a_promotion(
     store: Store, root: Path, text: bytes
@@ -144,6 +171,13 @@ WRONG = {"level": "album", "scores": {}, "created_at": 5, "split": {}, "data": N
         lambda text: b"\xff" + text,
         *(instead(classes=wrong) for wrong in (7, ["a", "a"], ["a"])),
         *(instead(**{name: wrong}) for name, wrong in WRONG.items()),
+        *(instead(version=wrong) for wrong in (NEW, f"../models/{OLD}", "../../x", "/etc", "", 5)),
+        *(
+            instead(segment_seconds=wrong)
+            for wrong in (math.nan, 0, -1, math.inf, 1e308, True, "3")
+        ),
+        lambda text: b"[" * 100_000,
+        instead(classes=["\ud800", "b"]),
     ],
 )
 def test_a_damaged_model_json_is_reported(store: Store, root: Path, edit: Edit) -> None:
@@ -231,6 +265,40 @@ def test_trees_that_do_not_fit_their_description_are_refused(
     described = put_model(store, "20260305T0-x", CLASSES, digests={"model.ubj": digest(trees)})
     with pytest.raises(ModelError, match=says):
         Model.load(described, "model.ubj", trees)
+
+
+CHILDREN = b"left_children[$l#L" + (3).to_bytes(8, "big")
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "error"),
+    [
+        # A node that is its own child: XGBoost would never end.
+        (CHILDREN + b"\0\0\0\1", CHILDREN + b"\0\0\0\0", "tree 0, node 0: a child is out"),
+        # A child far outside of the tree: XGBoost would crash.
+        (CHILDREN + b"\0\0\0\1", CHILDREN + b"\x7f\xff\xff\xff", "tree 0, node 0: a child is out"),
+        (b"num_treesSL\0\0\0\0\0\0\0\0018", b"num_treesSL\0\0\0\0\0\0\0\0019", "num_trees"),
+    ],
+)
+def test_trees_of_others_that_would_end_the_process_are_refused(
+    store: Store, root: Path, old: bytes, new: bytes, error: str
+) -> None:
+    trees = make_trees(2).replace(old, new)
+    assert trees != make_trees(2)
+    put_model(store, "20260305T0-x", CLASSES, trees=trees)
+    for name in ("model.ubj", "judged.ubj"):
+        with pytest.raises(StoreError, match=rf"{root}/models/20260305T0-x/{name} is not.*{error}"):
+            registry.load(store, "20260305T0-x", name)
+    with pytest.raises(StoreError, match="20260305T0-x/model.ubj"):
+        promote("20260305T0-x", store=str(root))
+    assert champion_of(root) == NEW
+
+
+def test_trees_as_json_are_refused(store: Store) -> None:
+    text = bytes(registry.load(store, OLD).booster.save_raw("json"))
+    put_model(store, "20260305T0-x", CLASSES, trees=text)
+    with pytest.raises(StoreError, match=r"model\.ubj is not a model that XGBoost can read"):
+        registry.load(store, "20260305T0-x")
 
 
 # Models that do not fit

@@ -22,6 +22,7 @@ from jobs.errors import StoreError, UsageError
 from jobs.extraction.attempts import RUN_JSON, Batch
 from jobs.extraction.batch import extract_batch
 from jobs.inputs.sources import list_sources
+from jobs.learning.registry import CHAMPION
 from jobs.store import commit, s3
 from jobs.store.address import storage_of
 from jobs.store.bucket import Bucket
@@ -88,7 +89,7 @@ def test_a_commit_killed_at_any_step_is_completed(monkeypatch: pytest.MonkeyPatc
             storage.write_table("runs/part-0.parquet", rows)
             change = commit.Change()
             commit.stage_replacement(store, change, "runs", [rows, rows], rows.schema)
-            commit.stage_file(store, change, "file", b"data")
+            commit.stage_file(store, change, CHAMPION, b"data")
             system, done = s3.file_system(), False
             effects = itertools.chain([DEFAULT] * steps, itertools.repeat(KeyboardInterrupt))
             with monkeypatch.context() as patch, contextlib.suppress(KeyboardInterrupt):
@@ -97,12 +98,12 @@ def test_a_commit_killed_at_any_step_is_completed(monkeypatch: pytest.MonkeyPatc
                     patch.setattr(system, name, killed)
                 commit.commit(store, change)
                 done = True
-            decided = done or storage.exists(commit.JOURNAL) or storage.exists("file")
+            decided = done or storage.exists(commit.JOURNAL) or storage.exists(CHAMPION)
             commit.recover(storage)
         expected = 4 if decided else 2
         found = open_store(address)
         assert sum(storage.count_rows(name) for name in found.parts("runs")) == expected
-        assert storage.exists("file") == decided
+        assert storage.exists(CHAMPION) == decided
         assert names(storage, commit.STAGE) == []
 
 

@@ -24,20 +24,6 @@ TABLE = pa.table({"a": range(ROWS), "b": [None, "\N{GUITAR}", *map(str, range(2,
 NAME = "t/level=track/a.parquet"
 
 
-@pytest.fixture
-def folder(tmp_path: Path) -> Folder:
-    return Folder(str(tmp_path / "not yet" / "root"))
-
-
-@pytest.fixture(params=["folder", pytest.param("bucket", marks=pytest.mark.slow)])
-def storage(request: pytest.FixtureRequest, tmp_path: Path) -> Storage:
-    if request.param == "bucket":
-        request.getfixturevalue("server")
-        return storage_of(f"s3://music/{tmp_path.name}/store/")
-    found: Storage = request.getfixturevalue("folder")
-    return found
-
-
 def names(storage: Storage, folder: str) -> list[str]:
     return [entry.name for entry in storage.list(folder)]
 

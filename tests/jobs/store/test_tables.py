@@ -1,8 +1,10 @@
 """Opening, creating and reading stores, and the errors of folders that are not stores."""
 
 import json
+import math
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pytest
@@ -136,7 +138,7 @@ def test_an_error_of_a_bucket_names_its_address() -> None:
     "text",
     [
         *(b"", b"{", b"[]", b"null", b"{}", b"\xff\xfe\x00"),
-        *(b'{"format": 1}', b'{"format": 1, "feature_'),
+        *(b'{"format": 1}', b'{"format": 1, "feature_', pytest.param(b"[" * 100_000, id="deep")),
     ],
 )
 def test_a_damaged_description_is_named(root: Path, text: bytes) -> None:
@@ -144,6 +146,38 @@ def test_a_damaged_description_is_named(root: Path, text: bytes) -> None:
     for use in (open_store, storage_to_write):
         with pytest.raises(StoreError, match=r"store\.json is damaged"):
             use(str(root))
+
+
+def described(**values: Any) -> str:
+    settings = {"format": FORMAT, "feature_set": FEATURE_SET, "segment_seconds": 3.0}
+    return json.dumps({**settings, **values})
+
+
+@pytest.mark.parametrize(
+    "seconds",
+    [
+        *(math.nan, 0, -1.0, math.inf, -math.inf, 1e308, 600.1, 0.09, 10**400),
+        *(True, "3", None, [3.0], {}),
+    ],
+)
+def test_segments_of_an_impossible_length_are_refused(root: Path, seconds: Any) -> None:
+    (root / STORE_JSON).write_text(described(segment_seconds=seconds))
+    for use in (open_store, storage_to_write):
+        with pytest.raises(StoreError, match=rf"{root}/store\.json is damaged.*'segment_seconds'"):
+            use(str(root))
+
+
+@pytest.mark.parametrize("feature_set", [5, None, ["a"], "\ud800"])
+def test_a_feature_set_that_is_no_text_is_refused(root: Path, feature_set: Any) -> None:
+    (root / STORE_JSON).write_text(described(feature_set=feature_set))
+    with pytest.raises(StoreError, match=rf"{root}/store\.json is damaged"):
+        open_store(str(root))
+
+
+@pytest.mark.parametrize("seconds", [3, 0.1, 600.0])
+def test_unknown_entries_of_a_description_are_ignored(root: Path, seconds: float) -> None:
+    (root / STORE_JSON).write_text(described(segment_seconds=seconds, future=[math.nan]))
+    assert open_store(str(root)).settings == Settings(FEATURE_SET, seconds)
 
 
 def test_a_later_format_is_refused_with_both_numbers(root: Path) -> None:
