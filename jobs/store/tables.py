@@ -122,9 +122,14 @@ def read_settings(storage: Storage) -> Settings | None:
         layout, feature_set, seconds = (
             found[name] for name in ("format", "feature_set", "segment_seconds")
         )
-        if layout == FORMAT and not isinstance(feature_set, str):
+        if layout != FORMAT:
+            raise StoreError(
+                f"the store {storage.root} has format {layout}, and this songmill reads format "
+                f"{FORMAT}: use the songmill that made it, or another folder"
+            )
+        if not isinstance(feature_set, str):
             raise TypeError(f"'feature_set' is {feature_set!r}")
-        if layout == FORMAT and not is_segment_length(seconds):
+        if not is_segment_length(seconds):
             raise ValueError(f"'segment_seconds' is {seconds!r}")
     except (FileNotFoundError, NotADirectoryError):
         return None
@@ -133,11 +138,6 @@ def read_settings(storage: Storage) -> Settings | None:
             f"{storage.path(STORE_JSON)} is damaged ({error}): restore it, or check that this "
             "folder is a songmill store"
         ) from None
-    if layout != FORMAT:
-        raise StoreError(
-            f"the store {storage.root} has format {layout}, and this songmill reads format "
-            f"{FORMAT}: use the songmill that made it, or another folder"
-        )
     return Settings(feature_set, float(seconds))
 
 
