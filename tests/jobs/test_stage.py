@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from support.damaged_json import DAMAGED_JSON, short_id
 from support.made_stores import make_store
 
 from jobs.errors import RunInterruptedError, StoreError, UsageError
@@ -99,13 +100,14 @@ def test_a_broken_lock_of_an_older_songmill_leaves_no_row(
 @pytest.mark.parametrize(
     "text",
     [
-        *(b"", b"{", b"[]", b"null", b"\xff", pytest.param(b"[" * 100_000, id="deep")),
+        *DAMAGED_JSON,
         *(
             b'{"run_id": "x", "stage": "train", "pid": 1, "host": "h", "started": %s, "seen": %s}'
             % times
             for times in ((b"null", b"1"), (b"1e300", b"1"), (b"NaN", b"1"), (b"1", b"Infinity"))
         ),
     ],
+    ids=short_id,
 )
 def test_a_damaged_broken_lock_leaves_no_row(root: Path, text: bytes) -> None:
     (root / KILLED).mkdir(parents=True)

@@ -36,7 +36,7 @@ class RecordedBoosting:
     workers : int
         Workers that the recorded shares are for.
     importance : callable
-        The importance of features as it is outside tests, where the recorded one is empty.
+        The real :func:`jobs.learning.judge.importance`; trainings get an empty list instead.
     rows, valid_rows : list of list of int
         Number of training and validation rows of each share, a list for each call.
     """

@@ -10,6 +10,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from support.damaged_json import DAMAGED_JSON, short_id
 from support.made_models import MISFITS, champion_of, make_trees, put_model
 from support.made_stores import make_store, read_rows
 
@@ -104,31 +105,16 @@ def test_no_rows_give_no_probabilities(store: Store, root: Path) -> None:
 @pytest.mark.parametrize(
     "text",
     [
-        *(
-            b"",
-            b"{",
-            b"[]",
-            b"null",
-            b"{}",
-            b'"x"',
-            b"\xff",
-            pytest.param(b"[" * 100_000, id="deep"),
-        ),
+        *DAMAGED_JSON,
         *(
             json.dumps({"version": version}).encode()
             for version in (
-                "20260305T0-x",
-                f"../models/{OLD}",
-                f"{OLD}/",
-                f"{OLD}/.",
-                f"x/../{OLD}",
+                *("20260305T0-x", f"../models/{OLD}", f"{OLD}/", f"{OLD}/.", f"x/../{OLD}"),
+                *("", ".", "..", "/etc", [OLD], 5, None, "\ud800"),
             )
         ),
-        *(
-            json.dumps({"version": version}).encode()
-            for version in ("", ".", "..", "/etc", [OLD], 5, None, "\ud800")
-        ),
     ],
+    ids=short_id,
 )
 def test_a_damaged_champion_json_is_reported_and_mended_by_a_promotion(
     store: Store, root: Path, text: bytes

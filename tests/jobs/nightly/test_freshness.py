@@ -3,25 +3,13 @@
 from pathlib import Path
 
 import pytest
+from support.damaged_json import DAMAGED_JSON, short_id
 from support.made_stores import make_store
 
 from jobs.nightly.freshness import STAGES_JSON, read_fingerprints, write_fingerprint
 
 
-@pytest.mark.parametrize(
-    "text",
-    [
-        b"",
-        b"{",
-        b"[]",
-        b"null",
-        b"5",
-        b'"x"',
-        b"\xff",
-        b'{"train": "\\ud800"}',
-        pytest.param(b"[" * 100_000, id="deep"),
-    ],
-)
+@pytest.mark.parametrize("text", [*DAMAGED_JSON, b'{"train": "\\ud800"}'], ids=short_id)
 def test_a_damaged_file_has_no_fingerprints_and_is_replaced(tmp_path: Path, text: bytes) -> None:
     store = make_store(tmp_path / "store")
     (tmp_path / "store" / STAGES_JSON).write_bytes(text)

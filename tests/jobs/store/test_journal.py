@@ -7,6 +7,7 @@ from typing import Any
 
 import pyarrow as pa
 import pytest
+from support.damaged_json import DAMAGED_JSON, short_id
 
 from featurizer.columns import FEATURE_SET
 from jobs.errors import StoreError
@@ -75,7 +76,7 @@ ELSEWHERE: list[Any] = [
     *("outside", "report/index.html", LOCK, JOURNAL, "files/part-\0.parquet", "_work", "_work/"),
     *("files/part-\ud800.parquet", None, 5, True, [PART], {PART: PART}),
 ]
-"""What no entry may name: files outside of the store, or of no commit, and other spellings."""
+"""Names that every entry refuses: outside the store, not part of a commit, or not normalised."""
 
 
 @pytest.mark.parametrize(
@@ -129,7 +130,7 @@ def test_no_stage_begins_with_a_refused_journal(store: Store) -> None:
 @pytest.mark.parametrize(
     "text",
     [
-        *(b"", b"{", b"null", b"5", b"[]", b"{}", b"\xff", pytest.param(b"[" * 100_000, id="deep")),
+        *DAMAGED_JSON,
         *(b'{"remove": [], "add": []}', b'{"remove": {}, "add": [], "forget": []}'),
         *(b'{"remove": "", "add": [], "forget": []}', b'{"remove": [], "add": {}, "forget": []}'),
         *(
@@ -138,6 +139,7 @@ def test_no_stage_begins_with_a_refused_journal(store: Store) -> None:
         ),
         b'{"remove": [], "add": [], "forget": null}',
     ],
+    ids=short_id,
 )
 def test_a_malformed_journal_is_refused(store: Store, text: bytes) -> None:
     assert_refused(store, text)

@@ -8,6 +8,7 @@ from typing import Any
 
 import pyarrow as pa
 import pytest
+from support.damaged_json import DAMAGED_JSON, short_id
 
 from featurizer.columns import FEATURE_COLUMNS, FEATURE_SET
 from jobs.errors import StoreError, UsageError
@@ -137,9 +138,10 @@ def test_an_error_of_a_bucket_names_its_address() -> None:
 @pytest.mark.parametrize(
     "text",
     [
-        *(b"", b"{", b"[]", b"null", b"{}", b"\xff\xfe\x00"),
-        *(b'{"format": 1}', b'{"format": 1, "feature_', pytest.param(b"[" * 100_000, id="deep")),
+        *(*DAMAGED_JSON, b"\xff\xfe\x00"),
+        *(b'{"format": 1}', b'{"format": 1, "feature_'),
     ],
+    ids=short_id,
 )
 def test_a_damaged_description_is_named(root: Path, text: bytes) -> None:
     (root / STORE_JSON).write_bytes(text)
