@@ -31,6 +31,14 @@ class StoreError(SongmillError):
     """The store is damaged, has another format, is in use, or cannot be reached."""
 
 
+class DamageError(StoreError):
+    """A file of the store is missing or damaged; ``problem`` is the part that says how."""
+
+    def __init__(self, message: str, problem: str = "") -> None:
+        super().__init__(message)
+        self.problem = problem
+
+
 class ExportError(SongmillError):
     """A table could not be exported; the previous export is unchanged."""
 

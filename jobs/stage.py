@@ -131,6 +131,7 @@ class Session:
             if settings:
                 self._store = open_to_write(self.storage, settings, force=force)
             _record_killed(self.store)
+            self.store.read("runs")  # a damaged part would end the stage at its commit
             stage = Stage(self, self.store, lock, name, self.run_id, started)
             self.storage.remove_folder(stage.work)  # left by a killed process
             before = lock.note(run_id=self.run_id, stage=name, started=started)
@@ -232,7 +233,7 @@ class Stage:
         """
         row = {"run_id": self.run_id, "stage": self.name, "outcome": "done"}
         row |= self.columns() | columns
-        _stage_row(self.store, change, started=self.started, ended=time.time(), **row)
+        stage_row(self.store, change, started=self.started, ended=time.time(), **row)
         self.lock.check()
         commit.commit(self.store, change)
 
@@ -250,7 +251,7 @@ class Stage:
             )
 
 
-def _stage_row(
+def stage_row(
     store: Store, change: commit.Change, *, started: float, ended: float, **columns: Any
 ) -> None:
     """Stage a row of ``runs``; ``started`` and ``ended`` are Unix times."""
@@ -284,5 +285,5 @@ def _record_killed(store: Store) -> None:
         else:
             if key not in store.read("runs", list(key)).to_pylist():
                 row |= {"outcome": "killed", "message": message}
-                _stage_row(store, change, started=started, ended=ended, **row)
+                stage_row(store, change, started=started, ended=ended, **row)
         commit.commit(store, change)

@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from jobs.nightly.run import run
     from jobs.reporting.inspection import inspect
     from jobs.reporting.report import report
+    from jobs.reporting.verify import verify
     from songmill.arrays import features, nearest
     from songmill.store import Store, open_store
 
@@ -62,6 +63,7 @@ __all__ = [
     "similar",
     "similarity",
     "train",
+    "verify",
 ]
 
 _MODULES = {
@@ -83,6 +85,7 @@ _MODULES = {
     "similar": "jobs.neighbours.query",
     "similarity": "jobs.neighbours.similarity",
     "train": "jobs.learning.train",
+    "verify": "jobs.reporting.verify",
 }
 
 

@@ -78,6 +78,7 @@ for _command in (
     reporting.inspect,
     reporting.report,
     reporting.status,
+    reporting.verify,
     demo.demo,
 ):
     app.command()(_command)

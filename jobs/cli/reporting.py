@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from jobs.reporting.inspection import Outcome as Inspection
     from jobs.reporting.report import Outcome as Report
     from jobs.reporting.status import Status
+    from jobs.reporting.verify import Outcome as Verification
 
 
 def print_status(status: "Status") -> None:
@@ -98,6 +99,26 @@ def print_page(path: str) -> None:
     show(f"Open the report in a browser: {printable(path)}")
 
 
+def print_verification(outcome: "Verification") -> None:
+    """Print what is wrong in a store, a line each, and what was checked."""
+    for found in outcome.findings:
+        show(f"{printable(found.file)} {printable(found.problem)}. {printable(found.remedy)}")
+    checked = f"{counted(outcome.parts, 'part')}, {counted(outcome.rows, 'row')}"
+    show(f"Sound: {checked}, {counted(outcome.models, 'model')}")
+    if outcome.unchecked:
+        show(
+            f"The tables were not compared: {outcome.unchecked}. Verify again when no run is at "
+            "work."
+        )
+    if not outcome.manifest:
+        show(
+            "The store has no manifest yet, so a missing part may go unnoticed; the next run "
+            "writes it."
+        )
+    if outcome.outcome == "repaired":
+        show(f"Repaired; {counted(outcome.forgotten, 'track')} forgotten.")
+
+
 def inspect(
     recording: Annotated[
         str,
@@ -163,3 +184,25 @@ def status(
         print_failed(found)
     else:
         print_status(found)
+
+
+def verify(
+    store: options.Store,
+    repair: Annotated[
+        bool,
+        typer.Option(
+            "--repair", help="Forget what is damaged, so that the next runs make it anew."
+        ),
+    ] = False,
+    as_json: options.Json = False,
+) -> None:
+    """Check everything in STORE: checksums, manifest, tables, models. Exit with 1 if it is damaged.
+
+    Without --repair nothing is written, and other runs may be at work.
+    """
+    arguments = dict(locals())
+    from jobs.reporting.verify import verify as run
+
+    outcome = run_job(run, print_verification, **arguments)
+    if outcome.outcome == "damaged":
+        raise typer.Exit(1)

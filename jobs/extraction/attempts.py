@@ -12,6 +12,7 @@ from typing import Any, Literal
 
 import pyarrow as pa
 
+from jobs.errors import DamageError
 from jobs.inputs.sources import SourceFile
 from jobs.store.schemas import SEGMENTS, TRACKS
 from jobs.store.storage import Storage
@@ -95,12 +96,10 @@ def read_finished(storage: Storage, attempt: str) -> tuple[Summary, Settings, pa
     of songmill wrote other fields.
     """
     try:
-        files = storage.read_table(result_file(attempt, "files"))
-        for name in result_files(attempt):
-            storage.count_rows(name)
+        *_, files = [storage.read_table(name) for name in result_files(attempt)]
         metadata = json.loads(files.schema.metadata[b"songmill"])
         return Summary(**metadata["summary"]), Settings(**metadata["settings"]), files
-    except (OSError, pa.ArrowException, ValueError, KeyError, TypeError):
+    except (OSError, DamageError, ValueError, KeyError, TypeError):
         return None
 
 

@@ -42,6 +42,7 @@ from jobs.progress import Progress, clock
 from jobs.stage import Session, Stage, open_session
 from jobs.store import commit
 from jobs.store.schemas import (
+    DERIVED,
     DUPLICATES,
     MATRIX,
     PREDICTED_SEGMENTS,
@@ -207,6 +208,8 @@ def extract(
             "retry_failed": retry_failed,
             "feature_set": FEATURE_SET,
         }
+        for table in (*EXTRACTED, *DERIVED):
+            stage.store.parts(table)  # a damaged one would end the run at its commit
         stage.run_id = _resume(stage, command)
         plan = make_plan(
             listing,

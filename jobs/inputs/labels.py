@@ -127,7 +127,7 @@ def warn_of_unmatched(labels: Labels, path: str, warn: Callable[[str], None]) ->
 
 def read(store: Store) -> pa.Table:
     """Return the table ``labels``; it has no rows if the store has none."""
-    return store.read_part(PART) if store.storage.exists(PART) else _EMPTY
+    return store.read_part(PART) if PART in store.parts("labels") else _EMPTY
 
 
 def stage(store: Store, change: Change, labels: Labels, gone: list[str]) -> None:
@@ -145,5 +145,5 @@ def stage(store: Store, change: Change, labels: Labels, gone: list[str]) -> None
     after = pa.concat_tables(tables, promote_options="default").sort_by("track_id")
     if after != before:
         sink = pa.BufferOutputStream()
-        pq.write_table(after, sink, compression="zstd")
+        pq.write_table(after, sink, compression="zstd", write_page_checksum=True)
         stage_file(store, change, PART, sink.getvalue().to_pybytes())

@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 import pyarrow as pa
 
 from featurizer.columns import FEATURE_COLUMNS
-from jobs.errors import StoreError, UsageError
+from jobs.errors import DamageError, StoreError, UsageError
 from jobs.store import commit
 from jobs.store.schemas import MODELS
 from jobs.store.storage import as_json
@@ -108,13 +108,15 @@ def champion(store: Store) -> str | None:
     except FileNotFoundError:
         return None
     except (ValueError, KeyError, TypeError) as error:
-        raise StoreError(
-            f"{path} is damaged ({error}). `songmill promote VERSION` writes it again"
+        problem = f"is damaged ({error})"
+        raise DamageError(
+            f"{path} {problem}. `songmill promote VERSION` writes it again", problem
         ) from None
     if version not in versions(store):
-        raise StoreError(
-            f"{path} names the model {version}, which does not exist. Choose one of `songmill "
-            "models` with `songmill promote VERSION`"
+        problem = f"names the model {version}, which does not exist"
+        raise DamageError(
+            f"{path} {problem}. Choose one of `songmill models` with `songmill promote VERSION`",
+            problem,
         )
     return version
 
@@ -166,7 +168,7 @@ def load(store: Store, version: str, trees: str = TREES) -> Model:
 def read_split(store: Store, version: str) -> dict[str, Part]:
     """Return the part of each track in a version's split; StoreError if it is damaged."""
     name = file_of(version, SPLIT)
-    with _report_damage(store, name, OSError, KeyError, pa.ArrowException, ModelError):
+    with _report_damage(store, name, FileNotFoundError, ModelError):
         table = store.storage.read_table(name, ["track_id", "set"])
         found = dict(zip(table["track_id"].to_pylist(), table["set"].to_pylist(), strict=True))
         unknown = set(found.values()) - set(PARTS)
@@ -246,7 +248,8 @@ def _report_damage(store: Store, name: str, *errors: type[Exception]) -> Iterato
         yield
     except errors as error:
         reason = "does not exist" if isinstance(error, FileNotFoundError) else str(error)
-        raise StoreError(
+        raise DamageError(
             f"{store.storage.path(name)} {reason}. Restore the file, or choose another model with "
-            "`songmill promote`"
+            "`songmill promote`",
+            reason,
         ) from None

@@ -12,9 +12,7 @@ from typing import Any
 from jobs.inputs import labels
 from jobs.learning import registry
 from jobs.store.schemas import SEGMENTS, TRACKS
-from jobs.store.tables import Store
-
-STAGES_JSON = "_stages.json"
+from jobs.store.tables import STAGES_JSON, Store
 
 _CHANGES = ("extracted", "failed", "gone", "relabelled", "kept")
 """Counts in a row of ``runs``; any above 0 means that features or files changed."""

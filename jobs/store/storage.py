@@ -2,14 +2,17 @@
 
 import json
 import os
+import zlib
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+
+from jobs.store.damage import damage_error
 
 TEMPORARY = "_work/tmp"
 """Folder of incomplete files: on the file system of the tables, out of readers' sight."""
@@ -19,6 +22,12 @@ _BATCH_ROWS = 16_384
 _BUFFER_BYTES = 65_536
 """Read buffer of a column. Without one, Arrow reads a column of a whole part at once."""
 
+_TAIL_BYTES = 65_536
+"""Bytes at the end of a Parquet file that are read at once, as Arrow does."""
+
+_MAGIC = b"PAR1"
+"""First and last bytes of a Parquet file."""
+
 
 @dataclass(frozen=True)
 class Entry:
@@ -27,6 +36,25 @@ class Entry:
     name: str
     size: int
     modified: float
+
+
+@dataclass(frozen=True)
+class Part:
+    """A Parquet file, as it was written.
+
+    Parameters
+    ----------
+    rows : int
+        Number of rows.
+    bytes : int
+        Size of the file.
+    footer : str
+        CRC-32 of the footer, in hexadecimal. Unlike the pages, it has no checksum in the file.
+    """
+
+    rows: int
+    bytes: int
+    footer: str
 
 
 class Storage(ABC):
@@ -126,38 +154,117 @@ class Storage(ABC):
         """Write ``value`` as the JSON file ``name``."""
         self.write(name, as_json(value), durable=durable)
 
-    def read_table(self, name: str, columns: Sequence[str] | None = None) -> pa.Table:
-        """Return the Parquet file ``name``, or some of its columns."""
-        # A ParquetFile, because the data set reader would add the columns of `level=...` folders.
-        with (
-            self.open(name, whole=columns is None) as source,
-            pq.ParquetFile(source, pre_buffer=self.PRE_BUFFER) as file,
-        ):
+    def read_table(
+        self,
+        name: str,
+        columns: Sequence[str] | None = None,
+        *,
+        is_footer: Callable[[str], bool] | None = None,
+    ) -> pa.Table:
+        """Return the Parquet file ``name``, or some of its columns; StoreError if it is damaged.
+
+        ``is_footer`` tells whether a CRC-32, as in :class:`Part`, is that of the file's footer.
+        """
+        whole, pre_buffer = columns is None, self.PRE_BUFFER
+        with self._parquet(name, is_footer, whole=whole, pre_buffer=pre_buffer) as file:
+            _check_columns(file, columns)
             return file.read(columns=columns)
 
     def read_batches(
-        self, name: str, columns: Sequence[str] | None = None
+        self,
+        name: str,
+        columns: Sequence[str] | None = None,
+        *,
+        is_footer: Callable[[str], bool] | None = None,
     ) -> Iterator[pa.RecordBatch]:
-        """Yield the rows of the Parquet file ``name`` in batches, in constant memory."""
-        with self.open(name) as source, pq.ParquetFile(source, buffer_size=_BUFFER_BYTES) as file:
+        """Yield the rows of the Parquet file ``name`` in batches, in constant memory.
+
+        ``is_footer`` and errors are those of :meth:`read_table`.
+        """
+        with self._parquet(name, is_footer, buffer_size=_BUFFER_BYTES) as file:
+            _check_columns(file, columns)
             yield from file.iter_batches(_BATCH_ROWS, columns=columns, use_threads=False)
 
     def read_schema(self, name: str) -> pa.Schema:
-        """Return the schema of the Parquet file ``name``."""
-        with self.open(name) as source:
-            return pq.read_schema(source)
+        """Return the schema of the Parquet file ``name``; StoreError if it is damaged."""
+        with self._parquet(name) as file:
+            return file.schema_arrow
 
-    def count_rows(self, name: str) -> int:
-        """Return the number of rows of the Parquet file ``name``, from its footer."""
-        with self.open(name) as source:
-            return int(pq.read_metadata(source).num_rows)
+    def count_rows(self, name: str, *, is_footer: Callable[[str], bool] | None = None) -> int:
+        """Return the number of rows of the Parquet file ``name``, from its footer.
+
+        ``is_footer`` and errors are those of :meth:`read_table`.
+        """
+        with self._parquet(name, is_footer) as file:
+            return int(file.metadata.num_rows)
+
+    def describe_part(self, name: str) -> Part:
+        """Return the rows, size and footer of the Parquet file ``name``."""
+        with self._report_damage(name), self.open(name) as source:
+            footer = footer_checksum(source)
+            size = source.seek(0, os.SEEK_END)
+            return Part(int(pq.read_metadata(source).num_rows), size, footer)
+
+    @contextmanager
+    def _parquet(
+        self,
+        name: str,
+        is_footer: Callable[[str], bool] | None = None,
+        *,
+        whole: bool = False,
+        **options: Any,
+    ) -> Iterator[pq.ParquetFile]:
+        """Open the Parquet file ``name``; StoreError if what the body reads is damaged."""
+        with self._report_damage(name), self.open(name, whole=whole) as source:
+            if is_footer and not is_footer(footer_checksum(source)):
+                raise pa.ArrowInvalid("its footer is not the one that was written")
+            # A ParquetFile, because the data set reader would add the columns of `level=...`
+            # folders.
+            with pq.ParquetFile(source, page_checksum_verification=True, **options) as file:
+                yield file
+
+    @contextmanager
+    def _report_damage(self, name: str) -> Iterator[None]:
+        try:
+            yield
+        except (pa.ArrowException, OSError, ValueError) as error:
+            if isinstance(error, OSError) and error.errno is not None:
+                raise  # the operating system's message is clearer
+            raise damage_error(self.root, name, f"is damaged ({error})") from None
 
     def write_table(self, name: str, table: pa.Table, *, durable: bool = False) -> None:
         """Write ``table`` as the Parquet file ``name``."""
         # Features rarely repeat: their dictionaries would be larger than the values.
         dictionary = [field.name for field in table.schema if pa.types.is_string(field.type)]
         with self.writer(name, durable=durable) as file:
-            pq.write_table(table, file, compression="zstd", use_dictionary=dictionary)
+            pq.write_table(
+                table, file, compression="zstd", use_dictionary=dictionary, write_page_checksum=True
+            )
+
+
+def footer_checksum(source: Any) -> str:
+    """Return the CRC-32 of the footer of an open Parquet file, in hexadecimal.
+
+    Raise pa.ArrowInvalid if it has none.
+    """
+    size = source.seek(0, os.SEEK_END)
+    source.seek(max(0, size - _TAIL_BYTES))
+    tail = source.read()
+    # A footer ends with its length and the magic bytes.
+    length = int.from_bytes(tail[-8:-4], "little") + 8
+    if tail[-4:] != _MAGIC or length + len(_MAGIC) > size:
+        raise pa.ArrowInvalid("it does not end with the footer of a Parquet file")
+    if length > len(tail):
+        source.seek(size - length)
+        tail = source.read()
+    return f"{zlib.crc32(tail[-length:]):08x}"
+
+
+def _check_columns(file: pq.ParquetFile, columns: Sequence[str] | None) -> None:
+    """Raise pa.ArrowInvalid if the file lacks one of the columns, which Arrow would leave out."""
+    missing = set(columns or ()) - set(file.schema_arrow.names)
+    if missing:
+        raise pa.ArrowInvalid(f"it has no column {min(missing)!r}")
 
 
 def parse_json(text: bytes) -> Any:

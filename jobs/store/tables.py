@@ -4,8 +4,7 @@ Changes of tables are in :mod:`jobs.store.commit`, their columns in :mod:`jobs.s
 """
 
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -14,21 +13,17 @@ import pyarrow as pa
 from featurizer.columns import FEATURE_SET
 from jobs import defaults
 from jobs.errors import StoreError, UsageError
+from jobs.store import manifest
 from jobs.store.address import storage_at
+from jobs.store.damage import damage_error
 from jobs.store.schemas import TABLES
-from jobs.store.storage import Storage, as_json
+from jobs.store.storage import Part, Storage, as_json
 
 STORE_JSON = "store.json"
+JOURNAL = "_journal.json"
+STAGES_JSON = "_stages.json"
 FORMAT = 1
 """Version of the layout and columns. It changes when an older songmill could not use the store."""
-
-_REMEDIES = {
-    "comparison": "remove the folder and run `songmill compare`",
-    "duplicates": "remove the folder and run `songmill similarity`",
-    "predictions": "remove the folder and run `songmill predict --all`",
-    "similarity": "remove the folder and run `songmill similarity`",
-}
-"""Remedies for damaged tables that are not made by an extraction."""
 
 
 @dataclass(frozen=True)
@@ -44,60 +39,82 @@ class Settings:
 
 
 class Store:
-    """An existing store: its files, and the settings in its ``store.json``."""
+    """An existing store: its files, and the settings in its ``store.json``.
+
+    Parts are compared with the manifest when they are listed and read.
+    """
 
     def __init__(self, storage: Storage, settings: Settings) -> None:
         self.storage = storage
         self.settings = settings
+        self._manifest: dict[str, Part] | None = None
 
     def parts(self, table: str) -> list[str]:
-        """Return the sorted names of the Parquet files of ``table``."""
-        return [entry.name for entry in self.storage.list(table) if is_part(entry.name)]
+        """Return the sorted names of the Parquet files of ``table``.
+
+        Raise StoreError if one is missing or has another size than in the manifest.
+        """
+        while True:
+            self._manifest = manifest.read(self.storage)
+            entries = [entry for entry in self.storage.list(table) if is_part(entry.name)]
+            found = manifest.find_difference(self._manifest or {}, table, entries)
+            # While a commit is under way, readers may see fewer rows.
+            if found is None or self.storage.exists(JOURNAL):
+                return [entry.name for entry in entries]
+            if manifest.read(self.storage) == self._manifest:
+                raise damage_error(self.storage.root, *found)
 
     def read(self, table: str, columns: list[str] | None = None) -> pa.Table:
-        """Return all rows of ``table``, or some of its columns; no rows if it has no parts."""
+        """Return all rows of ``table``, or some of its columns; no rows if it has no parts.
+
+        Raise StoreError if a part is missing or damaged.
+        """
         schema = TABLES[table]
         if columns is not None:
             schema = pa.schema([schema.field(name) for name in columns])
-        tables = [self.read_part(name, columns) for name in self.parts(table)]
-        return pa.concat_tables([schema.empty_table(), *tables])
+        tables = [schema.empty_table()]
+        for name in self.parts(table):
+            rows = self.read_part(name, columns)
+            if not rows.schema.equals(schema):
+                raise damage_error(self.storage.root, name, "has other columns than its table")
+            tables.append(rows)
+        return pa.concat_tables(tables)
 
     def read_part(self, name: str, columns: list[str] | None = None) -> pa.Table:
         """Return one part, or some of its columns; StoreError if it is damaged."""
-        with self._report_damage(name):
-            return self.storage.read_table(name, columns)
+        return self.storage.read_table(name, columns, is_footer=self._is_footer_of(name))
 
     def read_batches(
         self, table: str, columns: list[str] | None = None
     ) -> Iterator[pa.RecordBatch]:
         """Yield the rows of ``table`` in batches, in constant memory.
 
-        Raise StoreError if a part is damaged.
+        Raise StoreError if a part is missing or damaged.
         """
         for name in self.parts(table):
-            with self._report_damage(name):
-                yield from self.storage.read_batches(name, columns)
+            is_footer = self._is_footer_of(name)
+            yield from self.storage.read_batches(name, columns, is_footer=is_footer)
 
     def count_rows(self, table: str) -> int:
-        """Return the number of rows of ``table``; StoreError if a part is damaged."""
-        total = 0
-        for name in self.parts(table):
-            with self._report_damage(name):
-                total += self.storage.count_rows(name)
-        return total
+        """Return the number of rows of ``table``; StoreError if a part is missing or damaged."""
+        names = self.parts(table)
+        return sum(
+            self.storage.count_rows(name, is_footer=self._is_footer_of(name)) for name in names
+        )
 
-    @contextmanager
-    def _report_damage(self, name: str) -> Iterator[None]:
-        try:
-            yield
-        except (pa.ArrowException, OSError) as error:
-            if isinstance(error, OSError) and error.errno is not None:
-                raise  # the operating system's message is clearer
-            remedy = _REMEDIES.get(name.partition("/")[0], "extract into another store")
-            raise StoreError(
-                f"{self.storage.path(name)} is damaged ({error}): put an undamaged copy in its "
-                f"place, or {remedy}"
-            ) from None
+    def _is_footer_of(self, name: str) -> Callable[[str], bool] | None:
+        """Return whether a checksum is that of the part's footer, as a function."""
+        part = (self._manifest or {}).get(name)
+        if part is None:
+            return None
+
+        def is_footer(checksum: str) -> bool:
+            if checksum == part.footer or self.storage.exists(JOURNAL):
+                return True
+            # A commit may have replaced the part since it was listed.
+            return (manifest.read(self.storage) or {}).get(name) != part
+
+        return is_footer
 
 
 def is_part(name: str) -> bool:

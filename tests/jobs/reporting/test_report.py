@@ -313,11 +313,12 @@ def test_damaged_features_are_reported_and_damaged_neighbours_cost_their_section
     part.write_bytes(part.read_bytes()[:500])
     outcome, page = read(tmp_path / "s")
     assert "is damaged" in page.text
-    assert "remove the folder and run `songmill similarity`" in page.text
+    assert "verify --repair --store" in page.text
+    assert ", then `songmill similarity`" in page.text
     assert "Tempo" not in outcome.missing
     features = Path(store.storage.path(store.parts("features/level=track")[0]))
     features.write_bytes(features.read_bytes()[:500])
-    with pytest.raises(StoreError, match=r"is damaged .* extract into another store"):
+    with pytest.raises(StoreError, match=r"is damaged .* --repair .*, then `songmill extract`"):
         read(tmp_path / "s")
 
 

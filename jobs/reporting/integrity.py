@@ -1,0 +1,371 @@
+"""The integrity of a store: everything that can be checked without the recordings.
+
+Each part of each table is read whole, against the checksums of its pages and against the manifest.
+The tables are compared with one another, and models with their digests. Only the names of tracks
+are kept in memory. Nothing is written, and no lock is needed.
+"""
+
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Any
+
+import pyarrow as pa
+
+from featurizer.extract import segment_step
+from jobs.errors import DamageError
+from jobs.extraction.plan import find_row
+from jobs.learning import registry
+from jobs.progress import Progress
+from jobs.store import manifest, schemas
+from jobs.store.damage import damage_error, remedy
+from jobs.store.schemas import (
+    DUPLICATES,
+    FOLDERS,
+    MATRIX,
+    PREDICTED_SEGMENTS,
+    PREDICTED_TRACKS,
+    PROBABILITY,
+    SEGMENTS,
+    SIMILARITY,
+    TABLES,
+    TRACKS,
+)
+from jobs.store.storage import Entry, Part
+from jobs.store.tables import JOURNAL, Store, is_part
+
+MAX_NAMED = 3
+"""Tracks that a finding names."""
+
+_MAX_SEGMENTS = 200_000
+"""Upper bound of a segment's number: four hours have 144,000 segments of 0.1 s."""
+
+_REPEATED = "has rows that are repeated or not valid"
+
+_KEYS = {
+    "files": ["track_id", "status", "uri", "source"],
+    TRACKS: ["track_id", "length"],
+    SEGMENTS: ["track_id", "segment"],
+    PREDICTED_TRACKS: ["track_id", "model"],
+    PREDICTED_SEGMENTS: ["track_id", "model"],
+    SIMILARITY: ["track_id", "neighbour_id"],
+    DUPLICATES: ["track_id", "duplicate_id"],
+    MATRIX: ["track_id"],
+}
+"""Columns of each table that are compared with other tables."""
+
+_MODEL_TABLES = {
+    registry.SPLIT: schemas.SPLIT,
+    "metrics.parquet": schemas.METRICS,
+    "confusion.parquet": schemas.CONFUSION,
+    "importance.parquet": schemas.IMPORTANCE,
+}
+
+
+@dataclass(frozen=True)
+class Finding:
+    """Something that is wrong in a store.
+
+    Parameters
+    ----------
+    file : str
+        Name of the file, or of the table's folder, in the store.
+    problem : str
+        What is wrong.
+    remedy : str
+        What to do.
+    """
+
+    file: str
+    problem: str
+    remedy: str
+
+
+@dataclass
+class Check:
+    """A check of a store, and what a repair has to forget.
+
+    Parameters
+    ----------
+    store : Store
+        The store.
+    progress : Progress
+        Shows the progress.
+
+    Attributes
+    ----------
+    findings : list of Finding
+        Everything that is wrong.
+    unchecked : str
+        Why the tables were not compared with the manifest and one another; "" if they were.
+    unsound : dict of str to list of str
+        Parts that are damaged, missing or foreign, by table.
+    stale : set of str
+        Tables that have to be made anew as a whole, if they are computed from the features.
+    forget : set of str
+        Tracks with missing or wrong rows.
+    models : list of str
+        Damaged models.
+    champion : bool
+        Whether ``champion.json`` is missing or names a sound model.
+    parts, rows, bytes : int
+        What was read.
+    """
+
+    store: Store
+    progress: Progress
+    findings: list[Finding] = field(default_factory=list)
+    unchecked: str = ""
+    unsound: dict[str, list[str]] = field(default_factory=dict)
+    stale: set[str] = field(default_factory=set)
+    forget: set[str] = field(default_factory=set)
+    models: list[str] = field(default_factory=list)
+    champion: bool = True
+    parts: int = 0
+    rows: int = 0
+    bytes: int = 0
+
+    def __post_init__(self) -> None:
+        self._manifest: dict[str, Part] | None = None
+        self._schemas: dict[str, pa.Schema] = {}
+        self._imported = False
+        self._status: dict[str, str] = {}  # of each track in `files`
+        self._lengths: dict[str, int] = {}  # samples of each track
+        self._segments: dict[str, int] = {}  # bit i is set if the track has a segment i
+        self._classes: dict[str, list[str]] = {}  # of each sound model
+        self._wrong: dict[tuple[str, str], set[str]] = {}  # tracks by table and problem
+
+    def run(self) -> None:
+        """Check everything."""
+        before = self._state()
+        try:
+            self._manifest = manifest.read(self.store.storage)
+        except DamageError as error:
+            self._add(manifest.MANIFEST, error.problem)
+        self.progress.step("checking the models")
+        self._check_models()
+        listed = {table: self._list(table) for table in FOLDERS}
+        total = sum(map(len, listed.values()))
+        self.progress.step("checking the tables")
+        for table, entries in listed.items():
+            self._check_missing(table, entries)
+            for entry in entries:
+                self.progress.update(f"{self.parts} of {total} parts, {self.rows:,} rows")
+                self._check_part(table, entry)
+            if table == "files":
+                self._compare_features()
+        for (table, problem), tracks in self._wrong.items():
+            named = ", ".join(repr(track) for track in sorted(map(str, tracks))[:MAX_NAMED])
+            self._add(table, f"{problem}: {len(tracks):,} tracks, such as {named}")
+        self._drop_uncertain(before)
+
+    def _add(self, name: str, problem: str) -> None:
+        self.findings.append(Finding(name, problem, remedy(self.store.storage.root, name)))
+
+    def _add_part(self, table: str, name: str, problem: str) -> None:
+        self._add(name, problem)
+        self.unsound.setdefault(table, []).append(name)
+        self.stale.add(table)
+
+    def _add_track(self, table: str, problem: str, track: str) -> None:
+        self._wrong.setdefault((table, problem), set()).add(track)
+
+    # Changes by other runs
+
+    def _state(self) -> tuple[Any, ...]:
+        """Return what differs if another run changes the store."""
+        storage = self.store.storage
+        content = b""
+        with suppress(FileNotFoundError):
+            content = storage.read(manifest.MANIFEST)
+        sizes = [(entry.name, entry.size) for table in FOLDERS for entry in self._list(table)]
+        return storage.exists(JOURNAL), content, sizes, registry.versions(self.store)
+
+    def _drop_uncertain(self, before: tuple[Any, ...]) -> None:
+        """Drop the findings that a commit may explain, if there was one meanwhile."""
+        after = self._state()
+        if before == after and not after[0]:
+            return
+        self.unchecked = (
+            "a commit is under way or unfinished; the next run completes it"
+            if after[0]
+            else "another run changed the store meanwhile"
+        )
+        parts = [name for names in self.unsound.values() for name in names]
+        self.findings = [
+            found for found in self.findings if found.file in parts and self._is_unreadable(found)
+        ]
+
+    def _is_unreadable(self, found: Finding) -> bool:
+        try:
+            for _ in self.store.storage.read_batches(found.file):
+                pass
+        except DamageError:
+            return True
+        except FileNotFoundError:
+            pass
+        return False
+
+    # Parts
+
+    def _list(self, table: str) -> list[Entry]:
+        return [entry for entry in self.store.storage.list(table) if is_part(entry.name)]
+
+    def _check_missing(self, table: str, entries: list[Entry]) -> None:
+        names = {entry.name for entry in entries}
+        for name, part in (self._manifest or {}).items():
+            if name.rpartition("/")[0] == table and name not in names:
+                self._add_part(table, name, f"does not exist (it had {part.rows:,} rows)")
+
+    def _check_part(self, table: str, entry: Entry) -> None:
+        """Read every page of a part, and keep the names in it."""
+        name = entry.name
+        try:
+            rows, keys = self._read(table, name)
+        except DamageError as error:
+            self._add_part(table, name, error.problem)
+        except FileNotFoundError:
+            pass  # removed by another run since it was listed
+        else:
+            self.parts += 1
+            self.rows += rows
+            self.bytes += entry.size
+            self._collect(table, keys)
+
+    def _read(self, table: str, name: str) -> tuple[int, pa.Table]:
+        """Return the number of rows and the key columns of a part; DamageError if it is unsound."""
+        storage = self.store.storage
+        found = storage.describe_part(name)
+        expected = (self._manifest or {}).get(name)
+        schema = storage.read_schema(name).remove_metadata()
+        problem = ""
+        if expected and found.bytes != expected.bytes:
+            problem = f"is damaged ({found.bytes:,} bytes instead of {expected.bytes:,})"
+        elif expected and found != expected:
+            problem = "is damaged (its footer is not the one that was written)"
+        elif found.rows and not expected and self._manifest is not None:
+            problem = "is foreign: no commit wrote it"
+        elif not self._is_valid(table, schema):
+            problem = "has other columns than its table"
+        if problem:
+            raise damage_error(storage.root, name, problem)
+        schema = pa.schema([schema.field(column) for column in _KEYS.get(table, [])])
+        keys = [batch.select(schema.names) for batch in storage.read_batches(name)]
+        return found.rows, pa.Table.from_batches(keys, schema)
+
+    def _is_valid(self, table: str, schema: pa.Schema) -> bool:
+        """Return whether a part has the columns of its table, and those of its other parts."""
+        if table in TABLES:
+            return bool(schema == TABLES[table])
+        known = "track_id" in schema.names
+        if table in (SIMILARITY, DUPLICATES):
+            make = schemas.similarity if table == SIMILARITY else schemas.duplicates
+            known = any(schema == make(level) for level in ("track", "segment"))
+        elif table in (PREDICTED_TRACKS, PREDICTED_SEGMENTS):
+            segments = table == PREDICTED_SEGMENTS
+            known = schema == schemas.predictions(_classes(schema), segments=segments)
+        return known and bool(schema == self._schemas.setdefault(table, schema))
+
+    # Rows
+
+    def _collect(self, table: str, keys: pa.Table) -> None:
+        """Keep the names in a part's rows, or compare them with those of the features."""
+        columns = keys.to_pydict()
+        if table == "files":
+            self._imported |= find_row(keys.slice(0, 1), imported=True) is not None
+            for track, status in zip(columns["track_id"], columns["status"], strict=True):
+                if track in self._status:
+                    self._add_track(table, _REPEATED, track)
+                self._status[track] = status
+        elif table == TRACKS:
+            for track, length in zip(columns["track_id"], columns["length"], strict=True):
+                if track in self._lengths:
+                    self._add_track(table, _REPEATED, track)
+                self._lengths[track] = length
+        elif table == SEGMENTS:
+            for track, segment in zip(columns["track_id"], columns["segment"], strict=True):
+                bit = 1 << segment if segment in range(_MAX_SEGMENTS) else 0
+                if not bit or self._segments.get(track, 0) & bit:
+                    self._add_track(table, _REPEATED, track)
+                self._segments[track] = self._segments.get(track, 0) | bit
+        else:
+            self._compare_names(table, columns)
+
+    def _compare_features(self) -> None:
+        """Compare the tracks of `files`, the features of tracks and those of segments."""
+        step = segment_step(self.store.settings.segment_seconds)
+        for track, status in self._status.items():
+            has_track, has_segments = track in self._lengths, track in self._segments
+            if status != "ok":
+                if has_track or has_segments:
+                    self._add_track("files", "lists tracks as failed that have features", track)
+            elif not has_track and not (self._imported and has_segments):
+                self._add_track(TRACKS, "lacks rows of tracks in `files`", track)
+        for track in self._lengths.keys() | self._segments.keys():
+            if track not in self._status:
+                self._add_track("files", "lacks rows of tracks with features", track)
+        if not self._imported:
+            # An import may have tracks without segments, and the reverse.
+            for track, length in self._lengths.items():
+                expected = (1 << max(0, ((length or 0) + 1) // step)) - 1
+                if self._segments.get(track, 0) != expected:
+                    self._add_track(SEGMENTS, "lacks segments, or has too many", track)
+        self.forget = set().union(*self._wrong.values())
+
+    def _compare_names(self, table: str, columns: dict[str, list[Any]]) -> None:
+        """Compare the names in a table computed from the features with those of the features."""
+        names = {name for key in columns.keys() - {"model"} for name in columns[key]}
+        if table == MATRIX and names:
+            names.update(self._schemas[table].names[1:])
+        for track in names - self._lengths.keys() - self._segments.keys() - self.forget:
+            self._add_track(table, "names tracks without features", track)
+            self.stale.add(table)
+        for version in set(columns.get("model", ())):
+            if self._classes.get(version) != _classes(self._schemas[table]):
+                problem = f"has predictions by {version}, which is no sound model of these classes"
+                self._add(table, problem)
+                self.stale.add(table)
+
+    # Models
+
+    def _check_models(self) -> None:
+        for version in registry.versions(self.store):
+            problems = list(self._problems_of(version))
+            for name, problem in problems:
+                self._add(registry.file_of(version, name), problem)
+            if problems:
+                self.models.append(version)
+            else:
+                self._classes[version] = registry.describe(self.store, version).classes
+        try:
+            self.champion = registry.champion(self.store) not in self.models
+        except DamageError as error:
+            self._add(registry.CHAMPION, error.problem)
+            self.champion = False
+
+    def _problems_of(self, version: str) -> Iterator[tuple[str, str]]:
+        """Yield the name of each damaged file of a model, and what is wrong with it."""
+        try:
+            registry.describe(self.store, version)
+        except DamageError as error:
+            yield registry.MODEL_JSON, error.problem
+            return
+        for name in (registry.TREES, registry.JUDGED_TREES):
+            try:
+                registry.load(self.store, version, name)
+            except DamageError as error:
+                yield name, error.problem
+        for name, schema in _MODEL_TABLES.items():
+            try:
+                rows = registry.read_table(self.store, version, name)
+            except DamageError as error:
+                yield name, error.problem
+            else:
+                if rows.schema != schema:
+                    yield name, "has other columns than its table"
+
+
+def _classes(schema: pa.Schema) -> list[str]:
+    """Return the classes of the columns of a table of predictions."""
+    names = [name for name in schema.names if name.startswith(PROBABILITY)]
+    return [name.removeprefix(PROBABILITY) for name in names]
