@@ -17,7 +17,7 @@ import pyarrow.compute as pc
 from featurizer.columns import FEATURE_COLUMNS
 from jobs.cluster.failures import count_workers
 from jobs.cluster.window import map_unordered
-from jobs.errors import ClusterError, UsageError
+from jobs.errors import ClusterError, DamageError, UsageError
 from jobs.interruption import raise_if_interrupted
 from jobs.learning import registry
 from jobs.learning.dataset import READ_ROWS
@@ -208,6 +208,8 @@ def _predict_parts(
     for index, result in map_unordered(
         client, _predict, ((piece,) for piece in pieces), tick=progress.workers
     ):
+        if isinstance(result, DamageError):
+            raise result
         if isinstance(result, BaseException):
             raise ClusterError(f"the workers could not predict {pieces[index].name}: {result!r}")
         results[index] = result
