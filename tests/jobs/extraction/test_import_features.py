@@ -16,6 +16,7 @@ from typing import Any
 from unittest.mock import DEFAULT, Mock
 
 import pyarrow.dataset
+import pyarrow.parquet as pq
 import pytest
 from support.command_line import Command
 from support.made_stores import put
