@@ -26,6 +26,7 @@ from jobs.errors import RunInterruptedError, SongmillError, StoreError, UsageErr
 from jobs.progress import Progress
 from jobs.redaction import redact
 from jobs.store import commit
+from jobs.store.address import lock_of
 from jobs.store.lock import KILLED, Lock
 from jobs.store.schemas import RUNS
 from jobs.store.storage import Storage
@@ -92,7 +93,7 @@ class Session:
         # Arrow's own allocator keeps freed memory: a job with many merges would grow.
         pa.set_memory_pool(pa.system_memory_pool())
         with contextlib.ExitStack() as self._stack:
-            self._lock = self._stack.enter_context(Lock(self.storage))
+            self._lock = self._stack.enter_context(lock_of(self.storage))
             try:
                 if stage:
                     self._lock.note(run_id=self.run_id, stage=stage, started=time.time())
@@ -126,11 +127,11 @@ class Session:
         """
         started = time.time()
         with self.held() as lock:
-            if commit.recover(self.storage):
+            if commit.recover(lock):
                 self.progress.step("completed a commit that an earlier run had begun")
             if settings:
                 self._store = open_to_write(self.storage, settings, force=force)
-            _record_killed(self.store)
+            _record_killed(self.store, lock)
             self.store.read("runs")  # a damaged part would end the stage at its commit
             stage = Stage(self, self.store, lock, name, self.run_id, started)
             self.storage.remove_folder(stage.work)  # left by a killed process
@@ -235,7 +236,7 @@ class Stage:
         row |= self.columns() | columns
         stage_row(self.store, change, started=self.started, ended=time.time(), **row)
         self.lock.check()
-        commit.commit(self.store, change)
+        commit.commit(self.lock, change)
 
     def abandon(self, error: BaseException) -> None:
         """Write a row in ``runs`` with the error that ended the stage."""
@@ -243,7 +244,7 @@ class Stage:
         with suppress(OSError, SongmillError):
             self.lock.check()
             # A decided commit is completed first, because the next one replaces its journal.
-            commit.recover(self.store.storage)
+            commit.recover(self.lock)
             self.commit(
                 commit.Change(),
                 outcome="interrupted" if interrupted else "failed",
@@ -269,21 +270,21 @@ def stage_row(
     commit.stage_table(store, change, "runs", [rows], tidy=True)
 
 
-def _record_killed(store: Store) -> None:
-    """Write a row ``killed`` for each broken lock of a run without a row."""
+def _record_killed(store: Store, lock: Lock) -> None:
+    """Write a row ``killed`` for each lock of a killed run without a row."""
     for entry in store.storage.list(KILLED):
         change = commit.Change(forget=[entry.name])
         try:
-            lock = store.storage.read_json(entry.name)
-            row = {"run_id": str(lock["run_id"]), "stage": str(lock["stage"])}
-            started, ended = float(lock["started"]), float(lock["seen"])
+            killed = store.storage.read_json(entry.name)
+            row = {"run_id": str(killed["run_id"]), "stage": str(killed["stage"])}
+            started, ended = float(killed["started"]), float(killed["seen"])
             key = {**row, "started_at": datetime.fromtimestamp(started, UTC)}
             datetime.fromtimestamp(ended, UTC)
-            message = f"process {lock['pid']} on {lock['host']} ended unexpectedly"
+            message = f"process {killed['pid']} on {killed['host']} ended unexpectedly"
         except (KeyError, TypeError, ValueError, OverflowError):
             pass  # of a process before its first stage, of an older songmill, or damaged
         else:
             if key not in store.read("runs", list(key)).to_pylist():
                 row |= {"outcome": "killed", "message": message}
                 stage_row(store, change, started=started, ended=ended, **row)
-        commit.commit(store, change)
+        commit.commit(lock, change)

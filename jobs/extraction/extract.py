@@ -396,7 +396,7 @@ class _Extraction:
             commit.stage_table(self.store, change, table, self._rows(self.ready, table))
         change.forget += result_files(*self.ready)
         self.stage.lock.check()
-        commit.commit(self.store, change)
+        commit.commit(self.stage.lock, change)
         self.ready, self.ready_rows = {}, 0
 
     def finish(self) -> None:
@@ -436,7 +436,7 @@ class _Extraction:
         self._check_failures(pending)
         if self._is_recorded():
             self.stage.lock.check()
-            commit.commit(self.store, change)
+            commit.commit(self.stage.lock, change)
         else:
             self.stage.commit(change)
         self.store.settings = self.settings

@@ -19,6 +19,7 @@ from jobs.learning import registry
 from jobs.progress import Progress
 from jobs.store import manifest, schemas
 from jobs.store.damage import damage_error, remedy
+from jobs.store.lock import JOURNAL
 from jobs.store.schemas import (
     DUPLICATES,
     FOLDERS,
@@ -32,7 +33,7 @@ from jobs.store.schemas import (
     TRACKS,
 )
 from jobs.store.storage import Entry, Part
-from jobs.store.tables import JOURNAL, Store, is_part
+from jobs.store.tables import Store, is_part
 
 MAX_NAMED = 3
 """Tracks that a finding names."""

@@ -1,7 +1,6 @@
 """The verification of a store, and its repair: what is damaged is forgotten, to be made anew."""
 
 import time
-import uuid
 from dataclasses import dataclass
 from typing import Literal
 
@@ -123,12 +122,12 @@ def verify(
     if repair:
         session = Session(storage, progress=check.progress)
         with session.held("repair") as lock:
-            commit.recover(storage)
+            commit.recover(lock)
             check.run()
             if check.findings:
                 change = _stage_repair(check, session.run_id, started)
                 lock.check()
-                commit.commit(store, change)
+                commit.commit(lock, change)
                 _remove_models(check)
     else:
         check.run()
@@ -181,10 +180,7 @@ def _stage_repair(check: Check, run_id: str, started: float) -> commit.Change:
         unsound = check.unsound.get(table, ())
         known = store.parts(table) if unsound else ()
         schema = storage.read_schema(known[0]) if known else _SCHEMAS[table]
-        for name in unsound:
-            staged = f"{commit.STAGE}/{uuid.uuid4().hex}"
-            storage.write_table(staged, schema.empty_table(), durable=True)
-            change.add.append((staged, name))
+        change.add += [(commit.write_empty(storage, schema), name) for name in unsound]
     message = f"{len(check.findings)} findings, {len(tracks)} tracks forgotten"
     row = {"run_id": run_id, "stage": "repair", "outcome": "done", "message": message}
     stage_row(store, change, started=started, ended=time.time(), **row)

@@ -5,6 +5,8 @@ import os
 from jobs.errors import UsageError
 from jobs.redaction import public_address
 from jobs.store.folder import Folder
+from jobs.store.folder_lock import FolderLock
+from jobs.store.lock import Lock
 from jobs.store.storage import Storage
 
 
@@ -33,6 +35,24 @@ def storage_of(root: str) -> Storage:
 
         return Bucket(root)
     return Folder(root)
+
+
+def lock_of(storage: Storage) -> Lock:
+    """Return the lock of the store in ``storage``; it is not held yet.
+
+    Examples
+    --------
+    >>> from tempfile import TemporaryDirectory
+    >>> with TemporaryDirectory() as root, lock_of(storage_of(root)) as lock:
+    ...     lock.check()
+    """
+    if isinstance(storage, Folder):
+        return FolderLock(storage)
+    from jobs.store.bucket import Bucket
+    from jobs.store.bucket_lock import BucketLock
+
+    assert isinstance(storage, Bucket)
+    return BucketLock(storage)
 
 
 def storage_at(address: str) -> Storage:

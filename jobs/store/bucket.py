@@ -12,11 +12,13 @@ from typing import IO, Any
 
 import pyarrow as pa
 
-from jobs.store.s3 import file_system, translate_errors
+from jobs.store.s3 import file_system, impatient_file_system, translate_errors
 from jobs.store.storage import Entry, Storage
 
 COPIED_LAST = "model.json"
 """The file of a folder that is copied last: a model without it does not count."""
+
+_CONDITION_FAILED = ("PreconditionFailed", "ConditionalRequestConflict")
 
 
 class Bucket(Storage):
@@ -74,21 +76,66 @@ class Bucket(Storage):
         self._call("pipe_file", self.path(name), file.getvalue())
 
     def create(self, name: str, data: bytes) -> bool:
+        return self.replace(name, data, None) is not None
+
+    def read_version(self, name: str) -> tuple[bytes, str]:
+        """Return the content of ``name`` and its version."""
+        from fsspec.asyn import sync
+
+        bucket, key, _ = self._system.split_path(self.path(name))
+
+        async def read() -> tuple[bytes, str]:
+            found = await self._system._call_s3("get_object", Bucket=bucket, Key=key)
+            async with found["Body"] as body:
+                return await body.read(), str(found["ETag"])
+
+        with translate_errors(self.root):
+            content: tuple[bytes, str] = sync(self._system.loop, read)
+        return content
+
+    def replace(
+        self, name: str, data: bytes, version: str | None, *, patient: bool = True
+    ) -> str | None:
+        """Write ``data`` as ``name`` if its version is ``version``; None if it must not exist.
+
+        Return the new version; None if the condition does not hold. ``patient`` is whether failed
+        requests are retried.
+        """
+        condition = {"IfMatch": version} if version else {"IfNoneMatch": "*"}
+        system = self._system if patient else impatient_file_system()
         try:
-            self._call("pipe_file", self.path(name), data, mode="create")
-        except FileExistsError:
+            with translate_errors(self.root):
+                written = system.pipe_file(self.path(name), data, **condition)
+        except (FileExistsError, FileNotFoundError):
+            return None
+        except OSError as error:
+            if _error_code(error) in _CONDITION_FAILED:
+                return None
+            raise
+        return str(written["ETag"])
+
+    def remove_version(self, name: str, version: str) -> bool:
+        """Remove ``name`` if its version is ``version``; return whether it was."""
+        bucket, key, _ = self._system.split_path(self.path(name))
+        try:
+            self._call("call_s3", "delete_object", Bucket=bucket, Key=key, IfMatch=version)
+        except FileNotFoundError:
             return False
         except OSError as error:
-            if _error_code(error) in ("PreconditionFailed", "ConditionalRequestConflict"):
+            if _error_code(error) in _CONDITION_FAILED:
                 return False
             raise
         return True
 
     def move(self, name: str, to: str) -> None:
-        if self.exists(name):
+        try:
             self._call("cp_file", self.path(name), self.path(to))
+        except FileNotFoundError:
+            self._move_folder(name, to)
+        else:
             self.remove(name)
-            return
+
+    def _move_folder(self, name: str, to: str) -> None:
         files = [
             _base_name(key) for key in self._find("find", self.path(name)) if not _is_marker(key)
         ]

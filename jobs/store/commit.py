@@ -3,13 +3,16 @@
 A commit removes parts of tables and adds new ones. The new parts are first written to
 ``_work/commit``, out of readers' sight. Writing the journal decides the commit: from then on
 :func:`recover` completes it if this process does not. The old parts are emptied, which means
-replaced by a part without rows, so that readers that have just listed the folder still find them.
-Then the new parts are moved in. Meanwhile a reader may see fewer rows, but never a row twice and
-never half a file. Emptied parts are reused for the next new rows, or removed after
-:data:`GRACE_S`. If only one part changes, it is replaced under its name.
+replaced by a part without rows, so that readers that have just listed the folder still find them;
+they are removed after :data:`GRACE_S`. Then the new parts are moved in. Meanwhile a reader may see
+fewer rows, but never a row twice and never half a file.
+
+Each step is a move of a staged file. Part names are never reused. So a step that comes late, or a
+second time, finds its staged file gone and changes nothing.
 """
 
 import contextlib
+import hashlib
 import os
 import time
 import uuid
@@ -19,12 +22,14 @@ from dataclasses import asdict, dataclass, field
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from jobs.errors import StoreError
+from jobs.errors import DamageError, StoreError
+from jobs.store import manifest
+from jobs.store.lock import JOURNAL, Lock
+from jobs.store.manifest import MANIFEST
 from jobs.store.schemas import FOLDERS, MODELS
-from jobs.store.storage import Entry, Storage
+from jobs.store.storage import Entry, Storage, as_json, parse_json
 from jobs.store.tables import STORE_JSON, Store, is_part
 
-JOURNAL = "_journal.json"
 WORK = "_work"
 STAGE = f"{WORK}/commit"
 
@@ -51,12 +56,13 @@ class Change:
     """The changes that a commit makes.
 
     Files to add are in :data:`STAGE`; each comes with its final name. The name is a part of a
-    table, ``store.json``, or a file or folder in ``models``.
+    table, ``store.json``, the manifest, or a file or folder in ``models``.
     """
 
     remove: list[str] = field(default_factory=list)  # parts of tables
     add: list[tuple[str, str]] = field(default_factory=list)
     forget: list[str] = field(default_factory=list)  # obsolete files below WORK
+    token: str = ""  # of the run that completes it; none in a journal of an older songmill
 
     def check(self) -> None:
         """Raise ValueError if it names other files, as a journal of unknown origin may."""
@@ -82,7 +88,7 @@ def _is_staged(name: str) -> bool:
 
 def _is_target(name: str) -> bool:
     is_model = os.path.dirname(name) == MODELS and _is_relative(name)
-    return name == STORE_JSON or is_model or _is_table_part(name)
+    return name in (STORE_JSON, MANIFEST) or is_model or _is_table_part(name)
 
 
 def _is_temporary(name: str) -> bool:
@@ -135,16 +141,8 @@ def stage_table(
         yield from additions
 
     staged = _write_parts(store.storage, rows_to_write(), PART_ROWS)
-    names = [f"{table}/{os.path.basename(name)}" for name in staged]
-    # A reader in the middle of the folder may still open any name that it has listed. It should
-    # find a file there, but no row that it has already read from another one.
-    if not merged and len(rewritten) == 1:
-        names[:1] = rewritten[: len(names)]
-    elif not merged and not rewritten:
-        emptied = [entry.name for entry in _emptied_parts(store.storage, table)]
-        names[: len(emptied)] = emptied[: len(names)]
-    change.remove += [name for name in rewritten + merged if name not in names]
-    change.add += zip(staged, names, strict=True)
+    change.remove += rewritten + merged
+    change.add += [(name, f"{table}/{os.path.basename(name)}") for name in staged]
 
 
 def stage_replacement(
@@ -167,34 +165,76 @@ def stage_replacement(
     if not staged and not before:
         # Readers expect a part even if the table has no rows.
         staged = [_write_part(store.storage, schema.empty_table())]
-    names = [f"{table}/{os.path.basename(name)}" for name in staged]
-    names[: len(before)] = before[: len(names)]
     # No row may be in an old part and in a new one at once: the old parts are emptied first.
-    for name in before:
-        empty = f"{STAGE}/{uuid.uuid4().hex}"
-        store.storage.write_table(empty, schema.empty_table(), durable=True)
-        change.add.append((empty, name))
-    change.add += zip(staged, names, strict=True)
+    change.add += [(write_empty(store.storage, schema), name) for name in before]
+    change.add += [(name, f"{table}/{os.path.basename(name)}") for name in staged]
 
 
 def stage_file(store: Store, change: Change, name: str, data: bytes) -> None:
     """Stage ``data`` as the file ``name``."""
-    staged = f"{STAGE}/{uuid.uuid4().hex}"
-    store.storage.write(staged, data, durable=True)
-    change.add.append((staged, name))
+    change.add.append((_write_file(store.storage, data), name))
 
 
-def commit(store: Store, change: Change) -> None:
-    """Apply ``change`` atomically."""
+def _write_file(storage: Storage, data: bytes) -> str:
+    """Stage a file; return its name."""
+    # The digest shows whether the file has been moved already: its name is not new.
+    staged = f"{STAGE}/{uuid.uuid4().hex}-{_digest(data)}"
+    storage.write(staged, data, durable=True)
+    return staged
+
+
+def _stage_manifest(storage: Storage, change: Change) -> list[tuple[str, str]]:
+    """Stage the manifest after ``change``; return what to add to the commit, as its last file."""
+    added = [(staged, name) for staged, name in change.add if _is_table_part(name)]
+    before = manifest.read(storage)
+    if before is None:
+        changed = {*change.remove, *(name for _, name in added)}
+        listed = {entry.name for table in FOLDERS for entry in storage.list(table)}
+        before = manifest.describe(storage, sorted(filter(is_part, listed - changed)))
+    elif not added and not change.remove:
+        return []
+    after = manifest.updated(storage, before, change.remove, added)
+    return [(_write_file(storage, manifest.to_json(after)), MANIFEST)]
+
+
+def commit(lock: Lock, change: Change) -> None:
+    """Apply ``change`` atomically.
+
+    Raises
+    ------
+    StoreError
+        Another run has taken over, or staged files are missing. Unless the commit was decided
+        before, nothing was changed.
+    """
     if not (change.remove or change.add or change.forget):
         return
+    storage = lock.storage
     change.check()  # because recover() would refuse the journal
-    assert not store.storage.exists(JOURNAL), "a commit was decided and not completed"
-    store.storage.write_json(JOURNAL, asdict(change), durable=True)
-    apply_journal(store.storage, change)
+    emptied = [(write_empty(storage, storage.read_schema(name)), name) for name in change.remove]
+    try:
+        listed = _stage_manifest(storage, change)
+    except FileNotFoundError:
+        lock.describe()  # fails if a run that has taken over has removed the files
+        _check_staged(storage, change)
+        raise
+    add = emptied + change.add + listed
+    change = Change(add=add, forget=change.forget, token=lock.token)
+    if lock.read_journal() is not None:
+        raise StoreError(
+            f"a commit to the store {storage.root} was decided and not completed: run the same "
+            "command again"
+        )
+    lock.write_journal(as_json(asdict(change)))
+    try:
+        _check_staged(storage, change)
+    except StoreError:
+        lock.remove_journal()
+        lock.describe()  # fails if a run that has taken over has removed the files
+        raise
+    _apply(lock, change)
 
 
-def recover(storage: Storage) -> bool:
+def recover(lock: Lock) -> bool:
     """Complete a commit that was decided and not completed; return whether there was one.
 
     Files staged by an undecided commit, and parts emptied more than :data:`GRACE_S` ago, are
@@ -203,25 +243,33 @@ def recover(storage: Storage) -> bool:
     Raises
     ------
     StoreError
-        The journal is damaged, or names files that no commit changes. Nothing was changed.
+        The journal is damaged, or names files that no commit changes, or staged files are missing.
+        Nothing was changed.
     """
-    unfinished = storage.exists(JOURNAL)
-    if unfinished:
-        apply_journal(storage, _read_journal(storage))
+    storage = lock.storage
+    journal = lock.read_journal()
+    if journal is not None:
+        change = _parse_journal(storage, journal)
+        if change.token:
+            _check_staged(storage, change)
+            change.token = lock.token
+        lock.write_journal(as_json(asdict(change)))  # from now on only this run completes it
+        _apply(lock, change)
+    lock.remove_journal()
     storage.remove_folder(STAGE)
     _remove_emptied_parts(storage)
-    return unfinished
+    return journal is not None
 
 
-def _read_journal(storage: Storage) -> Change:
+def _parse_journal(storage: Storage, journal: bytes) -> Change:
     """Return the checked content of the journal."""
     try:
-        found = storage.read_json(JOURNAL)
+        found = parse_json(journal)
         for entry in ("remove", "add", "forget"):
             if not isinstance(found[entry], list):
                 raise TypeError(f"{entry!r} is not a list")
         add = [(staged, name) for staged, name in found["add"]]
-        change = Change(found["remove"], add, found["forget"])
+        change = Change(found["remove"], add, found["forget"], str(found.get("token", "")))
         change.check()
     except (ValueError, KeyError, TypeError) as error:
         raise StoreError(
@@ -260,9 +308,44 @@ def _write_part(storage: Storage, rows: pa.Table) -> str:
     return staged
 
 
-def apply_journal(storage: Storage, change: Change) -> None:
+def write_empty(storage: Storage, schema: pa.Schema) -> str:
+    """Stage a part without rows; return its name."""
+    staged = f"{STAGE}/{uuid.uuid4().hex}"
+    storage.write_table(staged, schema.empty_table(), durable=True)
+    return staged
+
+
+def _check_staged(storage: Storage, change: Change) -> None:
+    """Raise StoreError if a staged file is missing that has not been moved."""
+    staged = {entry.name for entry in storage.list(STAGE)}
+    staged |= {f"{STAGE}/{name}" for name in storage.folders(STAGE)}
+    for source, name in change.add:
+        if source not in staged and not _is_moved(storage, source, name):
+            raise StoreError(
+                f"{storage.path(source)} is missing, and a commit cannot be completed without it: "
+                "restore it or the whole store from a copy, or extract into another store"
+            )
+
+
+def _is_moved(storage: Storage, source: str, name: str) -> bool:
+    """Return whether the staged file ``source``, which is missing, was moved to ``name``."""
+    if os.path.basename(source) == os.path.basename(name):
+        return storage.exists(name) or storage.exists(f"{name}/model.json")
+    if not storage.exists(name):
+        return is_part(name)  # an old part, emptied and removed since
+    if source.endswith(_digest(storage.read(name))):
+        return True
+    return is_part(name) and _is_empty(storage, name)
+
+
+def _digest(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
+
+
+def _apply(lock: Lock, change: Change) -> None:
     """Apply the journal; every step is idempotent."""
-    for name in change.remove:
+    storage = lock.storage
+    for name in change.remove:  # in a journal of an older songmill
         if storage.exists(name):
             storage.write_table(name, storage.read_schema(name).empty_table(), durable=True)
     for staged, name in change.add:
@@ -272,7 +355,7 @@ def apply_journal(storage: Storage, change: Change) -> None:
         storage.sync(folder or ".")
     for name in change.forget:
         storage.remove(name)
-    storage.remove(JOURNAL)
+    lock.remove_journal()
 
 
 def _remove_emptied_parts(storage: Storage) -> None:
@@ -292,10 +375,15 @@ def _emptied_parts(storage: Storage, table: str) -> list[Entry]:
     return [
         entry
         for entry in storage.list(table)
-        if is_part(entry.name)
-        and entry.size < EMPTIED_BYTES
-        and storage.count_rows(entry.name) == 0
+        if is_part(entry.name) and entry.size < EMPTIED_BYTES and _is_empty(storage, entry.name)
     ]
+
+
+def _is_empty(storage: Storage, name: str) -> bool:
+    try:
+        return storage.count_rows(name) == 0
+    except DamageError:
+        return False  # its readers name it
 
 
 def without_any(rows: pa.Table) -> pa.Table:

@@ -1,16 +1,22 @@
-"""Storage in a folder of a file system."""
+"""Storage in a folder of a file system.
+
+A run that holds the lock has a folder of its own in the store. Every file that it writes or removes
+is renamed from or to that folder. A run that takes over renames the folder first: from then on each
+of these renames fails, so a suspended run cannot change the store when it goes on.
+"""
 
 import os
 import shutil
 import uuid
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
 
 import pyarrow as pa
 
 from jobs.store.atomic import atomic_write
+from jobs.store.lock import taken_over
 from jobs.store.storage import TEMPORARY, Entry, Storage
 
 
@@ -21,6 +27,7 @@ class Folder(Storage):
 
     def __init__(self, root: str) -> None:
         super().__init__(os.path.abspath(root))
+        self.turn: str | None = None  # folder of the run that holds the lock
 
     def exists(self, name: str) -> bool:
         return os.path.isfile(self.path(name))
@@ -47,8 +54,9 @@ class Folder(Storage):
 
     @contextmanager
     def writer(self, name: str, *, durable: bool = False) -> Iterator[IO[bytes]]:
-        target, temporary = self._prepare(name)
+        target = self._target(name)
         with (
+            self._temporary() as temporary,
             atomic_write(target, temporary=temporary, durable=durable),
             open(temporary, "wb") as file,
         ):
@@ -57,31 +65,53 @@ class Folder(Storage):
             self.sync(os.path.dirname(name) or ".")
 
     def create(self, name: str, data: bytes) -> bool:
-        target, temporary = self._prepare(name)
+        target = self._target(name)
         try:
-            with atomic_write(target, temporary=temporary, durable=False, exclusive=True):
+            with (
+                self._temporary() as temporary,
+                atomic_write(target, temporary=temporary, durable=False, exclusive=True),
+            ):
                 Path(temporary).write_bytes(data)
         except FileExistsError:
             return False
         return True
 
-    def _prepare(self, name: str) -> tuple[str, str]:
-        """Return the path of ``name`` and a new temporary path; their folders are made."""
-        target, temporary = self.path(name), self.path(f"{TEMPORARY}/{uuid.uuid4().hex}")
-        for path in (target, temporary):
-            os.makedirs(os.path.dirname(path), exist_ok=True)
-        return target, temporary
+    def _target(self, name: str) -> str:
+        target = self.path(name)
+        os.makedirs(os.path.dirname(target), exist_ok=True)
+        return target
+
+    @contextmanager
+    def _temporary(self) -> Iterator[str]:
+        """Yield a new path for a file on its way in or out.
+
+        Raise StoreError if another run has taken over.
+        """
+        if self.turn is None:
+            os.makedirs(self.path(TEMPORARY), exist_ok=True)
+        try:
+            yield self.path(f"{self.turn or TEMPORARY}/{uuid.uuid4().hex}")
+        except FileNotFoundError:
+            self.check_turn()
+            raise
+
+    def check_turn(self) -> None:
+        """Raise StoreError if this run held the lock, and another run has taken over."""
+        if self.turn is not None and not os.path.isdir(self.path(self.turn)):
+            raise taken_over(self.root)
 
     def move(self, name: str, to: str) -> None:
-        target = self.path(to)
-        os.makedirs(os.path.dirname(target), exist_ok=True)
-        os.replace(self.path(name), target)
+        os.replace(self.path(name), self._target(to))
 
     def remove(self, name: str) -> None:
-        Path(self.path(name)).unlink(missing_ok=True)
+        with suppress(FileNotFoundError), self._temporary() as temporary:
+            os.rename(self.path(name), temporary)
+            os.unlink(temporary)
 
     def remove_folder(self, name: str) -> None:
-        shutil.rmtree(self.path(name), ignore_errors=True)
+        with suppress(FileNotFoundError), self._temporary() as temporary:
+            os.rename(self.path(name), temporary)
+            shutil.rmtree(temporary, ignore_errors=True)
 
     def sync(self, folder: str) -> None:
         descriptor = os.open(self.path(folder), os.O_RDONLY)

@@ -25,10 +25,22 @@ def file_system() -> Any:
     Throttled and failed requests are retried with growing waits, so that an outage of half a minute
     loses no work.
     """
+    return _connect(_ATTEMPTS, _CONNECT_S, _READ_S)
+
+
+@cache
+def impatient_file_system() -> Any:
+    """Return another one, which gives up within 5 s: for the renewal of a lease."""
+    system = _connect(1, 2, 3)
+    system.retries = 1  # those of s3fs
+    return system
+
+
+def _connect(attempts: int, connect_s: float, read_s: float) -> Any:
     import fsspec
 
-    retries = {"mode": "standard", "total_max_attempts": _ATTEMPTS}
-    timeouts = {"connect_timeout": _CONNECT_S, "read_timeout": _READ_S}
+    retries = {"mode": "standard", "total_max_attempts": attempts}
+    timeouts = {"connect_timeout": connect_s, "read_timeout": read_s}
     # Other processes write to the store: cached listings would be stale.
     return fsspec.filesystem(
         "s3", use_listings_cache=False, config_kwargs={"retries": retries, **timeouts}

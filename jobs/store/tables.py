@@ -16,11 +16,11 @@ from jobs.errors import StoreError, UsageError
 from jobs.store import manifest
 from jobs.store.address import storage_at
 from jobs.store.damage import damage_error
+from jobs.store.lock import JOURNAL
 from jobs.store.schemas import TABLES
 from jobs.store.storage import Part, Storage, as_json
 
 STORE_JSON = "store.json"
-JOURNAL = "_journal.json"
 STAGES_JSON = "_stages.json"
 FORMAT = 1
 """Version of the layout and columns. It changes when an older songmill could not use the store."""

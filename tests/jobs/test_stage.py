@@ -86,10 +86,7 @@ def test_a_killed_run_gets_one_row_from_the_next_one(
     assert not list((root / KILLED).iterdir())
 
 
-def test_a_broken_lock_of_an_older_songmill_leaves_no_row(
-    root: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("jobs.store.lock.WATCH_S", 0.6)
+def test_a_lock_of_an_older_songmill_leaves_no_row(root: Path) -> None:
     killed(root, "within")
     (root / LOCK).write_text('{"token": "of an older songmill", "pid": 0}')
     work(open_session(str(root)), "similarity")

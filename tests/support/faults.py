@@ -48,12 +48,13 @@ def before_operations(
 ) -> None:
     """Call ``notice`` with the operation and the name before every change of a store."""
     from jobs.store.folder import Folder
+    from jobs.store.lock import LOCK
 
     writer = Folder.writer
 
     def noticed(operation: str, name: str) -> None:
-        # The lock's heartbeats come at any time and would make every count random.
-        if threading.current_thread().name != "store lock":
+        # The lock's description is written at any time and would make every count random.
+        if name != LOCK:
             notice(operation, name)
 
     def wrapped(operation: str, method: Callable[..., Any]) -> Callable[..., Any]:

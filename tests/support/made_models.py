@@ -15,6 +15,7 @@ import xgboost
 from featurizer.columns import FEATURE_COLUMNS, FEATURE_SET
 from jobs.learning import registry
 from jobs.store import commit
+from jobs.store.address import lock_of
 from jobs.store.schemas import CONFUSION, IMPORTANCE, METRICS, SPLIT
 from jobs.store.tables import Store
 from training.model import Description, digest
@@ -96,7 +97,8 @@ def put_model(
     )
     if champion:
         registry.stage_champion(store, change, version)
-    commit.commit(store, change)
+    with lock_of(store.storage) as lock:
+        commit.commit(lock, change)
     return description
 
 

@@ -132,4 +132,5 @@ def forget_clients() -> None:
     from jobs.store import s3
 
     s3.file_system.cache_clear()
+    s3.impatient_file_system.cache_clear()
     fsspec.get_filesystem_class("s3").clear_instance_cache()

@@ -24,8 +24,9 @@ from jobs.learning import registry
 from jobs.nightly.run import STAGES, Outcome, run
 from jobs.stage import Session, open_session
 from jobs.store import commit
+from jobs.store.address import lock_of
 from jobs.store.folder import Folder
-from jobs.store.lock import LOCK, Lock
+from jobs.store.lock import LOCK
 from jobs.store.tables import Settings, open_store
 from pages import picture
 
@@ -262,7 +263,7 @@ def test_the_store_is_held_from_the_first_stage_to_the_last(
 
 
 def test_a_second_run_at_once_is_refused(night: Night) -> None:
-    with Lock(Folder(str(night.root))):
+    with lock_of(Folder(str(night.root))):
         found = night.run()
     assert (found.outcome, found.exit_code) == ("failed", 1)
     assert "another run is at work on the store" in found.message

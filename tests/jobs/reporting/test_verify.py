@@ -26,8 +26,9 @@ from jobs.progress import Progress
 from jobs.reporting import integrity
 from jobs.reporting.verify import Outcome, verify
 from jobs.store import manifest
-from jobs.store.commit import JOURNAL
+from jobs.store.address import lock_of
 from jobs.store.folder import Folder
+from jobs.store.lock import JOURNAL
 from jobs.store.manifest import MANIFEST
 from jobs.store.schemas import (
     DUPLICATES,
@@ -410,10 +411,8 @@ def test_of_an_unfinished_commit_only_damaged_pages_are_named(root: Path) -> Non
 
 
 def test_a_repair_beside_another_run_is_refused(root: Path) -> None:
-    from jobs.store.lock import Lock
-
     cut_off(root / part_of(root, TRACKS))
-    with Lock(Folder(str(root))):
+    with lock_of(Folder(str(root))):
         with pytest.raises(StoreError, match="another run is at work"):
             checked(root, repair=True)
         assert checked(root).outcome == "damaged"

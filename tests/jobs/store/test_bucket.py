@@ -2,7 +2,6 @@
 
 import contextlib
 import itertools
-import os
 import threading
 import uuid
 from collections.abc import Iterator
@@ -24,9 +23,9 @@ from jobs.extraction.batch import extract_batch
 from jobs.inputs.sources import list_sources
 from jobs.learning.registry import CHAMPION
 from jobs.store import commit, s3
-from jobs.store.address import storage_of
+from jobs.store.address import lock_of, storage_of
 from jobs.store.bucket import Bucket
-from jobs.store.lock import LOCK, Lock
+from jobs.store.lock import JOURNAL
 from jobs.store.storage import Storage, as_json
 from jobs.store.tables import Settings, open_store, open_to_write, storage_to_write
 
@@ -68,7 +67,7 @@ def test_a_model_is_whole_or_not_there(monkeypatch: pytest.MonkeyPatch) -> None:
     storage = storage_of("s3://music/half/store")
     for name in ("model.json", "a.ubj", "z.parquet"):
         storage.write(f"stage/v1/{name}", name.encode())
-    killed = Mock(side_effect=[None, None, KeyboardInterrupt])
+    killed = Mock(side_effect=[FileNotFoundError, None, None, KeyboardInterrupt])
     with monkeypatch.context() as patch:
         patch.setattr(s3.file_system(), "cp_file", killed)
         with pytest.raises(KeyboardInterrupt):
@@ -84,7 +83,8 @@ def test_a_commit_killed_at_any_step_is_completed(monkeypatch: pytest.MonkeyPatc
     for steps in range(12):
         address = f"s3://music/commit-{steps}/store"
         storage = storage_to_write(address)
-        with Lock(storage):
+        with lock_of(storage) as lock:
+            commit.recover(lock)
             store = open_to_write(storage, Settings("set", 3.0), force=False)
             storage.write_table("runs/part-0.parquet", rows)
             change = commit.Change()
@@ -96,30 +96,15 @@ def test_a_commit_killed_at_any_step_is_completed(monkeypatch: pytest.MonkeyPatc
                 for name in ("cp_file", "pipe_file", "rm_file"):
                     killed = Mock(wraps=getattr(system, name), side_effect=effects)
                     patch.setattr(system, name, killed)
-                commit.commit(store, change)
+                commit.commit(lock, change)
                 done = True
-            decided = done or storage.exists(commit.JOURNAL) or storage.exists(CHAMPION)
-            commit.recover(storage)
+            decided = done or storage.exists(JOURNAL) or storage.exists(CHAMPION)
+            commit.recover(lock)
         expected = 4 if decided else 2
         found = open_store(address)
         assert sum(storage.count_rows(name) for name in found.parts("runs")) == expected
         assert storage.exists(CHAMPION) == decided
         assert names(storage, commit.STAGE) == []
-
-
-def test_a_lock_is_held_and_a_dead_ones_is_broken() -> None:
-    storage = storage_of("s3://music/locked/store")
-    with Lock(storage):
-        with pytest.raises(StoreError, match="another run is at work on the store s3://music"):
-            Lock(storage).__enter__()
-        held = storage.read(LOCK)
-    assert not storage.exists(LOCK)
-    dead = held.replace(f'"pid": {os.getpid()}'.encode(), b'"pid": 999999999')
-    assert dead != held
-    storage.write(LOCK, dead)
-    with Lock(storage) as lock:
-        lock.check()
-    assert not storage.exists(LOCK)
 
 
 @pytest.mark.parametrize(

@@ -12,10 +12,11 @@ from support.damaged_json import DAMAGED_JSON, short_id
 from featurizer.columns import FEATURE_SET
 from jobs.errors import StoreError
 from jobs.stage import open_session
-from jobs.store.address import storage_of
+from jobs.store.address import lock_of, storage_of
 from jobs.store.bucket import Bucket
-from jobs.store.commit import JOURNAL, STAGE, Change, commit, recover
-from jobs.store.lock import LOCK
+from jobs.store.commit import STAGE, Change, commit, recover
+from jobs.store.folder_lock import FILE
+from jobs.store.lock import JOURNAL, LOCK
 from jobs.store.schemas import FILES
 from jobs.store.storage import Storage
 from jobs.store.tables import STORE_JSON, Settings, Store
@@ -40,11 +41,14 @@ def store(storage: Storage) -> Store:
 
 
 def content(storage: Storage) -> dict[str, bytes]:
-    """Return every file in the store and beside it."""
+    """Return every file in the store and beside it, except those of the lock."""
     around = os.path.dirname(storage.root)
     if isinstance(storage, Bucket):
-        return {key: storage._system.cat_file(key) for key in storage._system.find(around)}
-    return {str(path): path.read_bytes() for path in Path(around).rglob("*") if path.is_file()}
+        found = {key: storage._system.cat_file(key) for key in storage._system.find(around)}
+    else:
+        paths = [path for path in Path(around).rglob("*") if path.is_file()]
+        found = {str(path): path.read_bytes() for path in paths}
+    return {name: data for name, data in found.items() if not name.endswith((LOCK, FILE))}
 
 
 def journal(**entries: list[Any]) -> bytes:
@@ -62,10 +66,13 @@ def assert_refused(store: Store, text: bytes, error: str = "") -> None:
     around = os.path.dirname(store.storage.root).removeprefix("s3:/")
     store.storage.write(JOURNAL, text.replace(b"/around/", f"{around}/".encode()))
     before = content(store.storage)
-    with pytest.raises(
-        StoreError, match=rf"{store.storage.root}/_journal\.json is damaged.*{error}"
+    with (
+        lock_of(store.storage) as lock,
+        pytest.raises(
+            StoreError, match=rf"{store.storage.root}/_journal\.json is damaged.*{error}"
+        ),
     ):
-        recover(store.storage)
+        recover(lock)
     assert content(store.storage) == before
 
 
@@ -151,7 +158,8 @@ def test_a_journal_of_a_commit_is_applied(store: Store) -> None:
     add = [(f"{STAGE}/new", "files/part-2.parquet"), (f"{STAGE}/model", "models/v1")]
     text = journal(add=add, forget=["_work/done/x"])
     storage.write(JOURNAL, json.dumps({**json.loads(text), "of a later songmill": 1}).encode())
-    assert recover(storage)
+    with lock_of(storage) as lock:
+        assert recover(lock)
     assert [storage.count_rows(name) for name in store.parts("files")] == [0, 1]
     assert storage.read("models/v1/model.json") == b"model"
     assert not storage.exists("_work/done/x")
@@ -159,6 +167,9 @@ def test_a_journal_of_a_commit_is_applied(store: Store) -> None:
 
 def test_a_commit_with_a_name_that_a_recovery_would_refuse_does_not_begin(store: Store) -> None:
     before = content(store.storage)
-    with pytest.raises(ValueError, match="'forget' may not name '../outside'"):
-        commit(store, Change(remove=[PART], forget=["../outside"]))
+    with (
+        lock_of(store.storage) as lock,
+        pytest.raises(ValueError, match="'forget' may not name '../outside'"),
+    ):
+        commit(lock, Change(forget=["../outside"]))
     assert content(store.storage) == before

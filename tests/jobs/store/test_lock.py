@@ -1,256 +1,366 @@
-"""The lock, with one process playing all parts; real processes are killed in test_kills.py."""
+"""The lock. Processes are killed while they hold it in test_kills.py and test_stage.py."""
 
 import contextlib
+import errno
+import fcntl
 import json
 import os
+import shutil
+import signal
 import subprocess
 import sys
 import threading
+import time
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-import psutil
 import pytest
 from support.cluster_processes import wait_until
 
 from jobs.errors import StoreError
+from jobs.store import folder_lock
 from jobs.store import lock as module
+from jobs.store.address import lock_of, storage_of
+from jobs.store.bucket_lock import BucketLock
+from jobs.store.commit import STAGE, Change, commit, recover, stage_file
 from jobs.store.folder import Folder
-from jobs.store.lock import LOCK, Lock
-from jobs.store.storage import TEMPORARY, Storage, as_json
+from jobs.store.folder_lock import FILE, FREE, TURN, FolderLock
+from jobs.store.lock import KILLED, LOCK, Lock
+from jobs.store.storage import Storage
+from jobs.store.tables import STORE_JSON, Settings, Store
+
+KINDS = ["kernel", "lease", pytest.param("bucket", marks=pytest.mark.slow)]
+"""Locks: of the kernel, of a file system without such locks, of an object store."""
+
+LONG_BUCKET = pytest.param("bucket", marks=[pytest.mark.slow, pytest.mark.storm])
+
+
+@pytest.fixture(params=KINDS)
+def kind(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    if request.param == "lease":
+        monkeypatch.setattr(fcntl, "flock", no_locks)
+    return str(request.param)
+
+
+def no_locks(descriptor: int, operation: int) -> None:
+    raise OSError(errno.ENOLCK, "No locks available")
 
 
 @pytest.fixture
-def storage(tmp_path: Path) -> Storage:
+def storage(kind: str, request: pytest.FixtureRequest, tmp_path: Path) -> Storage:
+    if kind == "bucket":
+        request.getfixturevalue("server")
+        return storage_of(f"s3://music/{tmp_path.name}/store")
     return Folder(str(tmp_path / "store"))
 
 
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Shorten the intervals of heartbeats and of contenders."""
+    """Shorten the intervals of heartbeats and of looks at them."""
     monkeypatch.setattr(module, "HEARTBEAT_S", 0.01)
-    monkeypatch.setattr(module, "WATCH_S", 0.6)
+    monkeypatch.setattr(module, "POLL_S", 0.02)
 
 
-def holder(storage: Storage) -> dict[str, Any]:
+@pytest.fixture
+def no_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let a contender hold every holder of a lease for dead, and send no heartbeats."""
+    monkeypatch.setattr(module, "HEARTBEAT_S", 3600.0)
+    monkeypatch.setattr(module, "LEASE_S", 0.0)
+
+
+def another(storage: Storage) -> Storage:
+    """Return the same files as another process sees them."""
+    return storage_of(storage.root)
+
+
+def description(storage: Storage) -> dict[str, Any]:
     found: dict[str, Any] = json.loads(storage.read(LOCK))
     return found
 
 
-def lock_of(storage: Storage, **changes: Any) -> dict[str, Any]:
-    """Leave the lock that this process would have, with ``changes``."""
-    with Lock(storage):
-        stated = {**holder(storage), "token": "another", **changes}
-    storage.write(LOCK, as_json(stated))
-    return stated
-
-
 def acquire(storage: Storage) -> None:
     """Take the lock, check it, and release it."""
-    with Lock(storage) as lock:
-        assert holder(storage)["pid"] == os.getpid()
+    with lock_of(storage) as lock:
+        assert description(storage)["pid"] == os.getpid()
         lock.check()
     assert not storage.exists(LOCK)
-    assert list(storage.list(TEMPORARY)) == []
+
+
+def die(lock: Lock) -> None:
+    """Leave a lock as a killed process does."""
+    if isinstance(lock, FolderLock | BucketLock):
+        lock._ended.set()
+        if lock._thread.is_alive():
+            lock._thread.join()
+    if isinstance(lock, FolderLock) and lock._descriptor is not None:
+        os.close(lock._descriptor)
 
 
 def test_a_lock_names_its_holder_and_goes_with_it_also_after_an_error(storage: Storage) -> None:
     acquire(storage)
-    with pytest.raises(ZeroDivisionError), Lock(storage):
+    with pytest.raises(ZeroDivisionError), lock_of(storage):
         raise ZeroDivisionError
     acquire(storage)
-
-
-def test_a_second_run_is_refused_with_the_first_ones_process(storage: Storage) -> None:
-    error = f"{storage.root}: process {os.getpid()} on .* Wait until it ends, or stop it"
-    with Lock(storage) as first:
-        with pytest.raises(StoreError, match=error), Lock(storage):
-            pytest.fail("two runs hold one lock")
-        first.check()
-    acquire(storage)
-
-
-def test_one_of_many_contenders_gets_it(storage: Storage) -> None:
-    start, end = threading.Barrier(6), threading.Barrier(6)
-
-    def contend(_: int) -> bool:
-        start.wait()
-        with contextlib.suppress(StoreError), Lock(storage):
-            end.wait()
-            return True
-        end.wait()
-        return False
-
-    with ThreadPoolExecutor(6) as threads:
-        assert sum(threads.map(contend, range(6))) == 1
-
-
-# The holder is dead
-
-
-@pytest.fixture
-def dead_pid() -> int:
-    process = subprocess.Popen([sys.executable, "-c", ""])
-    process.wait()
-    return process.pid
+    assert list(storage.list(KILLED)) == []
 
 
 @pytest.mark.usefixtures("quick")
-def test_the_lock_of_a_dead_holder_is_taken(storage: Storage, dead_pid: int) -> None:
-    lock_of(storage, pid=dead_pid)
-    acquire(storage)
-    lock_of(storage, machine="elsewhere")  # without heartbeats
-    acquire(storage)
-    with subprocess.Popen([sys.executable, "-c", ""]) as process:
-        zombie = psutil.Process(process.pid)
-        wait_until(lambda: zombie.status() == psutil.STATUS_ZOMBIE)
-        lock_of(storage, pid=zombie.pid, process_started=zombie.create_time())
-        acquire(storage)
+def test_a_second_run_is_refused_with_the_first_ones_process(storage: Storage) -> None:
+    error = f"{storage.root}: process {os.getpid()} on .* Wait until it ends, or stop it"
+    with lock_of(storage) as first:
+        with pytest.raises(StoreError, match=error), lock_of(another(storage)):
+            pytest.fail("two runs hold one lock")
+        first.check()
+    acquire(another(storage))
 
 
-def test_a_pid_that_another_process_has_now_does_not_hold_the_lock(storage: Storage) -> None:
-    started = psutil.Process().create_time()
-    lock_of(storage, process_started=started - 100)
-    acquire(storage)
-    lock_of(storage, process_started=started + 0.2)
-    with pytest.raises(StoreError), Lock(storage):
-        pass
+@pytest.mark.usefixtures("no_waits")
+def test_the_lock_of_a_dead_holder_is_taken_and_its_description_kept(storage: Storage) -> None:
+    dead = lock_of(storage).__enter__()
+    dead.note(run_id="r", stage="train", started=1.0)
+    stated = description(storage)
+    die(dead)
+    acquire(another(storage))
+    [entry] = storage.list(KILLED)
+    assert storage.read_json(entry.name) == stated
+    assert stated["run_id"] == "r"
 
 
 @pytest.mark.parametrize("text", [b"", b"{", b"[1]", b"null", b"{}", bytes(300), b"\xff\xfe"])
-@pytest.mark.usefixtures("quick")
-def test_a_lock_that_cannot_be_understood_is_taken(storage: Storage, text: bytes) -> None:
+@pytest.mark.usefixtures("no_waits")
+def test_a_description_that_cannot_be_understood_does_no_harm(
+    storage: Storage, kind: str, text: bytes
+) -> None:
+    if kind == "kernel":
+        with lock_of(storage):
+            storage.write(LOCK, text)
+            with pytest.raises(StoreError, match="at work on the store [^ ]*store. Wait"):
+                lock_of(another(storage)).__enter__()
     storage.write(LOCK, text)
     acquire(storage)
 
 
-# The holder is alive on another machine
+@pytest.mark.usefixtures("no_waits")
+def test_a_lock_of_an_older_songmill_is_taken(storage: Storage) -> None:
+    storage.write(LOCK, b'{"token": "a", "pid": 1, "machine": "m", "heartbeats": 3}')
+    acquire(storage)
 
 
-@pytest.mark.usefixtures("quick")
-def test_the_lock_of_another_machine_is_respected_while_it_has_a_heartbeat(
-    storage: Storage, monkeypatch: pytest.MonkeyPatch
+# Contenders
+
+
+@pytest.mark.parametrize("kind", [*KINDS[:2], LONG_BUCKET], indirect=True)
+def test_one_of_eight_contenders_for_a_dead_lock_gets_it(
+    storage: Storage, kind: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    stated = lock_of(storage, machine="elsewhere", host="elsewhere")
-    monkeypatch.setattr(module, "WATCH_S", 20.0)
-    ended = threading.Event()
+    """A contender of this test holds exactly the dead holder for dead, and needs no time."""
+    contenders, rounds = 8, 40 if kind == "bucket" else 300
+    dead = {"token": ""}
 
-    def beat() -> None:
-        heartbeats = 0
-        while not ended.wait(0.05):
-            heartbeats += 1
-            storage.write(LOCK, as_json({**stated, "heartbeats": heartbeats}))
+    def watch_folder(self: FolderLock, name: str) -> None:
+        if name != dead["token"]:
+            self._refuse()
 
-    thread = threading.Thread(target=beat)
-    thread.start()
-    try:
-        with pytest.raises(StoreError, match="on elsewhere"), Lock(storage):
-            pass
-    finally:
-        ended.set()
-        thread.join()
-    assert holder(storage)["token"] == "another"
+    def watch_bucket(self: BucketLock, holder: bytes, version: str) -> None:
+        if json.loads(holder)["token"] != dead["token"]:
+            self.refuse(holder)
+
+    monkeypatch.setattr(FolderLock, "_watch", watch_folder)
+    monkeypatch.setattr(BucketLock, "_watch", watch_bucket)
+    inside: list[str] = []
+    wins = [0] * contenders
+
+    def contend(number: int) -> None:
+        lock = lock_of(another(storage))
+        start.wait()
+        with contextlib.suppress(StoreError):
+            with lock:
+                inside.append(lock.token)
+                assert inside == [lock.token], "two runs are inside"
+                try:
+                    lock.note(run_id="r", stage="train", started=1.0)
+                    lock.check()
+                except StoreError as error:
+                    raise AssertionError("a living run was ended") from error
+                assert inside == [lock.token], "two runs are inside"
+                inside.remove(lock.token)
+            wins[number] += 1
+
+    with ThreadPoolExecutor(contenders) as threads:
+        for _ in range(rounds):
+            killed = lock_of(storage).__enter__()
+            dead["token"] = killed.token
+            die(killed)
+            before = sum(wins)
+            start = threading.Barrier(contenders)
+            list(threads.map(contend, range(contenders)))
+            assert sum(wins) > before
+    acquire(storage)
+
+
+# Clocks and suspensions
+
+HOLD = """
+import sys, time
+from jobs.store.address import lock_of, storage_of
+
+with lock_of(storage_of(sys.argv[1])) as lock:
+    print("held", flush=True)
+    sys.stdin.readline()
+    lock.check()
+print("released", flush=True)
+"""
+
+
+@pytest.fixture
+def holder(tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
+    """A process that holds the lock of the store until it reads a line."""
+    command = [sys.executable, "-c", HOLD, str(tmp_path / "store")]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "held\n"
+        yield process
+        process.kill()
+
+
+def let_go(holder: subprocess.Popen[str]) -> None:
+    out, _ = holder.communicate("\n")
+    assert (out, holder.returncode) == ("released\n", 0)
+
+
+@pytest.mark.parametrize("step_s", [-86_400.0, -2.0, 2.0, 86_400.0])
+def test_a_step_of_the_clock_ends_no_lock(
+    holder: subprocess.Popen[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step_s: float
+) -> None:
+    clock = time.time
+    monkeypatch.setattr(time, "time", lambda: clock() + step_s)
+    monkeypatch.setattr("psutil.boot_time", lambda: clock() + step_s)
+    with pytest.raises(StoreError, match=f"process {holder.pid} on"):
+        lock_of(Folder(str(tmp_path / "store"))).__enter__()
+    let_go(holder)
+    acquire(Folder(str(tmp_path / "store")))
+
+
+def test_a_suspended_process_keeps_its_lock_and_a_killed_one_does_not(
+    holder: subprocess.Popen[str], tmp_path: Path
+) -> None:
+    os.kill(holder.pid, signal.SIGSTOP)
+    with pytest.raises(StoreError, match=f"process {holder.pid} on"):
+        lock_of(Folder(str(tmp_path / "store"))).__enter__()
+    os.kill(holder.pid, signal.SIGKILL)
+    holder.wait()
+    acquire(Folder(str(tmp_path / "store")))
+
+
+# Leases
+
+
+@pytest.fixture
+def lease(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Folder:
+    monkeypatch.setattr(fcntl, "flock", no_locks)
+    return Folder(str(tmp_path / "store"))
 
 
 @pytest.mark.usefixtures("quick")
-def test_a_holder_sends_heartbeats(storage: Storage) -> None:
-    with Lock(storage) as lock:
-        first = holder(storage)["heartbeats"]
-        wait_until(lambda: holder(storage)["heartbeats"] >= first + 2)
+def test_a_holder_of_a_lease_sends_heartbeats(lease: Folder) -> None:
+    with lock_of(lease) as lock:
+        file = Path(lease.path(f"{TURN}/{lock.token}/{folder_lock.HEARTBEATS}"))
+        wait_until(lambda: file.exists() and file.read_text() > "1")
+    assert os.listdir(lease.path(TURN)) == [FREE]
+
+
+@pytest.mark.usefixtures("quick")
+@pytest.mark.parametrize("error", [OSError("full"), FileNotFoundError("away")])
+def test_an_outage_delays_a_heartbeat_only(
+    lease: Folder, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    away, tried = threading.Event(), []
+    write = Path.write_text
+
+    def moody(self: Path, text: str) -> int:
+        tried.append(text)
+        if away.is_set():
+            raise error
+        return write(self, text)
+
+    monkeypatch.setattr(Path, "write_text", moody)
+    away.set()
+    with lock_of(lease) as lock:
+        wait_until(lambda: len(tried) > 3)
+        file = Path(lease.path(f"{TURN}/{lock.token}/{folder_lock.HEARTBEATS}"))
+        assert not file.exists()
+        away.clear()
+        wait_until(file.exists)
         lock.check()
-    assert not storage.exists(LOCK)
+
+
+def test_another_error_of_the_file_system_is_reported(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(descriptor: int, operation: int) -> None:
+        raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr(fcntl, "flock", fail)
+    with pytest.raises(OSError, match="Input/output error"):
+        lock_of(Folder(str(tmp_path))).__enter__()
+
+
+def test_a_lock_file_that_is_removed_in_between_is_made_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    storage = Folder(str(tmp_path / "store"))
+    flock = fcntl.flock
+    removals = [1, 2]
+
+    def remove(descriptor: int, operation: int) -> None:
+        if removals:
+            removals.pop()
+            shutil.rmtree(storage.path("_work"))
+        flock(descriptor, operation)
+
+    monkeypatch.setattr(fcntl, "flock", remove)
+    with lock_of(storage):
+        monkeypatch.undo()
+        assert os.path.exists(storage.path(FILE))
+        with pytest.raises(StoreError):
+            lock_of(another(storage)).__enter__()
 
 
 # The lock is lost
 
 
-def test_a_run_whose_lock_is_taken_over_or_gone_writes_nothing_more(storage: Storage) -> None:
-    with Lock(storage) as lock:
-        taken = {**holder(storage), "token": "another"}
-        storage.write(LOCK, as_json(taken))
-        with pytest.raises(StoreError, match=f"taken over the store {storage.root}"):
-            lock.check()
-    assert holder(storage) == taken, "it removed the lock of another run"
-    storage.remove(LOCK)
-    with Lock(storage) as lock:
-        storage.remove(LOCK)
-        with pytest.raises(StoreError):
-            lock.check()
-    assert not storage.exists(LOCK)
-
-
-@pytest.mark.usefixtures("quick")
-def test_a_heartbeat_never_overwrites_another_runs_lock(storage: Storage) -> None:
-    with Lock(storage) as lock:
-        taken = {**holder(storage), "token": "another"}
-        storage.write(LOCK, as_json(taken))
-        # One heartbeat may have been in progress.
-        wait_until(lambda: not lock._thread.is_alive() or holder(storage)["token"] != "another")
-        storage.write(LOCK, as_json(taken))
-        wait_until(lambda: not lock._thread.is_alive())
-        # Even if it were given back: it has had no heartbeat since.
-        storage.write(LOCK, as_json({**taken, "token": lock._token}))
-        with pytest.raises(StoreError):
-            lock.check()
-
-
-@pytest.mark.parametrize("understood", [True, False])
-def test_a_lock_that_a_faster_contender_has_taken_is_given_back(
-    storage: Storage, monkeypatch: pytest.MonkeyPatch, dead_pid: int, understood: bool
-) -> None:
-    faster = lock_of(storage, token="faster")
-    dead = {**faster, "pid": dead_pid, "token": "dead"}
-    storage.write(LOCK, as_json(dead) if understood else b"")
-    move = Folder.move
-    moves: list[str] = []
-
-    def late(self: Folder, name: str, to: str) -> None:
-        # Between the look at the dead run's lock and its removal, another run takes it.
-        if not moves:
-            self.write(LOCK, as_json(faster))
-        moves.append(to)
-        move(self, name, to)
-
-    monkeypatch.setattr(Folder, "move", late)
-    with pytest.raises(StoreError, match="another run is at work"), Lock(storage):
-        pass
-    assert holder(storage) == faster
-
-
-def test_a_lock_created_without_confirmation_is_ours(
-    storage: Storage, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    create = storage.create
-
-    def unheard(name: str, data: bytes) -> bool:
-        # The answer is lost, and the retry reports that the file exists.
-        create(name, data)
-        return create(name, data)
-
-    monkeypatch.setattr(storage, "create", unheard)
-    acquire(storage)
-
-
-@pytest.mark.usefixtures("quick")
-@pytest.mark.parametrize("error", [OSError("full"), StoreError("away")])
-def test_an_outage_of_the_storage_delays_a_heartbeat_only(
-    storage: Storage, monkeypatch: pytest.MonkeyPatch, error: Exception
-) -> None:
-    read, away, asked = storage.read, threading.Event(), []
-
-    def moody(name: str) -> bytes:
-        asked.append(name)
-        if away.is_set():
-            raise error
-        return read(name)
-
-    monkeypatch.setattr(storage, "read", moody)
-    with Lock(storage) as lock:
-        away.set()
-        before = len(asked)
-        wait_until(lambda: len(asked) > before + 3)
-        away.clear()
-        before = holder(storage)["heartbeats"]
-        wait_until(lambda: holder(storage)["heartbeats"] > before + 1)
+@pytest.mark.usefixtures("no_waits")
+def test_a_run_whose_lock_is_taken_over_changes_nothing_more(storage: Storage, kind: str) -> None:
+    lost = lock_of(storage).__enter__()
+    recover(lost)
+    store = Store(storage, Settings("set", 3.0))
+    change = Change()
+    stage_file(store, change, STORE_JSON, b"late")
+    if kind == "kernel":
+        # Only by removing the files of the lock can another run get in.
+        shutil.rmtree(storage.path("_work"))
+    with lock_of(another(storage)) as lock:
+        recover(lock)
+        if isinstance(storage, Folder):
+            for change_something in (
+                lambda: storage.write("x", b""),
+                lambda: storage.create("x", b""),
+                lambda: storage.remove(LOCK),
+                lambda: storage.remove_folder("_work/turn"),
+                lost.check,
+            ):
+                with pytest.raises(StoreError, match="taken over the store"):
+                    change_something()
+        for late in (lambda: commit(lost, change), lambda: lost.note(stage="late")):
+            with pytest.raises(StoreError, match=f"taken over the store {storage.root}, because"):
+                late()
         lock.check()
+        lost.release()
+        lock.check()
+        assert description(storage)["token"] == lock.token
+    assert not storage.exists("x")
+    assert not storage.exists(STORE_JSON)
+    assert list(storage.list(STAGE)) == []

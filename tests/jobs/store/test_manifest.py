@@ -10,12 +10,14 @@ from support.damaged_json import DAMAGED_JSON, short_id
 from featurizer.columns import FEATURE_SET
 from jobs.errors import DamageError
 from jobs.store import manifest
+from jobs.store.address import lock_of
 from jobs.store.commit import Change, commit, stage_replacement, stage_table, without_tracks
 from jobs.store.folder import Folder
+from jobs.store.lock import JOURNAL
 from jobs.store.manifest import MANIFEST, Part
 from jobs.store.schemas import FILES, RUNS
 from jobs.store.storage import Storage
-from jobs.store.tables import JOURNAL, Settings, Store
+from jobs.store.tables import Settings, Store
 
 TRACKS = ["a", "b", "c"]
 
@@ -37,7 +39,12 @@ def add(store: Store, tracks: list[str], *, drop: list[str] | None = None) -> No
     change = Change()
     edit = without_tracks(pa.array(drop, pa.string())) if drop else None
     stage_table(store, change, "files", [rows_of(tracks)] if tracks else [], edit=edit)
-    commit(store, change)
+    apply(store, change)
+
+
+def apply(store: Store, change: Change) -> None:
+    with lock_of(store.storage) as lock:
+        commit(lock, change)
 
 
 def tracks_of(store: Store) -> list[str]:
@@ -76,7 +83,7 @@ def test_every_commit_leaves_the_manifest_of_what_is_there(store: Store) -> None
     for rows in ([runs], [runs, runs], []):
         change = Change()
         stage_replacement(store, change, "runs", rows, RUNS)
-        commit(store, change)
+        apply(store, change)
         assert parts_of(store) == contents(store.storage)
     add(store, [], drop=["b", "c", "e"])
     assert parts_of(store) == {}
