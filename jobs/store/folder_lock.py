@@ -7,8 +7,8 @@ Some file systems have no such locks. There the lock is a lease: the holder chan
 seconds, and a contender that sees no change for :data:`jobs.store.lock.LEASE_S` takes over. No
 clocks are compared.
 
-``_work/turn`` contains exactly one folder: ``free``, or the token of the holder. To take over is to
-rename it, so that only one of several contenders succeeds, and the former holder can change nothing
+``_work/turn`` contains one folder, which has the token of the holder as its name. To take over is
+to rename it, so only one of several contenders succeeds, and the former holder can change nothing
 more (see :mod:`jobs.store.folder`).
 """
 
@@ -18,7 +18,6 @@ import os
 import shutil
 import threading
 import time
-import uuid
 from contextlib import suppress
 from pathlib import Path
 from typing import NoReturn
@@ -27,12 +26,11 @@ from jobs.errors import StoreError
 from jobs.store import lock
 from jobs.store.folder import Folder
 from jobs.store.lock import JOURNAL, KILLED, LOCK, Lock
+from jobs.store.storage import TEMPORARY
 
 FILE = "_work/lock"
 
 TURN = "_work/turn"
-
-FREE = "free"
 
 HEARTBEATS = "heartbeats"
 
@@ -78,9 +76,12 @@ class FolderLock(Lock):
             with suppress(StoreError):
                 self.storage.remove(LOCK)
             self.storage.turn = None
-            with suppress(FileNotFoundError):
-                os.rename(self.storage.path(self._turn), self.storage.path(f"{TURN}/{FREE}"))
+            shutil.rmtree(self.storage.path(self._turn), ignore_errors=True)
+            with suppress(OSError):
+                os.rmdir(self.storage.path(TURN))
         if self._descriptor is not None:
+            if self._is_file(self._descriptor):
+                os.unlink(self.storage.path(FILE))
             os.close(self._descriptor)
             self._descriptor = None
 
@@ -113,35 +114,37 @@ class FolderLock(Lock):
             descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
             try:
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                # Somebody may have removed the file in between: then others lock another one.
-                if os.path.samestat(os.fstat(descriptor), os.stat(path)):
-                    return descriptor
             except BlockingIOError:
                 os.close(descriptor)
                 self._refuse()
-            except FileNotFoundError:
-                pass
             except OSError as error:
                 os.close(descriptor)
                 if error.errno not in _NO_LOCKS:
                     raise
+                with suppress(FileNotFoundError):
+                    os.unlink(path)
                 return None
+            # The former holder may have removed the file in between: then others lock a new one.
+            if self._is_file(descriptor):
+                return descriptor
             os.close(descriptor)
 
+    def _is_file(self, descriptor: int) -> bool:
+        """Return whether a descriptor is of the present lock file."""
+        try:
+            return os.path.samestat(os.fstat(descriptor), os.stat(self.storage.path(FILE)))
+        except FileNotFoundError:
+            return False
+
     def _take_turn(self) -> None:
-        path = self.storage.path
-        own = path(self._turn)
-        while True:
-            try:
-                name = min(os.listdir(path(TURN)))
-            except (FileNotFoundError, ValueError):
-                self._make_turn()
-                continue
-            if self._descriptor is None and name != FREE:
-                self._watch(name)
-            with suppress(FileNotFoundError):  # another contender was faster
-                os.rename(path(f"{TURN}/{name}"), own)
-                break
+        turn, own = self.storage.path(TURN), self.storage.path(self._turn)
+        prepared = self.storage.path(f"{TEMPORARY}/{self.token}")
+        os.makedirs(f"{prepared}/{self.token}")
+        try:
+            while not (_rename(prepared, turn) or self._take_over(turn, own)):
+                pass
+        finally:
+            shutil.rmtree(prepared, ignore_errors=True)
         # A killed process may have left files on their way in or out.
         for entry in os.scandir(own):
             if entry.is_dir(follow_symlinks=False):
@@ -150,16 +153,18 @@ class FolderLock(Lock):
                 os.unlink(entry.path)
         self.storage.turn = self._turn
 
-    def _make_turn(self) -> None:
-        """Make the folder of turns, complete; another contender may be faster."""
-        prepared = self.storage.path(f"{TURN}-{uuid.uuid4().hex}")
-        os.makedirs(f"{prepared}/{FREE}")
-        try:
-            os.rename(prepared, self.storage.path(TURN))
-        except OSError as error:
-            shutil.rmtree(prepared)
-            if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
-                raise
+    def _take_over(self, turn: str, own: str) -> bool:
+        """Take over from a dead holder; return False if there is none any more.
+
+        Raise StoreError if the holder is alive.
+        """
+        with suppress(FileNotFoundError):
+            for name in os.listdir(turn):
+                if self._descriptor is None:
+                    self._watch(name)
+                os.rename(os.path.join(turn, name), own)
+                return True
+        return False
 
     def _watch(self, name: str) -> None:
         """Raise StoreError if the holder of a lease is alive."""
@@ -187,6 +192,17 @@ class FolderLock(Lock):
             # A full disk or an outage of the file system delays the heartbeat, but not the run.
             with suppress(OSError):
                 Path(self.storage.path(f"{self._turn}/{HEARTBEATS}")).write_text(str(count))
+
+
+def _rename(folder: str, to: str) -> bool:
+    """Rename a folder; return False if ``to`` exists and is not empty."""
+    try:
+        os.rename(folder, to)
+    except OSError as error:
+        if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+            raise
+        return False
+    return True
 
 
 def _content(path: Path) -> str | None:
