@@ -154,7 +154,7 @@ class Bucket(Storage):
         if keys:
             self._call("rm", keys)
 
-    def sync(self, folder: str) -> None:
+    def sync(self, name: str) -> None:
         """Do nothing: an object store has no folders, and confirmed objects are durable."""
 
     def list(self, folder: str) -> Iterator[Entry]:

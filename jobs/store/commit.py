@@ -179,7 +179,7 @@ def _write_file(storage: Storage, data: bytes) -> str:
     """Stage a file; return its name."""
     # The digest shows whether the file has been moved already: its name is not new.
     staged = f"{STAGE}/{uuid.uuid4().hex}-{_digest(data)}"
-    storage.write(staged, data, durable=True)
+    storage.write(staged, data)
     return staged
 
 
@@ -211,13 +211,17 @@ def commit(lock: Lock, change: Change) -> None:
     storage = lock.storage
     change.check()  # because recover() would refuse the journal
     emptied = [(write_empty(storage, storage.read_schema(name)), name) for name in change.remove]
+    add = emptied + change.add
     try:
-        listed = _stage_manifest(storage, change)
+        add += _stage_manifest(storage, change)
+        for staged, _ in add:
+            storage.sync(staged)
+        if add:
+            storage.sync(STAGE)
     except FileNotFoundError:
         lock.describe()  # fails if a run that has taken over has removed the files
         _check_staged(storage, change)
         raise
-    add = emptied + change.add + listed
     change = Change(add=add, forget=change.forget, token=lock.token)
     if lock.read_journal() is not None:
         raise StoreError(
@@ -304,14 +308,14 @@ def _write_part(storage: Storage, rows: pa.Table) -> str:
     part = f"part-{time.strftime('%Y%m%dT%H%M%S', time.gmtime())}-{uuid.uuid4().hex[:8]}"
     staged = f"{STAGE}/{part}.parquet"
     keys = [key for key in _ORDER if key[0] in rows.schema.names]
-    storage.write_table(staged, rows.sort_by(keys) if keys else rows, durable=True)
+    storage.write_table(staged, rows.sort_by(keys) if keys else rows)
     return staged
 
 
 def write_empty(storage: Storage, schema: pa.Schema) -> str:
     """Stage a part without rows; return its name."""
     staged = f"{STAGE}/{uuid.uuid4().hex}"
-    storage.write_table(staged, schema.empty_table(), durable=True)
+    storage.write_table(staged, schema.empty_table())
     return staged
 
 

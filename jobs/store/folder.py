@@ -113,8 +113,8 @@ class Folder(Storage):
             os.rename(self.path(name), temporary)
             shutil.rmtree(temporary, ignore_errors=True)
 
-    def sync(self, folder: str) -> None:
-        descriptor = os.open(self.path(folder), os.O_RDONLY)
+    def sync(self, name: str) -> None:
+        descriptor = os.open(self.path(name), os.O_RDONLY)
         try:
             os.fsync(descriptor)
         finally:

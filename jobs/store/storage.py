@@ -134,8 +134,8 @@ class Storage(ABC):
         """Remove the folder ``name`` and all its content, if it exists."""
 
     @abstractmethod
-    def sync(self, folder: str) -> None:
-        """Make the names in ``folder`` survive a power failure."""
+    def sync(self, name: str) -> None:
+        """Make a file's content, or the names in a folder, survive a power failure."""
 
     @abstractmethod
     def list(self, folder: str) -> Iterator[Entry]:

@@ -11,6 +11,7 @@ import pyarrow as pa
 
 from featurizer.columns import FEATURE_COLUMNS, FEATURE_SET
 from jobs.store.folder import Folder
+from jobs.store.manifest import MANIFEST
 from jobs.store.schemas import SEGMENT, SEGMENTS, TRACK, TRACKS
 from jobs.store.tables import Settings, Store, open_to_write
 
@@ -45,6 +46,7 @@ def make_store(
     """
     store = open_to_write(Folder(str(root)), Settings(FEATURE_SET, 3.0), force=False)
     table, schema = (SEGMENTS, SEGMENT) if level == "segment" else (TRACKS, TRACK)
+    store.storage.remove(MANIFEST)
     for name in store.parts(table):
         store.storage.remove(name)
     random = np.random.default_rng(0)
@@ -58,16 +60,22 @@ def make_store(
             rows.append(row | {"segment": number, "start_s": 3.0 * number})
             number += 1
         known = [{name: row[name] for name in schema.names} for row in rows]
-        store.storage.write_table(
-            f"{table}/part-{i:03}.parquet", pa.Table.from_pylist(known, schema=schema)
+        write_part(
+            store, f"{table}/part-{i:03}.parquet", pa.Table.from_pylist(known, schema=schema)
         )
     if groups is not None:
         columns = {"track_id": list(groups), "label": None, "artist": list(groups.values())}
         named = pa.table(
             {name: pa.array(columns[name] or [None] * len(groups), pa.string()) for name in columns}
         )
-        store.storage.write_table("labels/part-0.parquet", named)
+        write_part(store, "labels/part-0.parquet", named)
     return store
+
+
+def write_part(store: Store, name: str, rows: pa.Table) -> None:
+    """Write or replace a part; the store then has no manifest, which would not know this part."""
+    store.storage.remove(MANIFEST)
+    store.storage.write_table(name, rows)
 
 
 def read_rows(root: Path, level: str = "segment") -> pd.DataFrame:
@@ -79,4 +87,4 @@ def read_rows(root: Path, level: str = "segment") -> pd.DataFrame:
 
 def put(store: Store, table: str, rows: list[dict[str, Any]], schema: pa.Schema) -> None:
     known = [{name: row.get(name) for name in schema.names} for row in rows]
-    store.storage.write_table(f"{table}/part-0.parquet", pa.Table.from_pylist(known, schema=schema))
+    write_part(store, f"{table}/part-0.parquet", pa.Table.from_pylist(known, schema=schema))

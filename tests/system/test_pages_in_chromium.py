@@ -12,7 +12,7 @@ import soundfile
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, sync_playwright
 from support.made_models import model_tables, put_model
-from support.made_stores import LABELS, NOON, make_store, put
+from support.made_stores import LABELS, NOON, make_store, put, write_part
 
 from jobs.neighbours.similarity import similarity
 from jobs.reporting.inspection import inspect
@@ -71,7 +71,7 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     pair = {"track_id": HOSTILE, "duplicate_id": tracks[-1][0], "cosine": 1.0}
     part = store.parts("duplicates")[0]
     schema = store.storage.read_schema(part)
-    store.storage.write_table(part, pa.Table.from_pylist([pair], schema=schema))
+    write_part(store, part, pa.Table.from_pylist([pair], schema=schema))
     recording = root.parent / "music" / HOSTILE
     recording.parent.mkdir(parents=True)
     y = np.random.default_rng(0).normal(size=10 * 22050) * np.linspace(0, 0.2, 10 * 22050)

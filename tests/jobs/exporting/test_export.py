@@ -24,7 +24,7 @@ from support import postgres
 from support.cluster_processes import Job, Processes, processes, wait_until
 from support.command_line import Command
 from support.made_models import put_model
-from support.made_stores import make_store, put
+from support.made_stores import make_store, put, write_part
 
 from jobs.errors import ExportError, SongmillError, UsageError
 from jobs.exporting import databases
@@ -73,7 +73,7 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
     rows_there = made.read_part(part)
     twice = rows_there.take([1, *range(1, rows_there.num_rows)])
     twice = twice.set_column(0, "track_id", rows_there["track_id"])
-    made.storage.write_table(part, twice)
+    write_part(made, part, twice)
     similarity(store=str(root), k=4)
     predict_all(store=str(root), segments=True, workers=1)
     return root
@@ -461,7 +461,7 @@ def large(tmp_path_factory: pytest.TempPathFactory) -> Path:
     rows = pa.table(columns, schema=schemas.similarity("track"))
     for part in range(2):
         half = rows.slice(part * len(rows) // 2, len(rows) // 2)
-        made.storage.write_table(f"similarity/part-{part}.parquet", half)
+        write_part(made, f"similarity/part-{part}.parquet", half)
     return root
 
 

@@ -14,6 +14,8 @@ from support.command_line import Command
 from support.guarded_server import GuardedServer, guarded_server
 from support.recordings import write_recording
 
+from jobs.store.manifest import MANIFEST
+
 SECRETS = ("s3cret-0", "s3cret-1")
 
 Songmill = Callable[..., tuple[int, str, str]]
@@ -157,6 +159,7 @@ def test_a_store_of_an_older_version_loses_its_secrets(
             ]
             rows = rows.set_column(rows.column_names.index(name), name, pa.array(texts))
         pq.write_table(rows, part)
+    Path("store", MANIFEST).unlink()  # an older version has none
     (server.folder / "pop/b.wav").unlink()
     found = extract(songmill, source)
     assert (found["unchanged"], found["gone"], found["new"], found["changed"]) == (3, 1, 0, 0)

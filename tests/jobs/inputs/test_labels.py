@@ -14,6 +14,7 @@ from jobs.errors import UsageError
 from jobs.inputs import labels
 from jobs.inputs.labels import Labels, label_tracks
 from jobs.inputs.sources import SourceFile
+from jobs.store.address import lock_of
 from jobs.store.commit import Change, commit
 from jobs.store.tables import Store
 from jobs.store.track_names import aliases
@@ -227,7 +228,8 @@ def store(tmp_path: Path) -> Store:
 def put(store: Store, found: Labels, gone: list[str] | None = None) -> Change:
     change = Change()
     labels.stage(store, change, found, gone or [])
-    commit(store, change)
+    with lock_of(store.storage) as lock:
+        commit(lock, change)
     return change
 
 

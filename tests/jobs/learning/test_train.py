@@ -15,7 +15,7 @@ import pytest
 from sklearn.metrics import f1_score
 from support.in_process import RecordedBoosting
 from support.made_models import MISFITS, MODEL_FILES, champion_of, plainly, put_model
-from support.made_stores import make_store, read_rows
+from support.made_stores import make_store, read_rows, write_part
 
 import jobs.learning.train
 from featurizer.columns import FEATURE_COLUMNS
@@ -490,7 +490,7 @@ def test_the_fingerprint_is_of_the_rows_and_labels_and_not_of_how_they_lie(
 
     def fingerprint_of(*parts: pa.Table) -> str:
         for name, part in zip(names, parts, strict=True):
-            store.storage.write_table(name, part)
+            write_part(store, name, part)
         return str(do().description.data["fingerprint"])
 
     first = fingerprint_of(rows, rows[:0])

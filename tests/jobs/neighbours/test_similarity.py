@@ -18,7 +18,7 @@ from distributed import Client
 from support import brute_force
 from support.cluster_processes import Processes, processes
 from support.command_line import Command
-from support.made_stores import make_store, read_rows
+from support.made_stores import make_store, read_rows, write_part
 
 from featurizer.columns import FEATURE_COLUMNS
 from jobs.errors import ClusterError, UsageError
@@ -57,7 +57,7 @@ def track_store(root: Path, *, copies: int = 0, labels: str = "ab") -> Path:
     same = pa.concat_tables([store.read_part(one).slice(0, copies), rows_of_other.slice(copies)])
     for i, name in enumerate(("track_id", "label")):
         same = same.set_column(i, name, rows_of_other[name])
-    store.storage.write_table(other, same)
+    write_part(store, other, same)
     return root
 
 
@@ -218,7 +218,7 @@ def test_a_recording_that_is_everywhere_is_warned_of(
     (part,) = store.parts("features/level=track")
     rows = store.read_part(part)
     same = rows.take([0] * 6 + [6, 7, 8, 9]).set_column(0, "track_id", rows["track_id"])
-    store.storage.write_table(part, same)
+    write_part(store, part, same)
     find(root)
     assert "more than" in capsys.readouterr().err
 

@@ -11,7 +11,7 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 from support.made_models import model_tables, put_model
-from support.made_stores import LABELS, NOON, make_store, put, read_rows
+from support.made_stores import LABELS, NOON, make_store, put, read_rows, write_part
 from support.read_page import Reader
 
 from featurizer.columns import FEATURE_COLUMNS
@@ -38,7 +38,7 @@ def edited_tracks(store: Store) -> Iterator[pd.DataFrame]:
     name = store.parts("features/level=track")[0]
     frame = store.storage.read_table(name).to_pandas()
     yield frame
-    store.storage.write_table(name, pa.Table.from_pandas(frame, store.storage.read_schema(name)))
+    write_part(store, name, pa.Table.from_pandas(frame, store.storage.read_schema(name)))
 
 
 def read(root: Path) -> tuple[Outcome, Reader]:
