@@ -493,6 +493,20 @@ def test_a_journal_restored_by_a_power_failure_does_no_harm(store: Store) -> Non
     assert read(store) == NEW
 
 
+def test_everything_staged_survives_a_power_failure_before_the_journal_does(store: Store) -> None:
+    prepare(store)
+    done: list[tuple[str, str]] = []
+    with pytest.MonkeyPatch.context() as patch:
+        before_operations(lambda *operation: done.append(operation), patch.setattr)
+        carry_out(store)
+    before = done[: done.index(("rename", JOURNAL))]
+    staged = {name for operation, name in before if operation == "rename"}
+    assert len(staged) > 5
+    assert {name for operation, name in before if operation == "sync"} >= {*staged, STAGE}
+    last_write = max(i for i, (operation, _) in enumerate(before) if operation == "rename")
+    assert before.index(("sync", STAGE)) > last_write
+
+
 def decide(store: Store, change: Change) -> None:
     """Decide a commit, and die before any of it is applied."""
     with pytest.MonkeyPatch.context() as patch:
