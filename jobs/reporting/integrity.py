@@ -14,7 +14,6 @@ import pyarrow as pa
 
 from featurizer.extract import segment_step
 from jobs.errors import DamageError
-from jobs.extraction.plan import find_row
 from jobs.learning import registry
 from jobs.progress import Progress
 from jobs.store import manifest, schemas
@@ -273,7 +272,8 @@ class Check:
         """Keep the names in a part's rows, or compare them with those of the features."""
         columns = keys.to_pydict()
         if table == "files":
-            self._imported |= find_row(keys.slice(0, 1), imported=True) is not None
+            origins = zip(columns["uri"], columns["source"], strict=True)
+            self._imported |= any(str(uri).startswith(f"{source}#") for uri, source in origins)
             for track, status in zip(columns["track_id"], columns["status"], strict=True):
                 if track in self._status:
                     self._add_track(table, _REPEATED, track)
@@ -308,8 +308,8 @@ class Check:
         if not self._imported:
             # An import may have tracks without segments, and the reverse.
             for track, length in self._lengths.items():
-                expected = (1 << max(0, ((length or 0) + 1) // step)) - 1
-                if self._segments.get(track, 0) != expected:
+                count = min(max(0, (length or 0) + 1) // step, _MAX_SEGMENTS)
+                if self._segments.get(track, 0) != (1 << count) - 1:
                     self._add_track(SEGMENTS, "lacks segments, or has too many", track)
         self.forget = set().union(*self._wrong.values())
 

@@ -7,6 +7,7 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import pandas as pd
 import pyarrow.parquet as pq
@@ -17,7 +18,8 @@ from support.command_line import Command
 from support.made_models import model_tables, put_model
 from support.recordings import KEYS, make_collection
 
-from jobs.errors import StoreError
+import jobs.stage
+from jobs.errors import DamageError, StoreError
 from jobs.extraction.extract import extract
 from jobs.extraction.import_features import import_features
 from jobs.learning.predict_store import predict_all
@@ -25,6 +27,7 @@ from jobs.neighbours.similarity import similarity
 from jobs.progress import Progress
 from jobs.reporting import integrity
 from jobs.reporting.verify import Outcome, verify
+from jobs.stage import open_session
 from jobs.store import manifest
 from jobs.store.address import lock_of
 from jobs.store.folder import Folder
@@ -492,3 +495,25 @@ def test_every_command_that_reads_a_table_names_its_damaged_part_and_the_remedy(
         last = err.splitlines()[-1]
         assert str(path) in last
         assert f"Run `songmill verify --repair --store {root}`" in last
+
+
+@pytest.mark.parametrize("table", [SEGMENTS, PREDICTED_TRACKS])
+def test_an_extraction_names_damage_before_it_extracts(
+    made: Path, root: Path, monkeypatch: pytest.MonkeyPatch, table: str
+) -> None:
+    delete(root / part_of(root, table))
+    monkeypatch.setattr(jobs.stage, "connect", Mock(side_effect=AssertionError))
+    with pytest.raises(DamageError, match=f"{table}/.* does not exist"):
+        extract(
+            [str(made / "music")],
+            store=str(root),
+            segment_seconds=0.5,
+            force=True,
+            progress=quiet(),
+        )
+
+
+def test_a_stage_does_not_begin_on_damaged_runs(root: Path) -> None:
+    cut_off(root / part_of(root, "runs"))
+    with pytest.raises(DamageError, match="runs/"), open_session(str(root)).stage("train"):
+        pytest.fail("it began")
