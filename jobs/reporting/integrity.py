@@ -40,6 +40,7 @@ MAX_NAMED = 3
 _MAX_SEGMENTS = 200_000
 """Upper bound of a segment's number: four hours have 144,000 segments of 0.1 s."""
 
+_FOREIGN = "is foreign: no commit wrote it"
 _REPEATED = "has rows that are repeated or not valid"
 
 _KEYS = {
@@ -165,7 +166,8 @@ class Check:
     def _add_part(self, table: str, name: str, problem: str) -> None:
         self._add(name, problem)
         self.unsound.setdefault(table, []).append(name)
-        self.stale.add(table)
+        if problem != _FOREIGN:
+            self.stale.add(table)
 
     def _add_track(self, table: str, problem: str, track: str) -> None:
         self._wrong.setdefault((table, problem), set()).add(track)
@@ -244,7 +246,7 @@ class Check:
         elif expected and found != expected:
             problem = "is damaged (its footer is not the one that was written)"
         elif found.rows and not expected and self._manifest is not None:
-            problem = "is foreign: no commit wrote it"
+            problem = _FOREIGN
         elif not self._is_valid(table, schema):
             problem = "has other columns than its table"
         if problem:

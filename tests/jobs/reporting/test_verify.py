@@ -228,21 +228,16 @@ def test_what_a_repair_forgets_the_next_runs_make_anew(
     assert "repair" in set(runs["stage"])
 
 
-def test_a_foreign_part_is_named_and_emptied(root: Path) -> None:
-    shutil.copy(root / part_of(root, TRACKS), root / TRACKS / "part-foreign.parquet")
-    found = checked(root)
-    assert [(f.file, f.problem) for f in found.findings] == [
-        (f"{TRACKS}/part-foreign.parquet", "is foreign: no commit wrote it")
-    ]
-    before = contents_of_tracks(root)
+@pytest.mark.parametrize("table", [TRACKS, SIMILARITY])
+def test_a_foreign_part_is_named_and_emptied(root: Path, table: str) -> None:
+    before = contents(root)[table]
+    foreign = f"{table}/part-foreign.parquet"
+    shutil.copy(root / part_of(root, table), root / foreign)
+    found = [(finding.file, finding.problem) for finding in checked(root).findings]
+    assert found == [(foreign, "is foreign: no commit wrote it")]
     assert checked(root, repair=True).forgotten == 0
     assert checked(root).outcome == "sound"
-    pd.testing.assert_frame_equal(contents_of_tracks(root), before)
-
-
-def contents_of_tracks(root: Path) -> pd.DataFrame:
-    rows = pd.read_parquet(root / TRACKS).drop_duplicates()
-    return rows.sort_values("track_id", ignore_index=True)
+    pd.testing.assert_frame_equal(contents(root)[table], before)
 
 
 def test_a_part_with_other_columns_is_named(root: Path) -> None:
