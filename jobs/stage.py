@@ -146,9 +146,8 @@ class Session:
                 raise
             finally:
                 with suppress(OSError, StoreError):
-                    if before["stage"]:
-                        lock.note(**before)
-                self.storage.remove_folder(stage.work)
+                    lock.note(**before)  # fails if another run has taken over
+                    self.storage.remove_folder(stage.work)
 
     def client(self) -> "Client":
         """Return a client of the cluster; start the cluster if necessary."""

@@ -480,8 +480,11 @@ class _Extraction:
         """Remove the files of all attempts but those of other sources; RUN_JSON is the last."""
         storage = self.store.storage
         kept = set(result_files(*self.others))
-        for folder in (DONE, STARTED, TEMPORARY):
-            for entry in storage.list(folder):
-                if entry.name not in kept:
-                    storage.remove(entry.name)
+        found = [
+            entry.name for folder in (DONE, STARTED, TEMPORARY) for entry in storage.list(folder)
+        ]
+        self.stage.lock.describe()  # fails if another run has taken over
+        for name in found:
+            if name not in kept:
+                storage.remove(name)
         storage.remove(RUN_JSON)

@@ -224,8 +224,9 @@ def open_to_write(storage: Storage, wanted: Settings, *, force: bool) -> Store:
     """
     settings = read_settings(storage)
     if settings is None:
-        storage.write(STORE_JSON, wanted.to_json(), durable=True)
-        settings = wanted
+        # A run that has lost its lock to another one may not replace the settings of that one.
+        storage.create(STORE_JSON, wanted.to_json(), durable=True)
+        settings = read_settings(storage) or wanted
     if settings != wanted and not force:
         if settings.feature_set != wanted.feature_set:
             present = (
