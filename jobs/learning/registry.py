@@ -4,7 +4,7 @@ The folder ``models/<version>/`` is written atomically and never changes. Old ve
 """
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -235,18 +235,33 @@ def stage_model(
 def stage_champion(store: Store, change: commit.Change, version: str) -> None:
     """Make ``version`` the champion, with the commit."""
     now = datetime.now(UTC).isoformat(timespec="seconds")
-    commit.stage_file(store, change, CHAMPION, as_json({"version": version, "promoted_at": now}))
+    try:
+        before = champion(store)
+    except StoreError:
+        before = None
+    if before == version:
+        before = _previous(store)
+    content = {"version": version, "promoted_at": now, "previous": before}
+    commit.stage_file(store, change, CHAMPION, as_json(content))
+
+
+def _previous(store: Store) -> str | None:
+    """Return the version that predicted before the champion; None if it is unknown."""
+    with suppress(FileNotFoundError, ValueError, AttributeError):
+        previous = store.storage.read_json(CHAMPION).get("previous")
+        return previous if isinstance(previous, str) else None
+    return None
 
 
 def remove_old(store: Store, keep: int, newest: str) -> list[str]:
     """Remove all but the ``keep`` newest versions; return the removed ones.
 
-    The champion, the version ``newest`` and those that the predictions name are kept and, except
-    for ``newest``, not counted. The caller must hold the store's lock. If the process is killed,
-    the next call completes the removal; until then the version is whole, or not listed.
+    The champion, the one before it, the version that the predictions name, and ``newest`` are kept;
+    only ``newest`` counts. The caller must hold the store's lock. If the process is killed, the
+    next call completes the removal; until then a version is whole, or not listed.
     """
     try:
-        predicting = {
+        kept = {champion(store), _previous(store)} | {
             version
             for table in (PREDICTED_TRACKS, PREDICTED_SEGMENTS)
             for batch in store.read_batches(table, ["model"])
@@ -255,7 +270,7 @@ def remove_old(store: Store, keep: int, newest: str) -> list[str]:
     except StoreError:
         return []  # the next predictions replace the damaged ones
     storage, known = store.storage, versions(store)
-    others = [one for one in known if one != champion(store) and one not in predicting]
+    others = [one for one in known if one not in kept]
     old = [one for one in others[: max(len(others) - keep, 0)] if one != newest]
     for version in old:
         storage.write(f"{REMOVED}/{version}", b"", durable=True)

@@ -336,13 +336,14 @@ def predict_by(store: Store, table: str, version: str) -> None:
     store.storage.write_table(f"{table}/part-0.parquet", rows)
 
 
-@pytest.mark.parametrize("keep", range(7))
+@pytest.mark.parametrize("keep", range(6))
 def test_the_newest_models_are_kept_and_the_champion(store: Store, root: Path, keep: int) -> None:
     older = put_models(store, 3)
-    promote(older[1], store=str(root))
-    others = [older[0], older[2], OLD, MIDDLE, NEW]
-    # The newest is kept in any case: it has just been trained.
-    kept = {older[1], NEW, *others[max(5 - keep, 0) :]}
+    for version in (older[0], older[1], older[1]):
+        promote(version, store=str(root))
+    others = [older[2], OLD, MIDDLE, NEW]
+    # The newest is kept in any case, since it has just been trained, and so is the last champion.
+    kept = {older[1], older[0], NEW, *others[max(4 - keep, 0) :]}
     assert registry.remove_old(store, keep, NEW) == [one for one in others if one not in kept]
     assert set(registry.versions(store)) == {path.name for path in root.glob("models/*/")} == kept
     assert registry.remove_old(store, keep, NEW) == []
@@ -419,3 +420,11 @@ def test_other_folders_beside_the_models_stay(store: Store, root: Path) -> None:
     (root / "models/notes/why.txt").write_text("x")
     registry.remove_old(store, 0, NEW)
     assert {path.name for path in root.glob("models/*/")} == {"notes", NEW}
+
+
+@pytest.mark.parametrize("previous", [{}, {"previous": 5}, {"previous": ".."}])
+def test_the_last_champion_may_be_unknown(
+    store: Store, root: Path, previous: dict[str, Any]
+) -> None:
+    (root / "models/champion.json").write_text(json.dumps({"version": NEW, **previous}))
+    assert registry.remove_old(store, 0, NEW) == [OLD, MIDDLE]
