@@ -282,11 +282,14 @@ def _check_droppable(cursor: Any, old: int, where: str, target: Target) -> None:
         raise ExportError(
             f"{where} of {target.shown} belongs to {owner}, and only its owner can replace it"
         )
+    on_table = f"refclassid = 'pg_class'::regclass AND refobjid = {old} AND deptype"
     dependency = _fetch_value(
         cursor,
         "SELECT pg_describe_object(classid, objid, objsubid) || ' depends on ' || "
-        "pg_describe_object(refclassid, refobjid, 0) FROM pg_depend "
-        f"WHERE refclassid = 'pg_class'::regclass AND refobjid = {old} AND deptype = 'n'",
+        f"pg_describe_object(refclassid, refobjid, 0) FROM pg_depend WHERE {on_table} = 'n' "
+        # Constraints and policies of the table itself go with it.
+        "AND (classid, objid) NOT IN "
+        f"(SELECT classid, objid FROM pg_depend WHERE {on_table} IN ('a', 'i'))",
     )
     if dependency is not None:
         raise ExportError(f"{where} of {target.shown} cannot be replaced: {dependency}")

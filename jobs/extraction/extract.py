@@ -214,7 +214,7 @@ def extract(
         label_table.check_matches(labelling, labels)
     label_table.warn_of_unmatched(labelling, labels, progress.warn)
     with session.stage("extract", settings=settings, force=force) as stage:
-        files = stage.store.read("files")
+        files = stage.store.read("files", ["track_id", "uri", "source", "bytes"])
         refusal = too_many_gone(listing, files, max_gone)
         if refusal:
             refused = Outcome(stage.run_id, "too-many-gone", refusal, len(listing.recordings))
@@ -232,7 +232,7 @@ def extract(
         stage.run_id = _resume(stage, command)
         plan = make_plan(
             listing,
-            files,
+            stage.store.read("files"),
             stage.store.read(TRACKS, ["track_id", "label"]),
             labelling.by_track,
             run_id=stage.run_id,

@@ -72,14 +72,15 @@ def too_many_gone(listing: Listing, files: pa.Table, max_gone: float) -> str:
         f"({count / known_of[source]:.1%})"
         for source, count in excess.items()
     )
-    folders = _emptied(
-        [row["uri"] for row in lost if row["source"] in excess], uris, listing.sources
-    )
-    more = f" and {len(folders) - _MAX_FOLDERS} more" if len(folders) > _MAX_FOLDERS else ""
-    named = f" Without recordings now: {', '.join(folders[:_MAX_FOLDERS])}{more}." * bool(folders)
+    of_excess = [row["uri"] for row in lost if row["source"] in excess]
+    folders = _emptied(of_excess, uris, listing.sources)
+    named = ", ".join(folders[:_MAX_FOLDERS])
+    if len(folders) > _MAX_FOLDERS:
+        named += f" and {len(folders) - _MAX_FOLDERS} more"
     return (
-        f"{counts}, more than --max-gone {max_gone:g} allows. Nothing was changed.{named} Bring "
-        "the files back, leave the source out, or add --max-gone 1 to remove them from the store"
+        f"{counts}, more than --max-gone {max_gone:g} allows. Nothing was changed. "
+        f"{f'Without recordings now: {named}. ' if named else ''}Bring the files back, leave the "
+        "source out, or add --max-gone 1 to remove them from the store"
     )
 
 

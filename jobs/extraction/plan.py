@@ -186,7 +186,7 @@ def with_public_sources(known: pa.Table) -> pa.Table:
     encoded = known["source"].combine_chunks().dictionary_encode()
     public = pa.array([public_address(s) for s in encoded.dictionary.to_pylist()], pa.string())
     column = pa.DictionaryArray.from_arrays(encoded.indices, public).dictionary_decode()
-    return known.set_column(FILES.get_field_index("source"), FILES.field("source"), column)
+    return known.set_column(known.schema.get_field_index("source"), FILES.field("source"), column)
 
 
 def _check_same_files(listing: Listing, uris: list[str | None], sources: list[str | None]) -> None:
