@@ -83,8 +83,8 @@ MaxFailed = Annotated[
         min=0.0,
         max=1.0,
         metavar="SHARE",
-        help="Exit with code 3 if a larger share of the files that this run tries fails, except "
-        f"for up to {defaults.FEW_FILES} files that are no larger share of all files.",
+        help="Exit with code 3 if a larger share of the files that this run tries fails. Up to "
+        f"{defaults.FEW_FILES} may fail if they are no larger share of all files.",
     ),
 ]
 
@@ -94,9 +94,9 @@ MaxGone = Annotated[
         min=0.0,
         max=1.0,
         metavar="SHARE",
-        help="Exit with code 3, and change nothing, if a larger share of a source's known files, "
-        f"and more than {defaults.FEW_FILES}, or all of them, are gone. 1: remove them whatever "
-        "their number.",
+        help="Exit with code 3 and change nothing if a larger share of a source's known files is "
+        f"gone. Up to {defaults.FEW_FILES} may go, unless SHARE is 0 or the source is empty now. "
+        "1: any number may go.",
     ),
 ]
 
