@@ -380,15 +380,17 @@ def test_a_removal_that_is_killed_anywhere_is_completed_by_the_next(
             if next(steps) == moment:  # noqa: B023  # only called in this turn
                 raise Killed
 
-        def half(self: Folder, name: str) -> None:
-            for path in sorted(Path(self.path(name)).iterdir()):
+        def remove_folder(self: Folder, name: str) -> None:
+            # The worst order: the file that makes it a model is the last.
+            files = Path(self.path(name)).iterdir()
+            for path in sorted(files, key=lambda path: path.name == "model.json"):
                 notice("unlink", str(path))  # noqa: B023
                 path.unlink()
             Path(self.path(name)).rmdir()
 
         with monkeypatch.context() as patch, contextlib.suppress(Killed):
             before_operations(notice, patch.setattr)
-            patch.setattr(Folder, "remove_folder", half)
+            patch.setattr(Folder, "remove_folder", remove_folder)
             registry.remove_old(store, 0, NEW)
             ended = True
         # A model is whole, or none.
