@@ -342,8 +342,8 @@ def _check_staged(storage: Storage, change: Change) -> None:
     for source, name in change.add:
         if source not in staged and not _is_moved(storage, source, name, old=change.old):
             raise StoreError(
-                f"{storage.path(source)} is missing, and without it a commit to {name} cannot be "
-                "completed: restore it or the whole store from a copy, or extract into another store"
+                f"{storage.path(source)} is missing, and without it a commit of {name} cannot be "
+                "completed: restore it or the store from a copy, or extract into another store"
             )
 
 
