@@ -51,7 +51,7 @@ def read(root: Path, table: str) -> pd.DataFrame:
 
 
 @pytest.fixture(scope="module")
-def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def store(tmp_path_factory: pytest.TempPathFactory, in_process_cluster: str) -> Path:
     """Every table, with names of all kinds, missing values and times."""
     root = tmp_path_factory.mktemp("made") / "store"
     names = [*NASTY, *(f"take{i}.wav" for i in range(25))]
@@ -76,7 +76,7 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
     twice = twice.set_column(0, "track_id", rows_there["track_id"])
     write_part(made, part, twice)
     similarity(store=str(root), k=4)
-    predict_all(store=str(root), segments=True, workers=1)
+    predict_all(store=str(root), segments=True, scheduler=in_process_cluster)
     return root
 
 
