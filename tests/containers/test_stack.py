@@ -230,7 +230,7 @@ def test_workers_and_job_cannot_reach_this_host(again: Stack) -> None:
 import socket, sys
 for address in sys.argv[2:]:
     try:
-        socket.create_connection((address, int(sys.argv[1])), 3).close()
+        socket.create_connection((address, int(sys.argv[1])), 1).close()
         print("reached", address)
     except OSError as error:
         print("tried", address, error)
