@@ -57,7 +57,7 @@ class BucketLock(Lock):
             self.describe()
 
     def describe(self) -> None:
-        if not self._renew(self._version):
+        if not self._renew():
             raise taken_over(self.storage.root)
 
     def read_journal(self) -> bytes | None:
@@ -85,9 +85,14 @@ class BucketLock(Lock):
                 self.describe()  # the answer to an earlier attempt may have been lost
             self._journal = None, None
 
-    def _renew(self, version: str | None, *, patient: bool = True) -> bool:
-        """Write the lock if ``version`` is still its version; return whether it is ours now."""
+    def _renew(self, dead: str | None = None, *, patient: bool = True) -> bool:
+        """Write the lock if nobody else has; return whether it is ours now.
+
+        ``dead`` is the version of a dead holder, if this run does not hold the lock yet.
+        """
         with self._writing:
+            # Read here: the other thread may have renewed it just now.
+            version = self._version or dead
             began = time.monotonic()
             written = self._replace(LOCK, self.description(), version, patient=patient)
             if written is None:
@@ -126,6 +131,6 @@ class BucketLock(Lock):
         while not self._ended.wait(lock.HEARTBEAT_S):
             # An outage of the object store delays the heartbeat, but not the run.
             with suppress(OSError, StoreError):
-                if not self._renew(self._version, patient=False):
+                if not self._renew(patient=False):
                     self._renewed = -lock.LEASE_S  # the next check finds out
                     return
