@@ -27,7 +27,7 @@ from jobs.progress import Progress
 from jobs.redaction import redact
 from jobs.store import commit
 from jobs.store.address import lock_of
-from jobs.store.lock import KILLED, Lock
+from jobs.store.lock import KILLED, Lock, TakenOverError
 from jobs.store.schemas import RUNS
 from jobs.store.storage import TEMPORARY, Storage
 from jobs.store.tables import Settings, Store, open_store, open_to_write, storage_to_write
@@ -243,10 +243,13 @@ class Stage:
         commit.commit(self.lock, change)
 
     def abandon(self, error: BaseException) -> None:
-        """Write a row in ``runs`` with the error that ended the stage."""
+        """Write a row in ``runs`` with the error that ended the stage.
+
+        Raise TakenOverError if another run has taken over, which explains the error.
+        """
         interrupted = isinstance(error, RunInterruptedError | KeyboardInterrupt)
-        with suppress(OSError, SongmillError):
-            self.lock.check()
+        try:
+            self.lock.describe()
             # A decided commit is completed first, because the next one replaces its journal.
             commit.recover(self.lock)
             self.commit(
@@ -254,6 +257,11 @@ class Stage:
                 outcome="interrupted" if interrupted else "failed",
                 message=str(error) or type(error).__name__,
             )
+        except TakenOverError as lost:
+            if isinstance(error, Exception):
+                raise lost from error
+        except (OSError, SongmillError):
+            pass  # of a damaged store, or a full disk; the error of the stage matters
 
 
 def stage_row(

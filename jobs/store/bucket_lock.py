@@ -58,7 +58,7 @@ class BucketLock(Lock):
             journal, version = self._journal or (None, None)
             if self._claimed and version and not has_entries(journal):
                 self.storage.remove_version(JOURNAL, version)
-            if self._version and self._renew(self._version):
+            if self._version and self._renew():
                 self.storage.remove_version(LOCK, self._version)
 
     def check(self) -> None:
@@ -69,7 +69,7 @@ class BucketLock(Lock):
         end = time.monotonic() + _OUTAGE_S
         while True:
             try:
-                held = self._renew(self._version)
+                held = self._renew()
                 break
             except (OSError, StoreError):
                 if time.monotonic() > end:
@@ -79,7 +79,7 @@ class BucketLock(Lock):
             raise taken_over(self.storage.root)
 
     def beat(self) -> None:
-        self._renew(self._version)
+        self._renew()
 
     def read_journal(self) -> bytes | None:
         if self._journal is None:
@@ -110,9 +110,13 @@ class BucketLock(Lock):
     def remove_journal(self) -> None:
         self.write_journal(as_json({"token": self.token, **dict.fromkeys(ENTRIES, [])}))
 
-    def _renew(self, version: str | None, *, patient: bool = False) -> bool:
-        """Write the lock if ``version`` is its version; return whether it is ours now."""
+    def _renew(self, dead: str | None = None, *, patient: bool = False) -> bool:
+        """Write the lock if nobody else has; return whether it is ours now.
+
+        ``dead`` is the version of a dead holder, if this run does not hold the lock yet.
+        """
         with self._writing:
+            version = self._version or dead
             while True:
                 began = time.monotonic()
                 written = self.storage.replace(LOCK, self.description(), version, patient=patient)

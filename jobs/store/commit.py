@@ -217,6 +217,7 @@ def commit(lock: Lock, change: Change) -> None:
         return
     storage = lock.storage
     change.check()  # because recover() would refuse the journal
+    lock.check()
     emptied = [(write_empty(storage, storage.read_schema(name)), name) for name in change.remove]
     add = emptied + change.add
     try:

@@ -171,9 +171,13 @@ def has_entries(journal: bytes | None) -> bool:
     return True
 
 
-def taken_over(root: str) -> StoreError:
+class TakenOverError(StoreError):
+    """Another run has taken over the store."""
+
+
+def taken_over(root: str) -> TakenOverError:
     """Return the error of a run that has lost its lock."""
-    return StoreError(
+    return TakenOverError(
         f"another run has taken over the store {root}, because this one was suspended or cut off: "
         "run the same command again"
     )

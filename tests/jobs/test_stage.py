@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -159,6 +160,14 @@ def test_one_cluster_serves_a_session_and_ends_with_it(root: Path) -> None:
     assert client.status == "closed"
     with pytest.raises(ProcessLookupError):
         os.kill(pid, 0)
+
+
+def test_an_error_because_another_run_has_taken_over_names_that_cause(root: Path) -> None:
+    with pytest.raises(StoreError, match="another run has taken over the store"):  # noqa: SIM117
+        with open_session(str(root)).stage("train"):
+            shutil.rmtree(root / "_work")
+            (root / "features" / "gone").read_bytes()
+    assert rows(root) == []
 
 
 @pytest.mark.parametrize(

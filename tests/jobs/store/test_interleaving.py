@@ -119,12 +119,12 @@ def rows(by: str, *tracks: str) -> pa.Table:
     return pa.table({"track_id": list(tracks), "by": [by] * len(tracks)}, SCHEMA)
 
 
-def change_of(storage: Storage, by: str, drop: str, *add: str) -> Change:
+def change_of(storage: Storage, by: str, drop: str, add: str) -> Change:
     """Stage new rows, a part that changes, a file that is replaced, and a file to forget."""
     store = Store(storage, Settings(FEATURE_SET, 3.0))
     change = Change(forget=[DONE])
     edit = without_tracks(pa.array([drop]))
-    stage_table(store, change, TABLE, [rows(by, *add)], edit=edit)
+    stage_table(store, change, TABLE, [rows(by, add)], edit=edit)
     stage_file(store, change, CHAMPION, by.encode())
     return change
 
@@ -169,16 +169,23 @@ def root(
     return make
 
 
-def first(storage: Storage) -> None:
+def work(storage: Storage, by: str, drop: str, add: str) -> None:
+    """Commit as a stage does."""
     with lock_of(storage) as lock:
-        recover(lock)
-        commit(lock, change_of(storage, "1", "a", "e"))
+        try:
+            recover(lock)
+            commit(lock, change_of(storage, by, drop, add))
+        except OSError:
+            lock.describe()  # fails if another run has taken over
+            raise
+
+
+def first(storage: Storage) -> None:
+    work(storage, "1", "a", "e")
 
 
 def second(storage: Storage) -> None:
-    with lock_of(storage) as lock:
-        recover(lock)
-        commit(lock, change_of(storage, "2", "c", "f"))
+    work(storage, "2", "c", "f")
 
 
 WITHOUT_FIRST = ["a 0", "b 0", "d 0", "f 2"]

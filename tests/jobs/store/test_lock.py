@@ -443,6 +443,42 @@ def test_a_lock_file_that_is_removed_in_between_is_made_again(
             lock_of(another(storage)).__enter__()
 
 
+@pytest.mark.slow
+def test_a_heartbeat_during_a_change_of_the_description_is_no_takeover(
+    request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    request.getfixturevalue("server")
+    monkeypatch.setattr(module, "HEARTBEAT_S", 3600.0)
+    storage = storage_of(f"s3://music/{tmp_path.name}/store")
+    lock = BucketLock(storage)  # type: ignore[arg-type]
+    renewing, waiting = threading.Event(), threading.Event()
+    replace, mutex = lock.storage.replace, lock._writing
+
+    class Mutex:
+        def __enter__(self) -> None:
+            if renewing.is_set():
+                waiting.set()  # the description comes second, and has to wait
+            mutex.acquire()
+
+        def __exit__(self, *exception: object) -> None:
+            mutex.release()
+
+    def slow(*arguments: Any, **options: Any) -> str | None:
+        if not renewing.is_set():
+            renewing.set()
+            assert waiting.wait(60)
+        return replace(*arguments, **options)
+
+    with lock, ThreadPoolExecutor(1) as pool:
+        monkeypatch.setattr(lock.storage, "replace", slow)
+        monkeypatch.setattr(lock, "_writing", Mutex())
+        heartbeat = pool.submit(lock._renew, patient=False)
+        assert renewing.wait(60)
+        lock.note(stage="similarity")
+        assert heartbeat.result()
+        lock.check()
+
+
 # The lock is lost
 
 
