@@ -163,10 +163,10 @@ def test_one_cluster_serves_a_session_and_ends_with_it(root: Path) -> None:
 
 
 def test_an_error_because_another_run_has_taken_over_names_that_cause(root: Path) -> None:
-    with pytest.raises(StoreError, match="another run has taken over the store"):  # noqa: SIM117
-        with open_session(str(root)).stage("train"):
-            shutil.rmtree(root / "_work")
-            (root / "features" / "gone").read_bytes()
+    stage = open_session(str(root)).stage("train")
+    with pytest.raises(StoreError, match="another run has taken over the store"), stage:
+        shutil.rmtree(root / "_work")
+        raise FileNotFoundError("features/gone")
     assert rows(root) == []
 
 
