@@ -6,6 +6,7 @@ one session among its stages.
 """
 
 import contextlib
+import functools
 import os
 import time
 import uuid
@@ -20,8 +21,9 @@ import pyarrow as pa
 
 from featurizer.columns import FEATURE_SET
 from jobs.cluster.connect import connect, scheduler_address
-from jobs.cluster.failures import check_workers
+from jobs.cluster.failures import translate_errors
 from jobs.cluster.fitness import songmill_version, unfit_for_store
+from jobs.cluster.pool import WorkerPool
 from jobs.errors import RunInterruptedError, SongmillError, StoreError, UsageError
 from jobs.progress import Progress
 from jobs.redaction import redact
@@ -151,7 +153,10 @@ class Session:
     def client(self) -> "Client":
         """Return a client of the cluster; start the cluster if necessary."""
         if self._client is None or self._client.status != "running":
-            self._client = self._stack.enter_context(connect(self._scheduler, self._workers))
+            connecting = connect(self._scheduler, self._workers, self.progress.warn)
+            self._client = self._stack.enter_context(connecting)
+            if scheduler_address(self._scheduler, self._workers):  # a local cluster has none
+                self.progress.write("info", f"Dask's dashboard: {self._client.dashboard_link}")
         return self._client
 
 
@@ -213,17 +218,21 @@ class Stage:
         """File that holds the ``run_id``, which workers must be able to read."""
         return f"{self.work}/run.json"
 
-    def client(self) -> "Client":
-        """Return a client of the session's cluster.
+    def pool(self, check: Callable[[], str] | None = None) -> WorkerPool:
+        """Return the workers of the session's cluster that pass a check.
 
-        Raise ClusterError if there are no workers, or one is unfit.
+        ``check`` is as for :class:`WorkerPool`; by default it checks the version and the access to
+        the store.
         """
         client = self.session.client()
-        root = self.store.storage.root
-        versions = (songmill_version(), FEATURE_SET)
-        check_workers(client, unfit_for_store, root, self.mark, self.run_id, *versions)
-        self.session.progress.step(f"Dask's dashboard: {client.dashboard_link}")
-        return client
+        if check is None:
+            versions = (songmill_version(), FEATURE_SET)
+            arguments = (self.store.storage.root, self.mark, self.run_id, *versions)
+            check = functools.partial(unfit_for_store, *arguments)
+        pool = WorkerPool(client, check, self.session.progress.write)
+        with translate_errors(client):
+            pool.settle()
+        return pool
 
     def commit(self, change: commit.Change, **columns: Any) -> None:
         """Commit ``change`` together with this stage's row in ``runs``.

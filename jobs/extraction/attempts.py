@@ -60,6 +60,7 @@ class Summary:
 
     outcome: Literal["done", "died", "unfit"]
     message: str = ""  # why the worker is unfit
+    worker: str = ""  # Dask's address of the unfit worker
     extracted: int = 0
     failures: dict[str, int] = field(default_factory=dict)  # failed files by kind
     segments: int = 0

@@ -5,6 +5,7 @@ parts during a long run. Everything that replaces rows (changed, forced, relabel
 is committed at the end at once, so readers have the old rows until the new ones are there.
 """
 
+import functools
 import time
 from collections.abc import Iterator
 from contextlib import suppress
@@ -18,7 +19,6 @@ import pyarrow.compute as pc
 from featurizer.columns import FEATURE_SET, SEGMENT_SECONDS
 from featurizer.errors import FailureKind
 from jobs import defaults
-from jobs.cluster.failures import check_workers, count_threads, count_workers
 from jobs.cluster.fitness import songmill_version
 from jobs.extraction.attempts import (
     DONE,
@@ -332,19 +332,19 @@ class _Extraction:
         if not new and not repeat:
             return
         progress.step("starting the cluster")
-        client = self.stage.session.client()
-        check_workers(client, unfit_reason, self._batch((new or repeat)[:1]))
-        threads = count_threads(client)
-        self.outcome.workers = count_workers(client)
-        progress.write("info", f"Dask's dashboard: {client.dashboard_link}")
+        sample = {recording.source: recording for recording in [*new, *repeat]}
+        check = functools.partial(unfit_reason, self._batch(list(sample.values())))
+        pool = self.stage.pool(check)
+        threads = pool.poll()
         began = time.monotonic()
 
         def tick(threads: int) -> None:
+            self.outcome.workers = pool.most_workers
             seconds = time.monotonic() - began
             progress.update(self.outcome.progress(len(new) + len(repeat), seconds, threads))
 
         files = chain(make_batches(new, threads), make_batches(repeat, threads))
-        for batch, result in dispatch(client, map(self._batch, files), tick=tick):
+        for batch, result in dispatch(pool, map(self._batch, files), tick=tick):
             summary = self._write_failure(batch, result) if result.outcome == "died" else result
             self._add_finished(batch.attempt, [r.track_id for r in batch.files], summary)
             self.outcome.add(summary)

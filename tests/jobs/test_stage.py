@@ -135,11 +135,11 @@ def test_one_cluster_serves_a_session_and_ends_with_it(root: Path) -> None:
     session = open_session(str(root), workers=1)
     with session.held():
         with session.stage("train") as stage:
-            client = stage.client()
+            client = stage.pool().client
             [pid] = client.run(os.getpid).values()
             stage.commit(commit.Change())
         with session.stage("similarity") as stage:
-            assert stage.client() is client
+            assert stage.pool().client is client
             assert list(client.run(os.getpid).values()) == [pid]
             stage.commit(commit.Change())
     assert client.status == "closed"
