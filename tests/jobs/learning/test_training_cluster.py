@@ -21,6 +21,7 @@ from support.made_stores import make_store, read_rows
 from support.recordings import write_recording
 
 import jobs.learning.train
+from jobs.cluster.pool import WorkerPool
 from jobs.errors import ClusterError
 from jobs.extraction.extract import extract
 from jobs.learning import distributed_boosting, registry, workers
@@ -42,6 +43,10 @@ ROWS = [(track, label) for track, label in LABELS.items() for _ in range(3)]
 PRELOAD = {
     "DASK_DISTRIBUTED__WORKER__PRELOAD": json.dumps(["support.faults", "support.training_faults"])
 }
+
+
+def fit() -> str:
+    return ""
 
 
 def wait_for_workers(running: Processes, count: int) -> None:
@@ -135,7 +140,7 @@ def test_as_many_workers_give_the_same_trees_and_others_as_good_ones(
     made = {}
     for n in (3, 2, 1):
         monkeypatch.setattr(
-            distributed_boosting, "ranked_workers", lambda client, n=n: ranked(client)[:n]
+            distributed_boosting, "ranked_workers", lambda pool, n=n: ranked(pool)[:n]
         )
         described = do(cluster, root).description
         assert described.workers == n
@@ -151,7 +156,9 @@ def test_workers_meet_where_they_reach_the_scheduler(
     cluster: Processes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with Client(cluster.address) as client:
-        worker = workers.ranked_workers(client)[0]
+        pool = WorkerPool(client, fit, lambda level, text: None)
+        pool.settle()
+        worker = workers.ranked_workers(pool)[0]
         # Not the address of this host's default route, which XGBoost would take.
         assert workers.rendezvous_address(client, worker) == "127.0.0.1"
         # The address of something in between, such as a Kubernetes service.
