@@ -66,7 +66,7 @@ class Session:
         self.storage = storage
         self.progress = progress or Progress()
         now = time.strftime("%Y%m%dT%H%M%S", time.gmtime())
-        self.run_id = f"{now}-{uuid.uuid4().hex[:6]}"
+        self.progress.run_id = self.run_id = f"{now}-{uuid.uuid4().hex[:6]}"
         self._scheduler = scheduler
         self._workers = workers
         self._store: Store | None = None
@@ -127,6 +127,7 @@ class Session:
             Another run holds the store, or it is damaged.
         """
         started = time.time()
+        self.progress.stage = self.progress.stage or name  # a nightly run sets it itself
         with self.held() as lock:
             if commit.recover(self.storage):
                 self.progress.step("completed a commit that an earlier run had begun")

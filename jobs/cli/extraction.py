@@ -69,6 +69,7 @@ def extract(
     ] = False,
     retry_failed: options.RetryFailed = False,
     max_failed: options.MaxFailed = defaults.MAX_FAILED,
+    log_format: options.LogFormat = "text",
     as_json: options.Json = False,
 ) -> None:
     """Extract 57 features of every recording, and of every 3-second segment, into STORE.
@@ -109,6 +110,7 @@ def import_features(
             "replaces the labels of the tables.",
         ),
     ] = None,
+    log_format: options.LogFormat = "text",
     as_json: options.Json = False,
 ) -> None:
     """Import published tables of features into STORE, without any recording.

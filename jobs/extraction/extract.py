@@ -53,6 +53,9 @@ from jobs.store.schemas import (
 from jobs.store.storage import TEMPORARY
 from jobs.store.tables import STORE_JSON, Settings
 
+MAX_LOGGED_FAILURES = 1000
+"""Failed files that a run logs one by one."""
+
 
 @dataclass
 class Outcome:
@@ -259,6 +262,7 @@ class _Extraction:
     ready: dict[str, list[str]] = field(default_factory=dict)
     ready_rows: int = 0
     held: dict[str, list[str]] = field(default_factory=dict)
+    logged_failures: int = 0
     others: set[str] = field(default_factory=set)  # attempts of interrupted runs of other sources
 
     def __post_init__(self) -> None:
@@ -348,6 +352,7 @@ class _Extraction:
             summary = self._write_failure(batch, result) if result.outcome == "died" else result
             self._add_finished(batch.attempt, [r.track_id for r in batch.files], summary)
             self.outcome.add(summary)
+            self._log_failures(summary)
             if self.ready_rows >= commit.PART_ROWS:
                 self._commit_ready()
 
@@ -377,6 +382,17 @@ class _Extraction:
         [recording] = batch.files
         rows.add_file(recording, batch.run_id, error=error, message=message)
         return rows.write(self.store.storage, batch)
+
+    def _log_failures(self, summary: Summary) -> None:
+        """Write a line for each failed file, up to :data:`MAX_LOGGED_FAILURES`."""
+        for track_id, error, message in summary.failed_files:
+            self.logged_failures += 1
+            if self.logged_failures <= MAX_LOGGED_FAILURES:
+                self.stage.session.progress.warn(f"{track_id}: {error}: {message}")
+            elif self.logged_failures == MAX_LOGGED_FAILURES + 1:
+                self.stage.session.progress.warn(
+                    "further failed files are not logged: `songmill status --failed` lists them"
+                )
 
     def _add_finished(self, attempt: str, tracks: list[str], summary: Summary) -> None:
         self.finished.update(tracks)

@@ -35,7 +35,7 @@ from jobs.errors import ClusterError, UsageError
 from jobs.extraction.extract import Outcome, extract
 from jobs.extraction.plan import Plan
 from jobs.inputs.sources import Paths
-from jobs.progress import Progress
+from jobs.progress import Progress, printable
 from jobs.reporting.status import read_status
 from jobs.store.schemas import SEGMENTS, TRACKS
 
@@ -276,7 +276,9 @@ def test_corrupt_files_cost_no_other_file_and_end_with_3_and_a_quiet_log(zoo: Zo
     lines = err.splitlines()
     assert lines[-1].startswith("songmill: ")
     assert "--max-failed 0.1" in lines[-1]
-    assert len(lines) < 10
+    named = [f"warning: {t}: {kind}: {rows.loc[t, 'message']}" for t, kind in failed.items()]
+    assert set(map(printable, named)) <= set(lines)
+    assert len(lines) < 10 + len(named)
     assert f"{len(rows)} files: {len(rows)} new, 0 changed" in err
 
 
