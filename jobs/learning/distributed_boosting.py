@@ -65,6 +65,12 @@ NO_WORKERS_TIMEOUT_S = 30.0
 RENDEZVOUS_TIMEOUT_S = 30
 """Seconds that workers wait for one another to join. They do not notice if one dies just then."""
 
+COLLECTIVE_TIMEOUT_S = 300
+"""Seconds that a worker waits for the others in each exchange, and for the tracker's answer.
+
+A tracker answers one connection after the other. It waits without end for one that sends nothing.
+"""
+
 RESULT_TIMEOUT_S = 60.0
 """Seconds to wait for the booster of a worker that has finished."""
 
@@ -296,6 +302,7 @@ class _Attempt:
                 verbose_eval=False,
                 callbacks=callbacks,
                 coll_cfg=xgboost.collective.Config(
+                    timeout=COLLECTIVE_TIMEOUT_S,
                     tracker_timeout=RENDEZVOUS_TIMEOUT_S,
                     tracker_host_ip=rendezvous_address(self.client, self.workers[0]),
                 ),

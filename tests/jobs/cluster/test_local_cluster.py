@@ -33,7 +33,7 @@ def enter(port):
     # Dask's servers speak first to whom they let in.
     for name, context in CONTEXTS.items():
         try:
-            with socket.create_connection(("127.0.0.1", port), timeout=2) as entered:
+            with socket.create_connection(("127.0.0.1", port), timeout=1) as entered:
                 with context.wrap_socket(entered) if context else entered as entered:
                     if entered.recv(1):
                         yield f"{name} {port}"
@@ -43,7 +43,7 @@ def enter(port):
 def read(port):
     for path in PATHS:
         try:
-            urllib.request.urlopen(f"http://127.0.0.1:{port}/{path}", timeout=2).close()
+            urllib.request.urlopen(f"http://127.0.0.1:{port}/{path}", timeout=1).close()
             yield f"http {port} {path}"
         except urllib.error.HTTPError as error:
             assert error.code == 404, error

@@ -16,12 +16,13 @@ from support.cluster_processes import Processes, processes, wait_until
 from support.made_stores import make_store
 from support.recordings import make_collection
 
+import jobs.learning.train
 from jobs.cluster import pool as module
 from jobs.cluster.pool import WorkerPool
 from jobs.cluster.window import map_unordered
 from jobs.errors import ClusterError, StoreError
 from jobs.extraction.extract import extract
-from jobs.learning.compare import compare
+from jobs.learning import compare
 from jobs.learning.predict_store import predict_all
 from jobs.learning.train import train
 from jobs.neighbours.similarity import similarity
@@ -99,7 +100,7 @@ ROWS = [(f"{name}{i:02}.wav", name) for i in range(12) for name in ("blues", "ro
 STAGES: dict[str, Callable[..., Any]] = {
     "extract": extract,
     "similarity": similarity,
-    "compare": functools.partial(compare, folds=2),
+    "compare": functools.partial(compare.compare, folds=2),
     "train": train,
     "predict": predict_all,
 }
@@ -119,6 +120,9 @@ def test_unfit_workers_are_named_once_and_get_no_work(
 ) -> None:
     monkeypatch.setattr(neighbours, "tile_rows", lambda n: 8)
     monkeypatch.setattr(boosting, "MAX_ROUNDS", 3)
+    monkeypatch.setattr(jobs.learning.train, "importance", lambda *args, **options: [])
+    for name in ("CLASSIFIERS", "SLOWEST_FIRST"):
+        monkeypatch.setattr(compare, name, ("KNN", "naive Bayes"))
     log = Log()
     given: dict[str, Any] = {"store": str(root), "scheduler": mixed.scheduler_file}
     if stage == "extract":

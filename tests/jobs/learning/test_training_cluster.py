@@ -4,14 +4,17 @@ import io
 import json
 import shutil
 import signal
+import socket
 import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from itertools import permutations
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
+import psutil
 import pytest
 from distributed import Client
 from rich.console import Console
@@ -198,6 +201,51 @@ def test_workers_that_die_and_come_again_cost_nothing(cluster: Processes, root: 
     if outcome.description.workers == 3:  # a busy machine may take long to start one again
         assert trees(root, version) == trees(root, first)
     assert champion_of(root) == version
+
+
+def test_a_silent_stranger_does_not_end_a_training(
+    cluster: Processes, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(distributed_boosting, "MAX_ATTEMPTS", 2)
+    monkeypatch.setattr(distributed_boosting, "COLLECTIVE_TIMEOUT_S", 3)
+    assert cluster.scheduler
+    scheduler = psutil.Process(cluster.scheduler.pid)
+    hold = cluster.panel.folder / "hold"
+
+    def ports() -> set[int]:
+        found = scheduler.net_connections("tcp")
+        return {one.laddr.port for one in found if one.status == psutil.CONN_LISTEN}
+
+    def intrude() -> socket.socket:
+        [port] = wait_until(lambda: ports() - known, what="the tracker")
+        stranger = socket.create_connection(("127.0.0.1", port))
+        hold.unlink()
+        return stranger
+
+    known = ports()
+    hold.touch()
+    with ThreadPoolExecutor() as threads:
+        stranger = threads.submit(intrude)
+        progress = Told()
+        outcome = do(cluster, root, progress)
+        stranger.result().close()
+    assert progress.text.count("learning starts again, with 1 left") == 1
+    assert outcome.description.workers == 3
+
+
+def test_one_worker_trains_without_a_connection_of_xgboosts(
+    cluster: Processes, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(jobs.learning.train, "MIN_SHARE_ROWS", 10_000)
+    # The same trees as by xgboost.dask, with which earlier versions trained on one worker too.
+    made = {}
+    for run in (distributed_boosting._Attempt.run_alone, distributed_boosting._Attempt.run):
+        monkeypatch.setattr(distributed_boosting._Attempt, "run_alone", run)
+        described = do(cluster, root).description
+        assert described.workers == 1
+        made[run] = trees(root, described.version)
+    one, other = made.values()
+    assert one == other
 
 
 def test_the_last_worker_goes_on_alone_and_without_it_the_models_stay(
