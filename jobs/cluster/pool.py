@@ -123,6 +123,7 @@ class WorkerPool:
         Workers that have joined are checked in the background. The error is one of many if the
         scheduler is lost: see :func:`jobs.cluster.failures.translate_errors`.
         """
+        self._finish_checks()
         # Not client.scheduler_info, which another thread may replace by one without workers.
         identity = self.client.sync(self.client.scheduler.identity, n_workers=-1)
         found: dict[str, dict[str, Any]] = identity["workers"]
@@ -136,7 +137,6 @@ class WorkerPool:
         self._fit = set(fit)
         self.most_workers = max(self.most_workers, len(fit))
         self._unfit = {address: why for address, why in self._unfit.items() if address in found}
-        self._finish_checks()
         known = {*fit, *self._unfit, *(address for group in self._checks for address in group)}
         new = tuple(address for address in found if address not in known)
         if new:
@@ -198,7 +198,7 @@ class WorkerPool:
         now = time.monotonic()
         if self._threads or self._empty_since is None:
             self._empty_since = None if self._threads else now
-        elif self._unfit and now - self._empty_since > ONLY_UNFIT_TIMEOUT_S:
+        elif self._unfit and not self._checks and now - self._empty_since > ONLY_UNFIT_TIMEOUT_S:
             raise ClusterError(
                 f"no worker of the cluster is fit: {next(iter(self._unfit.values()))}"
             )

@@ -240,6 +240,12 @@ def test_one_worker_trains_without_a_connection_of_xgboosts(
     # The same trees as by xgboost.dask, with which earlier versions trained on one worker too.
     made = {}
     for run in (distributed_boosting._Attempt.run_alone, distributed_boosting._Attempt.run):
+        # A worker that connects to others would die.
+        if run is distributed_boosting._Attempt.run_alone:
+            cluster.panel.die("train", "meet")
+        else:
+            assert cluster.panel.deaths_to_come() == 1
+            (cluster.panel.folder / "die" / "train meet").unlink()
         monkeypatch.setattr(distributed_boosting._Attempt, "run_alone", run)
         described = do(cluster, root).description
         assert described.workers == 1
