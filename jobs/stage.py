@@ -12,7 +12,7 @@ import time
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from importlib import metadata
 from typing import TYPE_CHECKING, Any
@@ -140,6 +140,8 @@ class Session:
             try:
                 self.storage.write_json(stage.mark, {"run_id": stage.run_id})
                 yield stage
+                for pool in stage.pools:
+                    pool.close()
             except UsageError:
                 raise  # nothing has begun
             except BaseException as error:
@@ -208,6 +210,7 @@ class Stage:
     run_id: str
     started: float  # Unix time
     columns: Callable[[], dict[str, Any]] = dict
+    pools: list[WorkerPool] = field(default_factory=list)
 
     @property
     def work(self) -> str:
@@ -231,6 +234,7 @@ class Stage:
             arguments = (self.store.storage.root, self.mark, self.run_id, *versions)
             check = functools.partial(unfit_for_store, *arguments)
         pool = WorkerPool(client, check, self.session.progress.write)
+        self.pools.append(pool)
         with translate_errors(client):
             pool.settle()
         return pool

@@ -60,3 +60,12 @@ async def admit(check: Callable[[], str], resource: str, dask_worker: Any) -> st
 async def set_resource(resource: str, quantity: int, dask_worker: Any) -> None:
     """Set this worker's quantity of a Dask resource; a negative one bars it from the tasks."""
     await dask_worker.set_resources(**{resource: quantity})
+
+
+def forget_resource(resource: str, dask_worker: Any) -> None:
+    """Remove a Dask resource of this worker, unless a task still needs it."""
+    state, ended = dask_worker.state, ("memory", "error", "released")
+    needing = (task for task in state.tasks.values() if task.state not in ended)
+    if not any(resource in task.resource_restrictions for task in needing):
+        state.total_resources.pop(resource, None)
+        state.available_resources.pop(resource, None)

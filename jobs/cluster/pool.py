@@ -12,11 +12,12 @@ import time
 import uuid
 from collections.abc import Callable
 from concurrent.futures import Future as Check
+from concurrent.futures import wait
 from importlib import metadata
 from typing import TYPE_CHECKING, Any
 
 from jobs.cluster.failures import SchedulerLostError
-from jobs.cluster.fitness import admit, set_resource, songmill_version
+from jobs.cluster.fitness import admit, forget_resource, set_resource, songmill_version
 from jobs.errors import ClusterError, SongmillError
 from jobs.interruption import in_thread, raise_if_interrupted
 
@@ -31,6 +32,9 @@ ONLY_UNFIT_TIMEOUT_S = 10.0
 
 FIRST_CHECK_S = 10.0
 """Seconds that a new pool waits for the checks of the workers that are there."""
+
+CLOSE_S = 2.0
+"""Seconds that the end of a pool may take."""
 
 POLL_S = 0.5
 """Seconds between two looks at the cluster's workers."""
@@ -149,6 +153,27 @@ class WorkerPool:
             return
         self.client.run(set_resource, self.resource, -1, workers=[address], on_error="return")
         self._report_unfit(address, f"{self._describe(address)}: {reason}")
+
+    def close(self) -> None:
+        """Remove the pool's resource: a cluster that runs for months would collect them."""
+        wait([in_thread(self._forget)], CLOSE_S)
+
+    def _forget(self) -> None:
+        self.client.run(forget_resource, self.resource, on_error="ignore")
+        resource = self.resource
+
+        # A nested function is sent whole, because a scheduler need not have songmill.
+        def forget(dask_scheduler: Any) -> None:
+            workers = dask_scheduler.workers.values()
+            running = [task for worker in workers for task in worker.processing]
+            if any(resource in (task.resource_restrictions or ()) for task in running):
+                return
+            for worker in workers:
+                worker.resources.pop(resource, None)
+                worker.used_resources.pop(resource, None)
+            dask_scheduler.resources.pop(resource, None)
+
+        self.client.run_on_scheduler(forget)
 
     def _finish_checks(self) -> None:
         for group, check in list(self._checks.items()):

@@ -118,6 +118,7 @@ def root(mixed: Processes, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_unfit_workers_are_named_once_and_get_no_work(
     mixed: Processes, root: Path, music: Path, stage: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(module, "CLOSE_S", 60.0)
     monkeypatch.setattr(neighbours, "tile_rows", lambda n: 8)
     monkeypatch.setattr(boosting, "MAX_ROUNDS", 3)
     monkeypatch.setattr(jobs.learning.train, "importance", lambda *args, **options: [])
@@ -133,6 +134,10 @@ def test_unfit_workers_are_named_once_and_get_no_work(
         STAGES[stage](**given, progress=log)
         after = executed(client)
         by_pid = pids(client)
+        # Nothing of the run is left on a cluster that may run for months.
+        resources = client.run_on_scheduler(lambda dask_scheduler: dict(dask_scheduler.resources))
+        assert resources == {}
+        assert not any(client.run(lambda dask_worker: dask_worker.state.total_resources).values())
     assert sum(after[address] > before[address] for address in after) == 1
     older, bare = sorted(log.report.unfit(), key=lambda text: "lacks songmill" in text)
     assert "it has songmill 0.0.1" in older
