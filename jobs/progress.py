@@ -39,9 +39,16 @@ def clock(seconds: float) -> str:
 
 
 class Progress:
-    """Progress messages of a running job, by default on stderr, without secrets."""
+    """Progress messages of a running job, by default on stderr, without secrets.
+
+    Attributes
+    ----------
+    run_id, stage : str
+        Run and stage of the messages; empty until they are known.
+    """
 
     def __init__(self, console: Console | None = None) -> None:
+        self.run_id = self.stage = ""
         self.console = console or Console(
             file=sys.stderr, highlight=False, soft_wrap=True, emoji=False
         )
@@ -100,7 +107,6 @@ class JsonLog(Progress):
 
     def __init__(self) -> None:
         super().__init__(Console(file=sys.stderr, force_terminal=False))
-        self.run_id = self.stage = ""  # in every line; empty until they are known
 
     def write(self, level: str, text: str) -> None:
         """Write a permanent line; ``level`` is info, warning or error."""

@@ -6,12 +6,13 @@ one session among its stages.
 """
 
 import contextlib
+import functools
 import os
 import time
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from importlib import metadata
 from typing import TYPE_CHECKING, Any
@@ -20,8 +21,9 @@ import pyarrow as pa
 
 from featurizer.columns import FEATURE_SET
 from jobs.cluster.connect import connect, scheduler_address
-from jobs.cluster.failures import check_workers
+from jobs.cluster.failures import translate_errors
 from jobs.cluster.fitness import songmill_version, unfit_for_store
+from jobs.cluster.pool import WorkerPool
 from jobs.errors import RunInterruptedError, SongmillError, StoreError, UsageError
 from jobs.progress import Progress
 from jobs.redaction import redact
@@ -65,7 +67,7 @@ class Session:
         self.storage = storage
         self.progress = progress or Progress()
         now = time.strftime("%Y%m%dT%H%M%S", time.gmtime())
-        self.run_id = f"{now}-{uuid.uuid4().hex[:6]}"
+        self.progress.run_id = self.run_id = f"{now}-{uuid.uuid4().hex[:6]}"
         self._scheduler = scheduler
         self._workers = workers
         self._store: Store | None = None
@@ -126,6 +128,7 @@ class Session:
             Another run holds the store, or it is damaged.
         """
         started = time.time()
+        self.progress.stage = self.progress.stage or name  # a nightly run sets it itself
         with self.held() as lock:
             if commit.recover(lock):
                 self.progress.step("completed a commit that an earlier run had begun")
@@ -139,6 +142,8 @@ class Session:
             try:
                 self.storage.write_json(stage.mark, {"run_id": stage.run_id})
                 yield stage
+                for pool in stage.pools:
+                    pool.close()
             except UsageError:
                 raise  # nothing has begun
             except BaseException as error:
@@ -152,7 +157,10 @@ class Session:
     def client(self) -> "Client":
         """Return a client of the cluster; start the cluster if necessary."""
         if self._client is None or self._client.status != "running":
-            self._client = self._stack.enter_context(connect(self._scheduler, self._workers))
+            connecting = connect(self._scheduler, self._workers, self.progress.warn)
+            self._client = self._stack.enter_context(connecting)
+            if scheduler_address(self._scheduler, self._workers):  # a local cluster has none
+                self.progress.write("info", f"Dask's dashboard: {self._client.dashboard_link}")
         return self._client
 
 
@@ -203,6 +211,7 @@ class Stage:
     run_id: str
     started: float  # Unix time
     columns: Callable[[], dict[str, Any]] = dict
+    pools: list[WorkerPool] = field(default_factory=list)
 
     @property
     def work(self) -> str:
@@ -219,17 +228,22 @@ class Stage:
         for folder in (self.work, TEMPORARY):
             self.store.storage.remove_folder(folder)
 
-    def client(self) -> "Client":
-        """Return a client of the session's cluster.
+    def pool(self, check: Callable[[], str] | None = None) -> WorkerPool:
+        """Return the workers of the session's cluster that pass a check.
 
-        Raise ClusterError if there are no workers, or one is unfit.
+        ``check`` is as for :class:`WorkerPool`; by default it checks the version and the access to
+        the store.
         """
         client = self.session.client()
-        root = self.store.storage.root
-        versions = (songmill_version(), FEATURE_SET)
-        check_workers(client, unfit_for_store, root, self.mark, self.run_id, *versions)
-        self.session.progress.step(f"Dask's dashboard: {client.dashboard_link}")
-        return client
+        if check is None:
+            versions = (songmill_version(), FEATURE_SET)
+            arguments = (self.store.storage.root, self.mark, self.run_id, *versions)
+            check = functools.partial(unfit_for_store, *arguments)
+        pool = WorkerPool(client, check, self.session.progress.write)
+        self.pools.append(pool)
+        with translate_errors(client):
+            pool.settle()
+        return pool
 
     def commit(self, change: commit.Change, **columns: Any) -> None:
         """Commit ``change`` together with this stage's row in ``runs``.

@@ -9,8 +9,6 @@ from pathlib import Path
 import pytest
 from support.command_line import Command, in_process
 
-import jobs.cluster.connect
-
 SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 
 # Numba's cache of librosa's functions is unsafe with concurrent processes: one folder each.
@@ -27,9 +25,6 @@ for number, handler in (
 ):
     if signal.getsignal(number) == signal.SIG_IGN:
         signal.signal(number, handler)
-
-# Two processes that find the same port free at once would both take it: any free one will do.
-jobs.cluster.connect.DASHBOARD_PORT = 0
 
 
 @pytest.hookimpl(wrapper=True)

@@ -10,7 +10,7 @@ from jobs.cli.extraction import print_outcome
 from jobs.cli.learning import print_training
 from jobs.cli.neighbours import print_similarity
 from jobs.cli.reporting import print_page, print_status
-from jobs.cli.tables import show_table
+from jobs.cli.tables import open_log, show_table
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -34,6 +34,7 @@ def demo(
         Path, typer.Argument(metavar="[DIR]", help="Folder of the demo's files.")
     ] = Path("songmill-demo"),
     workers: options.Workers = None,
+    log_format: options.LogFormat = "text",
 ) -> None:
     """Synthesise a small collection, extract it, train a model, and show the results."""
     from jobs.demo.collection import synthesise
@@ -41,7 +42,6 @@ def demo(
     from jobs.learning.registry import champion
     from jobs.learning.train import train
     from jobs.neighbours.similarity import similarity
-    from jobs.progress import Progress
     from jobs.reporting.report import PAGE, report
     from jobs.reporting.status import read_status
     from jobs.stage import open_session
@@ -49,7 +49,7 @@ def demo(
 
     collection, store = folder / "collection", folder / "store"
     page = store / "report" / PAGE
-    with Progress().shown() as progress:
+    with open_log(log_format).shown() as progress:
         progress.step("synthesising a collection")
         synthesise(
             collection,

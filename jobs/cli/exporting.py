@@ -49,6 +49,7 @@ def export(
         str | None,
         typer.Option(metavar="NAME", help="Name of the table there; by default the same."),
     ] = None,
+    log_format: options.LogFormat = "text",
     as_json: options.Json = False,
 ) -> None:
     """Export a table of STORE to a database or a file.

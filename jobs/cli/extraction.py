@@ -73,6 +73,7 @@ def extract(
     retry_failed: options.RetryFailed = False,
     max_failed: options.MaxFailed = defaults.MAX_FAILED,
     max_gone: options.MaxGone = defaults.MAX_GONE,
+    log_format: options.LogFormat = "text",
     as_json: options.Json = False,
 ) -> None:
     """Extract 57 features of every recording, and of every 3-second segment, into STORE.
@@ -113,6 +114,7 @@ def import_features(
             "replaces the labels of the tables.",
         ),
     ] = None,
+    log_format: options.LogFormat = "text",
     as_json: options.Json = False,
 ) -> None:
     """Import published tables of features into STORE, without any recording.

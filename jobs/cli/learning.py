@@ -158,6 +158,7 @@ def compare(
     level: options.Level = None,
     scheduler: options.Scheduler = None,
     workers: options.Workers = None,
+    log_format: options.LogFormat = "text",
     as_json: options.Json = False,
 ) -> None:
     """Fit ten models, and write and show their scores (STORE/comparison).
@@ -189,6 +190,7 @@ def train(
     keep_models: options.KeepModels = defaults.KEEP_MODELS,
     scheduler: options.Scheduler = None,
     workers: options.Workers = None,
+    log_format: options.LogFormat = "text",
     as_json: options.Json = False,
 ) -> None:
     """Train boosted trees on the cluster, evaluate them, and keep them in STORE/models.
@@ -220,6 +222,7 @@ def predict(
     ] = False,
     scheduler: options.Scheduler = None,
     workers: options.Workers = None,
+    log_format: options.LogFormat = "text",
     as_json: options.Json = False,
 ) -> None:
     """Predict the labels of recordings with the champion of STORE.
@@ -232,7 +235,7 @@ def predict(
 
     if bool(files) == every:
         raise typer.BadParameter("give either FILEs, or --all for every track of the store")
-    arguments: dict[str, Any] = {"store": store, "as_json": as_json}
+    arguments: dict[str, Any] = {"store": store, "log_format": log_format, "as_json": as_json}
     if every:
         arguments |= {"segments": segments, "scheduler": scheduler, "workers": workers}
         run_job(predict_all, partial(print_predicted_store, store=store), **arguments)

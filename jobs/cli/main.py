@@ -8,7 +8,7 @@ import typer
 import typer.core
 
 from jobs.cli import demo, exporting, extraction, learning, neighbours, nightly, reporting
-from jobs.cli.tables import print_error
+from jobs.cli.tables import open_log, print_bug, print_error
 from jobs.errors import RunInterruptedError, SongmillError
 from jobs.interruption import listening
 from jobs.redaction import redact
@@ -86,6 +86,7 @@ for _command in (
 
 def main() -> None:
     """Run the command line; expected errors end in one line and an exit code."""
+    open_log("text")  # until the command opens its own
     with listening():
         try:
             app(standalone_mode=True)
@@ -98,5 +99,5 @@ def main() -> None:
             sys.exit(1)
         except Exception:
             # A bug: the traceback is for its report.
-            sys.stderr.write(redact(traceback.format_exc()))
+            print_bug(traceback.format_exc())
             sys.exit(1)

@@ -74,6 +74,7 @@ def similarity(
     ] = False,
     scheduler: options.Scheduler = None,
     workers: options.Workers = None,
+    log_format: options.LogFormat = "text",
     as_json: options.Json = False,
 ) -> None:
     """Find the nearest neighbours of every track, exactly, into STORE/similarity.
@@ -105,6 +106,7 @@ def similar(
     no_duplicates: Annotated[
         bool, typer.Option("--no-duplicates", help="Omit tracks that are the same recording.")
     ] = False,
+    log_format: options.LogFormat = "text",
     as_json: options.Json = False,
 ) -> None:
     """Show the tracks of STORE that are most similar to one of them, or to another recording."""

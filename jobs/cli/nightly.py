@@ -2,14 +2,14 @@
 
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from featurizer.columns import SEGMENT_SECONDS
 from jobs import defaults
 from jobs.cli import options
-from jobs.cli.tables import print_json, show, show_table
+from jobs.cli.tables import open_log, print_json, show, show_table
 from jobs.progress import clock
 
 if TYPE_CHECKING:
@@ -89,10 +89,7 @@ def run(
     ] = None,
     scheduler: options.Scheduler = None,
     workers: options.Workers = None,
-    log_format: Annotated[
-        Literal["text", "json"],
-        typer.Option(help="Log on stderr: text for people, or one JSON object per line."),
-    ] = "text",
+    log_format: options.LogFormat = "text",
     as_json: options.Json = False,
 ) -> None:
     """Bring everything in STORE up to date, for example every night.
@@ -105,9 +102,8 @@ def run(
     for name in ("sources", "config", "log_format", "as_json"):
         del arguments[name]
     from jobs.nightly.run import run as work
-    from jobs.progress import JsonLog, Progress
 
-    with (JsonLog() if log_format == "json" else Progress()).shown() as progress:
+    with open_log(log_format).shown() as progress:
         outcome = work(sources, **arguments, progress=progress)
         if outcome.message:
             progress.write("error", outcome.message)

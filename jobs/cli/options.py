@@ -129,6 +129,11 @@ Schema = Annotated[
 
 StageName = Literal["extract", "train", "similarity", "predict", "export", "report"]
 
+LogFormat = Annotated[
+    Literal["text", "json"],
+    typer.Option(help="Log on stderr: text for people, or one JSON object per line."),
+]
+
 Json = Annotated[bool, typer.Option("--json", help="Print only one JSON object on stdout.")]
 
 

@@ -139,6 +139,7 @@ def inspect(
         str | None,
         typer.Option(metavar="STORE", help="A store with a model, which predicts the label."),
     ] = None,
+    log_format: options.LogFormat = "text",
     as_json: options.Json = False,
 ) -> None:
     """Write one page about a recording: pictures, facts and features."""
@@ -154,6 +155,7 @@ def report(
         str | None,
         typer.Option(metavar="DIR", help="Folder of index.html; by default STORE/report."),
     ] = None,
+    log_format: options.LogFormat = "text",
     as_json: options.Json = False,
 ) -> None:
     """Write one page about STORE: its content and the scores of its models."""

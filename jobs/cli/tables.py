@@ -3,15 +3,16 @@
 import json
 import re
 from collections.abc import Callable, Iterable, Sequence
+from contextvars import ContextVar
 from dataclasses import asdict
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 import typer
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from jobs.progress import Progress, printable
+from jobs.progress import JsonLog, Progress, printable
 from jobs.redaction import redact
 
 T = TypeVar("T")
@@ -54,9 +55,31 @@ def print_json(value: dict[str, Any]) -> None:
     typer.echo(re.sub("[\ud800-\udfff]", lambda found: f"\\u{ord(found[0]):04x}", text))
 
 
+_json_log: ContextVar[JsonLog | None] = ContextVar("json_log", default=None)
+"""The log of the running command, if it is in JSON."""
+
+
+def open_log(log_format: Literal["text", "json"]) -> Progress:
+    """Return the log of a command. :func:`print_error` then uses the same format."""
+    log = JsonLog() if log_format == "json" else None
+    _json_log.set(log)
+    return log or Progress()
+
+
 def print_error(text: str) -> None:
     """Print an error on stderr, without secrets."""
-    typer.echo(f"songmill: {printable(redact(text))}", err=True)
+    if log := _json_log.get():
+        log.write("error", text)
+    else:
+        typer.echo(f"songmill: {printable(redact(text))}", err=True)
+
+
+def print_bug(text: str) -> None:
+    """Print the traceback of a bug on stderr, without secrets."""
+    if log := _json_log.get():
+        log.write("error", text)
+    else:
+        typer.echo(redact(text), err=True, nl=False)
 
 
 def run_job(
@@ -64,6 +87,7 @@ def run_job(
     show_outcome: Callable[[T], None],
     /,
     *,
+    log_format: Literal["text", "json"],
     as_json: bool,
     to_json: Callable[[Any], dict[str, Any]] = asdict,
     **options: Any,
@@ -72,7 +96,7 @@ def run_job(
 
     The parameters of a command have the names of the job's, so that a command can pass them all.
     """
-    with Progress().shown() as progress:
+    with open_log(log_format).shown() as progress:
         outcome = job(**options, progress=progress)
     if as_json:
         print_json(to_json(outcome))

@@ -1,6 +1,7 @@
 """Connection to a Dask cluster: a local one by default, or a running one by its address."""
 
 import contextlib
+import ipaddress
 import json
 import logging
 import multiprocessing
@@ -8,10 +9,10 @@ import os
 import signal
 import socket
 import ssl
+import stat
 import tempfile
 import time
-import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from multiprocessing import resource_tracker
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,8 +23,6 @@ from jobs.interruption import in_thread, raise_if_interrupted, wait_for
 if TYPE_CHECKING:
     from distributed import Client, LocalCluster
     from tornado.ioloop import IOLoop
-
-DASHBOARD_PORT = 8787
 
 
 def scheduler_address(scheduler: str | None, workers: int | None) -> str | None:
@@ -55,7 +54,9 @@ def scheduler_address(scheduler: str | None, workers: int | None) -> str | None:
 
 
 @contextlib.contextmanager
-def connect(scheduler: str | None, workers: int | None) -> Iterator["Client"]:
+def connect(
+    scheduler: str | None, workers: int | None, warn: Callable[[str], None]
+) -> Iterator["Client"]:
     """Yield a client of a cluster, and end the cluster if it was started here.
 
     Parameters
@@ -64,6 +65,8 @@ def connect(scheduler: str | None, workers: int | None) -> Iterator["Client"]:
         Address of a running scheduler, or path of its scheduler file. None starts a local cluster.
     workers : int or None
         Single-threaded processes of the local cluster; by default one per core.
+    warn : callable
+        Receives a warning if other machines may reach the scheduler without a certificate.
 
     Raises
     ------
@@ -87,6 +90,11 @@ def connect(scheduler: str | None, workers: int | None) -> Iterator["Client"]:
             client = wait_for(in_thread(Client, address, timeout=10))
         except (OSError, TypeError, ValueError, RuntimeError) as error:
             raise ClusterError(_explain(address, error)) from None
+    if _is_exposed(address):
+        warn(
+            f"the scheduler {address} is not under TLS: whoever reaches its port can run code as "
+            "the user of its workers. Use a cluster under TLS (tls://…)"
+        )
     try:
         yield client
     finally:
@@ -126,22 +134,51 @@ def _explain(address: str, error: Exception) -> str:
     return f"no Dask scheduler answers at {address}: {cause}{remedy}"
 
 
+def _is_exposed(address: str) -> bool:
+    """Tell whether other machines may reach a scheduler that asks for no certificate.
+
+    Examples
+    --------
+    >>> _is_exposed("tcp://192.0.2.1:8786"), _is_exposed("tcp://[::1]:8786")
+    (True, False)
+    >>> _is_exposed("tls://192.0.2.1:8786")
+    False
+    """
+    from distributed.comm import get_address_host
+
+    if address.partition("://")[0] in ("tls", "wss", "inproc"):
+        return False
+    try:
+        found = socket.getaddrinfo(get_address_host(address), None)
+    except (OSError, ValueError):
+        return True
+    return not all(ipaddress.ip_address(one[4][0]).is_loopback for one in found)
+
+
 @contextlib.contextmanager
 def _local_cluster(workers: int | None) -> Iterator[Any]:
+    """Start a cluster that admits only this process and its workers.
+
+    All its connections are under TLS, with a certificate that exists only in the memory of these
+    processes. Dask's HTTP servers, which have no authentication, serve no pages.
+    """
     import dask
     from dask.system import CPU_COUNT
+    from distributed.security import Security
 
-    environment = {
-        "OMP_NUM_THREADS": "1",
-        "MKL_NUM_THREADS": "1",
-        "OPENBLAS_NUM_THREADS": "1",
-        "NUMBA_NUM_THREADS": "1",
-    }
-    # Another run may take the dashboard's port at this moment. The port in use is printed.
-    warnings.filterwarnings("ignore", message="Port .* is already in use", category=UserWarning)
-    with (
+    settings = {
         # The environment must be set before the workers' processes start.
-        dask.config.set({"distributed.nanny.pre-spawn-environ": environment}),
+        "distributed.nanny.pre-spawn-environ": {
+            "OMP_NUM_THREADS": "1",
+            "MKL_NUM_THREADS": "1",
+            "OPENBLAS_NUM_THREADS": "1",
+            "NUMBA_NUM_THREADS": "1",
+        },
+        "distributed.scheduler.http.routes": [],
+        "distributed.worker.http.routes": [],
+    }
+    with (
+        dask.config.set(settings),
         _loop_with_blocked_signals() as loop,
         _start_cluster(
             loop=loop,
@@ -149,8 +186,10 @@ def _local_cluster(workers: int | None) -> Iterator[Any]:
             threads_per_worker=1,
             processes=True,
             host="127.0.0.1",
-            dashboard_address=f"127.0.0.1:{_free_port(DASHBOARD_PORT)}",
-            local_directory=tempfile.gettempdir(),
+            security=Security.temporary(),
+            dashboard_address="127.0.0.1:0",  # of the HTTP server, which Dask always starts
+            scheduler_kwargs={"dashboard": False},
+            local_directory=_private_folder(),
             silence_logs="CRITICAL",
         ) as cluster,
     ):
@@ -216,12 +255,16 @@ def _start_cluster(**settings: Any) -> "LocalCluster":
         raise ClusterError(f"the workers of a local cluster did not start: {cause}") from None
 
 
-def _free_port(wanted: int) -> int:
-    """Return the port ``wanted`` if it is free, else 0, which stands for any free port."""
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind(("127.0.0.1", wanted))
-        except OSError:
-            return 0
-    return wanted
+def _private_folder() -> str:
+    """Return a folder for the workers' files that other users cannot enter.
+
+    The name is the same in every run, so that Dask removes what killed workers have left in it.
+    """
+    folder = Path(tempfile.gettempdir()) / f"songmill-workers-{os.getuid()}"
+    with contextlib.suppress(FileExistsError):
+        folder.mkdir(mode=0o700)
+    status = folder.lstat()
+    own = stat.S_ISDIR(status.st_mode) and status.st_uid == os.getuid()
+    if own and not status.st_mode & 0o077:
+        return str(folder)
+    return tempfile.mkdtemp(prefix="songmill-workers-")  # another user has taken the name

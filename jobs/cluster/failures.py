@@ -1,98 +1,19 @@
-"""Failures of a cluster (no workers, a lost scheduler, unfit workers), each as one clear error."""
+"""A lost scheduler as one clear error."""
 
 import contextlib
 import errno
-import importlib
 import socket
-import time
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Iterator
 from concurrent.futures import CancelledError
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from jobs.cluster.fitness import songmill_version
 from jobs.errors import ClusterError, SongmillError
-from jobs.interruption import in_thread, raise_if_interrupted, wait_for
+from jobs.interruption import raise_if_interrupted
 
 if TYPE_CHECKING:
     from distributed import Client, Future
 
 _UNREACHABLE = {errno.EHOSTUNREACH, errno.ENETUNREACH, errno.EHOSTDOWN, errno.ENETDOWN}
-
-NO_WORKERS_TIMEOUT_S = 300.0
-"""Seconds that a cluster may be without workers before the job gives up."""
-
-
-def count_threads(client: "Client") -> int:
-    """Return the number of tasks that the cluster can run at once."""
-    with translate_errors(client):
-        return sum(client.nthreads().values())
-
-
-def count_workers(client: "Client") -> int:
-    """Return the number of workers of the cluster."""
-    with translate_errors(client):
-        return len(client.nthreads())
-
-
-def check_workers(client: "Client", unfit: Callable[..., str], *arguments: Any) -> None:
-    """Check that there are workers, and that all are fit for this job; else raise ClusterError.
-
-    ``unfit`` runs on every worker and returns why the worker is unfit; empty if it is fit.
-    """
-    with translate_errors(client):
-        wait_for_threads(client, lambda threads: None)
-        # Importing it puts songmill's folder first: other packages may have the same names.
-        client.run(importlib.import_module, "songmill.worker", on_error="ignore")
-        answers = wait_for(in_thread(client.run, unfit, *arguments, on_error="return"))
-    for address, answer in answers.items():
-        # Dask replaces what a worker cannot unpickle by a plain Exception that quotes the cause.
-        if "ModuleNotFoundError" in repr(answer):
-            raise ClusterError(
-                f"the worker {address} lacks songmill or a part of it ({answer}): install "
-                f"songmill {songmill_version()} on every worker"
-            )
-        if isinstance(answer, OSError) and answer.errno is None:
-            continue  # an error of Dask, not of the system: the worker has died since
-        if isinstance(answer, SongmillError):
-            raise ClusterError(f"the worker {address} cannot begin: {answer}")
-        if isinstance(answer, BaseException):
-            raise ClusterError(f"the worker {address} failed its check: {answer!r}")
-        if answer:
-            raise ClusterError(answer)
-
-
-def wait_for_threads(
-    client: "Client", tick: Callable[[int], None], pending: Collection["Future"] = ()
-) -> int:
-    """Return the number of threads of the cluster; wait while there are none.
-
-    ``tick`` is called with the number, about every second while there are none.
-
-    Raises
-    ------
-    ClusterError
-        There were no workers for :data:`NO_WORKERS_TIMEOUT_S`.
-    SchedulerLostError
-        The scheduler is lost, or another has replaced the one that knew the pending tasks.
-    """
-    end = time.monotonic() + NO_WORKERS_TIMEOUT_S
-    while True:
-        raise_if_interrupted()
-        if client.status != "running":
-            raise SchedulerLostError  # Asking it would first wait for the connection to time out.
-        threads = count_threads(client)
-        tick(threads)
-        _check_not_cancelled(pending)
-        if threads:
-            return threads
-        if time.monotonic() > end:
-            address = client.scheduler.address
-            raise ClusterError(
-                f"the cluster at {address} has had no worker for {NO_WORKERS_TIMEOUT_S:g} s. "
-                f"Finished work is kept: start `dask worker {address}`, and run the same command "
-                "again"
-            )
-        time.sleep(1)
 
 
 def wait_for_finished(client: "Client", futures: list["Future"]) -> list["Future"]:
@@ -105,17 +26,11 @@ def wait_for_finished(client: "Client", futures: list["Future"]) -> list["Future
     raise_if_interrupted()
     with contextlib.suppress(TimeoutError):
         wait(futures, timeout=1, return_when="FIRST_COMPLETED")
-    if client.status != "running":
+    # The client cancels its futures when it has lost their scheduler.
+    if client.status != "running" or any(future.status == "cancelled" for future in futures):
         raise SchedulerLostError
-    _check_not_cancelled(futures)
     # A future whose result was lost with its worker is pending again.
     return [future for future in futures if future.status not in ("pending", "lost")]
-
-
-def _check_not_cancelled(futures: Collection["Future"]) -> None:
-    """Raise SchedulerLostError if the client has cancelled futures: it lost its scheduler."""
-    if any(future.status == "cancelled" for future in futures):
-        raise SchedulerLostError
 
 
 class SchedulerLostError(Exception):

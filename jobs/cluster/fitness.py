@@ -1,8 +1,9 @@
 """Fitness of a worker: it needs the job's songmill and access to the job's store."""
 
 import functools
-import socket
+from collections.abc import Callable
 from importlib import metadata
+from typing import Any
 
 from featurizer.columns import FEATURE_SET
 from jobs.store.address import storage_of
@@ -21,10 +22,9 @@ def unfit_for_store(root: str, mark: str, run_id: str, songmill: str, feature_se
     and ``feature_set`` are the job's versions.
     """
     storage = storage_of(root)
-    here = f"the worker on {socket.gethostname()}"
     if (songmill_version(), FEATURE_SET) != (songmill, feature_set):
         return (
-            f"{here} has songmill {songmill_version()} (features {FEATURE_SET}), and the job has "
+            f"it has songmill {songmill_version()} (features {FEATURE_SET}), and the job has "
             f"{songmill} ({feature_set}): install the same on both"
         )
     try:
@@ -33,7 +33,39 @@ def unfit_for_store(root: str, mark: str, run_id: str, songmill: str, feature_se
         found = None
     if found != run_id:
         return (
-            f"{here} does not see the store {storage.root} as the job does: the store must be on "
-            "a file system that the job and all workers share, under one path"
+            f"it does not see the store {storage.root} as the job does: the store must be on a "
+            "file system that the job and all workers share, under one path"
         )
     return ""
+
+
+def worker_address() -> str:
+    """Return Dask's address of the worker that runs this task; empty outside of one."""
+    from distributed import get_worker
+
+    try:
+        return str(get_worker().contact_address)
+    except ValueError:
+        return ""
+
+
+async def admit(check: Callable[[], str], resource: str, dask_worker: Any) -> str:
+    """Give this worker a Dask resource if it passes the check; return why it is unfit, or ""."""
+    reason = check()
+    if not reason:
+        await set_resource(resource, 1, dask_worker)
+    return reason
+
+
+async def set_resource(resource: str, quantity: int, dask_worker: Any) -> None:
+    """Set this worker's quantity of a Dask resource; a negative one bars it from the tasks."""
+    await dask_worker.set_resources(**{resource: quantity})
+
+
+def forget_resource(resource: str, dask_worker: Any) -> None:
+    """Remove a Dask resource of this worker, unless a task still needs it."""
+    state, ended = dask_worker.state, ("memory", "error", "released")
+    needing = (task for task in state.tasks.values() if task.state not in ended)
+    if not any(resource in task.resource_restrictions for task in needing):
+        state.total_resources.pop(resource, None)
+        state.available_resources.pop(resource, None)

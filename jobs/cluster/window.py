@@ -8,17 +8,17 @@ import itertools
 from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
-from jobs.cluster.failures import translate_errors, wait_for_finished, wait_for_threads
+from jobs.cluster.failures import translate_errors, wait_for_finished
 
 if TYPE_CHECKING:
-    from distributed import Client
+    from jobs.cluster.pool import WorkerPool
 
 RESULT_TIMEOUT_S = 60.0
 """Seconds to wait for a finished task's result."""
 
 
 def map_unordered(
-    client: "Client",
+    pool: "WorkerPool",
     function: Callable[..., Any],
     arguments: Iterable[tuple[Any, ...]],
     *,
@@ -29,8 +29,8 @@ def map_unordered(
 
     Parameters
     ----------
-    client : Client
-        The cluster.
+    pool : WorkerPool
+        The workers.
     function : callable
         A deterministic function; it is called again if its worker dies.
     arguments : iterable of tuple
@@ -54,15 +54,17 @@ def map_unordered(
     """
     queue = enumerate(arguments)
     pending: dict[Any, int] = {}
-    with translate_errors(client):
+    with translate_errors(pool.client):
         while True:
-            threads = wait_for_threads(client, tick, pending)
-            room = max(0, threads * (1 + prefetch) - len(pending))
+            threads = pool.poll()
+            tick(threads)
+            # Without a worker, one call waits for it: an adaptive cluster starts one for a task.
+            room = max(0, max(1, threads) * (1 + prefetch) - len(pending))
             for index, given in itertools.islice(queue, room):
-                pending[client.submit(function, *given, pure=False)] = index
+                pending[pool.submit(function, *given)] = index
             if not pending:
                 return
-            for future in wait_for_finished(client, list(pending)):
+            for future in wait_for_finished(pool.client, list(pending)):
                 if future.status == "error":
                     result: Any = future.exception()
                 else:

@@ -61,8 +61,10 @@ class Summary:
 
     outcome: Literal["done", "died", "unfit"]
     message: str = ""  # why the worker is unfit
+    worker: str = ""  # Dask's address of the unfit worker
     extracted: int = 0
     failures: dict[str, int] = field(default_factory=dict)  # failed files by kind
+    failed_files: list[list[str]] = field(default_factory=list)  # track, kind and message of each
     segments: int = 0
     audio_s: float = 0.0
     compute_s: float = 0.0

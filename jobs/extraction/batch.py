@@ -10,7 +10,6 @@ file, and never starts twice: the job retries that file alone, and the others wi
 """
 
 import os
-import socket
 import threading
 import time
 import traceback
@@ -18,7 +17,7 @@ from typing import TYPE_CHECKING
 
 from featurizer.errors import RecordingError
 from featurizer.process import prepare_process
-from jobs.cluster.fitness import unfit_for_store
+from jobs.cluster.fitness import unfit_for_store, worker_address
 from jobs.extraction.attempts import (
     FILE_TIMEOUT_S,
     HANG_TIMEOUT_S,
@@ -50,8 +49,8 @@ def extract_batch(batch: Batch) -> Summary:
     """
     storage = storage_of(batch.root)
     reason = unfit_reason(batch)
-    if reason:
-        return Summary("unfit", reason)
+    if reason:  # A worker passes this check before its first batch, but may lose a mount later.
+        return Summary("unfit", reason, worker_address())
     earlier = attempt_summary(storage, batch.attempt)
     mark = make_mark(0)
     if earlier is None and not storage.create(mark_file(batch.attempt), as_json(mark)):
@@ -81,8 +80,8 @@ def unfit_reason(batch: Batch) -> str:
     for source in sorted({recording.source for recording in batch.files}):
         if not is_visible(source):
             return (
-                f"the worker on {socket.gethostname()} does not see the source {source}. "
-                "Recordings must be on a file system that all workers share, under one path"
+                f"it does not see the source {source}: recordings must be on a file system that "
+                "the job and all workers share, under one path"
             )
     return ""
 

@@ -10,14 +10,16 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING
 
-from jobs.cluster.failures import translate_errors, wait_for_finished, wait_for_threads
+from jobs.cluster.failures import translate_errors, wait_for_finished
 from jobs.errors import ClusterError
 from jobs.extraction.attempts import Batch, Summary, attempt_summary, read_mark
 from jobs.extraction.batch import extract_batch
 from jobs.store.address import storage_of
 
 if TYPE_CHECKING:
-    from distributed import Client, Future
+    from distributed import Future
+
+    from jobs.cluster.pool import WorkerPool
 
 PENDING_PER_THREAD = 3
 """Batches on the cluster at a time, per thread."""
@@ -38,9 +40,9 @@ def new_attempt() -> str:
 
 
 def dispatch(
-    client: "Client", batches: Iterator[Batch], *, tick: Callable[[int], None]
+    pool: "WorkerPool", batches: Iterator[Batch], *, tick: Callable[[int], None]
 ) -> Iterator[tuple[Batch, Summary]]:
-    """Extract ``batches`` on the cluster and yield each batch with its summary.
+    """Extract ``batches`` on the workers and yield each batch with its summary.
 
     The outcome is ``done``; or ``died``, for a batch of one file that has killed
     :data:`MAX_DEATHS` workers, the last of them while nothing else ran in its process. ``batches``
@@ -49,22 +51,26 @@ def dispatch(
     Raises
     ------
     ClusterError
-        The scheduler was lost, no workers are left, or one is unfit.
+        The scheduler was lost, or no workers are left.
     """
     queue = _Queue(batches)
     pending: dict[Future, Batch] = {}
-    with translate_errors(client):
+    window = PENDING_PER_THREAD
+    with translate_errors(pool.client):
         while True:
-            threads = wait_for_threads(client, tick, pending)
-            while len(pending) < max(1, threads) * PENDING_PER_THREAD:
+            threads = pool.poll()
+            tick(threads)
+            # Not smaller while a worker starts again: other batches go before the retry of a file
+            # that may have killed it.
+            window = max(window, threads * PENDING_PER_THREAD)
+            while len(pending) < window:
                 batch = queue.next(idle=not pending)
                 if batch is None:
                     break
-                key = f"extract-{batch.attempt}"
-                pending[client.submit(extract_batch, batch, key=key, pure=False)] = batch
+                pending[pool.submit(extract_batch, batch)] = batch
             if not pending:
                 return
-            for future in wait_for_finished(client, list(pending)):
+            for future in wait_for_finished(pool.client, list(pending)):
                 try:
                     summary = _result(future, pending[future])
                 except TimeoutError:
@@ -74,7 +80,8 @@ def dispatch(
                 if summary is None:
                     queue.retry_unstarted(batch)
                 elif summary.outcome == "unfit":
-                    raise ClusterError(summary.message)
+                    pool.exclude(summary.worker, summary.message)
+                    queue.retry(batch)
                 elif summary.outcome == "done":
                     queue.unstarted = 0
                     yield batch, summary
@@ -100,6 +107,10 @@ class _Queue:
         if batch is None and idle and self._suspects:
             return self._suspects.popleft()
         return batch
+
+    def retry(self, batch: Batch) -> None:
+        """Retry the same attempt, which a worker that has become unfit has not touched."""
+        self._retries.append(batch)
 
     def retry_unstarted(self, batch: Batch) -> None:
         """Retry a batch that Dask gave up because workers died before they started it."""

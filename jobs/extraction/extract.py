@@ -19,7 +19,6 @@ import pyarrow.compute as pc
 from featurizer.columns import FEATURE_SET, SEGMENT_SECONDS
 from featurizer.errors import FailureKind
 from jobs import defaults
-from jobs.cluster.failures import check_workers, count_threads, count_workers
 from jobs.cluster.fitness import songmill_version
 from jobs.extraction.attempts import (
     DONE,
@@ -54,6 +53,9 @@ from jobs.store.schemas import (
     TRACKS,
 )
 from jobs.store.tables import STORE_JSON, Settings
+
+MAX_LOGGED_FAILURES = 1000
+"""Failed files that a run logs one by one."""
 
 
 @dataclass
@@ -284,6 +286,7 @@ class _Extraction:
     ready: dict[str, list[str]] = field(default_factory=dict)
     ready_rows: int = 0
     held: dict[str, list[str]] = field(default_factory=dict)
+    logged_failures: int = 0
     others: set[str] = field(default_factory=set)  # attempts of interrupted runs of other sources
 
     def __post_init__(self) -> None:
@@ -354,22 +357,23 @@ class _Extraction:
         if not new and not repeat:
             return
         progress.step("starting the cluster")
-        client = self.stage.session.client()
-        check_workers(client, unfit_reason, self._batch((new or repeat)[:1]))
-        threads = count_threads(client)
-        self.outcome.workers = count_workers(client)
-        progress.write("info", f"Dask's dashboard: {client.dashboard_link}")
+        sample = {recording.source: recording for recording in [*new, *repeat]}
+        check = functools.partial(unfit_reason, self._batch(list(sample.values())))
+        pool = self.stage.pool(check)
+        threads = pool.poll()
         began = time.monotonic()
 
         def tick(threads: int) -> None:
+            self.outcome.workers = pool.most_workers
             seconds = time.monotonic() - began
             progress.update(self.outcome.progress(len(new) + len(repeat), seconds, threads))
 
         files = chain(make_batches(new, threads), make_batches(repeat, threads))
-        for batch, result in dispatch(client, map(self._batch, files), tick=tick):
+        for batch, result in dispatch(pool, map(self._batch, files), tick=tick):
             summary = self._write_failure(batch, result) if result.outcome == "died" else result
             self._add_finished(batch.attempt, [r.track_id for r in batch.files], summary)
             self.outcome.add(summary)
+            self._log_failures(summary)
             if self.ready_rows >= commit.PART_ROWS:
                 self._commit_ready()
 
@@ -399,6 +403,17 @@ class _Extraction:
         [recording] = batch.files
         rows.add_file(recording, batch.run_id, error=error, message=message)
         return rows.write(self.store.storage, batch)
+
+    def _log_failures(self, summary: Summary) -> None:
+        """Write a line for each failed file, up to :data:`MAX_LOGGED_FAILURES`."""
+        for track_id, error, message in summary.failed_files:
+            self.logged_failures += 1
+            if self.logged_failures <= MAX_LOGGED_FAILURES:
+                self.stage.session.progress.warn(f"{track_id}: {error}: {message}")
+            elif self.logged_failures == MAX_LOGGED_FAILURES + 1:
+                self.stage.session.progress.warn(
+                    "further failed files are not logged: `songmill status --failed` lists them"
+                )
 
     def _add_finished(self, attempt: str, tracks: list[str], summary: Summary) -> None:
         self.finished.update(tracks)

@@ -70,8 +70,10 @@ class Rows:
         features: "Features | None" = None,
     ) -> None:
         """Add the ``files`` row of a recording, which failed if there is an ``error``."""
+        message = message and redact(message, recording.path)
         if error is not None:
             self.summary.failures[error] = self.summary.failures.get(error, 0) + 1
+            self.summary.failed_files.append([recording.track_id, error, message or ""])
         self._files.append(
             {
                 "track_id": recording.track_id,
@@ -81,7 +83,7 @@ class Rows:
                 "modified": recording.modified,
                 "status": "ok" if error is None else "failed",
                 "error": error,
-                "message": message and redact(message, recording.path),
+                "message": message,
                 "duration_s": features and features.duration_s,
                 "sample_rate": features and features.sample_rate,
                 "channels": features and features.channels,

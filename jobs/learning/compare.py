@@ -20,7 +20,7 @@ import pyarrow.compute as pc
 
 from featurizer.columns import FEATURE_COLUMNS
 from jobs import defaults
-from jobs.cluster.failures import count_workers
+from jobs.cluster.pool import WorkerPool
 from jobs.cluster.window import map_unordered
 from jobs.interruption import raise_if_interrupted
 from jobs.learning.dataset import Labelled, labelled_tracks
@@ -139,14 +139,14 @@ def compare(
         # The run's name makes it unique: workers outlive the run and cache what they read.
         name = f"{run.work}/{run.run_id}.parquet"
         sizes = _write_rows(run.store, labelled, chosen, name)
-        client = run.client()
+        pool = run.pool()
         assignments = [
             _Assignment(run.store.storage.root, name, i, fold, model, one.leaky)
             for model in SLOWEST_FIRST
             for i, one in enumerate(chosen)
             for fold in one.tested
         ]
-        found = _assess_all(client, assignments, progress)
+        found = _assess_all(pool, assignments, progress)
         rows = [
             {
                 **dict.fromkeys(COMPARISON.names),
@@ -173,7 +173,7 @@ def compare(
             edit=functools.partial(_drop_rows, level, [one.name for one in chosen]),
             tidy=True,
         )
-        run.commit(change, workers=count_workers(client))
+        run.commit(change, workers=pool.most_workers)
         return Outcome(run.run_id, level, time.time() - run.started, rows)
 
 
@@ -280,7 +280,7 @@ def _assess(assignment: _Assignment) -> _Assessment:
 
 
 def _assess_all(
-    client: Any, assignments: list[_Assignment], progress: Progress
+    pool: WorkerPool, assignments: list[_Assignment], progress: Progress
 ) -> dict[tuple[int, str], list[_Assessment | BaseException]]:
     """Return the results of all folds of each split and model."""
     from distributed.scheduler import KilledWorker
@@ -291,12 +291,12 @@ def _assess_all(
         progress.workers(threads)
         progress.update(f"{len(results)} of {len(assignments)} fits, {threads} at a time")
 
-    for index, result in map_unordered(client, _assess, ((one,) for one in assignments), tick=tick):
+    for index, result in map_unordered(pool, _assess, ((one,) for one in assignments), tick=tick):
         if not isinstance(result, KilledWorker):
             results[assignments[index]] = result
     # Dask blames every task of a worker that died. A task that dies alone is to blame.
     for assignment in [one for one in assignments if one not in results]:
-        for _, result in map_unordered(client, _assess, [(assignment,)], tick=tick):
+        for _, result in map_unordered(pool, _assess, [(assignment,)], tick=tick):
             results[assignment] = result
     found: dict[tuple[int, str], list[_Assessment | BaseException]] = defaultdict(list)
     for assignment, result in results.items():

@@ -1,8 +1,12 @@
-"""Gradient boosted trees on the workers of a Dask cluster, by ``xgboost.dask``.
+"""Gradient boosted trees on the workers of a Dask cluster.
+
+One worker trains by itself. Several train by ``xgboost.dask`` and exchange histograms over
+connections of XGBoost's own, which are neither encrypted nor authenticated.
 
 Each worker loads its own share of the rows. Shares are cut in the order in which XGBoost ranks the
 workers, so that the same rows on the same number of workers give the same trees, byte for byte. A
-worker that dies ends the attempt. The next attempt uses the workers present at that time.
+worker that dies ends the attempt. The next attempt uses the workers present at that time. The last
+attempt uses one worker, so that no stranger's connection can end a training.
 
 Works around these faults of xgboost 3.2 and distributed 2026.3:
 
@@ -29,6 +33,7 @@ import numpy as np
 import xgboost
 import xgboost.dask
 
+from jobs.cluster.failures import wait_for_finished
 from jobs.interruption import raise_if_interrupted
 from jobs.learning import training_lock
 from jobs.learning.workers import ranked_workers, rendezvous_address, worker_names
@@ -44,7 +49,9 @@ from training.boosting import (
 )
 
 if TYPE_CHECKING:
-    from distributed import Client, Future
+    from distributed import Future
+
+    from jobs.cluster.pool import WorkerPool
 
 MAX_ATTEMPTS = 5
 """Attempts before training fails."""
@@ -57,6 +64,15 @@ NO_WORKERS_TIMEOUT_S = 30.0
 
 RENDEZVOUS_TIMEOUT_S = 30
 """Seconds that workers wait for one another to join. They do not notice if one dies just then."""
+
+COLLECTIVE_TIMEOUT_S = 300
+"""Seconds that a worker waits for the others in each exchange, and for the tracker's answer.
+
+A tracker answers one connection after the other. It waits without end for one that sends nothing.
+"""
+
+RESULT_TIMEOUT_S = 60.0
+"""Seconds to wait for the booster of a worker that has finished."""
 
 _LOSS_NOTICE_S = 5.0
 """Seconds that a scheduler may take to notice that a worker is gone."""
@@ -80,7 +96,7 @@ class _WorkerLostError(Exception):
 
 
 def boost(
-    client: "Client",
+    pool: "WorkerPool",
     divide: Callable[[int], Sequence[Share]],
     load: Load,
     *,
@@ -90,7 +106,7 @@ def boost(
     on_worker_lost: Callable[[int], None],
     on_wait: Callable[[], None],
 ) -> TrainedBooster:
-    """Train on the workers of a cluster.
+    """Train on the workers of a pool.
 
     ``divide`` returns one share per worker for a number of workers, or fewer if rows are few.
     ``load`` loads the rows of a share on a worker; the shares need not contain all classes. With
@@ -108,25 +124,28 @@ def boost(
     RunInterruptedError
         A signal has asked the command to end. The workers stop once the client is closed.
     """
-    topic = f"songmill-boost-{uuid.uuid4().hex}"
+    topic, client = f"songmill-boost-{uuid.uuid4().hex}", pool.client
     client.subscribe_topic(topic, lambda event: on_round(event[1]["round"], event[1]["loss"]))
     try:
-        workers = _wait_for_workers(client, 1)
+        workers = _wait_for_workers(pool, 1)
         for number in range(MAX_ATTEMPTS):
+            if number == MAX_ATTEMPTS - 1:
+                workers = workers[:1]
             if number:
                 on_worker_lost(len(workers))
             shares = divide(len(workers))
-            attempt = _Attempt(client, workers[: len(shares)], shares, load, topic)
+            attempt = _Attempt(pool, workers[: len(shares)], shares, load, topic)
             try:
                 attempt.acquire_lock(on_wait)
-                return attempt.run(n_classes, rounds)
+                run = attempt.run_alone if len(shares) == 1 else attempt.run
+                return run({**PARAMETERS, "num_class": n_classes}, rounds)
             except _WorkerLostError:
                 _poll(lambda: False, _CASCADE_S)
                 # Without any worker, fail before waiting for those that hang. These return under
                 # new addresses, so the workers are listed again afterwards.
-                _wait_for_workers(client, len(workers))
+                _wait_for_workers(pool, len(workers))
                 attempt.stop()
-                workers = _wait_for_workers(client, len(workers))
+                workers = _wait_for_workers(pool, len(workers))
     finally:
         client.unsubscribe_topic(topic)
     raise TrainingError(
@@ -135,12 +154,15 @@ def boost(
     )
 
 
-def _wait_for_workers(client: "Client", wanted: int) -> list[str]:
+def _wait_for_workers(pool: "WorkerPool", wanted: int) -> list[str]:
     """Return the ranked workers: at least ``wanted``, or fewer after REPLACEMENT_TIMEOUT_S."""
     start = time.monotonic()
+    request = None
     while True:
         raise_if_interrupted()
-        workers = ranked_workers(client)
+        workers = ranked_workers(pool)
+        if not workers and not request:
+            request = pool.submit(os.getpid)  # An adaptive cluster starts workers for tasks only.
         waited = time.monotonic() - start
         if len(workers) >= wanted or (workers and waited > REPLACEMENT_TIMEOUT_S):
             return workers
@@ -167,7 +189,7 @@ def _poll(condition: Callable[[], bool], timeout: float) -> bool:
 class _Attempt:
     """One attempt to train, with a share for each worker. It fails if a worker is lost."""
 
-    client: "Client"
+    pool: "WorkerPool"
     workers: list[str]
     shares: Sequence[Share]
     load: Load
@@ -175,6 +197,9 @@ class _Attempt:
     result: Any = None
     error: BaseException | None = None
     thread: threading.Thread | None = None
+
+    def __post_init__(self) -> None:
+        self.client = self.pool.client
 
     def acquire_lock(self, on_wait: Callable[[], None]) -> None:
         """Wait until no other job trains on these workers; _WorkerLostError if one is lost."""
@@ -188,9 +213,24 @@ class _Attempt:
             if self._worker_lost():
                 raise _WorkerLostError
 
-    def run(self, n_classes: int, rounds: int) -> TrainedBooster:
+    def run_alone(self, parameters: dict[str, Any], rounds: int) -> TrainedBooster:
+        """Train as :meth:`run` does, on one worker and without connections of XGBoost's."""
+        arguments = (self.load, self.shares[0], parameters, rounds, self.topic)
+        future = self.pool.submit(_train_alone, *arguments, workers=self.workers)
+        while not wait_for_finished(self.client, [future]):
+            if self._worker_lost():
+                raise _WorkerLostError
+        try:
+            found = future.result(timeout=RESULT_TIMEOUT_S)
+        except TimeoutError:
+            raise _WorkerLostError from None
+        except Exception as error:
+            raise _training_error(error) from None
+        training_lock.release(self.client)
+        return TrainedBooster(found["booster"], validation_losses(found["history"]), 1)
+
+    def run(self, parameters: dict[str, Any], rounds: int) -> TrainedBooster:
         """Train; _WorkerLostError if another attempt may succeed, TrainingError if none would."""
-        parameters = {**PARAMETERS, "num_class": n_classes}
         self.thread = threading.Thread(
             target=self._train, args=(parameters, rounds), daemon=True, name="boosting"
         )
@@ -215,8 +255,7 @@ class _Attempt:
         silent = issubclass(kind, xgboost.core.XGBoostError) and "/collective/" in text
         if worker_lost or silent or issubclass(kind, _WorkerLostError):
             raise _WorkerLostError
-        first_line = next(iter(text.splitlines()), "")
-        raise TrainingError(f"the workers could not train: {kind.__name__}: {first_line}")
+        raise _training_error(self.error)
 
     def stop(self) -> None:
         """End an attempt that lost a worker, because XGBoost holds a lock on the other workers.
@@ -237,12 +276,12 @@ class _Attempt:
 
     def _training_workers(self) -> list[str]:
         """Return the workers that are inside ``xgboost.dask.train``."""
-        present = [worker for worker in self.workers if worker in worker_names(self.client)]
+        present = [worker for worker in self.workers if worker in worker_names(self.pool)]
         answers = self.client.run(_is_training, self.topic, workers=present, on_error="return")
         return [worker for worker, answer in answers.items() if answer is True]
 
     def _worker_lost(self) -> bool:
-        return not set(self.workers) <= set(worker_names(self.client))
+        return not set(self.workers) <= set(worker_names(self.pool))
 
     def _train(self, parameters: dict[str, Any], rounds: int) -> None:
         try:
@@ -263,6 +302,7 @@ class _Attempt:
                 verbose_eval=False,
                 callbacks=callbacks,
                 coll_cfg=xgboost.collective.Config(
+                    timeout=COLLECTIVE_TIMEOUT_S,
                     tracker_timeout=RENDEZVOUS_TIMEOUT_S,
                     tracker_host_ip=rendezvous_address(self.client, self.workers[0]),
                 ),
@@ -294,9 +334,42 @@ class _Attempt:
 
     def _submit(self, worker: str, function: Callable[..., Any], *arguments: Any) -> "Future":
         # A task that may run on one worker only would wait forever for a dead one.
-        return self.client.submit(
-            function, *arguments, workers=[worker], allow_other_workers=True, pure=False
-        )
+        return self.pool.submit(function, *arguments, workers=[worker], allow_other_workers=True)
+
+
+def _training_error(error: BaseException) -> TrainingError:
+    first_line = next(iter(str(error).strip().splitlines()), "")
+    return TrainingError(f"the workers could not train: {type(error).__name__}: {first_line}")
+
+
+def _train_alone(
+    load: Load, share: Share, parameters: dict[str, Any], rounds: int, topic: str
+) -> dict[str, Any]:
+    """Train on one worker; return the booster and its history, as ``xgboost.dask.train`` does."""
+    from distributed import get_worker
+
+    threads = get_worker().state.nthreads
+
+    def matrix(rows: Any, ref: Any = None) -> Any:
+        features, classes = _load_share(load, rows)
+        return xgboost.QuantileDMatrix(features, classes, ref=ref, nthread=threads)
+
+    train = matrix(share.train)
+    evals, callbacks = [], [_RoundReport(topic)]
+    if share.valid is not None:
+        evals.append((matrix(share.valid, ref=train), VALIDATION))
+        callbacks.append(early_stopping())
+    history: dict[str, Any] = {}
+    booster = xgboost.train(
+        {**parameters, "nthread": threads},
+        train,
+        num_boost_round=rounds,
+        evals=evals,
+        evals_result=history,
+        verbose_eval=False,
+        callbacks=callbacks,
+    )
+    return {"booster": booster, "history": history}
 
 
 def _load_share(load: Load, rows: Any) -> tuple[np.ndarray, np.ndarray]:

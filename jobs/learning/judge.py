@@ -24,7 +24,7 @@ from training.importance import REPEATS, permutation_importance
 from training.model import predict
 
 if TYPE_CHECKING:
-    from distributed import Client
+    from jobs.cluster.pool import WorkerPool
 
 Tick = Callable[[int], None]
 
@@ -50,7 +50,7 @@ class TrackPredictions:
 
 
 def evaluate(
-    client: "Client",
+    pool: "WorkerPool",
     pieces: Iterable[Rows],
     labelled: Labelled,
     trees: str,
@@ -64,7 +64,7 @@ def evaluate(
     class, followed by classes that no longer exist; -1 for a class that the booster does not know.
     """
     arguments = ((rows, trees, outputs) for rows in pieces)
-    found = _in_order(map_unordered(client, _predict, arguments, tick=tick))
+    found = _in_order(map_unordered(pool, _predict, arguments, tick=tick))
     sums = np.zeros((len(labelled.tracks.ids), len(outputs)))
     counts = np.zeros(len(sums), np.int64)
     for _, (tracks, sums_of_piece, counts_of_piece) in found:
@@ -81,7 +81,7 @@ def evaluate(
 
 
 def importance(
-    client: "Client",
+    pool: "WorkerPool",
     rows: Rows,
     trees: str,
     n_classes: int,
@@ -95,7 +95,7 @@ def importance(
     ``on_feature`` is called after each feature with the number of finished features.
     """
     arguments = [(rows, trees, n_classes, i) for i in range(len(FEATURE_COLUMNS))]
-    found = _in_order(map_unordered(client, _importance_of, arguments, tick=tick), on_feature)
+    found = _in_order(map_unordered(pool, _importance_of, arguments, tick=tick), on_feature)
     listed = [
         {"feature": name, "mean": mean, "std": std, "repeats": REPEATS}
         for name, (mean, std) in zip(FEATURE_COLUMNS, found, strict=True)
@@ -103,12 +103,14 @@ def importance(
     return sorted(listed, key=lambda row: -row["mean"])
 
 
-def fingerprint(client: "Client", pieces: Iterable[Rows], labelled: Labelled, *, tick: Tick) -> str:
+def fingerprint(
+    pool: "WorkerPool", pieces: Iterable[Rows], labelled: Labelled, *, tick: Tick
+) -> str:
     """Return a SHA-256 of rows and labels, in hexadecimal.
 
     It does not depend on the order of the rows, or on the parts that hold them.
     """
-    hashes = _in_order(map_unordered(client, _hash, ((rows,) for rows in pieces), tick=tick))
+    hashes = _in_order(map_unordered(pool, _hash, ((rows,) for rows in pieces), tick=tick))
     tracks = labelled.tracks
     hashed = [sum(hashes) % 2**64, tracks.classes, tracks.ids.tolist(), tracks.labels.tolist()]
     return hashlib.sha256(json.dumps(hashed).encode()).hexdigest()

@@ -121,7 +121,10 @@ def predict_files(
     with single_thread():
         for recording in recordings:
             progress.update(f"{len(predictions)} of {len(recordings)} files")
-            predictions.append(_predict_file(model, recording.uri, recording.path))
+            found = _predict_file(model, recording.uri, recording.path)
+            if found.error:
+                progress.warn(f"{found.file}: {found.error}: {found.message}")
+            predictions.append(found)
     return FilesOutcome(model.description.version, predictions)
 
 

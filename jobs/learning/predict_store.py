@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from featurizer.columns import FEATURE_COLUMNS
-from jobs.cluster.failures import count_workers
+from jobs.cluster.pool import WorkerPool
 from jobs.cluster.window import map_unordered
 from jobs.errors import ClusterError, DamageError, UsageError
 from jobs.interruption import raise_if_interrupted
@@ -92,9 +92,8 @@ def predict_all(
                 f"the model {described.version} was trained on tracks, not segments: leave out "
                 "--segments, or train with --level segment"
             )
-        client = run.client()
-        used = count_workers(client)
-        tracks = _predict_tracks(client, run, described, write=segments)
+        pool = run.pool()
+        tracks = _predict_tracks(pool, run, described, write=segments)
         _warn_of_unknown_labels(tracks, described, session.progress)
         change = commit.Change()
         commit.stage_replacement(run.store, change, PREDICTED_TRACKS, [tracks], tracks.schema)
@@ -107,7 +106,7 @@ def predict_all(
             )
         written = sum(map(storage.count_rows, names))
         counts = pc.value_counts(tracks["predicted"]).to_pylist()
-        run.commit(change, message=f"by {described.version}", workers=used)
+        run.commit(change, message=f"by {described.version}", workers=pool.most_workers)
         return StoreOutcome(
             model=described.version,
             tracks=tracks.num_rows,
@@ -129,7 +128,9 @@ def _warn_of_unknown_labels(tracks: pa.Table, described: Description, progress: 
         )
 
 
-def _predict_tracks(client: Any, run: Stage, described: Description, *, write: bool) -> pa.Table:
+def _predict_tracks(
+    pool: WorkerPool, run: Stage, described: Description, *, write: bool
+) -> pa.Table:
     """Predict on the workers; return the rows of ``predictions/level=track``."""
     labels: dict[str, str | None] = {}
     sums: dict[str, np.ndarray] = {}
@@ -143,20 +144,20 @@ def _predict_tracks(client: Any, run: Stage, described: Description, *, write: b
             counts[track_id] = counts.get(track_id, 0) + count
 
     if described.level == "segment":
-        add(_predict_parts(client, run, described, SEGMENTS, write=write))
+        add(_predict_parts(pool, run, described, SEGMENTS, write=write))
         # The run's name makes it unique: workers outlive the run and cache what they read.
         excluded = f"{run.work}/{run.run_id}-predicted.parquet"
         run.store.storage.write_table(
             excluded, pa.table({"track_id": pa.array(list(sums), pa.string())})
         )
         segmented = len(sums)
-        add(_predict_parts(client, run, described, TRACKS, excluded=excluded))
+        add(_predict_parts(pool, run, described, TRACKS, excluded=excluded))
         if len(sums) > segmented:
             run.session.progress.warn(
                 f"tracks without a segment, which are predicted as a whole: {len(sums) - segmented}"
             )
     else:
-        add(_predict_parts(client, run, described, TRACKS))
+        add(_predict_parts(pool, run, described, TRACKS))
     columns = {
         "track_id": pa.array(list(sums), pa.string()),
         "label": pa.array([labels[track_id] for track_id in sums], pa.string()),
@@ -183,7 +184,7 @@ class _Piece:
 
 
 def _predict_parts(
-    client: Any,
+    pool: WorkerPool,
     run: Stage,
     described: Description,
     table: str,
@@ -206,7 +207,7 @@ def _predict_parts(
     results: dict[int, Any] = {}
     next_index = 0
     for index, result in map_unordered(
-        client, _predict, ((piece,) for piece in pieces), tick=progress.workers
+        pool, _predict, ((piece,) for piece in pieces), tick=progress.workers
     ):
         if isinstance(result, DamageError):
             raise result

@@ -36,8 +36,7 @@ from training.model import Description, Model, digest
 from training.splits import PARTS, TEST, TRAIN, VALID, Part
 
 if TYPE_CHECKING:
-    from distributed import Client
-
+    from jobs.cluster.pool import WorkerPool
     from training.boosting import TrainedBooster
 
 MIN_SHARE_ROWS = 20_000
@@ -134,7 +133,7 @@ def train(
     with session.stage("train") as stage:
         session.progress.step("reading names and labels")
         level = choose_level(stage.store, level)
-        outcome = _Training(stage, split, level, tolerance, promote).work(stage.client())
+        outcome = _Training(stage, split, level, tolerance, promote).work(stage.pool())
         removed = registry.remove_old(stage.store, keep_models, outcome.description.version)
         if removed:
             session.progress.write("info", f"old models removed: {len(removed)}")
@@ -200,7 +199,7 @@ class _Training:
         # The run's name makes it unique: workers outlive the run and cache what they read.
         return f"{self.stage.work}/{self.stage.run_id}-{name}"
 
-    def work(self, client: "Client") -> Outcome:
+    def work(self, pool: "WorkerPool") -> Outcome:
         """Train, evaluate, decide, train again on all rows, commit."""
         from training.boosting import FIXED_ROUNDS, MAX_ROUNDS
 
@@ -210,20 +209,22 @@ class _Training:
                 "stopping"
             )
         limit = MAX_ROUNDS if self.stops_early else FIXED_ROUNDS
-        newcomer = self._boost(client, "learning", (TRAIN,), stop=self.stops_early, rounds=limit)
+        with translate_errors(pool.client):
+            pool.wait(self.progress.workers)
+        newcomer = self._boost(pool, "learning", (TRAIN,), stop=self.stops_early, rounds=limit)
         newcomer_trees = bytes(newcomer.booster.save_raw("ubj"))
         classes = self.labelled.tracks.classes
-        with translate_errors(client):
+        with translate_errors(pool.client):
             self.progress.step("judging")
             self.store.storage.write(self._work_file("newcomer.ubj"), newcomer_trees)
-            by_row, tracks = self._evaluate(client, "newcomer", np.arange(len(classes)), self.plan)
-            verdict = self._decide(client, tracks)
+            by_row, tracks = self._evaluate(pool, "newcomer", np.arange(len(classes)), self.plan)
+            verdict = self._decide(pool, tracks)
             self.progress.step("shuffling features, one after the other")
-            feature_importance = self._importance(client)
+            feature_importance = self._importance(pool)
             pieces = self.plan_of_all.pieces(ALL_PARTS)
-            data = fingerprint(client, pieces, self.labelled, tick=self.progress.workers)
+            data = fingerprint(pool, pieces, self.labelled, tick=self.progress.workers)
         rounds = newcomer.booster.num_boosted_rounds()
-        final = self._boost(client, "learning from all rows", ALL_PARTS, stop=False, rounds=rounds)
+        final = self._boost(pool, "learning from all rows", ALL_PARTS, stop=False, rounds=rounds)
         scores = {"track": tracks.scores} | ({"segment": by_row} if self.level == "segment" else {})
         files = {
             registry.TREES: bytes(final.booster.save_raw("ubj")),
@@ -255,7 +256,7 @@ class _Training:
         )
 
     def _boost(
-        self, client: "Client", what: str, wanted: tuple[int, ...], *, stop: bool, rounds: int
+        self, pool: "WorkerPool", what: str, wanted: tuple[int, ...], *, stop: bool, rounds: int
     ) -> "TrainedBooster":
         from jobs.learning.distributed_boosting import TrainingError, boost
         from training.boosting import Share
@@ -278,9 +279,9 @@ class _Training:
 
         self.progress.step(what)
         try:
-            with translate_errors(client):
+            with translate_errors(pool.client):
                 return boost(
-                    client,
+                    pool,
                     divide,
                     load_share,
                     n_classes=len(self.labelled.tracks.classes),
@@ -302,12 +303,12 @@ class _Training:
         return self._plan("all", np.where(self.parts == OUTSIDE, TRAIN, self.parts))
 
     def _evaluate(
-        self, client: "Client", name: str, outputs: np.ndarray, plan: RowPlan
+        self, pool: "WorkerPool", name: str, outputs: np.ndarray, plan: RowPlan
     ) -> tuple[Scores, TrackPredictions]:
         trees, tick = self._work_file(f"{name}.ubj"), self.progress.workers
-        return evaluate(client, plan.pieces((TEST,)), self.labelled, trees, outputs, tick=tick)
+        return evaluate(pool, plan.pieces((TEST,)), self.labelled, trees, outputs, tick=tick)
 
-    def _decide(self, client: "Client", newcomer: TrackPredictions) -> Verdict:
+    def _decide(self, pool: "WorkerPool", newcomer: TrackPredictions) -> Verdict:
         """Compare the new model with the champion on tracks that neither was trained on."""
         if self.champion is None:
             return Verdict(self.promote is not False, self.no_comparison)
@@ -320,7 +321,7 @@ class _Training:
                 "split, or --promote"
             )
             return Verdict(self.promote is True, reason)
-        champion = self._judge_champion(client, newcomer, self.champion)[held_out]
+        champion = self._judge_champion(pool, newcomer, self.champion)[held_out]
         truth, predicted = newcomer.truth[held_out], newcomer.predicted[held_out]
         ours, theirs = macro_f1(truth, predicted), macro_f1(truth, champion)
         reason = (
@@ -346,7 +347,7 @@ class _Training:
         return Verdict(promoted, reason, ours, theirs, len(truth))
 
     def _judge_champion(
-        self, client: "Client", newcomer: TrackPredictions, champion: Model
+        self, pool: "WorkerPool", newcomer: TrackPredictions, champion: Model
     ) -> np.ndarray:
         """Return the champion's predictions for the new model's tracks, as current classes.
 
@@ -364,11 +365,11 @@ class _Training:
             plan = self._plan("champion", self.parts, described.level)
         predicted = np.full(len(self.labelled.tracks.ids), -1)
         if plan.count((TEST,)):
-            _, found = self._evaluate(client, "champion", outputs, plan)
+            _, found = self._evaluate(pool, "champion", outputs, plan)
             predicted[found.tracks] = found.predicted
         return np.asarray(predicted[newcomer.tracks])
 
-    def _importance(self, client: "Client") -> list[dict[str, Any]]:
+    def _importance(self, pool: "WorkerPool") -> list[dict[str, Any]]:
         """Return the importance of each feature for the new model, the most important first."""
         parts = np.where(self.parts == TEST, TEST, OUTSIDE)
         order = np.random.default_rng(splits.SEED).permutation(np.flatnonzero(parts == TEST))
@@ -377,7 +378,7 @@ class _Training:
         parts[order[total > MAX_IMPORTANCE_ROWS]] = OUTSIDE
         (rows,) = self._plan("importance", parts).shares((TEST,), 1)
         return importance(
-            client,
+            pool,
             rows,
             self._work_file("newcomer.ubj"),
             len(self.labelled.tracks.classes),

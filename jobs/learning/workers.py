@@ -12,18 +12,17 @@ import dask
 if TYPE_CHECKING:
     from distributed import Client
 
-
-def worker_names(client: "Client") -> dict[str, str]:
-    """Return the name of each worker by address; ConnectionError if the scheduler is lost."""
-    info = client.scheduler_info(n_workers=-1)
-    if "workers" not in info:
-        raise ConnectionError("the scheduler was lost")
-    return {address: str(worker["name"]) for address, worker in info["workers"].items()}
+    from jobs.cluster.pool import WorkerPool
 
 
-def ranked_workers(client: "Client") -> list[str]:
-    """Return the addresses of all workers in the order in which XGBoost ranks them."""
-    names = worker_names(client)
+def worker_names(pool: "WorkerPool") -> dict[str, str]:
+    """Return the name of each fit worker by address."""
+    return {address: str(worker["name"]) for address, worker in pool.list_workers().items()}
+
+
+def ranked_workers(pool: "WorkerPool") -> list[str]:
+    """Return the addresses of the fit workers in the order in which XGBoost ranks them."""
+    names = worker_names(pool)
     return sorted(names, key=lambda address: f"[xgboost.dask-{names[address]}]:{address}")
 
 

@@ -15,7 +15,6 @@ import numpy as np
 import pyarrow as pa
 
 from jobs import defaults
-from jobs.cluster.failures import count_workers
 from jobs.cluster.window import map_unordered
 from jobs.errors import ClusterError, UsageError
 from jobs.interruption import raise_if_interrupted
@@ -214,16 +213,15 @@ def find_neighbours(found: Neighbours, unit: np.ndarray, run: Stage, duplicate_f
             yield storage.root, tiles, floors, found.size, duplicate_from
 
     progress = run.session.progress
-    client = run.client()
-    workers = count_workers(client)
-    results = map_unordered(client, _compare_tiles, tasks(), tick=progress.workers, prefetch=1)
+    pool = run.pool()
+    results = map_unordered(pool, _compare_tiles, tasks(), tick=progress.workers, prefetch=1)
     for done, (index, result) in enumerate(results, 1):
         if not isinstance(result, Candidates):
             one, other = pairs[index]
             raise ClusterError(f"the workers could not compare tiles {one}, {other}: {result!r}")
         found.add(result)
         progress.update(f"{done} of {len(pairs)} pairs of tiles")
-    return workers
+    return pool.most_workers
 
 
 def _compare_tiles(

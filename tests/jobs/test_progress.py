@@ -1,11 +1,12 @@
 """Progress messages on a terminal and in a log."""
 
 import io
+import json
 
 import pytest
 from rich.console import Console
 
-from jobs.progress import Progress, clock, printable
+from jobs.progress import JsonLog, Progress, clock, printable
 
 
 def test_a_time_span_is_written_as_people_do() -> None:
@@ -51,3 +52,17 @@ def test_a_terminal_gets_a_live_line_that_goes_and_warnings_that_stay() -> None:
     assert "http://127.0.0.1:8787/status" in log.getvalue()
     # The live line is erased at the end: its last control code clears the line.
     assert log.getvalue().rstrip().endswith("\x1b[2K")
+
+
+def test_a_log_in_json_is_an_object_a_line(capsys: pytest.CaptureFixture[str]) -> None:
+    log = JsonLog()
+    log.run_id, log.stage = "20261123T030011-31ed18", "extract"
+    log.warn("two\nlines")
+    out, err = capsys.readouterr()
+    line = json.loads(err)
+    assert out == ""
+    assert line.pop("time").endswith("+00:00")
+    assert line == {
+        **{"level": "warning", "run_id": log.run_id, "stage": "extract"},
+        "message": "two\nlines",
+    }

@@ -150,11 +150,11 @@ def test_one_cluster_serves_a_session_and_ends_with_it(root: Path) -> None:
     session = open_session(str(root), workers=1)
     with session.held():
         with session.stage("train") as stage:
-            client = stage.client()
+            client = stage.pool().client
             [pid] = client.run(os.getpid).values()
             stage.commit(commit.Change())
         with session.stage("similarity") as stage:
-            assert stage.client() is client
+            assert stage.pool().client is client
             assert list(client.run(os.getpid).values()) == [pid]
             stage.commit(commit.Change())
     assert client.status == "closed"
@@ -163,10 +163,13 @@ def test_one_cluster_serves_a_session_and_ends_with_it(root: Path) -> None:
 
 
 def test_an_error_because_another_run_has_taken_over_names_that_cause(root: Path) -> None:
-    stage = open_session(str(root)).stage("train")
-    with pytest.raises(StoreError, match="another run has taken over the store"), stage:
+    def lose_the_lock() -> None:
         shutil.rmtree(root / "_work")
         raise FileNotFoundError("features/gone")
+
+    stage = open_session(str(root)).stage("train")
+    with pytest.raises(StoreError, match="another run has taken over the store"), stage:
+        lose_the_lock()
     assert rows(root) == []
 
 

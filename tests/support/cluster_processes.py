@@ -196,12 +196,19 @@ class Processes:
         wait_until(lambda: path.exists() and path.read_text().endswith("}"), what="the scheduler")
 
     def start_worker(
-        self, *, nanny: bool = False, threads: int = 1, bare: bool = False, **environment: str
+        self,
+        *,
+        nanny: bool = False,
+        threads: int = 1,
+        bare: bool = False,
+        port: str = "0",
+        **environment: str,
     ) -> None:
         """Start a worker of the current scheduler; ``bare``: without songmill installed."""
         line = [
             *("-m", "dask", "worker", "--scheduler-file", self.scheduler_file, "--no-dashboard"),
             *("--host", "127.0.0.1", "--nthreads", str(threads), "--memory-limit", "0"),
+            *("--worker-port", port),
             "--nanny" if nanny else "--no-nanny",
         ]
         if bare:

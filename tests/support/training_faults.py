@@ -3,12 +3,14 @@
 ``die/train MOMENT``   kills the next worker at this moment of a training: ``load``, before it loads
                        its share; ``meet``, before it connects to the other workers; or ``round N``,
                        after N rounds
+``hold``               keeps workers from connecting to the others as long as it exists
 ``rounds.log``         gets a line ``pid N`` after every round
 
 This is a preload module of Dask workers (``distributed.worker.preload``).
 """
 
 import os
+import time
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +34,8 @@ def dask_setup(worker: object) -> None:
 
     def meeting(self: Any) -> Any:
         die_on_demand(panel, "meet")
+        while (panel / "hold").exists():
+            time.sleep(0.02)
         return meet(self)
 
     def reporting(self: Any, model: Any, epoch: int, evals_log: Any) -> bool:

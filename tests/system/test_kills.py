@@ -550,7 +550,8 @@ def test_a_worker_that_does_not_fit_is_named_before_work(
     source = make_collection(tmp_path / "takes", 2)
     running.start_scheduler()
     running.start_worker(**worker)
-    result = running.run(source, store=tmp_path / "store")
+    patience = {"set": {"jobs.cluster.pool.ONLY_UNFIT_TIMEOUT_S": 0.5}}
+    result = running.run(source, store=tmp_path / "store", faulty=patience)
     assert result.code == 1, result
     assert message in result.complaint
     assert running.panel.extracted() == []
@@ -559,7 +560,7 @@ def test_a_worker_that_does_not_fit_is_named_before_work(
 def test_a_cluster_without_workers_is_given_up(running: Processes, tmp_path: Path) -> None:
     source = make_collection(tmp_path / "takes", 8)
     store = tmp_path / "store"
-    patience = {"set": {"jobs.cluster.failures.NO_WORKERS_TIMEOUT_S": 2.0}}
+    patience = {"set": {"jobs.cluster.pool.NO_WORKERS_TIMEOUT_S": 2.0}}
     running.start_scheduler()
     result = running.run(source, store=store, faulty=patience)
     assert result.code == 1, result

@@ -180,6 +180,52 @@ def test_errors_are_one_line_and_an_exit_code(
         assert str(error).replace("\n", r"\n") in err
 
 
+NO_STORE = ("--store", "no-store")
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        ("extract", "no-source", *NO_STORE),
+        ("import-features", "no.csv", *NO_STORE),
+        ("compare", *NO_STORE),
+        ("train", *NO_STORE),
+        ("predict", "--all", *NO_STORE),
+        ("predict", "no.wav", *NO_STORE),
+        ("similarity", *NO_STORE),
+        ("similar", "pop.1", *NO_STORE),
+        ("export", "files", "--to", "x.csv", *NO_STORE),
+        ("inspect", "no.wav"),
+        ("report", *NO_STORE),
+        ("run", "no-source", *NO_STORE, "--only", "train", "--from", "train"),
+    ],
+    ids=lambda line: " ".join(line[:2]),
+)
+def test_errors_are_json_in_a_log_in_json(
+    command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, line: tuple[str, ...]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    text = command(*line)
+    found = command(*line, "--log-format", "json")
+    assert found[:2] == text[:2]
+    assert found[0] in (1, 2)
+    *_, last = (json.loads(entry) for entry in found[2].splitlines())
+    assert last["level"] == "error"
+    assert text[2].endswith(f"songmill: {last['message']}\n")
+
+
+def test_a_bug_is_json_in_a_log_in_json(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(jobs.extraction.extract, "extract", Mock(side_effect=ZeroDivisionError))
+    code, _, err = command("extract", "a", "--store", "s", "--log-format", "json")
+    assert code == 1
+    assert "ZeroDivisionError" in json.loads(err)["message"]
+
+
+def test_every_command_with_a_log_has_its_format(command: Command) -> None:
+    for name in ("demo", "extract", "predict", "run"):
+        assert "--log-format" in command(name, "--help")[1]
+
+
 def test_an_interrupt_while_the_command_line_is_loaded_is_no_traceback() -> None:
     code = (
         "import os, signal, sys\n"

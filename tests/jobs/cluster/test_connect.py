@@ -1,4 +1,4 @@
-"""A local cluster whose workers exit or are killed while they start."""
+"""Local clusters whose workers exit or are killed while they start; schedulers without TLS."""
 
 import os
 import signal
@@ -11,6 +11,10 @@ import psutil
 import pytest
 import soundfile
 from support.cluster_processes import Job, command_line, descendants, processes, wait_until
+from support.made_stores import make_store
+
+from jobs.cluster import connect
+from jobs.stage import open_session
 
 
 @pytest.fixture
@@ -73,3 +77,40 @@ def starting_workers(job: Job) -> list[psutil.Process]:
             lambda: [p for p in descendants(job.process.pid) if "spawn_main" in command_line(p)]
         )
     )
+
+
+@pytest.mark.parametrize(
+    ("address", "exposed"),
+    [
+        ("tcp://192.0.2.1:8786", True),
+        ("ws://192.0.2.1:8786", True),
+        ("tcp://no-such-host.invalid:8786", True),
+        ("tls://192.0.2.1:8786", False),
+        ("wss://192.0.2.1:8786", False),
+        ("tcp://127.0.0.1:8786", False),
+        ("tcp://localhost:8786", False),
+        ("tcp://[::1]:8786", False),
+        ("inproc://192.0.2.1/1/1", False),
+    ],
+)
+def test_only_schedulers_without_tls_that_others_reach_are_exposed(
+    address: str, exposed: bool
+) -> None:
+    assert connect._is_exposed(address) == exposed
+
+
+@pytest.mark.parametrize("exposed", [False, True])
+def test_a_session_warns_once_of_an_exposed_scheduler(
+    in_process_cluster: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    exposed: bool,
+) -> None:
+    make_store(tmp_path / "store", [("a.wav", "a")], level="track")
+    monkeypatch.setattr(connect, "_is_exposed", lambda address: exposed)
+    session = open_session(str(tmp_path / "store"), scheduler=in_process_cluster)
+    with session.held():
+        assert session.client() is session.client()
+    warned = f"warning: the scheduler {in_process_cluster} is not under TLS: "
+    assert capsys.readouterr().err.count(warned) == exposed

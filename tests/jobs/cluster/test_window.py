@@ -14,7 +14,8 @@ import pytest
 from distributed import Client, LocalCluster
 
 from jobs.cluster import window
-from jobs.cluster.failures import check_workers, count_threads, count_workers, translate_errors
+from jobs.cluster.failures import translate_errors
+from jobs.cluster.pool import WorkerPool
 from jobs.cluster.window import map_unordered
 from jobs.errors import ClusterError, StoreError
 from jobs.learning import distributed_boosting
@@ -22,24 +23,30 @@ from jobs.learning import distributed_boosting
 THREADS = 2
 
 
+def fit() -> str:
+    return ""
+
+
 @pytest.fixture(scope="module")
-def client(in_process_cluster: str) -> Iterator[Client]:
+def pool(in_process_cluster: str) -> Iterator[WorkerPool]:
     with Client(in_process_cluster) as client:
-        yield client
+        pool = WorkerPool(client, fit, lambda level, text: None)
+        pool.settle()
+        yield pool
 
 
 def power(base: int, exponent: int) -> int:
     return base**exponent
 
 
-def test_results_come_with_their_indexes(client: Client) -> None:
+def test_results_come_with_their_indexes(pool: WorkerPool) -> None:
     arguments = [(base, exponent) for base in range(8) for exponent in (2, 3)]
-    found = list(map_unordered(client, power, iter(arguments)))
+    found = list(map_unordered(pool, power, iter(arguments)))
     assert sorted(found) == [(index, power(*given)) for index, given in enumerate(arguments)]
-    assert list(map_unordered(client, power, [])) == []
+    assert list(map_unordered(pool, power, [])) == []
 
 
-def test_a_result_is_yielded_when_it_is_finished(client: Client, tmp_path: Path) -> None:
+def test_a_result_is_yielded_when_it_is_finished(pool: WorkerPool, tmp_path: Path) -> None:
     mark = tmp_path / "go on"
 
     def work(index: int) -> int:
@@ -49,27 +56,27 @@ def test_a_result_is_yielded_when_it_is_finished(client: Client, tmp_path: Path)
         return index
 
     found = []
-    for result in map_unordered(client, work, zip(range(4))):
+    for result in map_unordered(pool, work, zip(range(4))):
         found.append(result)
         if len(found) == 3:
             mark.touch()
     assert found == [(1, 1), (2, 2), (3, 3), (0, 0)]
 
 
-def test_an_exception_is_a_result_and_the_others_go_on(client: Client) -> None:
+def test_an_exception_is_a_result_and_the_others_go_on(pool: WorkerPool) -> None:
     def work(index: int) -> int:
         if index % 2:
             raise [ValueError, OSError, KeyError, TimeoutError][index // 2](f"no {index}")
         return index
 
-    found: dict[int, Any] = dict(map_unordered(client, work, zip(range(8))))
+    found: dict[int, Any] = dict(map_unordered(pool, work, zip(range(8))))
     assert [found[index] for index in (0, 2, 4, 6)] == [0, 2, 4, 6]
     for index, kind in ((1, ValueError), (3, OSError), (5, KeyError), (7, TimeoutError)):
         assert type(found[index]) is kind
         assert f"no {index}" in str(found[index])
 
 
-def test_arguments_are_taken_as_there_is_room(client: Client) -> None:
+def test_arguments_are_taken_as_there_is_room(pool: WorkerPool) -> None:
     taken, done = [], []
 
     def work(index: int) -> tuple[float, float]:
@@ -84,7 +91,7 @@ def test_arguments_are_taken_as_there_is_room(client: Client) -> None:
             yield (index,)
 
     spans = []
-    for index, span in map_unordered(client, work, arguments()):
+    for index, span in map_unordered(pool, work, arguments()):
         done.append(index)
         spans.append(span)
     assert sorted(done) == taken == list(range(10))
@@ -93,26 +100,28 @@ def test_arguments_are_taken_as_there_is_room(client: Client) -> None:
     assert max(at_a_time) == THREADS
 
 
-def test_equal_arguments_are_worked_on_each_time_and_the_threads_are_told(client: Client) -> None:
+def test_equal_arguments_are_worked_on_each_time_and_the_threads_are_told(pool: WorkerPool) -> None:
     def work(value: int) -> str:
         return f"{value} {uuid.uuid4()}"
 
     told: list[int] = []
-    results = dict(map_unordered(client, work, [(1,)] * 5, tick=told.append))
+    results = dict(map_unordered(pool, work, [(1,)] * 5, tick=told.append))
     assert len(set(results.values())) == 5
     assert set(told) == {THREADS}
 
 
 def test_work_that_a_scheduler_has_dropped_is_a_lost_scheduler(
-    client: Client, monkeypatch: pytest.MonkeyPatch
+    pool: WorkerPool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def dropped(client: Client, futures: list[Any]) -> list[Any]:
         client.cancel(futures)
         return futures
 
     monkeypatch.setattr(window, "wait_for_finished", dropped)
-    with pytest.raises(ClusterError, match=f"scheduler at {client.scheduler.address} was lost"):
-        list(map_unordered(client, power, [(2, 3)]))
+    with pytest.raises(
+        ClusterError, match=f"scheduler at {pool.client.scheduler.address} was lost"
+    ):
+        list(map_unordered(pool, power, [(2, 3)]))
 
 
 @pytest.mark.parametrize(
@@ -144,16 +153,16 @@ def test_only_errors_of_the_connection_are_a_lost_scheduler(
 @pytest.mark.parametrize(
     "ask",
     [
-        lambda client: client.unsubscribe_topic("storm"),
-        lambda client: client.subscribe_topic("calm", print),
-        lambda client: client.submit(power, 2, 3),
-        lambda client: client.run(power, 2, 3),
-        count_threads,
-        count_workers,
-        lambda client: distributed_boosting._wait_for_workers(client, 1),
+        lambda pool: pool.client.unsubscribe_topic("storm"),
+        lambda pool: pool.client.subscribe_topic("calm", print),
+        lambda pool: pool.client.run(power, 2, 3),
+        lambda pool: pool.submit(power, 2, 3),
+        lambda pool: pool.poll(),
+        lambda pool: pool.list_workers(),
+        lambda pool: distributed_boosting._wait_for_workers(pool, 1),
     ],
 )
-def test_any_error_of_a_closed_client_is_a_lost_scheduler(ask: Callable[[Client], Any]) -> None:
+def test_any_error_of_a_closed_client_is_a_lost_scheduler(ask: Callable[[WorkerPool], Any]) -> None:
     with LocalCluster(n_workers=0, processes=False, dashboard_address=":0") as cluster:
         client = Client(cluster)
         client.subscribe_topic("storm", print)
@@ -161,13 +170,4 @@ def test_any_error_of_a_closed_client_is_a_lost_scheduler(ask: Callable[[Client]
         client.close()
         lost = pytest.raises(ClusterError, match="the scheduler.* was lost")
         with lost, translate_errors(client):
-            ask(client)
-
-
-def test_the_store_error_of_a_worker_is_reported(client: Client) -> None:
-    def silent() -> str:
-        raise StoreError("the object store does not answer")
-
-    error = "the worker inproc://.* cannot begin: the object store does not answer$"
-    with pytest.raises(ClusterError, match=error):
-        check_workers(client, silent)
+            ask(WorkerPool(client, fit, lambda level, text: None))

@@ -4,14 +4,17 @@ import io
 import json
 import shutil
 import signal
+import socket
 import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from itertools import permutations
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
+import psutil
 import pytest
 from distributed import Client
 from rich.console import Console
@@ -21,6 +24,7 @@ from support.made_stores import make_store, read_rows
 from support.recordings import write_recording
 
 import jobs.learning.train
+from jobs.cluster.pool import WorkerPool
 from jobs.errors import ClusterError
 from jobs.extraction.extract import extract
 from jobs.learning import distributed_boosting, registry, workers
@@ -42,6 +46,10 @@ ROWS = [(track, label) for track, label in LABELS.items() for _ in range(3)]
 PRELOAD = {
     "DASK_DISTRIBUTED__WORKER__PRELOAD": json.dumps(["support.faults", "support.training_faults"])
 }
+
+
+def fit() -> str:
+    return ""
 
 
 def wait_for_workers(running: Processes, count: int) -> None:
@@ -135,7 +143,7 @@ def test_as_many_workers_give_the_same_trees_and_others_as_good_ones(
     made = {}
     for n in (3, 2, 1):
         monkeypatch.setattr(
-            distributed_boosting, "ranked_workers", lambda client, n=n: ranked(client)[:n]
+            distributed_boosting, "ranked_workers", lambda pool, n=n: ranked(pool)[:n]
         )
         described = do(cluster, root).description
         assert described.workers == n
@@ -151,7 +159,9 @@ def test_workers_meet_where_they_reach_the_scheduler(
     cluster: Processes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with Client(cluster.address) as client:
-        worker = workers.ranked_workers(client)[0]
+        pool = WorkerPool(client, fit, lambda level, text: None)
+        pool.settle()
+        worker = workers.ranked_workers(pool)[0]
         # Not the address of this host's default route, which XGBoost would take.
         assert workers.rendezvous_address(client, worker) == "127.0.0.1"
         # The address of something in between, such as a Kubernetes service.
@@ -191,6 +201,57 @@ def test_workers_that_die_and_come_again_cost_nothing(cluster: Processes, root: 
     if outcome.description.workers == 3:  # a busy machine may take long to start one again
         assert trees(root, version) == trees(root, first)
     assert champion_of(root) == version
+
+
+def test_a_silent_stranger_does_not_end_a_training(
+    cluster: Processes, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(distributed_boosting, "MAX_ATTEMPTS", 2)
+    monkeypatch.setattr(distributed_boosting, "COLLECTIVE_TIMEOUT_S", 3)
+    assert cluster.scheduler
+    scheduler = psutil.Process(cluster.scheduler.pid)
+    hold = cluster.panel.folder / "hold"
+
+    def ports() -> set[int]:
+        found = scheduler.net_connections("tcp")
+        return {one.laddr.port for one in found if one.status == psutil.CONN_LISTEN}
+
+    def intrude() -> socket.socket:
+        [port] = wait_until(lambda: ports() - known, what="the tracker")
+        stranger = socket.create_connection(("127.0.0.1", port))
+        hold.unlink()
+        return stranger
+
+    known = ports()
+    hold.touch()
+    with ThreadPoolExecutor() as threads:
+        stranger = threads.submit(intrude)
+        progress = Told()
+        outcome = do(cluster, root, progress)
+        stranger.result().close()
+    assert progress.text.count("learning starts again, with 1 left") == 1
+    assert outcome.description.workers == 3
+
+
+def test_one_worker_trains_without_a_connection_of_xgboosts(
+    cluster: Processes, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(jobs.learning.train, "MIN_SHARE_ROWS", 10_000)
+    # The same trees as by xgboost.dask, with which earlier versions trained on one worker too.
+    made = {}
+    for run in (distributed_boosting._Attempt.run_alone, distributed_boosting._Attempt.run):
+        # A worker that connects to others would die.
+        if run is distributed_boosting._Attempt.run_alone:
+            cluster.panel.die("train", "meet")
+        else:
+            assert cluster.panel.deaths_to_come() == 1
+            (cluster.panel.folder / "die" / "train meet").unlink()
+        monkeypatch.setattr(distributed_boosting._Attempt, "run_alone", run)
+        described = do(cluster, root).description
+        assert described.workers == 1
+        made[run] = trees(root, described.version)
+    one, other = made.values()
+    assert one == other
 
 
 def test_the_last_worker_goes_on_alone_and_without_it_the_models_stay(
