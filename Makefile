@@ -3,8 +3,11 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
+# Every process of the tests would compile what it imports.
+unexport PYTHONDONTWRITEBYTECODE
+
 .DEFAULT_GOAL := help
-.PHONY: help demo test check storm containers bench lock clean
+.PHONY: help demo test check kernels-songmill kernels-librosa storm containers bench lock clean
 
 help:
 	@echo "make demo    synthesise a small collection and extract it (about a minute; seconds when repeated)"
@@ -37,12 +40,17 @@ check: $(VENV)/installed-dev
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-logo
 
-test: check
+# All test processes start with these kernels, which take longer to compile than the checks.
+kernels-songmill kernels-librosa: $(VENV)/installed
+	NUMBA_CACHE_DIR=tests/__pycache__/compiled $(BIN)/python -m tests.support.compile_kernels $(@:kernels-%=%)
+
+test: $(VENV)/installed
+	$(MAKE) --jobs kernels-librosa kernels-songmill check
 	$(BIN)/python -m pytest -m 'not slow and not storm and not containers' -n auto --dist loadfile --max-worker-restart 0
 	$(BIN)/python -m pytest -m 'slow and not storm' -n auto --dist loadfile --max-worker-restart 0 --durations 15
 
 storm: $(VENV)/installed-dev
-	$(BIN)/python -m pytest -m storm -n auto --dist loadfile --durations 5 --max-worker-restart 0
+	$(BIN)/python -m pytest -m storm -n auto --dist worksteal --durations 5 --max-worker-restart 0
 
 containers: $(VENV)/installed-dev
 	$(BIN)/python -m pytest -m containers -o faulthandler_timeout=1800 tests/containers

@@ -1,15 +1,22 @@
 """On-disk cache of compiled kernels, so that each process need not compile them again.
 
-Each state of a package's source has its own cache folder. Numba alone checks only the file that
-defines a kernel, not the files that define the functions inlined into it.
+Each state of the source and of the compiler has its own cache folder. Numba alone checks its own
+version, the processor and the file that defines a kernel. It does not check the files that define
+the functions inlined into it, or the flags that the decorators of this package set.
+
+The files are pickles: whoever can write them can run code as the user who reads them. A folder is
+therefore used only if nobody else can write to it or replace it.
 """
 
 import contextlib
+import grp
 import hashlib
 import logging
 import os
+import pwd
 import shutil
 import stat
+import sys
 import tempfile
 import time
 from collections.abc import Iterable, Iterator
@@ -17,11 +24,23 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import llvmlite
 import numba
+import numpy as np
 from numba.core.caching import FunctionCache, IndexDataCacheFile
 
 _MAX_AGE_S = 30 * 24 * 3600.0
 """Seconds after which an unused cache folder is removed."""
+
+_CODE_SETTINGS = (
+    "NUMBA_BOUNDSCHECK",
+    "NUMBA_DEBUGINFO",
+    "NUMBA_DISABLE_INTEL_SVML",
+    "NUMBA_LOOP_VECTORIZE",
+    "NUMBA_OPT",
+    "NUMBA_SLP_VECTORIZE",
+)
+"""Environment variables that change the machine code. Numba's own cache ignores them."""
 
 _log = logging.getLogger(__name__)
 
@@ -114,18 +133,18 @@ def cache_folder(package: Path) -> Path | None:
     Returns
     -------
     folder : Path or None
-        A folder that this process can write to. None if there is none: a warning is logged, and
+        A folder that only this user can write to. None if there is none: a warning is logged, and
         every process compiles for itself.
     """
-    candidates = list(_candidates(package))
-    found = first_writable(candidates, package)
-    if found is None:
+    try:
+        return first_private(_candidates(package), f"kernels-{fingerprint(package)}")
+    except PermissionError as error:
         _log.warning(
-            "Cannot save compiled code: none of %s is writable. Every process will spend about "
-            "10 s compiling. Set NUMBA_CACHE_DIR to a writable folder.",
-            ", ".join(map(str, candidates)),
+            "Cannot save compiled code in %s. Every process will spend about 10 s compiling. Set "
+            "NUMBA_CACHE_DIR to a folder that only you can write to.",
+            error,
         )
-    return found
+        return None
 
 
 def _candidates(package: Path) -> Iterator[Path]:
@@ -137,58 +156,140 @@ def _candidates(package: Path) -> Iterator[Path]:
         yield Path(cache_home) / "songmill"
     with contextlib.suppress(RuntimeError):  # The user may have no home folder.
         yield Path.home() / ".cache" / "songmill"
-    yield Path(tempfile.gettempdir()) / f"songmill-{os.getuid()}"
+    yield Path(tempfile.gettempdir()) / f"songmill-{os.geteuid()}"
 
 
-def first_writable(candidates: Iterable[Path], package: Path) -> Path | None:
-    """Create a cache folder in the first candidate that allows it.
+def first_private(candidates: Iterable[Path], name: str) -> Path:
+    """Create a folder in the first candidate that is writable, and only for this user.
 
     Parameters
     ----------
     candidates : iterable of Path
         Folders to try, in order; they need not exist.
-    package : Path
-        Folder of the package's source. A hash of its files names the cache folder.
+    name : str
+        Name of the new folder. Folders of other fingerprints in the same candidate are removed if
+        they have not been used for 30 days.
 
     Returns
     -------
-    folder : Path or None
-        None if no candidate is writable. A folder that other users own or can write to does not
-        count: they could put code there that this process would run.
+    folder : Path
+        The new or existing folder.
+
+    Raises
+    ------
+    PermissionError
+        There is none. The message names each candidate and what is wrong with it.
 
     Examples
     --------
-    >>> import tempfile
-    >>> package = Path(__file__).parent
     >>> with tempfile.TemporaryDirectory() as base:
-    ...     folder = first_writable([Path("/proc"), Path(base)], package)
-    ...     folder.parent == Path(base), folder.name.startswith("kernels-")
-    (True, True)
+    ...     folder = first_private([Path("/proc"), Path(base)], "kernels-1a2b")
+    ...     folder.parent.samefile(base), folder.name
+    (True, 'kernels-1a2b')
     """
-    name = f"kernels-{_source_hash(package)}"
+    refusals = []
     for base in candidates:
-        found = base / name
-        with contextlib.suppress(OSError):
-            new = not found.is_dir()
-            found.mkdir(mode=0o700, parents=True, exist_ok=True)
-            # In a folder that everyone can write to, this one may be another user's.
-            if found.lstat().st_uid == os.getuid() and not found.lstat().st_mode & stat.S_IWOTH:
-                with tempfile.TemporaryFile(dir=found):
-                    pass
-                if new:
-                    _remove_unused(base)
-                return found
-    return None
+        try:
+            new = not (base / name).exists()
+            folder = private_folder(base / name)
+            with tempfile.TemporaryFile(dir=folder):
+                pass
+        except OSError as error:
+            refusals.append(f"{base} ({error.strerror or error})")
+            continue
+        if new:
+            _remove_unused(base)
+        return folder
+    raise PermissionError(" or ".join(refusals))
 
 
-def _source_hash(package: Path) -> str:
-    digest = hashlib.sha256()
-    for path in sorted(package.glob("*.py")):
-        digest.update(path.read_bytes())
+def private_folder(path: Path) -> Path:
+    """Return a folder that no other user can write to or replace, creating it if necessary.
+
+    The rule is that of OpenSSH's ``StrictModes``: the folder and all its parents belong to this
+    user or to root, and others cannot write to them. In a parent with the sticky bit, such as
+    ``/tmp``, others can create entries but not replace this user's.
+
+    Parameters
+    ----------
+    path : Path
+        The folder; missing parents are created. New folders have the mode 700. Of a symbolic
+        link, the target is checked and returned.
+
+    Returns
+    -------
+    folder : Path
+        The same folder, without symbolic links.
+
+    Raises
+    ------
+    OSError
+        The folder cannot be created, or somebody else can change it: PermissionError.
+
+    Examples
+    --------
+    >>> with tempfile.TemporaryDirectory() as base:
+    ...     folder = private_folder(Path(base) / "cache" / "kernels")
+    ...     stat.filemode(folder.stat().st_mode)
+    'drwx------'
+    """
+    path = Path(os.path.realpath(path))
+    # From the root down: nobody else can replace an entry of a folder that has passed.
+    for folder in (*reversed(path.parents), path):
+        if not os.path.lexists(folder):
+            folder.mkdir(mode=0o700, exist_ok=True)
+        status = folder.lstat()
+        sticky = folder != path and status.st_mode & stat.S_ISVTX
+        if not stat.S_ISDIR(status.st_mode):
+            raise NotADirectoryError(f"{folder} is not a folder")
+        if status.st_uid not in (0, os.geteuid()):
+            raise PermissionError(f"{folder} belongs to user {status.st_uid}")
+        if _others_can_write(status) and not sticky:
+            raise PermissionError(f"other users can write to {folder}")
+    return path
+
+
+def _others_can_write(status: os.stat_result) -> bool:
+    if status.st_mode & stat.S_IWGRP and not _is_private_group(status.st_gid):
+        return True
+    return bool(status.st_mode & stat.S_IWOTH)
+
+
+def _is_private_group(group_id: int) -> bool:
+    """Whether a group is this user's alone, as Linux distributions create one for each user."""
+    try:
+        user, group = pwd.getpwuid(os.geteuid()), grp.getgrgid(group_id)
+    except KeyError:
+        return False
+    return group.gr_name == user.pw_name and set(group.gr_mem) <= {user.pw_name}
+
+
+def fingerprint(package: Path) -> str:
+    """Return a hash of what a kernel's machine code depends on, beside what Numba checks itself.
+
+    Parameters
+    ----------
+    package : Path
+        Folder of the package's source.
+
+    Returns
+    -------
+    hash : str
+        16 hexadecimal digits. They change with the source of the package and of the decorators,
+        with the versions of Python and of the compiler's libraries, and with Numba's settings of
+        code generation. Numba itself compares the processor, the argument types and the function.
+    """
+    versions = (sys.version, numba.__version__, llvmlite.__version__, np.__version__)
+    settings = [os.environ.get(name) for name in _CODE_SETTINGS]
+    digest = hashlib.sha256(repr((versions, settings)).encode())
+    for folder in (package, Path(__file__).parent):
+        for path in sorted(folder.glob("*.py")):
+            digest.update(hashlib.sha256(path.read_bytes()).digest())
     return digest.hexdigest()[:16]
 
 
 def _remove_unused(base: Path) -> None:
-    for other in base.glob("kernels-*"):
-        if time.time() - other.stat().st_mtime > _MAX_AGE_S:
-            shutil.rmtree(other, ignore_errors=True)
+    for other in base.glob("kernels-" + "[0-9a-f]" * 16):
+        with contextlib.suppress(OSError):  # Another process may remove it at the same time.
+            if time.time() - other.stat().st_mtime > _MAX_AGE_S:
+                shutil.rmtree(other)

@@ -9,6 +9,16 @@ SEGMENT_RANGE_S = (0.1, 600.0)
 MAX_FAILED = 0.1
 """Share of failed files above which an extraction ends with exit code 3."""
 
+MAX_GONE = 0.1
+"""Share of the known files of a source above which nothing is removed, with exit code 3."""
+
+FEW_FILES = 3
+"""Failed or gone files that are no reason for exit code 3, even if their share is above the limit.
+"""
+
+KEEP_MODELS = 10
+"""Models kept besides the champion."""
+
 SPLIT = "by-track"
 
 FOLDS = 5

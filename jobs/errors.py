@@ -1,6 +1,6 @@
 """Exceptions that end a command, with its exit code.
 
-0 done, 1 failed, 2 wrong usage, 3 too many files failed, 129, 130 and 143 interrupted.
+0 done, 1 failed, 2 wrong usage, 3 too many files failed or gone, 129, 130 and 143 interrupted.
 """
 
 import signal

@@ -29,7 +29,7 @@ from jobs.store import commit
 from jobs.store.address import lock_of
 from jobs.store.lock import KILLED, Lock
 from jobs.store.schemas import RUNS
-from jobs.store.storage import Storage
+from jobs.store.storage import TEMPORARY, Storage
 from jobs.store.tables import Settings, Store, open_store, open_to_write, storage_to_write
 
 if TYPE_CHECKING:
@@ -134,7 +134,7 @@ class Session:
             _record_killed(self.store, lock)
             self.store.read("runs")  # a damaged part would end the stage at its commit
             stage = Stage(self, self.store, lock, name, self.run_id, started)
-            self.storage.remove_folder(stage.work)  # left by a killed process
+            stage.clear()  # a killed process leaves files
             before = lock.note(run_id=self.run_id, stage=name, started=started)
             try:
                 self.storage.write_json(stage.mark, {"run_id": stage.run_id})
@@ -146,9 +146,8 @@ class Session:
                 raise
             finally:
                 with suppress(OSError, StoreError):
-                    if before["stage"]:
-                        lock.note(**before)
-                self.storage.remove_folder(stage.work)
+                    lock.note(**before)  # fails if another run has taken over
+                    stage.clear()
 
     def client(self) -> "Client":
         """Return a client of the cluster; start the cluster if necessary."""
@@ -214,6 +213,11 @@ class Stage:
     def mark(self) -> str:
         """File that holds the ``run_id``, which workers must be able to read."""
         return f"{self.work}/run.json"
+
+    def clear(self) -> None:
+        """Remove the temporary files of this stage, and incomplete files of any process."""
+        for folder in (self.work, TEMPORARY):
+            self.store.storage.remove_folder(folder)
 
     def client(self) -> "Client":
         """Return a client of the session's cluster.

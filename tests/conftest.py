@@ -1,8 +1,9 @@
 """Settings and fixtures of every test."""
 
 import os
+import shutil
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 
 import pytest
@@ -13,8 +14,11 @@ import jobs.cluster.connect
 SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 
 # Numba's cache of librosa's functions is unsafe with concurrent processes: one folder each.
-COMPILED = Path(__file__).parent / "__pycache__" / os.environ.get("PYTEST_XDIST_WORKER", "alone")
+CACHES = Path(__file__).parent / "__pycache__"
+COMPILED = CACHES / os.environ.get("PYTEST_XDIST_WORKER", "alone")
 os.environ["NUMBA_CACHE_DIR"] = str(COMPILED)
+if (CACHES / "compiled").exists():  # by `make test`
+    shutil.copytree(CACHES / "compiled", COMPILED, dirs_exist_ok=True)
 
 # A shell's background jobs and nohup ignore these, and so would all processes that tests start.
 for number, handler in (
@@ -26,6 +30,12 @@ for number, handler in (
 
 # Two processes that find the same port free at once would both take it: any free one will do.
 jobs.cluster.connect.DASHBOARD_PORT = 0
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_xdist_auto_num_workers() -> Generator[None, int, int]:
+    """Add a worker to those of ``-n auto``: many tests wait for other processes."""
+    return (yield) + 1
 
 
 @pytest.fixture(scope="session")

@@ -22,18 +22,21 @@ def print_outcome(outcome: "Outcome", store: str) -> None:
     """Print what an extraction did."""
     worked = outcome.extracted + outcome.failed
     speed = f", {outcome.audio_s / outcome.seconds:.0f} x realtime" if outcome.seconds else ""
-    if worked:
+    if outcome.outcome == "too-many-gone":
+        show("Nothing was extracted or removed.")
+    elif worked:
         show(
             f"Processed {counted(worked, 'file')} in {clock(outcome.seconds)}{speed}: "
             f"{outcome.extracted} extracted, {outcome.segments} segments, {outcome.failed} failed."
         )
     else:
         show("No file is new or changed: there was nothing to extract.")
-    if outcome.failures or outcome.failed_in_all:
-        kinds = ", ".join(f"{count} {kind}" for kind, count in sorted(outcome.failures.items()))
+    found = [f"{count} {kind}" for kind, count in sorted(outcome.failures.items())]
+    if outcome.failed_in_all > outcome.failed:
+        found.append(f"{outcome.failed_in_all - outcome.failed} in earlier runs")
+    if found:
         command = f"songmill status --store {shlex.quote(printable(store))} --failed"
-        found = kinds or f"{outcome.failed_in_all} in earlier runs"
-        show(f"Failed: {found}. `{command}` lists them.")
+        show(f"Failed: {', '.join(found)}. `{command}` lists them.")
     show(f"The tables are in {printable(store)}.")
 
 
@@ -69,6 +72,7 @@ def extract(
     ] = False,
     retry_failed: options.RetryFailed = False,
     max_failed: options.MaxFailed = defaults.MAX_FAILED,
+    max_gone: options.MaxGone = defaults.MAX_GONE,
     as_json: options.Json = False,
 ) -> None:
     """Extract 57 features of every recording, and of every 3-second segment, into STORE.
@@ -85,7 +89,7 @@ def extract(
         to_json=lambda found: {**asdict(found), "failed": found.failed, "store": store},
         **arguments,
     )
-    if outcome.outcome == "too-many-failed":
+    if outcome.outcome in ("too-many-failed", "too-many-gone"):
         print_error(outcome.message or "")
         raise typer.Exit(3)
 

@@ -186,6 +186,7 @@ def train(
             "--promote/--no-promote", help="Promote the new model, or not, whatever its score."
         ),
     ] = None,
+    keep_models: options.KeepModels = defaults.KEEP_MODELS,
     scheduler: options.Scheduler = None,
     workers: options.Workers = None,
     as_json: options.Json = False,

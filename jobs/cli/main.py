@@ -38,7 +38,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode="markdown",
     context_settings={"help_option_names": ["-h", "--help"]},
-    epilog="Exit codes: 0 done, 1 failed, 2 wrong usage, 3 too many files failed, "
+    epilog="Exit codes: 0 done, 1 failed, 2 wrong usage, 3 too many files failed or gone, "
     "129, 130 and 143 interrupted.",
 )
 

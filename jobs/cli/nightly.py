@@ -63,9 +63,11 @@ def run(
     segment_seconds: options.SegmentSeconds = SEGMENT_SECONDS,
     retry_failed: options.RetryFailed = False,
     max_failed: options.MaxFailed = defaults.MAX_FAILED,
+    max_gone: options.MaxGone = defaults.MAX_GONE,
     split: options.Split = defaults.SPLIT,
     level: options.Level = None,
     tolerance: options.Tolerance = defaults.TOLERANCE,
+    keep_models: options.KeepModels = defaults.KEEP_MODELS,
     neighbours: options.Neighbours = defaults.NEIGHBOURS,
     exports: Annotated[
         list[str],

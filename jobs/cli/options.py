@@ -4,6 +4,8 @@ from typing import Annotated, Literal
 
 import typer
 
+from jobs import defaults
+
 Store = Annotated[
     str,
     typer.Option(
@@ -81,7 +83,20 @@ MaxFailed = Annotated[
         min=0.0,
         max=1.0,
         metavar="SHARE",
-        help="Exit with code 3 if a larger share of the files fails.",
+        help="Exit with code 3 if a larger share of the files that this run tries fails. Up to "
+        f"{defaults.FEW_FILES} may fail if they are no larger share of all files.",
+    ),
+]
+
+MaxGone = Annotated[
+    float,
+    typer.Option(
+        min=0.0,
+        max=1.0,
+        metavar="SHARE",
+        help="Exit with code 3 and change nothing if a larger share of a source's known files is "
+        f"gone. Up to {defaults.FEW_FILES} may go, unless SHARE is 0 or the source is empty now. "
+        "1: any number may go.",
     ),
 ]
 
@@ -92,6 +107,15 @@ Tolerance = Annotated[
         max=1.0,
         help="The new model replaces the champion (the model that predicts) unless its macro F1 "
         "by track is lower by more than this.",
+    ),
+]
+
+KeepModels = Annotated[
+    int,
+    typer.Option(
+        min=0,
+        metavar="N",
+        help="Keep the N newest models besides the champion, and remove older ones.",
     ),
 ]
 

@@ -5,11 +5,13 @@ An export that is killed leaves the old table.
 """
 
 import contextlib
+import dataclasses
 import hashlib
 import os
 import re
 from collections.abc import Callable, Iterator
 from typing import Any
+from uuid import uuid4
 
 import pyarrow as pa
 
@@ -34,6 +36,27 @@ MAX_NAME_BYTES = 63
 """Length limit of names in PostgreSQL."""
 
 _LOCK_NOT_AVAILABLE = "55P03"  # SQLSTATE
+
+
+def check_postgresql(target: Target, schema: str | None, table: str, keys: tuple[str, ...]) -> None:
+    """Check that :func:`to_postgresql` can create or replace the table, without changing anything.
+
+    Raises
+    ------
+    UsageError
+        There is no such schema, or another table has this name.
+    ExportError
+        The server is unreachable, the user lacks a right, or others depend on the table.
+    """
+    from adbc_driver_postgresql import dbapi
+
+    with _connect(dbapi, target) as (connection, cursor):
+        schema, where, old = _find_table(cursor, target, schema, table, keys)
+        # The server itself knows the rights to a schema, and whether it is read-only.
+        cursor.execute(f"CREATE TABLE {_quote(schema)}._songmill_{uuid4().hex} ()")
+        connection.rollback()
+        if old is not None:
+            _check_droppable(cursor, old, where, target)
 
 
 def to_postgresql(
@@ -63,12 +86,8 @@ def to_postgresql(
     """
     from adbc_driver_postgresql import dbapi
 
-    if not 1 <= len(table.encode()) <= MAX_NAME_BYTES:
-        raise UsageError(f"--table {table!r}: PostgreSQL's names have 1 to {MAX_NAME_BYTES} bytes")
-    os.environ.setdefault("PGCONNECT_TIMEOUT", str(CONNECT_TIMEOUT_S))
-    with _connect(dbapi, rows, target) as (connection, cursor):
-        schema = _resolve_schema(cursor, schema, target)
-        where = f"{_quote(schema)}.{_quote(table)}"
+    with _connect(dbapi, target, rows) as (connection, cursor):
+        schema, where, _ = _find_table(cursor, target, schema, table, keys)
         temporary = f"_songmill_{hashlib.sha256(table.encode()).hexdigest()[:16]}"
         new = f"{_quote(schema)}.{_quote(temporary)}"
         _acquire_advisory_lock(cursor, where, target)
@@ -100,6 +119,14 @@ def to_postgresql(
             raise
 
 
+def check_sqlite(target: Target, schema: str | None, table: str, keys: tuple[str, ...]) -> None:
+    """Check that :func:`to_sqlite` can create or replace the table, as for PostgreSQL."""
+    from adbc_driver_sqlite import dbapi
+
+    with _connect(dbapi, _existing(target)) as (_, cursor):
+        _exists_in_sqlite(cursor, table, keys)
+
+
 def to_sqlite(
     rows: Rows, target: Target, schema: str | None, table: str, keys: tuple[str, ...]
 ) -> None:
@@ -110,25 +137,34 @@ def to_sqlite(
     from adbc_driver_sqlite import dbapi
 
     temporary = _quote(f"{table}_new")
-    with _connect(dbapi, rows, target) as (connection, cursor):
+    with _connect(dbapi, target, rows) as (connection, cursor):
         # Lock readers out during the commit only, not whenever the cache is full.
         cursor.execute("PRAGMA cache_spill = OFF")
         # Views of the old table keep working with the new one.
         cursor.execute("PRAGMA legacy_alter_table = ON")
-        kind = _fetch_value(cursor, "SELECT type FROM sqlite_master WHERE name = ?", table)
-        if kind is not None:
-            cursor.execute("SELECT name FROM pragma_table_info(?)", (table,))
-            columns = {name for (name,) in cursor.fetchall()}
-            _check_earlier_export(kind == "table", columns, table, keys)
+        exists = _exists_in_sqlite(cursor, table, keys)
         typed = (f"{_quote(field.name)} {_sqlite_type(field.type)}" for field in rows.schema)
         cursor.execute(f"CREATE TABLE {temporary} ({', '.join(typed)})")
         cursor.adbc_ingest(f"{table}_new", rows.reader(), mode="append")
         where = _quote(table)
-        if kind is not None:
+        if exists:
             cursor.execute(f"DROP TABLE {where}")
         cursor.execute(f"ALTER TABLE {temporary} RENAME TO {where}")
         _create_index(cursor, _quote(f"{table}_index"), where, rows.schema)
         connection.commit()
+
+
+def check_duckdb(target: Target, schema: str | None, table: str, keys: tuple[str, ...]) -> None:
+    """Check that :func:`to_duckdb` can create or replace the table, as for PostgreSQL."""
+    import duckdb
+
+    with contextlib.suppress(FileNotFoundError), open(target.address, "rb") as file:
+        header = file.read(12)
+        # DuckDB would open a CSV file too. Its magic bytes follow a checksum.
+        if header and header[8:] != b"DUCK":
+            raise ExportError(f"{target.address} is not a DuckDB database; it stays as it is")
+    with _connect(duckdb, _existing(target)) as (_, cursor):
+        _find_in_duckdb(cursor, target, schema, table, keys)
 
 
 def to_duckdb(
@@ -140,32 +176,21 @@ def to_duckdb(
     """
     import duckdb
 
-    schema = schema or "main"
-    where = f"{_quote(schema)}.{_quote(table)}"
-    with contextlib.suppress(FileNotFoundError), open(target.address, "rb") as file:
-        header = file.read(12)
-        # DuckDB would open a CSV file too. Its magic bytes follow a checksum.
-        if header and header[8:] != b"DUCK":
-            raise ExportError(f"{target.address} is not a DuckDB database; it stays as it is")
-    with _connect(duckdb, rows, target) as (_, cursor):
+    with _connect(duckdb, target, rows) as (_, cursor):
         cursor.execute("BEGIN")
-        query = "SELECT schema_name FROM duckdb_schemas() WHERE database_name = current_database()"
-        if _fetch_value(cursor, f"{query} AND schema_name = ?", schema) is None:
-            raise UsageError(f"{target.shown} has no schema {schema!r}")
-        cursor.execute(
-            "SELECT table_type, list(column_name) FROM information_schema.tables "
-            "JOIN information_schema.columns USING (table_catalog, table_schema, table_name) "
-            "WHERE table_catalog = current_database() AND table_schema = ? AND table_name = ? "
-            "GROUP BY table_type",
-            (schema, table),
-        )
-        for kind, columns in cursor.fetchall():
-            _check_earlier_export(kind == "BASE TABLE", set(columns), where, keys)
+        where = _find_in_duckdb(cursor, target, schema, table, keys)
         cursor.register("exported", rows.reader())
         cursor.execute(f"CREATE OR REPLACE TABLE {where} AS SELECT * FROM exported")
         _create_index(cursor, _quote(f"{table}_index"), where, rows.schema)
         cursor.execute("COMMIT")
 
+
+CHECKS: dict[Kind, Callable[[Target, str | None, str, tuple[str, ...]], None]] = {
+    "postgresql": check_postgresql,
+    "sqlite": check_sqlite,
+    "duckdb": check_duckdb,
+}
+"""Check of each kind of database, before any work."""
 
 LOADERS: dict[Kind, Callable[[Rows, Target, str | None, str, tuple[str, ...]], None]] = {
     "postgresql": to_postgresql,
@@ -176,11 +201,12 @@ LOADERS: dict[Kind, Callable[[Rows, Target, str | None, str, tuple[str, ...]], N
 
 
 @contextlib.contextmanager
-def _connect(driver: Any, rows: Rows, target: Target) -> Iterator[tuple[Any, Any]]:
-    """Yield a connection and its cursor.
+def _connect(driver: Any, target: Target, rows: Rows | None = None) -> Iterator[tuple[Any, Any]]:
+    """Yield a connection and its cursor; the connection may be used to load ``rows``.
 
     The driver's exceptions become ExportErrors, whose messages do not contain the password.
     """
+    os.environ.setdefault("PGCONNECT_TIMEOUT", str(CONNECT_TIMEOUT_S))
     try:
         with (
             contextlib.closing(driver.connect(target.address)) as connection,
@@ -188,7 +214,7 @@ def _connect(driver: Any, rows: Rows, target: Target) -> Iterator[tuple[Any, Any
         ):
             yield connection, cursor
     except driver.Error as error:
-        if rows.failure is not None:
+        if rows is not None and rows.failure is not None:
             raise rows.failure from None
         text = _shorten_message(redact(str(error), target.address))
         raise ExportError(
@@ -235,6 +261,38 @@ def _check_earlier_export(
 
 
 # PostgreSQL
+
+
+def _find_table(
+    cursor: Any, target: Target, schema: str | None, table: str, keys: tuple[str, ...]
+) -> tuple[str, str, int | None]:
+    """Return the schema, the quoted name of a table, and its object id if it exists."""
+    if not 1 <= len(table.encode()) <= MAX_NAME_BYTES:
+        raise UsageError(f"--table {table!r}: PostgreSQL's names have 1 to {MAX_NAME_BYTES} bytes")
+    schema = _resolve_schema(cursor, schema, target)
+    where = f"{_quote(schema)}.{_quote(table)}"
+    return schema, where, _check_replaceable(cursor, where, keys)
+
+
+def _check_droppable(cursor: Any, old: int, where: str, target: Target) -> None:
+    """Check that the user owns a table, and that nothing depends on it."""
+    query = f"SELECT pg_get_userbyid(relowner)::text FROM pg_class WHERE oid = {old}"
+    owner = _fetch_value(cursor, f"{query} AND NOT pg_has_role(relowner, 'USAGE')")
+    if owner is not None:
+        raise ExportError(
+            f"{where} of {target.shown} belongs to {owner}, and only its owner can replace it"
+        )
+    on_table = f"refclassid = 'pg_class'::regclass AND refobjid = {old} AND deptype"
+    dependency = _fetch_value(
+        cursor,
+        "SELECT pg_describe_object(classid, objid, objsubid) || ' depends on ' || "
+        f"pg_describe_object(refclassid, refobjid, 0) FROM pg_depend WHERE {on_table} = 'n' "
+        # Constraints and policies of the table itself go with it.
+        "AND (classid, objid) NOT IN "
+        f"(SELECT classid, objid FROM pg_depend WHERE {on_table} IN ('a', 'i'))",
+    )
+    if dependency is not None:
+        raise ExportError(f"{where} of {target.shown} cannot be replaced: {dependency}")
 
 
 def _acquire_advisory_lock(cursor: Any, where: str, target: Target) -> None:
@@ -318,7 +376,48 @@ $songmill$
 """
 
 
-# SQLite
+# Databases in files
+
+
+def _existing(target: Target) -> Target:
+    """Return the target of a check: an empty database in memory instead of a file to create."""
+    path = target.address
+    if not os.path.exists(path) or not os.path.getsize(path):
+        return dataclasses.replace(target, address=":memory:")
+    if not os.access(path, os.W_OK):
+        raise ExportError(f"{path} is not writable")
+    return target
+
+
+def _exists_in_sqlite(cursor: Any, table: str, keys: tuple[str, ...]) -> bool:
+    """Tell whether there is an earlier export; UsageError if there is another table."""
+    kind = _fetch_value(cursor, "SELECT type FROM sqlite_master WHERE name = ?", table)
+    if kind is not None:
+        cursor.execute("SELECT name FROM pragma_table_info(?)", (table,))
+        columns = {name for (name,) in cursor.fetchall()}
+        _check_earlier_export(kind == "table", columns, table, keys)
+    return kind is not None
+
+
+def _find_in_duckdb(
+    cursor: Any, target: Target, schema: str | None, table: str, keys: tuple[str, ...]
+) -> str:
+    """Return the quoted name of a table; UsageError if it is not an earlier export."""
+    schema = schema or "main"
+    where = f"{_quote(schema)}.{_quote(table)}"
+    query = "SELECT schema_name FROM duckdb_schemas() WHERE database_name = current_database()"
+    if _fetch_value(cursor, f"{query} AND schema_name = ?", schema) is None:
+        raise UsageError(f"{target.shown} has no schema {schema!r}")
+    cursor.execute(
+        "SELECT table_type, list(column_name) FROM information_schema.tables "
+        "JOIN information_schema.columns USING (table_catalog, table_schema, table_name) "
+        "WHERE table_catalog = current_database() AND table_schema = ? AND table_name = ? "
+        "GROUP BY table_type",
+        (schema, table),
+    )
+    for kind, columns in cursor.fetchall():
+        _check_earlier_export(kind == "BASE TABLE", set(columns), where, keys)
+    return where
 
 
 def _sqlite_type(kind: pa.DataType) -> str:

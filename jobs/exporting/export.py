@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from jobs.errors import UsageError
 from jobs.exporting.rows import Rows
-from jobs.exporting.target import parse_target
+from jobs.exporting.target import Target, parse_target
 from jobs.progress import Progress
 from jobs.stage import Session, open_session
 from jobs.store import commit
@@ -114,6 +114,34 @@ def export(
     from jobs.exporting.databases import LOADERS
     from jobs.exporting.files import write_file
 
+    target, in_database = resolve_target(name, to, level=level, schema=schema, table=table)
+    session = open_session(store, progress=progress)
+    with session.stage("export") as run:
+        check_target(name, target, schema, in_database)
+        parts, columns = _find_table(run.store, name, level)
+        rows = Rows(run.store, parts, columns, session.progress)
+        session.progress.step(f"exporting {rows.count:,} rows to {target.shown}")
+        if target.kind == "file":
+            write_file(rows, target.address)
+        else:
+            LOADERS[target.kind](rows, target, schema, in_database, KEYS[name])
+        run.commit(commit.Change(), message=f"{rows.count} rows of {name} to {target.shown}")
+        where = target.shown if target.kind == "file" else in_database
+        return Outcome(name, rows.count, target.shown, where, time.time() - run.started)
+
+
+def resolve_target(
+    name: TableName,
+    to: str,
+    *,
+    level: Level = "track",
+    schema: str | None = None,
+    table: str | None = None,
+) -> tuple[Target, str]:
+    """Return the target of an export, and the table's name in a database.
+
+    The parameters are those of :func:`export`. UsageError if they do not fit together.
+    """
     target = parse_target(to)
     if target.kind == "file" and (schema or table):
         raise UsageError("--schema and --table are for databases: leave them out")
@@ -121,19 +149,23 @@ def export(
         raise UsageError("SQLite has no schemas: leave out --schema")
     if level == "segment" and name == "files":
         raise UsageError("files are neither tracks nor segments: leave out --level")
-    session = open_session(store, progress=progress)
-    with session.stage("export") as run:
-        parts, columns = _find_table(run.store, name, level)
-        rows = Rows(run.store, parts, columns, session.progress)
-        session.progress.step(f"exporting {rows.count:,} rows to {target.shown}")
-        if target.kind == "file":
-            write_file(rows, target.address)
-            table = target.shown
-        else:
-            table = table or name + ("_segments" * (level == "segment"))
-            LOADERS[target.kind](rows, target, schema, table, KEYS[name])
-        run.commit(commit.Change(), message=f"{rows.count} rows of {name} to {target.shown}")
-        return Outcome(name, rows.count, target.shown, table, time.time() - run.started)
+    return target, table or name + ("_segments" * (level == "segment"))
+
+
+def check_target(name: TableName, target: Target, schema: str | None, table: str) -> None:
+    """Check that a database takes an export: connection, schema, rights and the table's name.
+
+    Raises
+    ------
+    UsageError
+        The schema does not exist, or another table has this name.
+    ExportError
+        The database is unreachable, or a right is missing.
+    """
+    from jobs.exporting.databases import CHECKS
+
+    if target.kind != "file":
+        CHECKS[target.kind](target, schema, table, KEYS[name])
 
 
 def _find_table(store: Store, name: TableName, level: Level) -> tuple[list[str], pa.Schema]:

@@ -99,6 +99,8 @@ def _check_folder(path: str) -> str:
     folder = os.path.dirname(os.path.abspath(path))
     if not os.path.isdir(folder):
         raise UsageError(f"there is no folder {folder} to export to: create it first")
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise UsageError(f"the folder {folder} is not writable: export to another one")
     if os.path.isdir(path):
         raise UsageError(f"{path} is a folder: name a file to export to")
     return path

@@ -5,6 +5,7 @@ parts during a long run. Everything that replaces rows (changed, forced, relabel
 is committed at the end at once, so readers have the old rows until the new ones are there.
 """
 
+import functools
 import time
 from collections.abc import Iterator
 from contextlib import suppress
@@ -33,6 +34,7 @@ from jobs.extraction.attempts import (
     result_files,
 )
 from jobs.extraction.batch import unfit_reason
+from jobs.extraction.losses import knows_source, too_many_gone
 from jobs.extraction.plan import Plan, make_batches, make_plan
 from jobs.extraction.rows import Rows
 from jobs.inputs import labels as label_table
@@ -51,7 +53,6 @@ from jobs.store.schemas import (
     SIMILARITY,
     TRACKS,
 )
-from jobs.store.storage import TEMPORARY
 from jobs.store.tables import STORE_JSON, Settings
 
 
@@ -61,8 +62,9 @@ class Outcome:
 
     Parameters
     ----------
-    outcome : {"done", "too-many-failed", "failed", "interrupted"}
+    outcome : {"done", "too-many-failed", "too-many-gone", "failed", "interrupted"}
         ``too-many-failed``: the rows are committed, but more files failed than ``max_failed``
+        allows. ``too-many-gone``: nothing was changed, since more files are gone than ``max_gone``
         allows.
     relabelled : int
         Unchanged files with a new label.
@@ -77,7 +79,7 @@ class Outcome:
     """
 
     run_id: str
-    outcome: Literal["done", "too-many-failed", "failed", "interrupted"] = "done"
+    outcome: Literal["done", "too-many-failed", "too-many-gone", "failed", "interrupted"] = "done"
     message: str | None = None
     listed: int = 0
     new: int = 0
@@ -126,6 +128,12 @@ class Outcome:
             text += f", {self.audio_s / seconds:.0f} x realtime, {left} left"
         return text
 
+    def columns(self) -> dict[str, Any]:
+        """Return the columns of ``runs``."""
+        columns = {**asdict(self), "failed": self.failed}
+        del columns["run_id"], columns["seconds"]
+        return columns
+
     def add(self, summary: Summary) -> None:
         """Add the counts of a batch."""
         self.extracted += summary.extracted
@@ -145,6 +153,7 @@ def extract(
     force: bool = False,
     retry_failed: bool = False,
     max_failed: float = defaults.MAX_FAILED,
+    max_gone: float = defaults.MAX_GONE,
     scheduler: str | None = None,
     workers: int | None = None,
     progress: Progress | None = None,
@@ -172,7 +181,11 @@ def extract(
     retry_failed : bool
         Whether unchanged files that failed before are tried again.
     max_failed : float [range=(0, 1)]
-        Share of failed files above which the outcome is ``too-many-failed``.
+        Share of failed files, of those that this run tries, above which the outcome is
+        ``too-many-failed``. Files that failed before do not count.
+    max_gone : float [range=(0, 1)]
+        Share of gone files, of the known ones of a source, above which the outcome is
+        ``too-many-gone`` (see :func:`jobs.extraction.losses.too_many_gone`).
     scheduler : str, optional
         Address of a Dask scheduler, or path of its scheduler file. By default a cluster is started
         on this machine.
@@ -194,13 +207,22 @@ def extract(
     progress = session.progress
     settings = Settings(FEATURE_SET, check_segment_seconds(segment_seconds))
     progress.step("listing the sources")
-    listing = list_sources(sources)
+    listing = list_sources(sources, functools.partial(knows_source, session.storage))
     for folder in listing.unlisted:
         progress.warn(f"the folder {folder} cannot be read; its known files stay as they are")
     labelling = label_table.label_tracks(labels, listing.recordings)
-    label_table.check_matches(labelling, labels)
+    if listing.recordings:
+        label_table.check_matches(labelling, labels)
     label_table.warn_of_unmatched(labelling, labels, progress.warn)
     with session.stage("extract", settings=settings, force=force) as stage:
+        files = stage.store.read("files", ["track_id", "uri", "source", "bytes"])
+        refusal = too_many_gone(listing, files, max_gone)
+        if refusal:
+            refused = Outcome(stage.run_id, "too-many-gone", refusal, len(listing.recordings))
+            stage.columns = refused.columns
+            stage.commit(commit.Change())
+            refused.seconds = time.time() - stage.started
+            return refused
         command = {
             "sources": listing.sources,
             "segment_seconds": segment_seconds,
@@ -284,10 +306,7 @@ class _Extraction:
     def _columns(self) -> dict[str, Any]:
         """Return the columns of ``runs`` that are known so far."""
         self.outcome.seconds = time.time() - self.stage.started
-        columns = {**asdict(self.outcome), "failed": self.outcome.failed}
-        columns["feature_set"] = self.settings.feature_set
-        del columns["run_id"], columns["seconds"]
-        return columns
+        return {**self.outcome.columns(), "feature_set": self.settings.feature_set}
 
     def adopt_finished(self) -> None:
         """Adopt the batches that a killed run finished, if they are still valid."""
@@ -407,7 +426,9 @@ class _Extraction:
         replaced = pa.array([*plan.gone, *sorted(self.repeated)], pa.string())
         drop, relabel = commit.without_tracks(replaced), commit.with_labels(plan.relabelled)
         moved = pa.concat_arrays([replaced, plan.moved["track_id"].combine_chunks()])
-        stale = bool(len(replaced)) or self.replace_all
+        # A file that failed before has no rows but that in `files`.
+        tracks = self.store.read(TRACKS, ["track_id"])["track_id"]
+        stale = bool(pc.any(pc.is_in(tracks, value_set=replaced)).as_py()) or self.replace_all
         features = (lambda rows: relabel(drop(rows)), stale or bool(plan.relabelled))
         for table, (edit, needed) in {
             TRACKS: features,
@@ -418,7 +439,7 @@ class _Extraction:
             SIMILARITY: (commit.without_tracks(replaced, "track_id", "neighbour_id"), stale),
             DUPLICATES: (commit.without_tracks(replaced, "track_id", "duplicate_id"), stale),
             MATRIX: (commit.without_any, stale),
-            "files": (commit.without_tracks(moved), stale or plan.moved.num_rows > 0),
+            "files": (commit.without_tracks(moved), bool(len(moved)) or self.replace_all),
         }.items():
             rows = self._rows(pending, table) if table in EXTRACTED else []
             commit.stage_table(
@@ -454,21 +475,33 @@ class _Extraction:
             yield rows
 
     def _check_failures(self, pending: dict[str, list[str]]) -> None:
-        """Count the listed files that failed, and compare their share with the limit."""
-        failed = set[str]()
+        """Count the listed files that failed, and compare the share of new ones with the limit."""
+        failed, tried = set[str](), set(self.finished)
         for table in chain([self.store.read("files")], self._rows(pending, "files")):
             is_failed = pc.equal(table["status"], "failed")
             failed |= set(table.filter(is_failed)["track_id"].to_pylist())
             if failed:
                 failed -= set(table.filter(pc.invert(is_failed))["track_id"].to_pylist())
-        self.outcome.failed_in_all = len(failed & self.labelling.by_track.keys())
-        share = self.outcome.failed_in_all / self.outcome.listed
-        if share > self.max_failed:
-            self.outcome.outcome = "too-many-failed"
-            self.outcome.message = (
-                f"{self.outcome.failed_in_all} of {self.outcome.listed} files failed "
-                f"({share:.1%}), more than --max-failed {self.max_failed:g} allows"
+            # This run may have committed rows before it was killed.
+            by_this_run = pc.equal(table["run_id"], self.outcome.run_id)
+            tried |= set(table.filter(by_this_run)["track_id"].to_pylist())
+        listed = self.labelling.by_track.keys()
+        failed &= listed
+        tried = (tried & listed) - self.plan.failed_before
+        new = failed & tried
+        outcome, limit = self.outcome, self.max_failed
+        outcome.failed_in_all = len(failed)
+        messages = []
+        # A night may try only a few files: its share of all files is small then.
+        if len(new) > max(limit * len(tried), min(defaults.FEW_FILES, limit * len(listed))):
+            outcome.outcome = "too-many-failed"
+            messages.append(
+                f"{len(new)} of {len(tried)} files that this run tried failed "
+                f"({len(new) / len(tried):.1%}), more than --max-failed {limit:g} allows"
             )
+        if len(failed) > len(new):
+            messages.append(f"{len(failed) - len(new)} of {len(listed)} files failed before")
+        outcome.message = "; ".join(messages) or None
 
     def _is_recorded(self) -> bool:
         """Return whether the resumed run was killed after its last commit, before it cleared up."""
@@ -480,8 +513,9 @@ class _Extraction:
         """Remove the files of all attempts but those of other sources; RUN_JSON is the last."""
         storage = self.store.storage
         kept = set(result_files(*self.others))
-        for folder in (DONE, STARTED, TEMPORARY):
-            for entry in storage.list(folder):
-                if entry.name not in kept:
-                    storage.remove(entry.name)
+        found = [entry.name for folder in (DONE, STARTED) for entry in storage.list(folder)]
+        self.stage.lock.describe()  # fails if another run has taken over
+        for name in found:
+            if name not in kept:
+                storage.remove(name)
         storage.remove(RUN_JSON)

@@ -52,6 +52,7 @@ class Plan:
     moved: pa.Table  # new rows of `files` in which only `uri` or `source` changes
     changed: int  # files in `repeat` that changed
     retried: int  # files in `repeat` that did not change
+    failed_before: set[str]  # those of them that failed before
     unchanged: int  # files that need no work
 
 
@@ -84,7 +85,7 @@ def make_plan(
     UsageError
         A file would replace another one with the same track_id, or the store holds imports.
     """
-    known = _with_public_sources(known.combine_chunks())
+    known = with_public_sources(known.combine_chunks())
     row = find_row(known.filter(pc.is_null(known["bytes"])), imported=True)
     if row:
         raise UsageError(
@@ -143,6 +144,7 @@ def make_plan(
         moved=rows,
         changed=int(changed.sum()),
         retried=int(retried.sum()),
+        failed_before={recordings[i].track_id for i in np.flatnonzero(retried & failed)},
         unchanged=len(staying),
     )
 
@@ -179,12 +181,12 @@ def estimate_seconds(recording: SourceFile) -> float:
     return (recording.size or 0) * _COMPRESSION.get(suffix, 1.0) / _BYTES_PER_S
 
 
-def _with_public_sources(known: pa.Table) -> pa.Table:
+def with_public_sources(known: pa.Table) -> pa.Table:
     """Remove the secrets from the column ``source``; older versions kept them."""
     encoded = known["source"].combine_chunks().dictionary_encode()
     public = pa.array([public_address(s) for s in encoded.dictionary.to_pylist()], pa.string())
     column = pa.DictionaryArray.from_arrays(encoded.indices, public).dictionary_decode()
-    return known.set_column(FILES.get_field_index("source"), FILES.field("source"), column)
+    return known.set_column(known.schema.get_field_index("source"), FILES.field("source"), column)
 
 
 def _check_same_files(listing: Listing, uris: list[str | None], sources: list[str | None]) -> None:

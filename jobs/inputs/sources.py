@@ -13,7 +13,7 @@ import glob
 import os
 import re
 import stat
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -50,17 +50,18 @@ class Listing:
     recordings: list[SourceFile]  # sorted by track_id, which is unique
     sources: list[str]  # absolute paths or public addresses
     unlisted: list[str]  # folders that could not be listed
+    empty: list[str] = field(default_factory=list)  # sources without a recording
 
 
 Paths = str | os.PathLike[str] | Sequence[str | os.PathLike[str]]
 """One path or several; addresses that fsspec reads are paths too."""
 
 
-def list_sources(sources: Paths) -> Listing:
+def list_sources(sources: Paths, is_known: Callable[[str], bool] = lambda _: False) -> Listing:
     """List the recordings of ``sources``; ``~`` is the user's home folder.
 
-    UsageError if a source does not exist or has no recording, or two recordings have the same
-    track_id; StoreError if an object store does not answer.
+    UsageError if a source does not exist, or has no recording and is not known; or if two
+    recordings have the same track_id. StoreError if an object store does not answer.
 
     Examples
     --------
@@ -75,6 +76,7 @@ def list_sources(sources: Paths) -> Listing:
     by_track: dict[str, SourceFile] = {}
     names: list[str] = []
     unlisted: list[str] = []
+    empty: list[str] = []
     given = [sources] if isinstance(sources, str | os.PathLike) else sources
     for source in [os.fspath(path) for path in given]:
         count = 0
@@ -103,13 +105,15 @@ def list_sources(sources: Paths) -> Listing:
                 )
         if not count and name in unlisted:
             raise UsageError(f"the folder {source} cannot be read. Check its permissions")
-        if not count:
+        if not count and is_known(name):
+            empty.append(name)
+        elif not count:
             raise UsageError(
                 f"no recording was found in {public_address(source)}. Names must end in .wav, "
                 f".flac, .mp3, .ogg, .m4a or one of {len(AUDIO_SUFFIXES) - 5} other suffixes. "
                 "Nothing was changed"
             )
-    return Listing([by_track[track] for track in sorted(by_track)], names, unlisted)
+    return Listing([by_track[track] for track in sorted(by_track)], names, unlisted, empty)
 
 
 def _list_source(source: str, unlisted: list[str]) -> tuple[str, Iterator[SourceFile]]:
@@ -217,6 +221,14 @@ def refresh(recording: SourceFile) -> SourceFile:
         return recording
     size, modified = _stat(recording.path)
     return replace(recording, size=size, modified=modified)
+
+
+def is_missing(recording: SourceFile) -> bool:
+    """Tell whether a list names a file that is not there, or is not a regular file.
+
+    A web server need not tell a size, so its files never count as missing.
+    """
+    return recording.size is None and not _is_web(recording.path)
 
 
 def is_visible(source: str) -> bool:

@@ -1,19 +1,20 @@
 """The models of a store: a folder for each version, and the champion, which predicts.
 
-The folder ``models/<version>/`` is written atomically and never changes.
+The folder ``models/<version>/`` is written atomically and never changes. Old versions are removed.
 """
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from featurizer.columns import FEATURE_COLUMNS
 from jobs.errors import DamageError, StoreError, UsageError
 from jobs.store import commit
-from jobs.store.schemas import MODELS
+from jobs.store.schemas import MODELS, PREDICTED_SEGMENTS, PREDICTED_TRACKS
 from jobs.store.storage import as_json
 from jobs.store.tables import Settings, Store, is_segment_length, open_store
 from training.model import Description, Model, ModelError
@@ -26,6 +27,9 @@ TREES = "model.ubj"
 JUDGED_TREES = "judged.ubj"
 """Booster of the training part, for the scores. The one in TREES is trained on all rows."""
 SPLIT = "split.parquet"
+
+REMOVED = "_work/removed-models"
+"""Folder of marks: a file for each version that is being removed."""
 
 
 @dataclass(frozen=True)
@@ -233,7 +237,52 @@ def stage_model(
 def stage_champion(store: Store, change: commit.Change, version: str) -> None:
     """Make ``version`` the champion, with the commit."""
     now = datetime.now(UTC).isoformat(timespec="seconds")
-    commit.stage_file(store, change, CHAMPION, as_json({"version": version, "promoted_at": now}))
+    try:
+        before = champion(store)
+    except StoreError:
+        before = None
+    if before == version:
+        before = _previous(store)
+    content = {"version": version, "promoted_at": now, "previous": before}
+    commit.stage_file(store, change, CHAMPION, as_json(content))
+
+
+def _previous(store: Store) -> str | None:
+    """Return the version that predicted before the champion; None if it is unknown."""
+    with suppress(FileNotFoundError, ValueError, AttributeError):
+        previous = store.storage.read_json(CHAMPION).get("previous")
+        return previous if isinstance(previous, str) else None
+    return None
+
+
+def remove_old(store: Store, keep: int, newest: str) -> list[str]:
+    """Remove all but the ``keep`` newest versions; return the removed ones.
+
+    The champion, the one before it, the version that the predictions name, and ``newest`` are kept;
+    only ``newest`` counts. The caller must hold the store's lock. If the process is killed, the
+    next call completes the removal; until then a version is whole, or not listed.
+    """
+    try:
+        kept = {champion(store), _previous(store)} | {
+            version
+            for table in (PREDICTED_TRACKS, PREDICTED_SEGMENTS)
+            for batch in store.read_batches(table, ["model"])
+            for version in pc.unique(batch["model"]).to_pylist()
+        }
+    except StoreError:
+        return []  # the next predictions replace the damaged ones
+    storage, known = store.storage, versions(store)
+    others = [one for one in known if one not in kept]
+    old = [one for one in others[: max(len(others) - keep, 0)] if one != newest]
+    for version in old:
+        storage.write(f"{REMOVED}/{version}", b"", durable=True)
+    for mark in list(storage.list(REMOVED)):
+        version = mark.name.rpartition("/")[2]
+        if version in old or version not in known:
+            storage.remove(file_of(version, MODEL_JSON))
+            storage.remove_folder(f"{MODELS}/{version}")
+        storage.remove(mark.name)
+    return old
 
 
 def file_of(version: str, name: str) -> str:

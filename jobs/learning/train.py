@@ -100,6 +100,7 @@ def train(
     level: Level | None = None,
     tolerance: float = defaults.TOLERANCE,
     promote: bool | None = None,
+    keep_models: int = defaults.KEEP_MODELS,
     scheduler: str | None = None,
     workers: int | None = None,
     progress: Progress | None = None,
@@ -119,6 +120,8 @@ def train(
         Loss of macro F1 by track at which the new model still replaces the champion.
     promote : bool, optional
         Whether the new model becomes the champion; by default its score decides.
+    keep_models : int
+        Models kept besides the champion, the newest ones. Older ones are removed.
     scheduler, workers, progress
         As for :func:`jobs.extraction.extract.extract`.
 
@@ -131,7 +134,11 @@ def train(
     with session.stage("train") as stage:
         session.progress.step("reading names and labels")
         level = choose_level(stage.store, level)
-        return _Training(stage, split, level, tolerance, promote).work(stage.client())
+        outcome = _Training(stage, split, level, tolerance, promote).work(stage.client())
+        removed = registry.remove_old(stage.store, keep_models, outcome.description.version)
+        if removed:
+            session.progress.write("info", f"old models removed: {len(removed)}")
+        return outcome
 
 
 @dataclass

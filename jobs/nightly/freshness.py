@@ -1,7 +1,8 @@
 """Fingerprints of the inputs of each stage of the nightly run, which show whether they changed.
 
-The rows of ``runs`` show when a table changed: every change to a store adds one. The names of parts
-do not, since merges rename parts without changing rows.
+Rows count, not attempts: a corrupt file that is retried and fails again changes nothing. A table
+that one stage replaces as a whole changed when the row of that stage in ``runs`` is new. Names of
+parts show nothing, since merges rename parts without changing rows.
 """
 
 import hashlib
@@ -9,21 +10,27 @@ import json
 from collections.abc import Iterable
 from typing import Any
 
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+
 from jobs.inputs import labels
+from jobs.interruption import raise_if_interrupted
 from jobs.learning import registry
-from jobs.store.schemas import SEGMENTS, TRACKS
+from jobs.store.schemas import FILES, SEGMENTS, TRACKS
 from jobs.store.tables import STAGES_JSON, Store
 
-_CHANGES = ("extracted", "failed", "gone", "relabelled", "kept")
-"""Counts in a row of ``runs``; any above 0 means that features or files changed."""
-
 _MAKERS = {
-    "features": ("extract", "import"),
-    "comparison": ("compare",),
-    "similarity": ("similarity",),
-    "predictions": ("predict",),
+    "features": "import",
+    "comparison": "compare",
+    "similarity": "similarity",
+    "predictions": "predict",
 }
-"""Stages that write each table."""
+"""Stages that replace the rows of each table. Extractions change single rows of features."""
+
+_ATTEMPT = ("extracted_at", "run_id")
+"""Columns of ``files`` that every attempt at a file changes."""
 
 
 def fingerprint(state: dict[str, Any], inputs: Iterable[str], options: dict[str, Any]) -> str:
@@ -38,20 +45,25 @@ def read_state(store: Store) -> dict[str, Any]:
     Returns
     -------
     dict of str to Any
-        A JSON value, different for different contents, for each of ``features`` (and ``files``),
+        A JSON value, different for different contents, for each of ``features``, ``files``,
         ``labels``, ``comparison``, ``similarity`` (and ``duplicates``), ``predictions``,
         ``models`` and ``champion``.
     """
-    columns = ["run_id", "stage", "outcome", "started_at", *_CHANGES]
-    runs = store.read("runs", columns).sort_by("started_at").to_pylist()
+    runs = store.read("runs", ["run_id", "stage", "outcome", "started_at"]).sort_by("started_at")
     state: dict[str, Any] = dict.fromkeys(_MAKERS)
-    for run in runs:
-        for table, makers in _MAKERS.items():
-            if run["stage"] in makers and _changed_rows(run):
-                state[table] = f"{run['stage']} {run['run_id']}"
-    # A killed run may have committed rows without adding a row to `runs`.
-    counts = [store.count_rows(table) for table in (TRACKS, SEGMENTS, "files")]
-    state["features"] = [state["features"], counts, store.settings.to_json().decode()]
+    for run in runs.filter(pc.equal(runs["outcome"], "done")).to_pylist():
+        for table, maker in _MAKERS.items():
+            if run["stage"] == maker:
+                state[table] = f"{maker} {run['run_id']}"
+    state["features"] = [
+        state["features"],
+        # The features of a file change only when it is extracted.
+        _digest(store, "files", ["track_id", "status", "extracted_at"], status="ok"),
+        _digest(store, TRACKS, ["track_id", "label"]),
+        store.count_rows(SEGMENTS),
+        store.settings.to_json().decode(),
+    ]
+    state["files"] = _digest(store, "files", [x for x in FILES.names if x not in _ATTEMPT])
     rows = labels.read(store).to_pylist()
     state["labels"] = hashlib.sha256(json.dumps(rows).encode()).hexdigest()
     state["models"] = registry.versions(store)
@@ -59,11 +71,17 @@ def read_state(store: Store) -> dict[str, Any]:
     return state
 
 
-def _changed_rows(run: dict[str, Any]) -> bool:
-    # An interrupted extraction keeps its finished rows; other stages commit once, at their end.
-    if run["stage"] == "extract":
-        return any(run[name] for name in _CHANGES)
-    return bool(run["outcome"] == "done")
+def _digest(store: Store, table: str, columns: list[str], *, status: str | None = None) -> int:
+    """Return a digest of the rows of a table, in any order; by default of every ``status``."""
+    total = 0
+    for batch in store.read_batches(table, columns):
+        raise_if_interrupted()
+        rows = pa.table(batch)
+        if status:
+            rows = rows.filter(pc.equal(rows["status"], status))
+        hashes = pd.util.hash_pandas_object(rows.to_pandas(), index=False).to_numpy()
+        total += int(hashes.sum(dtype=np.uint64))
+    return total % 2**64
 
 
 def read_fingerprints(store: Store) -> dict[str, str]:

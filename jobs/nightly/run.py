@@ -1,9 +1,12 @@
 """The nightly run: extract, train, similarity, predict, export, report.
 
-The store is locked throughout. A stage is skipped if its inputs are unchanged since its last run
-(:mod:`jobs.nightly.freshness`). Each stage adds a row to ``runs``, all with the same ``run_id``.
+The store is locked throughout. The targets of exports are checked before the first stage. A stage
+is skipped if its inputs are unchanged since its last run (:mod:`jobs.nightly.freshness`). A stage
+that fails ends the run, except an export, on which no other stage depends. Each stage adds a row to
+``runs``, all with the same ``run_id``.
 """
 
+import contextlib
 import functools
 import time
 from collections.abc import Callable, Sequence
@@ -13,8 +16,8 @@ from typing import Any, Literal, get_args
 from featurizer.columns import SEGMENT_SECONDS
 from jobs import defaults
 from jobs.errors import RunInterruptedError, SongmillError, UsageError
-from jobs.exporting.export import MADE_BY, TableName
-from jobs.exporting.target import parse_target
+from jobs.exporting.export import MADE_BY, TableName, check_target, resolve_target
+from jobs.exporting.target import Target
 from jobs.inputs.sources import Paths
 from jobs.learning import registry
 from jobs.nightly.freshness import fingerprint, read_fingerprints, read_state, write_fingerprint
@@ -26,7 +29,7 @@ from jobs.store import commit
 from jobs.store.counts import count_labels
 from jobs.store.levels import Level
 from jobs.store.schemas import PREDICTED_TRACKS, SIMILARITY
-from jobs.store.tables import Store
+from jobs.store.tables import Store, read_settings
 
 StageName = Literal["extract", "train", "similarity", "predict", "export", "report"]
 
@@ -66,7 +69,7 @@ class Outcome:
     ----------
     run_id : str
         Identifies the run in ``runs`` and in every line of the log.
-    outcome : {"done", "failed", "interrupted", "too-many-failed"}
+    outcome : {"done", "failed", "interrupted", "too-many-failed", "too-many-gone"}
         Outcome of the whole run.
     exit_code : int
         Exit code of the command.
@@ -78,7 +81,7 @@ class Outcome:
 
     run_id: str
     store: str
-    outcome: Literal["done", "failed", "interrupted", "too-many-failed"] = "done"
+    outcome: Literal["done", "failed", "interrupted", "too-many-failed", "too-many-gone"] = "done"
     exit_code: int = 0
     message: str = ""
     seconds: float = 0.0
@@ -93,9 +96,11 @@ def run(
     segment_seconds: float = SEGMENT_SECONDS,
     retry_failed: bool = False,
     max_failed: float = defaults.MAX_FAILED,
+    max_gone: float = defaults.MAX_GONE,
     split: str = defaults.SPLIT,
     level: Level | None = None,
     tolerance: float = defaults.TOLERANCE,
+    keep_models: int = defaults.KEEP_MODELS,
     neighbours: int = defaults.NEIGHBOURS,
     exports: Sequence[str] = (),
     schema: str | None = None,
@@ -109,11 +114,13 @@ def run(
 
     Parameters
     ----------
-    sources, labels, segment_seconds, retry_failed, max_failed, scheduler, workers, progress
+    sources, labels, segment_seconds, retry_failed, max_failed, max_gone
+        As for :func:`jobs.extraction.extract.extract`.
+    scheduler, workers, progress
         As for :func:`jobs.extraction.extract.extract`.
     store : str
         Address of the store, which is created if it does not exist.
-    split, level, tolerance
+    split, level, tolerance, keep_models
         As for :func:`jobs.learning.train.train`.
     neighbours : int
         Neighbours of each track: ``k`` of :func:`jobs.neighbours.similarity.similarity`.
@@ -138,7 +145,7 @@ def run(
     """
     if only and first:
         raise UsageError("--only and --from exclude each other: use one of them")
-    exported = [_parse_export(text) for text in exports]
+    exported = [_parse_export(text, schema) for text in exports]
     started = time.time()
     session = open_session(
         store, create=True, scheduler=scheduler, workers=workers, progress=progress
@@ -150,6 +157,7 @@ def run(
         "segment_seconds": segment_seconds,
         "retry_failed": retry_failed,
         "max_failed": max_failed,
+        "max_gone": max_gone,
     }
     training = {"split": split, "level": level, "tolerance": tolerance}
     steps = [
@@ -157,7 +165,7 @@ def run(
         _Step(
             "train",
             "train",
-            lambda: _train(session, training),
+            lambda: _train(session, keep_models, training),
             inputs=("features", "labels"),
             options=training,
             has_result=lambda store: registry.champion(store) is not None,
@@ -182,20 +190,21 @@ def run(
         *(
             _Step(
                 "export",
-                f"export {table} {parse_target(to).shown}",
+                f"export {table} {target.shown}",
                 functools.partial(_export, session, table, to, schema),
+                check=functools.partial(check_target, table, target, schema, in_database),
                 inputs=("features", *_EXPORT_INPUTS.get(table, ())),
                 options={"schema": schema},
                 obstacle=_no_predictions if table == "predictions" else lambda _: "",
             )
-            for table, to in exported
+            for table, to, target, in_database in exported
         ),
         _Step(
             "report",
             "report",
             lambda: _report(session),
             inputs=(
-                *("features", "labels", "similarity", "predictions", "comparison"),
+                *("features", "files", "labels", "similarity", "predictions", "comparison"),
                 *("models", "champion"),
             ),
             has_result=lambda store: store.storage.exists(f"report/{PAGE}"),
@@ -206,6 +215,7 @@ def run(
     running = _Running(session, outcome)
     try:
         with session.held("run"):
+            running.check_exports(steps, only, first)
             running.run_steps(steps, only, first)
     except (SongmillError, OSError, RunInterruptedError) as error:
         running.abort(error)
@@ -213,8 +223,8 @@ def run(
     return outcome
 
 
-def _parse_export(text: str) -> tuple[TableName, str]:
-    """Return the table and the target of ``TABLE=URL``."""
+def _parse_export(text: str, schema: str | None) -> tuple[TableName, str, Target, str]:
+    """Return table and URL of ``TABLE=URL``, the target, and the table's name in a database."""
     name, separator, to = text.partition("=")
     if not separator or name not in MADE_BY or not to:
         names = ", ".join(MADE_BY)
@@ -223,14 +233,14 @@ def _parse_export(text: str) -> tuple[TableName, str]:
             f"--export {given}{'=…' if separator else ''}: use TABLE=URL, such as "
             f"similarity=postgresql://me@host/music, with one of the tables {names}"
         )
-    parse_target(to)
-    return name, to
+    return name, to, *resolve_target(name, to, schema=schema)
 
 
 _EXPORT_INPUTS: dict[TableName, tuple[str, ...]] = {
     "similarity": ("similarity",),
     "duplicates": ("similarity",),
     "predictions": ("predictions",),
+    "files": ("files",),
 }
 """Inputs of an export besides the features."""
 
@@ -244,7 +254,8 @@ class _Step:
     """A stage of this run, or one of its exports.
 
     ``inputs`` are keys of the store's state; none for the extraction, which detects changes itself.
-    ``obstacle`` returns why a store does not allow the stage yet, or "".
+    ``obstacle`` returns why a store does not allow the stage yet, or "". ``check`` raises an error
+    if the target of an export is of no use.
     """
 
     stage: StageName
@@ -254,6 +265,13 @@ class _Step:
     options: dict[str, Any] = field(default_factory=dict)
     has_result: Callable[[Store], bool] = lambda _: True
     obstacle: Callable[[Store], str] = lambda _: ""
+    check: Callable[[], None] = lambda: None
+
+    def is_requested(self, only: StageName | None, first: StageName | None) -> bool:
+        """Tell whether ``--only`` and ``--from`` include the stage."""
+        return only in (None, self.stage) and STAGES.index(self.stage) >= STAGES.index(
+            first or "extract"
+        )
 
 
 @dataclass
@@ -266,19 +284,28 @@ class _Running:
     current: StageOutcome | None = None
     started: float = 0.0
 
+    def check_exports(
+        self, steps: list[_Step], only: StageName | None, first: StageName | None
+    ) -> None:
+        """Check the targets of the requested exports before any work."""
+        exists = read_settings(self.session.storage) is not None
+        for step, one in zip(steps, self.outcome.stages, strict=True):
+            if step.stage == "export" and step.is_requested(only, first):
+                self._start(one)
+                # The stage adds a row to `runs` only if the check fails.
+                with self.session.stage("export") if exists else contextlib.nullcontext():
+                    step.check()
+        self.current = None
+
     def run_steps(
         self, steps: list[_Step], only: StageName | None, first: StageName | None
     ) -> None:
         """Run every requested step with changed inputs; ``only`` and ``first`` run in any case."""
         progress = self.session.progress
         for step, one in zip(steps, self.outcome.stages, strict=True):
-            if only and step.stage != only:
+            if not step.is_requested(only, first):
                 continue
-            if first and STAGES.index(step.stage) < STAGES.index(first):
-                continue
-            self.current, self.started = one, time.time()
-            if isinstance(progress, JsonLog):
-                progress.stage = one.stage
+            self._start(one)
             progress.step(f"stage {one.stage}")
             reason = self._reason_to_skip(step, forced=step.stage in (only, first))
             if reason:
@@ -287,25 +314,38 @@ class _Running:
                 self._finish("skipped", reason)
                 progress.write("info", f"{one.stage}: skipped, {reason}")
                 continue
-            message, one.details = step.work()
+            try:
+                message, one.details = step.work()
+            except (SongmillError, OSError) as error:
+                if step.stage != "export":
+                    raise
+                self.abort(error)
+                progress.write("error", f"{one.stage}: {error}")
+                continue
             # Read after the stage: its own changes are no reason to repeat it.
             self.state = None
             if step.inputs:
                 write_fingerprint(self.session.store, step.label, self._fingerprint(step))
-            self._finish("done", message)
+            ended = one.details.get("outcome")
+            self._finish("failed" if ended == "too-many-gone" else "done", message)
             progress.write("info", f"{one.stage}: {message} ({clock(one.seconds)})")
-            if one.details.get("outcome") == "too-many-failed":
-                self.outcome.outcome, self.outcome.exit_code = "too-many-failed", 3
+            if ended in ("too-many-failed", "too-many-gone"):
+                self.outcome.outcome, self.outcome.exit_code = ended, 3
                 self.outcome.message = one.details["message"]
                 return
 
     def abort(self, error: SongmillError | OSError | RunInterruptedError) -> None:
-        """Record an exception that ended the run."""
-        outcome = self.outcome
+        """Record an exception that ended the run, or an export."""
+        outcome, message = self.outcome, redact(str(error))
         outcome.outcome = "interrupted" if isinstance(error, RunInterruptedError) else "failed"
         outcome.exit_code = 1 if isinstance(error, OSError) else error.exit_code
-        outcome.message = redact(str(error))
-        self._finish(outcome.outcome, outcome.message)
+        outcome.message = "; ".join(filter(None, [outcome.message, message]))
+        self._finish(outcome.outcome, message)
+
+    def _start(self, one: StageOutcome) -> None:
+        self.current, self.started = one, time.time()
+        if isinstance(self.session.progress, JsonLog):
+            self.session.progress.stage = one.stage
 
     def _finish(
         self, outcome: Literal["done", "skipped", "failed", "interrupted"], message: str
@@ -346,14 +386,16 @@ def _extract(session: Session, sources: Paths, options: dict[str, Any]) -> _Resu
         "relabelled": found.relabelled,
     }
     summary = ", ".join(f"{count} {name}" for name, count in counts.items() if count)
-    summary = summary or f"nothing new, changed or gone among {found.listed} files"
+    if not summary and found.outcome != "too-many-gone":
+        summary = f"nothing new, changed or gone among {found.listed} files"
+    summary = "; ".join(filter(None, [summary, found.message]))
     return summary, {**asdict(found), "failed": found.failed}
 
 
-def _train(session: Session, options: dict[str, Any]) -> _Result:
+def _train(session: Session, keep_models: int, options: dict[str, Any]) -> _Result:
     from jobs.learning.train import as_json, train
 
-    found = train(store=session, **options)
+    found = train(store=session, keep_models=keep_models, **options)
     verdict = "is the new champion" if found.verdict.promoted else "is kept, but not promoted"
     version = found.description.version
     return f"{version} {verdict}: {found.verdict.reason}", as_json(found)

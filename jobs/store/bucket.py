@@ -75,7 +75,7 @@ class Bucket(Storage):
         # Objects are durable once the object store has confirmed them.
         self._call("pipe_file", self.path(name), file.getvalue())
 
-    def create(self, name: str, data: bytes) -> bool:
+    def create(self, name: str, data: bytes, *, durable: bool = False) -> bool:
         return self.replace(name, data, None) is not None
 
     def read_version(self, name: str) -> tuple[bytes, str]:

@@ -5,9 +5,9 @@ renewal for :data:`jobs.store.lock.LEASE_S` takes over. No clocks are compared. 
 conditional on the version that the writer has seen last (``If-Match``, ``If-None-Match``), so a
 late one fails, and only one of several contenders succeeds.
 
-The journal is written and removed under the same conditions. A former holder cannot commit: before
-it decides a commit it renews its lock, and afterwards it finds that the new holder has removed its
-staged files.
+``_journal.json`` ensures that a former holder cannot commit. Each holder first rewrites it with its
+own token, with or without entries, and every later write is conditional on the version before. So
+the write of a former holder fails. The journal is removed with the lock.
 """
 
 import threading
@@ -17,7 +17,11 @@ from contextlib import suppress
 from jobs.errors import StoreError
 from jobs.store import lock
 from jobs.store.bucket import Bucket
-from jobs.store.lock import JOURNAL, KILLED, LOCK, Lock, taken_over
+from jobs.store.lock import ENTRIES, JOURNAL, KILLED, LOCK, Lock, has_entries, taken_over
+from jobs.store.storage import as_json
+
+_OUTAGE_S = 75.0
+"""Seconds for which a renewal is repeated while the object store is away."""
 
 
 class BucketLock(Lock):
@@ -28,82 +32,100 @@ class BucketLock(Lock):
     def __init__(self, storage: Bucket) -> None:
         super().__init__(storage)
         self._version: str | None = None  # of the lock; None before it is held
-        self._journal: tuple[bytes, str] | tuple[None, None] | None = None  # content and version
         self._renewed = 0.0  # monotonic time at which the last renewal began
         self._writing = threading.Lock()
-        self._ended = threading.Event()
-        self._thread = threading.Thread(
-            target=self._send_heartbeats, daemon=True, name="store lock"
-        )
+        self._journal: tuple[bytes, str] | tuple[None, None] | None = None  # None: not known
+        self._claimed = False  # whether the journal has our token
 
     def acquire(self) -> None:
         dead, version = None, None
-        while not self._renew(version):
+        while not self._renew(version, patient=True):
             dead, version = self._read(LOCK)
             if dead is not None and version is not None:
                 self._watch(dead, version)
-        self._thread.start()
+        self.heartbeats.start()
+        if self.storage.replace(LOCK, self.description(), None) is not None:
+            raise StoreError(
+                f"the object store with {self.storage.root} ignores conditional requests "
+                "(If-None-Match), so two jobs could change a store at once: use one that obeys "
+                "them, such as AWS S3 or SeaweedFS"
+            )
         if dead is not None:
             self.storage.write(f"{KILLED}/{self.token}.json", dead)
 
     def release(self) -> None:
-        self._ended.set()
-        self._thread.join()
-        if self._version is not None:
-            self.storage.remove_version(LOCK, self._version)
+        with suppress(OSError, StoreError):
+            journal, version = self._journal or (None, None)
+            if self._claimed and version and not has_entries(journal):
+                self.storage.remove_version(JOURNAL, version)
+            if self._version and self._renew(self._version):
+                self.storage.remove_version(LOCK, self._version)
 
     def check(self) -> None:
         if time.monotonic() - self._renewed > lock.LEASE_S:
             self.describe()
 
     def describe(self) -> None:
-        if not self._renew():
+        end = time.monotonic() + _OUTAGE_S
+        while True:
+            try:
+                held = self._renew(self._version)
+                break
+            except (OSError, StoreError):
+                if time.monotonic() > end:
+                    raise
+                time.sleep(lock.POLL_S)
+        if not held:
             raise taken_over(self.storage.root)
 
+    def beat(self) -> None:
+        self._renew(self._version)
+
     def read_journal(self) -> bytes | None:
-        # It is read once: a later version would be another run's.
         if self._journal is None:
             self._journal = self._read(JOURNAL)
+            if self._claimed and self.token.encode() not in (self._journal[0] or b""):
+                raise taken_over(self.storage.root)
         return self._journal[0]
 
+    def claim_journal(self, data: bytes) -> bool:
+        if self._claimed:
+            return True
+        assert self._journal is not None, "it was not read"
+        written = self._replace(JOURNAL, data, self._journal[1])
+        self._claimed = written is not None
+        self._journal = (data, written) if written else None
+        if not written:
+            self.describe()
+        return self._claimed
+
     def write_journal(self, data: bytes) -> None:
-        version = self._journal[1] if self._journal else None
-        if version is None:
-            self.describe()
-        written = self._replace(JOURNAL, data, version)
-        if written is None:
-            self.describe()
-            # It is the journal of a former holder, which can do nothing with it.
-            written = self._replace(JOURNAL, data, self._read(JOURNAL)[1])
+        self.read_journal()
+        before, self._journal = self._journal, None  # not known if this fails
+        written = self._replace(JOURNAL, data, before[1] if before else None)
         if written is None:
             raise taken_over(self.storage.root)
         self._journal = data, written
 
     def remove_journal(self) -> None:
-        if self._journal and self._journal[1]:
-            if not self.storage.remove_version(JOURNAL, self._journal[1]):
-                self.describe()  # the answer to an earlier attempt may have been lost
-            self._journal = None, None
+        self.write_journal(as_json({"token": self.token, **dict.fromkeys(ENTRIES, [])}))
 
-    def _renew(self, dead: str | None = None, *, patient: bool = True) -> bool:
-        """Write the lock if nobody else has; return whether it is ours now.
-
-        ``dead`` is the version of a dead holder, if this run does not hold the lock yet.
-        """
+    def _renew(self, version: str | None, *, patient: bool = False) -> bool:
+        """Write the lock if ``version`` is its version; return whether it is ours now."""
         with self._writing:
-            # Read here: the other thread may have renewed it just now.
-            version = self._version or dead
-            began = time.monotonic()
-            written = self._replace(LOCK, self.description(), version, patient=patient)
-            if written is None:
-                return False
-            self._version, self._renewed = written, began
-            return True
+            while True:
+                began = time.monotonic()
+                written = self.storage.replace(LOCK, self.description(), version, patient=patient)
+                if written is not None:
+                    self._version, self._renewed = written, began
+                    return True
+                # The answer to an earlier renewal may have been lost.
+                found, version = self._read(LOCK)
+                if self.token.encode() not in (found or b""):
+                    return False
 
-    def _replace(
-        self, name: str, data: bytes, version: str | None, *, patient: bool = True
-    ) -> str | None:
-        written = self.storage.replace(name, data, version, patient=patient)
+    def _replace(self, name: str, data: bytes, version: str | None) -> str | None:
+        written = self.storage.replace(name, data, version)
         if written is None:
             # The answer to an earlier attempt may have been lost.
             found, current = self._read(name)
@@ -118,19 +140,10 @@ class BucketLock(Lock):
 
     def _watch(self, holder: bytes, version: str) -> None:
         """Raise StoreError if the holder is alive."""
-        end = time.monotonic() + lock.LEASE_S
-        while time.monotonic() < end:
+        for _ in lock.looks():
             time.sleep(lock.POLL_S)
             current = self._read(LOCK)[1]
             if current is None:
                 return  # it has just ended
             if current != version:
                 self.refuse(holder)
-
-    def _send_heartbeats(self) -> None:
-        while not self._ended.wait(lock.HEARTBEAT_S):
-            # An outage of the object store delays the heartbeat, but not the run.
-            with suppress(OSError, StoreError):
-                if not self._renew(patient=False):
-                    self._renewed = -lock.LEASE_S  # the next check finds out
-                    return

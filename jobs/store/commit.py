@@ -11,7 +11,6 @@ Each step is a move of a staged file. Part names are never reused. So a step tha
 second time, finds its staged file gone and changes nothing.
 """
 
-import contextlib
 import hashlib
 import os
 import time
@@ -24,7 +23,7 @@ import pyarrow.compute as pc
 
 from jobs.errors import DamageError, StoreError
 from jobs.store import manifest
-from jobs.store.lock import JOURNAL, Lock
+from jobs.store.lock import ENTRIES, JOURNAL, Lock, has_entries
 from jobs.store.manifest import MANIFEST
 from jobs.store.schemas import FOLDERS, MODELS
 from jobs.store.storage import Entry, Storage, as_json, parse_json
@@ -62,7 +61,8 @@ class Change:
     remove: list[str] = field(default_factory=list)  # parts of tables
     add: list[tuple[str, str]] = field(default_factory=list)
     forget: list[str] = field(default_factory=list)  # obsolete files below WORK
-    token: str = ""  # of the run that completes it; none in a journal of an older songmill
+    token: str = ""  # of the run that completes it
+    old: bool = False  # whether an older songmill decided it
 
     def check(self) -> None:
         """Raise ValueError if it names other files, as a journal of unknown origin may."""
@@ -161,12 +161,19 @@ def stage_replacement(
     rows of features.
     """
     before = store.parts(table)
+    emptied = {
+        entry.name
+        for entry in _emptied_parts(store.storage, table)
+        if store.storage.read_schema(entry.name) == schema
+    }
     staged = _write_parts(store.storage, rows, part_rows or PART_ROWS)
     if not staged and not before:
         # Readers expect a part even if the table has no rows.
         staged = [_write_part(store.storage, schema.empty_table())]
     # No row may be in an old part and in a new one at once: the old parts are emptied first.
-    change.add += [(write_empty(store.storage, schema), name) for name in before]
+    change.add += [
+        (write_empty(store.storage, schema), name) for name in before if name not in emptied
+    ]
     change.add += [(name, f"{table}/{os.path.basename(name)}") for name in staged]
 
 
@@ -177,7 +184,7 @@ def stage_file(store: Store, change: Change, name: str, data: bytes) -> None:
 
 def _write_file(storage: Storage, data: bytes) -> str:
     """Stage a file; return its name."""
-    # The digest shows whether the file has been moved already: its name is not new.
+    # The target may exist already, so the digest tells whether this file was moved there.
     staged = f"{STAGE}/{uuid.uuid4().hex}-{_digest(data)}"
     storage.write(staged, data)
     return staged
@@ -224,7 +231,7 @@ def commit(lock: Lock, change: Change) -> None:
         _check_staged(storage, change)
         raise
     change = Change(add=add, forget=change.forget, token=lock.token)
-    if lock.read_journal() is not None:
+    if has_entries(lock.read_journal()):
         raise StoreError(
             f"a commit to the store {storage.root} was decided and not completed: run the same "
             "command again"
@@ -252,29 +259,38 @@ def recover(lock: Lock) -> bool:
         Nothing was changed.
     """
     storage = lock.storage
-    journal = lock.read_journal()
-    if journal is not None:
-        change = _parse_journal(storage, journal)
-        if change.token:
+    while True:
+        journal = lock.read_journal()
+        change = _parse_journal(storage, journal) if journal is not None else Change()
+        unfinished = has_entries(journal)
+        if unfinished:
             _check_staged(storage, change)
-            change.token = lock.token
-        lock.write_journal(as_json(asdict(change)))  # from now on only this run completes it
+        change.token = lock.token
+        if lock.claim_journal(as_json(asdict(change))):
+            break
+    if unfinished:
         _apply(lock, change)
-    lock.remove_journal()
-    storage.remove_folder(STAGE)
+    left = [entry.name for entry in storage.list(STAGE)]
+    folders = [f"{STAGE}/{name}" for name in storage.folders(STAGE)]
+    lock.describe()  # fails if a run that has taken over has staged files by now
+    for name in left:
+        storage.remove(name)
+    for name in folders:
+        storage.remove_folder(name)
     _remove_emptied_parts(storage)
-    return journal is not None
+    return unfinished
 
 
 def _parse_journal(storage: Storage, journal: bytes) -> Change:
     """Return the checked content of the journal."""
     try:
         found = parse_json(journal)
-        for entry in ("remove", "add", "forget"):
+        for entry in ENTRIES:
             if not isinstance(found[entry], list):
                 raise TypeError(f"{entry!r} is not a list")
         add = [(staged, name) for staged, name in found["add"]]
-        change = Change(found["remove"], add, found["forget"], str(found.get("token", "")))
+        old = "token" not in found or found.get("old") is True
+        change = Change(found["remove"], add, found["forget"], old=old)
         change.check()
     except (ValueError, KeyError, TypeError) as error:
         raise StoreError(
@@ -325,17 +341,22 @@ def _check_staged(storage: Storage, change: Change) -> None:
     staged = {entry.name for entry in storage.list(STAGE)}
     staged |= {f"{STAGE}/{name}" for name in storage.folders(STAGE)}
     for source, name in change.add:
-        if source not in staged and not _is_moved(storage, source, name):
+        if source not in staged and not _is_moved(storage, source, name, old=change.old):
             raise StoreError(
-                f"{storage.path(source)} is missing, and a commit cannot be completed without it: "
-                "restore it or the whole store from a copy, or extract into another store"
+                f"{storage.path(source)} is missing, and without it a commit of {name} cannot be "
+                "completed: restore it or the store from a copy, or extract into another store"
             )
 
 
-def _is_moved(storage: Storage, source: str, name: str) -> bool:
-    """Return whether the staged file ``source``, which is missing, was moved to ``name``."""
+def _is_moved(storage: Storage, source: str, name: str, *, old: bool = False) -> bool:
+    """Return whether the staged file ``source``, which is missing, was moved to ``name``.
+
+    An ``old`` commit gave names to other rows again, so it is unknown: the answer is True.
+    """
     if os.path.basename(source) == os.path.basename(name):
         return storage.exists(name) or storage.exists(f"{name}/model.json")
+    if old:
+        return True
     if not storage.exists(name):
         return is_part(name)  # an old part, emptied and removed since
     if source.endswith(_digest(storage.read(name))):
@@ -354,8 +375,12 @@ def _apply(lock: Lock, change: Change) -> None:
         if storage.exists(name):
             storage.write_table(name, storage.read_schema(name).empty_table(), durable=True)
     for staged, name in change.add:
-        with contextlib.suppress(FileNotFoundError):
+        try:
             storage.move(staged, name)  # a file, or the folder of a model
+        except FileNotFoundError:
+            if not _is_moved(storage, staged, name, old=change.old):
+                lock.describe()  # fails if another run has taken over
+                raise
     for folder in sorted({name.rpartition("/")[0] for _, name in change.add}):
         storage.sync(folder or ".")
     for name in change.forget:

@@ -5,6 +5,7 @@ is renamed from or to that folder. A run that takes over renames the folder firs
 of these renames fails, so a suspended run cannot change the store when it goes on.
 """
 
+import errno
 import os
 import shutil
 import uuid
@@ -64,12 +65,12 @@ class Folder(Storage):
         if durable:
             self.sync(os.path.dirname(name) or ".")
 
-    def create(self, name: str, data: bytes) -> bool:
+    def create(self, name: str, data: bytes, *, durable: bool = False) -> bool:
         target = self._target(name)
         try:
             with (
                 self._temporary() as temporary,
-                atomic_write(target, temporary=temporary, durable=False, exclusive=True),
+                atomic_write(target, temporary=temporary, durable=durable, exclusive=True),
             ):
                 Path(temporary).write_bytes(data)
         except FileExistsError:
@@ -83,14 +84,17 @@ class Folder(Storage):
 
     @contextmanager
     def _temporary(self) -> Iterator[str]:
-        """Yield a new path for a file on its way in or out.
-
-        Raise StoreError if another run has taken over.
-        """
+        """Yield a new path, for a file before it appears in the store or before it is deleted."""
         if self.turn is None:
             os.makedirs(self.path(TEMPORARY), exist_ok=True)
-        try:
+        with self.fenced():
             yield self.path(f"{self.turn or TEMPORARY}/{uuid.uuid4().hex}")
+
+    @contextmanager
+    def fenced(self) -> Iterator[None]:
+        """Raise StoreError in place of FileNotFoundError if another run has taken over."""
+        try:
+            yield
         except FileNotFoundError:
             self.check_turn()
             raise
@@ -101,7 +105,9 @@ class Folder(Storage):
             raise taken_over(self.root)
 
     def move(self, name: str, to: str) -> None:
-        os.replace(self.path(name), self._target(to))
+        with self.fenced():
+            os.utime(self.path(name))  # as in a bucket, it is as old as its new name
+            os.replace(self.path(name), self._target(to))
 
     def remove(self, name: str) -> None:
         with suppress(FileNotFoundError), self._temporary() as temporary:
@@ -109,12 +115,21 @@ class Folder(Storage):
             os.unlink(temporary)
 
     def remove_folder(self, name: str) -> None:
+        path = self.path(name)
         with suppress(FileNotFoundError), self._temporary() as temporary:
-            os.rename(self.path(name), temporary)
+            try:
+                os.rename(path, temporary)
+            except OSError as error:
+                if error.errno != errno.EXDEV:
+                    raise
+                # A layered file system (a container's) does not rename a folder of its image.
+                self.check_turn()
+                shutil.rmtree(path, ignore_errors=True)
             shutil.rmtree(temporary, ignore_errors=True)
 
     def sync(self, name: str) -> None:
-        descriptor = os.open(self.path(name), os.O_RDONLY)
+        with self.fenced():
+            descriptor = os.open(self.path(name), os.O_RDONLY)
         try:
             os.fsync(descriptor)
         finally:

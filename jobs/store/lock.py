@@ -7,8 +7,10 @@ methods for the journal raise an error.
 ``_lock.json`` describes the holder. It is for people, and for the row ``killed`` in ``runs``.
 """
 
+import math
 import os
 import socket
+import threading
 import time
 import uuid
 from abc import ABC, abstractmethod
@@ -22,11 +24,14 @@ LOCK = "_lock.json"
 
 JOURNAL = "_journal.json"
 
+ENTRIES = ("remove", "add", "forget")
+"""Lists in the journal."""
+
 KILLED = "_work/killed"
 """Folder with the locks of killed runs, until those have a row in ``runs``."""
 
 HEARTBEAT_S = 5.0
-"""Seconds between two heartbeats of a lease."""
+"""Seconds between two heartbeats: the holder writes when it was last seen."""
 
 LEASE_S = 20.0
 """Seconds without a heartbeat after which the holder of a lease counts as dead."""
@@ -34,6 +39,14 @@ LEASE_S = 20.0
 
 POLL_S = 0.5
 """Seconds between two looks of a contender at a lease."""
+
+
+def looks() -> range:
+    """Return the looks at a lease within :data:`LEASE_S`.
+
+    Looks are counted, because the machine of a contender may be suspended too.
+    """
+    return range(math.ceil(LEASE_S / POLL_S))
 
 
 class Lock(ABC):
@@ -47,6 +60,10 @@ class Lock(ABC):
         self.storage = storage
         self.token = uuid.uuid4().hex
         self.held: dict[str, Any] = {}
+        self.ended = threading.Event()
+        self.heartbeats = threading.Thread(
+            target=self._send_heartbeats, daemon=True, name="store lock"
+        )
 
     def __enter__(self) -> Self:
         self.held = {
@@ -55,15 +72,25 @@ class Lock(ABC):
             "pid": os.getpid(),
             "since": time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime()),
         }
-        self.acquire()
+        try:
+            self.acquire()
+        except BaseException:
+            self.__exit__()
+            raise
         return self
 
     def __exit__(self, *exception: object) -> None:
+        self.ended.set()
+        if self.heartbeats.ident is not None:
+            self.heartbeats.join()
         self.release()
 
     @abstractmethod
     def acquire(self) -> None:
-        """Take the lock. Move the description of a dead holder to :data:`KILLED`."""
+        """Take the lock, and start the heartbeats.
+
+        Keep the description of a dead holder in :data:`KILLED`.
+        """
 
     @abstractmethod
     def release(self) -> None:
@@ -76,6 +103,16 @@ class Lock(ABC):
     @abstractmethod
     def describe(self) -> None:
         """Write the current description; StoreError if another run has taken over."""
+
+    @abstractmethod
+    def beat(self) -> None:
+        """Write the current description once, without retries."""
+
+    def _send_heartbeats(self) -> None:
+        while not self.ended.wait(HEARTBEAT_S):
+            # A full disk or an outage delays the heartbeat, but not the run.
+            with suppress(OSError, StoreError):
+                self.beat()
 
     def note(self, **values: Any) -> dict[str, Any]:
         """Add ``run_id``, ``stage`` and ``started`` of the current work to the description.
@@ -95,15 +132,22 @@ class Lock(ABC):
 
     @abstractmethod
     def read_journal(self) -> bytes | None:
-        """Return the journal of a commit that was decided and not completed; None without one."""
+        """Return the journal; None without one."""
+
+    @abstractmethod
+    def claim_journal(self, data: bytes) -> bool:
+        """Replace the journal that was read by ``data``, if another run has not changed it since.
+
+        From now on no other run can write it, except one that takes over.
+        """
 
     @abstractmethod
     def write_journal(self, data: bytes) -> None:
-        """Write the journal, which was read before; StoreError if another run has taken over."""
+        """Write the journal; StoreError if another run has taken over."""
 
     @abstractmethod
     def remove_journal(self) -> None:
-        """Remove the journal; StoreError if another run has taken over."""
+        """Remove the journal, or its entries; StoreError if another run has taken over."""
 
     def refuse(self, description: bytes) -> NoReturn:
         """Raise StoreError that names the living holder."""
@@ -115,6 +159,24 @@ class Lock(ABC):
             f"another run is at work on the store {self.storage.root}{who}. "
             "Wait until it ends, or stop it"
         )
+
+
+def has_entries(journal: bytes | None) -> bool:
+    """Return whether a journal has entries, or is damaged."""
+    if journal is None:
+        return False
+    with suppress(ValueError):
+        found = parse_json(journal)
+        return not isinstance(found, dict) or any(found.get(name) != [] for name in ENTRIES)
+    return True
+
+
+def is_committing(storage: Storage) -> bool:
+    """Return whether a commit is under way, or was decided and not completed."""
+    try:
+        return has_entries(storage.read(JOURNAL))
+    except FileNotFoundError:
+        return False
 
 
 def taken_over(root: str) -> StoreError:

@@ -35,7 +35,7 @@ RUNS = pa.schema(
     [
         ("run_id", pa.string()),
         ("stage", pa.string()),
-        # done | too-many-failed | skipped | failed | interrupted | killed
+        # done | too-many-failed | too-many-gone | skipped | failed | interrupted | killed
         ("outcome", pa.string()),
         ("message", pa.string()),
         ("started_at", _TIME),

@@ -118,7 +118,7 @@ class Storage(ABC):
         """
 
     @abstractmethod
-    def create(self, name: str, data: bytes) -> bool:
+    def create(self, name: str, data: bytes, *, durable: bool = False) -> bool:
         """Write ``data`` as ``name`` unless that exists; return whether it was written."""
 
     @abstractmethod

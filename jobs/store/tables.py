@@ -16,7 +16,7 @@ from jobs.errors import StoreError, UsageError
 from jobs.store import manifest
 from jobs.store.address import storage_at
 from jobs.store.damage import damage_error
-from jobs.store.lock import JOURNAL
+from jobs.store.lock import is_committing
 from jobs.store.schemas import TABLES
 from jobs.store.storage import Part, Storage, as_json
 
@@ -59,7 +59,7 @@ class Store:
             entries = [entry for entry in self.storage.list(table) if is_part(entry.name)]
             found = manifest.find_difference(self._manifest or {}, table, entries)
             # While a commit is under way, readers may see fewer rows.
-            if found is None or self.storage.exists(JOURNAL):
+            if found is None or is_committing(self.storage):
                 return [entry.name for entry in entries]
             if manifest.read(self.storage) == self._manifest:
                 raise damage_error(self.storage.root, *found)
@@ -109,7 +109,7 @@ class Store:
             return None
 
         def is_footer(checksum: str) -> bool:
-            if checksum == part.footer or self.storage.exists(JOURNAL):
+            if checksum == part.footer or is_committing(self.storage):
                 return True
             # A commit may have replaced the part since it was listed.
             return (manifest.read(self.storage) or {}).get(name) != part
@@ -224,8 +224,9 @@ def open_to_write(storage: Storage, wanted: Settings, *, force: bool) -> Store:
     """
     settings = read_settings(storage)
     if settings is None:
-        storage.write(STORE_JSON, wanted.to_json(), durable=True)
-        settings = wanted
+        # A run that has lost its lock to another one may not replace the settings of that one.
+        storage.create(STORE_JSON, wanted.to_json(), durable=True)
+        settings = read_settings(storage) or wanted
     if settings != wanted and not force:
         if settings.feature_set != wanted.feature_set:
             present = (

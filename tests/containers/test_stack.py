@@ -1,19 +1,23 @@
 """docker-compose.yml: build its images, run its one command, and check its promises."""
 
+import ipaddress
 import json
 import os
 import secrets
 import shutil
+import socket
 import subprocess
 import sys
 import tarfile
 import threading
+import urllib.request
 import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
 pytestmark = [pytest.mark.containers, pytest.mark.timeout(1500)]
@@ -52,6 +56,7 @@ class Stack:
     log: str = ""
     processes: set[str] = field(default_factory=set)
     inspected: dict[str, dict[str, Any]] = field(default_factory=dict)
+    exit_codes: dict[str, int] = field(default_factory=dict)
 
     def run(self, *arguments: str, code: int | None = 0) -> str:
         return run(*self.compose, *arguments, environment=self.environment, code=code)
@@ -79,6 +84,9 @@ class Stack:
             over.set()
             watcher.join()
         self.code = process.returncode
+        for container in self.run("ps", "--all", "--quiet").split():
+            (ended,) = json.loads(run("docker", "inspect", container))
+            self.exit_codes[ended["Name"].split("-", 3)[3]] = ended["State"]["ExitCode"]
 
     def _watch(self, over: threading.Event) -> None:
         while not over.wait(1):
@@ -148,7 +156,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
         yield found
     finally:
         (ROOT / "containers" / "secrets" / project).unlink()
-        found.run("down", "--volumes", "--timeout", "5", code=None)
+        found.run("down", "--volumes", code=None)
 
 
 @pytest.fixture(scope="module")
@@ -173,11 +181,18 @@ def test_the_next_night_does_nothing(again: Stack) -> None:
     assert output.count("skipped") >= 6
 
 
+def test_every_service_ends_before_docker_kills_it(again: Stack) -> None:
+    assert LONG_RUNNING.keys() <= {name.rsplit("-", 1)[0] for name in again.exit_codes}
+    killed = {name: code for name, code in again.exit_codes.items() if code == 137}
+    assert not killed
+
+
 def test_containers_have_no_more_privileges_than_they_need(again: Stack) -> None:
     containers = {name.split("-", 3)[3]: container for name, container in again.inspected.items()}
     names = [name.rsplit("-", 1)[0] for name in containers]
     assert {name: names.count(name) for name in LONG_RUNNING} == LONG_RUNNING
     assert {"job", "first-start", "demo-collection"} < set(names)
+    writers: dict[str, set[str]] = {}
     for name, container in containers.items():
         host = container["HostConfig"]
         assert host["ReadonlyRootfs"], name
@@ -185,14 +200,54 @@ def test_containers_have_no_more_privileges_than_they_need(again: Stack) -> None
         assert "no-new-privileges:true" in host["SecurityOpt"], name
         assert host["Memory"] > 0, name
         if not name.startswith("first-start"):
+            for mount in container["Mounts"]:
+                if mount["RW"]:
+                    writers.setdefault(mount["Source"], set()).add(name.rsplit("-", 1)[0])
             for secret in again.secrets:
                 assert secret not in str(container["Config"]), name
         for ports in (container["HostConfig"]["PortBindings"] or {}).values():
             assert [port["HostIp"] for port in ports] == ["127.0.0.1"], name
+    assert {service for services in writers.values() for service in services} > {"job", "worker"}
+    assert [services for services in writers.values() if len(services) > 1] == []
     for name in LONG_RUNNING:
         assert containers[f"{name}-1"]["State"]["Health"]["Status"] == "healthy", name
         assert again.run("exec", "-T", name, "id", "--user").strip() == "10001", name
     assert not [line for line in again.processes if line.split()[:1] == ["root"]]
+
+
+def test_published_ports_answer_on_this_host(again: Stack) -> None:
+    for service, port, path in (
+        ("scheduler", "8787", "/health"),
+        ("object-store", "8333", "/healthz"),
+    ):
+        address = again.run("port", service, port).strip()
+        with urllib.request.urlopen(f"http://{address}{path}", timeout=10) as answer:
+            assert answer.status == 200
+
+
+def test_workers_and_job_cannot_reach_this_host(again: Stack) -> None:
+    program = """
+import socket, sys
+for address in sys.argv[2:]:
+    try:
+        socket.create_connection((address, int(sys.argv[1])), 1).close()
+        print("reached", address)
+    except OSError as error:
+        print("tried", address, error)
+"""
+    networks = run("docker", "network", "inspect", f"{again.compose[-1]}_inside")
+    (subnet,) = [entry["Subnet"] for entry in json.loads(networks)[0]["IPAM"]["Config"]]
+    addresses = {str(ipaddress.ip_network(subnet)[1])} | {
+        entry.address
+        for entries in psutil.net_if_addrs().values()
+        for entry in entries
+        if entry.family == socket.AF_INET and not entry.address.startswith("127.")
+    }
+    with socket.create_server(("0.0.0.0", 0)) as server:
+        arguments = (str(server.getsockname()[1]), *addresses)
+        output = again.in_job("python", "-c", program, *arguments)
+        output += again.run("exec", "-T", "worker", "python", "-c", program, *arguments)
+    assert output.count("tried") == 2 * len(addresses), output
 
 
 def test_workers_know_their_memory_limit_and_are_as_many_as_requested(again: Stack) -> None:

@@ -1,5 +1,6 @@
 """Sessions and stages: one lock, one name, one cluster; and the rows of runs that ended early."""
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -15,6 +16,7 @@ from jobs.errors import RunInterruptedError, StoreError, UsageError
 from jobs.stage import Session, open_session
 from jobs.store import commit
 from jobs.store.lock import KILLED, LOCK
+from jobs.store.storage import TEMPORARY
 
 HOLD = """
 import sys, time
@@ -126,6 +128,21 @@ def test_the_stages_of_a_session_share_its_lock_and_its_name(root: Path) -> None
     assert not (root / LOCK).exists()
     assert [row["stage"] for row in rows(root)] == ["train", "similarity"]
     assert {row["run_id"] for row in rows(root)} == {session.run_id}
+
+
+@pytest.mark.parametrize("early", [False, True])
+def test_incomplete_files_of_killed_processes_go_with_any_stage(root: Path, early: bool) -> None:
+    half = root / TEMPORARY / "of a killed process"
+    half.parent.mkdir(parents=True, exist_ok=True)
+    half.touch()
+    with contextlib.suppress(UsageError), open_session(str(root)).stage("similarity") as stage:
+        assert not half.exists()  # it may have filled the disk
+        half.parent.mkdir(exist_ok=True)
+        half.touch()  # of a worker that dies now
+        if early:
+            raise UsageError("no such column")
+        stage.commit(commit.Change())
+    assert not half.exists()
 
 
 def test_one_cluster_serves_a_session_and_ends_with_it(root: Path) -> None:

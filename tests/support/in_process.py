@@ -4,6 +4,7 @@ import contextlib
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
+import dask
 import numpy as np
 import pytest
 from distributed import LocalCluster
@@ -14,17 +15,26 @@ from training.boosting import Share, TrainedBooster
 
 WORKERS = 2
 
+IDLE = {
+    "distributed.admin.system-monitor.interval": "10s",
+    "distributed.admin.tick.interval": "1s",
+    "distributed.worker.profile.enabled": False,
+}
+"""Settings of a cluster that outlasts its tests: idle, it uses 1% of a processor instead of 4%."""
+
 
 @contextlib.contextmanager
 def cluster() -> Iterator[str]:
     """Start a cluster of two single-threaded workers; yield its address."""
-    with LocalCluster(
-        n_workers=WORKERS,
-        threads_per_worker=1,
-        processes=False,
-        dashboard_address="127.0.0.1:0",
-        silence_logs="CRITICAL",
-    ) as started:
+    with dask.config.set(IDLE):
+        started = LocalCluster(
+            n_workers=WORKERS,
+            threads_per_worker=1,
+            processes=False,
+            dashboard_address="127.0.0.1:0",
+            silence_logs="CRITICAL",
+        )
+    with started:
         yield started.scheduler_address
 
 

@@ -31,7 +31,8 @@ class Bucket:
         self.processes.variables = {**self.server.environment, **environment}
         if arguments[0] in ("run", "extract", "similarity") and "--workers" not in arguments:
             arguments += ("--scheduler", self.processes.scheduler_file)
-        done = self.processes.songmill(*arguments).wait(280)
+        few_rounds = {"set": {"training.boosting.MAX_ROUNDS": 10}}
+        done = self.processes.songmill(*arguments, faulty=few_rounds).wait(280)
         assert done.code == code, done
         assert "Traceback" not in done.err, done.err
         assert SECRET not in done.out + done.err

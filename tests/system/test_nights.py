@@ -66,6 +66,11 @@ def test_three_nights(started: Processes, tmp_path: Path) -> None:
     assert len(pd.read_csv(export)) == 24 * 5
     before = champion(open_store(str(store)))
 
+    # The corrupt file fails again.
+    again = night(started, music, store, *options, "--retry-failed", "--max-failed", "0")
+    assert again["stages"][0]["details"]["failed"] == 1
+    assert list(stages(again).values()) == ["done", *["skipped"] * 5]
+
     # Random labels make a worse model, which does not replace the champion.
     tracks = sorted(pd.read_parquet(store / "features/level=track")["track_id"])
     shuffled = np.random.default_rng(3).permutation([LABELS[i % 3] for i in range(len(tracks))])
@@ -81,6 +86,17 @@ def test_three_nights(started: Processes, tmp_path: Path) -> None:
         mine = runs[runs["run_id"] == found["run_id"]].sort_values("started_at")
         names = [one["stage"].split(" ")[0] for one in found["stages"]]
         assert mine["stage"].tolist() == names
+
+    # A mount that is gone.
+    known = tables(store)
+    for path in (music / "hum").iterdir():
+        path.unlink()
+    lost = night(started, music, store, *options, code=3)
+    assert lost["outcome"] == "too-many-gone"
+    assert f"Without recordings now: {music / 'hum'}. " in lost["message"]
+    assert list(stages(lost).values()) == ["failed", *["not run"] * 5]
+    for name, expected in known.items():
+        pd.testing.assert_frame_equal(tables(store)[name], expected, obj=name)
 
 
 def test_a_run_that_is_ended_or_killed_is_completed_by_the_next(

@@ -27,6 +27,7 @@ DEFAULTS = {
     "force": False,
     "retry_failed": False,
     "max_failed": 0.1,
+    "max_gone": 0.1,
 }
 
 
@@ -101,10 +102,11 @@ def test_options_reach_the_job_and_have_the_documented_defaults(
     command(
         *("extract", "a", "--store", "s", "--labels", "l.csv", "--scheduler", "tcp://x:1"),
         *("--segment-seconds", "2.5", "--force", "--retry-failed", "--max-failed", "1"),
+        *("--max-gone", "0"),
     )
     command("extract", "--store", "s", "--workers", "7", "--", "-a.wav")
     given = {"labels": "l.csv", "scheduler": "tcp://x:1", "segment_seconds": 2.5}
-    given |= {"force": True, "retry_failed": True, "max_failed": 1.0}
+    given |= {"force": True, "retry_failed": True, "max_failed": 1.0, "max_gone": 0.0}
     assert requests == [
         {**DEFAULTS, "sources": ["a", "b c"], "store": "s"},
         {**DEFAULTS, "sources": ["a"], "store": "s", **given},
@@ -135,6 +137,7 @@ SEGMENT = "extract a --store s --segment-seconds"
         ("extract a --store s --wrokers 1", "--wrokers"),
         *((f"extract a --store s --workers {value}", "--workers") for value in ("0", "two")),
         *((f"extract a --store s --max-failed {value}", "--max-failed") for value in (1.5, "nan")),
+        *((f"extract a --store s --max-gone {value}", "--max-gone") for value in (1.5, "nan")),
         *((f"{SEGMENT} {value}", "0.1 to 600 seconds") for value in (0, -3, "nan", "inf", 0.04)),
         ("extrac", "extrac"),
         ("status", "--store"),
@@ -206,6 +209,18 @@ def test_too_many_failed_files_are_3_and_the_counts_are_printed_all_the_same(
     found = json.loads(out)
     assert (found["outcome"], found["failed"]) == ("too-many-failed", 5)
     assert found["failures"] == {"empty": 5}
+
+
+def test_too_many_gone_files_are_3_and_nothing_is_said_to_be_done(
+    command: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    outcome = Outcome("run", "too-many-gone", "8 of 9 known files of /music are gone", listed=1)
+    monkeypatch.setattr(jobs.extraction.extract, "extract", lambda *_, **options: outcome)
+    code, out, err = command("extract", "a", "--store", "s")
+    assert (code, err) == (3, "songmill: 8 of 9 known files of /music are gone\n")
+    assert out.splitlines()[0] == "Nothing was extracted or removed."
+    code, out, _ = command("extract", "a", "--store", "s", "--json")
+    assert (code, json.loads(out)["outcome"]) == (3, "too-many-gone")
 
 
 def test_json_is_one_object_with_the_counts_of_the_run(

@@ -2,6 +2,7 @@
 
 import contextlib
 import functools
+import os
 import resource
 import signal
 import sqlite3
@@ -28,7 +29,7 @@ from support.made_stores import make_store, put, write_part
 
 from jobs.errors import ExportError, SongmillError, UsageError
 from jobs.exporting import databases
-from jobs.exporting.export import Outcome, export
+from jobs.exporting.export import Outcome, check_target, export, resolve_target
 from jobs.exporting.files import write_file
 from jobs.exporting.rows import Rows
 from jobs.learning.predict_store import predict_all
@@ -50,7 +51,7 @@ def read(root: Path, table: str) -> pd.DataFrame:
 
 
 @pytest.fixture(scope="module")
-def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def store(tmp_path_factory: pytest.TempPathFactory, in_process_cluster: str) -> Path:
     """Every table, with names of all kinds, missing values and times."""
     root = tmp_path_factory.mktemp("made") / "store"
     names = [*NASTY, *(f"take{i}.wav" for i in range(25))]
@@ -75,7 +76,7 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
     twice = twice.set_column(0, "track_id", rows_there["track_id"])
     write_part(made, part, twice)
     similarity(store=str(root), k=4)
-    predict_all(store=str(root), segments=True, workers=1)
+    predict_all(store=str(root), segments=True, scheduler=in_process_cluster)
     return root
 
 
@@ -251,7 +252,85 @@ def test_somebody_elses_table_is_left_alone(store: Path, target: str) -> None:
     with pytest.raises(UsageError, match="not an earlier export .*no column uri"):
         export_to(store, "files", target)
     assert ask(target, "SELECT * FROM files") == [("x", 1)]
+    with pytest.raises(UsageError, match="no column uri"):
+        check("files", target)
     ask(target, "DROP TABLE files")
+
+
+# Checks before the work
+
+
+def check(name: Any, to: str, schema: str | None = None) -> None:
+    target, table = resolve_target(name, to, schema=schema)
+    check_target(name, target, schema, table)
+
+
+def test_a_check_changes_nothing(database: str, tmp_path: Path) -> None:
+    objects = "SELECT oid::bigint, relname::text FROM pg_class ORDER BY oid"
+    before = ask(database, objects)
+    for to in (database, f"sqlite:///{tmp_path}/s.db", f"duckdb:///{tmp_path}/d.db"):
+        check("duplicates", to)
+    (tmp_path / "empty.db").touch()
+    for kind in ("sqlite", "duckdb"):
+        check("duplicates", f"{kind}:///{tmp_path}/empty.db")
+    check("duplicates", f"{tmp_path}/x.csv")
+    assert ask(database, objects) == before
+    assert [path.name for path in tmp_path.iterdir()] == ["empty.db"]
+    assert (tmp_path / "empty.db").read_bytes() == b""
+
+
+def test_a_table_of_somebody_else_is_found_before_the_load(
+    store: Path, database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    export_to(store, "duplicates", database, schema="public")
+    ask(database, "CREATE ROLE guest LOGIN")
+    ask(database, "GRANT CREATE ON SCHEMA public TO guest")
+    ask(database, "GRANT SELECT ON duplicates TO guest")
+    guest = database.replace("postgres:@", "guest@")
+    monkeypatch.setattr(databases, "LOADERS", {})
+    with pytest.raises(ExportError, match="belongs to postgres, and only its owner can replace it"):
+        export_to(store, "duplicates", guest)
+    ask(database, "GRANT postgres TO guest")
+    check("duplicates", guest)
+    ask(database, "ALTER ROLE guest SET default_transaction_read_only = on")
+    with pytest.raises(ExportError, match="read-only transaction"):
+        check("duplicates", guest)
+
+
+def test_a_view_of_the_table_is_found_before_the_load(
+    store: Path, database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ask(database, "CREATE SCHEMA viewed")
+    export_to(store, "duplicates", database, schema="viewed")
+    ask(database, "ALTER TABLE viewed.duplicates ADD CHECK (cosine <= track_id::float OR true)")
+    ask(database, "CREATE POLICY mine ON viewed.duplicates USING (track_id = 'x')")
+    check("duplicates", database, "viewed")
+    export_to(store, "duplicates", database, schema="viewed")
+    ask(database, "CREATE VIEW viewed.pairs AS SELECT track_id FROM viewed.duplicates")
+    monkeypatch.setattr(databases, "LOADERS", {})
+    with pytest.raises(ExportError, match="view viewed.pairs depends on table viewed.duplicates"):
+        export_to(store, "duplicates", database, schema="viewed")
+    ask(database, "DROP SCHEMA viewed CASCADE")
+
+
+@pytest.mark.parametrize("kind", ["sqlite", "duckdb", "file"])
+def test_a_file_or_folder_that_is_not_writable_is_found_before_the_load(
+    store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    path = tmp_path / ("x.csv" if kind == "file" else "x.db")
+    to = str(path) if kind == "file" else f"{kind}:///{path}"
+    export_to(store, "duplicates", to)
+    content = path.read_bytes()
+    read_only = tmp_path if kind == "file" else path
+    # Root may write everywhere.
+    monkeypatch.setattr(databases, "LOADERS", {})
+    access = os.access
+    monkeypatch.setattr(
+        os, "access", lambda name, mode: str(name) != str(read_only) and access(name, mode)
+    )
+    with pytest.raises(SongmillError, match=f"{read_only} is not writable"):
+        export_to(store, "duplicates", to)
+    assert path.read_bytes() == content
 
 
 def test_schemas_and_names_of_all_kinds(store: Path, database: str, tmp_path: Path) -> None:

@@ -269,6 +269,18 @@ def test_a_source_without_a_recording_is_refused(tree: MakeTree) -> None:
             listing_of(*sources)
 
 
+def test_a_known_source_without_a_recording_is_listed_as_empty(tree: MakeTree) -> None:
+    root = tree("pop/a.wav", "rock/notes.txt")
+    (root / "none.m3u").touch()
+    sources = [str(root / "pop"), str(root / "rock"), str(root / "none.m3u"), f"{root}/*.wav"]
+    sources.append("memory://nothing")
+    listing = list_sources(sources, {*sources}.__contains__)
+    assert listing.sources == sources
+    assert listing.empty == sources[1:]
+    with pytest.raises(UsageError, match="no recording was found in memory://nothing"):
+        list_sources(sources, {*sources[:-1]}.__contains__)
+
+
 @pytest.mark.parametrize("pattern", ["", "/**/*.wav", "/*/*.wav"])
 def test_a_folder_that_cannot_be_listed_is_reported(
     tree: MakeTree, unlistable: Callable[[Path], None], pattern: str

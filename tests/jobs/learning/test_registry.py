@@ -1,5 +1,6 @@
 """The models of a store: the champion, promotions, and damaged files."""
 
+import contextlib
 import json
 import math
 import shutil
@@ -11,6 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from support.damaged_json import DAMAGED_JSON, short_id
+from support.faults import before_operations
 from support.made_models import MISFITS, champion_of, make_trees, put_model
 from support.made_stores import make_store, read_rows
 
@@ -18,6 +20,8 @@ from featurizer.columns import FEATURE_COLUMNS, FEATURE_SET
 from jobs.errors import StoreError, UsageError
 from jobs.learning import registry
 from jobs.learning.promote import promote
+from jobs.store.folder import Folder
+from jobs.store.schemas import PREDICTED_SEGMENTS, PREDICTED_TRACKS
 from jobs.store.tables import Settings, Store, open_store
 from training.model import Model, ModelError, digest
 
@@ -311,3 +315,118 @@ def test_a_model_that_does_not_fit_the_rows_is_not_promoted(
 def test_segments_of_another_length_do_not_matter_to_a_model_of_tracks(store: Store) -> None:
     described = put_model(store, "20260304T0-x", CLASSES, level="track", segment_seconds=5.0)
     registry.check_fit(described, Settings(FEATURE_SET, 3.0))
+
+
+# Old models
+
+
+def put_models(store: Store, count: int) -> list[str]:
+    """Put models that are older than those of the store; return their versions."""
+    made = [f"2026020{i}T120000-dddddd" for i in range(1, count + 1)]
+    for version in made:
+        folder = Path(store.storage.path(f"models/{version}"))
+        shutil.copytree(folder.with_name(OLD), folder)
+        described = folder / "model.json"
+        described.write_text(described.read_text().replace(OLD, version))
+    return made
+
+
+def predict_by(store: Store, table: str, version: str) -> None:
+    rows = pa.table({"track_id": ["a"], "model": [version]})
+    store.storage.write_table(f"{table}/part-0.parquet", rows)
+
+
+@pytest.mark.parametrize("keep", range(6))
+def test_the_newest_models_are_kept_and_the_champion(store: Store, root: Path, keep: int) -> None:
+    older = put_models(store, 3)
+    for version in (older[0], older[1], older[1]):
+        promote(version, store=str(root))
+    others = [older[2], OLD, MIDDLE, NEW]
+    # The newest is kept in any case, since it has just been trained, and so is the last champion.
+    kept = {older[1], older[0], NEW, *others[max(4 - keep, 0) :]}
+    assert registry.remove_old(store, keep, NEW) == [one for one in others if one not in kept]
+    assert set(registry.versions(store)) == {path.name for path in root.glob("models/*/")} == kept
+    assert registry.remove_old(store, keep, NEW) == []
+    assert registry.champion(store) == older[1]
+
+
+@pytest.mark.parametrize("table", [PREDICTED_TRACKS, PREDICTED_SEGMENTS])
+def test_the_model_of_the_predictions_is_kept_until_there_are_others(
+    store: Store, root: Path, table: str
+) -> None:
+    predict_by(store, table, OLD)
+    assert registry.remove_old(store, 0, NEW) == [MIDDLE]
+    part = root / table / "part-0.parquet"
+    whole = part.read_bytes()
+    part.write_bytes(whole[:-10])
+    assert registry.remove_old(store, 0, NEW) == [], "nobody knows which model made the predictions"
+    predict_by(store, table, NEW)
+    assert registry.remove_old(store, 0, NEW) == [OLD]
+
+
+class Killed(BaseException):
+    pass
+
+
+def test_a_removal_that_is_killed_anywhere_is_completed_by_the_next(
+    store: Store, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = {path.relative_to(root): path.read_bytes() for path in root.rglob("models/*/*")}
+    ended = False
+    for moment in range(100):
+        steps = iter(range(100))
+
+        def notice(operation: str, name: str) -> None:
+            if next(steps) == moment:  # noqa: B023  # only called in this turn
+                raise Killed
+
+        def remove_folder(self: Folder, name: str) -> None:
+            # The worst order: the file that makes it a model is the last.
+            files = Path(self.path(name)).iterdir()
+            for path in sorted(files, key=lambda path: path.name == "model.json"):
+                notice("unlink", str(path))  # noqa: B023
+                path.unlink()
+            Path(self.path(name)).rmdir()
+
+        with monkeypatch.context() as patch, contextlib.suppress(Killed):
+            before_operations(notice, patch.setattr)
+            patch.setattr(Folder, "remove_folder", remove_folder)
+            registry.remove_old(store, 0, NEW)
+            ended = True
+        # A model is whole, or none.
+        for version in registry.versions(store):
+            registry.load(store, version)
+            registry.read_split(store, version)
+        assert NEW in registry.versions(store)
+        if ended:
+            break
+        registry.remove_old(store, 0, NEW)
+        assert {path.name for path in root.glob("models/*/")} == {NEW}
+        assert not list((root / registry.REMOVED).iterdir())
+        for path, content in before.items():
+            (root / path).parent.mkdir(exist_ok=True)
+            (root / path).write_bytes(content)
+    assert moment >= 12, "two models have eight files and two marks, which are made and removed"
+
+
+def test_a_mark_of_a_model_that_is_wanted_again_removes_nothing(store: Store, root: Path) -> None:
+    store.storage.write(f"{registry.REMOVED}/{OLD}", b"")
+    promote(OLD, store=str(root))
+    assert registry.remove_old(store, 5, NEW) == []
+    assert registry.load_champion(store).description.version == OLD
+    assert not list((root / registry.REMOVED).iterdir())
+
+
+def test_other_folders_beside_the_models_stay(store: Store, root: Path) -> None:
+    (root / "models/notes").mkdir()
+    (root / "models/notes/why.txt").write_text("x")
+    registry.remove_old(store, 0, NEW)
+    assert {path.name for path in root.glob("models/*/")} == {"notes", NEW}
+
+
+@pytest.mark.parametrize("previous", [{}, {"previous": 5}, {"previous": ".."}])
+def test_the_last_champion_may_be_unknown(
+    store: Store, root: Path, previous: dict[str, Any]
+) -> None:
+    (root / "models/champion.json").write_text(json.dumps({"version": NEW, **previous}))
+    assert registry.remove_old(store, 0, NEW) == [OLD, MIDDLE]

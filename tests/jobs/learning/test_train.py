@@ -477,6 +477,20 @@ def test_no_share_is_without_rows_however_many_workers_there_are(
     assert booster.valid_rows == [[1] * valid, []]
 
 
+def test_old_models_are_removed_by_a_training(root: Path, do: Train) -> None:
+    store = open_store(str(root))
+    versions = [do().description.version]
+    for version in ("20260301T0-x", "20260302T0-x"):
+        put_model(store, version, ["blues", "rock"])
+    versions.append(do(promote=True, keep_models=1).description.version)
+    assert models_in(root) == ["20260302T0-x", *versions]
+    versions.append(do(promote=False, keep_models=0).description.version)
+    assert models_in(root) == versions, "the champion, the last one, and the model that is new"
+    do(promote=False, keep_models=0)
+    assert models_in(root)[:-1] == versions[:2]
+    assert champion_of(root) == versions[1]
+
+
 # The fingerprint
 
 

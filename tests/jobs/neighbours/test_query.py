@@ -27,12 +27,13 @@ def ask(root: Path, recording: str | Path, **options: Any) -> Outcome:
 
 
 @pytest.fixture(scope="module")
-def demo(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def demo(tmp_path_factory: pytest.TempPathFactory, in_process_cluster: str) -> Path:
     """The demo's collection, with features and similarity."""
     folder = tmp_path_factory.mktemp("demo")
     music, store = folder / "collection", str(folder / "store")
     synthesise(music)
-    extract([str(music)], store=store, labels=str(music / "labels.csv"))
+    labels = str(music / "labels.csv")
+    extract([str(music)], store=store, labels=labels, scheduler=in_process_cluster)
     similarity(store=store)
     return folder
 

@@ -3,6 +3,7 @@
 import json
 import signal
 from collections.abc import Callable
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 from unittest.mock import Mock
@@ -12,13 +13,14 @@ import pytest
 from support.command_line import Command
 from support.in_process import RecordedBoosting
 from support.made_models import put_model
-from support.made_stores import make_store
+from support.made_stores import NOON, make_store, put
 
+import jobs.exporting.export
 import jobs.extraction.extract
 import jobs.learning.train
 import jobs.nightly.run
 from featurizer.columns import FEATURE_SET
-from jobs.errors import ClusterError, RunInterruptedError, StoreError, UsageError
+from jobs.errors import ClusterError, ExportError, RunInterruptedError, StoreError, UsageError
 from jobs.extraction.extract import Outcome as Extracted
 from jobs.learning import registry
 from jobs.nightly.run import STAGES, Outcome, run
@@ -27,6 +29,7 @@ from jobs.store import commit
 from jobs.store.address import lock_of
 from jobs.store.folder import Folder
 from jobs.store.lock import LOCK
+from jobs.store.schemas import FILES
 from jobs.store.tables import Settings, open_store
 from pages import picture
 
@@ -42,9 +45,13 @@ class Night:
         self.root = root
         self.scheduler = scheduler
         self.counts: dict[str, int] = {"extracted": len(TRACKS)}
-        self.too_many = False
+        self.too_many: Any = ""
         self.change: Callable[[], None] = lambda: None
+        self.files: dict[str, dict[str, Any]] = {}
+        self.attempts = 0
         self.put(TRACKS)
+        self.attempt("corrupt.wav", error="unreadable")
+        self.attempt(*(track for track, _ in TRACKS))
 
     def extract(self, sources: list[str], *, store: Session, **_: Any) -> Extracted:
         with store.stage("extract", settings=Settings(FEATURE_SET, 3.0)) as stage:
@@ -52,7 +59,7 @@ class Night:
             stage.commit(commit.Change(), **self.counts)
         found = Extracted(stage.run_id, listed=60, **self.counts)
         if self.too_many:
-            found.outcome, found.message = "too-many-failed", "60 of 60 files are failed"
+            found.outcome, found.message = self.too_many, "60 of 60 files"
         self.counts, self.change = {"extracted": 0}, lambda: None
         return found
 
@@ -60,6 +67,16 @@ class Night:
         exports = [f"similarity=sqlite:///{self.root}.db", f"predictions={self.root}.csv"]
         defaults = {"store": str(self.root), "exports": exports, "scheduler": self.scheduler}
         return run(["x"], **{**defaults, **options})
+
+    def attempt(self, *tracks: str, error: str | None = None) -> None:
+        """Write the rows of files that an extraction tried."""
+        self.attempts += 1
+        now = NOON + timedelta(days=self.attempts)
+        for track in tracks:
+            attempted = {"extracted_at": now, "run_id": str(now), "error": error}
+            status = {"status": "failed" if error else "ok"}
+            self.files[track] = {"track_id": track, **status, **attempted}
+        put(open_store(str(self.root)), "files", list(self.files.values()), FILES)
 
     def put(self, *parts: list[tuple[str, str | None]], **options: Any) -> None:
         """Replace the rows of tracks."""
@@ -106,7 +123,6 @@ def test_the_first_night_does_everything_and_the_second_looks_only(night: Night)
 
 
 def relabel(night: Night) -> None:
-    night.counts = {"relabelled": 1}
     night.put([("jazz/00.wav", "pop"), *TRACKS[1:]])
 
 
@@ -114,9 +130,19 @@ def promote_another(night: Night) -> None:
     put_model(open_store(str(night.root)), "1", ["jazz", "pop", "rock"], champion=True)
 
 
-def compare_by_hand(night: Night) -> None:
-    with open_session(str(night.root)).stage("compare") as stage:
-        stage.commit(commit.Change())
+def by_hand(stage: str) -> Callable[[Night], None]:
+    """Run a stage without changing a row."""
+
+    def change(night: Night) -> None:
+        with open_session(str(night.root)).stage(stage) as run:
+            run.commit(commit.Change())
+
+    return change
+
+
+def attempt(*tracks: str, error: str | None = None) -> Callable[[Night], None]:
+    """Extract files again, or for the first time."""
+    return lambda night: night.attempt(*tracks, error=error)
 
 
 PREDICTED = ["predict", "export predictions"]
@@ -126,19 +152,25 @@ LEARNT = ["train", *PREDICTED, "report"]
 @pytest.mark.parametrize(
     ("change", "options", "expected"),
     [
-        (lambda night: night.counts.update(extracted=1), {}, ALL[1:]),
-        (lambda night: night.counts.update(gone=2), {}, ALL[1:]),
+        (attempt("jazz/00.wav"), {}, ALL[1:]),
+        (attempt("corrupt.wav"), {}, ALL[1:]),
+        (attempt("corrupt.wav", error="unreadable"), {}, []),
+        (attempt("corrupt.wav", error="empty"), {}, ["report"]),
+        (attempt("new.wav", error="empty"), {}, ["report"]),
+        (lambda night: night.put(TRACKS[2:]), {}, ALL[1:]),
         # As in a run that is killed right after its commit.
         (lambda night: night.put([*TRACKS, ("rock/99.wav", "rock")]), {}, ALL[1:]),
         (relabel, {}, ALL[1:]),
         (lambda night: night.put(TRACKS, groups={"jazz/00.wav": "Monk"}), {}, LEARNT),
         (promote_another, {}, [*PREDICTED, "report"]),
-        (compare_by_hand, {}, ["report"]),
+        (by_hand("compare"), {}, ["report"]),
+        (by_hand("import"), {}, ALL[1:]),
+        (by_hand("extract"), {}, []),
         (lambda night: night.put(TRACKS[:30], TRACKS[30:], []), {}, []),
         (lambda night: (night.root / "report" / "index.html").unlink(), {}, ["report"]),
         (lambda _: None, {"neighbours": 3}, ["similarity", "export similarity", "report"]),
         (lambda _: None, {"tolerance": 0.5}, LEARNT),
-        (lambda _: None, {"labels": "parent"}, []),
+        (lambda _: None, {"labels": "parent", "keep_models": 1}, []),
     ],
 )
 def test_stages_with_changed_inputs_run(
@@ -178,6 +210,90 @@ def test_a_stage_that_fails_ends_the_run_and_the_next_night_goes_on(
     assert done(night.run()) == ALL
 
 
+def failing_export(to: str, error: BaseException) -> Callable[..., Any]:
+    """Return an export that fails at one kind of target."""
+    export = jobs.exporting.export.export
+
+    def failing(*table: Any, **options: Any) -> Any:
+        if to in options["to"]:
+            raise error
+        return export(*table, **options)
+
+    return failing
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (ExportError("the table is busy"), 1),
+        (UsageError("no such schema"), 2),
+        (OSError(28, "No space left on device"), 1),
+    ],
+)
+def test_an_export_that_fails_keeps_no_other_export_and_no_report(
+    night: Night, monkeypatch: pytest.MonkeyPatch, error: BaseException, code: int
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(jobs.exporting.export, "export", failing_export("sqlite", error))
+        found = night.run()
+    assert (found.outcome, found.exit_code, found.message) == ("failed", code, str(error))
+    assert outcomes(found) == {**dict.fromkeys(ALL, "done"), "export similarity": "failed"}
+    assert done(night.run()) == ["extract", "export similarity"]
+
+
+def test_an_interrupted_export_ends_the_run(night: Night, monkeypatch: pytest.MonkeyPatch) -> None:
+    error = RunInterruptedError(signal.SIGTERM)
+    with monkeypatch.context() as patch:
+        patch.setattr(jobs.exporting.export, "export", failing_export("sqlite", error))
+        found = night.run()
+    assert (found.outcome, found.exit_code) == ("interrupted", 143)
+    assert list(outcomes(found).values())[4:] == ["interrupted", "not run", "not run"]
+
+
+@pytest.mark.parametrize(
+    ("exports", "options", "error"),
+    [
+        (["files=postgresql://me@127.0.0.1:1/db"], {}, "Connection refused"),
+        (["features=sqlite:///{}/letter.db"], {}, "not a database"),
+        (["files=duckdb:///{}/new.db"], {"schema": "x"}, "has no schema 'x'"),
+    ],
+)
+def test_a_target_of_no_use_is_found_before_the_first_stage(
+    night: Night, tmp_path: Path, exports: list[str], options: dict[str, Any], error: str
+) -> None:
+    (tmp_path / "letter.db").write_text("a letter, and no database " * 100)
+    exports = [text.format(tmp_path) for text in exports]
+    night.run(only="extract", exports=exports, **options)
+    found = night.run(exports=exports, **options)
+    assert found.outcome == "failed"
+    assert found.exit_code == (2 if options else 1)
+    assert error in found.message
+    assert [one.outcome for one in found.stages] == [*["not run"] * 4, "failed", "not run"]
+    assert error in found.stages[4].message
+    assert night.run(first="report", exports=exports, **options).exit_code == 0
+    runs = open_store(str(night.root)).read("runs").sort_by("started_at").to_pylist()
+    stages = [run["stage"] for run in runs if run["run_id"] == found.run_id]
+    assert stages == ([] if options else ["export"])
+    assert not (tmp_path / "new.db").exists()
+
+
+def test_the_first_night_of_a_store_checks_its_targets_too(night: Night, tmp_path: Path) -> None:
+    found = night.run(
+        store=str(tmp_path / "another"), exports=["files=postgresql://me@127.0.0.1:1/db"]
+    )
+    assert "Connection refused" in found.message
+    assert list(outcomes(found).values()) == [*["not run"] * 4, "failed", "not run"]
+
+
+def test_an_export_of_the_files_depends_on_their_rows(night: Night) -> None:
+    exports = {"exports": [f"files={night.root}.csv"]}
+    night.run(**exports)
+    night.attempt("corrupt.wav", error="unreadable")
+    assert done(night.run(**exports)) == ["extract"]
+    night.attempt("new.wav", error="empty")
+    assert done(night.run(**exports)) == ["extract", "export files", "report"]
+
+
 def test_a_bug_is_raised_not_recorded(night: Night, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(jobs.learning.train, "train", Mock(side_effect=KeyError))
     with pytest.raises(KeyError):
@@ -185,12 +301,18 @@ def test_a_bug_is_raised_not_recorded(night: Night, monkeypatch: pytest.MonkeyPa
     assert not (night.root / LOCK).exists()
 
 
-def test_too_many_failed_files_end_the_run_with_3(night: Night) -> None:
-    night.too_many = True
+@pytest.mark.parametrize(
+    ("outcome", "of_stage"), [("too-many-failed", "done"), ("too-many-gone", "failed")]
+)
+def test_too_many_failed_or_gone_files_end_the_run_with_3(
+    night: Night, outcome: str, of_stage: str
+) -> None:
+    night.too_many = outcome
     found = night.run()
-    assert (found.outcome, found.exit_code) == ("too-many-failed", 3)
-    assert list(outcomes(found).values()) == ["done", *["not run"] * 6]
-    night.too_many = False
+    assert (found.outcome, found.exit_code, found.message) == (outcome, 3, "60 of 60 files")
+    assert list(outcomes(found).values()) == [of_stage, *["not run"] * 6]
+    assert found.stages[0].message.endswith("60 of 60 files")
+    night.too_many = ""
     assert done(night.run()) == ALL
 
 
@@ -232,6 +354,7 @@ def test_from_a_stage_on(night: Night) -> None:
         ({"exports": ["files=a.doc"]}, "is not a target of exports"),
         ({"exports": ["files=postgresql://me:s3cret@h:x/db"]}, "is not valid"),
         ({"exports": ["files=host=h password=s3cret"]}, "is not a target"),
+        ({"exports": ["files=x.csv"], "schema": "x"}, "are for databases"),
         ({"exports": ["host=h password=s3cret"]}, "use TABLE=URL"),
         ({"exports": ["postgresql://me:s3cret@h/db?sslmode=require"]}, "use TABLE=URL"),
         ({"exports": ["postgresql:/me:s3cret@h/db"]}, "use TABLE=URL"),

@@ -143,10 +143,16 @@ def test_an_outcome_says_what_was_done(capsys: pytest.CaptureFixture[str]) -> No
     idle = Outcome("run", listed=5, unchanged=5, failed_in_all=2, seconds=2.0)
     busy = Outcome("run", extracted=40, segments=399, audio_s=1200.0, seconds=20.0)
     busy.failures = {"vanished": 1, "empty": 2}
+    both = Outcome("run", failures={"empty": 1}, failed_in_all=12)
     processed = "Processed 43 files in 20 s, 60 x realtime: 40 extracted, 399 segments, 3 failed."
     for outcome, done, failed in (
         (idle, "No file is new or changed: there was nothing to extract.", "2 in earlier runs"),
         (busy, processed, "2 empty, 1 vanished"),
+        (
+            both,
+            "Processed 1 file in 0 s: 0 extracted, 0 segments, 1 failed.",
+            "1 empty, 11 in earlier runs",
+        ),
     ):
         print_outcome(outcome, "store")
         assert capsys.readouterr().out.splitlines() == [

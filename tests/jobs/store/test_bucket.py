@@ -25,7 +25,7 @@ from jobs.learning.registry import CHAMPION
 from jobs.store import commit, s3
 from jobs.store.address import lock_of, storage_of
 from jobs.store.bucket import Bucket
-from jobs.store.lock import JOURNAL
+from jobs.store.lock import JOURNAL, has_entries
 from jobs.store.storage import Storage, as_json
 from jobs.store.tables import Settings, open_store, open_to_write, storage_to_write
 
@@ -98,7 +98,7 @@ def test_a_commit_killed_at_any_step_is_completed(monkeypatch: pytest.MonkeyPatc
                     patch.setattr(system, name, killed)
                 commit.commit(lock, change)
                 done = True
-            decided = done or storage.exists(JOURNAL) or storage.exists(CHAMPION)
+            decided = done or has_entries(storage.read(JOURNAL)) or storage.exists(CHAMPION)
             commit.recover(lock)
         expected = 4 if decided else 2
         found = open_store(address)

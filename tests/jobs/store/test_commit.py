@@ -348,6 +348,24 @@ def test_an_emptied_part_is_small_enough_to_be_known_by_its_size(store: Store) -
         assert os.path.getsize(store.storage.path(name)) < module.EMPTIED_BYTES
 
 
+def test_an_emptied_part_stays_for_its_time_from_the_recovery_on(store: Store) -> None:
+    put(store, add={"a": ("x", 1.0, 1)})
+    decide(store, change_of(store, relabel={"a": "y"}))
+    for name in os.listdir(store.storage.path(STAGE)):
+        os.utime(store.storage.path(f"{STAGE}/{name}"), (5, 7))
+    assert recover(store.storage)
+    assert len(emptied(store, TRACKS)) == 1, "a reader may have listed it just now"
+
+
+def test_a_table_that_is_replaced_often_leaves_few_emptied_parts(store: Store) -> None:
+    for i in range(5):
+        change = Change()
+        rows = pa.table({"track_id": [f"{i}"]})
+        stage_replacement(store, change, "runs", [rows], ONE_COLUMN)
+        assert len(change.add) <= 2
+        commit(store, change)
+
+
 def test_other_files_in_a_tables_folder_are_left_alone(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -387,8 +405,8 @@ def is_killed_before(k: int, function: Callable[..., object], *arguments: object
 
     def end(self: FolderLock) -> None:
         """Do what the kernel does when a process ends."""
-        assert self._descriptor is not None
-        os.close(self._descriptor)
+        if self._descriptor is not None:
+            os.close(self._descriptor)
 
     try:
         with watched(kill), pytest.MonkeyPatch.context() as patch:

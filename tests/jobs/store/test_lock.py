@@ -3,6 +3,7 @@
 import contextlib
 import errno
 import fcntl
+import itertools
 import json
 import os
 import shutil
@@ -15,19 +16,20 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 from support.cluster_processes import wait_until
 
 from jobs.errors import StoreError
-from jobs.store import folder_lock
 from jobs.store import lock as module
 from jobs.store.address import lock_of, storage_of
+from jobs.store.bucket import Bucket
 from jobs.store.bucket_lock import BucketLock
 from jobs.store.commit import STAGE, Change, commit, recover, stage_file
 from jobs.store.folder import Folder
 from jobs.store.folder_lock import FILE, TURN, FolderLock
-from jobs.store.lock import KILLED, LOCK, Lock
+from jobs.store.lock import JOURNAL, KILLED, LOCK, Lock
 from jobs.store.storage import Storage
 from jobs.store.tables import STORE_JSON, Settings, Store
 
@@ -65,7 +67,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def no_waits(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let a contender hold every holder of a lease for dead, and send no heartbeats."""
+    """Make every lease look expired, and send no heartbeats."""
     monkeypatch.setattr(module, "HEARTBEAT_S", 3600.0)
     monkeypatch.setattr(module, "LEASE_S", 0.0)
 
@@ -85,17 +87,14 @@ def acquire(storage: Storage) -> None:
     with lock_of(storage) as lock:
         assert description(storage)["pid"] == os.getpid()
         lock.check()
-    for name in (LOCK, FILE, TURN):
-        assert not os.path.exists(storage.path(name))
     assert not storage.exists(LOCK)
+    assert not os.path.exists(storage.path(TURN))
 
 
 def die(lock: Lock) -> None:
     """Leave a lock as a killed process does."""
-    if isinstance(lock, FolderLock | BucketLock):
-        lock._ended.set()
-        if lock._thread.is_alive():
-            lock._thread.join()
+    lock.ended.set()
+    lock.heartbeats.join()
     if isinstance(lock, FolderLock) and lock._descriptor is not None:
         os.close(lock._descriptor)
 
@@ -157,12 +156,12 @@ def test_a_lock_of_an_older_songmill_is_taken(storage: Storage) -> None:
 def test_one_of_eight_contenders_for_a_dead_lock_gets_it(
     storage: Storage, kind: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A contender of this test holds exactly the dead holder for dead, and needs no time."""
+    """Only the lease of the dead holder looks expired, and at once."""
     contenders, rounds = 8, 40 if kind == "bucket" else 300
     dead = {"token": ""}
 
-    def watch_folder(self: FolderLock, name: str) -> None:
-        if name != dead["token"]:
+    def watch_folder(self: FolderLock, path: str) -> None:
+        if dead["token"] not in path:
             self._refuse()
 
     def watch_bucket(self: BucketLock, holder: bytes, version: str) -> None:
@@ -268,35 +267,148 @@ def lease(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Folder:
 
 @pytest.mark.usefixtures("quick")
 def test_a_holder_of_a_lease_sends_heartbeats(lease: Folder) -> None:
-    with lock_of(lease) as lock:
-        file = Path(lease.path(f"{TURN}/{lock.token}/{folder_lock.HEARTBEATS}"))
-        wait_until(lambda: file.exists() and file.read_text() > "1")
+    with lock_of(lease):
+        first = description(lease)
+        wait_until(lambda: description(lease)["seen"] > first["seen"])
     assert not os.path.exists(lease.path(TURN))
 
 
 @pytest.mark.usefixtures("quick")
-@pytest.mark.parametrize("error", [OSError("full"), FileNotFoundError("away")])
+@pytest.mark.parametrize("error", [OSError("full"), StoreError("away")])
 def test_an_outage_delays_a_heartbeat_only(
-    lease: Folder, monkeypatch: pytest.MonkeyPatch, error: Exception
+    storage: Storage, kind: str, monkeypatch: pytest.MonkeyPatch, error: Exception
 ) -> None:
     away, tried = threading.Event(), []
-    write = Path.write_text
+    write = type(storage).replace if kind == "bucket" else type(storage).write  # type: ignore[attr-defined]
 
-    def moody(self: Path, text: str) -> int:
-        tried.append(text)
+    def moody(self: Storage, name: str, *arguments: Any, **options: Any) -> Any:
+        tried.append(name)
         if away.is_set():
             raise error
-        return write(self, text)
+        return write(self, name, *arguments, **options)
 
-    monkeypatch.setattr(Path, "write_text", moody)
-    away.set()
-    with lock_of(lease) as lock:
-        wait_until(lambda: len(tried) > 3)
-        file = Path(lease.path(f"{TURN}/{lock.token}/{folder_lock.HEARTBEATS}"))
-        assert not file.exists()
+    monkeypatch.setattr(type(storage), "replace" if kind == "bucket" else "write", moody)
+    with lock_of(storage) as lock:
+        away.set()
+        before = len(tried)
+        wait_until(lambda: len(tried) > before + 3)
         away.clear()
-        wait_until(file.exists)
+        first = description(storage)
+        wait_until(lambda: description(storage)["seen"] > first["seen"])
         lock.check()
+
+
+@pytest.mark.parametrize("first", ["kernel", "lease"])
+def test_a_lock_of_the_kernel_and_a_lease_respect_each_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, first: str
+) -> None:
+    monkeypatch.setattr(module, "HEARTBEAT_S", 0.01)
+    monkeypatch.setattr(module, "POLL_S", 0.02)
+    storage = Folder(str(tmp_path / "store"))
+    flock = fcntl.flock
+    monkeypatch.setattr(fcntl, "flock", flock if first == "kernel" else no_locks)
+    with lock_of(storage) as lock:
+        for other in (no_locks, flock):
+            monkeypatch.setattr(fcntl, "flock", other)
+            with pytest.raises(StoreError, match="another run is at work"):
+                lock_of(another(storage)).__enter__()
+        lock.check()
+    acquire(another(storage))
+
+
+def test_a_living_job_of_an_older_songmill_is_respected(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "POLL_S", 0.02)
+    storage = Folder(str(tmp_path / "store"))
+    ended = threading.Event()
+
+    def beat() -> None:
+        for count in itertools.count():
+            storage.write(LOCK, b'{"token": "a", "heartbeats": %d}' % count)
+            if ended.wait(0.01):
+                return
+
+    thread = threading.Thread(target=beat)
+    thread.start()
+    try:
+        wait_until(lambda: storage.exists(LOCK))
+        with pytest.raises(StoreError, match="another run is at work"):
+            lock_of(another(storage)).__enter__()
+    finally:
+        ended.set()
+        thread.join()
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("server", "no_waits")
+def test_a_lost_answer_to_a_renewal_does_not_end_a_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    storage = storage_of(f"s3://music/{tmp_path.name}/store")
+    replace = Bucket.replace
+    lose = [False]
+
+    def unheard(self: Bucket, *arguments: Any, **options: Any) -> str | None:
+        written = replace(self, *arguments, **options)
+        if lose.pop():
+            lose.append(False)
+            raise StoreError("the object store does not answer")
+        lose.append(False)
+        return written
+
+    monkeypatch.setattr(Bucket, "replace", unheard)
+    with lock_of(storage) as lock:
+        recover(lock)
+        for _ in range(2):
+            lose[:] = [True]
+            with pytest.raises(StoreError, match="does not answer"):
+                lock.write_journal(b'{"token": "%s"}' % lock.token.encode())
+            assert lock.read_journal() is not None
+            lose[:] = [True]
+            with contextlib.suppress(StoreError):
+                lock.beat()
+            lock.describe()
+            lock.check()
+        lock.remove_journal()
+    assert not storage.exists(LOCK)
+    assert not storage.exists(JOURNAL)
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("server")
+def test_an_object_store_that_ignores_conditions_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    storage = storage_of(f"s3://music/{tmp_path.name}/store")
+    replace = Bucket.replace
+
+    def unconditional(self: Bucket, name: str, data: bytes, version: Any, **options: Any) -> Any:
+        self.remove(name)
+        return replace(self, name, data, None, **options)
+
+    monkeypatch.setattr(Bucket, "replace", unconditional)
+    with pytest.raises(StoreError, match=f"{storage.root} ignores conditional requests"):
+        lock_of(storage).__enter__()
+
+
+def test_a_stray_file_among_the_turns_does_no_harm(tmp_path: Path) -> None:
+    storage = Folder(str(tmp_path / "store"))
+    for name in ("turn/.DS_Store", "turn/dead/left/x"):
+        storage.write(f"_work/{name}", b"")
+    acquire(storage)
+
+
+def test_an_error_in_the_middle_releases_the_lock(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    storage = Folder(str(tmp_path / "store"))
+    for broken in ("_read", "describe"):
+        with monkeypatch.context() as patch:
+            patch.setattr(FolderLock, broken, Mock(side_effect=OSError("broken")))
+            with pytest.raises(OSError, match="broken"):
+                lock_of(storage).__enter__()
+        acquire(storage)
 
 
 def test_another_error_of_the_file_system_is_reported(
@@ -360,10 +472,10 @@ def test_a_heartbeat_during_a_change_of_the_description_is_no_takeover(
     with lock, ThreadPoolExecutor(1) as pool:
         monkeypatch.setattr(lock.storage, "replace", slow)
         monkeypatch.setattr(lock, "_writing", Mutex())
-        heartbeat = pool.submit(lock._renew, patient=False)
+        heartbeat = pool.submit(lock.beat)
         assert renewing.wait(60)
         lock.note(stage="similarity")
-        assert heartbeat.result()
+        heartbeat.result()
         lock.check()
 
 
@@ -401,4 +513,6 @@ def test_a_run_whose_lock_is_taken_over_changes_nothing_more(storage: Storage, k
         assert description(storage)["token"] == lock.token
     assert not storage.exists("x")
     assert not storage.exists(STORE_JSON)
+    with lock_of(another(storage)) as lock:
+        recover(lock)
     assert list(storage.list(STAGE)) == []
