@@ -18,7 +18,7 @@ from jobs.learning import registry
 from jobs.progress import Progress
 from jobs.store import manifest, schemas
 from jobs.store.damage import damage_error, remedy
-from jobs.store.lock import JOURNAL
+from jobs.store.lock import is_committing
 from jobs.store.schemas import (
     DUPLICATES,
     FOLDERS,
@@ -181,7 +181,7 @@ class Check:
         with suppress(FileNotFoundError):
             content = storage.read(manifest.MANIFEST)
         sizes = [(entry.name, entry.size) for table in FOLDERS for entry in self._list(table)]
-        return storage.exists(JOURNAL), content, sizes, registry.versions(self.store)
+        return is_committing(storage), content, sizes, registry.versions(self.store)
 
     def _drop_uncertain(self, before: tuple[Any, ...]) -> None:
         """Drop the findings that a commit may explain, if there was one meanwhile."""

@@ -171,6 +171,14 @@ def has_entries(journal: bytes | None) -> bool:
     return True
 
 
+def is_committing(storage: Storage) -> bool:
+    """Return whether a commit is under way, or was decided and not completed."""
+    try:
+        return has_entries(storage.read(JOURNAL))
+    except FileNotFoundError:
+        return False
+
+
 class TakenOverError(StoreError):
     """Another run has taken over the store."""
 

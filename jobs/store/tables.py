@@ -16,7 +16,7 @@ from jobs.errors import StoreError, UsageError
 from jobs.store import manifest
 from jobs.store.address import storage_at
 from jobs.store.damage import damage_error
-from jobs.store.lock import JOURNAL
+from jobs.store.lock import is_committing
 from jobs.store.schemas import TABLES
 from jobs.store.storage import Part, Storage, as_json
 
@@ -59,7 +59,7 @@ class Store:
             entries = [entry for entry in self.storage.list(table) if is_part(entry.name)]
             found = manifest.find_difference(self._manifest or {}, table, entries)
             # While a commit is under way, readers may see fewer rows.
-            if found is None or self.storage.exists(JOURNAL):
+            if found is None or is_committing(self.storage):
                 return [entry.name for entry in entries]
             if manifest.read(self.storage) == self._manifest:
                 raise damage_error(self.storage.root, *found)
@@ -109,7 +109,7 @@ class Store:
             return None
 
         def is_footer(checksum: str) -> bool:
-            if checksum == part.footer or self.storage.exists(JOURNAL):
+            if checksum == part.footer or is_committing(self.storage):
                 return True
             # A commit may have replaced the part since it was listed.
             return (manifest.read(self.storage) or {}).get(name) != part

@@ -17,6 +17,8 @@ import pandas as pd
 import psutil
 import pyarrow.parquet as pq
 
+from jobs.reporting.verify import verify
+from jobs.store.manifest import MANIFEST
 from support import faults, forks
 from support.forks import Forked
 
@@ -343,9 +345,10 @@ def assert_equal_tables(store: Path, expected: dict[str, pd.DataFrame]) -> None:
 
 
 def assert_tidy(store: Path) -> None:
-    """Check that a finished run has left no internal files."""
+    """Check that a finished run has left a sound store, and no internal files but the manifest."""
     left = [str(path.relative_to(store)) for path in store.rglob("*") if path.is_file()]
-    assert [name for name in left if name.startswith("_")] == []
+    assert [name for name in left if name.startswith("_")] == [MANIFEST]
+    assert verify(store=str(store)).findings == []
 
 
 def finished(store: Path) -> set[str]:

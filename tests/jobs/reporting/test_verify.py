@@ -398,7 +398,7 @@ def test_what_another_run_changes_meanwhile_is_no_damage(
 
 
 def test_of_an_unfinished_commit_only_damaged_pages_are_named(root: Path) -> None:
-    (root / JOURNAL).write_text('{"remove": [], "add": [], "forget": []}')
+    (root / JOURNAL).write_text('{"remove": [], "add": [], "forget": ["_work/x"]}')
     (root / part_of(root, TRACKS)).unlink()
     found = checked(root)
     assert (found.outcome, found.findings) == ("sound", [])
