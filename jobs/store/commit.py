@@ -26,7 +26,7 @@ from jobs.store import manifest
 from jobs.store.lock import ENTRIES, JOURNAL, Lock, has_entries
 from jobs.store.manifest import MANIFEST
 from jobs.store.schemas import FOLDERS, MODELS
-from jobs.store.storage import Entry, Storage, as_json, parse_json
+from jobs.store.storage import Entry, Part, Storage, as_json, parse_json
 from jobs.store.tables import STORE_JSON, Store, is_part
 
 WORK = "_work"
@@ -63,6 +63,13 @@ class Change:
     forget: list[str] = field(default_factory=list)  # obsolete files below WORK
     token: str = ""  # of the run that completes it
     old: bool = False  # whether an older songmill decided it
+    written: dict[str, Part] = field(default_factory=dict)  # staged parts that are described
+
+    def to_json(self) -> bytes:
+        """Return the content of the journal."""
+        content = asdict(self)
+        del content["written"]
+        return as_json(content)
 
     def check(self) -> None:
         """Raise ValueError if it names other files, as a journal of unknown origin may."""
@@ -141,6 +148,7 @@ def stage_table(
         yield from additions
 
     staged = _write_parts(store.storage, rows_to_write(), PART_ROWS)
+    change.written |= staged
     change.remove += rewritten + merged
     change.add += [(name, f"{table}/{os.path.basename(name)}") for name in staged]
 
@@ -169,7 +177,8 @@ def stage_replacement(
     staged = _write_parts(store.storage, rows, part_rows or PART_ROWS)
     if not staged and not before:
         # Readers expect a part even if the table has no rows.
-        staged = [_write_part(store.storage, schema.empty_table())]
+        staged = dict([_write_part(store.storage, schema.empty_table())])
+    change.written |= staged
     # No row may be in an old part and in a new one at once: the old parts are emptied first.
     change.add += [
         (write_empty(store.storage, schema), name) for name in before if name not in emptied
@@ -200,7 +209,10 @@ def _stage_manifest(storage: Storage, change: Change) -> list[tuple[str, str]]:
         before = manifest.describe(storage, sorted(filter(is_part, listed - changed)))
     elif not added and not change.remove:
         return []
-    after = manifest.updated(storage, before, change.remove, added)
+    parts = {
+        name: change.written.get(staged) or storage.describe_part(staged) for staged, name in added
+    }
+    after = manifest.updated(before, change.remove, parts)
     return [(_write_file(storage, manifest.to_json(after)), MANIFEST)]
 
 
@@ -236,7 +248,7 @@ def commit(lock: Lock, change: Change) -> None:
             f"a commit to the store {storage.root} was decided and not completed: run the same "
             "command again"
         )
-    lock.write_journal(as_json(asdict(change)))
+    lock.write_journal(change.to_json())
     try:
         _check_staged(storage, change)
     except StoreError:
@@ -266,7 +278,7 @@ def recover(lock: Lock) -> bool:
         if unfinished:
             _check_staged(storage, change)
         change.token = lock.token
-        if lock.claim_journal(as_json(asdict(change))):
+        if lock.claim_journal(change.to_json()):
             break
     if unfinished:
         _apply(lock, change)
@@ -300,9 +312,9 @@ def _parse_journal(storage: Storage, journal: bytes) -> Change:
     return change
 
 
-def _write_parts(storage: Storage, tables: Iterable[pa.Table], part_rows: int) -> list[str]:
-    """Write rows as few sorted parts; return their staged names."""
-    written: list[str] = []
+def _write_parts(storage: Storage, tables: Iterable[pa.Table], part_rows: int) -> dict[str, Part]:
+    """Write rows as few sorted parts; return them by their staged names."""
+    written: list[tuple[str, Part]] = []
     pending: list[pa.Table] = []
     count = 0
     for rows in tables:
@@ -318,15 +330,14 @@ def _write_parts(storage: Storage, tables: Iterable[pa.Table], part_rows: int) -
             count -= part_rows
     if count:
         written.append(_write_part(storage, pa.concat_tables(pending)))
-    return written
+    return dict(written)
 
 
-def _write_part(storage: Storage, rows: pa.Table) -> str:
+def _write_part(storage: Storage, rows: pa.Table) -> tuple[str, Part]:
     part = f"part-{time.strftime('%Y%m%dT%H%M%S', time.gmtime())}-{uuid.uuid4().hex[:8]}"
     staged = f"{STAGE}/{part}.parquet"
     keys = [key for key in _ORDER if key[0] in rows.schema.names]
-    storage.write_table(staged, rows.sort_by(keys) if keys else rows)
-    return staged
+    return staged, storage.write_table(staged, rows.sort_by(keys) if keys else rows)
 
 
 def write_empty(storage: Storage, schema: pa.Schema) -> str:

@@ -59,7 +59,7 @@ class Folder(Storage):
         with (
             self._temporary() as temporary,
             atomic_write(target, temporary=temporary, durable=durable),
-            open(temporary, "wb") as file,
+            open(temporary, "w+b") as file,
         ):
             yield file
         if durable:

@@ -91,33 +91,29 @@ def find_difference(
 
 
 def updated(
-    storage: Storage,
-    parts: Mapping[str, Part],
-    removed: Iterable[str],
-    added: Iterable[tuple[str, str]],
+    parts: Mapping[str, Part], removed: Iterable[str], added: Mapping[str, Part]
 ) -> dict[str, Part]:
     """Return the manifest after a commit.
 
     Parameters
     ----------
-    storage : Storage
-        Files of the store.
     parts : mapping of str to Part
         The manifest before.
     removed : iterable of str
         Parts that the commit empties.
-    added : iterable of (str, str)
-        Parquet files, each with the name of the part that it becomes. One without rows empties it.
+    added : mapping of str to Part
+        Parts that it adds or replaces. One without rows is left out.
+
+    Examples
+    --------
+    >>> part = Part(rows=3, bytes=4242, footer="0a1b2c3d")
+    >>> sorted(updated({"a": part, "b": part}, ["a"], {"c": part}))
+    ['b', 'c']
     """
-    after = dict(parts)
-    for name in removed:
-        after.pop(name, None)
-    for staged, name in added:
-        part = storage.describe_part(staged)
-        after.pop(name, None)
-        if part.rows:
-            after[name] = part
-    return after
+    gone = set(removed)
+    after = {name: part for name, part in parts.items() if name not in gone}
+    after.update(added)
+    return {name: part for name, part in after.items() if part.rows}
 
 
 def describe(storage: Storage, names: Iterable[str]) -> dict[str, Part]:

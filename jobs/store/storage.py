@@ -75,7 +75,7 @@ class Storage(ABC):
     >>> from jobs.store.folder import Folder
     >>> with TemporaryDirectory() as root:
     ...     storage = Folder(root)
-    ...     storage.write_table("t/a.parquet", pa.table({"x": [1, 2], "y": [3, 4]}))
+    ...     part = storage.write_table("t/a.parquet", pa.table({"x": [1, 2], "y": [3, 4]}))
     ...     storage.count_rows("t/a.parquet"), storage.read_table("t/a.parquet", ["y"]).to_pydict()
     (2, {'y': [3, 4]})
     """
@@ -112,7 +112,7 @@ class Storage(ABC):
 
     @abstractmethod
     def writer(self, name: str, *, durable: bool = False) -> AbstractContextManager[Any]:
-        """Open a file for writing that replaces ``name`` when the body ends without an error.
+        """Open a file for writing and reading that replaces ``name`` when the body ends well.
 
         A ``durable`` file survives a power failure.
         """
@@ -228,18 +228,20 @@ class Storage(ABC):
         try:
             yield
         except (pa.ArrowException, OSError, ValueError) as error:
-            if isinstance(error, OSError) and error.errno is not None:
-                raise  # the operating system's message is clearer
+            missing = isinstance(error, FileNotFoundError)
+            if missing or (isinstance(error, OSError) and error.errno is not None):
+                raise  # the message of the operating system or object store is clearer
             raise damage_error(self.root, name, f"is damaged ({error})") from None
 
-    def write_table(self, name: str, table: pa.Table, *, durable: bool = False) -> None:
-        """Write ``table`` as the Parquet file ``name``."""
+    def write_table(self, name: str, table: pa.Table, *, durable: bool = False) -> Part:
+        """Write ``table`` as the Parquet file ``name``, and describe that file."""
         # Features rarely repeat: their dictionaries would be larger than the values.
         dictionary = [field.name for field in table.schema if pa.types.is_string(field.type)]
         with self.writer(name, durable=durable) as file:
             pq.write_table(
                 table, file, compression="zstd", use_dictionary=dictionary, write_page_checksum=True
             )
+            return Part(table.num_rows, file.tell(), footer_checksum(file))
 
 
 def footer_checksum(source: Any) -> str:
