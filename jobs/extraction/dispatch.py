@@ -55,15 +55,11 @@ def dispatch(
     """
     queue = _Queue(batches)
     pending: dict[Future, Batch] = {}
-    window = PENDING_PER_THREAD
     with translate_errors(pool.client):
         while True:
             threads = pool.poll()
             tick(threads)
-            # Not smaller while a worker starts again: other batches go before the retry of a file
-            # that may have killed it.
-            window = max(window, threads * PENDING_PER_THREAD)
-            while len(pending) < window:
+            while len(pending) < max(1, threads) * PENDING_PER_THREAD:
                 batch = queue.next(idle=not pending)
                 if batch is None:
                     break
