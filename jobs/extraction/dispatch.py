@@ -27,8 +27,10 @@ PENDING_PER_THREAD = 3
 MAX_DEATHS = 2
 """Workers that a file may kill before it is recorded as ``worker-killed``."""
 
-MAX_UNSTARTED = 8
-"""Batches in a row that may be lost before a worker has started them."""
+MAX_UNSTARTED = 8 * PENDING_PER_THREAD
+"""Batches in a row that may be lost before a worker has started them. A worker that dies may take
+all its batches along.
+"""
 
 RESULT_TIMEOUT_S = 10.0
 """Seconds to wait for the summary of a finished batch."""
@@ -55,11 +57,15 @@ def dispatch(
     """
     queue = _Queue(batches)
     pending: dict[Future, Batch] = {}
+    window = 1  # threads that batches are submitted for
     with translate_errors(pool.client):
         while True:
             threads = pool.poll()
             tick(threads)
-            while len(pending) < max(1, threads) * PENDING_PER_THREAD:
+            # A nanny restarts its worker: then other batches go before the retry of a file that may
+            # have killed it.
+            window = max(window if pool.has_nannies else 1, threads)
+            while len(pending) < window * PENDING_PER_THREAD:
                 batch = queue.next(idle=not pending)
                 if batch is None:
                     break
