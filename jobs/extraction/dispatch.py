@@ -99,6 +99,8 @@ class _Queue:
     def __init__(self, batches: Iterator[Batch]) -> None:
         self._batches = batches
         self._retries: deque[Batch] = deque()
+        # After all other batches: what kills workers at the moment may not be the file.
+        self._died: deque[Batch] = deque()
         self._suspects: deque[Batch] = deque()
         self._dead_processes: set[str] = set()
         self.unstarted = 0
@@ -106,6 +108,8 @@ class _Queue:
     def next(self, *, idle: bool) -> Batch | None:
         """Return the next batch; suspects only when the cluster is ``idle``."""
         batch = self._retries.popleft() if self._retries else next(self._batches, None)
+        if batch is None and self._died:
+            return self._died.popleft()
         if batch is None and idle and self._suspects:
             return self._suspects.popleft()
         return batch
@@ -137,7 +141,7 @@ class _Queue:
         if summary.process in shared:
             self._suspects.append(suspect)
         elif suspect.deaths < MAX_DEATHS:
-            self._retries.append(suspect)
+            self._died.append(suspect)
         else:
             return suspect
         return None
