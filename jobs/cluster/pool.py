@@ -56,6 +56,8 @@ class WorkerPool:
     ----------
     most_workers : int
         Largest number of fit workers at one time.
+    has_nannies : bool
+        Whether a nanny restarts each worker that dies.
     """
 
     def __init__(
@@ -67,6 +69,7 @@ class WorkerPool:
         self.client = client
         self.resource = f"songmill-{uuid.uuid4().hex}"
         self.most_workers = 0
+        self.has_nannies = False
         self._check = check
         self._report = report
         self._checks: dict[tuple[str, ...], Check[dict[str, str]]] = {}  # running, by addresses
@@ -139,6 +142,8 @@ class WorkerPool:
         for address in sorted(self._fit - fit.keys() - self._unfit.keys()):
             self._report_lost(address, len(fit))
         self._fit = set(fit)
+        if fit:
+            self.has_nannies = all(worker["nanny"] for worker in fit.values())
         self.most_workers = max(self.most_workers, len(fit))
         self._unfit = {address: why for address, why in self._unfit.items() if address in found}
         known = {*fit, *self._unfit, *(address for group in self._checks for address in group)}

@@ -27,8 +27,10 @@ PENDING_PER_THREAD = 3
 MAX_DEATHS = 2
 """Workers that a file may kill before it is recorded as ``worker-killed``."""
 
-MAX_UNSTARTED = 8
-"""Batches in a row that may be lost before a worker has started them."""
+MAX_UNSTARTED = 8 * PENDING_PER_THREAD
+"""Batches in a row that may be lost before a worker has started them. A worker that dies may take
+all its batches along.
+"""
 
 RESULT_TIMEOUT_S = 10.0
 """Seconds to wait for the summary of a finished batch."""
@@ -55,15 +57,15 @@ def dispatch(
     """
     queue = _Queue(batches)
     pending: dict[Future, Batch] = {}
-    window = PENDING_PER_THREAD
+    window = 1  # threads that batches are submitted for
     with translate_errors(pool.client):
         while True:
             threads = pool.poll()
             tick(threads)
-            # Not smaller while a worker starts again: other batches go before the retry of a file
-            # that may have killed it.
-            window = max(window, threads * PENDING_PER_THREAD)
-            while len(pending) < window:
+            # A nanny restarts its worker: then other batches go before the retry of a file that may
+            # have killed it.
+            window = max(window if pool.has_nannies else 1, threads)
+            while len(pending) < window * PENDING_PER_THREAD:
                 batch = queue.next(idle=not pending)
                 if batch is None:
                     break
@@ -97,6 +99,8 @@ class _Queue:
     def __init__(self, batches: Iterator[Batch]) -> None:
         self._batches = batches
         self._retries: deque[Batch] = deque()
+        # After all other batches: what kills workers at the moment may not be the file.
+        self._died: deque[Batch] = deque()
         self._suspects: deque[Batch] = deque()
         self._dead_processes: set[str] = set()
         self.unstarted = 0
@@ -104,6 +108,8 @@ class _Queue:
     def next(self, *, idle: bool) -> Batch | None:
         """Return the next batch; suspects only when the cluster is ``idle``."""
         batch = self._retries.popleft() if self._retries else next(self._batches, None)
+        if batch is None and self._died:
+            return self._died.popleft()
         if batch is None and idle and self._suspects:
             return self._suspects.popleft()
         return batch
@@ -135,7 +141,7 @@ class _Queue:
         if summary.process in shared:
             self._suspects.append(suspect)
         elif suspect.deaths < MAX_DEATHS:
-            self._retries.append(suspect)
+            self._died.append(suspect)
         else:
             return suspect
         return None
