@@ -196,6 +196,7 @@ def verify(
             "--repair", help="Forget what is damaged, so that the next runs make it anew."
         ),
     ] = False,
+    log_format: options.LogFormat = "text",
     as_json: options.Json = False,
 ) -> None:
     """Check everything in STORE: checksums, manifest, tables, models. Exit with 1 if it is damaged.
