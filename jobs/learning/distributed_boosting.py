@@ -24,7 +24,7 @@ import threading
 import time
 import uuid
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from operator import getitem
 from types import FrameType
 from typing import TYPE_CHECKING, Any
@@ -197,6 +197,7 @@ class _Attempt:
     result: Any = None
     error: BaseException | None = None
     thread: threading.Thread | None = None
+    loading: list["Future"] = field(default_factory=list)  # tasks that may wait for a lost worker
 
     def __post_init__(self) -> None:
         self.client = self.pool.client
@@ -262,6 +263,7 @@ class _Attempt:
 
         Most workers notice the loss or time out. The processes of those that hang are killed.
         """
+        self.client.cancel(self.loading)
         if self.thread is None or _poll(self._is_over, RENDEZVOUS_TIMEOUT_S + _LOSS_NOTICE_S):
             return
         self.client.run(os._exit, 1, workers=self._training_workers(), on_error="return")
@@ -333,8 +335,10 @@ class _Attempt:
         return matrix
 
     def _submit(self, worker: str, function: Callable[..., Any], *arguments: Any) -> "Future":
-        # A task that may run on one worker only would wait forever for a dead one.
-        return self.pool.submit(function, *arguments, workers=[worker], allow_other_workers=True)
+        # With `allow_other_workers`, Dask would also ignore that only checked workers may run it.
+        future = self.pool.submit(function, *arguments, workers=[worker])
+        self.loading.append(future)
+        return future
 
 
 def _training_error(error: BaseException) -> TrainingError:

@@ -37,6 +37,7 @@ from jobs.extraction.plan import Plan
 from jobs.inputs.sources import Paths
 from jobs.progress import Progress, printable
 from jobs.reporting.status import read_status
+from jobs.store.manifest import MANIFEST
 from jobs.store.schemas import SEGMENTS, TRACKS
 
 MUSIC, STORE = Path("music"), Path("store")
@@ -746,7 +747,7 @@ def test_no_temporary_file_is_left_over(run: Run) -> None:
     run()
     left = [str(p.relative_to(STORE)) for p in STORE.rglob("*") if p.is_file()]
     names = {name.rpartition("/")[0] or name for name in left}
-    assert names == {"store.json", TRACKS, SEGMENTS, "files", "runs"}
+    assert names == {"store.json", MANIFEST, TRACKS, SEGMENTS, "files", "runs"}
     modes = {path.stat().st_mode & 0o777 for path in STORE.rglob("part-*")}
     assert modes <= {0o644, 0o664, 0o666}
 
