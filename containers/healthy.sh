@@ -1,6 +1,6 @@
 # Health check of a container: succeed if the command in the arguments does.
 # The check is due every two seconds, so that other containers wait no longer than necessary. Every check costs
-# processes, so after the first success it waits for a minute first. (Docker 25 has start_interval for that.)
+# processes, so after a success the next one waits for a minute first. (Docker 25 has start_interval for that.)
 set -u
 healthy=${TMPDIR:-/tmp}/healthy
 
@@ -12,4 +12,4 @@ answers() {
 }
 
 if [ -e "$healthy" ]; then sleep 60; fi
-"$@" && touch "$healthy"
+if "$@"; then touch "$healthy"; else rm -f "$healthy"; exit 1; fi

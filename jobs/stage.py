@@ -142,14 +142,14 @@ class Session:
             try:
                 self.storage.write_json(stage.mark, {"run_id": stage.run_id})
                 yield stage
-                for pool in stage.pools:
-                    pool.close()
             except UsageError:
                 raise  # nothing has begun
             except BaseException as error:
                 stage.abandon(error)
                 raise
             finally:
+                for pool in stage.pools:
+                    pool.close()
                 with suppress(OSError, StoreError):
                     lock.note(**before)  # fails if another run has taken over
                     stage.clear()
@@ -160,7 +160,8 @@ class Session:
             connecting = connect(self._scheduler, self._workers, self.progress.warn)
             self._client = self._stack.enter_context(connecting)
             if scheduler_address(self._scheduler, self._workers):  # a local cluster has none
-                self.progress.write("info", f"Dask's dashboard: {self._client.dashboard_link}")
+                with suppress(LookupError, ValueError):  # of a template in Dask's configuration
+                    self.progress.write("info", f"Dask's dashboard: {self._client.dashboard_link}")
         return self._client
 
 

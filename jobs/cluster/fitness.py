@@ -53,13 +53,16 @@ async def admit(check: Callable[[], str], resource: str, dask_worker: Any) -> st
     """Give this worker a Dask resource if it passes the check; return why it is unfit, or ""."""
     reason = check()
     if not reason:
-        await set_resource(resource, 1, dask_worker)
+        await dask_worker.set_resources(**{resource: 1})
     return reason
 
 
-async def set_resource(resource: str, quantity: int, dask_worker: Any) -> None:
-    """Set this worker's quantity of a Dask resource; a negative one bars it from the tasks."""
-    await dask_worker.set_resources(**{resource: quantity})
+async def bar(resource: str, dask_worker: Any) -> None:
+    """Give this worker no more tasks. Those that wait on it run, and find that it is unfit."""
+    state = dask_worker.state
+    state.total_resources[resource] = -1  # the available quantity stays, which waiting tasks need
+    address = dask_worker.contact_address
+    await dask_worker.scheduler.set_resources(resources=state.total_resources, worker=address)
 
 
 def forget_resource(resource: str, dask_worker: Any) -> None:

@@ -17,7 +17,7 @@ from importlib import metadata
 from typing import TYPE_CHECKING, Any
 
 from jobs.cluster.failures import SchedulerLostError
-from jobs.cluster.fitness import admit, forget_resource, set_resource, songmill_version
+from jobs.cluster.fitness import admit, bar, forget_resource, songmill_version
 from jobs.errors import ClusterError, SongmillError
 from jobs.interruption import in_thread, raise_if_interrupted
 
@@ -141,6 +141,8 @@ class WorkerPool:
         }
         for address in sorted(self._fit - fit.keys() - self._unfit.keys()):
             self._report_lost(address, len(fit))
+        if fit.keys() - self._fit:
+            _start_waiting_tasks(self.client)
         self._fit = set(fit)
         if fit:
             self.has_nannies = all(worker["nanny"] for worker in fit.values())
@@ -156,7 +158,7 @@ class WorkerPool:
         """Give no more tasks to a worker that has become unfit, and report it once."""
         if address in self._unfit:
             return
-        self.client.run(set_resource, self.resource, -1, workers=[address], on_error="return")
+        self.client.run(bar, self.resource, workers=[address], on_error="return")
         self._report_unfit(address, f"{self._describe(address)}: {reason}")
 
     def close(self) -> None:
@@ -203,8 +205,6 @@ class WorkerPool:
         # Importing it puts songmill's folder first: other packages may have the same names.
         client.run(importlib.import_module, "songmill.worker", workers=workers, on_error="ignore")
         answers = client.run(admit, self._check, self.resource, workers=workers, on_error="return")
-        if "" in answers.values():
-            _start_waiting_tasks(client)
         reasons = {address: _reason(answer) for address, answer in answers.items()}
         return {
             address: f"{self._describe(address)}: {reason}"
@@ -228,7 +228,12 @@ class WorkerPool:
         now = time.monotonic()
         if self._threads or self._empty_since is None:
             self._empty_since = None if self._threads else now
-        elif self._unfit and not self._checks and now - self._empty_since > ONLY_UNFIT_TIMEOUT_S:
+        elif (
+            self._unfit
+            and not self._checks
+            and not self.most_workers  # a fit worker that was there may be restarting
+            and now - self._empty_since > ONLY_UNFIT_TIMEOUT_S
+        ):
             raise ClusterError(
                 f"no worker of the cluster is fit: {next(iter(self._unfit.values()))}"
             )

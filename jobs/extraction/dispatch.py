@@ -88,6 +88,7 @@ def dispatch(
                     queue.unstarted = 0
                     yield batch, summary
                 else:
+                    queue.unstarted = 0  # a worker had started it
                     killer = queue.retry_died(batch, summary, pending.values())
                     if killer:
                         yield killer, summary

@@ -19,6 +19,7 @@ import pyarrow.compute as pc
 from featurizer.columns import FEATURE_SET, SEGMENT_SECONDS
 from featurizer.errors import FailureKind
 from jobs import defaults
+from jobs.cluster.failures import translate_errors
 from jobs.cluster.fitness import songmill_version
 from jobs.extraction.attempts import (
     DONE,
@@ -360,7 +361,8 @@ class _Extraction:
         sample = {recording.source: recording for recording in [*new, *repeat]}
         check = functools.partial(unfit_reason, self._batch(list(sample.values())))
         pool = self.stage.pool(check)
-        threads = pool.poll()
+        with translate_errors(pool.client):
+            threads = pool.poll()
         began = time.monotonic()
 
         def tick(threads: int) -> None:

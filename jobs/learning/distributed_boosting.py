@@ -15,7 +15,7 @@ Works around these faults of xgboost 3.2 and distributed 2026.3:
 - A worker may wait forever in XGBoost's native code for one that died. Its process is killed; a
   nanny starts another.
 - Rounds continue on the workers after the client is gone. A callback ends them.
-- Dask recomputes the share of a lost worker on any other worker. The attempt then starts again.
+- The rows of a lost worker wait for that worker. The end of the attempt cancels them.
 """
 
 import os
@@ -263,7 +263,7 @@ class _Attempt:
 
         Most workers notice the loss or time out. The processes of those that hang are killed.
         """
-        self.client.cancel(self.loading)
+        self.client.cancel(self.loading, force=True)
         if self.thread is None or _poll(self._is_over, RENDEZVOUS_TIMEOUT_S + _LOSS_NOTICE_S):
             return
         self.client.run(os._exit, 1, workers=self._training_workers(), on_error="return")
@@ -278,7 +278,8 @@ class _Attempt:
 
     def _training_workers(self) -> list[str]:
         """Return the workers that are inside ``xgboost.dask.train``."""
-        present = [worker for worker in self.workers if worker in worker_names(self.pool)]
+        names = worker_names(self.pool)
+        present = [worker for worker in self.workers if worker in names]
         answers = self.client.run(_is_training, self.topic, workers=present, on_error="return")
         return [worker for worker, answer in answers.items() if answer is True]
 

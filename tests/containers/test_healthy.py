@@ -52,6 +52,8 @@ def test_checks_are_rare_after_the_first_success(tmp_path: Path) -> None:
     assert check(tmp_path, "true") == (True, "")
     assert check(tmp_path, "true") == (True, "60")
     assert check(tmp_path, "false") == (False, "60")
+    assert check(tmp_path, "false") == (False, "")
+    assert check(tmp_path, "true") == (True, "")
 
 
 def test_only_a_server_that_answers_with_200_is_healthy(tmp_path: Path, port: int) -> None:

@@ -220,8 +220,10 @@ def test_a_worker_that_becomes_unfit_gets_no_more_work(running: Processes) -> No
         pool.settle()
         assert pool.most_workers == 2
         one, other = pool.list_workers()
+        waiting = [pool.submit(time.sleep, 0.2) for _ in range(6)]
         for _ in range(2):
             pool.exclude(one, "it does not see the source /music")
+        wait_until(lambda: all(future.done() for future in waiting), what="the waiting tasks")
         assert list(pool.list_workers()) == [other]
         results = [result for _, result in map_unordered(pool, os.getpid, [()] * 20)]
         assert {pids(client)[pid] for pid in results} == {other}
@@ -264,6 +266,18 @@ def test_without_a_fit_worker_a_job_ends_with_the_reason(
         error = "no worker of the cluster is fit: inproc://.*: the object store does not answer$"
         with pytest.raises(ClusterError, match=error):
             list(map_unordered(pool, abs, [(-1,)]))
+
+
+def test_a_fit_worker_that_was_there_is_waited_for(
+    in_process_cluster: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "ONLY_UNFIT_TIMEOUT_S", 0.0)
+    with Client(in_process_cluster) as client:
+        pool = WorkerPool(client, failing_check, Report())
+        pool.most_workers = 1
+        pool.settle()
+        for _ in range(2):
+            assert pool.poll(fresh=True) == 0
 
 
 def test_a_check_that_hangs_does_not_hold_up_the_others(
