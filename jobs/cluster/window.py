@@ -72,4 +72,6 @@ def map_unordered(
                         result = future.result(timeout=RESULT_TIMEOUT_S)
                     except TimeoutError:
                         continue  # lost with its worker after it finished: Dask repeats it
-                yield pending.pop(future), result
+                index = pending.pop(future)
+                future.release()  # not only when Python collects garbage
+                yield index, result

@@ -39,7 +39,7 @@ from jobs.extraction.plan import Plan, make_batches, make_plan
 from jobs.extraction.rows import Rows
 from jobs.inputs import labels as label_table
 from jobs.inputs.recordings import check_segment_seconds
-from jobs.inputs.sources import Listing, Paths, SourceFile, list_sources
+from jobs.inputs.sources import Listing, Paths, SourceFile, is_missing, list_sources
 from jobs.progress import Progress, clock
 from jobs.stage import Session, Stage, open_session
 from jobs.store import commit
@@ -505,6 +505,8 @@ class _Extraction:
         listed = self.labelling.by_track.keys()
         failed &= listed
         tried = (tried & listed) - self.plan.failed_before
+        # A known file that is gone now is judged by --max-gone.
+        tried -= {one.track_id for one in self.plan.repeat if is_missing(one)}
         new = failed & tried
         outcome, limit = self.outcome, self.max_failed
         outcome.failed_in_all = len(failed)

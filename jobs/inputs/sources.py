@@ -79,7 +79,7 @@ def list_sources(sources: Paths, is_known: Callable[[str], bool] = lambda _: Fal
     empty: list[str] = []
     given = [sources] if isinstance(sources, str | os.PathLike) else sources
     for source in [os.fspath(path) for path in given]:
-        count = 0
+        count, before = 0, len(unlisted)
         name, found = _list_source(source, unlisted)
         names.append(name)
         for recording in found:
@@ -103,8 +103,11 @@ def list_sources(sources: Paths, is_known: Callable[[str], bool] = lambda _: Fal
                     f"{recording.uri}. Name a folder above both as the source, or extract them "
                     "into two stores"
                 )
-        if not count and name in unlisted:
-            raise UsageError(f"the folder {source} cannot be read. Check its permissions")
+        if not count and (name in unlisted or (len(unlisted) > before and is_known(name))):
+            raise UsageError(
+                f"the folder {unlisted[before]} of {source} cannot be read. Check that it exists, "
+                "and its permissions"
+            )
         if not count and is_known(name):
             empty.append(name)
         elif not count:

@@ -153,7 +153,7 @@ def load_champion(store: Store) -> Model:
 def describe(store: Store, version: str) -> Description:
     """Return the description in a version's ``model.json``; StoreError if it is damaged."""
     name = file_of(version, MODEL_JSON)
-    with _report_damage(store, name, ModelError):
+    with _report_damage(store, name, ModelError, FileNotFoundError):
         described = Description.from_json(store.storage.read(name))
         if described.version != version:  # workers find a model by the version in its file
             raise ModelError(f"describes the model {described.version!r}")

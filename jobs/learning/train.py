@@ -134,7 +134,11 @@ def train(
         session.progress.step("reading names and labels")
         level = choose_level(stage.store, level)
         outcome = _Training(stage, split, level, tolerance, promote).work(stage.pool())
-        removed = registry.remove_old(stage.store, keep_models, outcome.description.version)
+        try:
+            removed = registry.remove_old(stage.store, keep_models, outcome.description.version)
+        except OSError as error:  # the new model is committed
+            session.progress.warn(f"old models cannot be removed: {error}")
+            removed = []
         if removed:
             session.progress.write("info", f"old models removed: {len(removed)}")
         return outcome

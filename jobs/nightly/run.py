@@ -28,7 +28,7 @@ from jobs.stage import Session, open_session
 from jobs.store import commit
 from jobs.store.counts import count_labels
 from jobs.store.levels import Level
-from jobs.store.schemas import PREDICTED_TRACKS, SIMILARITY
+from jobs.store.schemas import PREDICTED_TRACKS, SIMILARITY, TRACKS
 from jobs.store.tables import Store, read_settings
 
 StageName = Literal["extract", "train", "similarity", "predict", "export", "report"]
@@ -178,6 +178,7 @@ def run(
             inputs=("features",),
             options={"neighbours": neighbours},
             has_result=lambda store: bool(store.parts(SIMILARITY)),
+            obstacle=lambda store: "" if store.count_rows(TRACKS) else "there are no tracks",
         ),
         _Step(
             "predict",

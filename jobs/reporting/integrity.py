@@ -11,14 +11,16 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from featurizer.extract import segment_step
-from jobs.errors import DamageError
+from jobs.errors import DamageError, StoreError
 from jobs.learning import registry
 from jobs.progress import Progress
 from jobs.store import manifest, schemas
+from jobs.store.commit import check_journal
 from jobs.store.damage import damage_error, remedy
-from jobs.store.lock import is_committing
+from jobs.store.lock import JOURNAL, is_committing
 from jobs.store.schemas import (
     DUPLICATES,
     FOLDERS,
@@ -39,6 +41,9 @@ MAX_NAMED = 3
 
 _MAX_SEGMENTS = 200_000
 """Upper bound of a segment's number: four hours have 144,000 segments of 0.1 s."""
+
+_MAX_OPEN = 500
+"""Columns of a part that are read at once."""
 
 _FOREIGN = "is foreign: no commit wrote it"
 _REPEATED = "has rows that are repeated or not valid"
@@ -198,6 +203,14 @@ class Check:
             found for found in self.findings if found.file in parts and self._is_unreadable(found)
         ]
 
+        if after[0]:
+            try:
+                check_journal(self.store.storage)
+            except FileNotFoundError:
+                pass  # completed by now
+            except StoreError as error:
+                self.findings.append(Finding(JOURNAL, "cannot be completed", str(error)))
+
     def _is_unreadable(self, found: Finding) -> bool:
         try:
             for _ in self.store.storage.read_batches(found.file):
@@ -251,8 +264,14 @@ class Check:
             problem = "has other columns than its table"
         if problem:
             raise damage_error(storage.root, name, problem)
+        columns = schema.names
+        first = columns[:_MAX_OPEN] if len(columns) > _MAX_OPEN else None
         schema = pa.schema([schema.field(column) for column in _KEYS.get(table, [])])
-        keys = [batch.select(schema.names) for batch in storage.read_batches(name)]
+        keys = [batch.select(schema.names) for batch in storage.read_batches(name, first)]
+        # Each column that is open at once has a buffer, and the matrix has thousands.
+        for start in range(_MAX_OPEN, len(columns), _MAX_OPEN):
+            for _ in storage.read_batches(name, columns[start : start + _MAX_OPEN]):
+                pass
         return found.rows, pa.Table.from_batches(keys, schema)
 
     def _is_valid(self, table: str, schema: pa.Schema) -> bool:
@@ -272,6 +291,10 @@ class Check:
 
     def _collect(self, table: str, keys: pa.Table) -> None:
         """Keep the names in a part's rows, or compare them with those of the features."""
+        if table not in ("files", TRACKS, SEGMENTS):
+            names = keys.column_names
+            self._compare_names(table, {one: pc.unique(keys[one]).to_pylist() for one in names})
+            return
         columns = keys.to_pydict()
         if table == "files":
             origins = zip(columns["uri"], columns["source"], strict=True)
@@ -285,14 +308,12 @@ class Check:
                 if track in self._lengths:
                     self._add_track(table, _REPEATED, track)
                 self._lengths[track] = length
-        elif table == SEGMENTS:
+        else:
             for track, segment in zip(columns["track_id"], columns["segment"], strict=True):
                 bit = 1 << segment if segment in range(_MAX_SEGMENTS) else 0
                 if not bit or self._segments.get(track, 0) & bit:
                     self._add_track(table, _REPEATED, track)
                 self._segments[track] = self._segments.get(track, 0) | bit
-        else:
-            self._compare_names(table, columns)
 
     def _compare_features(self) -> None:
         """Compare the tracks of `files`, the features of tracks and those of segments."""

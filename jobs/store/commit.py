@@ -293,6 +293,16 @@ def recover(lock: Lock) -> bool:
     return unfinished
 
 
+def check_journal(storage: Storage) -> None:
+    """Raise StoreError if the journal is damaged, or staged files are missing."""
+    text = storage.read(JOURNAL)
+    try:
+        _check_staged(storage, _parse_journal(storage, text))
+    except StoreError:
+        if storage.read(JOURNAL) == text:  # else a run is at work
+            raise
+
+
 def _parse_journal(storage: Storage, journal: bytes) -> Change:
     """Return the checked content of the journal."""
     try:

@@ -25,6 +25,7 @@ class Folder(Storage):
     """The files below a folder, which need not exist yet."""
 
     PRE_BUFFER = False
+    DAMAGE = (errno.EIO,)  # a bad sector
 
     def __init__(self, root: str) -> None:
         super().__init__(os.path.abspath(root))

@@ -12,6 +12,7 @@ from typing import Any, ClassVar
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from jobs.errors import StoreError
 from jobs.store.damage import damage_error
 
 TEMPORARY = "_work/tmp"
@@ -82,6 +83,9 @@ class Storage(ABC):
 
     PRE_BUFFER: ClassVar[bool]
     """Whether columns are fetched in few large reads, which costs memory and saves requests."""
+
+    DAMAGE: ClassVar[tuple[int, ...]] = ()
+    """Numbers of the operating system's errors that are damage."""
 
     def __init__(self, root: str) -> None:
         self.root = root
@@ -228,9 +232,14 @@ class Storage(ABC):
         try:
             yield
         except (pa.ArrowException, OSError, ValueError) as error:
-            missing = isinstance(error, FileNotFoundError)
-            if missing or (isinstance(error, OSError) and error.errno is not None):
-                raise  # the message of the operating system or object store is clearer
+            if isinstance(error, FileNotFoundError):
+                raise
+            # Arrow's own errors about a file are plain and have no number. Refusals and time-outs
+            # of an object store may have none either, but are no damage.
+            is_arrows = type(error) is OSError and error.errno is None
+            if isinstance(error, OSError) and not is_arrows and error.errno not in self.DAMAGE:
+                text = error.strerror or str(error) or type(error).__name__
+                raise StoreError(f"{self.root}/{name} cannot be read: {text}") from None
             raise damage_error(self.root, name, f"is damaged ({error})") from None
 
     def write_table(self, name: str, table: pa.Table, *, durable: bool = False) -> Part:

@@ -202,3 +202,16 @@ def test_while_a_commit_is_unfinished_a_reader_sees_what_is_there(store: Store) 
     store.storage.write(JOURNAL, b'{"token": "x", "remove": [], "add": [], "forget": []}')
     with pytest.raises(DamageError, match=r"is damaged"):
         reader.read("files")
+
+
+def test_a_flipped_bit_of_the_manifest_is_damage_of_the_manifest() -> None:
+    part = Part(rows=3, bytes=4242, footer="0a1b2c3d")
+    text = manifest.to_json({"files/part-1.parquet": part, "runs/part-2.parquet": part})
+    for bit in range(len(text) * 8):
+        flipped = bytearray(text)
+        flipped[bit // 8] ^= 1 << bit % 8
+        try:
+            found = manifest.from_json(bytes(flipped))
+        except ValueError:
+            continue
+        assert found == manifest.from_json(text)  # white space
