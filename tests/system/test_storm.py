@@ -106,7 +106,8 @@ def test_whatever_is_killed_the_next_run_completes_the_work(
             exported["neighbour_id"].tolist() == calm.tables["similarity"]["neighbour_id"].tolist()
         )
     left = calm.server.system().find(store.removeprefix("s3://"))
-    assert [path for path in left if "/_" in path] == [f"{store[5:]}/_stages.json"], where
+    kept = [f"{store[5:]}/{name}" for name in ("_manifest.json", "_stages.json")]
+    assert [path for path in left if "/_" in path] == kept, where
 
 
 def disturb(victim: str, started: Processes, server: ObjectStore, job: Job) -> Result | None:

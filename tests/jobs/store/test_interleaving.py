@@ -74,9 +74,15 @@ class Job:
 
     def _run(self) -> None:
         storage = storage_of(self._root)
+        if isinstance(storage, Bucket):
+            storage._system = (
+                CLIENTS.pop()
+                if CLIENTS
+                else fsspec.filesystem("s3", use_listings_cache=False, skip_instance_cache=True)
+            )
         try:
             if isinstance(storage, Bucket):
-                self._watch_requests(storage)
+                self._watch_requests(storage._system)
             else:
                 JOBS[threading.get_ident()] = self
             self._work(storage)
@@ -85,10 +91,12 @@ class Job:
             self._future.set_exception(error)
         finally:
             JOBS.pop(threading.get_ident(), None)
+            if isinstance(storage, Bucket):
+                del storage._system._call_s3
+                CLIENTS.append(storage._system)
             self.suspended.set()
 
-    def _watch_requests(self, storage: Bucket) -> None:
-        system = fsspec.filesystem("s3", use_listings_cache=False, skip_instance_cache=True)
+    def _watch_requests(self, system: Any) -> None:
         call = system._call_s3
 
         async def watched(*arguments: Any, **options: Any) -> Any:
@@ -96,8 +104,10 @@ class Job:
             return await call(*arguments, **options)
 
         system._call_s3 = watched
-        storage._system = system
 
+
+CLIENTS: list[Any] = []
+"""Clients that no job uses now: to make one takes seconds."""
 
 JOBS: dict[int, Job] = {}
 """Jobs on folders, by their thread."""
@@ -151,6 +161,7 @@ def root(
     folder = str(tmp_path)
     if request.param == "bucket":
         request.getfixturevalue("server")
+        CLIENTS.clear()
         folder = f"s3://music/{tmp_path.name}"
     else:
         # A lock of the kernel would refuse the second job as long as the first one lives.
