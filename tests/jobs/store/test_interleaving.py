@@ -35,7 +35,7 @@ SCHEMA = pa.schema([("track_id", pa.string()), ("by", pa.string())])
 CHAMPION = "models/champion.json"
 DONE = "_work/done/x"
 
-LONG = [pytest.mark.slow, pytest.mark.storm]
+LONG = [pytest.mark.slow, pytest.mark.storm, pytest.mark.timeout(900)]
 
 OPERATIONS = (
     *("open", "makedirs", "replace", "rename", "unlink", "rmdir", "fsync", "link", "stat"),
