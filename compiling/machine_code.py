@@ -4,8 +4,8 @@ Each state of the source and of the compiler has its own cache folder. Numba alo
 version, the processor and the file that defines a kernel. It does not check the files that define
 the functions inlined into it, or the flags that the decorators of this package set.
 
-The files are pickles: whoever can write them can run code as the user who reads them. A folder is
-therefore used only if nobody else can write to it or replace it.
+Cache files are pickles, and loading a pickle can run code. So a cache folder is used only if nobody
+else can write to it or replace it.
 """
 
 import contextlib

@@ -254,7 +254,6 @@ class Stage:
         row = {"run_id": self.run_id, "stage": self.name, "outcome": "done"}
         row |= self.columns() | columns
         stage_row(self.store, change, started=self.started, ended=time.time(), **row)
-        self.lock.check()
         commit.commit(self.lock, change)
 
     def abandon(self, error: BaseException) -> None:

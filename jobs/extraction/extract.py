@@ -218,8 +218,8 @@ def extract(
         label_table.check_matches(labelling, labels)
     label_table.warn_of_unmatched(labelling, labels, progress.warn)
     with session.stage("extract", settings=settings, force=force) as stage:
-        files = stage.store.read("files", ["track_id", "uri", "source", "bytes"])
-        refusal = too_many_gone(listing, files, max_gone)
+        known = stage.store.read("files")
+        refusal = too_many_gone(listing, known, max_gone)
         if refusal:
             refused = Outcome(stage.run_id, "too-many-gone", refusal, len(listing.recordings))
             stage.columns = refused.columns
@@ -238,7 +238,7 @@ def extract(
         stage.run_id = _resume(stage, command)
         plan = make_plan(
             listing,
-            stage.store.read("files"),
+            known,
             stage.store.read(TRACKS, ["track_id", "label"]),
             labelling.by_track,
             run_id=stage.run_id,
@@ -431,7 +431,6 @@ class _Extraction:
         for table in EXTRACTED:
             commit.stage_table(self.store, change, table, self._rows(self.ready, table))
         change.forget += result_files(*self.ready)
-        self.stage.lock.check()
         commit.commit(self.stage.lock, change)
         self.ready, self.ready_rows = {}, 0
 
@@ -473,7 +472,6 @@ class _Extraction:
         change.forget += result_files(*pending)
         self._check_failures(pending)
         if self._is_recorded():
-            self.stage.lock.check()
             commit.commit(self.stage.lock, change)
         else:
             self.stage.commit(change)

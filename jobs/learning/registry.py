@@ -15,7 +15,7 @@ from featurizer.columns import FEATURE_COLUMNS
 from jobs.errors import DamageError, StoreError, UsageError
 from jobs.store import commit
 from jobs.store.schemas import MODELS, PREDICTED_SEGMENTS, PREDICTED_TRACKS
-from jobs.store.storage import as_json
+from jobs.store.storage import Storage, as_json
 from jobs.store.tables import Settings, Store, is_segment_length, open_store
 from training.model import Description, Model, ModelError
 from training.splits import PARTS, Part
@@ -279,10 +279,15 @@ def remove_old(store: Store, keep: int, newest: str) -> list[str]:
     for mark in list(storage.list(REMOVED)):
         version = mark.name.rpartition("/")[2]
         if version in old or version not in known:
-            storage.remove(file_of(version, MODEL_JSON))
-            storage.remove_folder(f"{MODELS}/{version}")
+            remove(storage, version)
         storage.remove(mark.name)
     return old
+
+
+def remove(storage: Storage, version: str) -> None:
+    """Remove a model. The caller must hold the store's lock."""
+    storage.remove(file_of(version, MODEL_JSON))  # without it, the rest is no model
+    storage.remove_folder(f"{MODELS}/{version}")
 
 
 def file_of(version: str, name: str) -> str:

@@ -21,7 +21,7 @@ from jobs.exporting.target import Target
 from jobs.inputs.sources import Paths
 from jobs.learning import registry
 from jobs.nightly.freshness import fingerprint, read_fingerprints, read_state, write_fingerprint
-from jobs.progress import JsonLog, Progress, clock
+from jobs.progress import Progress, clock
 from jobs.redaction import redact
 from jobs.reporting.report import PAGE
 from jobs.stage import Session, open_session
@@ -150,8 +150,6 @@ def run(
     session = open_session(
         store, create=True, scheduler=scheduler, workers=workers, progress=progress
     )
-    if isinstance(session.progress, JsonLog):
-        session.progress.run_id = session.run_id
     extraction = {
         "labels": labels,
         "segment_seconds": segment_seconds,
@@ -345,8 +343,7 @@ class _Running:
 
     def _start(self, one: StageOutcome) -> None:
         self.current, self.started = one, time.time()
-        if isinstance(self.session.progress, JsonLog):
-            self.session.progress.stage = one.stage
+        self.session.progress.stage = one.stage
 
     def _finish(
         self, outcome: Literal["done", "skipped", "failed", "interrupted"], message: str

@@ -17,7 +17,6 @@ from jobs.store.schemas import (
     DUPLICATES,
     FOLDERS,
     MATRIX,
-    MODELS,
     PREDICTED_SEGMENTS,
     PREDICTED_TRACKS,
     SEGMENTS,
@@ -126,7 +125,6 @@ def verify(
             check.run()
             if check.findings:
                 change = _stage_repair(check, session.run_id, started)
-                lock.check()
                 commit.commit(lock, change)
                 _remove_models(check)
     else:
@@ -193,5 +191,4 @@ def _remove_models(check: Check) -> None:
     if not check.champion:
         storage.remove(registry.CHAMPION)
     for version in check.models:
-        storage.remove(registry.file_of(version, registry.MODEL_JSON))  # now it is no model
-        storage.remove_folder(f"{MODELS}/{version}")
+        registry.remove(storage, version)

@@ -4,7 +4,8 @@
 suspended while another run took over cannot change the store any more: :meth:`Lock.check` and the
 methods for the journal raise an error.
 
-``_lock.json`` describes the holder. It is for people, and for the row ``killed`` in ``runs``.
+``_lock.json`` describes the holder, for people and for the row ``killed`` in ``runs``. Where no
+kernel keeps the lock, its heartbeats show that the holder is alive.
 """
 
 import math
@@ -35,7 +36,6 @@ HEARTBEAT_S = 5.0
 
 LEASE_S = 20.0
 """Seconds without a heartbeat after which the holder of a lease counts as dead."""
-
 
 POLL_S = 0.5
 """Seconds between two looks of a contender at a lease."""

@@ -16,6 +16,7 @@ Workers load this module as a preload (``distributed.worker.preload``), jobs by 
 """
 
 import contextlib
+import errno
 import functools
 import os
 import signal
@@ -41,6 +42,11 @@ def die() -> NoReturn:
     """End this process with SIGKILL, as the kernel does when memory runs out."""
     os.kill(os.getpid(), signal.SIGKILL)
     raise AssertionError("unreachable")
+
+
+def no_locks(descriptor: int, operation: int) -> NoReturn:
+    """Fail as ``fcntl.flock`` does on a file system without advisory locks."""
+    raise OSError(errno.ENOLCK, "No locks available")
 
 
 def before_operations(

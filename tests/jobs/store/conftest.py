@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from support.object_store import ObjectStore, as_our_own, object_store
 
+from jobs.store import lock
 from jobs.store.address import storage_of
 from jobs.store.folder import Folder
 from jobs.store.storage import Storage
@@ -31,3 +32,10 @@ def storage(request: pytest.FixtureRequest, tmp_path: Path) -> Storage:
         return storage_of(f"s3://music/{tmp_path.name}/store/")
     found: Storage = request.getfixturevalue("folder")
     return found
+
+
+@pytest.fixture
+def no_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Make every lease look expired, and send no heartbeats."""
+    monkeypatch.setattr(lock, "HEARTBEAT_S", 3600.0)
+    monkeypatch.setattr(lock, "LEASE_S", 0.0)

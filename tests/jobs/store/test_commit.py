@@ -440,9 +440,15 @@ def prepare(store: Store) -> None:
     store.storage.write(STORE_JSON, b"old")
 
 
-def carry_out(store: Store) -> None:
+def whole_change(store: Store) -> Change:
+    """Stage the change that turns OLD into NEW."""
     change = change_of(store, **CHANGE)
     stage_file(store, change, STORE_JSON, b"new")
+    return change
+
+
+def carry_out(store: Store) -> None:
+    change = whole_change(store)
     change.forget.append("_work/done/x")
     commit(store, change)
 
@@ -538,8 +544,7 @@ def test_missing_staged_files_stop_a_commit_before_anything_is_emptied(
     store: Store, decided: bool
 ) -> None:
     prepare(store)
-    change = change_of(store, **CHANGE)
-    stage_file(store, change, STORE_JSON, b"new")
+    change = whole_change(store)
     stage_replacement(store, change, "runs", [pa.table({"track_id": ["a"]})], ONE_COLUMN)
     if decided:
         decide(store, change)
@@ -564,8 +569,7 @@ def test_lost_files_are_noticed_also_where_a_commit_was_killed_halfway(
     tmp_path: Path, store: Store
 ) -> None:
     prepare(store)
-    change = change_of(store, **CHANGE)
-    stage_file(store, change, STORE_JSON, b"new")
+    change = whole_change(store)
     decide(store, change)
     noticed = []
     for k in itertools.count(1):

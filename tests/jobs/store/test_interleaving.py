@@ -6,7 +6,6 @@ doubled.
 """
 
 import asyncio
-import errno
 import fcntl
 import itertools
 import os
@@ -19,10 +18,10 @@ from typing import Any
 import fsspec
 import pyarrow as pa
 import pytest
+from support.faults import no_locks
 
 from featurizer.columns import FEATURE_SET
 from jobs.errors import StoreError
-from jobs.store import lock as lock_module
 from jobs.store.address import lock_of, storage_of
 from jobs.store.bucket import Bucket
 from jobs.store.commit import Change, commit, recover, stage_file, stage_table, without_tracks
@@ -146,18 +145,13 @@ def content(storage: Storage) -> tuple[list[str], bytes]:
     return sorted(f"{row['track_id']} {row['by']}" for row in found), storage.read(CHAMPION)
 
 
-def no_locks(descriptor: int, operation: int) -> None:
-    raise OSError(errno.ENOLCK, "No locks available")
-
-
 @pytest.fixture(params=["folder", pytest.param("bucket", marks=LONG)])
 def root(
     request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Callable[[int], str]:
     """The address of the store for a round, which has four tracks."""
     # A suspended process sends no heartbeats, and a contender need not wait for them here.
-    monkeypatch.setattr(lock_module, "HEARTBEAT_S", 3600.0)
-    monkeypatch.setattr(lock_module, "LEASE_S", 0.0)
+    request.getfixturevalue("no_waits")
     folder = str(tmp_path)
     if request.param == "bucket":
         request.getfixturevalue("server")

@@ -20,6 +20,7 @@ from unittest.mock import Mock
 
 import pytest
 from support.cluster_processes import wait_until
+from support.faults import no_locks
 
 from jobs.errors import StoreError
 from jobs.store import lock as module
@@ -46,10 +47,6 @@ def kind(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str
     return str(request.param)
 
 
-def no_locks(descriptor: int, operation: int) -> None:
-    raise OSError(errno.ENOLCK, "No locks available")
-
-
 @pytest.fixture
 def storage(kind: str, request: pytest.FixtureRequest, tmp_path: Path) -> Storage:
     if kind == "bucket":
@@ -63,13 +60,6 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Shorten the intervals of heartbeats and of looks at them."""
     monkeypatch.setattr(module, "HEARTBEAT_S", 0.01)
     monkeypatch.setattr(module, "POLL_S", 0.02)
-
-
-@pytest.fixture
-def no_waits(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Make every lease look expired, and send no heartbeats."""
-    monkeypatch.setattr(module, "HEARTBEAT_S", 3600.0)
-    monkeypatch.setattr(module, "LEASE_S", 0.0)
 
 
 def another(storage: Storage) -> Storage:
