@@ -5,6 +5,7 @@ more memory than the resulting signal.
 """
 
 import numpy as np
+import numpy.typing as npt
 import soxr
 
 from featurizer.columns import SAMPLE_RATE
@@ -157,12 +158,12 @@ class MonoSignal:
         Returns
         -------
         y : np.ndarray [shape=(n,), float32]
-            n = ceil(frames * 22050 / sample_rate), as ``librosa.resample`` returns.
+            As many samples as :func:`resampled_length` returns.
         """
         self._commit_pending()
         if self._resampler is not None:
             self._append(self._resampler.resample_chunk(np.empty(0, np.float32), last=True))
-            n = int(np.ceil(self._committed * self._ratio))
+            n = int(resampled_length(self._committed, self.sample_rate))
             self._ensure_capacity(max(0, n - self._n))
             self._y[self._n : n] = 0
             self._n = n
@@ -179,6 +180,32 @@ class MonoSignal:
             # Growing in place remaps pages and copies no samples. It zeroes the new part, which
             # takes memory that may never be needed, so the signal grows by only an eighth.
             self._y.resize(self._n + samples + self._n // 8 + BLOCK_FRAMES, refcheck=False)
+
+
+def resampled_length(
+    frames: npt.NDArray[np.float64] | float, sample_rate: npt.NDArray[np.float64] | float
+) -> npt.NDArray[np.float64]:
+    """Return the number of samples of a recording at 22,050 Hz, as ``librosa.resample`` returns.
+
+    Parameters
+    ----------
+    frames : number or np.ndarray [shape=(n,)]
+        Samples at the recording's own rate.
+    sample_rate : number or np.ndarray [shape=(n,)]
+        That rate, in Hz.
+
+    Returns
+    -------
+    n : np.ndarray [shape=() or (n,), float64]
+        ceil(frames * 22050 / sample_rate).
+
+    Examples
+    --------
+    >>> print(resampled_length(441_001, 44_100))
+    220501.0
+    """
+    n: npt.NDArray[np.float64] = np.ceil(frames * (SAMPLE_RATE / sample_rate))
+    return n
 
 
 def expected_seconds(promised_s: float | None, size: int) -> float:

@@ -19,10 +19,9 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
-from featurizer.columns import FEATURE_SET
 from jobs.cluster.connect import connect, scheduler_address
 from jobs.cluster.failures import translate_errors
-from jobs.cluster.fitness import songmill_version, unfit_for_store
+from jobs.cluster.fitness import known_versions, songmill_version, unfit_for_store
 from jobs.cluster.pool import WorkerPool
 from jobs.errors import RunInterruptedError, SongmillError, StoreError, UsageError
 from jobs.progress import Progress
@@ -237,9 +236,9 @@ class Stage:
         """
         client = self.session.client()
         if check is None:
-            versions = (songmill_version(), FEATURE_SET)
-            arguments = (self.store.storage.root, self.mark, self.run_id, *versions)
-            check = functools.partial(unfit_for_store, *arguments)
+            arguments = (self.store.storage.root, self.mark, self.run_id)
+            versions = (songmill_version(), known_versions(self.store.settings.feature_sets))
+            check = functools.partial(unfit_for_store, *arguments, *versions)
         pool = WorkerPool(client, check, self.session.progress.write)
         self.pools.append(pool)
         with translate_errors(client):
@@ -287,7 +286,7 @@ def stage_row(
         "finished_at": datetime.fromtimestamp(ended, UTC),
         "seconds": ended - started,
         "songmill": songmill_version(),
-        "feature_set": store.settings.feature_set,
+        "feature_set": store.settings.versions,
         "distributed": metadata.version("distributed"),
         **columns,
         "message": redact(columns.get("message") or "") or None,

@@ -7,15 +7,21 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from featurizer.columns import FEATURE_COLUMNS, SAMPLE_RATE, SEGMENT_SECONDS
+from featurizer.columns import SAMPLE_RATE, SEGMENT_SECONDS
 from featurizer.errors import RecordingError
 from featurizer.extract import analyse, segment_step
+from featurizer.feature_set import feature_set
 from featurizer.mono_signal import MIN_SAMPLE_RATE, MonoSignal
 from featurizer.process import single_thread
 from featurizer.recording import Recording, finish_recording
 from jobs import defaults
 from jobs.errors import SongmillError, UsageError
-from jobs.inputs.recordings import check_segment_seconds, decode_recording
+from jobs.inputs.recordings import (
+    check_feature_sets,
+    check_level,
+    check_segment_seconds,
+    decode_recording,
+)
 
 Source = str | os.PathLike[str] | tuple[npt.ArrayLike, int]
 """A path or address, or samples with their rate in Hz."""
@@ -23,20 +29,32 @@ Source = str | os.PathLike[str] | tuple[npt.ArrayLike, int]
 
 @overload
 def features(
-    recording: Source, *, segments: Literal[False] = False, segment_seconds: float = ...
+    recording: Source,
+    *,
+    segments: Literal[False] = False,
+    segment_seconds: float = ...,
+    features: str = ...,
 ) -> pd.Series: ...
 
 
 @overload
 def features(
-    recording: Source, *, segments: Literal[True], segment_seconds: float = ...
+    recording: Source,
+    *,
+    segments: Literal[True],
+    segment_seconds: float = ...,
+    features: str = ...,
 ) -> pd.DataFrame: ...
 
 
 def features(
-    recording: Source, *, segments: bool = False, segment_seconds: float = SEGMENT_SECONDS
+    recording: Source,
+    *,
+    segments: bool = False,
+    segment_seconds: float = SEGMENT_SECONDS,
+    features: str = "gtzan",
 ) -> pd.Series | pd.DataFrame:
-    """Compute the 57 features of a recording, those of the published GTZAN tables.
+    """Compute the features of a recording.
 
     Parameters
     ----------
@@ -47,18 +65,23 @@ def features(
         Whether to return the features of every segment instead of those of the whole recording.
     segment_seconds : float [range=(0.1, 600)]
         Length of a segment in seconds.
+    features : str
+        Name of the feature set: ``gtzan``, the 57 features of the published GTZAN tables, or
+        ``rich``, 458 features of tracks of 10 s or more.
 
     Returns
     -------
-    pd.Series [shape=(57,), float64] or pd.DataFrame [shape=(n_segments, 58)]
-        Features by name; for segments, one row each, with ``start_s``, the start in seconds.
+    pd.Series [shape=(n_features,)] or pd.DataFrame [shape=(n_segments, n_features + 1)]
+        Features by name, of the set's type; for segments, one row each, with ``start_s``, the start
+        in seconds.
 
     Raises
     ------
     SongmillError
-        The recording cannot be decoded or analysed.
+        The recording cannot be decoded or analysed, or is too short for the feature set.
     UsageError
-        The samples have an unsupported shape or type, or a segment is too short.
+        The samples have an unsupported shape or type, a segment is too short, or there is no such
+        feature set, or it does not describe segments.
 
     Examples
     --------
@@ -71,18 +94,24 @@ def features(
     [0.0, 2.0]
     """
     step = segment_step(check_segment_seconds(segment_seconds))
+    [name] = check_feature_sets([features])
+    check_level(name, "segment" if segments else "track")
     if isinstance(recording, tuple):
         with single_thread():
             try:
-                found = analyse(_from_samples(*recording), segment_seconds=segment_seconds)
+                samples = _from_samples(*recording)
+                found = analyse(samples, sets=[name], segment_seconds=segment_seconds)
             except RecordingError as error:
                 raise SongmillError(f"the samples give no features: {error.message}") from None
     else:
         with decode_recording(os.fspath(recording)) as decoded_recording:
-            found = analyse(decoded_recording, segment_seconds=segment_seconds)
+            found = analyse(decoded_recording, sets=[name], segment_seconds=segment_seconds)
+    values, columns = found.rows[name], list(feature_set(name).names)
     if not segments:
-        return pd.Series(found.track, index=list(FEATURE_COLUMNS))
-    rows = pd.DataFrame(found.segments, columns=list(FEATURE_COLUMNS))
+        if values.track is None:
+            raise SongmillError(f"the recording gives no {name} features: {values.too_short}")
+        return pd.Series(values.track, index=columns)
+    rows = pd.DataFrame(values.segments, columns=columns)
     rows.insert(0, "start_s", np.arange(len(rows)) * (step / SAMPLE_RATE))
     return rows.rename_axis("segment")
 

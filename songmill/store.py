@@ -6,12 +6,16 @@ from dataclasses import asdict
 import pandas as pd
 from rich.console import Console
 
+from featurizer.feature_set import Level
 from jobs import defaults
+from jobs.errors import UsageError
+from jobs.inputs.recordings import check_feature_sets, check_level
 from jobs.inputs.sources import Paths
 from jobs.learning.predict_files import predict_files
 from jobs.neighbours.query import Neighbour, similar
 from jobs.progress import Progress
 from jobs.store import schemas, tables
+from jobs.store.counts import count_tracks
 
 
 class Store:
@@ -31,16 +35,39 @@ class Store:
         self._address = address
 
     def __repr__(self) -> str:
-        tracks, segments = map(self._store.count_rows, (schemas.TRACKS, schemas.SEGMENTS))
+        tracks = max(count_tracks(self._store).values())
+        segments = self._store.count_rows(schemas.SEGMENTS)
         return f"Store({self._address!r}: {tracks:,} tracks, {segments:,} segments)"
 
-    def tracks(self) -> pd.DataFrame:
-        """Return one row per track: ``track_id``, ``label``, ``length`` and 57 features."""
-        return self._table(schemas.TRACKS, "track_id")
+    def tracks(self, features: str = schemas.PUBLISHED) -> pd.DataFrame:
+        """Return one row per track: ``track_id``, ``label``, ``length`` and the features.
 
-    def segments(self) -> pd.DataFrame:
-        """Return one row per segment: columns of :meth:`tracks`, ``segment``, ``start_s``."""
-        return self._table(schemas.SEGMENTS, "track_id", "segment")
+        Parameters
+        ----------
+        features : str
+            Name of the feature set, such as ``rich``. Tracks that are too short for it have no row.
+
+        Raises
+        ------
+        UsageError
+            The store does not have this feature set.
+        """
+        return self._features(features, "track", "track_id")
+
+    def segments(self, features: str = schemas.PUBLISHED) -> pd.DataFrame:
+        """Return one row per segment: columns of :meth:`tracks`, ``segment``, ``start_s``.
+
+        Parameters
+        ----------
+        features : str
+            Name of the feature set.
+
+        Raises
+        ------
+        UsageError
+            The store does not have this feature set, or the set does not describe segments.
+        """
+        return self._features(features, "segment", "track_id", "segment")
 
     def files(self) -> pd.DataFrame:
         """Return one row per file, including failures."""
@@ -117,6 +144,16 @@ class Store:
             }
             rows.append({**row, "error": one.error, "message": one.message})
         return pd.DataFrame(rows)
+
+    def _features(self, name: str, level: Level, *keys: str) -> pd.DataFrame:
+        [known] = check_feature_sets([name])
+        if known not in self._store.settings.feature_sets:
+            raise UsageError(
+                f"the store {self._address} has no {known} features: extract them with `songmill "
+                "extract --features`"
+            )
+        check_level(known, level)
+        return self._table(schemas.features_folder(known, level), *keys)
 
     def _table(self, table: str, *keys: str) -> pd.DataFrame:
         rows = self._store.read(table).sort_by([(key, "ascending") for key in keys])

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from featurizer.columns import SEGMENT_SECONDS
+from featurizer.feature_set import DEFAULT_SETS
 from jobs import defaults
 from jobs.cli import options
 from jobs.cli.tables import counted, print_error, run_job, show
@@ -66,9 +67,15 @@ def extract(
     labels: options.Labels = defaults.LABELS,
     scheduler: options.Scheduler = None,
     workers: options.Workers = None,
+    features: options.Features = ",".join(DEFAULT_SETS),
     segment_seconds: options.SegmentSeconds = SEGMENT_SECONDS,
     force: Annotated[
-        bool, typer.Option("--force", help="Extract every file again, changed or not.")
+        bool,
+        typer.Option(
+            "--force",
+            help="Extract every file again, changed or not. Feature sets that --features leaves "
+            "out are dropped.",
+        ),
     ] = False,
     retry_failed: options.RetryFailed = False,
     max_failed: options.MaxFailed = defaults.MAX_FAILED,
@@ -76,10 +83,11 @@ def extract(
     log_format: options.LogFormat = "text",
     as_json: options.Json = False,
 ) -> None:
-    """Extract 57 features of every recording, and of every 3-second segment, into STORE.
+    """Extract the features of every recording, and of every 3-second segment, into STORE.
 
-    Only new and changed files are extracted; deleted files leave the tables. After an interruption
-    run the same command again: finished work is kept.
+    Only new and changed files are extracted; deleted files leave the tables. A feature set that
+    STORE lacks is added to known files. After an interruption run the same command again: finished
+    work is kept.
     """
     arguments = {**locals(), "segment_seconds": options.check_segment_seconds(segment_seconds)}
     from jobs.extraction.extract import extract as run
@@ -100,9 +108,10 @@ def import_features(
     tables: Annotated[
         list[str],
         typer.Argument(
-            metavar="CSV…",
-            help="Tables with the columns filename, length, the 57 features and label, such as "
-            "GTZAN's features_30_sec.csv (tracks) and features_3_sec.csv (segments).",
+            metavar="TABLE…",
+            help="CSV or Parquet files with the columns filename (or track), label (or genre), "
+            "length and the features of a set, such as GTZAN's features_30_sec.csv (tracks) and "
+            "features_3_sec.csv (segments). Other columns, such as artist, go to the labels.",
         ),
     ],
     store: options.Store,
@@ -119,7 +128,8 @@ def import_features(
 ) -> None:
     """Import published tables of features into STORE, without any recording.
 
-    The imported tracks, segments, or both replace those of an earlier import.
+    Imported rows replace all rows of the same feature set and level. Tracks of several tables are
+    joined by their names, with or without the suffix.
     """
     arguments = dict(locals())
     from jobs.extraction.import_features import import_features as run

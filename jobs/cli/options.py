@@ -71,6 +71,16 @@ Labels = Annotated[
     ),
 ]
 
+Features = Annotated[
+    str,
+    typer.Option(
+        metavar="SETS",
+        help="The feature sets to extract, with commas between them. gtzan: the 57 features of the "
+        "published GTZAN tables, of tracks and segments. rich: 458 features of tracks of 10 s or "
+        "more.",
+    ),
+]
+
 SegmentSeconds = Annotated[float, typer.Option(metavar="SECONDS", help="Length of a segment.")]
 
 RetryFailed = Annotated[

@@ -24,6 +24,9 @@ def print_status(status: "Status") -> None:
     facts.add_row("features", f"{status.feature_set}, segments of {status.segment_seconds:g} s")
     facts.add_row("files", f"{status.files:,}")
     facts.add_row("tracks", f"{status.tracks:,}")
+    if len(status.tracks_of) > 1:
+        for name, count in status.tracks_of.items():
+            facts.add_row(f"  {name}", f"{count:,}")
     facts.add_row("segments", f"{status.segments:,}")
     facts.add_row("hours", f"{status.hours:,.2f}")
     facts.add_row("failed", f"{len(status.failed_files):,}")

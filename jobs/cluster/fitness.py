@@ -1,11 +1,11 @@
 """Fitness of a worker: it needs the job's songmill and access to the job's store."""
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from importlib import metadata
 from typing import Any
 
-from featurizer.columns import FEATURE_SET
+from featurizer.feature_set import feature_sets
 from jobs.store.address import storage_of
 
 
@@ -15,17 +15,31 @@ def songmill_version() -> str:
     return metadata.version("songmill")
 
 
-def unfit_for_store(root: str, mark: str, run_id: str, songmill: str, feature_set: str) -> str:
+def known_versions(names: Iterable[str]) -> dict[str, str]:
+    """Return the versions of feature sets in this process, without sets that it does not know.
+
+    Examples
+    --------
+    >>> known_versions(["gtzan", "unheard"])
+    {'gtzan': 'gtzan-57.1'}
+    """
+    return {name: feature_sets()[name].version for name in names if name in feature_sets()}
+
+
+def unfit_for_store(
+    root: str, mark: str, run_id: str, songmill: str, versions: dict[str, str]
+) -> str:
     """Return why this worker is unfit for a job; empty if it is fit.
 
     ``mark`` is a file of the store in which the job has just written its ``run_id``. ``songmill``
-    and ``feature_set`` are the job's versions.
+    is the job's version, and ``versions`` are those of its feature sets.
     """
     storage = storage_of(root)
-    if (songmill_version(), FEATURE_SET) != (songmill, feature_set):
+    ours = known_versions(versions)
+    if (songmill_version(), ours) != (songmill, versions):
         return (
-            f"it has songmill {songmill_version()} (features {FEATURE_SET}), and the job has "
-            f"{songmill} ({feature_set}): install the same on both"
+            f"it has songmill {songmill_version()} (features {', '.join(ours.values())}), and the "
+            f"job has {songmill} ({', '.join(versions.values())}): install the same on both"
         )
     try:
         found = storage.read_json(mark)["run_id"]

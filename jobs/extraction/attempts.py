@@ -6,15 +6,15 @@ import os
 import socket
 import time
 import uuid
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
 import pyarrow as pa
 
 from jobs.errors import DamageError
 from jobs.inputs.sources import SourceFile
-from jobs.store.schemas import SEGMENTS, TRACKS
+from jobs.store.schemas import FILES, feature_tables
 from jobs.store.storage import Storage
 from jobs.store.tables import Settings
 
@@ -30,9 +30,6 @@ STARTED = "_work/started"
 
 DONE = "_work/done"
 
-EXTRACTED = {TRACKS: "track", SEGMENTS: "segment", "files": "files"}
-"""Tables that extraction fills, each with the suffix of an attempt's file."""
-
 _PROCESS = uuid.uuid4().hex
 """Unique name of this process. Host name and process id may be the same in several containers."""
 
@@ -46,6 +43,7 @@ class Batch:
     root: str  # root of the store
     songmill: str  # version that the worker must have
     settings: Settings
+    sets: tuple[str, ...]  # feature sets to compute: all of the settings, or those that are missing
     files: list[SourceFile]
     labels: list[str | None]  # label of each file
     deaths: int = 0  # workers that died while they extracted the only file of this batch
@@ -73,14 +71,53 @@ class Summary:
     hung: bool = False  # whether the process ended itself after HANG_TIMEOUT_S
 
 
+@dataclass(frozen=True)
+class Finished:
+    """A finished attempt.
+
+    Parameters
+    ----------
+    summary : Summary
+        What the worker returned.
+    settings : Settings
+        Settings of its rows.
+    sets : tuple of str
+        Feature sets that it computed.
+    files : pa.Table
+        Its rows of ``files``.
+    """
+
+    summary: Summary
+    settings: Settings
+    sets: tuple[str, ...]
+    files: pa.Table
+
+
+def extracted_tables(sets: Iterable[str]) -> dict[str, pa.Schema]:
+    """Return the schemas of the tables that an extraction of feature sets fills, by folder.
+
+    Examples
+    --------
+    >>> list(extracted_tables(["gtzan", "rich"]))
+    ['features/level=track', 'features/level=segment', 'features-rich/level=track', 'files']
+    """
+    return {**feature_tables(sets), "files": FILES}
+
+
 def result_file(attempt: str, table: str) -> str:
-    """Return the name of the file with an attempt's rows of ``table``."""
-    return f"{DONE}/{attempt}.{EXTRACTED[table]}.parquet"
+    """Return the name of the file with an attempt's rows of ``table``.
+
+    Examples
+    --------
+    >>> result_file("a1", "features-rich/level=track")
+    '_work/done/a1.features-rich.track.parquet'
+    """
+    return f"{DONE}/{attempt}.{table.replace('/level=', '.')}.parquet"
 
 
-def result_files(*attempts: str) -> list[str]:
-    """Return the names of all files of finished attempts, in the order of writing."""
-    return [result_file(attempt, table) for attempt in attempts for table in EXTRACTED]
+def result_files(attempt: str, sets: Iterable[str]) -> list[str]:
+    """Return the names of all files of a finished attempt at ``sets``, in the order of writing."""
+    return [result_file(attempt, table) for table in extracted_tables(sets)]
 
 
 def finished_attempts(storage: Storage) -> Iterator[str]:
@@ -91,16 +128,29 @@ def finished_attempts(storage: Storage) -> Iterator[str]:
             yield entry.name.removeprefix(prefix).removesuffix(suffix)
 
 
-def read_finished(storage: Storage, attempt: str) -> tuple[Summary, Settings, pa.Table] | None:
-    """Return the summary, the settings and the ``files`` rows of a finished attempt.
+def finished_metadata(summary: Summary, batch: Batch) -> dict[str, str]:
+    """Return the metadata of an attempt's file with the rows of ``files``."""
+    described = {
+        "summary": asdict(summary),
+        "settings": asdict(batch.settings),
+        "sets": batch.sets,
+    }
+    return {"songmill": json.dumps(described)}
+
+
+def read_finished(storage: Storage, attempt: str) -> Finished | None:
+    """Return a finished attempt.
 
     None if it is not finished, if a file is incomplete after a power failure, or if another version
     of songmill wrote other fields.
     """
     try:
-        *_, files = [storage.read_table(name) for name in result_files(attempt)]
+        files = storage.read_table(result_file(attempt, "files"))
         metadata = json.loads(files.schema.metadata[b"songmill"])
-        return Summary(**metadata["summary"]), Settings(**metadata["settings"]), files
+        settings, sets = Settings(**metadata["settings"]), tuple(metadata["sets"])
+        for name in result_files(attempt, sets):
+            storage.read_table(name)
+        return Finished(Summary(**metadata["summary"]), settings, sets, files)
     except (OSError, DamageError, ValueError, KeyError, TypeError):
         return None
 
@@ -110,7 +160,7 @@ def attempt_summary(storage: Storage, attempt: str) -> Summary | None:
     mark = read_mark(storage, attempt)  # before the result: a finished attempt removes its mark
     finished = read_finished(storage, attempt)
     if finished is not None:
-        return finished[0]
+        return finished.summary
     if mark is None:
         return None
     hung = time.time() - mark["time"] >= HANG_TIMEOUT_S

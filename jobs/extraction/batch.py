@@ -29,6 +29,7 @@ from jobs.extraction.attempts import (
     mark_file,
     read_mark,
 )
+from jobs.extraction.remarks import too_short
 from jobs.extraction.rows import Rows
 from jobs.inputs.recordings import ObjectStoreLostError, open_recording, read_with_retry
 from jobs.inputs.sources import SourceFile, is_visible, refresh
@@ -60,21 +61,20 @@ def extract_batch(batch: Batch) -> Summary:
     if earlier is not None:
         return earlier
     prepare_process()
-    rows = Rows()
+    rows = Rows(batch)
     for i, (recording, label) in enumerate(zip(batch.files, batch.labels, strict=True)):
         if i:
             storage.write_json(mark_file(batch.attempt), make_mark(i))
         _extract_file(recording, label, batch, rows)
-    summary = rows.write(storage, batch)
+    summary = rows.write(storage)
     storage.remove(mark_file(batch.attempt))
     return summary
 
 
 def unfit_reason(batch: Batch) -> str:
     """Return why this worker cannot work for the batch's job; an empty string if it can."""
-    reason = unfit_for_store(
-        batch.root, RUN_JSON, batch.run_id, batch.songmill, batch.settings.feature_set
-    )
+    versions = batch.settings.feature_sets
+    reason = unfit_for_store(batch.root, RUN_JSON, batch.run_id, batch.songmill, versions)
     if reason:
         return reason
     for source in sorted({recording.source for recording in batch.files}):
@@ -101,6 +101,7 @@ def _extract_file(recording: SourceFile, label: str | None, batch: Batch, rows: 
         with open_recording(recording.path) as source:
             return extract(
                 source,
+                sets=batch.sets,
                 segment_seconds=batch.settings.segment_seconds,
                 deadline=Deadline(FILE_TIMEOUT_S),
             )
@@ -108,15 +109,20 @@ def _extract_file(recording: SourceFile, label: str | None, batch: Batch, rows: 
     try:
         features = read_with_retry(recording, read)
     except RecordingError as error:
-        rows.add_file(recording, batch.run_id, error=error.kind, message=error.message)
+        rows.add_file(recording, error=error.kind, message=error.message)
     except ObjectStoreLostError:
         raise
     except Exception as error:
         # A bug that one file triggers must not fail the other files of the batch.
-        rows.add_file(recording, batch.run_id, error="internal", message=_describe(error))
+        rows.add_file(recording, error="internal", message=_describe(error))
     else:
-        rows.add_features(recording, label, features)
-        rows.add_file(recording, batch.run_id, message=features.note, features=features)
+        remarks = [too_short(name) for name, found in features.rows.items() if found.too_short]
+        message = " ".join(filter(None, [features.note, *remarks])) or None
+        if len(remarks) < len(features.rows):
+            rows.add_features(recording, label, features)
+            rows.add_file(recording, message=message, features=features)
+        else:
+            rows.add_file(recording, error="too-short", message=message, features=features)
     finally:
         hang_timer.cancel()
     rows.summary.compute_s += time.perf_counter() - started

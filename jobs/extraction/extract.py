@@ -7,27 +7,30 @@ is committed at the end at once, so readers have the old rows until the new ones
 
 import functools
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from itertools import chain
 from typing import Any, Literal
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from featurizer.columns import FEATURE_SET, SEGMENT_SECONDS
+from featurizer.columns import SEGMENT_SECONDS
 from featurizer.errors import FailureKind
+from featurizer.feature_set import DEFAULT_SETS
 from jobs import defaults
 from jobs.cluster.failures import translate_errors
 from jobs.cluster.fitness import songmill_version
 from jobs.extraction.attempts import (
     DONE,
-    EXTRACTED,
     RUN_JSON,
     STARTED,
     Batch,
+    Finished,
     Summary,
+    extracted_tables,
     finished_attempts,
     read_finished,
     result_file,
@@ -36,9 +39,10 @@ from jobs.extraction.attempts import (
 from jobs.extraction.batch import unfit_reason
 from jobs.extraction.losses import knows_source, too_many_gone
 from jobs.extraction.plan import Plan, make_batches, make_plan
+from jobs.extraction.remarks import is_long_enough
 from jobs.extraction.rows import Rows
 from jobs.inputs import labels as label_table
-from jobs.inputs.recordings import check_segment_seconds
+from jobs.inputs.recordings import check_feature_sets, check_segment_seconds
 from jobs.inputs.sources import Listing, Paths, SourceFile, is_missing, list_sources
 from jobs.progress import Progress, clock
 from jobs.stage import Session, Stage, open_session
@@ -46,14 +50,14 @@ from jobs.store import commit
 from jobs.store.schemas import (
     DERIVED,
     DUPLICATES,
+    FILES,
     MATRIX,
     PREDICTED_SEGMENTS,
     PREDICTED_TRACKS,
-    SEGMENTS,
     SIMILARITY,
-    TRACKS,
+    features_folder,
 )
-from jobs.store.tables import STORE_JSON, Settings
+from jobs.store.tables import STORE_JSON, Settings, current_settings
 
 MAX_LOGGED_FAILURES = 1000
 """Failed files that a run logs one by one."""
@@ -69,6 +73,8 @@ class Outcome:
         ``too-many-failed``: the rows are committed, but more files failed than ``max_failed``
         allows. ``too-many-gone``: nothing was changed, since more files are gone than ``max_gone``
         allows.
+    incomplete : int
+        Unchanged files that lack a feature set, which alone is extracted.
     relabelled : int
         Unchanged files with a new label.
     kept : int
@@ -89,6 +95,7 @@ class Outcome:
     changed: int = 0
     retried: int = 0
     unchanged: int = 0
+    incomplete: int = 0
     gone: int = 0
     relabelled: int = 0
     kept: int = 0
@@ -111,9 +118,10 @@ class Outcome:
         """The plan in one line."""
         more = f", {self.kept} finished by an earlier run" if self.kept else ""
         more += f"; {self.relabelled} relabelled" if self.relabelled else ""
+        lacking = f" ({self.incomplete} lack features)" if self.incomplete else ""
         return (
-            f"{self.listed} files: {self.new} new, {self.changed} changed, "
-            f"{self.retried} to retry, {self.unchanged} unchanged, {self.gone} gone{more}"
+            f"{self.listed} files: {self.new} new, {self.changed} changed, {self.retried} to "
+            f"retry, {self.unchanged} unchanged{lacking}, {self.gone} gone{more}"
         )
 
     def progress(self, files: int, seconds: float, threads: int) -> str:
@@ -152,6 +160,7 @@ def extract(
     *,
     store: str | Session,
     labels: str = defaults.LABELS,
+    features: str | Sequence[str] = DEFAULT_SETS,
     segment_seconds: float = SEGMENT_SECONDS,
     force: bool = False,
     retry_failed: bool = False,
@@ -163,8 +172,9 @@ def extract(
 ) -> Outcome:
     """Bring a store up to date with its sources.
 
-    Only new and changed files are extracted; files that are gone leave the tables. After an
-    interruption, the same call resumes without redoing finished work.
+    Only new and changed files are extracted; files that are gone leave the tables. Of files that
+    lack a feature set, that set alone is extracted. After an interruption, the same call resumes
+    without redoing finished work.
 
     Parameters
     ----------
@@ -177,10 +187,13 @@ def extract(
     labels : str
         ``parent`` (the name of a track's folder), ``none``, or the path of a CSV with the columns
         ``track_id``, ``label`` and further ones.
+    features : sequence of str
+        Names of feature sets, or one text with commas between them; unless ``force`` is set, they
+        must include all that the store has.
     segment_seconds : float [range=(0.1, 600)]
         Length of a segment in seconds.
     force : bool
-        Whether unchanged files are extracted again.
+        Whether unchanged files are extracted again. Feature sets that are left out are dropped.
     retry_failed : bool
         Whether unchanged files that failed before are tried again.
     max_failed : float [range=(0, 1)]
@@ -208,7 +221,8 @@ def extract(
         store, create=True, scheduler=scheduler, workers=workers, progress=progress
     )
     progress = session.progress
-    settings = Settings(FEATURE_SET, check_segment_seconds(segment_seconds))
+    segment_seconds = check_segment_seconds(segment_seconds)
+    settings = current_settings(check_feature_sets(features), segment_seconds)
     progress.step("listing the sources")
     listing = list_sources(sources, functools.partial(knows_source, session.storage))
     for folder in listing.unlisted:
@@ -231,23 +245,27 @@ def extract(
             "segment_seconds": segment_seconds,
             "force": force,
             "retry_failed": retry_failed,
-            "feature_set": FEATURE_SET,
+            "feature_sets": settings.feature_sets,
         }
-        for table in (*EXTRACTED, *DERIVED):
+        for table in (*extracted_tables(stage.store.settings.feature_sets), *DERIVED):
             stage.store.parts(table)  # a damaged one would end the run at its commit
         stage.run_id = _resume(stage, command)
+        rows = {
+            name: stage.store.read(features_folder(name, "track"), ["track_id", "label"])
+            for name in settings.feature_sets
+        }
         plan = make_plan(
             listing,
             known,
-            stage.store.read(TRACKS, ["track_id", "label"]),
+            rows,
             labelling.by_track,
             run_id=stage.run_id,
             force=force,
             retry_failed=retry_failed,
-            replace_all=stage.store.settings != settings,
+            replace_all=not settings.extends(stage.store.settings),
         )
         run = _Extraction(
-            stage, settings, plan, listing, labelling, force, retry_failed, max_failed
+            stage, settings, plan, listing, labelling, rows, force, retry_failed, max_failed
         )
         run.adopt_finished()
         run.extract()
@@ -267,12 +285,23 @@ def _resume(stage: Stage, command: dict[str, Any]) -> str:
     return stage.run_id
 
 
+@dataclass(frozen=True)
+class _Share:
+    """Tracks of a finished attempt, and the feature sets that it computed for them."""
+
+    attempt: str
+    sets: tuple[str, ...]
+    tracks: list[str]
+
+
 @dataclass
 class _Extraction:
     """A running extraction.
 
-    ``ready`` and ``held`` are the tracks of each finished attempt to commit: ``ready`` ones at any
-    time, ``held`` ones at the end, because they replace rows.
+    ``ready``, ``held`` and ``additions`` are the shares of finished attempts to commit: ``ready``
+    ones at any time; ``held`` ones at the end, because they replace rows or add a feature set to
+    the store; ``additions`` at the end, too, because they add a feature set to tracks that keep
+    their row of ``files``.
     """
 
     stage: Stage
@@ -280,21 +309,32 @@ class _Extraction:
     plan: Plan
     listing: Listing
     labelling: label_table.Labels
+    rows: dict[str, pa.Table]  # `track_id` and `label` of the store's tracks, by feature set
     force: bool
     retry_failed: bool
     max_failed: float
-    finished: set[str] = field(default_factory=set)  # tracks that are ready, held or committed
-    ready: dict[str, list[str]] = field(default_factory=dict)
+    finished: set[str] = field(default_factory=set)  # tracks of finished attempts
+    ready: list[_Share] = field(default_factory=list)
     ready_rows: int = 0
-    held: dict[str, list[str]] = field(default_factory=dict)
+    held: list[_Share] = field(default_factory=list)
+    additions: list[_Share] = field(default_factory=list)
     logged_failures: int = 0
-    others: set[str] = field(default_factory=set)  # attempts of interrupted runs of other sources
+    others: list[_Share] = field(default_factory=list)  # of interrupted runs of other sources
 
     def __post_init__(self) -> None:
         plan = self.plan
         self.store = self.stage.store
-        self.replace_all = self.store.settings != self.settings
+        self.replace_all = not self.settings.extends(self.store.settings)
+        self.new_settings = self.settings != self.store.settings
         self.repeated = {recording.track_id for recording in plan.repeat}
+        self.every = tuple(self.settings.feature_sets)
+        # Planned files that are not extracted yet, with the feature sets to compute.
+        self.open = {recording.track_id: (recording, self.every) for recording in plan.new}
+        self.open |= {recording.track_id: (recording, self.every) for recording in plan.repeat}
+        for sets, files in plan.incomplete.items():
+            self.open |= {recording.track_id: (recording, sets) for recording in files}
+        # Those of them that keep their row of `files`.
+        self.described = {one.track_id for files in plan.incomplete.values() for one in files}
         self.outcome = Outcome(
             self.stage.run_id,
             listed=len(self.listing.recordings),
@@ -302,6 +342,7 @@ class _Extraction:
             changed=plan.changed,
             retried=plan.retried,
             unchanged=plan.unchanged,
+            incomplete=len(self.described),
             gone=len(plan.gone),
             relabelled=len(plan.relabelled),
         )
@@ -310,32 +351,33 @@ class _Extraction:
     def _columns(self) -> dict[str, Any]:
         """Return the columns of ``runs`` that are known so far."""
         self.outcome.seconds = time.time() - self.stage.started
-        return {**self.outcome.columns(), "feature_set": self.settings.feature_set}
+        return {**self.outcome.columns(), "feature_set": self.settings.versions}
 
     def adopt_finished(self) -> None:
         """Adopt the batches that a killed run finished, if they are still valid."""
-        planned = {recording.track_id: recording for recording in self.plan.new + self.plan.repeat}
         for attempt in list(finished_attempts(self.store.storage)):
             found = read_finished(self.store.storage, attempt)
-            if found is None or found[1] != self.settings:
+            if found is None or not self.settings.extends(found.settings):
                 continue
-            summary, _, files = found
-            sources = set(files["source"].to_pylist())
+            sources = set(found.files["source"].to_pylist())
             if sources.isdisjoint(self.listing.sources) and not self.replace_all:
-                self.others.add(attempt)
+                self.others.append(_Share(attempt, found.sets, []))
                 continue
-            valid = [
-                row["track_id"]
-                for row in files.to_pylist()
-                if self._is_valid(row, planned.get(row["track_id"]))
-            ]
+            valid = [row for row in found.files.to_pylist() if self._is_valid(row, found)]
             if valid:
-                self._add_finished(attempt, valid, summary)
+                tracks = [row["track_id"] for row in valid]
+                self._add_finished(attempt, found.sets, tracks, found.summary)
+                for row in valid:
+                    self._close(row, found)
                 self.outcome.kept += len(valid)
 
-    def _is_valid(self, row: dict[str, Any], recording: SourceFile | None) -> bool:
-        """Tell whether a finished row of ``files`` makes extracting ``recording`` unnecessary."""
-        if recording is None or recording.track_id in self.finished:
+    def _is_valid(self, row: dict[str, Any], found: Finished) -> bool:
+        """Tell whether a row of ``files`` of a finished attempt makes work unnecessary."""
+        recording, sets = self.open.get(row["track_id"], (None, ()))
+        if recording is None or not set(found.sets) <= set(sets):
+            return False
+        # Other feature sets might not fail.
+        if row["status"] == "failed" and set(found.sets) != set(sets):
             return False
         modified = row["modified"] and round(row["modified"].timestamp() * 1e6)
         if (row["bytes"], modified) != (recording.size, recording.modified):
@@ -345,21 +387,28 @@ class _Extraction:
         retried = row["status"] == "failed" and self.retry_failed
         return not (self.force or retried)
 
+    def _close(self, row: dict[str, Any], found: Finished) -> None:
+        """Remove the feature sets of a finished attempt from what is still to be computed."""
+        recording, sets = self.open.pop(row["track_id"])
+        seconds, rate = (np.array([row[name]], float) for name in ("duration_s", "sample_rate"))
+        missing = (name for name in sets if name not in found.sets)
+        left = tuple(name for name in missing if is_long_enough(name, seconds, rate)[0])
+        if left:
+            self.open[recording.track_id] = recording, left
+            self.described.add(recording.track_id)
+
     def extract(self) -> None:
         """Extract every planned file that is not finished yet."""
         from jobs.extraction.dispatch import dispatch
 
-        new, repeat = (
-            [recording for recording in files if recording.track_id not in self.finished]
-            for files in (self.plan.new, self.plan.repeat)
-        )
         progress = self.stage.session.progress
         progress.write("info", self.outcome.planned)
-        if not new and not repeat:
+        count = len(self.open)
+        if not count:
             return
         progress.step("starting the cluster")
-        sample = {recording.source: recording for recording in [*new, *repeat]}
-        check = functools.partial(unfit_reason, self._batch(list(sample.values())))
+        sample = {recording.source: recording for recording, _ in self.open.values()}
+        check = functools.partial(unfit_reason, self._batch(self.every, list(sample.values())))
         pool = self.stage.pool(check)
         with translate_errors(pool.client):
             threads = pool.poll()
@@ -368,18 +417,29 @@ class _Extraction:
         def tick(threads: int) -> None:
             self.outcome.workers = pool.most_workers
             seconds = time.monotonic() - began
-            progress.update(self.outcome.progress(len(new) + len(repeat), seconds, threads))
+            progress.update(self.outcome.progress(count, seconds, threads))
 
-        files = chain(make_batches(new, threads), make_batches(repeat, threads))
-        for batch, result in dispatch(pool, map(self._batch, files), tick=tick):
+        for batch, result in dispatch(pool, self._batches(threads), tick=tick):
             summary = self._write_failure(batch, result) if result.outcome == "died" else result
-            self._add_finished(batch.attempt, [r.track_id for r in batch.files], summary)
+            tracks = [recording.track_id for recording in batch.files]
+            self._add_finished(batch.attempt, batch.sets, tracks, summary)
             self.outcome.add(summary)
             self._log_failures(summary)
             if self.ready_rows >= commit.PART_ROWS:
                 self._commit_ready()
 
-    def _batch(self, files: list[SourceFile]) -> Batch:
+    def _batches(self, threads: int) -> Iterator[Batch]:
+        """Yield the batches: of new files, of files to repeat, of files that lack feature sets."""
+        groups: dict[tuple[bool, bool, tuple[str, ...]], list[SourceFile]] = {}
+        for track, (recording, sets) in self.open.items():
+            group = (track in self.described, track in self.repeated, sets)
+            groups.setdefault(group, []).append(recording)
+        self.open = {}
+        for (_, _, sets), files in sorted(groups.items()):
+            for batch in make_batches(files, threads):
+                yield self._batch(sets, batch)
+
+    def _batch(self, sets: tuple[str, ...], files: list[SourceFile]) -> Batch:
         from jobs.extraction.dispatch import new_attempt
 
         return Batch(
@@ -388,6 +448,7 @@ class _Extraction:
             root=self.store.storage.root,
             songmill=songmill_version(),
             settings=self.settings,
+            sets=sets,
             files=files,
             labels=[self.labelling.by_track[recording.track_id] for recording in files],
         )
@@ -401,10 +462,10 @@ class _Extraction:
             else "two workers died while extracting it (killed, out of memory or crashed); "
             "--retry-failed retries it"
         )
-        rows = Rows()
+        rows = Rows(batch)
         [recording] = batch.files
-        rows.add_file(recording, batch.run_id, error=error, message=message)
-        return rows.write(self.store.storage, batch)
+        rows.add_file(recording, error=error, message=message)
+        return rows.write(self.store.storage)
 
     def _log_failures(self, summary: Summary) -> None:
         """Write a line for each failed file, up to :data:`MAX_LOGGED_FAILURES`."""
@@ -417,60 +478,87 @@ class _Extraction:
                     "further failed files are not logged: `songmill status --failed` lists them"
                 )
 
-    def _add_finished(self, attempt: str, tracks: list[str], summary: Summary) -> None:
+    def _add_finished(
+        self, attempt: str, sets: tuple[str, ...], tracks: list[str], summary: Summary
+    ) -> None:
         self.finished.update(tracks)
-        if self.replace_all or not self.repeated.isdisjoint(tracks):
-            self.held[attempt] = tracks
+        added = [track for track in tracks if track in self.described]
+        others = [track for track in tracks if track not in self.described]
+        if added:
+            self.additions.append(_Share(attempt, sets, added))
+        if not others:
+            return
+        share = _Share(attempt, sets, others)
+        # Before its rows are complete, a feature set does not belong to the store.
+        is_partial = self.new_settings or sets != self.every
+        if is_partial or not self.repeated.isdisjoint(others):
+            self.held.append(share)
         else:
-            self.ready[attempt] = tracks
+            self.ready.append(share)
             self.ready_rows += summary.extracted + summary.segments
 
     def _commit_ready(self) -> None:
         """Commit the rows of new files."""
         change = commit.Change()
-        for table in EXTRACTED:
+        for table in extracted_tables(self.every):
             commit.stage_table(self.store, change, table, self._rows(self.ready, table))
-        change.forget += result_files(*self.ready)
+        change.forget += self._files_of(self.ready)
         commit.commit(self.stage.lock, change)
-        self.ready, self.ready_rows = {}, 0
+        self.ready, self.ready_rows = [], 0
 
     def finish(self) -> None:
         """Commit all other changes, and the row of ``runs``."""
         change = commit.Change()
-        pending = self.ready | self.held
         plan = self.plan
-        replaced = pa.array([*plan.gone, *sorted(self.repeated)], pa.string())
+        failed = self._failed_additions()
+        lost = failed["track_id"].combine_chunks()
+        drop_lost = commit.without_tracks(lost)
+        pending = [*self.ready, *self.held]
+
+        def new_rows(table: str) -> Iterator[pa.Table]:
+            if table == "files":
+                return chain(map(drop_lost, self._rows(pending, table)), [failed])
+            return map(drop_lost, self._rows([*pending, *self.additions], table))
+
+        replaced = [*plan.gone, *sorted(self.repeated)]
+        replaced = pa.concat_arrays([pa.array(replaced, pa.string()), lost])
         drop, relabel = commit.without_tracks(replaced), commit.with_labels(plan.relabelled)
-        moved = pa.concat_arrays([replaced, plan.moved["track_id"].combine_chunks()])
+        moved_rows = drop_lost(plan.moved)
+        moved = pa.concat_arrays([replaced, moved_rows["track_id"].combine_chunks()])
         # A file that failed before has no rows but that in `files`.
-        tracks = self.store.read(TRACKS, ["track_id"])["track_id"]
-        stale = bool(pc.any(pc.is_in(tracks, value_set=replaced)).as_py()) or self.replace_all
+        stale = self.replace_all or any(
+            pc.any(pc.is_in(rows["track_id"], value_set=replaced)).as_py()
+            for rows in self.rows.values()
+        )
         features = (lambda rows: relabel(drop(rows)), stale or bool(plan.relabelled))
+        tables = extracted_tables(self.store.settings.feature_sets | self.settings.feature_sets)
+        for table, schema in tables.items():
+            rows = new_rows(table)
+            if self.replace_all:
+                commit.stage_replacement(self.store, change, table, rows, schema)
+                continue
+            edit, needed = features
+            if table == "files":
+                edit, needed = commit.without_tracks(moved), bool(len(moved))
+                rows = chain(rows, [moved_rows])
+            commit.stage_table(
+                self.store, change, table, rows, edit=edit if needed else None, tidy=True
+            )
         for table, (edit, needed) in {
-            TRACKS: features,
-            SEGMENTS: features,
             # Results of features that are replaced, or of tracks that are gone, become stale.
             PREDICTED_TRACKS: features,
             PREDICTED_SEGMENTS: features,
             SIMILARITY: (commit.without_tracks(replaced, "track_id", "neighbour_id"), stale),
             DUPLICATES: (commit.without_tracks(replaced, "track_id", "duplicate_id"), stale),
             MATRIX: (commit.without_any, stale),
-            "files": (commit.without_tracks(moved), bool(len(moved)) or self.replace_all),
         }.items():
-            rows = self._rows(pending, table) if table in EXTRACTED else []
-            commit.stage_table(
-                self.store,
-                change,
-                table,
-                chain(rows, [plan.moved] if table == "files" else []),
-                edit=(commit.without_any if self.replace_all else edit) if needed else None,
-                tidy=table in EXTRACTED,
-            )
+            edit = commit.without_any if self.replace_all else edit
+            commit.stage_table(self.store, change, table, [], edit=edit if needed else None)
         label_table.stage(self.store, change, self.labelling, plan.gone)
-        if self.replace_all:
+        if self.new_settings:
             commit.stage_file(self.store, change, STORE_JSON, self.settings.to_json())
-        change.forget += result_files(*pending)
-        self._check_failures(pending)
+        change.forget += self._files_of([*pending, *self.additions])
+        self._check_failures(new_rows("files"))
         if self._is_recorded():
             commit.commit(self.stage.lock, change)
         else:
@@ -478,21 +566,38 @@ class _Extraction:
         self.store.settings = self.settings
         self._clear()
 
-    def _rows(self, attempts: dict[str, list[str]], table: str) -> Iterator[pa.Table]:
+    def _failed_additions(self) -> pa.Table:
+        """Return the rows of ``files`` that failed when a feature set was to be added to them."""
+        found = [FILES.empty_table()]
+        for rows in self._rows(self.additions, "files"):
+            found.append(rows.filter(pc.equal(rows["status"], "failed")))
+        return pa.concat_tables(found)
+
+    def _rows(self, shares: list[_Share], table: str) -> Iterator[pa.Table]:
         """Yield the rows of finished attempts for ``table``, with current labels."""
-        for attempt, tracks in attempts.items():
-            rows = self.store.storage.read_table(result_file(attempt, table))
-            is_wanted = pc.is_in(rows["track_id"], pa.array(tracks, pa.string()))
+        for share in shares:
+            if table not in extracted_tables(share.sets):
+                continue
+            rows = self.store.storage.read_table(result_file(share.attempt, table))
+            is_wanted = pc.is_in(rows["track_id"], pa.array(share.tracks, pa.string()))
             rows = rows.replace_schema_metadata(None).filter(is_wanted)
             if "label" in rows.column_names:
-                labels = {track: self.labelling.by_track[track] for track in tracks}
+                labels = {track: self.labelling.by_track[track] for track in share.tracks}
                 rows = commit.with_labels(labels)(rows)
             yield rows
 
-    def _check_failures(self, pending: dict[str, list[str]]) -> None:
-        """Count the listed files that failed, and compare the share of new ones with the limit."""
+    def _files_of(self, shares: list[_Share]) -> list[str]:
+        """Return the names of the files of finished attempts, each once."""
+        names = (name for share in shares for name in result_files(share.attempt, share.sets))
+        return list(dict.fromkeys(names))
+
+    def _check_failures(self, new_files: Iterable[pa.Table]) -> None:
+        """Count the listed files that failed, and compare the share of new ones with the limit.
+
+        ``new_files`` are the new rows of ``files``.
+        """
         failed, tried = set[str](), set(self.finished)
-        for table in chain([self.store.read("files")], self._rows(pending, "files")):
+        for table in chain([self.store.read("files")], new_files):
             is_failed = pc.equal(table["status"], "failed")
             failed |= set(table.filter(is_failed)["track_id"].to_pylist())
             if failed:
@@ -529,7 +634,7 @@ class _Extraction:
     def _clear(self) -> None:
         """Remove the files of all attempts but those of other sources; RUN_JSON is the last."""
         storage = self.store.storage
-        kept = set(result_files(*self.others))
+        kept = set(self._files_of(self.others))
         found = [entry.name for folder in (DONE, STARTED) for entry in storage.list(folder)]
         self.stage.lock.describe()  # fails if another run has taken over
         for name in found:

@@ -14,6 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from jobs.errors import UsageError
+from jobs.extraction.remarks import is_long_enough, too_short
 from jobs.inputs.sources import Listing, SourceFile
 from jobs.interruption import raise_if_interrupted
 from jobs.redaction import public_address
@@ -47,13 +48,14 @@ class Plan:
 
     new: list[SourceFile]  # files that the store does not know
     repeat: list[SourceFile]  # known files to extract again
+    incomplete: dict[tuple[str, ...], list[SourceFile]]  # others, by the feature sets they lack
     gone: list[str]  # tracks to remove from every table
     relabelled: dict[str, str | None]  # new labels of tracks that keep their features
-    moved: pa.Table  # new rows of `files` in which only `uri` or `source` changes
+    moved: pa.Table  # new rows of `files` in which only `uri`, `source` or `message` changes
     changed: int  # files in `repeat` that changed
     retried: int  # files in `repeat` that did not change
     failed_before: set[str]  # those of them that failed before
-    unchanged: int  # files that need no work
+    unchanged: int  # files that keep their features, incomplete ones included
 
 
 def find_row(files: pa.Table, *, imported: bool) -> dict[str, Any] | None:
@@ -65,7 +67,7 @@ def find_row(files: pa.Table, *, imported: bool) -> dict[str, Any] | None:
 def make_plan(
     listing: Listing,
     known: pa.Table,
-    labelled: pa.Table,
+    rows: dict[str, pa.Table],
     labels: dict[str, str | None],
     *,
     run_id: str,
@@ -75,8 +77,8 @@ def make_plan(
 ) -> Plan:
     """Compare the listed files with ``known``, the table ``files`` of the store.
 
-    ``labelled`` holds the ``track_id`` and ``label`` of the store's tracks, ``labels`` the new
-    label of every listed track. ``force`` repeats all files and ``retry_failed`` those that failed,
+    ``rows`` holds the ``track_id`` and ``label`` of the store's tracks for each feature set to
+    extract, ``labels`` the new label of every listed track. ``force`` repeats all files and ``retry_failed`` those that failed,
     except files that the run ``run_id`` extracted before it was killed. ``replace_all`` replaces
     all rows of the store, those of other sources included.
 
@@ -97,7 +99,7 @@ def make_plan(
     position = pc.index_in(listed_ids, value_set=known["track_id"])
     is_known = position.is_valid().to_numpy(zero_copy_only=False)
 
-    def of_known(column: pa.ChunkedArray, missing: int | bool) -> np.ndarray:
+    def of_known(column: pa.ChunkedArray, missing: float | bool) -> np.ndarray:
         """Return a column of the known files in the order of the listed ones."""
         values: np.ndarray = pc.fill_null(column.take(position), missing).to_numpy()
         return values
@@ -122,31 +124,82 @@ def make_plan(
         # Neither size nor time shows a change of permissions.
         same[i] = not os.access(recordings[i].path, os.R_OK)
     changed = is_known & ~same
-    retried = same & ~by_this_run & (repeat_all | (failed & retry_failed))
+    seconds = of_known(known["duration_s"], np.nan)
+    rates = of_known(known["sample_rate"].cast(pa.float64()), np.nan)
+    long_enough = {name: is_long_enough(name, seconds, rates) for name in rows}
+    # A run with fewer feature sets may have found a file too short for all of them.
+    fits_now = of_known(pc.equal(known["error"], "too-short"), False) & _any(long_enough)
+    retried = same & ~by_this_run & (repeat_all | (failed & (retry_failed | fits_now)))
     unchanged = same & ~retried
 
     staying = np.flatnonzero(unchanged)
-    columns = (labelled["track_id"].to_pylist(), labelled["label"].to_pylist())
-    label_of = dict(zip(*columns, strict=True))
+    label_of = _labels_of(rows)
     tracks = [recordings[i].track_id for i in staying]
+
+    ok = unchanged & ~failed
+    lacking: dict[str, np.ndarray] = {}
+    remarked: dict[str, np.ndarray] = {}
+    for name, enough in long_enough.items():
+        has_row = pc.is_in(listed_ids, value_set=rows[name]["track_id"])
+        lacking[name] = ok & enough & ~has_row.to_numpy(zero_copy_only=False)
+        says_so = of_known(pc.match_substring(known["message"], too_short(name)), False)
+        remarked[name] = ok & (seconds > 0) & ~enough & ~says_so
+    incomplete: dict[tuple[str, ...], list[SourceFile]] = {}
+    for i in np.flatnonzero(_any(lacking)):
+        names = tuple(name for name in lacking if lacking[name][i])
+        incomplete.setdefault(names, []).append(recordings[i])
+
+    is_remarked = _any(remarked)
     moved = [
-        i for i in staying if (recordings[i].uri, recordings[i].source) != (uris[i], sources[i])
+        i
+        for i in staying
+        if is_remarked[i] or (recordings[i].uri, recordings[i].source) != (uris[i], sources[i])
     ]
-    rows = known.take(position.take(pa.array(moved, pa.int64())))
-    for name in ("uri", "source"):
-        column = pa.array([getattr(recordings[i], name) for i in moved], pa.string())
-        rows = rows.set_column(FILES.get_field_index(name), FILES.field(name), column)
+    moved_rows = known.take(position.take(pa.array(moved, pa.int64())))
+    new_remarks = [
+        [too_short(name) for name in remarked if remarked[name][i]] if is_remarked[i] else []
+        for i in moved
+    ]
+    messages = [
+        " ".join(filter(None, [before, *remarks])) or None
+        for before, remarks in zip(moved_rows["message"].to_pylist(), new_remarks, strict=True)
+    ]
+    for name, values in (
+        ("uri", [recordings[i].uri for i in moved]),
+        ("source", [recordings[i].source for i in moved]),
+        ("message", messages),
+    ):
+        column = pa.array(values, pa.string())
+        moved_rows = moved_rows.set_column(FILES.get_field_index(name), FILES.field(name), column)
     return Plan(
         new=[recordings[i] for i in np.flatnonzero(~is_known)],
         repeat=[recordings[i] for i in np.flatnonzero(changed | retried)],
+        incomplete=incomplete,
         gone=_gone(listing, listed_ids, known, replace_all=replace_all),
         relabelled={t: labels[t] for t in tracks if t in label_of and label_of[t] != labels[t]},
-        moved=rows,
+        moved=moved_rows,
         changed=int(changed.sum()),
         retried=int(retried.sum()),
         failed_before={recordings[i].track_id for i in np.flatnonzero(retried & failed)},
         unchanged=len(staying),
     )
+
+
+def _any(masks: dict[str, np.ndarray]) -> np.ndarray:
+    found: np.ndarray = np.any(list(masks.values()), axis=0)
+    return found
+
+
+def _labels_of(rows: dict[str, pa.Table]) -> dict[str, str | None]:
+    """Return the label of each track that has a row in a feature set."""
+    labels: dict[str, str | None] = {}
+    known = pa.array([], pa.string())
+    for table in rows.values():
+        others = table.filter(pc.invert(pc.is_in(table["track_id"], value_set=known)))
+        columns = (others["track_id"].to_pylist(), others["label"].to_pylist())
+        labels.update(zip(*columns, strict=True))
+        known = table["track_id"]
+    return labels
 
 
 def make_batches(recordings: list[SourceFile], threads: int) -> Iterator[list[SourceFile]]:

@@ -1,19 +1,18 @@
 """Rows of a batch, collected in memory and written when the batch is finished."""
 
-import json
-from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
 
-from featurizer.columns import FEATURE_COLUMNS, SAMPLE_RATE
+from featurizer.columns import SAMPLE_RATE
 from featurizer.errors import FailureKind
-from jobs.extraction.attempts import Batch, Summary, result_file
+from featurizer.feature_set import Level, feature_set
+from jobs.extraction.attempts import Batch, Summary, finished_metadata, result_file
 from jobs.inputs.sources import SourceFile
 from jobs.redaction import redact
-from jobs.store.schemas import FILES, SEGMENTS, TABLES, TRACKS
+from jobs.store.schemas import FILES, feature_tables, features_folder
 from jobs.store.storage import Storage
 
 if TYPE_CHECKING:
@@ -23,31 +22,40 @@ if TYPE_CHECKING:
 class Rows:
     """Rows and counts of a batch."""
 
-    def __init__(self) -> None:
-        self._features: dict[str, list[pa.RecordBatch]] = {TRACKS: [], SEGMENTS: []}
+    def __init__(self, batch: Batch) -> None:
+        self._batch = batch
+        self._schemas = feature_tables(batch.sets)
+        self._features: dict[str, list[pa.RecordBatch]] = {table: [] for table in self._schemas}
         self._files: list[dict[str, Any]] = []
         self.summary = Summary("done")
 
     def add_features(self, recording: SourceFile, label: str | None, features: "Features") -> None:
-        """Add the track row and the segment rows of a recording."""
-        count = len(features.segments)
-        self._add(TRACKS, recording, label, features.track[np.newaxis], length=[features.length])
-        self._add(
-            SEGMENTS,
-            recording,
-            label,
-            features.segments,
-            segment=list(range(count)),
-            start_s=[i * features.segment_step / SAMPLE_RATE for i in range(count)],
-            length=[features.segment_length] * count,
-        )
+        """Add the rows of a recording, of which at least one feature set has some."""
+        for name, rows in features.rows.items():
+            if rows.track is None:
+                continue
+            values, length = rows.track[np.newaxis], [features.length]
+            self._add(name, "track", recording, label, values, length=length)
+            count = len(rows.segments)
+            if count:
+                self._add(
+                    name,
+                    "segment",
+                    recording,
+                    label,
+                    rows.segments,
+                    segment=list(range(count)),
+                    start_s=[i * features.segment_step / SAMPLE_RATE for i in range(count)],
+                    length=[features.segment_length] * count,
+                )
+            self.summary.segments += count
         self.summary.extracted += 1
-        self.summary.segments += count
         self.summary.audio_s += features.duration_s
 
     def _add(
         self,
-        table: str,
+        name: str,
+        level: Level,
         recording: SourceFile,
         label: str | None,
         values: np.ndarray,
@@ -55,15 +63,15 @@ class Rows:
     ) -> None:
         columns["track_id"] = [recording.track_id] * len(values)
         columns["label"] = [label] * len(values)
-        columns.update(zip(FEATURE_COLUMNS, values.T, strict=True))
-        schema = TABLES[table]
+        columns.update(zip(feature_set(name).names, values.T, strict=True))
+        table = features_folder(name, level)
+        schema = self._schemas[table]
         arrays = [pa.array(columns[field.name], field.type) for field in schema]
         self._features[table].append(pa.RecordBatch.from_arrays(arrays, schema=schema))
 
     def add_file(
         self,
         recording: SourceFile,
-        run_id: str,
         *,
         error: FailureKind | None = None,
         message: str | None = None,
@@ -88,17 +96,17 @@ class Rows:
                 "sample_rate": features and features.sample_rate,
                 "channels": features and features.channels,
                 "extracted_at": datetime.now(UTC),
-                "run_id": run_id,
+                "run_id": self._batch.run_id,
             }
         )
 
-    def write(self, storage: Storage, batch: Batch) -> Summary:
+    def write(self, storage: Storage) -> Summary:
         """Write the files of the attempt, which finishes it, and return its summary."""
+        attempt = self._batch.attempt
         for table, records in self._features.items():
-            rows = pa.Table.from_batches(records, TABLES[table])
-            storage.write_table(result_file(batch.attempt, table), rows)
+            rows = pa.Table.from_batches(records, self._schemas[table])
+            storage.write_table(result_file(attempt, table), rows)
         files = pa.Table.from_pylist(self._files, schema=FILES)
-        metadata = {"summary": asdict(self.summary), "settings": asdict(batch.settings)}
-        files = files.replace_schema_metadata({"songmill": json.dumps(metadata)})
-        storage.write_table(result_file(batch.attempt, "files"), files)
+        files = files.replace_schema_metadata(finished_metadata(self.summary, self._batch))
+        storage.write_table(result_file(attempt, "files"), files)
         return self.summary

@@ -1,11 +1,12 @@
 """Opening and decoding of a recording, by path or address."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, BinaryIO
 
 from featurizer.columns import SAMPLE_RATE
 from featurizer.errors import RecordingError
+from featurizer.feature_set import Level, feature_set, feature_sets
 from featurizer.process import single_thread
 from jobs import defaults
 from jobs.errors import SongmillError, UsageError
@@ -33,6 +34,40 @@ def check_segment_seconds(seconds: float) -> float:
             f"choose {lowest:g} to {highest:g} seconds"
         )
     return seconds
+
+
+def check_feature_sets(names: str | Iterable[str]) -> list[str]:
+    """Return the names of feature sets in their fixed order; UsageError if one is unknown.
+
+    Text has commas between the names.
+
+    Examples
+    --------
+    >>> check_feature_sets("rich, gtzan")
+    ['gtzan', 'rich']
+    """
+    given = [name.strip() for name in names.split(",")] if isinstance(names, str) else list(names)
+    unknown = [name for name in given if name not in feature_sets()]
+    if unknown:
+        known = ", ".join(feature_sets())
+        raise UsageError(f"there is no feature set {unknown[0]!r}: choose from {known}")
+    if not given:
+        raise UsageError(f"no feature set was chosen: choose from {', '.join(feature_sets())}")
+    return [name for name in feature_sets() if name in given]
+
+
+def check_level(name: str, level: Level) -> None:
+    """Raise UsageError if a feature set has no rows of a level.
+
+    Examples
+    --------
+    >>> check_level("gtzan", "segment")
+    """
+    if level not in feature_set(name).levels:
+        having = [one.name for one in feature_sets().values() if level in one.levels]
+        raise UsageError(
+            f"the {name} features do not describe {level}s: choose from {', '.join(having)}"
+        )
 
 
 @contextmanager

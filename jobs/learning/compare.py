@@ -18,7 +18,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from featurizer.columns import FEATURE_COLUMNS
+from featurizer.feature_set import feature_set
 from jobs import defaults
 from jobs.cluster.pool import WorkerPool
 from jobs.cluster.window import map_unordered
@@ -35,6 +35,8 @@ from jobs.store.tables import Store
 from training import splits
 from training.classifiers import CLASSIFIERS, SLOWEST_FIRST
 from training.evaluate import macro_f1, majority_vote
+
+_FEATURES = feature_set("gtzan").names
 
 MAX_ROWS = 100_000
 """Maximum rows to compare; of more, whole tracks are sampled. An SVM's time grows quadratically."""
@@ -211,7 +213,7 @@ def _write_rows(
     order = ["track_id", *(["segment"] if labelled.level == "segment" else [])]
     for part in store.parts(TABLE_OF[labelled.level]):
         raise_if_interrupted()
-        rows = store.read_part(part, [*order, *FEATURE_COLUMNS])
+        rows = store.read_part(part, [*order, *_FEATURES])
         index = pc.index_in(rows["track_id"], value_set=ids)
         found.append(rows.append_column("track", index).filter(pc.is_valid(index)))
     # The order of the published table, on which the tutorial's split depends.
@@ -224,7 +226,7 @@ def _write_rows(
         columns[f"fold {i}"] = fold
         taken = fold != OUTSIDE
         sizes.append((int(taken.sum()), len(np.unique(index[taken]))))
-    columns |= {name: rows[name] for name in FEATURE_COLUMNS}
+    columns |= {name: rows[name] for name in _FEATURES}
     store.storage.write_table(name, pa.table(columns))
     return sizes
 

@@ -11,13 +11,15 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from featurizer.columns import FEATURE_COLUMNS
+from featurizer.feature_set import feature_set
 from jobs.errors import UsageError
 from jobs.interruption import raise_if_interrupted
 from jobs.store.address import storage_of
 from jobs.store.levels import TABLE_OF, Level, feature_matrix
 from jobs.store.tables import Store
 from training.splits import Tracks
+
+_FEATURES = feature_set("gtzan").names
 
 READ_ROWS = 50_000
 """Rows that a task reads at a time."""
@@ -124,7 +126,7 @@ class Loaded:
     classes : np.ndarray [shape=(n,), int32]
         Class of each row.
     features : np.ndarray [shape=(n, 57), float32]
-        In the order of :data:`featurizer.columns.FEATURE_COLUMNS`.
+        In the order of the feature set.
     """
 
     tracks: np.ndarray
@@ -143,9 +145,9 @@ def load(rows: Rows) -> Loaded:
     ids, classes, parts = _roster(rows.root, rows.roster)
     storage = storage_of(rows.root)
     tracks = [np.empty(0, np.int64)]
-    features = [np.empty((0, len(FEATURE_COLUMNS)), np.float32)]
+    features = [np.empty((0, len(_FEATURES)), np.float32)]
     for name, start, stop in rows.slices:
-        table = storage.read_table(name, ["track_id", *FEATURE_COLUMNS]).slice(start, stop - start)
+        table = storage.read_table(name, ["track_id", *_FEATURES]).slice(start, stop - start)
         index = pc.fill_null(pc.index_in(table["track_id"], value_set=ids), -1).to_numpy()
         wanted = (index >= 0) & np.isin(parts[index], rows.wanted)
         tracks.append(index[wanted])

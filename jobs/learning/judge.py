@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from featurizer.columns import FEATURE_COLUMNS
+from featurizer.feature_set import feature_set
 from jobs.cluster.window import map_unordered
 from jobs.errors import ClusterError
 from jobs.learning.dataset import Labelled, Rows, load
@@ -25,6 +25,8 @@ from training.model import predict
 
 if TYPE_CHECKING:
     from jobs.cluster.pool import WorkerPool
+
+_FEATURES = feature_set("gtzan").names
 
 Tick = Callable[[int], None]
 
@@ -94,11 +96,11 @@ def importance(
     The result is rows of :data:`jobs.store.schemas.IMPORTANCE`, the most important feature first.
     ``on_feature`` is called after each feature with the number of finished features.
     """
-    arguments = [(rows, trees, n_classes, i) for i in range(len(FEATURE_COLUMNS))]
+    arguments = [(rows, trees, n_classes, i) for i in range(len(_FEATURES))]
     found = _in_order(map_unordered(pool, _importance_of, arguments, tick=tick), on_feature)
     listed = [
         {"feature": name, "mean": mean, "std": std, "repeats": REPEATS}
-        for name, (mean, std) in zip(FEATURE_COLUMNS, found, strict=True)
+        for name, (mean, std) in zip(_FEATURES, found, strict=True)
     ]
     return sorted(listed, key=lambda row: -row["mean"])
 

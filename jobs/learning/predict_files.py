@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from featurizer.columns import FEATURE_SET, SAMPLE_RATE
+from featurizer.columns import SAMPLE_RATE
 from featurizer.errors import RecordingError
 from featurizer.process import single_thread
 from jobs.inputs.recordings import open_recording
 from jobs.inputs.sources import Paths, list_sources
 from jobs.learning import registry
 from jobs.progress import Progress
-from jobs.store.tables import Settings, Store, open_store
+from jobs.store.tables import Store, current_settings, open_store
 from training.model import Description, Model
 
 if TYPE_CHECKING:
@@ -139,7 +139,8 @@ def load_champion_for_files(store: Store) -> Model:
         The champion is damaged, or needs other features.
     """
     model = registry.load_champion(store)
-    registry.check_fit(model.description, Settings(FEATURE_SET, model.description.segment_seconds))
+    settings = current_settings(["gtzan"], model.description.segment_seconds)
+    registry.check_fit(model.description, settings)
     return model
 
 

@@ -14,7 +14,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from featurizer.columns import FEATURE_COLUMNS
+from featurizer.feature_set import feature_set
 from jobs.cluster.pool import WorkerPool
 from jobs.cluster.window import map_unordered
 from jobs.errors import ClusterError, DamageError, UsageError
@@ -30,6 +30,8 @@ from jobs.store.schemas import PREDICTED_SEGMENTS, PREDICTED_TRACKS, SEGMENTS, T
 from jobs.store.tables import open_store
 from training.evaluate import sum_by_track
 from training.model import Description, Model
+
+_FEATURES = feature_set("gtzan").names
 
 MAX_NAMED_LABELS = 5
 """Unknown labels that a warning names."""
@@ -226,7 +228,7 @@ def _predict(piece: _Piece) -> tuple[list[str], list[str | None], np.ndarray, li
     store = open_store(piece.root)
     model = _model(piece.root, piece.version)
     position = ["segment", "start_s"] if piece.output else []
-    rows = store.read_part(piece.name, ["track_id", "label", *position, *FEATURE_COLUMNS])
+    rows = store.read_part(piece.name, ["track_id", "label", *position, *_FEATURES])
     rows = rows.slice(piece.start, piece.stop - piece.start)
     if piece.excluded:
         excluded = _excluded_tracks(piece.root, piece.excluded)

@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from featurizer.columns import FEATURE_COLUMNS
+from featurizer.feature_set import feature_set
 from jobs.errors import DamageError, StoreError, UsageError
 from jobs.store import commit
 from jobs.store.schemas import MODELS, PREDICTED_SEGMENTS, PREDICTED_TRACKS
@@ -19,6 +19,8 @@ from jobs.store.storage import Storage, as_json
 from jobs.store.tables import Settings, Store, is_segment_length, open_store
 from training.model import Description, Model, ModelError
 from training.splits import PARTS, Part
+
+_FEATURES = feature_set("gtzan").names
 
 CHAMPION = f"{MODELS}/champion.json"
 
@@ -197,14 +199,14 @@ def check_fit(described: Description, settings: Settings) -> None:
         The rows have other features, in another order, or segments of another length.
     """
     difference = ""
-    if described.feature_set != settings.feature_set:
+    if described.feature_set not in settings.feature_sets.values():
         difference = (
-            f"the feature set {described.feature_set}, and the rows have {settings.feature_set}"
+            f"the feature set {described.feature_set}, and the rows have {settings.versions}"
         )
-    elif described.columns != list(FEATURE_COLUMNS):
-        pairs = zip(described.columns, FEATURE_COLUMNS, strict=False)
+    elif described.columns != list(_FEATURES):
+        pairs = zip(described.columns, _FEATURES, strict=False)
         first = next((f"{its!r} for {ours!r}" for its, ours in pairs if its != ours), None)
-        counts = f"{len(described.columns)} for {len(FEATURE_COLUMNS)}"
+        counts = f"{len(described.columns)} for {len(_FEATURES)}"
         difference = f"other columns, or another order of them ({first or counts})"
     elif described.level == "segment" and described.segment_seconds != settings.segment_seconds:
         difference = (

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pyarrow as pa
 
-from featurizer.columns import FEATURE_COLUMNS
+from featurizer.feature_set import feature_set
 from jobs import defaults
 from jobs.cluster.failures import translate_errors
 from jobs.cluster.fitness import songmill_version
@@ -38,6 +38,8 @@ from training.splits import PARTS, TEST, TRAIN, VALID, Part
 if TYPE_CHECKING:
     from jobs.cluster.pool import WorkerPool
     from training.boosting import TrainedBooster
+
+_FEATURES = feature_set("gtzan").names
 
 MIN_SHARE_ROWS = 20_000
 """Minimum rows per worker. With fewer, communication takes longer than training."""
@@ -387,7 +389,7 @@ class _Training:
             self._work_file("newcomer.ubj"),
             len(self.labelled.tracks.classes),
             lambda done: self.progress.update(
-                f"shuffling features: {done} of {len(FEATURE_COLUMNS)}"
+                f"shuffling features: {done} of {len(_FEATURES)}"
             ),
             tick=self.progress.workers,
         )
@@ -406,9 +408,10 @@ class _Training:
             version=self.stage.run_id,
             created_at=datetime.now(UTC).isoformat(timespec="seconds"),
             classes=list(tracks.classes),
-            columns=list(FEATURE_COLUMNS),
+            columns=list(_FEATURES),
             level=self.level,
-            **asdict(self.store.settings),
+            feature_set=self.store.settings.feature_sets["gtzan"],
+            segment_seconds=self.store.settings.segment_seconds,
             parameters={**PARAMETERS, "num_class": len(tracks.classes)},
             rounds=final.booster.num_boosted_rounds(),
             stopped_early=self.stops_early,

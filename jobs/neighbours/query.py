@@ -7,7 +7,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from featurizer.columns import FEATURE_COLUMNS
+from featurizer.feature_set import feature_set
 from jobs import defaults
 from jobs.errors import UsageError
 from jobs.inputs.recordings import decode_recording
@@ -20,6 +20,8 @@ from jobs.store.tables import Store, open_store
 from jobs.store.track_names import ambiguity_error, matching_tracks
 from recommend.recognise import distances, passes_ratio_test
 from recommend.topk import cosines_with
+
+_FEATURES = feature_set("gtzan").names
 
 MAX_CANDIDATES = 1000
 """Nearest tracks by cosine that are compared with a file segment by segment."""
@@ -164,7 +166,7 @@ def _duplicates_by_segment(
     is_duplicate = np.zeros(len(cosines), bool)
     candidates = np.argsort(-cosines, kind="stable")[:MAX_CANDIDATES]
     tracks = vectors.names["track_id"].take(pa.array(candidates)).combine_chunks()
-    columns = ["track_id", *FEATURE_COLUMNS]
+    columns = ["track_id", *_FEATURES]
     found: list[pa.Table] = []
     for part in store.parts(SEGMENTS):
         raise_if_interrupted()
@@ -176,7 +178,7 @@ def _duplicates_by_segment(
     rows = pa.concat_tables(found)
     owners = pc.index_in(rows["track_id"], value_set=tracks).to_numpy()
     z_scores = vectors.scaling.z_scores
-    references = z_scores(np.column_stack([rows[name].to_numpy() for name in FEATURE_COLUMNS]))
+    references = z_scores(np.column_stack([rows[name].to_numpy() for name in _FEATURES]))
     to_tracks = distances(z_scores(segments), references, owners, len(candidates))
     nearest = int(to_tracks.argmin())
     cosines = cosines_with(vectors.unit[candidates], vectors.unit[candidates[nearest]])

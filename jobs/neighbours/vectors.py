@@ -6,11 +6,13 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from featurizer.columns import FEATURE_COLUMNS
+from featurizer.feature_set import feature_set
 from jobs.interruption import raise_if_interrupted
 from jobs.store.levels import TABLE_OF, Level, choose_level
 from jobs.store.tables import Store
 from recommend.vectors import Scaling
+
+_FEATURES = feature_set("gtzan").names
 
 _BLOCK_ROWS = 65_536
 
@@ -54,11 +56,11 @@ def read_vectors(store: Store, requested: Level) -> Vectors:
     sorted_index = np.empty(names.num_rows, np.int64)
     sorted_index[order.to_numpy()] = np.arange(names.num_rows)
     names = names.take(order).combine_chunks()
-    features = np.empty((names.num_rows, len(FEATURE_COLUMNS)))
+    features = np.empty((names.num_rows, len(_FEATURES)))
     start = 0
     for name in parts:
         raise_if_interrupted()
-        rows = store.read_part(name, list(FEATURE_COLUMNS))
+        rows = store.read_part(name, list(_FEATURES))
         indices = sorted_index[start : start + rows.num_rows]
         for column, values in enumerate(rows.itercolumns()):
             features[indices, column] = values.to_numpy()

@@ -18,7 +18,7 @@ import pyarrow.compute as pc
 from jobs.inputs import labels
 from jobs.interruption import raise_if_interrupted
 from jobs.learning import registry
-from jobs.store.schemas import FILES, SEGMENTS, TRACKS
+from jobs.store.schemas import FILES, PUBLISHED, SEGMENTS, TRACKS, features_folder
 from jobs.store.tables import STAGES_JSON, Store
 
 _MAKERS = {
@@ -62,6 +62,11 @@ def read_state(store: Store) -> dict[str, Any]:
         _digest(store, TRACKS, ["track_id", "label"]),
         store.count_rows(SEGMENTS),
         store.settings.to_json().decode(),
+        *(
+            _digest(store, features_folder(name, "track"), ["track_id", "label"])
+            for name in sorted(store.settings.feature_sets)
+            if name != PUBLISHED
+        ),
     ]
     state["files"] = _digest(store, "files", [x for x in FILES.names if x not in _ATTEMPT])
     rows = labels.read(store).to_pylist()

@@ -14,6 +14,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, Literal, get_args
 
 from featurizer.columns import SEGMENT_SECONDS
+from featurizer.feature_set import DEFAULT_SETS
 from jobs import defaults
 from jobs.errors import RunInterruptedError, SongmillError, UsageError
 from jobs.exporting.export import MADE_BY, TableName, check_target, resolve_target
@@ -93,6 +94,7 @@ def run(
     *,
     store: str,
     labels: str = defaults.LABELS,
+    features: str | Sequence[str] = DEFAULT_SETS,
     segment_seconds: float = SEGMENT_SECONDS,
     retry_failed: bool = False,
     max_failed: float = defaults.MAX_FAILED,
@@ -114,7 +116,7 @@ def run(
 
     Parameters
     ----------
-    sources, labels, segment_seconds, retry_failed, max_failed, max_gone
+    sources, labels, features, segment_seconds, retry_failed, max_failed, max_gone
         As for :func:`jobs.extraction.extract.extract`.
     scheduler, workers, progress
         As for :func:`jobs.extraction.extract.extract`.
@@ -152,6 +154,7 @@ def run(
     )
     extraction = {
         "labels": labels,
+        "features": features,
         "segment_seconds": segment_seconds,
         "retry_failed": retry_failed,
         "max_failed": max_failed,

@@ -8,7 +8,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from featurizer.columns import FEATURE_COLUMNS, SAMPLE_RATE, SEGMENT_SECONDS
+from featurizer.columns import SAMPLE_RATE, SEGMENT_SECONDS
+from featurizer.feature_set import feature_set
 from featurizer.curves import FRAME_CURVES, Curves
 from featurizer.extract import Features, analyse
 from featurizer.waveform import zero_crossings
@@ -28,6 +29,8 @@ from pages.page import Cell, Content, Page, Section, Table, number, render
 from pages.picture import Picture
 from pages.style import display_name
 from training.model import Description
+
+_FEATURES = feature_set("gtzan").names
 
 PAGE = "index.html"
 FRAMES = "frames.parquet"
@@ -154,7 +157,7 @@ def inspect(
         seconds = model.description.segment_seconds if model else SEGMENT_SECONDS
         features = analyse(audio, segment_seconds=seconds, curves=curves)
     facts = _facts(shown, features, curves)
-    by_name = dict(zip(FEATURE_COLUMNS, features.track.tolist(), strict=True))
+    by_name = dict(zip(_FEATURES, features.track.tolist(), strict=True))
     progress.step("drawing")
     pictures: list[Picture] = []
     for picture in drawing.pictures(curves, facts.tempo):
@@ -227,7 +230,7 @@ def _facts(path: str, features: Features, curves: Curves) -> Facts:
         seconds=features.duration_s,
         trimmed_samples=stop - start,
         zero_crossings=zero_crossings(curves.y),
-        tempo=float(features.track[FEATURE_COLUMNS.index("tempo")]),
+        tempo=float(features.track[_FEATURES.index("tempo")]),
         note=features.note,
     )
 

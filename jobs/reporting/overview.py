@@ -13,12 +13,14 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from featurizer.columns import FEATURE_COLUMNS
+from featurizer.feature_set import feature_set
 from jobs.interruption import raise_if_interrupted
 from jobs.store.counts import add_counts
 from jobs.store.schemas import DUPLICATES, SIMILARITY, TRACK, TRACKS
 from jobs.store.tables import Store
 from pages.style import MAX_LABELS, LabelStyles
+
+_FEATURES = feature_set("gtzan").names
 
 SAMPLE_SIZE = 20_000
 """Number of tracks in a sample."""
@@ -67,7 +69,7 @@ def sample_tracks(store: Store, size: int = SAMPLE_SIZE) -> Sample:
     total = store.count_rows(TRACKS)
     max_hash = _max_hash(store, size) if total > size else None
     names = [pa.schema([TRACK.field("track_id"), TRACK.field("label")]).empty_table()]
-    columns = ["length", *FEATURE_COLUMNS]
+    columns = ["length", *_FEATURES]
     rows = [np.empty((0, len(columns)))]
     for batch in store.read_batches(TRACKS, ["track_id", "label", *columns]):
         raise_if_interrupted()

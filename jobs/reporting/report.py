@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from featurizer.columns import FEATURE_COLUMNS
+from featurizer.feature_set import feature_set
 from jobs.errors import StoreError
 from jobs.learning import registry
 from jobs.progress import Progress, clock, printable
@@ -29,9 +29,11 @@ from pages.page import Cell, Content, Page, Section, Table, number, render
 from pages.statistics import Distribution, correlations, principal_components
 from pages.style import MAX_LABELS, NO_LABEL, OTHER_LABELS, display_name
 
+_FEATURES = feature_set("gtzan").names
+
 PAGE = "index.html"
 
-_MEANS = [name for name in FEATURE_COLUMNS if name.endswith("_mean")]
+_MEANS = [name for name in _FEATURES if name.endswith("_mean")]
 _MAX_CORRELATIONS = 10
 _MAX_IMPORTANCE_BARS = 20
 _MAX_TRACKS = 8
@@ -114,7 +116,7 @@ def report(
     page = Page(
         title=f"songmill: {printable(name)}",
         text=f"Contents of the store {printable(store.storage.root)}, as of "
-        f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC. Features {settings.feature_set}, segments of "
+        f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC. Features {settings.versions}, segments of "
         f"{settings.segment_seconds:g} s.",
         sections=sections,
     )
@@ -218,7 +220,7 @@ class _Report:
             return self._no_tracks()
         if len(self._sample.rows) == 1:
             return Content(text="Correlations need two or more tracks.")
-        chosen = [FEATURE_COLUMNS.index(name) for name in _MEANS]
+        chosen = [_FEATURES.index(name) for name in _MEANS]
         found = correlations(self._sample.features[:, chosen])
         rows = [
             [Cell(one), Cell(other), number(r, "+.3f")]
@@ -233,7 +235,7 @@ class _Report:
         """Show tempo by label."""
         if not len(self._sample.rows):
             return self._no_tracks()
-        tempos = self._sample.features[:, FEATURE_COLUMNS.index("tempo")]
+        tempos = self._sample.features[:, _FEATURES.index("tempo")]
         labels = np.array(self._labels, object)
         found, rows = [], []
         for name in sorted(set(labels)):

@@ -9,8 +9,8 @@ import pyarrow.compute as pc
 from jobs.errors import StoreError
 from jobs.extraction.attempts import finished_attempts
 from jobs.learning.registry import champion
-from jobs.store.counts import count_labels, most_first
-from jobs.store.schemas import SEGMENTS, TRACKS
+from jobs.store.counts import count_labels, count_tracks, most_first
+from jobs.store.schemas import SEGMENTS
 from jobs.store.tables import Store, open_store
 
 LAST_RUNS = 5
@@ -23,6 +23,14 @@ class Status:
 
     Parameters
     ----------
+    feature_set : str
+        Versions of the feature sets.
+    tracks : int
+        Tracks with features.
+    tracks_of : dict of str to int
+        Tracks that have a row in each feature set.
+    segments : int
+        Rows of segments.
     hours : float
         Total duration of the files.
     labels : dict of (str or None) to int
@@ -44,6 +52,7 @@ class Status:
     segment_seconds: float
     files: int
     tracks: int
+    tracks_of: dict[str, int]
     segments: int
     hours: float
     labels: dict[str | None, int]
@@ -71,12 +80,14 @@ def read_status(store: str | Store) -> Status:
         model = champion(store)
     except StoreError as error:
         model = f"damaged: {error}"
+    tracks_of = count_tracks(store)
     return Status(
         store=store.storage.root,
-        feature_set=store.settings.feature_set,
+        feature_set=store.settings.versions,
         segment_seconds=store.settings.segment_seconds,
         files=files.num_rows,
-        tracks=store.count_rows(TRACKS),
+        tracks=max(tracks_of.values()),
+        tracks_of=tracks_of,
         segments=store.count_rows(SEGMENTS),
         hours=(pc.sum(files["duration_s"]).as_py() or 0.0) / 3600,
         labels=dict(count_labels(store)),

@@ -25,7 +25,7 @@ from jobs.errors import DamageError, StoreError
 from jobs.store import manifest
 from jobs.store.lock import ENTRIES, JOURNAL, Lock, has_entries
 from jobs.store.manifest import MANIFEST
-from jobs.store.schemas import FOLDERS, MODELS
+from jobs.store.schemas import MODELS, table_folders
 from jobs.store.storage import Entry, Part, Storage, as_json, parse_json
 from jobs.store.tables import STORE_JSON, Store, is_part
 
@@ -43,7 +43,7 @@ GRACE_S = 3600.0
 
 _ORDER = [("track_id", "ascending"), ("segment", "ascending"), ("rank", "ascending")]
 
-EMPTIED_BYTES = 65536
+EMPTIED_BYTES = 262_144
 """Upper bound of the size of an emptied part, which is all footer."""
 
 _MAX_PENDING = 32
@@ -86,7 +86,7 @@ class Change:
 
 def _is_table_part(name: str) -> bool:
     folder, base = os.path.split(name)
-    return folder in FOLDERS and is_part(base) and _is_relative(name)
+    return folder in table_folders() and is_part(base) and _is_relative(name)
 
 
 def _is_staged(name: str) -> bool:
@@ -205,7 +205,7 @@ def _stage_manifest(storage: Storage, change: Change) -> list[tuple[str, str]]:
     before = manifest.read(storage)
     if before is None:
         changed = {*change.remove, *(name for _, name in added)}
-        listed = {entry.name for table in FOLDERS for entry in storage.list(table)}
+        listed = {entry.name for table in table_folders() for entry in storage.list(table)}
         before = manifest.describe(storage, sorted(filter(is_part, listed - changed)))
     elif not added and not change.remove:
         return []
@@ -411,7 +411,7 @@ def _apply(lock: Lock, change: Change) -> None:
 
 def _remove_emptied_parts(storage: Storage) -> None:
     expired = time.time() - GRACE_S
-    for table in FOLDERS:
+    for table in table_folders():
         emptied = _emptied_parts(storage, table)
         # A table without rows remains a table: one part stays.
         all_empty = sum(is_part(entry.name) for entry in storage.list(table)) == len(emptied)

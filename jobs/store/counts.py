@@ -6,14 +6,23 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from jobs.store.schemas import TRACKS
+from jobs.store.schemas import features_folder
 from jobs.store.tables import Store
+
+
+def count_tracks(store: Store) -> dict[str, int]:
+    """Return the number of tracks that have a row in each feature set."""
+    names = sorted(store.settings.feature_sets)
+    return {name: store.count_rows(features_folder(name, "track")) for name in names}
 
 
 def count_labels(store: Store) -> list[tuple[str | None, int]]:
     """Return the number of tracks of each label, most frequent first."""
     counts = Counter[Any]()
-    for batch in store.read_batches(TRACKS, ["label"]):
+    of_set = count_tracks(store)
+    # Tracks that are too short for one feature set may have a row in another one.
+    largest = max(of_set, key=lambda name: of_set[name])
+    for batch in store.read_batches(features_folder(largest, "track"), ["label"]):
         add_counts(counts, batch["label"])
     return most_first(counts)
 

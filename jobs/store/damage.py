@@ -26,7 +26,8 @@ def remedy(root: str, name: str) -> str:
     """
     if name.startswith("_work/"):
         return "Run the same command again"
-    made_by = _MADE_BY.get(name.partition("/")[0])
+    folder = name.partition("/")[0]
+    made_by = _MADE_BY.get("features" if folder.startswith("features-") else folder)
     return f"Run `songmill verify --repair --store {root}`" + (f", then {made_by}" * bool(made_by))
 
 

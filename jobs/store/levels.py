@@ -5,10 +5,12 @@ from typing import Literal
 import numpy as np
 import pyarrow as pa
 
-from featurizer.columns import FEATURE_COLUMNS
+from featurizer.feature_set import feature_set
 from jobs.errors import UsageError
 from jobs.store.schemas import SEGMENTS, TRACKS
 from jobs.store.tables import Store
+
+_FEATURES = feature_set("gtzan").names
 
 Level = Literal["segment", "track"]
 
@@ -46,8 +48,8 @@ def feature_matrix(table: pa.Table, dtype: type = np.float32) -> np.ndarray:
 
     Values beyond the range of ``dtype`` are clipped: trees depend only on the order of values.
     """
-    matrix = np.empty((table.num_rows, len(FEATURE_COLUMNS)), dtype)
+    matrix = np.empty((table.num_rows, len(_FEATURES)), dtype)
     limit = np.finfo(dtype).max
-    for i, name in enumerate(FEATURE_COLUMNS):
+    for i, name in enumerate(_FEATURES):
         np.clip(table[name].to_numpy(), -limit, limit, out=matrix[:, i], casting="same_kind")
     return matrix

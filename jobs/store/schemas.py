@@ -1,17 +1,76 @@
 """Schemas of the store's tables, as documented in ``docs/store.md``."""
 
+from collections.abc import Iterable
+from functools import cache
+
 import pyarrow as pa
 
-from featurizer.columns import FEATURE_COLUMNS
+from featurizer.feature_set import Level, feature_set, feature_sets
 
 _TIME = pa.timestamp("us", tz="UTC")
 _LABELLED = [("track_id", pa.string()), ("label", pa.string())]
 _POSITION = [("segment", pa.int32()), ("start_s", pa.float64())]
-_FEATURES = [("length", pa.int64()), *((name, pa.float64()) for name in FEATURE_COLUMNS)]
 
-TRACK = pa.schema([*_LABELLED, *_FEATURES])
+PUBLISHED = "gtzan"
+"""The feature set in ``features``. Each other set is in ``features-NAME``."""
 
-SEGMENT = pa.schema([*_LABELLED, *_POSITION, *_FEATURES])
+
+def features_folder(name: str, level: Level) -> str:
+    """Return the folder of the rows of a feature set.
+
+    Examples
+    --------
+    >>> features_folder("gtzan", "segment"), features_folder("rich", "track")
+    ('features/level=segment', 'features-rich/level=track')
+    """
+    folder = "features" if name == PUBLISHED else f"features-{name}"
+    return f"{folder}/level={level}"
+
+
+@cache
+def features_schema(name: str, level: Level) -> pa.Schema:
+    """Return the schema of the rows of a feature set.
+
+    The metadata of a feature's field has its ``unit`` and its ``description``.
+
+    Examples
+    --------
+    >>> features_schema("gtzan", "track").field("tempo").metadata[b"unit"]
+    b'BPM'
+    """
+    found = feature_set(name)
+    described = [(one, {"unit": one.unit, "description": one.meaning}) for one in found.columns]
+    values = pa.from_numpy_dtype(found.dtype)
+    return pa.schema(
+        [
+            *_LABELLED,
+            *(_POSITION if level == "segment" else []),
+            ("length", pa.int64()),
+            *(pa.field(one.name, values, metadata=metadata) for one, metadata in described),
+        ]
+    )
+
+
+def feature_tables(names: Iterable[str]) -> dict[str, pa.Schema]:
+    """Return the schemas of the tables of some feature sets, by their folders.
+
+    Examples
+    --------
+    >>> list(feature_tables(["gtzan", "rich"]))
+    ['features/level=track', 'features/level=segment', 'features-rich/level=track']
+    """
+    return {
+        features_folder(name, level): features_schema(name, level)
+        for name in names
+        for level in feature_set(name).levels
+    }
+
+
+TRACKS = features_folder(PUBLISHED, "track")
+SEGMENTS = features_folder(PUBLISHED, "segment")
+
+TRACK = features_schema(PUBLISHED, "track")
+SEGMENT = features_schema(PUBLISHED, "segment")
 
 FILES = pa.schema(
     [
@@ -56,7 +115,7 @@ RUNS = pa.schema(
         ("compute_s", pa.float64()),  # inside the featurizer, summed over workers
         ("workers", pa.int32()),
         ("songmill", pa.string()),
-        ("feature_set", pa.string()),
+        ("feature_set", pa.string()),  # versions of the store's feature sets
         ("distributed", pa.string()),
     ]
 )
@@ -113,17 +172,12 @@ IMPORTANCE = pa.schema(
 )
 SPLIT = pa.schema([("track_id", pa.string()), ("set", pa.string())])
 
-TRACKS = "features/level=track"
-SEGMENTS = "features/level=segment"
 
-TABLES: dict[str, pa.Schema] = {
-    TRACKS: TRACK,
-    SEGMENTS: SEGMENT,
-    "files": FILES,
-    "runs": RUNS,
-    "comparison": COMPARISON,
-}
-"""Schema of each table, by its folder."""
+def table_schemas() -> dict[str, pa.Schema]:
+    """Return the schema of each table with fixed columns, by its folder."""
+    others = {"files": FILES, "runs": RUNS, "comparison": COMPARISON}
+    return feature_tables(feature_sets()) | others
+
 
 PREDICTED_TRACKS = "predictions/level=track"
 PREDICTED_SEGMENTS = "predictions/level=segment"
@@ -180,8 +234,11 @@ def _row_key(
 DERIVED = (PREDICTED_TRACKS, PREDICTED_SEGMENTS, SIMILARITY, DUPLICATES, MATRIX)
 """Folders of tables that are computed from the features and become stale with them."""
 
-FOLDERS = (*TABLES, "labels", *DERIVED)
-"""Folders of all tables. ``labels`` has the columns of the user's CSV, all text."""
+
+def table_folders() -> list[str]:
+    """Return the folders of all tables. ``labels`` has the columns of the user's CSV, all text."""
+    return [*table_schemas(), "labels", *DERIVED]
+
 
 MODELS = "models"
 """Folder of the models: a folder for each version, and the file that names the champion."""

@@ -4,38 +4,81 @@ Changes of tables are in :mod:`jobs.store.commit`, their columns in :mod:`jobs.s
 """
 
 import os
-from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import pyarrow as pa
 
-from featurizer.columns import FEATURE_SET
+from featurizer.feature_set import feature_set, feature_sets
 from jobs import defaults
 from jobs.errors import StoreError, UsageError
 from jobs.store import manifest
 from jobs.store.address import storage_at
 from jobs.store.damage import damage_error
 from jobs.store.lock import is_committing
-from jobs.store.schemas import TABLES
+from jobs.store.schemas import PUBLISHED, table_schemas
 from jobs.store.storage import Part, Storage, as_json
 
 STORE_JSON = "store.json"
 STAGES_JSON = "_stages.json"
-FORMAT = 1
-"""Version of the layout and columns. It changes when an older songmill could not use the store."""
+FORMAT = 2
+"""Version of the layout and columns. It changes when an older songmill could not use the store.
+
+A store with the published features alone has format 1, which an older songmill can use.
+"""
 
 
 @dataclass(frozen=True)
 class Settings:
     """Settings that all feature rows of a store share."""
 
-    feature_set: str  # version of the features, as in featurizer.columns.FEATURE_SET
+    feature_sets: dict[str, str]  # version of each feature set of the store, by name
     segment_seconds: float  # length of a segment
+
+    @property
+    def versions(self) -> str:
+        """The versions of the feature sets, for people.
+
+        Examples
+        --------
+        >>> Settings({"gtzan": "gtzan-57.1", "rich": "rich-458.1"}, 3.0).versions
+        'gtzan-57.1, rich-458.1'
+        """
+        return ", ".join(version for _, version in sorted(self.feature_sets.items()))
+
+    def extends(self, other: "Settings") -> bool:
+        """Return whether these settings equal ``other``, or only add feature sets to them.
+
+        Examples
+        --------
+        >>> published = Settings({"gtzan": "gtzan-57.1"}, 3.0)
+        >>> Settings({"gtzan": "gtzan-57.1", "rich": "rich-458.1"}, 3.0).extends(published)
+        True
+        """
+        return (
+            self.segment_seconds == other.segment_seconds
+            and other.feature_sets.items() <= self.feature_sets.items()
+        )
 
     def to_json(self) -> bytes:
         """Return the content of ``store.json``."""
-        return as_json({"format": FORMAT, **asdict(self)})
+        if list(self.feature_sets) == [PUBLISHED]:
+            content: dict[str, Any] = {"format": 1, "feature_set": self.feature_sets[PUBLISHED]}
+        else:
+            content = {"format": FORMAT, "feature_sets": dict(sorted(self.feature_sets.items()))}
+        return as_json(content | {"segment_seconds": self.segment_seconds})
+
+
+def current_settings(names: Iterable[str], segment_seconds: float) -> Settings:
+    """Return the settings of rows that this songmill computes, with the named feature sets.
+
+    Examples
+    --------
+    >>> current_settings(["gtzan"], 3.0)
+    Settings(feature_sets={'gtzan': 'gtzan-57.1'}, segment_seconds=3.0)
+    """
+    return Settings({name: feature_set(name).version for name in names}, segment_seconds)
 
 
 class Store:
@@ -69,7 +112,7 @@ class Store:
 
         Raise StoreError if a part is missing or damaged.
         """
-        schema = TABLES[table]
+        schema = table_schemas()[table]
         if columns is not None:
             schema = pa.schema([schema.field(name) for name in columns])
         tables = [schema.empty_table()]
@@ -136,16 +179,15 @@ def read_settings(storage: Storage) -> Settings | None:
     """
     try:
         found = storage.read_json(STORE_JSON)
-        layout, feature_set, seconds = (
-            found[name] for name in ("format", "feature_set", "segment_seconds")
-        )
-        if layout != FORMAT:
+        layout, seconds = found["format"], found["segment_seconds"]
+        if layout not in (1, FORMAT):
             raise StoreError(
                 f"the store {storage.root} has format {layout}, and this songmill reads format "
-                f"{FORMAT}: use the songmill that made it, or another folder"
+                f"{FORMAT} and older ones: use the songmill that made it, or another folder"
             )
-        if not isinstance(feature_set, str):
-            raise TypeError(f"'feature_set' is {feature_set!r}")
+        sets = {PUBLISHED: found["feature_set"]} if layout == 1 else dict(found["feature_sets"])
+        if not sets or not all(isinstance(text, str) for one in sets.items() for text in one):
+            raise TypeError(f"its feature sets are {sets!r}")
         if not is_segment_length(seconds):
             raise ValueError(f"'segment_seconds' is {seconds!r}")
     except (FileNotFoundError, NotADirectoryError):
@@ -155,7 +197,7 @@ def read_settings(storage: Storage) -> Settings | None:
             f"{storage.path(STORE_JSON)} is damaged ({error}): restore it, or check that this "
             "folder is a songmill store"
         ) from None
-    return Settings(feature_set, float(seconds))
+    return Settings(sets, float(seconds))
 
 
 def is_segment_length(seconds: Any) -> bool:
@@ -213,12 +255,14 @@ def storage_to_write(address: str) -> Storage:
 def open_to_write(storage: Storage, wanted: Settings, *, force: bool) -> Store:
     """Open the store in ``storage`` for writing, or make it. The caller must hold its lock.
 
-    With ``force``, the store may have other settings; the caller must then replace all its rows.
+    The returned store has the settings that are in force: the caller must commit the ``wanted``
+    ones if they add feature sets. With ``force``, they may differ in more; the caller must then
+    replace all rows.
 
     Raises
     ------
     UsageError
-        The settings differ and ``force`` is not set.
+        The settings differ and ``force`` is not set, or the store has an unknown feature set.
     StoreError
         The store is damaged or of another format.
     """
@@ -227,18 +271,37 @@ def open_to_write(storage: Storage, wanted: Settings, *, force: bool) -> Store:
         # A run that has lost its lock to another one may not replace the settings of that one.
         storage.create(STORE_JSON, wanted.to_json(), durable=True)
         settings = read_settings(storage) or wanted
-    if settings != wanted and not force:
-        if settings.feature_set != wanted.feature_set:
-            present = (
-                f"feature set {settings.feature_set}, and this songmill computes {FEATURE_SET}"
-            )
-            remedy = "name another store"
-        else:
-            length = f"{settings.segment_seconds:g}"
-            present = f"segments of {length} s, and {wanted.segment_seconds:g} s were asked for"
-            remedy = f"give --segment-seconds {length}"
+    unknown = settings.feature_sets.keys() - feature_sets().keys()
+    if unknown:
         raise UsageError(
-            f"the store {storage.root} holds {present}; rows of both cannot be in one table: add "
-            f"--force to extract everything again, or {remedy}"
+            f"the store {storage.root} has the feature set {min(unknown)}, which this songmill "
+            f"does not know (it knows {', '.join(feature_sets())}): install it, or name another "
+            "store"
         )
+    if not wanted.extends(settings) and not force:
+        raise UsageError(_describe_difference(storage.root, settings, wanted))
     return Store(storage, settings)
+
+
+def _describe_difference(root: str, settings: Settings, wanted: Settings) -> str:
+    """Return why rows with the ``wanted`` settings cannot be added to the store at ``root``."""
+    left_out = settings.feature_sets.keys() - wanted.feature_sets.keys()
+    if left_out:
+        names = ",".join(sorted(settings.feature_sets.keys() | wanted.feature_sets.keys()))
+        return (
+            f"the store {root} has the {min(left_out)} features too, and --features leaves them "
+            f"out: give --features {names}, or add --force to drop them and extract everything "
+            "again"
+        )
+    if settings.segment_seconds != wanted.segment_seconds:
+        length = f"{settings.segment_seconds:g}"
+        present = f"segments of {length} s, and {wanted.segment_seconds:g} s were asked for"
+        remedy = f"give --segment-seconds {length}"
+    else:
+        name, version = min(settings.feature_sets.items() - wanted.feature_sets.items())
+        present = f"feature set {version}, and this songmill computes {wanted.feature_sets[name]}"
+        remedy = "name another store"
+    return (
+        f"the store {root} holds {present}; rows of both cannot be in one table: add --force to "
+        f"extract everything again, or {remedy}"
+    )
