@@ -18,11 +18,11 @@ from jobs.store import commit
 from jobs.store.levels import Level
 from jobs.store.schemas import (
     DUPLICATES,
+    FILES,
     PREDICTED_SEGMENTS,
     PREDICTED_TRACKS,
     SEGMENTS,
     SIMILARITY,
-    TABLES,
     TRACKS,
 )
 from jobs.store.tables import Store
@@ -180,7 +180,7 @@ def _find_table(store: Store, name: TableName, level: Level) -> tuple[list[str],
     if schemas:
         schema = schemas[0]
     elif name == "files":
-        schema = TABLES["files"]
+        schema = FILES
     else:
         raise UsageError(
             f"the store {store.storage.root} has no {name}"

@@ -5,6 +5,7 @@ The tables are compared with one another, and models with their digests. Only th
 are kept in memory. Nothing is written, and no lock is needed.
 """
 
+import math
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -13,8 +14,11 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from featurizer.columns import SAMPLE_RATE
 from featurizer.extract import segment_step
+from featurizer.feature_set import Level, feature_set, feature_sets
 from jobs.errors import DamageError, StoreError
+from jobs.extraction.remarks import is_long_enough
 from jobs.learning import registry
 from jobs.progress import Progress
 from jobs.store import manifest, schemas
@@ -23,18 +27,17 @@ from jobs.store.damage import damage_error, remedy
 from jobs.store.lock import JOURNAL, is_committing
 from jobs.store.schemas import (
     DUPLICATES,
-    FOLDERS,
     MATRIX,
     PREDICTED_SEGMENTS,
     PREDICTED_TRACKS,
     PROBABILITY,
-    SEGMENTS,
     SIMILARITY,
-    TABLES,
-    TRACKS,
+    features_folder,
+    table_folders,
+    table_schemas,
 )
 from jobs.store.storage import Entry, Part
-from jobs.store.tables import Store, is_part
+from jobs.store.tables import STORE_JSON, Store, is_part, open_store
 
 MAX_NAMED = 3
 """Tracks that a finding names."""
@@ -47,25 +50,30 @@ _MAX_OPEN = 500
 
 _FOREIGN = "is foreign: no commit wrote it"
 _REPEATED = "has rows that are repeated or not valid"
+_LACKING = "lacks rows of tracks in `files`"
 
 _KEYS = {
-    "files": ["track_id", "status", "uri", "source"],
-    TRACKS: ["track_id", "length"],
-    SEGMENTS: ["track_id", "segment"],
+    "files": ["track_id", "status", "uri", "source", "duration_s", "sample_rate"],
     PREDICTED_TRACKS: ["track_id", "model"],
     PREDICTED_SEGMENTS: ["track_id", "model"],
     SIMILARITY: ["track_id", "neighbour_id"],
     DUPLICATES: ["track_id", "duplicate_id"],
     MATRIX: ["track_id"],
 }
-"""Columns of each table that are compared with other tables."""
+"""Columns of each table that are compared with other tables, except the features."""
 
-_MODEL_TABLES = {
-    registry.SPLIT: schemas.SPLIT,
+_FEATURE_KEYS: dict[Level, list[str]] = {
+    "track": ["track_id", "length"],
+    "segment": ["track_id", "segment", "length"],
+}
+"""The same of features."""
+
+_REPORT_TABLES = {
     "metrics.parquet": schemas.METRICS,
     "confusion.parquet": schemas.CONFUSION,
     "importance.parquet": schemas.IMPORTANCE,
 }
+"""Tables of a model that only reports show."""
 
 
 @dataclass(frozen=True)
@@ -85,6 +93,15 @@ class Finding:
     file: str
     problem: str
     remedy: str
+
+
+@dataclass(frozen=True)
+class _File:
+    """A row of ``files``: its source, and the feature sets that the recording is long enough for."""
+
+    is_ok: bool
+    source: str
+    sets: tuple[str, ...]
 
 
 @dataclass
@@ -112,6 +129,8 @@ class Check:
         Tracks with missing or wrong rows.
     models : list of str
         Damaged models.
+    model_tables : dict of str to pa.Schema
+        Damaged tables of sound models, which only reports show.
     champion : bool
         Whether ``champion.json`` is missing or names a sound model.
     parts, rows, bytes : int
@@ -126,6 +145,7 @@ class Check:
     stale: set[str] = field(default_factory=set)
     forget: set[str] = field(default_factory=set)
     models: list[str] = field(default_factory=list)
+    model_tables: dict[str, pa.Schema] = field(default_factory=dict)
     champion: bool = True
     parts: int = 0
     rows: int = 0
@@ -135,22 +155,28 @@ class Check:
         self._manifest: dict[str, Part] | None = None
         self._schemas: dict[str, pa.Schema] = {}
         self._imported = False
-        self._status: dict[str, str] = {}  # of each track in `files`
-        self._lengths: dict[str, int] = {}  # samples of each track
-        self._segments: dict[str, int] = {}  # bit i is set if the track has a segment i
+        levels = [(one.name, level) for one in feature_sets().values() for level in one.levels]
+        self._features = {features_folder(*one): one for one in levels}
+        self._files: dict[str, _File] = {}  # tracks in `files`
+        # By feature set: samples of each track; bit i is set if the track has a segment i.
+        self._lengths: dict[str, dict[str, int]] = {name: {} for name in feature_sets()}
+        self._segments: dict[str, dict[str, int]] = {name: {} for name in feature_sets()}
+        self._segment_lengths: set[int] = set()  # samples
         self._classes: dict[str, list[str]] = {}  # of each sound model
         self._wrong: dict[tuple[str, str], set[str]] = {}  # tracks by table and problem
 
     def run(self) -> None:
         """Check everything."""
         before = self._state()
+        # A commit may have changed the settings since the store was opened.
+        self.store = open_store(self.store.storage)
         try:
             self._manifest = manifest.read(self.store.storage)
         except DamageError as error:
             self._add(manifest.MANIFEST, error.problem)
         self.progress.step("checking the models")
         self._check_models()
-        listed = {table: self._list(table) for table in FOLDERS}
+        listed = {table: self._list(table) for table in table_folders()}
         total = sum(map(len, listed.values()))
         self.progress.step("checking the tables")
         for table, entries in listed.items():
@@ -185,7 +211,7 @@ class Check:
         content = b""
         with suppress(FileNotFoundError):
             content = storage.read(manifest.MANIFEST)
-        sizes = [(entry.name, entry.size) for table in FOLDERS for entry in self._list(table)]
+        sizes = [(entry.name, entry.size) for table in table_folders() for entry in self._list(table)]
         return is_committing(storage), content, sizes, registry.versions(self.store)
 
     def _drop_uncertain(self, before: tuple[Any, ...]) -> None:
@@ -266,7 +292,10 @@ class Check:
             raise damage_error(storage.root, name, problem)
         columns = schema.names
         first = columns[:_MAX_OPEN] if len(columns) > _MAX_OPEN else None
-        schema = pa.schema([schema.field(column) for column in _KEYS.get(table, [])])
+        wanted = _KEYS.get(table, [])
+        if table in self._features:
+            wanted = _FEATURE_KEYS[self._features[table][1]]
+        schema = pa.schema([schema.field(column) for column in wanted])
         keys = [batch.select(schema.names) for batch in storage.read_batches(name, first)]
         # Each column that is open at once has a buffer, and the matrix has thousands.
         for start in range(_MAX_OPEN, len(columns), _MAX_OPEN):
@@ -276,8 +305,8 @@ class Check:
 
     def _is_valid(self, table: str, schema: pa.Schema) -> bool:
         """Return whether a part has the columns of its table, and those of its other parts."""
-        if table in TABLES:
-            return bool(schema == TABLES[table])
+        if table in table_schemas():
+            return bool(schema == table_schemas()[table])
         known = "track_id" in schema.names
         if table in (SIMILARITY, DUPLICATES):
             make = schemas.similarity if table == SIMILARITY else schemas.duplicates
@@ -291,59 +320,116 @@ class Check:
 
     def _collect(self, table: str, keys: pa.Table) -> None:
         """Keep the names in a part's rows, or compare them with those of the features."""
-        if table not in ("files", TRACKS, SEGMENTS):
+        if table == "files":
+            self._collect_files(keys)
+        elif table in self._features:
+            self._collect_features(table, keys)
+        else:
             names = keys.column_names
             self._compare_names(table, {one: pc.unique(keys[one]).to_pylist() for one in names})
-            return
+
+    def _collect_files(self, keys: pa.Table) -> None:
+        seconds, rates = (
+            pc.fill_null(keys[name].cast(pa.float64()), math.nan).to_numpy()
+            for name in ("duration_s", "sample_rate")
+        )
+        sets = self._lengths.keys() & self.store.settings.feature_sets.keys()
+        long_enough = {name: is_long_enough(name, seconds, rates) for name in sorted(sets)}
+        files = keys.select(["track_id", "status", "uri", "source"]).to_pylist()
+        shared: dict[_File, _File] = {}
+        for i, row in enumerate(files):
+            track = row["track_id"]
+            self._imported |= str(row["uri"]).startswith(f"{row['source']}#")
+            if track in self._files:
+                self._add_track("files", _REPEATED, track)
+            found = tuple(name for name, enough in long_enough.items() if enough[i])
+            file = _File(row["status"] == "ok", row["source"], found)
+            self._files[track] = shared.setdefault(file, file)
+
+    def _collect_features(self, table: str, keys: pa.Table) -> None:
+        name, level = self._features[table]
         columns = keys.to_pydict()
-        if table == "files":
-            origins = zip(columns["uri"], columns["source"], strict=True)
-            self._imported |= any(str(uri).startswith(f"{source}#") for uri, source in origins)
-            for track, status in zip(columns["track_id"], columns["status"], strict=True):
-                if track in self._status:
-                    self._add_track(table, _REPEATED, track)
-                self._status[track] = status
-        elif table == TRACKS:
+        if level == "track":
+            lengths = self._lengths[name]
             for track, length in zip(columns["track_id"], columns["length"], strict=True):
-                if track in self._lengths:
+                if track in lengths:
                     self._add_track(table, _REPEATED, track)
-                self._lengths[track] = length
-        else:
-            for track, segment in zip(columns["track_id"], columns["segment"], strict=True):
-                bit = 1 << segment if segment in range(_MAX_SEGMENTS) else 0
-                if not bit or self._segments.get(track, 0) & bit:
-                    self._add_track(table, _REPEATED, track)
-                self._segments[track] = self._segments.get(track, 0) | bit
+                lengths[track] = length
+            return
+        segments = self._segments[name]
+        for track, segment in zip(columns["track_id"], columns["segment"], strict=True):
+            bit = 1 << segment if segment in range(_MAX_SEGMENTS) else 0
+            if not bit or segments.get(track, 0) & bit:
+                self._add_track(table, _REPEATED, track)
+            segments[track] = segments.get(track, 0) | bit
+        self._segment_lengths.update(filter(None, columns["length"]))
 
     def _compare_features(self) -> None:
         """Compare the tracks of `files`, the features of tracks and those of segments."""
-        step = segment_step(self.store.settings.segment_seconds)
-        for track, status in self._status.items():
-            has_track, has_segments = track in self._lengths, track in self._segments
-            if status != "ok":
-                if has_track or has_segments:
+        # The tracks of a source get a further feature set by the next extraction of the source.
+        extracted = {
+            (file.source, name)
+            for name, lengths in self._lengths.items()
+            for track, file in self._files.items()
+            if track in lengths
+        }
+        first = min(self.store.settings.feature_sets)
+        for track, file in self._files.items():
+            has_rows = self._has_features(track)
+            if not file.is_ok:
+                if has_rows:
                     self._add_track("files", "lists tracks as failed that have features", track)
-            elif not has_track and not (self._imported and has_segments):
-                self._add_track(TRACKS, "lacks rows of tracks in `files`", track)
-        for track in self._lengths.keys() | self._segments.keys():
-            if track not in self._status:
+            elif not has_rows:
+                self._add_track(features_folder(first, "track"), _LACKING, track)
+            elif not self._imported:
+                for name in file.sets:
+                    if (file.source, name) in extracted and track not in self._lengths[name]:
+                        self._add_track(features_folder(name, "track"), _LACKING, track)
+        for found in (*self._lengths.values(), *self._segments.values()):
+            for track in found.keys() - self._files.keys():
                 self._add_track("files", "lacks rows of tracks with features", track)
-        if not self._imported:
-            # An import may have tracks without segments, and the reverse.
-            for track, length in self._lengths.items():
-                count = min(max(0, (length or 0) + 1) // step, _MAX_SEGMENTS)
-                if self._segments.get(track, 0) != (1 << count) - 1:
-                    self._add_track(SEGMENTS, "lacks segments, or has too many", track)
+        # An import may have tracks without segments, and the reverse.
+        if not self._imported and self._check_settings():
+            for table, (name, level) in self._features.items():
+                if level == "segment":
+                    self._check_segments(table, name)
         self.forget = set().union(*self._wrong.values())
+
+    def _has_features(self, track: str) -> bool:
+        return any(track in one for one in (*self._lengths.values(), *self._segments.values()))
+
+    def _check_segments(self, table: str, name: str) -> None:
+        """Check that each track with features of a set has all its segments."""
+        step = segment_step(self.store.settings.segment_seconds)
+        is_too_short = feature_set(name).min_samples > step - 1
+        for track in self._segments[name].keys() - self._lengths[name].keys():
+            self._add_track(features_folder(name, "track"), _LACKING, track)
+        for track, length in self._lengths[name].items():
+            count = min(max(0, (length or 0) + 1) // step, _MAX_SEGMENTS)
+            expected = 0 if is_too_short else (1 << count) - 1
+            if self._segments[name].get(track, 0) != expected:
+                self._add_track(table, "lacks segments, or has too many", track)
+
+    def _check_settings(self) -> bool:
+        """Return whether there are segments of the length in the settings, or none at all."""
+        seconds = self.store.settings.segment_seconds
+        lengths = self._segment_lengths
+        if not self._files or not lengths or segment_step(seconds) - 1 in lengths:
+            return True
+        found = (min(lengths) + 1) / SAMPLE_RATE
+        problem = f"is damaged (segment_seconds is {seconds:g}, but segments are {found:g} s long)"
+        self._add(STORE_JSON, problem)
+        return False
 
     def _compare_names(self, table: str, columns: dict[str, list[Any]]) -> None:
         """Compare the names in a table computed from the features with those of the features."""
         names = {name for key in columns.keys() - {"model"} for name in columns[key]}
         if table == MATRIX and names:
             names.update(self._schemas[table].names[1:])
-        for track in names - self._lengths.keys() - self._segments.keys() - self.forget:
-            self._add_track(table, "names tracks without features", track)
-            self.stale.add(table)
+        for track in names - self.forget:
+            if not self._has_features(track):
+                self._add_track(table, "names tracks without features", track)
+                self.stale.add(table)
         for version in set(columns.get("model", ())):
             if self._classes.get(version) != _classes(self._schemas[table]):
                 problem = f"has predictions by {version}, which is no sound model of these classes"
@@ -354,12 +440,14 @@ class Check:
 
     def _check_models(self) -> None:
         for version in registry.versions(self.store):
-            problems = list(self._problems_of(version))
-            for name, problem in problems:
+            problems = dict(self._problems_of(version))
+            for name, problem in problems.items():
                 self._add(registry.file_of(version, name), problem)
-            if problems:
+            if problems.keys() - _REPORT_TABLES.keys():
                 self.models.append(version)
             else:
+                for name in problems:
+                    self.model_tables[registry.file_of(version, name)] = _REPORT_TABLES[name]
                 self._classes[version] = registry.describe(self.store, version).classes
         try:
             self.champion = registry.champion(self.store) not in self.models
@@ -379,7 +467,7 @@ class Check:
                 registry.load(self.store, version, name)
             except DamageError as error:
                 yield name, error.problem
-        for name, schema in _MODEL_TABLES.items():
+        for name, schema in {registry.SPLIT: schemas.SPLIT, **_REPORT_TABLES}.items():
             try:
                 rows = registry.read_table(self.store, version, name)
             except DamageError as error:

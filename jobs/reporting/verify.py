@@ -6,39 +6,37 @@ from typing import Literal
 
 import pyarrow as pa
 
+from featurizer.feature_set import feature_sets
 from jobs.learning import registry
 from jobs.progress import Progress
 from jobs.reporting.integrity import Check, Finding
 from jobs.stage import Session, stage_row
 from jobs.store import commit, schemas
+from jobs.store.damage import damage_error
 from jobs.store.manifest import MANIFEST
 from jobs.store.schemas import (
     DERIVED,
     DUPLICATES,
-    FOLDERS,
     MATRIX,
     PREDICTED_SEGMENTS,
     PREDICTED_TRACKS,
-    SEGMENTS,
     SIMILARITY,
-    TABLES,
-    TRACKS,
+    feature_tables,
+    table_folders,
+    table_schemas,
 )
-from jobs.store.tables import STAGES_JSON, Store, is_part, open_store
+from jobs.store.tables import STAGES_JSON, STORE_JSON, Store, is_part, open_store
 
 _TRACK_COLUMNS: dict[str, tuple[str, ...]] = {
     "files": ("track_id",),
-    TRACKS: ("track_id",),
-    SEGMENTS: ("track_id",),
     PREDICTED_TRACKS: ("track_id",),
     PREDICTED_SEGMENTS: ("track_id",),
     SIMILARITY: ("track_id", "neighbour_id"),
     DUPLICATES: ("track_id", "duplicate_id"),
 }
-"""Columns of each table with the tracks that its rows depend on."""
+"""Columns of each table with the tracks that its rows depend on, except the features."""
 
 _SCHEMAS = {
-    **TABLES,
     "labels": pa.schema([("track_id", pa.string()), ("label", pa.string())]),
     PREDICTED_TRACKS: schemas.predictions([], segments=False),
     PREDICTED_SEGMENTS: schemas.predictions([], segments=True),
@@ -46,7 +44,7 @@ _SCHEMAS = {
     DUPLICATES: schemas.duplicates("track"),
     MATRIX: pa.schema([("track_id", pa.string())]),
 }
-"""Columns of a table without sound parts."""
+"""Columns of a table without sound parts, if it has no fixed columns."""
 
 
 @dataclass
@@ -66,7 +64,7 @@ class Outcome:
     parts, rows, bytes : int
         Sound parts.
     models : int
-        Sound models.
+        Models that can predict.
     manifest : bool
         Whether the store has a manifest. Without one, a missing part may go unnoticed.
     forgotten : int
@@ -123,10 +121,13 @@ def verify(
         with session.held("repair") as lock:
             commit.recover(lock)
             check.run()
+            for found in check.findings:
+                if found.file == STORE_JSON:  # the tables cannot be judged without it
+                    raise damage_error(storage.root, found.file, found.problem)
             if check.findings:
                 change = _stage_repair(check, session.run_id, started)
                 commit.commit(lock, change)
-                _remove_models(check)
+                _repair_models(check)
     else:
         check.run()
     return Outcome(
@@ -167,17 +168,18 @@ def _stage_repair(check: Check, run_id: str, started: float) -> commit.Change:
         storage.remove(MANIFEST)  # the commit writes it again
     change = commit.Change()
     tracks = pa.array(sorted(check.forget, key=str), pa.string())
-    for table in FOLDERS:
+    track_columns = _TRACK_COLUMNS | dict.fromkeys(feature_tables(feature_sets()), ("track_id",))
+    for table in table_folders():
         edit: commit.Edit | None = None
         is_stale = table in check.stale and table in (*DERIVED, "comparison")
         if is_stale or (table == MATRIX and len(tracks)):
             edit = commit.without_any
-        elif table in _TRACK_COLUMNS and len(tracks):
-            edit = commit.without_tracks(tracks, *_TRACK_COLUMNS[table])
+        elif table in track_columns and len(tracks):
+            edit = commit.without_tracks(tracks, *track_columns[table])
         commit.stage_table(store, change, table, [], edit=edit)
         unsound = check.unsound.get(table, ())
         known = store.parts(table) if unsound else ()
-        schema = storage.read_schema(known[0]) if known else _SCHEMAS[table]
+        schema = storage.read_schema(known[0]) if known else (_SCHEMAS | table_schemas())[table]
         change.add += [(commit.write_empty(storage, schema), name) for name in unsound]
     message = f"{len(check.findings)} findings, {len(tracks)} tracks forgotten"
     row = {"run_id": run_id, "stage": "repair", "outcome": "done", "message": message}
@@ -185,9 +187,11 @@ def _stage_repair(check: Check, run_id: str, started: float) -> commit.Change:
     return change
 
 
-def _remove_models(check: Check) -> None:
-    """Remove damaged models, and a champion that is none."""
+def _repair_models(check: Check) -> None:
+    """Empty damaged tables; remove damaged models, and a champion that is none."""
     storage = check.store.storage
+    for name, schema in check.model_tables.items():
+        storage.write_table(name, schema.empty_table(), durable=True)
     if not check.champion:
         storage.remove(registry.CHAMPION)
     for version in check.models:

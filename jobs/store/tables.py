@@ -18,7 +18,7 @@ from jobs.store.address import storage_at
 from jobs.store.damage import damage_error
 from jobs.store.lock import is_committing
 from jobs.store.schemas import PUBLISHED, table_schemas
-from jobs.store.storage import Part, Storage, as_json
+from jobs.store.storage import Part, Storage, as_json, json_checksum
 
 STORE_JSON = "store.json"
 STAGES_JSON = "_stages.json"
@@ -67,7 +67,8 @@ class Settings:
             content: dict[str, Any] = {"format": 1, "feature_set": self.feature_sets[PUBLISHED]}
         else:
             content = {"format": FORMAT, "feature_sets": dict(sorted(self.feature_sets.items()))}
-        return as_json(content | {"segment_seconds": self.segment_seconds})
+        content["segment_seconds"] = self.segment_seconds
+        return as_json({**content, "checksum": json_checksum(content)})
 
 
 def current_settings(names: Iterable[str], segment_seconds: float) -> Settings:
@@ -185,11 +186,15 @@ def read_settings(storage: Storage) -> Settings | None:
                 f"the store {storage.root} has format {layout}, and this songmill reads format "
                 f"{FORMAT} and older ones: use the songmill that made it, or another folder"
             )
-        sets = {PUBLISHED: found["feature_set"]} if layout == 1 else dict(found["feature_sets"])
-        if not sets or not all(isinstance(text, str) for one in sets.items() for text in one):
-            raise TypeError(f"its feature sets are {sets!r}")
+        entry = "feature_set" if layout == 1 else "feature_sets"
+        sets = {PUBLISHED: found[entry]} if layout == 1 else dict(found[entry])
+        if not sets or not all(isinstance(version, str) for version in sets.values()):
+            raise TypeError(f"{entry!r} is {found[entry]!r}")
         if not is_segment_length(seconds):
             raise ValueError(f"'segment_seconds' is {seconds!r}")
+        expected = json_checksum({name: found[name] for name in ("format", entry, "segment_seconds")})
+        if found.get("checksum", expected) != expected:  # an older songmill wrote none
+            raise ValueError("its checksum is not that of its settings")
     except (FileNotFoundError, NotADirectoryError):
         return None
     except (ValueError, KeyError, TypeError) as error:
