@@ -51,7 +51,7 @@ def make_files(source: str, count: int) -> None:
 def make_store(root: str, known: list[SourceFile]) -> None:
     """Create a store that knows the files, with random features of each."""
     storage = storage_of(root)
-    open_to_write(storage, Settings(FEATURE_SET, 3.0), force=False)
+    open_to_write(storage, Settings({"gtzan": FEATURE_SET}, 3.0), force=False)
     rng = np.random.default_rng(0)
     for start in range(0, len(known), ROWS_PER_PART):
         rows = known[start : start + ROWS_PER_PART]

@@ -52,7 +52,7 @@ def main() -> None:
 def write_store(root: Path, tracks: int) -> None:
     """Write the tables of a store, part by part."""
     storage = Folder(str(root))
-    storage.write(STORE_JSON, Settings(FEATURE_SET, 3.0).to_json())
+    storage.write(STORE_JSON, Settings({"gtzan": FEATURE_SET}, 3.0).to_json())
     for name, schema, parts in (
         (TRACKS, TRACK, track_rows(tracks)),
         ("files", FILES, file_rows(tracks)),

@@ -139,7 +139,7 @@ def compare(n: int) -> None:
 def make_store(folder: Path, n: int) -> None:
     """Write a store of random tracks."""
     storage = Folder(str(folder))
-    storage.write(STORE_JSON, Settings(FEATURE_SET, 3.0).to_json())
+    storage.write(STORE_JSON, Settings({"gtzan": FEATURE_SET}, 3.0).to_json())
     features = np.random.default_rng(0).normal(size=(n, D))
     columns: dict[str, Any] = {
         "track_id": [f"{i:07d}.wav" for i in range(n)],

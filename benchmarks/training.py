@@ -41,7 +41,7 @@ THREADS = 2
 def make_store(folder: Path, rows: int) -> None:
     """Write a store of random segments around one centre per label."""
     storage = Folder(str(folder))
-    storage.write(STORE_JSON, Settings(FEATURE_SET, 3.0).to_json())
+    storage.write(STORE_JSON, Settings({"gtzan": FEATURE_SET}, 3.0).to_json())
     centres = np.random.default_rng(0).normal(size=(LABELS, len(FEATURE_COLUMNS)))
     for first in range(0, rows, PART_ROWS):
         rng = np.random.default_rng((1, first))

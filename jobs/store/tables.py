@@ -189,10 +189,11 @@ def read_settings(storage: Storage) -> Settings | None:
         entry = "feature_set" if layout == 1 else "feature_sets"
         sets = {PUBLISHED: found[entry]} if layout == 1 else dict(found[entry])
         if not sets or not all(isinstance(version, str) for version in sets.values()):
-            raise TypeError(f"{entry!r} is {found[entry]!r}")
+            raise ValueError(f"{entry!r} is {found[entry]!r}")
         if not is_segment_length(seconds):
             raise ValueError(f"'segment_seconds' is {seconds!r}")
-        expected = json_checksum({name: found[name] for name in ("format", entry, "segment_seconds")})
+        names = ("format", entry, "segment_seconds")
+        expected = json_checksum({name: found[name] for name in names})
         if found.get("checksum", expected) != expected:  # an older songmill wrote none
             raise ValueError("its checksum is not that of its settings")
     except (FileNotFoundError, NotADirectoryError):

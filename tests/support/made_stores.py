@@ -44,7 +44,7 @@ def make_store(
     shift : mapping of (str or None) to float, optional
         Offset of the features, by label.
     """
-    store = open_to_write(Folder(str(root)), Settings(FEATURE_SET, 3.0), force=False)
+    store = open_to_write(Folder(str(root)), Settings({"gtzan": FEATURE_SET}, 3.0), force=False)
     table, schema = (SEGMENTS, SEGMENT) if level == "segment" else (TRACKS, TRACK)
     store.storage.remove(MANIFEST)
     for name in store.parts(table):

@@ -40,7 +40,7 @@ from jobs.store.schemas import SEGMENTS, TABLES, TRACKS
 from jobs.store.storage import Storage, as_json
 from jobs.store.tables import Settings
 
-SETTINGS = Settings(FEATURE_SET, 3.0)
+SETTINGS = Settings({"gtzan": FEATURE_SET}, 3.0)
 
 MakeBatch = Callable[..., Batch]
 
@@ -316,7 +316,7 @@ def test_a_recording_at_an_address_is_opened_with_fsspec(
     ("changes", "texts"),
     [
         ({"songmill": "99.0"}, ["99.0", songmill_version(), "install the same on both"]),
-        ({"settings": Settings("other-set", 3.0)}, ["other-set", FEATURE_SET, "install the same"]),
+        ({"settings": Settings({"gtzan": "other-set"}, 3.0)}, ["other-set", FEATURE_SET, "install the same"]),
         ({"root": "/nowhere/at/all"}, ["does not see the store /nowhere/at/all"]),
         ({"run_id": "another"}, ["does not see the store"]),
         ({}, ["does not see the source", "/music"]),

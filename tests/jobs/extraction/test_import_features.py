@@ -532,7 +532,7 @@ def test_a_pipe_of_labels_is_read_once() -> None:
 
 
 def make_store(segment_seconds: float, *uris: tuple[str, str]) -> None:
-    settings = Settings(FEATURE_SET, segment_seconds)
+    settings = Settings({"gtzan": FEATURE_SET}, segment_seconds)
     made = open_to_write(Folder(str(STORE)), settings, force=False)
     rows = [{"track_id": f"{i}", "uri": uri, "source": of} for i, (uri, of) in enumerate(uris)]
     put(made, "files", rows, FILES)

@@ -314,7 +314,7 @@ def test_a_model_that_does_not_fit_the_rows_is_not_promoted(
 
 def test_segments_of_another_length_do_not_matter_to_a_model_of_tracks(store: Store) -> None:
     described = put_model(store, "20260304T0-x", CLASSES, level="track", segment_seconds=5.0)
-    registry.check_fit(described, Settings(FEATURE_SET, 3.0))
+    registry.check_fit(described, Settings({"gtzan": FEATURE_SET}, 3.0))
 
 
 # Old models

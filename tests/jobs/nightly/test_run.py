@@ -54,7 +54,7 @@ class Night:
         self.attempt(*(track for track, _ in TRACKS))
 
     def extract(self, sources: list[str], *, store: Session, **_: Any) -> Extracted:
-        with store.stage("extract", settings=Settings(FEATURE_SET, 3.0)) as stage:
+        with store.stage("extract", settings=Settings({"gtzan": FEATURE_SET}, 3.0)) as stage:
             self.change()
             stage.commit(commit.Change(), **self.counts)
         found = Extracted(stage.run_id, listed=60, **self.counts)

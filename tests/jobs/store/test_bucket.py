@@ -85,7 +85,7 @@ def test_a_commit_killed_at_any_step_is_completed(monkeypatch: pytest.MonkeyPatc
         storage = storage_to_write(address)
         with lock_of(storage) as lock:
             commit.recover(lock)
-            store = open_to_write(storage, Settings("set", 3.0), force=False)
+            store = open_to_write(storage, Settings({"gtzan": "set"}, 3.0), force=False)
             storage.write_table("runs/part-0.parquet", rows)
             change = commit.Change()
             commit.stage_replacement(store, change, "runs", [rows, rows], rows.schema)
@@ -180,7 +180,7 @@ def batch(server: ObjectStore) -> Batch:
     server.system().pipe({f"{folder}/{name}.wav": content for name in "ab"})
     storage_of(f"{folder}-store").write(RUN_JSON, as_json({"run_id": "r"}))
     listed = list_sources([folder]).recordings
-    settings = Settings(FEATURE_SET, 1.0)
+    settings = Settings({"gtzan": FEATURE_SET}, 1.0)
     version = songmill_version()
     return Batch("attempt", "r", f"{folder}-store", version, settings, listed, [None, None])
 

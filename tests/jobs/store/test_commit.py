@@ -58,7 +58,7 @@ def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Store:
     """An empty store with parts so small that they are split and merged."""
     monkeypatch.setattr(module, "PART_ROWS", 10)
     monkeypatch.setattr(module, "SMALL_PARTS", 3)
-    return Store(Folder(str(tmp_path / "store")), Settings(FEATURE_SET, 3.0))
+    return Store(Folder(str(tmp_path / "store")), Settings({"gtzan": FEATURE_SET}, 3.0))
 
 
 def commit(store: Store, change: Change) -> None:

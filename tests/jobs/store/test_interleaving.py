@@ -130,7 +130,7 @@ def rows(by: str, *tracks: str) -> pa.Table:
 
 def change_of(storage: Storage, by: str, drop: str, add: str) -> Change:
     """Stage new rows, a part that changes, a file that is replaced, and a file to forget."""
-    store = Store(storage, Settings(FEATURE_SET, 3.0))
+    store = Store(storage, Settings({"gtzan": FEATURE_SET}, 3.0))
     change = Change(forget=[DONE])
     edit = without_tracks(pa.array([drop]))
     stage_table(store, change, TABLE, [rows(by, add)], edit=edit)

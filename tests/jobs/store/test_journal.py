@@ -31,7 +31,7 @@ def store(storage: Storage) -> Store:
     around = storage_of(os.path.dirname(storage.root))
     for name in ("outside", "part-1.parquet"):
         around.write(name, b"data")
-    made = Store(storage, Settings(FEATURE_SET, 3.0))
+    made = Store(storage, Settings({"gtzan": FEATURE_SET}, 3.0))
     storage.write(STORE_JSON, made.settings.to_json())
     for name in (PART, f"{STAGE}/new"):
         storage.write_table(name, ROWS)

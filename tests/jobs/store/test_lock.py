@@ -476,7 +476,7 @@ def test_a_heartbeat_during_a_change_of_the_description_is_no_takeover(
 def test_a_run_whose_lock_is_taken_over_changes_nothing_more(storage: Storage, kind: str) -> None:
     lost = lock_of(storage).__enter__()
     recover(lost)
-    store = Store(storage, Settings("set", 3.0))
+    store = Store(storage, Settings({"gtzan": "set"}, 3.0))
     change = Change()
     stage_file(store, change, STORE_JSON, b"late")
     if kind == "kernel":

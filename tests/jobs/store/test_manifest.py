@@ -23,7 +23,7 @@ TRACKS = ["a", "b", "c"]
 @pytest.fixture
 def store(storage: Storage) -> Store:
     """A store with three rows of `files` in one part, and its manifest."""
-    made = Store(storage, Settings(FEATURE_SET, 3.0))
+    made = Store(storage, Settings({"gtzan": FEATURE_SET}, 3.0))
     add(made, TRACKS)
     return made
 

@@ -6,27 +6,31 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pytest
 from support.damaged_json import DAMAGED_JSON, short_id
 
 from featurizer.columns import FEATURE_COLUMNS, FEATURE_SET
+from featurizer.feature_set import feature_set
 from jobs.errors import StoreError, UsageError
 from jobs.store.address import storage_at
 from jobs.store.folder import Folder
-from jobs.store.schemas import FILES, RUNS, SEGMENT, TRACK
+from jobs.store.schemas import FILES, RUNS, SEGMENT, TRACK, features_schema
+from jobs.store.storage import json_checksum
 from jobs.store.tables import (
     FORMAT,
     STORE_JSON,
     Settings,
     Store,
+    current_settings,
     open_store,
     open_to_write,
     read_settings,
     storage_to_write,
 )
 
-SETTINGS = Settings(FEATURE_SET, 3.0)
+SETTINGS = Settings({"gtzan": FEATURE_SET}, 3.0)
 
 
 @pytest.fixture
@@ -52,6 +56,18 @@ def test_the_feature_tables_have_the_published_columns_in_their_order(shared_dat
         assert schema.names == keys + published[1:-1]
 
 
+def test_features_have_the_columns_units_and_meanings_of_their_set() -> None:
+    for name, level in (("gtzan", "track"), ("gtzan", "segment"), ("rich", "track")):
+        found = feature_set(name)
+        schema = features_schema(name, level)  # type: ignore[arg-type]
+        assert schema.names[-len(found.names) :] == list(found.names)
+        for column in found.columns:
+            field = schema.field(column.name)
+            assert field.type == pa.from_numpy_dtype(np.dtype(found.dtype))
+            texts = {b"unit": column.unit.encode(), b"description": column.meaning.encode()}
+            assert field.metadata == texts
+
+
 def test_columns_have_the_types_that_their_values_need() -> None:
     for schema in (TRACK, SEGMENT):
         assert schema.field("length").type == pa.int64()
@@ -67,7 +83,8 @@ def test_columns_have_the_types_that_their_values_need() -> None:
 
 def test_a_new_store_says_what_it_holds_and_is_opened_again(root: Path) -> None:
     stated = json.loads((root / STORE_JSON).read_text())
-    assert stated == {"format": FORMAT, "feature_set": FEATURE_SET, "segment_seconds": 3.0}
+    assert stated.pop("checksum") == json_checksum(stated)
+    assert stated == {"format": 1, "feature_set": FEATURE_SET, "segment_seconds": 3.0}
     assert open_store(str(root)).settings == SETTINGS
     assert open_store(f"file://{root}").settings == SETTINGS
     before = (root / STORE_JSON).stat()
@@ -80,8 +97,8 @@ def test_a_new_store_says_what_it_holds_and_is_opened_again(root: Path) -> None:
 @pytest.mark.parametrize(
     ("other", "error"),
     [
-        (Settings(FEATURE_SET, 2.5), "2.5 s, and 3 s .* add --force .*--segment-seconds 2.5"),
-        (Settings("older", 3.0), f"older, .* {FEATURE_SET}; .* add --force .*another store"),
+        (Settings({"gtzan": FEATURE_SET}, 2.5), "2.5 s, and 3 s .* add --force .*--segment-seconds 2.5"),
+        (Settings({"gtzan": "older"}, 3.0), f"older, .* {FEATURE_SET}; .* add --force .*another store"),
     ],
 )
 def test_a_store_with_other_settings_is_refused_in_words_that_name_force(
@@ -92,8 +109,47 @@ def test_a_store_with_other_settings_is_refused_in_words_that_name_force(
         open_to_write(storage_to_write(str(root)), SETTINGS, force=False)
 
 
+def test_a_store_with_further_feature_sets_is_one_that_an_older_songmill_refuses(
+    tmp_path: Path,
+) -> None:
+    both = current_settings(["rich", "gtzan"], 3.0)
+    for number, settings in enumerate((both, current_settings(["rich"], 3.0))):
+        storage = storage_to_write(str(tmp_path / str(number)))
+        assert open_to_write(storage, settings, force=False).settings == settings
+        assert open_store(storage.root).settings == settings
+        stated = json.loads(storage.read(STORE_JSON))
+        assert stated.pop("checksum") == json_checksum(stated)
+        assert stated == {
+            "format": 2,
+            "feature_sets": {name: feature_set(name).version for name in settings.feature_sets},
+            "segment_seconds": 3.0,
+        }
+
+
+def test_feature_sets_may_be_added_and_are_left_out_only_with_force(root: Path) -> None:
+    storage = Folder(str(root))
+    both = current_settings(["gtzan", "rich"], 3.0)
+    assert both.extends(SETTINGS)
+    assert not SETTINGS.extends(both)
+    assert open_to_write(storage, both, force=False).settings == SETTINGS
+    storage.write(STORE_JSON, both.to_json())
+    with pytest.raises(UsageError, match=r"the rich features too, .* --features gtzan,rich, .*--fo"):
+        open_to_write(storage, SETTINGS, force=False)
+    assert open_to_write(storage, SETTINGS, force=True).settings == both
+
+
+def test_an_unknown_feature_set_is_never_dropped(root: Path) -> None:
+    storage = Folder(str(root))
+    unheard = Settings({**SETTINGS.feature_sets, "unheard": "unheard-1"}, 3.0)
+    storage.write(STORE_JSON, unheard.to_json())
+    assert open_store(storage).settings == unheard
+    for force in (False, True):
+        with pytest.raises(UsageError, match="set unheard, which .* knows gtzan, rich"):
+            open_to_write(storage, SETTINGS, force=force)
+
+
 def test_with_force_the_old_settings_stand_until_the_commit(root: Path) -> None:
-    other = Settings(FEATURE_SET, 2.5)
+    other = Settings({"gtzan": FEATURE_SET}, 2.5)
     store = open_to_write(storage_to_write(str(root)), other, force=True)
     assert store.settings == SETTINGS
     assert read_settings(store.storage) == SETTINGS
@@ -151,7 +207,7 @@ def test_a_damaged_description_is_named(root: Path, text: bytes) -> None:
 
 
 def described(**values: Any) -> str:
-    settings = {"format": FORMAT, "feature_set": FEATURE_SET, "segment_seconds": 3.0}
+    settings = {"format": 1, "feature_set": FEATURE_SET, "segment_seconds": 3.0}
     return json.dumps({**settings, **values})
 
 
@@ -169,24 +225,29 @@ def test_segments_of_an_impossible_length_are_refused(root: Path, seconds: Any) 
             use(str(root))
 
 
-@pytest.mark.parametrize("feature_set", [5, None, ["a"], "\ud800"])
-def test_a_feature_set_that_is_no_text_is_refused(root: Path, feature_set: Any) -> None:
-    (root / STORE_JSON).write_text(described(feature_set=feature_set))
-    with pytest.raises(StoreError, match=rf"{root}/store\.json is damaged"):
-        open_store(str(root))
+@pytest.mark.parametrize("version", [5, None, ["a"], "\ud800"])
+def test_a_feature_set_that_is_no_text_is_refused(root: Path, version: Any) -> None:
+    sets = ({"gtzan": version}, version, {}, [])
+    for text in (
+        described(feature_set=version),
+        *(described(format=2, feature_sets=found) for found in sets),
+    ):
+        (root / STORE_JSON).write_text(text)
+        with pytest.raises(StoreError, match=rf"{root}/store\.json is damaged"):
+            open_store(str(root))
 
 
 @pytest.mark.parametrize("seconds", [3, 0.1, 600.0])
 def test_unknown_entries_of_a_description_are_ignored(root: Path, seconds: float) -> None:
     (root / STORE_JSON).write_text(described(segment_seconds=seconds, future=[math.nan]))
-    assert open_store(str(root)).settings == Settings(FEATURE_SET, seconds)
+    assert open_store(str(root)).settings == Settings({"gtzan": FEATURE_SET}, seconds)
 
 
 def test_a_later_format_is_refused_with_both_numbers(root: Path) -> None:
     (root / STORE_JSON).write_text(
         json.dumps({"format": FORMAT + 1, "feature_set": "x", "segment_seconds": 3.0})
     )
-    with pytest.raises(StoreError, match=f"format {FORMAT + 1}, .* reads format {FORMAT}"):
+    with pytest.raises(StoreError, match=f"format {FORMAT + 1}, .* reads format {FORMAT} and"):
         open_store(str(root))
 
 
