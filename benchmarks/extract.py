@@ -33,14 +33,26 @@ from threadpoolctl import threadpool_limits
 from benchmarks.plain_recipe import plain_features, plain_segments
 from benchmarks.processes import dask_cluster, extract_command
 from benchmarks.published import SHARED_DATA
-from featurizer import extract, hpss, overlap_add, stft
+from featurizer import (
+    analysis,
+    extract,
+    gtzan_accumulator,
+    hpss,
+    overlap_add,
+    rich_accumulator,
+    stft,
+)
 from featurizer.columns import SEGMENT_SECONDS
 from featurizer.decoding import decode
 from featurizer.errors import RecordingError
+from featurizer.tuning import TuningEstimate
 from jobs.demo.collection import synthesise
 
 REPEATS = 5
 """Timings of this project's code per timing of the plain recipe, which is much slower."""
+
+STATISTICS = "rich: statistics"
+"""Label of the statistics of the rich features in the profile."""
 
 RESULTS = Path(__file__).with_suffix(".md")
 
@@ -91,6 +103,11 @@ def transforms(y: Signal) -> None:
         scipy.fft.irfft(scipy.fft.rfft(frames), stft.N_FFT)
 
 
+def published_features(y: Signal) -> None:
+    """Compute the published features of a signal, without segments."""
+    analysis.signal_rows(y, ["gtzan"])
+
+
 def call_each(function: Callable[[Signal], object], signals: list[Signal]) -> None:
     """Call a function for every signal."""
     for y in signals:
@@ -105,9 +122,9 @@ def speed(signals: dict[Path, Signal]) -> Iterator[str]:
         ours: dict[str, list[float]] = {"track": [], "segments": []}
         floor: dict[str, list[float]] = {"track": [], "segments": []}
         for _ in range(REPEATS):
-            ours["track"].append(time_ms(extract.signal_features, y))
+            ours["track"].append(time_ms(published_features, y))
             floor["track"].append(time_ms(transforms, y))
-            ours["segments"].append(time_ms(call_each, extract.signal_features, parts))
+            ours["segments"].append(time_ms(call_each, published_features, parts))
             floor["segments"].append(time_ms(call_each, transforms, parts))
         plain = {"track": time_ms(plain_features, y), "segments": time_ms(plain_segments, y)}
         for level in ("track", "segments"):
@@ -133,6 +150,25 @@ def speed(signals: dict[Path, Signal]) -> Iterator[str]:
         )
 
 
+def cost_of_rich(signals: dict[Path, Signal]) -> Iterator[str]:
+    """Time tracks and their segments with and without the rich features, in turns."""
+    ms: dict[int, list[float]] = {1: [], 2: []}
+    for y in signals.values():
+        times: dict[int, list[float]] = {1: [], 2: []}
+        for _ in range(REPEATS):
+            for count in times:
+                sets = ("gtzan", "rich")[:count]
+                times[count].append(time_ms(lambda chosen: extract.features(y, sets=chosen), sets))
+        for count, found in times.items():
+            ms[count].append(statistics.median(found))
+    added = [both - one for one, both in zip(*ms.values(), strict=True)]
+    yield (
+        f"The published features of a track and its segments take {statistics.median(ms[1]):.1f} "
+        f"ms, with the rich features of the track {statistics.median(ms[2]):.1f} ms: "
+        f"{statistics.median(added):.1f} ms more, {max(added):.1f} ms at most."
+    )
+
+
 class Stopwatch:
     """Profiler: the time of each function, without the functions that it calls."""
 
@@ -146,9 +182,9 @@ class Stopwatch:
         function = getattr(owner, name)
 
         def watched(*arguments: Any, **options: Any) -> Any:
-            # The transforms of the tempogram count as part of the tempo.
+            # Transforms of the tempogram and of modulations do not count as those of the signal.
             caller = self._stack[-1][0] if self._stack else ""
-            part = "tempo" if caller == "tempo" else label
+            part = caller if caller in ("tempo", STATISTICS) else label
             self._stack.append((part, 0.0))
             start = time.perf_counter()
             try:
@@ -174,24 +210,39 @@ def profile(signals: dict[Path, Signal]) -> Iterator[str]:
     """Time each part of the extraction."""
     stopwatch = Stopwatch()
     rest = "other: blocks, moments"
+    published = "mel bands, decibels, cepstrum"
     for owner, name, label in (
-        (extract, "signal_features", rest),
+        (extract, "features", rest),
         (scipy.fft, "rfft", "forward transform"),
         (scipy.fft, "ifft", "inverse transform"),
         (hpss, "medians_along_time", "medians along time"),
-        (hpss, "_percussive_pairs", "medians along frequency, mask"),
+        (hpss, "_divide_by_both", "medians along frequency, mask"),
+        (hpss, "percussive_pairs", "masked pairs"),
         (overlap_add, "_overlap_add", "overlap-add, both parts' moments"),
-        (extract, "stft", "window, magnitudes, power"),
-        (extract.TuningEstimate, "add", "tuning"),
-        (extract.TuningEstimate, "tuning", "tuning"),
-        (extract, "chroma", "chroma"),
-        (extract, "mel_power", "mel bands, decibels, cepstrum"),
-        (extract, "decibels", "mel bands, decibels, cepstrum"),
-        (extract, "mfcc", "mel bands, decibels, cepstrum"),
-        (extract, "rms_and_zero_crossings", "level, zero crossings"),
-        (extract, "spectral_shape", "centroid, bandwidth, roll-off"),
-        (extract, "onset_strength", "onsets"),
-        (extract, "tempo", "tempo"),
+        (analysis, "stft", "window, magnitudes, power"),
+        (analysis, "spectral_peaks", "tuning"),
+        (TuningEstimate, "tuning", "tuning"),
+        (analysis, "mel_power", published),
+        (analysis, "rms_and_zero_crossings", "level, zero crossings"),
+        (analysis, "spectral_shape", "centroid, bandwidth, roll-off"),
+        (gtzan_accumulator, "chroma", "chroma"),
+        (gtzan_accumulator, "decibels", published),
+        (gtzan_accumulator, "mfcc", published),
+        (gtzan_accumulator, "onset_strength", "onsets"),
+        (gtzan_accumulator, "tempo", "tempo"),
+        (rich_accumulator, "rolloffs", "rich: roll-offs, flux"),
+        (rich_accumulator, "spectral_flux", "rich: roll-offs, flux"),
+        (rich_accumulator, "part_powers", "rich: power of the parts"),
+        (rich_accumulator, "mel_power", "rich: mel bands, decibels, cepstrum"),
+        (rich_accumulator, "decibels", "rich: mel bands, decibels, cepstrum"),
+        (rich_accumulator, "mfcc", "rich: mel bands, decibels, cepstrum"),
+        (rich_accumulator, "contrast", "rich: contrast"),
+        (rich_accumulator, "harmonic_chroma", "rich: chroma"),
+        (rich_accumulator, "texture_statistics", STATISTICS),
+        (rich_accumulator, "modulation_statistics", STATISTICS),
+        (rich_accumulator, "tonnetz_statistics", STATISTICS),
+        (rich_accumulator, "chroma_statistics", STATISTICS),
+        (rich_accumulator, "contrast_statistics", STATISTICS),
     ):
         stopwatch.watch(owner, name, label)
     try:
@@ -323,6 +374,7 @@ def main() -> None:
         with threadpool_limits(1):
             plain_features(signals[first])
             report(speed(signals))
+            report(cost_of_rich(signals))
             report(profile(signals))
         report(startup(first))
     if arguments.against is None:

@@ -11,7 +11,7 @@ from support.cut_off import watch_for_cut_off_texts
 
 from featurizer.columns import FEATURE_COLUMNS
 from featurizer.curves import Curves
-from featurizer.extract import signal_features
+from featurizer.analysis import signal_rows
 from pages import collection, models, picture, recording
 from pages.picture import Picture
 from pages.statistics import Components, Distribution, correlations
@@ -56,7 +56,7 @@ def test_a_picture_has_a_png_for_every_screen(monkeypatch: pytest.MonkeyPatch) -
 
 def pictures_of(y: np.ndarray) -> list[Picture]:
     curves = Curves(y.astype(np.float32))
-    row = signal_features(curves.y, curves=curves)
+    row = signal_rows(curves.y, ["gtzan"], curves=curves)["gtzan"]
     return list(recording.pictures(curves, float(row[FEATURE_COLUMNS.index("tempo")])))
 
 
