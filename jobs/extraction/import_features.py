@@ -100,9 +100,9 @@ def import_features(
     ----------
     tables : list of str
         Paths of CSV or Parquet files. Each has the columns of one feature set, a column with the
-        names of tracks or segments (one of :data:`NAMES`), and optionally the label (one of
-        :data:`LABELS`) and ``length``, the number of samples at 22,050 Hz, which the published
-        features need. Further columns, such as ``artist``, go to the table ``labels``.
+        names of tracks or segments (one of :data:`NAMES`), the labels (one of :data:`LABELS`) and
+        ``length``, the number of samples at 22,050 Hz. Only tables of the published features must
+        have the last two. Further columns, such as ``artist``, go to the table ``labels``.
     store : str or Session
         Address of the store, created if it does not exist; or the session of a run.
     labels : str, optional
@@ -308,6 +308,14 @@ def _read_parquet(path: str) -> tuple[list[str], Iterator[_Chunk]]:
     columns = file.schema_arrow.names
     if len(set(columns)) < len(columns):
         raise UsageError(f"{path} names a column twice: {', '.join(columns)}")
+    for field in file.schema_arrow:
+        try:
+            pa.nulls(0, field.type).cast(pa.string())
+        except pa.ArrowNotImplementedError:
+            raise UsageError(
+                f"{path}: the column {field.name} is of type {field.type}, but must hold text or "
+                "numbers"
+            ) from None
 
     def chunks() -> Iterator[_Chunk]:
         with file:
@@ -335,16 +343,18 @@ def _form_of(path: str, columns: list[str]) -> _Form:
     features = max(known, key=lambda one: len(one.names) - len(lacking(one)))
     name = next((one for one in NAMES if one in columns), None)
     label = next((one for one in LABELS if one in columns), None)
+    is_published = features.name == PUBLISHED
     missing = [
         *(["filename"] if name is None else []),
-        *(["length"] if features.name == PUBLISHED and "length" not in columns else []),
+        *(["length"] if is_published and "length" not in columns else []),
         *lacking(features),
+        *(["label"] if is_published and label is None else []),
     ]
     if missing:
         raise UsageError(
             f"{path} has no column {_list_names(missing)}: a table of features has filename, "
-            f"length, label and the features of a set, such as the {len(features.names)} of "
-            f"{features.name}. The table has the columns {_list_names(columns) or 'nothing'}"
+            f"length, the features of a set, such as the {len(features.names)} of {features.name}, "
+            f"and label. The table names {_list_names(columns) or 'nothing'}"
         )
     if "" in columns:
         raise UsageError(f"{path} has a column without a name. Name it or remove it")
@@ -409,7 +419,7 @@ def _as_numbers(values: pa.Array) -> pa.Array:
     try:
         # Unlike Arrow, float() accepts 1_000 and the digits of every script.
         numbers = values.cast(pa.float64())
-    except pa.ArrowInvalid:
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
         # Slow, but only for the error: Arrow does not say which text is wrong.
         numbers = pa.array([_as_number(value) for value in values], pa.float64())
     return _finite(numbers)
@@ -418,7 +428,7 @@ def _as_numbers(values: pa.Array) -> pa.Array:
 def _as_number(value: pa.Scalar) -> float | None:
     try:
         return float(value.cast(pa.float64()).as_py())
-    except (pa.ArrowInvalid, TypeError):
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError, TypeError):
         return None
 
 
@@ -538,17 +548,12 @@ def _make_plan(given: _Given, store: Store | None, sheet: Sheet | None, run_id: 
     listed = dict.fromkeys(
         track for table in given.rows for track in levels[table]["track_id"].to_pylist()
     )
-    # Labels of an earlier table take precedence, unless it has none.
     own: dict[str, str | None] = {}
     for rows in reversed(levels.values()):
-        found = _labels_of(rows)
-        own = own | found if any(found.values()) else found | own
+        own |= _labels_of(rows)
+    for table in levels.keys() - {TRACKS, SEGMENTS}:
+        levels[table] = _with_missing_labels(levels[table], own)
     labelling = _label(own, store, sheet, given.further, renamed)
-    relabel = commit.with_labels(own)
-    levels = {
-        table: relabel(rows) if rows["label"].null_count == rows.num_rows else rows
-        for table, rows in levels.items()
-    }
     if labelling.table is not None and "label" in labelling.table.column_names:
         relabel = commit.with_labels(_labels_of(labelling.table))
         levels = {table: relabel(rows) for table, rows in levels.items()}
@@ -588,6 +593,13 @@ def _file_rows(origins: pa.Table, run_id: str) -> pa.Table:
 def _labels_of(rows: pa.Table) -> dict[str, str | None]:
     """Return the label of each track; the last row takes precedence."""
     return dict(zip(rows["track_id"].to_pylist(), rows["label"].to_pylist(), strict=True))
+
+
+def _with_missing_labels(rows: pa.Table, labels: dict[str, str | None]) -> pa.Table:
+    """Return rows with labels where they have none; the same object if there is nothing to add."""
+    unlabelled = rows.filter(pc.is_null(rows["label"]))["track_id"].to_pylist()
+    known = {track: labels[track] for track in unlabelled if labels[track] is not None}
+    return commit.with_labels(known)(rows) if known else rows
 
 
 def _unify_names(levels: dict[str, pa.Table]) -> tuple[dict[str, pa.Table], dict[str, str]]:

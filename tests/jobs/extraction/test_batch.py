@@ -6,7 +6,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -18,9 +18,9 @@ from support.faults import before_operations
 from threadpoolctl import threadpool_info, threadpool_limits
 
 import featurizer.extract
-from featurizer.columns import FEATURE_COLUMNS, FEATURE_SET
 from featurizer.errors import FAILURE_KINDS, RecordingError
 from featurizer.extract import FeatureRows, Features
+from featurizer.feature_set import feature_set
 from jobs.cluster.fitness import songmill_version
 from jobs.extraction import batch as module
 from jobs.extraction.attempts import (
@@ -28,6 +28,7 @@ from jobs.extraction.attempts import (
     RUN_JSON,
     STARTED,
     Batch,
+    extracted_tables,
     finished_attempts,
     read_finished,
     result_file,
@@ -36,21 +37,32 @@ from jobs.extraction.attempts import (
 from jobs.extraction.batch import extract_batch, unfit_reason
 from jobs.inputs.sources import SourceFile, list_sources
 from jobs.store.folder import Folder
-from jobs.store.schemas import SEGMENTS, TABLES, TRACKS
+from jobs.store.schemas import SEGMENTS, TRACKS, features_folder
 from jobs.store.storage import Storage, as_json
-from jobs.store.tables import Settings
+from jobs.store.tables import Settings, current_settings
 
-SETTINGS = Settings({"gtzan": FEATURE_SET}, 3.0)
+BOTH = ("gtzan", "rich")
+SETTINGS = current_settings(BOTH, 3.0)
+RICH = features_folder("rich", "track")
 
 MakeBatch = Callable[..., Batch]
 
 
-def made_up(value: float, segments: int = 2) -> Features:
-    """Features with a different value in every column and row."""
-    track = value + np.arange(57.0) / 100
-    of_segments = track + 10 * np.arange(1, segments + 1)[:, np.newaxis]
+def made_up(
+    value: float, segments: int = 2, sets: Sequence[str] = BOTH, short: str = ""
+) -> Features:
+    """Features with a different value in every column and row; the ``short`` set has none."""
+    rows = {}
+    for name in sets:
+        columns = len(feature_set(name).names)
+        track = (value + np.arange(columns) / 100).astype(feature_set(name).dtype)
+        count = segments if name == "gtzan" else 0
+        of_segments = track + 10 * np.arange(1, count + 1)[:, np.newaxis]
+        rows[name] = FeatureRows(track, of_segments, None)
+    if short:
+        rows[short] = FeatureRows(None, np.empty((0, 0)), "it is short")
     return Features(
-        rows={"gtzan": FeatureRows(track, of_segments, None)},
+        rows=rows,
         length=661500,
         segment_length=66149,
         segment_step=66150,
@@ -61,8 +73,9 @@ def made_up(value: float, segments: int = 2) -> Features:
     )
 
 
-def by_name(values: np.ndarray) -> dict[str, float]:
-    return dict(zip(FEATURE_COLUMNS, values, strict=True))
+def by_name(values: np.ndarray | None, features: str = "gtzan") -> dict[str, float]:
+    assert values is not None
+    return dict(zip(feature_set(features).names, values.tolist(), strict=True))
 
 
 @pytest.fixture
@@ -71,7 +84,7 @@ def extracted(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     names: list[str] = []
 
     def extract(source: Any, *, sets: Any, segment_seconds: float, deadline: Any) -> Features:
-        assert sets == ("gtzan",)
+        names.extend([] if sets == BOTH else sets)
         assert segment_seconds == SETTINGS.segment_seconds
         assert deadline.seconds == module.FILE_TIMEOUT_S
         names.append(os.path.basename(source) if isinstance(source, str) else "an open file")
@@ -80,7 +93,8 @@ def extracted(monkeypatch: pytest.MonkeyPatch) -> list[str]:
             raise RecordingError(text, f"it is {text}")  # type: ignore[arg-type]
         if text == "fault":
             raise ZeroDivisionError("never\nseen")
-        return made_up(float(text), 0 if text == "0" else 2)
+        value, _, short = text.partition(" without ")
+        return made_up(float(value), 0 if text == "0" else 2, sets, short)
 
     monkeypatch.setattr(featurizer.extract, "extract", extract)
     return names
@@ -97,21 +111,24 @@ def storage(tmp_path: Path) -> Storage:
 def batch(tmp_path: Path, storage: Storage, extracted: list[str]) -> MakeBatch:
     """Make a batch of files, given as names and contents; invented features stand for theirs."""
 
-    def make(attempt: str = "attempt", **contents: str) -> Batch:
+    def make(
+        attempt: str = "attempt", sets: tuple[str, ...] = BOTH, **contents: str
+    ) -> Batch:
         folder = tmp_path / "music"
         folder.mkdir(exist_ok=True)
         for name, text in contents.items():
             (folder / f"{name}.wav").write_text(text)
         files = list_sources([str(folder)]).recordings if contents else []
         labels = [None if i == 0 else f"label {i}" for i in range(len(files))]
-        return Batch(attempt, "now", storage.root, songmill_version(), SETTINGS, files, labels)
+        version = songmill_version()
+        return Batch(attempt, "now", storage.root, version, SETTINGS, sets, files, labels)
 
     return make
 
 
 def left(storage: Storage, table: str) -> list[dict[str, Any]]:
     rows = storage.read_table(result_file("attempt", table))
-    assert rows.schema == TABLES[table]
+    assert rows.schema == extracted_tables(BOTH)[table]
     return rows.to_pylist()  # type: ignore[no-any-return]
 
 
@@ -130,10 +147,12 @@ def test_a_batch_leaves_its_rows_and_sends_its_counts(storage: Storage, batch: M
         "b.wav": ("label 1", made_up(0, segments=0)),
         "c.wav": ("label 2", made_up(3)),
     }
-    assert left(storage, TRACKS) == [
-        {"track_id": track, "label": label, "length": 661500, **by_name(features.rows["gtzan"].track)}
-        for track, (label, features) in files.items()
-    ]
+    for table, name in ((TRACKS, "gtzan"), (RICH, "rich")):
+        assert left(storage, table) == [
+            {"track_id": track, "label": label, "length": 661500}
+            | by_name(features.rows[name].track, name)
+            for track, (label, features) in files.items()
+        ]
     assert left(storage, SEGMENTS) == [
         {"track_id": track, "label": label, "segment": i, "start_s": 3.0 * i, "length": 66149}
         | by_name(values)
@@ -162,6 +181,45 @@ def test_a_batch_writes_down_every_file(tmp_path: Path, storage: Storage, batch:
     for kind in FAILURE_KINDS:
         failed = ["failed", kind, f"it is {kind}", None, None, None]
         assert [rows[f"{kind}.wav"][name] for name in named] == failed
+
+
+def test_a_recording_that_is_too_short_for_a_feature_set_has_the_rows_of_the_others(
+    storage: Storage, batch: MakeBatch
+) -> None:
+    summary = extract_batch(batch(a="1 without rich", b="3 without rich", c="2"))
+    assert (summary.extracted, summary.segments, summary.failures) == (3, 6, {})
+    assert [row["track_id"] for row in left(storage, TRACKS)] == ["a.wav", "b.wav", "c.wav"]
+    assert [row["track_id"] for row in left(storage, RICH)] == ["c.wav"]
+    remark = "The recording is too short for the rich features (10 s or more are needed)."
+    assert [(row["status"], row["message"]) for row in left(storage, "files")] == [
+        ("ok", remark),
+        ("ok", f"a remark {remark}"),
+        ("ok", None),
+    ]
+
+
+def test_a_recording_that_is_too_short_for_all_feature_sets_has_failed(
+    storage: Storage, batch: MakeBatch
+) -> None:
+    summary = extract_batch(batch(sets=("rich",), a="1 without rich", b="2"))
+    assert (summary.extracted, summary.failures) == (1, {"too-short": 1})
+    assert [row["track_id"] for row in left(storage, RICH)] == ["b.wav"]
+    row, _ = left(storage, "files")
+    assert (row["status"], row["error"], row["duration_s"]) == ("failed", "too-short", 30.0)
+    assert row["message"].endswith("too short for the rich features (10 s or more are needed).")
+
+
+def test_a_batch_may_compute_some_of_the_feature_sets(
+    storage: Storage, batch: MakeBatch, extracted: list[str]
+) -> None:
+    extract_batch(batch(sets=("rich",), a="1"))
+    assert extracted == ["rich", "a.wav"]
+    assert [row["track_id"] for row in left(storage, RICH)] == ["a.wav"]
+    assert not storage.exists(result_file("attempt", TRACKS))
+    found = read_finished(storage, "attempt")
+    assert found is not None
+    assert (found.sets, found.settings) == (("rich",), SETTINGS)
+    assert {e.name for e in storage.list(DONE)} == set(result_files("attempt", ("rich",)))
 
 
 def test_a_bug_is_described_with_its_location(storage: Storage, batch: MakeBatch) -> None:
@@ -212,11 +270,13 @@ def test_a_finished_attempt_is_not_done_again(
     assert extract_batch(planned) == first
     assert extracted == ["a.wav", "b.wav"]
     assert list(finished_attempts(storage)) == ["attempt"]
-    summary, settings, files = read_finished(storage, "attempt")  # type: ignore[misc]
-    assert (summary, settings) == (first, SETTINGS)
-    assert files["track_id"].to_pylist() == ["a.wav", "b.wav"]
-    assert {e.name for e in storage.list(DONE)} == set(result_files("attempt"))
-    assert result_files("attempt")[-1] == result_file("attempt", "files")
+    found = read_finished(storage, "attempt")
+    assert found is not None
+    assert (found.summary, found.settings, found.sets) == (first, SETTINGS, BOTH)
+    assert found.files["track_id"].to_pylist() == ["a.wav", "b.wav"]
+    names = result_files("attempt", BOTH)
+    assert {e.name for e in storage.list(DONE)} == set(names)
+    assert names[-1] == result_file("attempt", "files")
 
 
 class KilledError(BaseException):
@@ -244,7 +304,7 @@ def test_an_attempt_leaves_a_mark_and_is_not_begun_again(
     assert read_finished(storage, "attempt") is None
 
 
-@pytest.mark.parametrize("table", [TRACKS, SEGMENTS, "files"])
+@pytest.mark.parametrize("table", [TRACKS, SEGMENTS, RICH, "files"])
 def test_a_file_damaged_by_a_power_failure_is_not_finished(
     storage: Storage, batch: MakeBatch, table: str
 ) -> None:
@@ -317,7 +377,14 @@ def test_a_recording_at_an_address_is_opened_with_fsspec(
     ("changes", "texts"),
     [
         ({"songmill": "99.0"}, ["99.0", songmill_version(), "install the same on both"]),
-        ({"settings": Settings({"gtzan": "other-set"}, 3.0)}, ["other-set", FEATURE_SET, "install the same"]),
+        (
+            {"settings": Settings({"gtzan": "other-set"}, 3.0)},
+            ["other-set", feature_set("gtzan").version, "install the same"],
+        ),
+        (
+            {"settings": Settings({**SETTINGS.feature_sets, "unheard": "unheard-1"}, 3.0)},
+            ["(features gtzan-57.1, rich-458.1), ", "(gtzan-57.1, rich-458.1, unheard-1)"],
+        ),
         ({"root": "/nowhere/at/all"}, ["does not see the store /nowhere/at/all"]),
         ({"run_id": "another"}, ["does not see the store"]),
         ({}, ["does not see the source", "/music"]),

@@ -15,22 +15,35 @@ from pathlib import Path
 from typing import Any
 from unittest.mock import DEFAULT, Mock
 
+import numpy as np
+import pyarrow as pa
 import pyarrow.dataset
 import pyarrow.parquet as pq
 import pytest
+from pyarrow import csv as arrow_csv
 from support.command_line import Command
 from support.made_stores import put
 
 from featurizer.columns import FEATURE_COLUMNS, FEATURE_SET
+from featurizer.feature_set import feature_set
 from jobs.errors import StoreError, UsageError
 from jobs.extraction import import_features
 from jobs.extraction.import_features import ImportOutcome
+from jobs.reporting.verify import verify
 from jobs.stage import Session
 from jobs.store import commit
 from jobs.store.address import lock_of
 from jobs.store.folder import Folder
-from jobs.store.schemas import FILES, SEGMENT, SEGMENTS, TRACK, TRACKS
-from jobs.store.tables import Settings, open_to_write
+from jobs.store.schemas import (
+    FILES,
+    SEGMENT,
+    SEGMENTS,
+    TRACK,
+    TRACKS,
+    features_folder,
+    features_schema,
+)
+from jobs.store.tables import Settings, open_store, open_to_write
 
 STORE = Path("store")
 
@@ -179,6 +192,7 @@ def test_the_published_tables_become_the_stores_to_the_bit(shared_data: Path) ->
             "run_id": outcome.run_id,
         }
     settings = json.loads((STORE / "store.json").read_text())
+    del settings["checksum"]
     assert settings == {"format": 1, "feature_set": FEATURE_SET, "segment_seconds": 3.0}
     (run,) = pyarrow.dataset.dataset(STORE / "runs").to_table().to_pylist()
     named = [run[name] for name in ("run_id", "stage", "outcome", "message")]
@@ -367,8 +381,8 @@ ZEROS = ",".join(["0"] * len(FEATURE_COLUMNS))
         (HEADER.replace(",", ";").encode(), ["no column 'filename'", "'filename;length;"]),
         (HEADER.replace(",tempo", "").encode(), ["no column 'tempo':"]),
         (HEADER.replace(",label", "").encode(), ["no column 'label':"]),
-        (f"{HEADER},genre".encode(), ["unknown column 'genre':"]),
-        (f",{HEADER}".encode(), ["unknown column ''"]),
+        (HEADER.replace("filename", "name").encode(), ["no column 'filename':"]),
+        (f",{HEADER}".encode(), ["a column without a name"]),
         (HEADER.replace("tempo", "Tempo").encode(), ["no column 'tempo'"]),
         (HEADER.encode(), ["no rows"]),
         (f"{HEADER}\n\n\n".encode(), ["no rows"]),
@@ -387,6 +401,152 @@ def test_a_path_that_is_no_readable_table_is_refused() -> None:
     for path in (Path("missing.csv"), Path.cwd()):
         assert_refused(path, error=[f"the table {path} cannot be read", "features_30_sec.csv"])
     assert_refused(write(os.fsdecode(b"caf\xe9.csv"), "a.wav"), error=["is not UTF-8"])
+
+
+# Parquet, and other feature sets
+
+RICH = features_folder("rich", "track")
+RICH_NAMES = feature_set("rich").names
+
+
+def rich_table(*names: str, seed: int = 0, **columns: list[Any]) -> pa.Table:
+    """A table of the rich features, random ones, without labels and lengths."""
+    values = np.random.default_rng(seed).normal(size=(len(RICH_NAMES), len(names)))
+    features = {name: pa.array(x, pa.float32()) for name, x in zip(RICH_NAMES, values, strict=True)}
+    return pa.table({"track": list(names), **columns, **features})
+
+
+def write_parquet(name: str, table: pa.Table) -> Path:
+    pq.write_table(table, name)
+    return Path(name).absolute()
+
+
+def settings() -> dict[str, str]:
+    return open_store(str(STORE)).settings.feature_sets
+
+
+def test_the_table_of_six_genres_becomes_the_stores_to_the_bit(shared_data: Path) -> None:
+    path = shared_data.parent / "rich" / "six_genres.parquet"
+    outcome = do(path)
+    assert (outcome.listed, outcome.tracks, outcome.segments, outcome.unlabelled) == (615, 615, 0, 0)
+    given, found = pq.read_table(path).sort_by("track"), pq.read_table(STORE / RICH)
+    assert found.schema == features_schema("rich", "track")
+    assert found["track_id"].to_pylist() == given["track"].to_pylist()
+    assert found["label"].to_pylist() == given["genre"].to_pylist()
+    assert found["length"].null_count == 615
+    for name in RICH_NAMES:
+        assert found[name].combine_chunks() == given[name].combine_chunks(), name
+    further = ["artist", "fault_filtered", "artist_fold"]
+    assert read("labels") == [
+        {"track_id": known["track"]} | {name: str(known[name] or "") or None for name in further}
+        | {"artist_fold": str(known["artist_fold"])}
+        for known in given.select(["track", *further]).to_pylist()
+    ]
+    assert settings() == {"rich": "rich-458.1"}
+
+
+def test_a_csv_without_labels_and_lengths_will_do_for_other_feature_sets(shared_data: Path) -> None:
+    path = shared_data.parent / "rich" / "golden.csv"
+    assert do(path).unlabelled == 40
+    with path.open(encoding="utf-8", newline="") as file:
+        rows = {cells["file"]: cells for cells in csv.DictReader(file)}
+    for known in read(RICH):
+        cells = rows[known["track_id"]]
+        assert (known["label"], known["length"]) == (None, None)
+        for name in RICH_NAMES:
+            assert known[name] == np.float32(cells[name])
+
+
+@pytest.mark.parametrize("rich_first", [False, True])
+def test_tracks_of_two_feature_sets_are_joined_by_their_names(rich_first: bool) -> None:
+    published = write("t.csv", "jazz.01.au", "blues.00000.wav", "only.00000.wav")
+    rich = write_parquet(
+        "rich.parquet",
+        rich_table("blues.00000", "jazz.01.au", "other", artist=["Ann", "", "Bo"], genre=["b", "j", "o"]),
+    )
+    for path in (rich, published) if rich_first else (published, rich):
+        outcome = do(path)
+        assert outcome.listed == 3
+    assert settings() == {"gtzan": "gtzan-57.1", "rich": "rich-458.1"}
+    assert [known["track_id"] for known in read(TRACKS)] == [
+        *("blues.00000.wav", "jazz.01.au", "only.00000.wav"),
+    ]
+    assert [(known["track_id"], known["label"]) for known in read(RICH)] == [
+        *(("blues.00000.wav", "b"), ("jazz.01.au", "j"), ("other", "o")),
+    ]
+    assert {known["track_id"]: known["artist"] for known in read("labels")} == {
+        "blues.00000.wav": "Ann", "jazz.01.au": None, "other": "Bo",
+    }
+    sources = {known["track_id"]: known["source"] for known in read("files")}
+    assert sources == dict.fromkeys(
+        ["blues.00000.wav", "jazz.01.au", "only.00000.wav"], str(published)
+    ) | {"other": str(rich)}
+    assert verify(store=str(STORE)).outcome == "sound"
+
+
+def test_a_second_feature_set_leaves_the_rows_of_the_first() -> None:
+    do(write("t.csv", "a.wav", "b.wav"), write("s.csv", "a.0.wav"))
+    before = {path: path.stat().st_mtime_ns for path in STORE.rglob("level=*/part-*")}
+    do(write_parquet("r.parquet", rich_table("a.wav", "b.wav")))
+    after = {path: path.stat().st_mtime_ns for path in STORE.rglob("level=*/part-*")}
+    assert {path: after[path] for path in before} == before
+    assert [known["label"] for known in read(RICH)] == ["blues", "blues"], "taken from the first"
+    # An import of it again replaces it alone.
+    do(write_parquet("r.parquet", rich_table("b", seed=1)))
+    assert [known["track_id"] for known in read(RICH)] == ["b.wav"]
+    assert [known["track_id"] for known in read("files")] == ["a.wav", "b.wav"]
+
+
+def test_further_columns_are_added_to_those_of_a_csv_of_labels() -> None:
+    sheet = write_labels("track_id,label,year\na,jazz,1959\n")
+    table = rich_table("a.wav", "b.wav", genre=["x", "y"], artist=["Ann", None], year=["1", "2"])
+    do(write_parquet("r.parquet", table), labels=sheet)
+    assert read("labels") == [
+        {"track_id": "a.wav", "label": "jazz", "year": "1959", "artist": "Ann"},
+        {"track_id": "b.wav", "label": "y", "year": "2", "artist": None},
+    ]
+    assert [known["label"] for known in read(RICH)] == ["jazz", "y"]
+    # A table without further columns leaves them.
+    do(write("t.csv", row("a.wav", label="z"), "b.wav"))
+    assert [known["artist"] for known in read("labels")] == ["Ann", None]
+    assert [known["label"] for known in read(TRACKS)] == ["jazz", "y"]
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf, None, 1e39])
+def test_a_number_in_parquet_that_is_not_finite_is_refused_with_its_row(value: float | None) -> None:
+    table = rich_table("a", "b", "c")
+    name = RICH_NAMES[7]
+    index = table.schema.get_field_index(name)
+    table = table.set_column(index, name, pa.array([0.0, 0.5, value], pa.float64()))
+    path = write_parquet("r.parquet", table)
+    assert_refused(path, error=[f"{path}, row 3 (c): {name} is {value!r}", "a finite number"])
+
+
+def test_parquet_tables_that_are_not_as_they_should_be_are_refused() -> None:
+    both = {name: pa.array([0.5]) for name in FEATURE_COLUMNS}
+    for table, error in (
+        (rich_table("a").drop_columns(["track"]), ["no column 'filename'"]),
+        (rich_table("a").drop_columns([RICH_NAMES[3]]), [f"no column '{RICH_NAMES[3]}'"]),
+        (rich_table("a").append_column("tempo", pa.array([[1.0]])), ["column tempo is of type list"]),
+        (rich_table("a", **both), ["features of gtzan and rich"]),
+        (rich_table("a", ""), ["row 2", "the track is empty"]),
+        (rich_table("a", "b", "a"), ["row 3 (a)", "repeats", "row 1 (a)"]),
+        (rich_table(), ["no rows"]),
+    ):
+        path = write_parquet("r.parquet", table)
+        assert_refused(path, error=[str(path), *error])
+    broken = Path("broken.parquet")
+    broken.write_text("no parquet")
+    assert_refused(broken, error=[f"the table {broken} cannot be read"])
+
+
+def test_parquet_of_the_published_features_is_imported_like_their_csv() -> None:
+    path = write("s.csv", "a.0.wav", "a.1.wav")
+    do(path)
+    expected_rows = read(SEGMENTS)
+    shutil.rmtree(STORE)
+    do(write_parquet("s.parquet", arrow_csv.read_csv(path)))
+    assert read(SEGMENTS) == expected_rows
 
 
 # Repeated imports
@@ -650,7 +810,7 @@ def test_wrong_usage_is_one_line_and_2(command: Command) -> None:
     (line,) = [line for line in err.splitlines() if not line.startswith("reading ")]
     # The name has two lines, so the row ends in line 3.
     assert line.startswith(f"songmill: {path}, line 3 (a\\n\\x1b[31m\N{GUITAR}.wav): tempo")
-    for arguments, word in ((["--store", STORE], "CSV"), ([path], "--store")):
+    for arguments, word in ((["--store", STORE], "TABLE"), ([path], "--store")):
         code, out, err = command("import-features", *arguments)
         assert (code, out) == (2, "")
         assert word in err

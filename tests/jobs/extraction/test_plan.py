@@ -7,9 +7,12 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pytest
 
+from featurizer.feature_set import feature_set
+from featurizer.mono_signal import MonoSignal
 from jobs.errors import UsageError
 from jobs.extraction.plan import (
     BATCH_AUDIO_S,
@@ -19,6 +22,7 @@ from jobs.extraction.plan import (
     make_batches,
     make_plan,
 )
+from jobs.extraction.remarks import too_short
 from jobs.inputs.sources import Listing, SourceFile
 from jobs.store.schemas import FILES
 
@@ -32,7 +36,7 @@ def listed(track_id: str, size: int | None = 10, modified: int | None = 5, root:
 
 
 def known(
-    track_id: str, size: int | None = 10, modified: int | None = 5, root: str = ROOT, **columns: str
+    track_id: str, size: int | None = 10, modified: int | None = 5, root: str = ROOT, **columns: Any
 ) -> dict[str, Any]:
     """A row of the ``files`` table."""
     time = None if modified is None else EPOCH + timedelta(microseconds=modified)
@@ -47,19 +51,28 @@ def plan_of(
     *,
     labels: dict[str, str | None] | None = None,
     labelled: dict[str, str | None] | None = None,
+    rich: dict[str, str | None] | None = None,
     sources: Iterable[str] = (ROOT,),
     unlisted: Iterable[str] = (),
     **options: bool,
 ) -> Plan:
-    recordings = list(recordings)
+    """Plan with the labels of tracks that have gtzan features and, if asked for, rich ones."""
+    recordings, rows = list(recordings), list(rows)
+    if labelled is None:
+        labelled = {row["track_id"]: None for row in rows if row["status"] == "ok"}
+    of_sets = {"gtzan": labelled} if rich is None else {"gtzan": labelled, "rich": rich}
     # In several chunks, as they come from several parts.
     chunks = [FILES.empty_table(), *(pa.Table.from_pylist([row], FILES) for row in rows)]
-    columns = [list((labelled or {}).keys()), list((labelled or {}).values())]
-    arrays = [pa.array(column, pa.string()) for column in columns]
     return make_plan(
         Listing(recordings, list(sources), list(unlisted)),
         pa.concat_tables(chunks),
-        pa.table(arrays, names=["track_id", "label"]),
+        {
+            name: pa.table(
+                [pa.array(found.keys(), pa.string()), pa.array(found.values(), pa.string())],
+                names=["track_id", "label"],
+            )
+            for name, found in of_sets.items()
+        },
         dict.fromkeys(recording.track_id for recording in recordings) | (labels or {}),
         run_id="now",
         **options,
@@ -93,6 +106,48 @@ def test_a_microsecond_is_a_change_and_large_files_and_late_years_are_told_apart
     assert plan_of([listed("a", size, modified)], [known("a", size - 1, modified)]).changed == 1
 
 
+# Feature sets
+
+TOO_SHORT = too_short("rich")
+
+
+def test_a_file_lacks_a_feature_set_if_it_is_long_enough_and_has_no_row() -> None:
+    names = ("known", "lacking", "short", "just", "nearly")
+    recordings = [listed(name) for name in names]
+    of_10_s = {"duration_s": 441_000 / 44_100}
+    rows = [
+        known("known", **of_10_s),
+        known("lacking", **of_10_s),
+        known("short", duration_s=2.0),
+        # The analysed samples count, which are ceil(frames / 2) here: 220,500 are needed.
+        known("just", duration_s=440_999 / 44_100),
+        known("nearly", duration_s=440_998 / 44_100),
+    ]
+    plan = plan_of(recordings, rows, rich={"known": None})
+    assert {sets: ids(files) for sets, files in plan.incomplete.items()} == {
+        ("rich",): ["lacking", "just"]
+    }
+    assert plan.unchanged == 5
+    assert {row["track_id"]: row["message"] for row in plan.moved.to_pylist()} == {
+        "short": TOO_SHORT,
+        "nearly": TOO_SHORT,
+    }
+    plan = plan_of(recordings, rows)
+    assert (plan.incomplete, plan.moved.num_rows) == ({}, 0)
+
+
+@pytest.mark.parametrize("rate", [8000, 22_050, 44_100, 44_099, 48_000, 96_001])
+def test_a_plan_counts_the_samples_that_the_featurizer_analyses(rate: int) -> None:
+    around = round(10 * rate)
+    for frames in range(around - 4, around + 4):
+        signal = MonoSignal(rate, 0.0, None)
+        signal.append_mean(np.zeros((1, frames), np.float32))
+        seconds = signal.seconds
+        is_analysed = feature_set("rich").too_short(len(signal.finish())) is None
+        row = known("a", duration_s=seconds, sample_rate=rate)
+        assert bool(plan_of([listed("a")], [row], rich={}).incomplete) == is_analysed
+
+
 # Against a model
 
 
@@ -110,9 +165,15 @@ def test_a_plan_is_what_going_through_the_files_one_by_one_gives(seed: int) -> N
             root=random_.choice(roots),
             status=random_.choice(["ok", "failed"]),
             run_id=random_.choice(["before", "now"]),
+            # Of 0.9, 9.9999 and 10 s at 44,100 Hz.
+            duration_s=random_.choice([None, 0.9, 440_998 / 44_100, 440_999 / 44_100]),
+            message=random_.choice([None, "A note.", TOO_SHORT, f"A note. {TOO_SHORT}"]),
         )
         for name in random_.sample(names, random_.randint(0, 24))
     ]
+    for row in rows:
+        if row["status"] == "failed" and random_.random() < 0.5:
+            row["error"] = random_.choice(["too-short", "unreadable"])
     sources = random_.sample(roots, random_.randint(1, 2))
     recordings = [
         listed(name, random_.choice([None, 0]), random_.choice([None, 0]), random_.choice(sources))
@@ -120,7 +181,10 @@ def test_a_plan_is_what_going_through_the_files_one_by_one_gives(seed: int) -> N
     ]
     words = [None, "p", "q"]
     labels = {recording.track_id: random_.choice(words) for recording in recordings}
-    labelled = {r["track_id"]: random_.choice(words) for r in rows if r["status"] == "ok"}
+    ok = [row["track_id"] for row in rows if row["status"] == "ok"]
+    of_gtzan, of_rich = ({track for track in ok if random_.random() < 0.8} for _ in range(2))
+    labels_of = {track: random_.choice(words) for track in ok}
+    labelled, rich = ({track: labels_of[track] for track in of} for of in (of_gtzan, of_rich))
     options = {name: random_.random() < 0.3 for name in ("force", "retry_failed", "replace_all")}
     unlisted = [f"{random_.choice(roots)}/{name}" for name in folders if random_.random() < 0.5]
     plan = plan_of(
@@ -128,6 +192,7 @@ def test_a_plan_is_what_going_through_the_files_one_by_one_gives(seed: int) -> N
         rows,
         labels=labels,
         labelled=labelled,
+        rich=rich,
         sources=sources,
         unlisted=unlisted,
         **options,
@@ -135,6 +200,7 @@ def test_a_plan_is_what_going_through_the_files_one_by_one_gives(seed: int) -> N
 
     by_track = {row["track_id"]: row for row in rows}
     new, repeat, changes, unchanged, relabelled, moved = [], [], 0, [], {}, {}
+    incomplete: dict[tuple[str, ...], list[str]] = {}
     for recording in recordings:
         track = recording.track_id
         row = by_track.get(track)
@@ -145,15 +211,28 @@ def test_a_plan_is_what_going_through_the_files_one_by_one_gives(seed: int) -> N
         changed = (row["bytes"], modified) != (recording.size, recording.modified)
         asked_for = options["force"] or options["replace_all"]
         asked_for |= options["retry_failed"] and row["status"] == "failed"
+        is_known = row["duration_s"] is not None
+        fits_rich = is_known and row["duration_s"] > 9.99997
+        # A failed file that is long enough was tried with other feature sets.
+        asked_for |= row.get("error") == "too-short" and is_known
         if changed or (asked_for and row["run_id"] != "now"):
             repeat.append(track)
             changes += changed
         else:
             unchanged.append(track)
-            if track in labelled and labelled[track] != labels[track]:
+            if track in of_gtzan | of_rich and labels_of[track] != labels[track]:
                 relabelled[track] = labels[track]
-            if row["source"] != recording.source:
-                moved[track] = {**row, "source": recording.source, "uri": recording.uri}
+            message = row["message"]
+            if row["status"] == "ok" and is_known:
+                lacking = ["gtzan"] * (track not in of_gtzan)
+                lacking += ["rich"] * (fits_rich and track not in of_rich)
+                if lacking:
+                    incomplete.setdefault(tuple(lacking), []).append(track)
+                if not fits_rich and TOO_SHORT not in str(message):
+                    message = f"{message} {TOO_SHORT}" if message else TOO_SHORT
+            if (row["source"], row["message"]) != (recording.source, message):
+                new_row = {"source": recording.source, "uri": recording.uri, "message": message}
+                moved[track] = {**row, **new_row}
     gone = [
         row["track_id"]
         for row in rows
@@ -163,6 +242,7 @@ def test_a_plan_is_what_going_through_the_files_one_by_one_gives(seed: int) -> N
     ]
     assert (ids(plan.new), ids(plan.repeat), plan.unchanged) == (new, repeat, len(unchanged))
     assert (plan.changed, plan.retried) == (changes, len(repeat) - changes)
+    assert {sets: ids(files) for sets, files in plan.incomplete.items()} == incomplete
     assert sorted(plan.gone) == sorted(gone)
     assert plan.relabelled == relabelled
     found = {row["track_id"]: row for row in plan.moved.to_pylist()}
