@@ -39,7 +39,7 @@ from jobs.extraction.attempts import (
 from jobs.extraction.batch import unfit_reason
 from jobs.extraction.losses import knows_source, too_many_gone
 from jobs.extraction.plan import Plan, make_batches, make_plan
-from jobs.extraction.remarks import is_long_enough
+from jobs.extraction.remarks import is_long_enough, with_remarks
 from jobs.extraction.rows import Rows
 from jobs.inputs import labels as label_table
 from jobs.inputs.recordings import check_feature_sets, check_segment_seconds
@@ -581,6 +581,9 @@ class _Extraction:
             rows = self.store.storage.read_table(result_file(share.attempt, table))
             is_wanted = pc.is_in(rows["track_id"], pa.array(share.tracks, pa.string()))
             rows = rows.replace_schema_metadata(None).filter(is_wanted)
+            if table == "files":
+                # The attempt may have been at other feature sets.
+                rows = with_remarks(rows, self.every)
             if "label" in rows.column_names:
                 labels = {track: self.labelling.by_track[track] for track in share.tracks}
                 rows = commit.with_labels(labels)(rows)

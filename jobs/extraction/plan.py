@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from jobs.errors import UsageError
-from jobs.extraction.remarks import is_long_enough, too_short
+from jobs.extraction.remarks import long_enough, with_remarks
 from jobs.inputs.sources import Listing, SourceFile
 from jobs.interruption import raise_if_interrupted
 from jobs.redaction import public_address
@@ -124,11 +124,9 @@ def make_plan(
         # Neither size nor time shows a change of permissions.
         same[i] = not os.access(recordings[i].path, os.R_OK)
     changed = is_known & ~same
-    seconds = of_known(known["duration_s"], np.nan)
-    rates = of_known(known["sample_rate"].cast(pa.float64()), np.nan)
-    long_enough = {name: is_long_enough(name, seconds, rates) for name in rows}
+    fits = {name: of_known(pa.chunked_array([long_enough(name, known)]), False) for name in rows}
     # A run with fewer feature sets may have found a file too short for all of them.
-    fits_now = of_known(pc.equal(known["error"], "too-short"), False) & _any(long_enough)
+    fits_now = of_known(pc.equal(known["error"], "too-short"), False) & _any(fits)
     retried = same & ~by_this_run & (repeat_all | (failed & (retry_failed | fits_now)))
     unchanged = same & ~retried
 
@@ -138,38 +136,25 @@ def make_plan(
 
     ok = unchanged & ~failed
     lacking: dict[str, np.ndarray] = {}
-    remarked: dict[str, np.ndarray] = {}
-    for name, enough in long_enough.items():
+    for name, is_long in fits.items():
         has_row = pc.is_in(listed_ids, value_set=rows[name]["track_id"])
-        lacking[name] = ok & enough & ~has_row.to_numpy(zero_copy_only=False)
-        says_so = of_known(pc.match_substring(known["message"], too_short(name)), False)
-        remarked[name] = ok & (seconds > 0) & ~enough & ~says_so
+        lacking[name] = ok & is_long & ~has_row.to_numpy(zero_copy_only=False)
     incomplete: dict[tuple[str, ...], list[SourceFile]] = {}
     for i in np.flatnonzero(_any(lacking)):
         names = tuple(name for name in lacking if lacking[name][i])
         incomplete.setdefault(names, []).append(recordings[i])
 
-    is_remarked = _any(remarked)
+    remarked = with_remarks(known, rows)
+    messages = (pc.fill_null(table["message"], "") for table in (known, remarked))
+    is_remarked = of_known(pc.not_equal(*messages), False)
     moved = [
         i
         for i in staying
         if is_remarked[i] or (recordings[i].uri, recordings[i].source) != (uris[i], sources[i])
     ]
-    moved_rows = known.take(position.take(pa.array(moved, pa.int64())))
-    new_remarks = [
-        [too_short(name) for name in remarked if remarked[name][i]] if is_remarked[i] else []
-        for i in moved
-    ]
-    messages = [
-        " ".join(filter(None, [before, *remarks])) or None
-        for before, remarks in zip(moved_rows["message"].to_pylist(), new_remarks, strict=True)
-    ]
-    for name, values in (
-        ("uri", [recordings[i].uri for i in moved]),
-        ("source", [recordings[i].source for i in moved]),
-        ("message", messages),
-    ):
-        column = pa.array(values, pa.string())
+    moved_rows = remarked.take(position.take(pa.array(moved, pa.int64())))
+    for name in ("uri", "source"):
+        column = pa.array([getattr(recordings[i], name) for i in moved], pa.string())
         moved_rows = moved_rows.set_column(FILES.get_field_index(name), FILES.field(name), column)
     return Plan(
         new=[recordings[i] for i in np.flatnonzero(~is_known)],

@@ -1,0 +1,45 @@
+"""A feature set of two columns, for tests: a folder on the module search path is all it takes."""
+
+from typing import TYPE_CHECKING
+
+from featurizer.feature_set import Column, FeatureSet
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
+    from featurizer.analysis import Accumulator
+    from featurizer.curves import Curves
+
+
+def _accumulator(y: "npt.NDArray[np.float32]", curves: "Curves | None") -> "Accumulator":
+    import numpy as np
+
+    from featurizer.analysis import Accumulator, Block
+
+    class Loudest(Accumulator):
+        def __init__(self) -> None:
+            self.power, self.frames = 0.0, 0
+
+        def add(self, block: Block) -> None:
+            self.power = max(self.power, float(block.P.max()))
+            self.frames += len(block.P)
+
+        def row(self) -> "npt.NDArray[np.floating]":
+            return np.array([self.power, self.frames])
+
+    return Loudest()
+
+
+FEATURE_SET = FeatureSet(
+    name="tiny",
+    version="tiny-2.1",
+    columns=(
+        Column("power", "level", "1", "largest power of a bin", "none"),
+        Column("frames", "length", "1", "number of frames", "none"),
+    ),
+    levels=("track", "segment"),
+    min_samples=2000,
+    dtype="float32",
+    accumulator=_accumulator,
+)
