@@ -98,7 +98,7 @@ def job(sources: Paths = MUSIC, store: Path = STORE, **options: Any) -> Outcome:
         sources,
         store=str(store),
         progress=Progress(Console(file=io.StringIO())),
-        **{"segment_seconds": 0.1, "max_failed": 1.0, **options},
+        **{"features": "gtzan", "segment_seconds": 0.1, "max_failed": 1.0, **options},
     )
 
 
@@ -240,7 +240,7 @@ def zoo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Zoo]:
     make_zoo(folder / "music")
     ended = songmill(
         *("extract", folder / "music", "--store", folder / "store", "--labels", "none"),
-        *("--segment-seconds", "0.5", "--workers", "2", "--json"),
+        *("--features", "gtzan", "--segment-seconds", "0.5", "--workers", "2", "--json"),
     )
     yield folder, ended
     (folder / "music/secret.wav").chmod(0o600)
@@ -323,7 +323,8 @@ def test_corrupt_files_are_listed_in_a_line_each(zoo: Zoo) -> None:
 def test_corrupt_files_are_not_tried_again_and_may_be_allowed(zoo: Zoo) -> None:
     folder, _ = zoo
     before = extraction_times(folder / "store")
-    options = ("extract", folder / "music", "--store", folder / "store", "--segment-seconds", "0.5")
+    options = ("extract", folder / "music", "--store", folder / "store", "--features", "gtzan")
+    options += ("--segment-seconds", "0.5")
     code, out, err = songmill(*options, "--labels", "none", "--max-failed", "1", "--json")
     assert code == 0, err
     found = json.loads(out)
