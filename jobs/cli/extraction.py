@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from featurizer.columns import SEGMENT_SECONDS
-from featurizer.feature_set import DEFAULT_SETS
 from jobs import defaults
 from jobs.cli import options
 from jobs.cli.tables import counted, print_error, run_job, show
@@ -67,7 +66,7 @@ def extract(
     labels: options.Labels = defaults.LABELS,
     scheduler: options.Scheduler = None,
     workers: options.Workers = None,
-    features: options.Features = ",".join(DEFAULT_SETS),
+    features: options.Features = options.DEFAULT_FEATURES,
     segment_seconds: options.SegmentSeconds = SEGMENT_SECONDS,
     force: Annotated[
         bool,

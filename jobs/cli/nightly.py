@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from featurizer.columns import SEGMENT_SECONDS
-from featurizer.feature_set import DEFAULT_SETS
 from jobs import defaults
 from jobs.cli import options
 from jobs.cli.tables import open_log, print_json, show, show_table
@@ -61,7 +60,7 @@ def run(
         ),
     ] = None,
     labels: options.Labels = defaults.LABELS,
-    features: options.Features = ",".join(DEFAULT_SETS),
+    features: options.Features = options.DEFAULT_FEATURES,
     segment_seconds: options.SegmentSeconds = SEGMENT_SECONDS,
     retry_failed: options.RetryFailed = False,
     max_failed: options.MaxFailed = defaults.MAX_FAILED,

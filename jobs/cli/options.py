@@ -4,6 +4,7 @@ from typing import Annotated, Literal
 
 import typer
 
+from featurizer.feature_set import DEFAULT_SETS
 from jobs import defaults
 
 Store = Annotated[
@@ -80,6 +81,8 @@ Features = Annotated[
         "more.",
     ),
 ]
+
+DEFAULT_FEATURES = ",".join(DEFAULT_SETS)
 
 SegmentSeconds = Annotated[float, typer.Option(metavar="SECONDS", help="Length of a segment.")]
 

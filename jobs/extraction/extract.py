@@ -552,8 +552,8 @@ class _Extraction:
             DUPLICATES: (commit.without_tracks(replaced, "track_id", "duplicate_id"), stale),
             MATRIX: (commit.without_any, stale),
         }.items():
-            edit = commit.without_any if self.replace_all else edit
-            commit.stage_table(self.store, change, table, [], edit=edit if needed else None)
+            chosen = commit.without_any if self.replace_all else edit
+            commit.stage_table(self.store, change, table, [], edit=chosen if needed else None)
         label_table.stage(self.store, change, self.labelling, plan.gone)
         if self.new_settings:
             commit.stage_file(self.store, change, STORE_JSON, self.settings.to_json())

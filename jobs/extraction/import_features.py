@@ -239,7 +239,9 @@ def _read_tables(paths: list[str], progress: Progress) -> _Given:
     given = {folder: pa.concat_tables(tables) for folder, tables in found.items()}
     for rows in given.values():
         _check_unique(rows)
-    return _Given(given, sets, _first_of_track(pa.concat_tables(further, promote_options="default")))
+    return _Given(
+        given, sets, _first_of_track(pa.concat_tables(further, promote_options="default"))
+    )
 
 
 def _first_of_track(rows: pa.Table) -> pa.Table:

@@ -78,9 +78,9 @@ def make_plan(
     """Compare the listed files with ``known``, the table ``files`` of the store.
 
     ``rows`` holds the ``track_id`` and ``label`` of the store's tracks for each feature set to
-    extract, ``labels`` the new label of every listed track. ``force`` repeats all files and ``retry_failed`` those that failed,
-    except files that the run ``run_id`` extracted before it was killed. ``replace_all`` replaces
-    all rows of the store, those of other sources included.
+    extract, ``labels`` the new label of every listed track. ``force`` repeats all files and
+    ``retry_failed`` those that failed, except files that the run ``run_id`` extracted before it was
+    killed. ``replace_all`` replaces all rows of the store, those of other sources included.
 
     Raises
     ------

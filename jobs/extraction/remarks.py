@@ -20,7 +20,9 @@ def too_short(name: str) -> str:
     'The recording is too short for the rich features (10 s or more are needed).'
     """
     seconds = feature_set(name).min_samples / SAMPLE_RATE
-    return f"The recording is too short for the {name} features ({seconds:.3g} s or more are needed)."
+    return (
+        f"The recording is too short for the {name} features ({seconds:.3g} s or more are needed)."
+    )
 
 
 def is_long_enough(name: str, duration_s: np.ndarray, sample_rate: np.ndarray) -> np.ndarray:

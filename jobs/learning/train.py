@@ -388,9 +388,7 @@ class _Training:
             rows,
             self._work_file("newcomer.ubj"),
             len(self.labelled.tracks.classes),
-            lambda done: self.progress.update(
-                f"shuffling features: {done} of {len(_FEATURES)}"
-            ),
+            lambda done: self.progress.update(f"shuffling features: {done} of {len(_FEATURES)}"),
             tick=self.progress.workers,
         )
 

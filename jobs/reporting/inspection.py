@@ -9,9 +9,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from featurizer.columns import SAMPLE_RATE, SEGMENT_SECONDS
-from featurizer.feature_set import feature_set
 from featurizer.curves import FRAME_CURVES, Curves
 from featurizer.extract import Features, analyse
+from featurizer.feature_set import feature_set
 from featurizer.waveform import zero_crossings
 from jobs.errors import UsageError
 from jobs.inputs.recordings import decode_recording

@@ -97,7 +97,7 @@ class Finding:
 
 @dataclass(frozen=True)
 class _File:
-    """A row of ``files``: its source, and the feature sets that the recording is long enough for."""
+    """A row of ``files``, with the feature sets that the recording is long enough for."""
 
     is_ok: bool
     source: str
@@ -211,7 +211,9 @@ class Check:
         content = b""
         with suppress(FileNotFoundError):
             content = storage.read(manifest.MANIFEST)
-        sizes = [(entry.name, entry.size) for table in table_folders() for entry in self._list(table)]
+        sizes = [
+            (entry.name, entry.size) for table in table_folders() for entry in self._list(table)
+        ]
         return is_committing(storage), content, sizes, registry.versions(self.store)
 
     def _drop_uncertain(self, before: tuple[Any, ...]) -> None:

@@ -165,7 +165,9 @@ def test_a_summary_lost_with_its_worker_is_computed_again(
         assert wait_for_finished(client, [future]) == []
         running.start_worker()
         assert wait_until(lambda: wait_for_finished(client, [future])) == [future]
-        batch = Batch("a", "run", str(tmp_path), "0", Settings({"gtzan": ""}, 3.0), ("gtzan",), [], [])
+        batch = Batch(
+            "a", "run", str(tmp_path), "0", Settings({"gtzan": ""}, 3.0), ("gtzan",), [], []
+        )
         assert _result(future, batch) == Summary("done")
 
 

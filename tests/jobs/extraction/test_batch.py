@@ -111,9 +111,7 @@ def storage(tmp_path: Path) -> Storage:
 def batch(tmp_path: Path, storage: Storage, extracted: list[str]) -> MakeBatch:
     """Make a batch of files, given as names and contents; invented features stand for theirs."""
 
-    def make(
-        attempt: str = "attempt", sets: tuple[str, ...] = BOTH, **contents: str
-    ) -> Batch:
+    def make(attempt: str = "attempt", sets: tuple[str, ...] = BOTH, **contents: str) -> Batch:
         folder = tmp_path / "music"
         folder.mkdir(exist_ok=True)
         for name, text in contents.items():

@@ -275,7 +275,9 @@ def test_kills_in_between_cost_nothing(
 
 def finished() -> set[tuple[str, str]]:
     """The files and feature sets of finished batches; none of them is committed."""
-    found = (read_finished(Folder(str(STORE)), one) for one in finished_attempts(Folder(str(STORE))))
+    found = (
+        read_finished(Folder(str(STORE)), one) for one in finished_attempts(Folder(str(STORE)))
+    )
     return {
         (track, name)
         for attempt in found

@@ -428,7 +428,12 @@ def settings() -> dict[str, str]:
 def test_the_table_of_six_genres_becomes_the_stores_to_the_bit(shared_data: Path) -> None:
     path = shared_data.parent / "rich" / "six_genres.parquet"
     outcome = do(path)
-    assert (outcome.listed, outcome.tracks, outcome.segments, outcome.unlabelled) == (615, 615, 0, 0)
+    assert (outcome.listed, outcome.tracks, outcome.segments, outcome.unlabelled) == (
+        615,
+        615,
+        0,
+        0,
+    )
     given, found = pq.read_table(path).sort_by("track"), pq.read_table(STORE / RICH)
     assert found.schema == features_schema("rich", "track")
     assert found["track_id"].to_pylist() == given["track"].to_pylist()
@@ -438,7 +443,8 @@ def test_the_table_of_six_genres_becomes_the_stores_to_the_bit(shared_data: Path
         assert found[name].combine_chunks() == given[name].combine_chunks(), name
     further = ["artist", "fault_filtered", "artist_fold"]
     assert read("labels") == [
-        {"track_id": known["track"]} | {name: str(known[name] or "") or None for name in further}
+        {"track_id": known["track"]}
+        | {name: str(known[name] or "") or None for name in further}
         | {"artist_fold": str(known["artist_fold"])}
         for known in given.select(["track", *further]).to_pylist()
     ]
@@ -462,7 +468,9 @@ def test_tracks_of_two_feature_sets_are_joined_by_their_names(rich_first: bool) 
     published = write("t.csv", "jazz.01.au", "blues.00000.wav", "only.00000.wav")
     rich = write_parquet(
         "rich.parquet",
-        rich_table("blues.00000", "jazz.01.au", "other", artist=["Ann", "", "Bo"], genre=["b", "j", "o"]),
+        rich_table(
+            "blues.00000", "jazz.01.au", "other", artist=["Ann", "", "Bo"], genre=["b", "j", "o"]
+        ),
     )
     for path in (rich, published) if rich_first else (published, rich):
         outcome = do(path)
@@ -475,7 +483,9 @@ def test_tracks_of_two_feature_sets_are_joined_by_their_names(rich_first: bool) 
         *(("blues.00000.wav", "b"), ("jazz.01.au", "j"), ("other", "o")),
     ]
     assert {known["track_id"]: known["artist"] for known in read("labels")} == {
-        "blues.00000.wav": "Ann", "jazz.01.au": None, "other": "Bo",
+        "blues.00000.wav": "Ann",
+        "jazz.01.au": None,
+        "other": "Bo",
     }
     sources = {known["track_id"]: known["source"] for known in read("files")}
     assert sources == dict.fromkeys(
@@ -513,7 +523,9 @@ def test_further_columns_are_added_to_those_of_a_csv_of_labels() -> None:
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf, None, 1e39])
-def test_a_number_in_parquet_that_is_not_finite_is_refused_with_its_row(value: float | None) -> None:
+def test_a_number_in_parquet_that_is_not_finite_is_refused_with_its_row(
+    value: float | None,
+) -> None:
     table = rich_table("a", "b", "c")
     name = RICH_NAMES[7]
     index = table.schema.get_field_index(name)
@@ -527,7 +539,10 @@ def test_parquet_tables_that_are_not_as_they_should_be_are_refused() -> None:
     for table, error in (
         (rich_table("a").drop_columns(["track"]), ["no column 'filename'"]),
         (rich_table("a").drop_columns([RICH_NAMES[3]]), [f"no column '{RICH_NAMES[3]}'"]),
-        (rich_table("a").append_column("tempo", pa.array([[1.0]])), ["column tempo is of type list"]),
+        (
+            rich_table("a").append_column("tempo", pa.array([[1.0]])),
+            ["column tempo is of type list"],
+        ),
         (rich_table("a", **both), ["features of gtzan and rich"]),
         (rich_table("a", ""), ["row 2", "the track is empty"]),
         (rich_table("a", "b", "a"), ["row 3 (a)", "repeats", "row 1 (a)"]),

@@ -152,7 +152,7 @@ def test_a_plan_counts_the_samples_that_the_featurizer_analyses(rate: int) -> No
 
 
 @pytest.mark.parametrize("seed", range(60))
-def test_a_plan_is_what_going_through_the_files_one_by_one_gives(seed: int) -> None:
+def test_a_plan_is_what_going_through_the_files_one_by_one_gives(seed: int) -> None:  # noqa: PLR0915
     random_ = random.Random(seed)
     folders = ["rock", "rock/80s", "rockabilly"]
     names = [f"{folder}/{i}" for folder in folders for i in range(8)]

@@ -182,7 +182,9 @@ def batch(server: ObjectStore) -> Batch:
     listed = list_sources([folder]).recordings
     settings = Settings({"gtzan": FEATURE_SET}, 1.0)
     version = songmill_version()
-    return Batch("attempt", "r", f"{folder}-store", version, settings, ("gtzan",), listed, [None, None])
+    return Batch(
+        "attempt", "r", f"{folder}-store", version, settings, ("gtzan",), listed, [None, None]
+    )
 
 
 @pytest.fixture

@@ -97,8 +97,14 @@ def test_a_new_store_says_what_it_holds_and_is_opened_again(root: Path) -> None:
 @pytest.mark.parametrize(
     ("other", "error"),
     [
-        (Settings({"gtzan": FEATURE_SET}, 2.5), "2.5 s, and 3 s .* add --force .*--segment-seconds 2.5"),
-        (Settings({"gtzan": "older"}, 3.0), f"older, .* {FEATURE_SET}; .* add --force .*another store"),
+        (
+            Settings({"gtzan": FEATURE_SET}, 2.5),
+            "2.5 s, and 3 s .* add --force .*--segment-seconds 2.5",
+        ),
+        (
+            Settings({"gtzan": "older"}, 3.0),
+            f"older, .* {FEATURE_SET}; .* add --force .*another store",
+        ),
     ],
 )
 def test_a_store_with_other_settings_is_refused_in_words_that_name_force(
@@ -133,7 +139,9 @@ def test_feature_sets_may_be_added_and_are_left_out_only_with_force(root: Path) 
     assert not SETTINGS.extends(both)
     assert open_to_write(storage, both, force=False).settings == SETTINGS
     storage.write(STORE_JSON, both.to_json())
-    with pytest.raises(UsageError, match=r"the rich features too, .* --features gtzan,rich, .*--fo"):
+    with pytest.raises(
+        UsageError, match=r"the rich features too, .* --features gtzan,rich, .*--fo"
+    ):
         open_to_write(storage, SETTINGS, force=False)
     assert open_to_write(storage, SETTINGS, force=True).settings == both
 
