@@ -27,8 +27,6 @@ class Status:
         Versions of the feature sets.
     tracks : int
         Tracks with features.
-    tracks_of : dict of str to int
-        Tracks that have a row in each feature set.
     segments : int
         Rows of segments.
     hours : float
@@ -45,6 +43,8 @@ class Status:
         Version of the champion; None if there is none.
     waiting : int
         Finished batches of an interrupted run, which the next run takes over.
+    tracks_of : dict of str to int
+        Tracks that have a row in each feature set.
     """
 
     store: str
@@ -52,7 +52,6 @@ class Status:
     segment_seconds: float
     files: int
     tracks: int
-    tracks_of: dict[str, int]
     segments: int
     hours: float
     labels: dict[str | None, int]
@@ -61,6 +60,7 @@ class Status:
     runs: list[dict[str, Any]]
     model: str | None
     waiting: int
+    tracks_of: dict[str, int]
 
 
 def read_status(store: str | Store) -> Status:
@@ -87,7 +87,6 @@ def read_status(store: str | Store) -> Status:
         segment_seconds=store.settings.segment_seconds,
         files=files.num_rows,
         tracks=max(tracks_of.values()),
-        tracks_of=tracks_of,
         segments=store.count_rows(SEGMENTS),
         hours=(pc.sum(files["duration_s"]).as_py() or 0.0) / 3600,
         labels=dict(count_labels(store)),
@@ -96,4 +95,5 @@ def read_status(store: str | Store) -> Status:
         runs=runs.to_pylist(),
         model=model,
         waiting=sum(1 for _ in finished_attempts(store.storage)),
+        tracks_of=tracks_of,
     )

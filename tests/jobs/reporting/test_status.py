@@ -88,7 +88,7 @@ def test_failed_files_are_a_line_each_that_programs_can_cut_at_the_tabs(
 
 def test_long_lines_of_failed_files_are_not_broken(capsys: pytest.CaptureFixture[str]) -> None:
     row = {"track_id": "a " * 500, "error": "empty", "message": "b " * 500, "uri": "u"}
-    print_failed(Status("s", "f", 3.0, 1, 0, 0, 0.0, {}, {"empty": 1}, [row], [], None, 0))
+    print_failed(Status("s", "f", 3.0, 1, 0, 0, 0.0, {}, {"empty": 1}, [row], [], None, 0, {}))
     assert len(capsys.readouterr().out.splitlines()) == 1
 
 
@@ -127,7 +127,7 @@ def test_many_labels_are_summed_up(tmp_path: Path, capsys: pytest.CaptureFixture
 def test_names_cannot_control_the_terminal(capsys: pytest.CaptureFixture[str]) -> None:
     name = "a [red]b[/x] :cat: \x1b[31m\n"
     shown = r"a [red]b[/x] :cat: \x1b[31m\n"
-    print_status(Status(name, "f", 3.0, 1, 1, 1, 1.0, {name: 1}, {}, [], [], None, 0))
+    print_status(Status(name, "f", 3.0, 1, 1, 1, 1.0, {name: 1}, {}, [], [], None, 0, {}))
     lines = printed(capsys)
     assert f"store {shown}" in lines
     assert f"{shown} 1" in lines
