@@ -18,11 +18,11 @@ import numpy as np
 import numpy.typing as npt
 
 from benchmarks.published import SHARED_DATA
+from featurizer import analysis, rich_accumulator
 from featurizer.columns import SAMPLE_RATE
 from featurizer.decoding import decode
 from featurizer.errors import RecordingError
 from featurizer.rich_accumulator import RichAccumulator
-from featurizer import analysis, rich_accumulator
 
 Signal = npt.NDArray[np.float32]
 Rows = npt.NDArray[np.float64]
@@ -46,7 +46,9 @@ def compare(recordings: list[Signal], seconds: float) -> None:
     windows = [np.array([row(part) for part in parts(y, seconds, seconds)]) for y in recordings]
     # Excerpts begin in the middle of windows.
     excerpts = [
-        np.array([row(part) for part in parts(y[int(seconds * SAMPLE_RATE / 2) :], seconds, seconds)])
+        np.array(
+            [row(part) for part in parts(y[int(seconds * SAMPLE_RATE / 2) :], seconds, seconds)]
+        )
         for y in recordings
     ]
     everything = np.concatenate(windows)

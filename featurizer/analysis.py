@@ -80,7 +80,7 @@ class Block:
             self.D, self.S = stft(signal.y, start, signal.powers.append(stop - start))
 
     @property
-    def P(self) -> npt.NDArray[np.float32]:
+    def P(self) -> npt.NDArray[np.float32]:  # noqa: N802
         """Power [shape=(count, 1025), float32]."""
         return self.signal.powers[self.start : self.stop]
 

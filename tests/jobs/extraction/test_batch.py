@@ -131,7 +131,12 @@ def test_a_batch_leaves_its_rows_and_sends_its_counts(storage: Storage, batch: M
         "c.wav": ("label 2", made_up(3)),
     }
     assert left(storage, TRACKS) == [
-        {"track_id": track, "label": label, "length": 661500, **by_name(features.rows["gtzan"].track)}
+        {
+            "track_id": track,
+            "label": label,
+            "length": 661500,
+            **by_name(features.rows["gtzan"].track),
+        }
         for track, (label, features) in files.items()
     ]
     assert left(storage, SEGMENTS) == [
