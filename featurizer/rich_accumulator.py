@@ -2,6 +2,12 @@
 
 A signal of up to a minute is described as one window. A longer one is divided into windows of about
 30 seconds, each with its own floor, tuning and silent frames; its row is the mean of their rows.
+
+The mean compares best with rows of 30 seconds, as measured by :mod:`benchmarks.excerpts`. Of 22
+tracks of 30 seconds, each joined with another track of the same artist, 21 are nearest to the
+joined recording, among it and 613 other tracks, if it is described by the mean or the median of its
+windows, but 18 if by one window of all of it. The median distance to it is 0.34 of that to other
+tracks (with one window 0.37), and 0.52 at the 90th percentile (0.70).
 """
 
 import numpy as np
@@ -43,7 +49,6 @@ _MIN_LEVEL, _TINY_LEVEL = 1e-4, 1e-10
 
 # Added to the spreads of the texture: 0.1 dB for cepstrum and contrast, 0.01 for the scalars.
 _TEXTURE_OFFSETS = np.repeat([0.1, 0.01], [N_MFCC + N_BANDS, len(SCALARS)])
-
 
 # Weights that average the mel bands of both parts in six groups each.
 _GROUPS = np.kron(
