@@ -78,7 +78,6 @@ SIGNALS = {
     "clicks": np.where(np.arange(N) % 11025 == 0, 1.0, 0.0),
     "tone": np.sin(2 * np.pi * 440 * T),
     "chirp": np.sin(2 * np.pi * (50 * T + 300 * T**2)),
-    "square wave": np.where(np.arange(N) % 100 < 50, 1.0, -1.0),
     "noise": 0.1 * NOISE,
     "faint noise": 1e-6 * NOISE,
     "noise of denormal numbers": 1e-40 * NOISE,
@@ -94,13 +93,16 @@ SIGNALS = {
 @pytest.mark.parametrize("name", SIGNALS)
 def test_every_kind_of_signal_has_the_references_row(name: str) -> None:
     y = SIGNALS[name].astype(np.float32)
-    row, expected = rich(y), reference().rich(y)
-    if name == "square wave":
-        # Nothing masks the rounding errors of the transform between its partials, at -70 dB.
-        fluctuations = np.array([column.startswith("modulation") for column in NAMES])
-        assert errors(row, expected)[fluctuations].max() < 1e-2
-        row[fluctuations] = expected[fluctuations]
-    check(row, expected)
+    check(rich(y), reference().rich(y))
+
+
+def test_a_square_wave_has_nearly_the_references_row() -> None:
+    # Nothing masks the rounding errors of the transform between its partials, at -70 dB.
+    y = np.where(np.arange(N) % 100 < 50, 1.0, -1.0).astype(np.float32)
+    found = errors(rich(y), reference().rich(y))
+    modulation = found.index.str.startswith("modulation_")
+    assert found[modulation].max() < 1e-2
+    assert found[~modulation].max() < 1e-3
 
 
 @pytest.mark.parametrize("n", [220_500, 431 * 512, 60 * SR], ids=["10 s", "whole hops", "60 s"])
