@@ -13,8 +13,9 @@ tracks (with one window 0.37), and 0.52 at the 90th percentile (0.70).
 import numpy as np
 import numpy.typing as npt
 
-from featurizer.analysis import Accumulator, Block, Signal
+from featurizer.accumulator import Accumulator
 from featurizer.bands import COARSE_MELS, GROUP_EDGES, MELS, N_COARSE_MELS, N_MFCC, SCALARS
+from featurizer.block import Block, Signal
 from featurizer.columns import SAMPLE_RATE
 from featurizer.contrast import N_BANDS, contrast, contrast_statistics
 from featurizer.curves import Curves

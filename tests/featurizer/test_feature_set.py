@@ -73,7 +73,7 @@ from featurizer.feature_set import Column, FeatureSet
 
 
 def accumulator(y, curves):
-    from featurizer.analysis import Accumulator
+    from featurizer.accumulator import Accumulator
 
     class Loudest(Accumulator):
         def __init__(self):
