@@ -10,6 +10,7 @@ DIR, they are also written to benchmarks/extract.md, which the README quotes.
 
 import argparse
 import contextlib
+import functools
 import itertools
 import json
 import os
@@ -35,6 +36,7 @@ from benchmarks.processes import dask_cluster, extract_command
 from benchmarks.published import SHARED_DATA
 from featurizer import (
     analysis,
+    block,
     extract,
     gtzan_accumulator,
     hpss,
@@ -152,20 +154,20 @@ def speed(signals: dict[Path, Signal]) -> Iterator[str]:
 
 def cost_of_rich(signals: dict[Path, Signal]) -> Iterator[str]:
     """Time tracks and their segments with and without the rich features, in turns."""
-    ms: dict[int, list[float]] = {1: [], 2: []}
+    choices = (("gtzan",), ("gtzan", "rich"))
+    ms: list[tuple[float, ...]] = []
     for y in signals.values():
-        times: dict[int, list[float]] = {1: [], 2: []}
+        times: dict[tuple[str, ...], list[float]] = {sets: [] for sets in choices}
         for _ in range(REPEATS):
-            for count in times:
-                sets = ("gtzan", "rich")[:count]
-                times[count].append(time_ms(lambda chosen: extract.features(y, sets=chosen), sets))
-        for count, found in times.items():
-            ms[count].append(statistics.median(found))
-    added = [both - one for one, both in zip(*ms.values(), strict=True)]
+            for sets, found in times.items():
+                found.append(time_ms(functools.partial(extract.features, y, sets=sets)))
+        ms.append(tuple(map(statistics.median, times.values())))
+    published, both = map(statistics.median, zip(*ms, strict=True))
+    added = [b - a for a, b in ms]
     yield (
-        f"The published features of a track and its segments take {statistics.median(ms[1]):.1f} "
-        f"ms, with the rich features of the track {statistics.median(ms[2]):.1f} ms: "
-        f"{statistics.median(added):.1f} ms more, {max(added):.1f} ms at most."
+        f"The published features of a track and its segments take {published:.1f} ms, with the "
+        f"rich features of the track {both:.1f} ms: {statistics.median(added):.1f} ms more, "
+        f"{max(added):.1f} ms at most."
     )
 
 
@@ -219,12 +221,12 @@ def profile(signals: dict[Path, Signal]) -> Iterator[str]:
         (hpss, "_divide_by_both", "medians along frequency, mask"),
         (hpss, "percussive_pairs", "masked pairs"),
         (overlap_add, "_overlap_add", "overlap-add, both parts' moments"),
-        (analysis, "stft", "window, magnitudes, power"),
-        (analysis, "spectral_peaks", "tuning"),
+        (block, "stft", "window, magnitudes, power"),
+        (block, "spectral_peaks", "tuning"),
         (TuningEstimate, "tuning", "tuning"),
-        (analysis, "mel_power", published),
-        (analysis, "rms_and_zero_crossings", "level, zero crossings"),
-        (analysis, "spectral_shape", "centroid, bandwidth, roll-off"),
+        (block, "mel_power", published),
+        (block, "rms_and_zero_crossings", "level, zero crossings"),
+        (block, "spectral_shape", "centroid, bandwidth, roll-off"),
         (gtzan_accumulator, "chroma", "chroma"),
         (gtzan_accumulator, "decibels", published),
         (gtzan_accumulator, "mfcc", published),

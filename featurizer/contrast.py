@@ -72,7 +72,7 @@ def contrast(
     >>> P[0, :4] = 100.0  # of the 19 bins of the lowest band
     >>> peak, valley, flatness, crest = contrast(P, 1e-10)
     >>> print(peak[0, 0], valley[0, 0], flatness[0, 0].round(2), crest[0, 0].round(2))
-    20.0 0.0 -2.11 6.62
+    20.0 0.0 -2.11 6.61
     """
     measures = np.empty((5, len(P), N_BANDS))
     _measure(P.view(np.int32), np.full(1, floor, dtype=np.float32).view(np.int32)[0], measures)

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
-    from featurizer.analysis import Accumulator
+    from featurizer.accumulator import Accumulator
     from featurizer.curves import Curves
 
 Level = Literal["track", "segment"]

@@ -5,7 +5,8 @@ from functools import cached_property
 import numpy as np
 import numpy.typing as npt
 
-from featurizer.analysis import Accumulator, Block
+from featurizer.accumulator import Accumulator
+from featurizer.block import Block
 from featurizer.chroma import chroma
 from featurizer.columns import N_MFCC
 from featurizer.curves import Curves

@@ -14,9 +14,7 @@ _FLOOR = 1e-8
 _AROUND = (np.arange(N_CHROMA)[:, np.newaxis] + np.arange(N_CHROMA)) % N_CHROMA
 
 
-def harmonic_chroma(
-    harmonic: npt.NDArray[np.float32], *, tuning: float
-) -> npt.NDArray[np.float64]:
+def harmonic_chroma(harmonic: npt.NDArray[np.float32], *, tuning: float) -> npt.NDArray[np.float64]:
     """Compute the distribution over pitch classes of each frame of the harmonic part.
 
     With E the harmonic power in each pitch class [1]_ and f = 1e-8 times the largest sum of a

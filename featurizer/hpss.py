@@ -79,9 +79,7 @@ class HarmonicPercussive:
         """Mean and variance of the harmonic and the percussive part, once every block is added."""
         return self._sums.moments
 
-    def add(
-        self, start: int, D: npt.NDArray[np.complex64], mask: npt.NDArray[np.float32]
-    ) -> None:
+    def add(self, start: int, D: npt.NDArray[np.complex64], mask: npt.NDArray[np.float32]) -> None:
         """Add the next block of frames.
 
         Parameters
@@ -102,9 +100,7 @@ class HarmonicPercussive:
             self.moments.merge(self._n_padding, np.zeros(2), np.zeros(2))
 
 
-def percussive_masks(
-    P: npt.NDArray[np.float32], first: int, mask: npt.NDArray[np.float32]
-) -> None:
+def percussive_masks(P: npt.NDArray[np.float32], first: int, mask: npt.NDArray[np.float32]) -> None:
     """Compute the percussive soft mask of a block of frames; the harmonic one is 1 - mask.
 
     Parameters

@@ -99,4 +99,5 @@ def lowest_power(loudest: np.float32) -> float:
     >>> lowest_power(np.float32(0.0)), round(lowest_power(np.float32(10.0)), 9)
     (1e-10, 1e-07)
     """
-    return max(A_MIN, float(loudest) * 10.0 ** (-TOP_DB / 10))
+    lowest: float = max(A_MIN, float(loudest) * 10.0 ** (-TOP_DB / 10))
+    return lowest

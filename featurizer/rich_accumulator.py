@@ -2,13 +2,20 @@
 
 A signal of up to a minute is described as one window. A longer one is divided into windows of about
 30 seconds, each with its own floor, tuning and silent frames; its row is the mean of their rows.
+
+The mean compares best with rows of 30 seconds, as measured by :mod:`benchmarks.excerpts`. Of 22
+tracks of 30 seconds, each joined with another track of the same artist, 21 are nearest to the
+joined recording, among it and 613 other tracks, if it is described by the mean or the median of its
+windows, but 18 if by one window of all of it. The median distance to it is 0.34 of that to other
+tracks (with one window 0.37), and 0.52 at the 90th percentile (0.70).
 """
 
 import numpy as np
 import numpy.typing as npt
 
-from featurizer.analysis import Accumulator, Block, Signal
+from featurizer.accumulator import Accumulator
 from featurizer.bands import COARSE_MELS, GROUP_EDGES, MELS, N_COARSE_MELS, N_MFCC, SCALARS
+from featurizer.block import Block, Signal
 from featurizer.columns import SAMPLE_RATE
 from featurizer.contrast import N_BANDS, contrast, contrast_statistics
 from featurizer.curves import Curves
@@ -43,7 +50,6 @@ _MIN_LEVEL, _TINY_LEVEL = 1e-4, 1e-10
 
 # Added to the spreads of the texture: 0.1 dB for cepstrum and contrast, 0.01 for the scalars.
 _TEXTURE_OFFSETS = np.repeat([0.1, 0.01], [N_MFCC + N_BANDS, len(SCALARS)])
-
 
 # Weights that average the mel bands of both parts in six groups each.
 _GROUPS = np.kron(

@@ -6,11 +6,10 @@ They serve kernels that need neighbouring frames, and the second pass over a sho
 import numpy as np
 import numpy.typing as npt
 
-from featurizer.stft import MAX_BLOCK_FRAMES
 from featurizer.workspace import workspace
 
 KEPT_FRAMES = 5168
-"""Frames kept, unless the margin needs more: two minutes."""
+"""Maximum number of frames kept: two minutes."""
 
 
 class LatestFrames:
@@ -46,7 +45,7 @@ class LatestFrames:
     """
 
     def __init__(self, name: str, n_frames: int, width: int, *, margin: int) -> None:
-        capacity = min(n_frames, max(KEPT_FRAMES, margin + MAX_BLOCK_FRAMES))
+        capacity = min(n_frames, KEPT_FRAMES)
         self._frames: npt.NDArray[np.float32] = workspace(name, (capacity, width))
         self._margin = margin
         self._first = 0

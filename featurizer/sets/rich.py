@@ -141,9 +141,7 @@ def _chroma() -> list[Column]:
             for i in range(12)
         ),
         *(
-            column(
-                name.format(i), "1", f"{i} cycles an octave in the Fourier transform {meaning}"
-            )
+            column(name.format(i), "1", f"{i} cycles an octave in the Fourier transform {meaning}")
             for name, meaning in (
                 ("dft{}_of_mean", "of the mean chroma"),
                 ("dft{}_mean", "of a frame's chroma, mean"),

@@ -10,7 +10,6 @@ from featurizer.analysis import signal_rows
 from featurizer.curves import FRAME_CURVES, MAX_COLUMNS, Curves
 from featurizer.decoding import decode
 from featurizer.extract import analyse
-from featurizer.analysis import signal_rows
 from featurizer.recording import Recording
 from featurizer.waveform import zero_crossings
 

@@ -8,7 +8,9 @@ from hypothesis import strategies as st
 from support.random_arrays import spectrograms
 
 from featurizer import spectrogram
-from featurizer.analysis import Accumulator, Block, add_blocks
+from featurizer.accumulator import Accumulator
+from featurizer.analysis import add_blocks
+from featurizer.block import Block
 from featurizer.hpss import HarmonicPercussive, percussive_masks, percussive_pairs
 from featurizer.moments import Moments
 from featurizer.overlap_add import OverlapAdd

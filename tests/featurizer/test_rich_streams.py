@@ -43,7 +43,9 @@ def test_contrast_is_that_of_sorted_bands_where_many_bins_are_equal() -> None:
             np.where(np.arange(1025) % 19 == 0, 1e20, 1e-30),
         ]
     ).astype(np.float32)
-    for found, expected in zip(contrast(P, 1e-10), reference().contrast_bands(P, 1e-10), strict=True):
+    for found, expected in zip(
+        contrast(P, 1e-10), reference().contrast_bands(P, 1e-10), strict=True
+    ):
         np.testing.assert_allclose(found, expected, atol=1e-5)
 
 

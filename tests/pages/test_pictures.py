@@ -9,9 +9,9 @@ import pytest
 from PIL import Image
 from support.cut_off import watch_for_cut_off_texts
 
+from featurizer.analysis import signal_rows
 from featurizer.columns import FEATURE_COLUMNS
 from featurizer.curves import Curves
-from featurizer.analysis import signal_rows
 from pages import collection, models, picture, recording
 from pages.picture import Picture
 from pages.statistics import Components, Distribution, correlations

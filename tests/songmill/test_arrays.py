@@ -12,6 +12,8 @@ from support.recordings import write_recording
 import songmill
 from featurizer.columns import FEATURE_COLUMNS
 from featurizer.extract import extract
+from featurizer.extract import features as feature_rows
+from featurizer.feature_set import feature_set
 from featurizer.process import single_thread
 
 
@@ -23,15 +25,32 @@ def path(tmp_path: Path) -> Path:
 
 def test_features_of_a_file_are_those_of_the_store(path: Path) -> None:
     with single_thread():
-        expected = extract(str(path), segment_seconds=1.0).rows["gtzan"]
+        found_by_extract = extract(str(path), segment_seconds=1.0)
+    expected = found_by_extract.rows["gtzan"]
     found = songmill.features(path)
     assert list(found.index) == list(FEATURE_COLUMNS)
     np.testing.assert_array_equal(found, expected.track)
     segments = songmill.features(str(path), segments=True, segment_seconds=1.0)
     assert list(segments.columns) == ["start_s", *FEATURE_COLUMNS]
     np.testing.assert_array_equal(segments[list(FEATURE_COLUMNS)], expected.segments)
-    step = expected.segment_step / 22050
+    step = found_by_extract.segment_step / 22050
     assert segments["start_s"].tolist() == [i * step for i in range(len(segments))]
+
+
+def test_features_may_be_those_of_another_set() -> None:
+    y = np.random.default_rng(0).normal(0, 0.1, 11 * 22050).astype(np.float32)
+    found = songmill.features((y, 22050), features="rich")
+    assert list(found.index) == list(feature_set("rich").names)
+    assert found.dtype == np.float32
+    with single_thread():
+        expected = feature_rows(y, sets=["rich"])["rich"].track
+    np.testing.assert_array_equal(found, expected)
+    with pytest.raises(songmill.SongmillError, match="no rich features: .* at least 10"):
+        songmill.features((y[:50_000], 22050), features="rich")
+    with pytest.raises(songmill.SongmillError, match="rich features do not describe segments: .*gt"):
+        songmill.features((y, 22050), features="rich", segments=True)
+    with pytest.raises(songmill.SongmillError, match="no feature set 'poor': choose from gtzan, r"):
+        songmill.features((y, 22050), features="poor")
 
 
 def test_features_of_samples_are_those_of_their_file(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ from support.made_stores import make_store, read_rows
 from support.recordings import write_recording
 
 import songmill
+from featurizer.feature_set import feature_set
 
 TRACKS = [("b.wav", "x"), ("a.wav", "y"), ("c/a.wav", None), ("d.wav", "x")]
 
@@ -30,6 +31,25 @@ def test_tables_are_data_frames_in_the_order_of_their_keys(root: Path) -> None:
     pd.testing.assert_frame_equal(store.segments(), expected)
     assert store.files().empty
     assert "status" in store.files()
+
+
+def test_tables_of_another_feature_set_are_read_by_its_name(tmp_path: Path) -> None:
+    columns = {name: [float(i), i + 0.5] for i, name in enumerate(feature_set("rich").names)}
+    pd.DataFrame({"track": ["b", "a"], **columns}).to_parquet(tmp_path / "rich.parquet")
+    songmill.import_features([str(tmp_path / "rich.parquet")], store=str(tmp_path / "store"))
+    store = songmill.open_store(tmp_path / "store")
+    assert repr(store).endswith(": 2 tracks, 0 segments)")
+    found = store.tracks(features="rich")
+    assert found["track_id"].tolist() == ["a", "b"]
+    assert found["texture_mfcc01_logstd_of_means"].tolist() == [1.5, 1.0]
+    for arguments, error in (
+        ({}, "has no gtzan features: extract them"),
+        ({"features": "poor"}, "no feature set 'poor'"),
+    ):
+        with pytest.raises(songmill.SongmillError, match=error):
+            store.tracks(**arguments)
+    with pytest.raises(songmill.SongmillError, match="do not describe segments"):
+        store.segments(features="rich")
 
 
 def test_similar_tracks_are_those_of_the_query(

@@ -35,9 +35,8 @@ def reference() -> Any:
 
 @cache
 def golden() -> pd.DataFrame:
-    """Return the rows of the 40 recordings, in double precision, by the path in their folder."""
-    rows = pd.read_csv(_file("golden.csv"), index_col="file")
-    return rows
+    """Return the rows of the 40 recordings, in double precision, by their names."""
+    return pd.read_csv(_file("golden.csv"), index_col="file")
 
 
 @cache

@@ -23,6 +23,7 @@ DEFAULTS = {
     "labels": "parent",
     "scheduler": None,
     "workers": None,
+    "features": "gtzan,rich",
     "segment_seconds": 3.0,
     "force": False,
     "retry_failed": False,
@@ -102,11 +103,12 @@ def test_options_reach_the_job_and_have_the_documented_defaults(
     command(
         *("extract", "a", "--store", "s", "--labels", "l.csv", "--scheduler", "tcp://x:1"),
         *("--segment-seconds", "2.5", "--force", "--retry-failed", "--max-failed", "1"),
-        *("--max-gone", "0"),
+        *("--max-gone", "0", "--features", "rich"),
     )
     command("extract", "--store", "s", "--workers", "7", "--", "-a.wav")
     given = {"labels": "l.csv", "scheduler": "tcp://x:1", "segment_seconds": 2.5}
     given |= {"force": True, "retry_failed": True, "max_failed": 1.0, "max_gone": 0.0}
+    given |= {"features": "rich"}
     assert requests == [
         {**DEFAULTS, "sources": ["a", "b c"], "store": "s"},
         {**DEFAULTS, "sources": ["a"], "store": "s", **given},

@@ -8,14 +8,15 @@ if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
-    from featurizer.analysis import Accumulator
+    from featurizer.accumulator import Accumulator
     from featurizer.curves import Curves
 
 
 def _accumulator(y: "npt.NDArray[np.float32]", curves: "Curves | None") -> "Accumulator":
     import numpy as np
 
-    from featurizer.analysis import Accumulator, Block
+    from featurizer.accumulator import Accumulator
+    from featurizer.block import Block
 
     class Loudest(Accumulator):
         def __init__(self) -> None:
