@@ -35,10 +35,10 @@ def make_collection(folder: Path, count: int, seed: int = 0) -> Path:
     return folder
 
 
-def play(path: Path, label: str, seed: int) -> None:
-    """Write four seconds in the style of a label."""
+def play(path: Path, label: str, seed: int, seconds: float = 4) -> None:
+    """Write a recording in the style of a label, by default of four seconds."""
     rng = np.random.default_rng(seed)
-    t = np.arange(4 * 22050) / 22050
+    t = np.arange(int(seconds * 22050)) / 22050
     hum = np.sin(2 * np.pi * rng.uniform(80, 300) * t)
     hiss = rng.normal(size=len(t))
     y = {"hum": hum, "hiss": hiss, "pulse": hiss * (t % rng.uniform(0.2, 0.5) < 0.03)}[label]
@@ -46,9 +46,10 @@ def play(path: Path, label: str, seed: int) -> None:
     soundfile.write(path, 0.2 * y + 0.01 * rng.normal(size=len(t)), 22050)
 
 
-def collection(folder: Path, of_each: int = 8) -> None:
+def collection(folder: Path, of_each: int = 8, long: int = 0) -> None:
+    """Write recordings of each label, of which the first ``long`` ones have all feature sets."""
     for i, label in enumerate(LABELS * of_each):
-        play(folder / label / f"{i:02}.wav", label, i)
+        play(folder / label / f"{i:02}.wav", label, i, seconds=10.3 if i < long else 4)
 
 
 def tables(store: Path) -> dict[str, pd.DataFrame]:

@@ -25,6 +25,7 @@ VICTIMS = ("worker", "scheduler", "job", "object store")
 AWAY_S = 5.0
 TABLES = {
     **KEYS,
+    "features-rich/level=track": ["track_id"],
     "predictions/level=track": ["track_id"],
 }
 OF_ONE_RUN = [*VOLATILE, "model", "level"]
@@ -61,7 +62,7 @@ def night(started: Processes, store: str) -> Job:
 @pytest.fixture(scope="module")
 def calm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Calm]:
     music = tmp_path_factory.mktemp("music")
-    collection(music)
+    collection(music, long=12)
     with object_store() as server:
         system = server.system()
         system.mkdir("music")

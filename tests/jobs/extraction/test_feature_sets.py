@@ -26,11 +26,13 @@ from featurizer.feature_set import feature_set, feature_sets
 from jobs.errors import ClusterError, UsageError
 from jobs.extraction.attempts import finished_attempts, read_finished
 from jobs.extraction.extract import Outcome, extract
+from jobs.nightly.freshness import read_state
 from jobs.progress import Progress
 from jobs.reporting.status import read_status
 from jobs.reporting.verify import verify
 from jobs.store.folder import Folder
 from jobs.store.schemas import SEGMENTS, TRACKS, features_folder
+from jobs.store.tables import open_store
 
 pytestmark = pytest.mark.slow
 
@@ -395,6 +397,71 @@ def test_a_lost_row_is_extracted_again_alone(run: Run, extracted: Counter[tuple[
     assert run().incomplete == 1
     assert extracted == {(LONG[0], "rich"): 1}
     assert_as_fresh(run, BOTH)
+
+
+# Damage, repair and later stages
+
+
+def test_a_damaged_part_of_a_feature_set_is_named_and_only_that_set_made_anew(
+    run: Run, extracted: Counter[tuple[str, str]]
+) -> None:
+    run()
+    [part] = (STORE / RICH).iterdir()
+    part.write_bytes(part.read_bytes()[:5000])
+    name = str(part.relative_to(STORE))
+    [finding] = verify(store=str(STORE)).findings
+    assert finding.file == name
+    assert finding.remedy.endswith("then `songmill extract` (or `import-features`)")
+    repaired = verify(store=str(STORE), repair=True)
+    assert (repaired.outcome, repaired.forgotten) == ("repaired", 0)
+    assert verify(store=str(STORE)).outcome == "sound"
+    extracted.clear()
+    run()
+    assert extracted == dict.fromkeys([(name, "rich") for name in LONG], 1)
+    assert_as_fresh(run, BOTH)
+
+
+@pytest.mark.parametrize(
+    ("rows", "problem"),
+    [
+        (lambda rows: rows.slice(1), "lacks rows of tracks in `files`"),
+        (lambda rows: pyarrow.concat_tables([rows, rows.slice(0, 1)]), "repeated"),
+        (
+            lambda rows: rows.set_column(0, rows.field(0), [["rock/bad.wav", LONG[1]]]),
+            "failed that have features",
+        ),
+        (
+            lambda rows: rows.set_column(0, rows.field(0), [["stranger", LONG[1]]]),
+            "lacks rows of tracks with features",
+        ),
+        (lambda rows: rows.drop_columns([feature_set("rich").names[-1]]), "has other columns"),
+    ],
+)
+def test_rows_of_a_feature_set_that_do_not_agree_with_files_are_named_and_repaired(
+    run: Run, rows: Callable[[pyarrow.Table], pyarrow.Table], problem: str
+) -> None:
+    run()
+    (STORE / "_manifest.json").unlink()
+    [part] = (STORE / RICH).iterdir()
+    pq.write_table(rows(pq.read_table(part, partitioning=None)), part, write_page_checksum=True)
+    assert any(problem in one.problem for one in verify(store=str(STORE)).findings)
+    verify(store=str(STORE), repair=True)
+    assert verify(store=str(STORE)).outcome == "sound"
+    run()
+    assert_as_fresh(run, BOTH)
+
+
+def test_later_stages_see_that_rows_of_a_feature_set_are_new(run: Run) -> None:
+    clip("other.wav", 9, 10.5, Path("elsewhere"))
+    run(features="gtzan")
+    run(Path("elsewhere"), features="gtzan")
+    states = [read_state(open_store(str(STORE)))]
+    for source in (Path("elsewhere"), MUSIC, MUSIC):
+        run(source)
+        states.append(read_state(open_store(str(STORE))))
+    features = [state["features"] for state in states]
+    assert features[0] != features[1] != features[2] == features[3]
+    assert states[2]["labels"] == states[0]["labels"]
 
 
 # Wrong usage
