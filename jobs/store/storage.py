@@ -301,6 +301,17 @@ def parse_json(text: bytes) -> Any:
     return value
 
 
+def json_checksum(value: Any) -> str:
+    """Return the CRC-32 of ``value`` as JSON text, in hexadecimal.
+
+    Examples
+    --------
+    >>> json_checksum({"version": 1})
+    '903bbdec'
+    """
+    return f"{zlib.crc32(as_json(value)):08x}"
+
+
 def as_json(value: Any) -> bytes:
     r"""Return ``value`` as readable JSON text.
 
