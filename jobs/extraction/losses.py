@@ -10,7 +10,6 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from jobs.defaults import FEW_FILES
-from jobs.extraction.plan import with_public_sources
 from jobs.inputs.sources import Listing, is_missing
 from jobs.redaction import public_address
 from jobs.store.storage import Storage
@@ -37,14 +36,13 @@ def too_many_gone(listing: Listing, files: pa.Table, max_gone: float) -> str:
     listing : Listing
         What the sources list now. A listed file that is missing, as a list may name one, is gone.
     files : pa.Table
-        The table ``files`` of the store.
+        The table ``files`` of the store, with public sources.
     max_gone : float [range=(0, 1)]
         Share of the known files of a source that may be gone. Unless it is 0,
         :data:`jobs.defaults.FEW_FILES` may be gone whatever their share, but not all files of a
         source that is empty now.
     """
-    known = with_public_sources(files.combine_chunks())
-    known = known.filter(_is_in(known["source"], listing.sources))
+    known = files.filter(_is_in(files["source"], listing.sources))
     there = [one for one in listing.recordings if not is_missing(one)]
     missing = [one.track_id for one in listing.recordings if is_missing(one)]
     gone = pc.or_(
@@ -80,7 +78,7 @@ def too_many_gone(listing: Listing, files: pa.Table, max_gone: float) -> str:
     return (
         f"{counts}, more than --max-gone {max_gone:g} allows. Nothing was changed. "
         f"{f'Without recordings now: {named}. ' if named else ''}Bring the files back, leave the "
-        "source out, or add --max-gone 1 to remove them from the store"
+        "source out, or add --max-gone 1 to remove their features"
     )
 
 

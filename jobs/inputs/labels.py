@@ -6,18 +6,19 @@ the store's table ``labels``. A ``track_id`` may be any unambiguous alias of a t
 labels already, which imported tables provide.
 """
 
+import io
 from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass
 
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from jobs.errors import UsageError
 from jobs.inputs.csv_file import Sheet, read_sheet
 from jobs.inputs.sources import SourceFile
 from jobs.store.commit import Change, stage_file
+from jobs.store.storage import write_parquet
 from jobs.store.tables import Store
 from jobs.store.track_names import aliases
 
@@ -108,8 +109,8 @@ def match(sheet: Sheet, current: dict[str, str | None]) -> Labels:
 
 
 def check_matches(labels: Labels, path: str) -> None:
-    """Raise UsageError if no row of the CSV at ``path`` matches a track."""
-    if labels.table is not None and not labels.table.num_rows:
+    """Raise UsageError if there are tracks, and no row of the CSV at ``path`` matches one."""
+    if labels.by_track and labels.table is not None and not labels.table.num_rows:
         raise UsageError(
             f"no row of {path} names a track. Write track_ids like {min(labels.by_track)!r}, or "
             "the end of one, with or without its suffix"
@@ -144,6 +145,6 @@ def stage(store: Store, change: Change, labels: Labels, gone: list[str]) -> None
     tables = [table for table in (others, matched) if table.num_rows] or [_EMPTY]
     after = pa.concat_tables(tables, promote_options="default").sort_by("track_id")
     if after != before:
-        sink = pa.BufferOutputStream()
-        pq.write_table(after, sink, compression="zstd", write_page_checksum=True)
-        stage_file(store, change, PART, sink.getvalue().to_pybytes())
+        file = io.BytesIO()
+        write_parquet(after, file)
+        stage_file(store, change, PART, file.getvalue())

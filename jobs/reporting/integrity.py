@@ -13,6 +13,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from featurizer.columns import SAMPLE_RATE
 from featurizer.extract import segment_step
 from jobs.errors import DamageError, StoreError
 from jobs.learning import registry
@@ -34,7 +35,7 @@ from jobs.store.schemas import (
     TRACKS,
 )
 from jobs.store.storage import Entry, Part
-from jobs.store.tables import Store, is_part
+from jobs.store.tables import STORE_JSON, Store, is_part, open_store
 
 MAX_NAMED = 3
 """Tracks that a finding names."""
@@ -51,7 +52,7 @@ _REPEATED = "has rows that are repeated or not valid"
 _KEYS = {
     "files": ["track_id", "status", "uri", "source"],
     TRACKS: ["track_id", "length"],
-    SEGMENTS: ["track_id", "segment"],
+    SEGMENTS: ["track_id", "segment", "length"],
     PREDICTED_TRACKS: ["track_id", "model"],
     PREDICTED_SEGMENTS: ["track_id", "model"],
     SIMILARITY: ["track_id", "neighbour_id"],
@@ -60,12 +61,17 @@ _KEYS = {
 }
 """Columns of each table that are compared with other tables."""
 
-_MODEL_TABLES = {
-    registry.SPLIT: schemas.SPLIT,
+_FEATURES = ("files", TRACKS, SEGMENTS)
+
+_Keys = dict[str, list[Any] | set[Any]]
+"""Values of a part's key columns: those of every row in :data:`_FEATURES`, else distinct ones."""
+
+_REPORT_TABLES = {
     "metrics.parquet": schemas.METRICS,
     "confusion.parquet": schemas.CONFUSION,
     "importance.parquet": schemas.IMPORTANCE,
 }
+"""Tables of a model that only reports show."""
 
 
 @dataclass(frozen=True)
@@ -112,6 +118,10 @@ class Check:
         Tracks with missing or wrong rows.
     models : list of str
         Damaged models.
+    classes : dict of str to list of str
+        Classes of each sound model.
+    model_tables : dict of str to pa.Schema
+        Damaged tables of sound models, which only reports show.
     champion : bool
         Whether ``champion.json`` is missing or names a sound model.
     parts, rows, bytes : int
@@ -126,6 +136,8 @@ class Check:
     stale: set[str] = field(default_factory=set)
     forget: set[str] = field(default_factory=set)
     models: list[str] = field(default_factory=list)
+    classes: dict[str, list[str]] = field(default_factory=dict)
+    model_tables: dict[str, pa.Schema] = field(default_factory=dict)
     champion: bool = True
     parts: int = 0
     rows: int = 0
@@ -138,12 +150,14 @@ class Check:
         self._status: dict[str, str] = {}  # of each track in `files`
         self._lengths: dict[str, int] = {}  # samples of each track
         self._segments: dict[str, int] = {}  # bit i is set if the track has a segment i
-        self._classes: dict[str, list[str]] = {}  # of each sound model
+        self._segment_lengths: set[int] = set()  # samples
         self._wrong: dict[tuple[str, str], set[str]] = {}  # tracks by table and problem
 
     def run(self) -> None:
         """Check everything."""
         before = self._state()
+        # A commit may have changed the settings since the store was opened.
+        self.store = open_store(self.store.storage)
         try:
             self._manifest = manifest.read(self.store.storage)
         except DamageError as error:
@@ -183,7 +197,7 @@ class Check:
         """Return what differs if another run changes the store."""
         storage = self.store.storage
         content = b""
-        with suppress(FileNotFoundError):
+        with suppress(FileNotFoundError, DamageError):
             content = storage.read(manifest.MANIFEST)
         sizes = [(entry.name, entry.size) for table in FOLDERS for entry in self._list(table)]
         return is_committing(storage), content, sizes, registry.versions(self.store)
@@ -247,8 +261,8 @@ class Check:
             self.bytes += entry.size
             self._collect(table, keys)
 
-    def _read(self, table: str, name: str) -> tuple[int, pa.Table]:
-        """Return the number of rows and the key columns of a part; DamageError if it is unsound."""
+    def _read(self, table: str, name: str) -> tuple[int, _Keys]:
+        """Return the number of rows and the keys of a part; DamageError if it is unsound."""
         storage = self.store.storage
         found = storage.describe_part(name)
         expected = (self._manifest or {}).get(name)
@@ -266,13 +280,18 @@ class Check:
             raise damage_error(storage.root, name, problem)
         columns = schema.names
         first = columns[:_MAX_OPEN] if len(columns) > _MAX_OPEN else None
-        schema = pa.schema([schema.field(column) for column in _KEYS.get(table, [])])
-        keys = [batch.select(schema.names) for batch in storage.read_batches(name, first)]
+        keys: _Keys = {key: [] if table in _FEATURES else set() for key in _KEYS.get(table, [])}
+        for batch in storage.read_batches(name, first):
+            for key, values in keys.items():
+                if isinstance(values, list):
+                    values.extend(batch[key].to_pylist())
+                else:
+                    values.update(pc.unique(batch[key]).to_pylist())
         # Each column that is open at once has a buffer, and the matrix has thousands.
         for start in range(_MAX_OPEN, len(columns), _MAX_OPEN):
             for _ in storage.read_batches(name, columns[start : start + _MAX_OPEN]):
                 pass
-        return found.rows, pa.Table.from_batches(keys, schema)
+        return found.rows, keys
 
     def _is_valid(self, table: str, schema: pa.Schema) -> bool:
         """Return whether a part has the columns of its table, and those of its other parts."""
@@ -289,14 +308,11 @@ class Check:
 
     # Rows
 
-    def _collect(self, table: str, keys: pa.Table) -> None:
+    def _collect(self, table: str, columns: _Keys) -> None:
         """Keep the names in a part's rows, or compare them with those of the features."""
-        if table not in ("files", TRACKS, SEGMENTS):
-            names = keys.column_names
-            self._compare_names(table, {one: pc.unique(keys[one]).to_pylist() for one in names})
-            return
-        columns = keys.to_pydict()
-        if table == "files":
+        if table not in _FEATURES:
+            self._compare_names(table, columns)
+        elif table == "files":
             origins = zip(columns["uri"], columns["source"], strict=True)
             self._imported |= any(str(uri).startswith(f"{source}#") for uri, source in origins)
             for track, status in zip(columns["track_id"], columns["status"], strict=True):
@@ -314,10 +330,10 @@ class Check:
                 if not bit or self._segments.get(track, 0) & bit:
                     self._add_track(table, _REPEATED, track)
                 self._segments[track] = self._segments.get(track, 0) | bit
+            self._segment_lengths.update(filter(None, columns["length"]))
 
     def _compare_features(self) -> None:
         """Compare the tracks of `files`, the features of tracks and those of segments."""
-        step = segment_step(self.store.settings.segment_seconds)
         for track, status in self._status.items():
             has_track, has_segments = track in self._lengths, track in self._segments
             if status != "ok":
@@ -328,15 +344,27 @@ class Check:
         for track in self._lengths.keys() | self._segments.keys():
             if track not in self._status:
                 self._add_track("files", "lacks rows of tracks with features", track)
-        if not self._imported:
-            # An import may have tracks without segments, and the reverse.
+        # An import may have tracks without segments, and the reverse.
+        if not self._imported and self._check_settings():
+            step = segment_step(self.store.settings.segment_seconds)
             for track, length in self._lengths.items():
                 count = min(max(0, (length or 0) + 1) // step, _MAX_SEGMENTS)
                 if self._segments.get(track, 0) != (1 << count) - 1:
                     self._add_track(SEGMENTS, "lacks segments, or has too many", track)
         self.forget = set().union(*self._wrong.values())
 
-    def _compare_names(self, table: str, columns: dict[str, list[Any]]) -> None:
+    def _check_settings(self) -> bool:
+        """Return whether there are segments of the length in the settings, or none at all."""
+        seconds = self.store.settings.segment_seconds
+        lengths = self._segment_lengths
+        if not self._status or not lengths or segment_step(seconds) - 1 in lengths:
+            return True
+        found = (min(lengths) + 1) / SAMPLE_RATE
+        problem = f"is damaged (segment_seconds is {seconds:g}, but segments are {found:g} s long)"
+        self._add(STORE_JSON, problem)
+        return False
+
+    def _compare_names(self, table: str, columns: _Keys) -> None:
         """Compare the names in a table computed from the features with those of the features."""
         names = {name for key in columns.keys() - {"model"} for name in columns[key]}
         if table == MATRIX and names:
@@ -345,7 +373,7 @@ class Check:
             self._add_track(table, "names tracks without features", track)
             self.stale.add(table)
         for version in set(columns.get("model", ())):
-            if self._classes.get(version) != _classes(self._schemas[table]):
+            if self.classes.get(version) != _classes(self._schemas[table]):
                 problem = f"has predictions by {version}, which is no sound model of these classes"
                 self._add(table, problem)
                 self.stale.add(table)
@@ -354,13 +382,15 @@ class Check:
 
     def _check_models(self) -> None:
         for version in registry.versions(self.store):
-            problems = list(self._problems_of(version))
-            for name, problem in problems:
+            problems = dict(self._problems_of(version))
+            for name, problem in problems.items():
                 self._add(registry.file_of(version, name), problem)
-            if problems:
+            if problems.keys() - _REPORT_TABLES.keys():
                 self.models.append(version)
             else:
-                self._classes[version] = registry.describe(self.store, version).classes
+                for name in problems:
+                    self.model_tables[registry.file_of(version, name)] = _REPORT_TABLES[name]
+                self.classes[version] = registry.describe(self.store, version).classes
         try:
             self.champion = registry.champion(self.store) not in self.models
         except DamageError as error:
@@ -379,7 +409,7 @@ class Check:
                 registry.load(self.store, version, name)
             except DamageError as error:
                 yield name, error.problem
-        for name, schema in _MODEL_TABLES.items():
+        for name, schema in {registry.SPLIT: schemas.SPLIT, **_REPORT_TABLES}.items():
             try:
                 rows = registry.read_table(self.store, version, name)
             except DamageError as error:

@@ -11,6 +11,7 @@ from jobs.progress import Progress
 from jobs.reporting.integrity import Check, Finding
 from jobs.stage import Session, stage_row
 from jobs.store import commit, schemas
+from jobs.store.damage import damage_error
 from jobs.store.manifest import MANIFEST
 from jobs.store.schemas import (
     DERIVED,
@@ -24,7 +25,7 @@ from jobs.store.schemas import (
     TABLES,
     TRACKS,
 )
-from jobs.store.tables import STAGES_JSON, Store, is_part, open_store
+from jobs.store.tables import STAGES_JSON, STORE_JSON, Store, is_part, open_store
 
 _TRACK_COLUMNS: dict[str, tuple[str, ...]] = {
     "files": ("track_id",),
@@ -66,7 +67,7 @@ class Outcome:
     parts, rows, bytes : int
         Sound parts.
     models : int
-        Sound models.
+        Models that can predict.
     manifest : bool
         Whether the store has a manifest. Without one, a missing part may go unnoticed.
     forgotten : int
@@ -123,10 +124,13 @@ def verify(
         with session.held("repair") as lock:
             commit.recover(lock)
             check.run()
+            for found in check.findings:
+                if found.file == STORE_JSON:  # the tables cannot be judged without it
+                    raise damage_error(storage.root, found.file, found.problem)
             if check.findings:
                 change = _stage_repair(check, session.run_id, started)
                 commit.commit(lock, change)
-                _remove_models(check)
+                _repair_models(check)
     else:
         check.run()
     return Outcome(
@@ -137,7 +141,7 @@ def verify(
         parts=check.parts,
         rows=check.rows,
         bytes=check.bytes,
-        models=len(registry.versions(store)) - len(check.models) * (not repair),
+        models=len(check.classes),
         manifest=storage.exists(MANIFEST),
         forgotten=len(check.forget) if repair else 0,
         seconds=time.time() - started,
@@ -185,9 +189,11 @@ def _stage_repair(check: Check, run_id: str, started: float) -> commit.Change:
     return change
 
 
-def _remove_models(check: Check) -> None:
-    """Remove damaged models, and a champion that is none."""
+def _repair_models(check: Check) -> None:
+    """Empty damaged tables; remove damaged models, and a champion that is none."""
     storage = check.store.storage
+    for name, schema in check.model_tables.items():
+        storage.write_table(name, schema.empty_table(), durable=True)
     if not check.champion:
         storage.remove(registry.CHAMPION)
     for version in check.models:

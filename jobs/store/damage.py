@@ -15,6 +15,8 @@ _MADE_BY = {
 }
 """Commands that make the contents of a folder anew. Nothing else can be made anew."""
 
+_IRREPARABLE = ("store.json", "_journal.json")
+
 
 def remedy(root: str, name: str) -> str:
     """Return what to do about a damaged file of the store at ``root``.
@@ -26,6 +28,8 @@ def remedy(root: str, name: str) -> str:
     """
     if name.startswith("_work/"):
         return "Run the same command again"
+    if name in _IRREPARABLE:
+        return "Restore it from a copy"
     made_by = _MADE_BY.get(name.partition("/")[0])
     return f"Run `songmill verify --repair --store {root}`" + (f", then {made_by}" * bool(made_by))
 

@@ -17,6 +17,7 @@ from typing import IO, Any
 import pyarrow as pa
 
 from jobs.store.atomic import atomic_write
+from jobs.store.damage import damage_error
 from jobs.store.lock import taken_over
 from jobs.store.storage import TEMPORARY, Entry, Storage
 
@@ -48,7 +49,12 @@ class Folder(Storage):
             return []
 
     def read(self, name: str) -> bytes:
-        return Path(self.path(name)).read_bytes()
+        try:
+            return Path(self.path(name)).read_bytes()
+        except OSError as error:
+            if error.errno in self.DAMAGE:
+                raise damage_error(self.root, name, f"is damaged ({error})") from None
+            raise
 
     def open(self, name: str, *, whole: bool = False) -> AbstractContextManager[Any]:
         file: AbstractContextManager[Any] = pa.OSFile(self.path(name))

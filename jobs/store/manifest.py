@@ -5,15 +5,13 @@ that a part is missing, cut off or foreign, or that its footer is damaged. A com
 last. A store of an older songmill has none until its next commit.
 """
 
-import zlib
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import asdict
-from typing import Any
 
 from jobs.errors import DamageError
 from jobs.store.damage import damage_error
-from jobs.store.storage import Entry, Part, Storage, as_json, parse_json
+from jobs.store.storage import Entry, Part, Storage, as_json, json_checksum, parse_json
 
 MANIFEST = "_manifest.json"
 
@@ -24,11 +22,7 @@ FORMAT = 1
 def to_json(parts: Mapping[str, Part]) -> bytes:
     """Return the content of a manifest of ``parts``."""
     listed = {name: asdict(part) for name, part in sorted(parts.items())}
-    return as_json({"format": FORMAT, "checksum": _checksum(listed), "parts": listed})
-
-
-def _checksum(listed: Any) -> str:
-    return f"{zlib.crc32(as_json(listed)):08x}"
+    return as_json({"format": FORMAT, "checksum": json_checksum(listed), "parts": listed})
 
 
 def from_json(text: bytes) -> dict[str, Part]:
@@ -43,7 +37,7 @@ def from_json(text: bytes) -> dict[str, Part]:
         content = parse_json(text)
         if content["format"] != FORMAT:
             raise ValueError(f"it has format {content['format']}; this songmill reads {FORMAT}")
-        if content["checksum"] != _checksum(content["parts"]):
+        if content["checksum"] != json_checksum(content["parts"]):
             raise ValueError("its checksum is not that of its parts")
         parts = {name: Part(**values) for name, values in content["parts"].items()}
     except (KeyError, TypeError, AttributeError) as error:

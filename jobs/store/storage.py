@@ -7,7 +7,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import IO, Any, ClassVar
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -244,13 +244,18 @@ class Storage(ABC):
 
     def write_table(self, name: str, table: pa.Table, *, durable: bool = False) -> Part:
         """Write ``table`` as the Parquet file ``name``, and describe that file."""
-        # Features rarely repeat: their dictionaries would be larger than the values.
-        dictionary = [field.name for field in table.schema if pa.types.is_string(field.type)]
         with self.writer(name, durable=durable) as file:
-            pq.write_table(
-                table, file, compression="zstd", use_dictionary=dictionary, write_page_checksum=True
-            )
+            write_parquet(table, file)
             return Part(table.num_rows, file.tell(), footer_checksum(file))
+
+
+def write_parquet(table: pa.Table, file: IO[bytes]) -> None:
+    """Write ``table`` to an open file as Parquet, with a checksum of each page."""
+    # Features rarely repeat: their dictionaries would be larger than the values.
+    dictionary = [field.name for field in table.schema if pa.types.is_string(field.type)]
+    pq.write_table(
+        table, file, compression="zstd", use_dictionary=dictionary, write_page_checksum=True
+    )
 
 
 def footer_checksum(source: Any) -> str:
@@ -294,6 +299,17 @@ def parse_json(text: bytes) -> Any:
     except RecursionError:
         raise ValueError("it is nested too deeply") from None
     return value
+
+
+def json_checksum(value: Any) -> str:
+    """Return the CRC-32 of ``value`` as JSON text, in hexadecimal.
+
+    Examples
+    --------
+    >>> json_checksum({"version": 1})
+    '903bbdec'
+    """
+    return f"{zlib.crc32(as_json(value)):08x}"
 
 
 def as_json(value: Any) -> bytes:

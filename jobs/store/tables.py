@@ -18,7 +18,7 @@ from jobs.store.address import storage_at
 from jobs.store.damage import damage_error
 from jobs.store.lock import is_committing
 from jobs.store.schemas import TABLES
-from jobs.store.storage import Part, Storage, as_json
+from jobs.store.storage import Part, Storage, as_json, json_checksum
 
 STORE_JSON = "store.json"
 STAGES_JSON = "_stages.json"
@@ -35,7 +35,8 @@ class Settings:
 
     def to_json(self) -> bytes:
         """Return the content of ``store.json``."""
-        return as_json({"format": FORMAT, **asdict(self)})
+        content = {"format": FORMAT, **asdict(self)}
+        return as_json({**content, "checksum": json_checksum(content)})
 
 
 class Store:
@@ -136,9 +137,8 @@ def read_settings(storage: Storage) -> Settings | None:
     """
     try:
         found = storage.read_json(STORE_JSON)
-        layout, feature_set, seconds = (
-            found[name] for name in ("format", "feature_set", "segment_seconds")
-        )
+        content = {name: found[name] for name in ("format", "feature_set", "segment_seconds")}
+        layout, feature_set, seconds = content.values()
         if layout != FORMAT:
             raise StoreError(
                 f"the store {storage.root} has format {layout}, and this songmill reads format "
@@ -148,6 +148,9 @@ def read_settings(storage: Storage) -> Settings | None:
             raise TypeError(f"'feature_set' is {feature_set!r}")
         if not is_segment_length(seconds):
             raise ValueError(f"'segment_seconds' is {seconds!r}")
+        expected = json_checksum(content)
+        if found.get("checksum", expected) != expected:  # an older songmill wrote none
+            raise ValueError("its checksum is not that of its settings")
     except (FileNotFoundError, NotADirectoryError):
         return None
     except (ValueError, KeyError, TypeError) as error:

@@ -18,6 +18,7 @@ from jobs.extraction.plan import (
     estimate_seconds,
     make_batches,
     make_plan,
+    with_public_sources,
 )
 from jobs.inputs.sources import Listing, SourceFile
 from jobs.store.schemas import FILES
@@ -58,7 +59,7 @@ def plan_of(
     arrays = [pa.array(column, pa.string()) for column in columns]
     return make_plan(
         Listing(recordings, list(sources), list(unlisted)),
-        pa.concat_tables(chunks),
+        with_public_sources(pa.concat_tables(chunks)),
         pa.table(arrays, names=["track_id", "label"]),
         dict.fromkeys(recording.track_id for recording in recordings) | (labels or {}),
         run_id="now",

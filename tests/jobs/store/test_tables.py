@@ -15,6 +15,7 @@ from jobs.errors import StoreError, UsageError
 from jobs.store.address import storage_at
 from jobs.store.folder import Folder
 from jobs.store.schemas import FILES, RUNS, SEGMENT, TRACK
+from jobs.store.storage import json_checksum
 from jobs.store.tables import (
     FORMAT,
     STORE_JSON,
@@ -67,6 +68,7 @@ def test_columns_have_the_types_that_their_values_need() -> None:
 
 def test_a_new_store_says_what_it_holds_and_is_opened_again(root: Path) -> None:
     stated = json.loads((root / STORE_JSON).read_text())
+    assert stated.pop("checksum") == json_checksum(stated)
     assert stated == {"format": FORMAT, "feature_set": FEATURE_SET, "segment_seconds": 3.0}
     assert open_store(str(root)).settings == SETTINGS
     assert open_store(f"file://{root}").settings == SETTINGS
@@ -180,6 +182,18 @@ def test_a_feature_set_that_is_no_text_is_refused(root: Path, feature_set: Any) 
 def test_unknown_entries_of_a_description_are_ignored(root: Path, seconds: float) -> None:
     (root / STORE_JSON).write_text(described(segment_seconds=seconds, future=[math.nan]))
     assert open_store(str(root)).settings == Settings(FEATURE_SET, seconds)
+
+
+def test_no_flipped_bit_of_a_description_changes_the_settings(root: Path) -> None:
+    text = (root / STORE_JSON).read_bytes()
+    for bit in range(len(text) * 8):
+        flipped = bytearray(text)
+        flipped[bit // 8] ^= 1 << bit % 8
+        (root / STORE_JSON).write_bytes(flipped)
+        try:
+            assert read_settings(Folder(str(root))) == SETTINGS
+        except StoreError as error:
+            assert STORE_JSON in str(error) or "has format" in str(error)  # noqa: PT017
 
 
 def test_a_later_format_is_refused_with_both_numbers(root: Path) -> None:
