@@ -14,7 +14,7 @@ help:
 	@echo "make test    run make check, then the tests, quick ones first"
 	@echo "make check   run only ruff, mypy and the import contracts"
 	@echo "make storm   run the longer fault tests: kills and full disks at many moments (about ten minutes)"
-	@echo "             STORM_SEEDS='3 7' runs only these random kills"
+	@echo "             STORM_PART=0/4 runs the first of four shares of these moments"
 	@echo "make containers  build the images and test docker-compose.yml (needs a Docker daemon)"
 	@echo "make bench   time the features against the plain recipe (about ten minutes)"
 	@echo "make lock    pin the newest versions that pyproject.toml allows"

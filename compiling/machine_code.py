@@ -42,6 +42,12 @@ _CODE_SETTINGS = (
 )
 """Environment variables that change the machine code. Numba's own cache ignores them."""
 
+_TRUSTED = Path(__file__).resolve().parents
+"""Folders that may belong to anybody: their owners can replace this module anyway."""
+
+_uncached: list[Path] = []
+"""Packages without a cache folder."""
+
 _log = logging.getLogger(__name__)
 
 
@@ -133,17 +139,19 @@ def cache_folder(package: Path) -> Path | None:
     Returns
     -------
     folder : Path or None
-        A folder that only this user can write to. None if there is none: a warning is logged, and
-        every process compiles for itself.
+        A folder that only this user can write to. None if there is none: a warning is logged, once
+        per process, and every process compiles for itself.
     """
     try:
         return first_private(_candidates(package), f"kernels-{fingerprint(package)}")
     except PermissionError as error:
-        _log.warning(
-            "Cannot save compiled code in %s. Every process will spend about 10 s compiling. Set "
-            "NUMBA_CACHE_DIR to a folder that only you can write to.",
-            error,
-        )
+        if not _uncached:
+            _log.warning(
+                "Cannot save compiled code in %s. Every process will spend about 10 s compiling. "
+                "Set NUMBA_CACHE_DIR to a folder that only you and root can write to and replace.",
+                error,
+            )
+        _uncached.append(package)
         return None
 
 
@@ -208,7 +216,8 @@ def private_folder(path: Path) -> Path:
 
     The rule is that of OpenSSH's ``StrictModes``: the folder and all its parents belong to this
     user or to root, and others cannot write to them. In a parent with the sticky bit, such as
-    ``/tmp``, others can create entries but not replace this user's.
+    ``/tmp``, others can create entries but not replace this user's. The parents of this module may
+    belong to anybody: in a user namespace, ``/`` may belong to ``nobody``.
 
     Parameters
     ----------
@@ -242,8 +251,8 @@ def private_folder(path: Path) -> Path:
         sticky = folder != path and status.st_mode & stat.S_ISVTX
         if not stat.S_ISDIR(status.st_mode):
             raise NotADirectoryError(f"{folder} is not a folder")
-        if status.st_uid not in (0, os.geteuid()):
-            raise PermissionError(f"{folder} belongs to user {status.st_uid}")
+        if status.st_uid not in (0, os.geteuid()) and folder not in _TRUSTED:
+            raise PermissionError(f"{folder} belongs to user {status.st_uid}, not to you or root")
         if _others_can_write(status) and not sticky:
             raise PermissionError(f"other users can write to {folder}")
     return path

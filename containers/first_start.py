@@ -12,11 +12,7 @@ import secrets
 import sys
 from pathlib import Path
 
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
-
+from jobs.cluster import certificates
 from jobs.store.atomic import atomic_write
 
 VALID_YEARS = 10
@@ -24,9 +20,7 @@ VALID_YEARS = 10
 
 
 def make_certificates(folder: Path) -> bool:
-    """Create a certificate authority and one certificate for all processes of a Dask cluster.
-
-    The authority's private key is not saved, so that nothing else can be signed with it.
+    """Write the certificates of :func:`jobs.cluster.certificates.make_certificates`, once.
 
     Parameters
     ----------
@@ -41,47 +35,13 @@ def make_certificates(folder: Path) -> bool:
     """
     if (folder / "cluster.pem").exists():
         return False
-    authority_key, key = (ec.generate_private_key(ec.SECP256R1()) for _ in range(2))
-    authority_name = _name("songmill authority")
-    authority = (
-        _certificate(authority_name, authority_name, authority_key.public_key())
-        .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
-        .sign(authority_key, hashes.SHA256())
-    )
-    certificate = (
-        _certificate(_name("songmill cluster"), authority_name, key.public_key())
-        .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
-        .sign(authority_key, hashes.SHA256())
-    )
-    pem = serialization.Encoding.PEM
-    private = key.private_bytes(
-        pem, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-    )
-    _write(folder / "cluster.key", private)
-    _write(folder / "authority.pem", authority.public_bytes(pem))
+    expiry = datetime.datetime.now(datetime.UTC) + datetime.timedelta(days=365 * VALID_YEARS)
+    made = certificates.make_certificates(valid_until=expiry)
+    _write(folder / "cluster.key", made.key.encode())
+    _write(folder / "authority.pem", made.authority.encode())
     # Written last: it marks the set as complete.
-    _write(folder / "cluster.pem", certificate.public_bytes(pem))
+    _write(folder / "cluster.pem", made.certificate.encode())
     return True
-
-
-def _name(common_name: str) -> x509.Name:
-    return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, common_name)])
-
-
-def _certificate(
-    subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePublicKey
-) -> x509.CertificateBuilder:
-    now = datetime.datetime.now(datetime.UTC)
-    return (
-        x509.CertificateBuilder()
-        .subject_name(subject)
-        .issuer_name(issuer)
-        .public_key(key)
-        .serial_number(x509.random_serial_number())
-        # The clocks of the machines may differ.
-        .not_valid_before(now - datetime.timedelta(hours=1))
-        .not_valid_after(now + datetime.timedelta(days=365 * VALID_YEARS))
-    )
 
 
 def _write(path: Path, data: bytes) -> None:

@@ -7,14 +7,17 @@ from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 
 import pytest
+from numba.core import config
 from support.command_line import Command, in_process
+from support.private_code import private_code
 
 SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 
 # Numba's cache of librosa's functions is unsafe with concurrent processes: one folder each.
 CACHES = Path(__file__).parent / "__pycache__"
-COMPILED = CACHES / os.environ.get("PYTEST_XDIST_WORKER", "alone")
+COMPILED = private_code(CACHES / os.environ.get("PYTEST_XDIST_WORKER", "alone"))
 os.environ["NUMBA_CACHE_DIR"] = str(COMPILED)
+config.reload_config()
 if (CACHES / "compiled").exists():  # by `make test`
     shutil.copytree(CACHES / "compiled", COMPILED, dirs_exist_ok=True)
 

@@ -84,9 +84,8 @@ class Description:
 
     def to_json(self) -> bytes:
         """Return the bytes of ``model.json``."""
-        return json.dumps(
-            {"format": MODEL_FORMAT, **asdict(self)}, indent=1, ensure_ascii=False
-        ).encode()
+        content = {"format": MODEL_FORMAT, **asdict(self)}
+        return _as_json({**content, "digest": digest(_as_json(content))})
 
     @classmethod
     def from_json(cls, text: bytes) -> "Description":
@@ -95,16 +94,19 @@ class Description:
         Raises
         ------
         ModelError
-            It is malformed, or of another format.
+            It is malformed, damaged or of another format.
         """
         try:
             content = json.loads(text)
-            json.dumps(content, ensure_ascii=False).encode()  # fails for half of a surrogate pair
+            _as_json(content)  # fails for half of a surrogate pair
             model_format = content["format"]
         except (ValueError, KeyError, TypeError, RecursionError) as error:
             raise ModelError(f"is malformed ({error})") from None
         if model_format != MODEL_FORMAT:
             raise ModelError(f"has format {model_format}; this songmill reads {MODEL_FORMAT}")
+        expected = content.pop("digest", None)
+        if expected is not None and expected != digest(_as_json(content)):
+            raise ModelError("is damaged: its digest is not that of its other entries")
         names = [field.name for field in fields(cls)]
         missing = [name for name in names if name not in content]
         if missing:
@@ -210,15 +212,19 @@ def _is_list_of_str(value: Any) -> bool:
     return isinstance(value, list) and all(isinstance(item, str) for item in value)
 
 
-def digest(trees: bytes) -> str:
-    """Return the hexadecimal SHA-256 of a file of trees.
+def _as_json(content: Any) -> bytes:
+    return json.dumps(content, indent=1, ensure_ascii=False).encode()
+
+
+def digest(data: bytes) -> str:
+    """Return the hexadecimal SHA-256 of ``data``.
 
     Examples
     --------
     >>> digest(b"trees")[:8]
     '29d80730'
     """
-    return hashlib.sha256(trees).hexdigest()
+    return hashlib.sha256(data).hexdigest()
 
 
 def predict(booster: Any, features: np.ndarray, n_classes: int) -> np.ndarray:

@@ -17,11 +17,13 @@ from multiprocessing import resource_tracker
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from jobs.cluster.certificates import make_certificates
 from jobs.errors import ClusterError, RunInterruptedError, UsageError
 from jobs.interruption import in_thread, raise_if_interrupted, wait_for
 
 if TYPE_CHECKING:
     from distributed import Client, LocalCluster
+    from distributed.security import Security
     from tornado.ioloop import IOLoop
 
 
@@ -164,7 +166,6 @@ def _local_cluster(workers: int | None) -> Iterator[Any]:
     """
     import dask
     from dask.system import CPU_COUNT
-    from distributed.security import Security
 
     settings = {
         # The environment must be set before the workers' processes start.
@@ -186,7 +187,7 @@ def _local_cluster(workers: int | None) -> Iterator[Any]:
             threads_per_worker=1,
             processes=True,
             host="127.0.0.1",
-            security=Security.temporary(),
+            security=_new_security(),
             dashboard_address="127.0.0.1:0",  # of the HTTP server, which Dask always starts
             scheduler_kwargs={"dashboard": False},
             local_directory=_private_folder(),
@@ -201,6 +202,20 @@ def _local_cluster(workers: int | None) -> Iterator[Any]:
                 nanny.auto_restart = False
             _kill_workers()
             raise
+
+
+def _new_security() -> "Security":
+    """Return TLS settings with a new certificate, which is valid whatever the clock shows."""
+    from distributed.security import Security
+
+    made = make_certificates()
+    roles = ("client", "scheduler", "worker")
+    return Security(
+        require_encryption=True,
+        tls_ca_file=made.authority,
+        **{f"tls_{role}_cert": made.certificate for role in roles},
+        **{f"tls_{role}_key": made.key for role in roles},
+    )
 
 
 def _kill_workers() -> None:

@@ -27,10 +27,13 @@ PENDING_PER_THREAD = 3
 MAX_DEATHS = 2
 """Workers that a file may kill before it is recorded as ``worker-killed``."""
 
-MAX_UNSTARTED = 8 * PENDING_PER_THREAD
-"""Batches in a row that may be lost before a worker has started them. A worker that dies may take
-all its batches along.
+MAX_UNSTARTED_WINDOWS = 8
+"""Windows of batches that may be lost in a row before a worker has started one. A window is all
+batches on the cluster at a time: workers that die may take all of them along.
 """
+
+RETRY_WINDOWS = 8
+"""Windows of batches that go before the retry of a file that may have killed its worker."""
 
 RESULT_TIMEOUT_S = 10.0
 """Seconds to wait for the summary of a finished batch."""
@@ -57,16 +60,17 @@ def dispatch(
     """
     queue = _Queue(batches)
     pending: dict[Future, Batch] = {}
-    window = 1  # threads that batches are submitted for
+    window = 0
     with translate_errors(pool.client):
         while True:
             threads = pool.poll()
             tick(threads)
             # A nanny restarts its worker: then other batches go before the retry of a file that may
             # have killed it.
-            window = max(window if pool.has_nannies else 1, threads)
-            while len(pending) < window * PENDING_PER_THREAD:
-                batch = queue.next(idle=not pending)
+            window = max(window if pool.has_nannies else 0, max(1, threads) * PENDING_PER_THREAD)
+            queue.largest_window = max(queue.largest_window, window)
+            while len(pending) < window:
+                batch = queue.next(idle=not pending, has_nannies=pool.has_nannies)
                 if batch is None:
                     break
                 pending[pool.submit(extract_batch, batch)] = batch
@@ -94,26 +98,49 @@ def dispatch(
                         yield killer, summary
 
 
+@dataclasses.dataclass
+class _Suspect:
+    """A file that may have killed its worker."""
+
+    batch: Batch
+    alone: bool  # whether nothing else may run during the retry
+    after: int  # number of batches, from the start of the job, that go before the retry
+
+
 class _Queue:
-    """Batches to extract: those of the job, retries, and files that may have killed a worker."""
+    """Batches to extract: those of the job, retries, and files that may have killed a worker.
+
+    Something else may be killing workers at the moment, so the retry of such a file waits. If
+    nannies restart the workers, it waits for :data:`RETRY_WINDOWS`: a run with a time limit may
+    never reach its last batch. Without nannies each death costs a worker, so all other batches go
+    first.
+    """
 
     def __init__(self, batches: Iterator[Batch]) -> None:
+        self.largest_window = 0  # largest number of batches on the cluster at a time
+        self.unstarted = 0
         self._batches = batches
         self._retries: deque[Batch] = deque()
-        # After all other batches: what kills workers at the moment may not be the file.
-        self._died: deque[Batch] = deque()
-        self._suspects: deque[Batch] = deque()
+        self._suspects: deque[_Suspect] = deque()
         self._dead_processes: set[str] = set()
-        self.unstarted = 0
+        self._taken = 0  # batches so far, without suspects
+        self._is_alone = False  # whether a suspect runs during which nothing else may run
 
-    def next(self, *, idle: bool) -> Batch | None:
-        """Return the next batch; suspects only when the cluster is ``idle``."""
-        batch = self._retries.popleft() if self._retries else next(self._batches, None)
-        if batch is None and self._died:
-            return self._died.popleft()
-        if batch is None and idle and self._suspects:
-            return self._suspects.popleft()
-        return batch
+    def next(self, *, idle: bool, has_nannies: bool) -> Batch | None:
+        """Return the next batch; None if there is none, or none before the cluster is ``idle``."""
+        if self._is_alone and not idle:
+            return None
+        self._is_alone = False
+        if not (has_nannies and self._suspects and self._suspects[0].after <= self._taken):
+            batch = self._retries.popleft() if self._retries else next(self._batches, None)
+            if batch is not None:
+                self._taken += 1
+                return batch
+        if not self._suspects or (self._suspects[0].alone and not idle):
+            return None
+        suspect = self._suspects.popleft()
+        self._is_alone = suspect.alone
+        return suspect.batch
 
     def retry(self, batch: Batch) -> None:
         """Retry the same attempt, which a worker that has become unfit has not touched."""
@@ -122,7 +149,7 @@ class _Queue:
     def retry_unstarted(self, batch: Batch) -> None:
         """Retry a batch that Dask gave up because workers died before they started it."""
         self.unstarted += 1
-        if self.unstarted > MAX_UNSTARTED:
+        if self.unstarted > MAX_UNSTARTED_WINDOWS * self.largest_window:
             raise ClusterError(
                 "the workers die before they start to work. See their logs. Finished work is kept"
             )
@@ -131,7 +158,7 @@ class _Queue:
     def retry_died(self, batch: Batch, summary: Summary, others: Iterable[Batch]) -> Batch | None:
         """Retry a batch after its worker died; return the file that killed it, if certain."""
         # A process may have died of any file that its threads were extracting. Each of these
-        # files is retried once when nothing else is running.
+        # files is retried alone.
         marks = [read_mark(storage_of(other.root), other.attempt) for other in others]
         shared = {mark["process"] for mark in marks if mark} | self._dead_processes
         self._dead_processes.add(summary.process)
@@ -139,12 +166,12 @@ class _Queue:
         rest = _select(batch, [i for i in range(len(batch.files)) if i != summary.file], deaths=0)
         if rest.files:
             self._retries.append(rest)
-        if summary.process in shared:
-            self._suspects.append(suspect)
-        elif suspect.deaths < MAX_DEATHS:
-            self._died.append(suspect)
-        else:
+        alone = summary.process in shared
+        if not alone and suspect.deaths >= MAX_DEATHS:
             return suspect
+        last = self._suspects[-1].after if self._suspects else 0
+        after = max(last, self._taken) + RETRY_WINDOWS * self.largest_window
+        self._suspects.append(_Suspect(suspect, alone, after))
         return None
 
 

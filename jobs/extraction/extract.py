@@ -38,7 +38,7 @@ from jobs.extraction.attempts import (
 )
 from jobs.extraction.batch import unfit_reason
 from jobs.extraction.losses import knows_source, too_many_gone
-from jobs.extraction.plan import Plan, make_batches, make_plan
+from jobs.extraction.plan import Plan, make_batches, make_plan, with_public_sources
 from jobs.extraction.remarks import is_long_enough, with_remarks
 from jobs.extraction.rows import Rows
 from jobs.inputs import labels as label_table
@@ -57,7 +57,7 @@ from jobs.store.schemas import (
     SIMILARITY,
     features_folder,
 )
-from jobs.store.tables import STORE_JSON, Settings, current_settings
+from jobs.store.tables import STORE_JSON, Settings, current_settings, read_settings
 
 MAX_LOGGED_FAILURES = 1000
 """Failed files that a run logs one by one."""
@@ -228,11 +228,10 @@ def extract(
     for folder in listing.unlisted:
         progress.warn(f"the folder {folder} cannot be read; its known files stay as they are")
     labelling = label_table.label_tracks(labels, listing.recordings)
-    if listing.recordings:
+    if read_settings(session.storage) is None:  # the stage would create the store
         label_table.check_matches(labelling, labels)
-    label_table.warn_of_unmatched(labelling, labels, progress.warn)
     with session.stage("extract", settings=settings, force=force) as stage:
-        known = stage.store.read("files")
+        known = with_public_sources(stage.store.read("files"))
         refusal = too_many_gone(listing, known, max_gone)
         if refusal:
             refused = Outcome(stage.run_id, "too-many-gone", refusal, len(listing.recordings))
@@ -240,6 +239,9 @@ def extract(
             stage.commit(commit.Change())
             refused.seconds = time.time() - stage.started
             return refused
+        # After the check of gone files: they may be those that the CSV names.
+        label_table.check_matches(labelling, labels)
+        label_table.warn_of_unmatched(labelling, labels, progress.warn)
         command = {
             "sources": listing.sources,
             "segment_seconds": segment_seconds,
@@ -249,6 +251,7 @@ def extract(
         }
         for table in (*extracted_tables(stage.store.settings.feature_sets), *DERIVED):
             stage.store.parts(table)  # a damaged one would end the run at its commit
+        label_table.read(stage.store)
         stage.run_id = _resume(stage, command)
         rows = {
             name: stage.store.read(features_folder(name, "track"), ["track_id", "label"])

@@ -75,7 +75,7 @@ def make_plan(
     retry_failed: bool = False,
     replace_all: bool = False,
 ) -> Plan:
-    """Compare the listed files with ``known``, the table ``files`` of the store.
+    """Compare the listed files with ``known``, the table ``files`` with public sources.
 
     ``rows`` holds the ``track_id`` and ``label`` of the store's tracks for each feature set to
     extract, ``labels`` the new label of every listed track. ``force`` repeats all files and
@@ -87,7 +87,6 @@ def make_plan(
     UsageError
         A file would replace another one with the same track_id, or the store holds imports.
     """
-    known = with_public_sources(known.combine_chunks())
     row = find_row(known.filter(pc.is_null(known["bytes"])), imported=True)
     if row:
         raise UsageError(
@@ -220,7 +219,8 @@ def estimate_seconds(recording: SourceFile) -> float:
 
 
 def with_public_sources(known: pa.Table) -> pa.Table:
-    """Remove the secrets from the column ``source``; older versions kept them."""
+    """Remove the secrets from the column ``source``, in one chunk; older versions kept them."""
+    known = known.combine_chunks()
     encoded = known["source"].combine_chunks().dictionary_encode()
     public = pa.array([public_address(s) for s in encoded.dictionary.to_pylist()], pa.string())
     column = pa.DictionaryArray.from_arrays(encoded.indices, public).dictionary_decode()

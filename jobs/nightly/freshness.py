@@ -1,7 +1,7 @@
 """Fingerprints of the inputs of each stage of the nightly run, which show whether they changed.
 
 Rows count, not attempts: a corrupt file that is retried and fails again changes nothing. A table
-that one stage replaces as a whole changed when the row of that stage in ``runs`` is new. Names of
+that one stage replaces as a whole changed when ``runs`` has another row of that stage. Names of
 parts show nothing, since merges rename parts without changing rows.
 """
 
@@ -49,12 +49,13 @@ def read_state(store: Store) -> dict[str, Any]:
         ``labels``, ``comparison``, ``similarity`` (and ``duplicates``), ``predictions``,
         ``models`` and ``champion``.
     """
-    runs = store.read("runs", ["run_id", "stage", "outcome", "started_at"]).sort_by("started_at")
-    state: dict[str, Any] = dict.fromkeys(_MAKERS)
-    for run in runs.filter(pc.equal(runs["outcome"], "done")).to_pylist():
-        for table, maker in _MAKERS.items():
-            if run["stage"] == maker:
-                state[table] = f"{maker} {run['run_id']}"
+    runs = store.read("runs", ["run_id", "stage", "outcome"])
+    done = runs.filter(pc.equal(runs["outcome"], "done")).to_pylist()
+    # All runs, not only the last one: rows have no order if a clock was set back between two runs.
+    state: dict[str, Any] = {
+        table: sorted(run["run_id"] for run in done if run["stage"] == maker)
+        for table, maker in _MAKERS.items()
+    }
     state["features"] = [
         state["features"],
         # The features of a file change only when it is extracted.

@@ -5,12 +5,12 @@ The tables are compared with one another, and models with their digests. Only th
 are kept in memory. Nothing is written, and no lock is needed.
 """
 
-import math
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -67,6 +67,9 @@ _FEATURE_KEYS: dict[Level, list[str]] = {
     "segment": ["track_id", "segment", "length"],
 }
 """The same of features."""
+
+_Keys = dict[str, list[Any] | set[Any]]
+"""Values of a part's key columns: those of every row of features and files, else distinct ones."""
 
 _REPORT_TABLES = {
     "metrics.parquet": schemas.METRICS,
@@ -129,6 +132,8 @@ class Check:
         Tracks with missing or wrong rows.
     models : list of str
         Damaged models.
+    classes : dict of str to list of str
+        Classes of each sound model.
     model_tables : dict of str to pa.Schema
         Damaged tables of sound models, which only reports show.
     champion : bool
@@ -145,6 +150,7 @@ class Check:
     stale: set[str] = field(default_factory=set)
     forget: set[str] = field(default_factory=set)
     models: list[str] = field(default_factory=list)
+    classes: dict[str, list[str]] = field(default_factory=dict)
     model_tables: dict[str, pa.Schema] = field(default_factory=dict)
     champion: bool = True
     parts: int = 0
@@ -162,7 +168,6 @@ class Check:
         self._lengths: dict[str, dict[str, int]] = {name: {} for name in feature_sets()}
         self._segments: dict[str, dict[str, int]] = {name: {} for name in feature_sets()}
         self._segment_lengths: set[int] = set()  # samples
-        self._classes: dict[str, list[str]] = {}  # of each sound model
         self._wrong: dict[tuple[str, str], set[str]] = {}  # tracks by table and problem
 
     def run(self) -> None:
@@ -209,7 +214,7 @@ class Check:
         """Return what differs if another run changes the store."""
         storage = self.store.storage
         content = b""
-        with suppress(FileNotFoundError):
+        with suppress(FileNotFoundError, DamageError):
             content = storage.read(manifest.MANIFEST)
         sizes = [
             (entry.name, entry.size) for table in table_folders() for entry in self._list(table)
@@ -275,8 +280,8 @@ class Check:
             self.bytes += entry.size
             self._collect(table, keys)
 
-    def _read(self, table: str, name: str) -> tuple[int, pa.Table]:
-        """Return the number of rows and the key columns of a part; DamageError if it is unsound."""
+    def _read(self, table: str, name: str) -> tuple[int, _Keys]:
+        """Return the number of rows and the keys of a part; DamageError if it is unsound."""
         storage = self.store.storage
         found = storage.describe_part(name)
         expected = (self._manifest or {}).get(name)
@@ -297,13 +302,19 @@ class Check:
         wanted = _KEYS.get(table, [])
         if table in self._features:
             wanted = _FEATURE_KEYS[self._features[table][1]]
-        schema = pa.schema([schema.field(column) for column in wanted])
-        keys = [batch.select(schema.names) for batch in storage.read_batches(name, first)]
+        by_row = table == "files" or table in self._features
+        keys: _Keys = {key: [] if by_row else set() for key in wanted}
+        for batch in storage.read_batches(name, first):
+            for key, values in keys.items():
+                if isinstance(values, list):
+                    values.extend(batch[key].to_pylist())
+                else:
+                    values.update(pc.unique(batch[key]).to_pylist())
         # Each column that is open at once has a buffer, and the matrix has thousands.
         for start in range(_MAX_OPEN, len(columns), _MAX_OPEN):
             for _ in storage.read_batches(name, columns[start : start + _MAX_OPEN]):
                 pass
-        return found.rows, pa.Table.from_batches(keys, schema)
+        return found.rows, keys
 
     def _is_valid(self, table: str, schema: pa.Schema) -> bool:
         """Return whether a part has the columns of its table, and those of its other parts."""
@@ -320,37 +331,32 @@ class Check:
 
     # Rows
 
-    def _collect(self, table: str, keys: pa.Table) -> None:
+    def _collect(self, table: str, columns: _Keys) -> None:
         """Keep the names in a part's rows, or compare them with those of the features."""
         if table == "files":
-            self._collect_files(keys)
+            self._collect_files(columns)
         elif table in self._features:
-            self._collect_features(table, keys)
+            self._collect_features(table, columns)
         else:
-            names = keys.column_names
-            self._compare_names(table, {one: pc.unique(keys[one]).to_pylist() for one in names})
+            self._compare_names(table, columns)
 
-    def _collect_files(self, keys: pa.Table) -> None:
-        seconds, rates = (
-            pc.fill_null(keys[name].cast(pa.float64()), math.nan).to_numpy()
-            for name in ("duration_s", "sample_rate")
-        )
+    def _collect_files(self, columns: _Keys) -> None:
+        numbers = (columns["duration_s"], columns["sample_rate"])
+        seconds, rates = (np.array(list(column), float) for column in numbers)
         sets = self._lengths.keys() & self.store.settings.feature_sets.keys()
         long_enough = {name: is_long_enough(name, seconds, rates) for name in sorted(sets)}
-        files = keys.select(["track_id", "status", "uri", "source"]).to_pylist()
+        texts = (columns[name] for name in ("track_id", "status", "uri", "source"))
         shared: dict[_File, _File] = {}
-        for i, row in enumerate(files):
-            track = row["track_id"]
-            self._imported |= str(row["uri"]).startswith(f"{row['source']}#")
+        for i, (track, status, uri, source) in enumerate(zip(*texts, strict=True)):
+            self._imported |= str(uri).startswith(f"{source}#")
             if track in self._files:
                 self._add_track("files", _REPEATED, track)
             found = tuple(name for name, enough in long_enough.items() if enough[i])
-            file = _File(row["status"] == "ok", row["source"], found)
+            file = _File(status == "ok", source, found)
             self._files[track] = shared.setdefault(file, file)
 
-    def _collect_features(self, table: str, keys: pa.Table) -> None:
+    def _collect_features(self, table: str, columns: _Keys) -> None:
         name, level = self._features[table]
-        columns = keys.to_pydict()
         if level == "track":
             lengths = self._lengths[name]
             for track, length in zip(columns["track_id"], columns["length"], strict=True):
@@ -423,7 +429,7 @@ class Check:
         self._add(STORE_JSON, problem)
         return False
 
-    def _compare_names(self, table: str, columns: dict[str, list[Any]]) -> None:
+    def _compare_names(self, table: str, columns: _Keys) -> None:
         """Compare the names in a table computed from the features with those of the features."""
         names = {name for key in columns.keys() - {"model"} for name in columns[key]}
         if table == MATRIX and names:
@@ -433,7 +439,7 @@ class Check:
                 self._add_track(table, "names tracks without features", track)
                 self.stale.add(table)
         for version in set(columns.get("model", ())):
-            if self._classes.get(version) != _classes(self._schemas[table]):
+            if self.classes.get(version) != _classes(self._schemas[table]):
                 problem = f"has predictions by {version}, which is no sound model of these classes"
                 self._add(table, problem)
                 self.stale.add(table)
@@ -450,7 +456,7 @@ class Check:
             else:
                 for name in problems:
                     self.model_tables[registry.file_of(version, name)] = _REPORT_TABLES[name]
-                self._classes[version] = registry.describe(self.store, version).classes
+                self.classes[version] = registry.describe(self.store, version).classes
         try:
             self.champion = registry.champion(self.store) not in self.models
         except DamageError as error:

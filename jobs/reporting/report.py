@@ -309,7 +309,9 @@ class _Report:
             if row["level"] == "track":
                 counts[index[row["label"]], index[row["predicted"]]] = row["count"]
         text, pictures = "", []
-        if len(classes) <= _MAX_CLASSES:
+        if not counts.any():
+            text = "The confusion matrix has no rows. A repair of the store empties a damaged one."
+        elif len(classes) <= _MAX_CLASSES:
             tested = f"the {score['count']:,} test tracks"
             pictures.append(models.confusion_matrix(classes, counts, tested))
         else:

@@ -138,7 +138,7 @@ def verify(
         parts=check.parts,
         rows=check.rows,
         bytes=check.bytes,
-        models=len(registry.versions(store)) - len(check.models) * (not repair),
+        models=len(check.classes),
         manifest=storage.exists(MANIFEST),
         forgotten=len(check.forget) if repair else 0,
         seconds=time.time() - started,

@@ -16,6 +16,7 @@ import numba
 import numpy as np
 import pytest
 from numba.core import config
+from support.private_code import private_code
 
 from compiling import machine_code
 from compiling.machine_code import (
@@ -75,6 +76,26 @@ def test_a_folder_that_others_can_change_or_replace_is_not_trusted(
     assert private_folder(folder) == folder
     change(tmp_path / part)
     with pytest.raises(PermissionError, match=message):
+        private_folder(folder)
+
+
+@AS_ROOT
+def test_the_folders_above_the_source_may_belong_to_anybody(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    above = tmp_path / "above"
+    above.mkdir()
+    give_away(above)
+    folder = above / "kernels"
+    with pytest.raises(PermissionError, match=f"{above} belongs to user 12345"):
+        private_folder(folder)
+    monkeypatch.setattr(machine_code, "_TRUSTED", [above])
+    assert private_folder(folder) == folder
+    give_away(folder)
+    with pytest.raises(PermissionError, match=f"{folder} belongs to user 12345"):
+        private_folder(folder)
+    above.chmod(0o707)
+    with pytest.raises(PermissionError, match=f"other users can write to {above}"):
         private_folder(folder)
 
 
@@ -150,11 +171,13 @@ def test_a_chosen_folder_that_others_can_write_to_is_refused_with_a_warning(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setenv("NUMBA_CACHE_DIR", str(tmp_path))
+    monkeypatch.setattr(machine_code, "_uncached", [])
     uncached = cache_folder.__wrapped__
     assert uncached(PACKAGE).parent == tmp_path
     assert caplog.messages == []
     tmp_path.chmod(0o777)
-    assert uncached(PACKAGE) is None
+    for package in (PACKAGE, PACKAGE.with_name("recommend")):
+        assert uncached(package) is None
     (message,) = caplog.messages
     assert f"other users can write to {tmp_path}" in message
     assert "Set NUMBA_CACHE_DIR" in message
@@ -171,6 +194,8 @@ def test_code_that_is_long_unused_is_removed(tmp_path: Path) -> None:
     kept = {path.name for path in tmp_path.iterdir()}
     assert kept == {new, "kernels-of-mine", "other-old", found.name}
 
+
+CACHED = {"NUMBA_CACHE_DIR": os.environ["NUMBA_CACHE_DIR"]}
 
 KERNEL = """
 import numpy as np
@@ -194,7 +219,7 @@ def run(code: str, user: dict[str, Any] | None = None, **environment: str) -> An
 
 def test_without_a_writable_folder_one_warning_is_logged_and_the_rows_are_the_same() -> None:
     found = run(KERNEL, NUMBA_CACHE_DIR=str(NOWHERE))
-    assert found.stdout == run(KERNEL).stdout
+    assert found.stdout == run(KERNEL, **CACHED).stdout
     assert found.stderr.startswith("Cannot save compiled code")
     assert "/proc" in found.stderr
     assert found.stderr.count("\n") == 1
@@ -213,7 +238,7 @@ def test_a_user_without_a_home_and_with_a_read_only_installation_keeps_the_code(
             pytest.skip("other users cannot read this installation")
         found = as_nobody(KERNEL)
         assert found.stderr == ""
-        assert found.stdout == run(KERNEL).stdout
+        assert found.stdout == run(KERNEL, **CACHED).stdout
         kept = Path(folder) / "songmill-65534"
         assert stat.S_IMODE(next(kept.glob("kernels-*")).stat().st_mode) == 0o700
         assert list(kept.rglob("*.nbc"))
@@ -329,9 +354,19 @@ def test_a_full_disk_prevents_only_the_caching(tmp_path: Path) -> None:
     # A limit on file sizes stands in for a full disk.
     limit = "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (5000, 5000))"
     found = run(limit + KERNEL, NUMBA_CACHE_DIR=str(tmp_path))
-    assert found.stdout == run(KERNEL).stdout
+    assert found.stdout == run(KERNEL, **CACHED).stdout
     assert "Cannot save" in found.stderr
     assert "File too large" in found.stderr
+
+
+def test_tests_keep_code_in_a_folder_that_is_used_whoever_owns_the_checkout(tmp_path: Path) -> None:
+    assert private_code(tmp_path / "code") == tmp_path / "code"
+    tmp_path.chmod(0o777)
+    found = private_code(tmp_path / "code")
+    assert found.parent == Path(tempfile.gettempdir())
+    assert private_folder(found) == found
+    used = Path(os.environ["NUMBA_CACHE_DIR"])
+    assert private_folder(used) == used
 
 
 def test_the_cache_folder_of_the_tests_survives_changes_of_the_environment(
@@ -344,5 +379,4 @@ def test_the_cache_folder_of_the_tests_survives_changes_of_the_environment(
     monkeypatch.undo()
     config.reload_config()
     assert reloaded == 1
-    assert Path(after).parts[-3:-1] == ("tests", "__pycache__")
-    assert after == before
+    assert after == before == os.environ["NUMBA_CACHE_DIR"]

@@ -1,11 +1,13 @@
-"""Credentials of the containers: generated once, or given by the user."""
+"""Credentials of the containers: generated once, or given by the user; their certificates."""
 
 import configparser
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from cryptography import x509
 
-from containers.first_start import make_credentials
+from containers.first_start import make_certificates, make_credentials
 
 
 @pytest.fixture(autouse=True)
@@ -69,3 +71,12 @@ def test_unusable_secrets_are_rejected(tmp_path: Path, given: dict[str, str], me
         start(tmp_path, **given)
     assert "alone" not in str(raised.value)
     assert "two words" not in str(raised.value)
+
+
+def test_certificates_are_valid_for_ten_years_and_if_the_clock_is_set_back(tmp_path: Path) -> None:
+    make_certificates(tmp_path)
+    for name in ("authority.pem", "cluster.pem"):
+        certificate = x509.load_pem_x509_certificate((tmp_path / name).read_bytes())
+        assert certificate.not_valid_before_utc == datetime(1970, 1, 1, tzinfo=UTC)
+        left = certificate.not_valid_after_utc - datetime.now(UTC)
+        assert left.days in (3649, 3650)

@@ -9,10 +9,13 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import dask
 import pytest
+from distributed import Client
 from support.damaged_json import DAMAGED_JSON, short_id
 from support.made_stores import make_store
 
+from jobs.cluster import pool as pool_module
 from jobs.errors import RunInterruptedError, StoreError, UsageError
 from jobs.stage import Session, open_session
 from jobs.store import commit
@@ -192,3 +195,63 @@ def test_a_stage_that_ends_early_leaves_a_row(
     assert ended == ([(outcome, str(error) or type(error).__name__)] if outcome else [])
     assert not (root / LOCK).exists()
     assert not (root / "_work" / "train").exists()
+
+
+# The cluster of a session
+
+
+def resources(client: Client) -> dict[str, Any]:
+    """Return the Dask resources that the scheduler or a worker knows."""
+    found: dict[str, Any] = client.run_on_scheduler(
+        lambda dask_scheduler: dict(dask_scheduler.resources)
+    )
+    for of_worker in client.run(lambda dask_worker: dask_worker.state.total_resources).values():
+        found |= of_worker
+    return found
+
+
+@pytest.mark.parametrize(
+    "error",
+    [None, StoreError("damaged"), UsageError("wrong"), RunInterruptedError(15), KeyError("a bug")],
+    ids=lambda error: type(error).__name__,
+)
+def test_a_stage_closes_its_pools_however_it_ends(
+    root: Path,
+    in_process_cluster: str,
+    monkeypatch: pytest.MonkeyPatch,
+    error: BaseException | None,
+) -> None:
+    monkeypatch.setattr(pool_module, "CLOSE_S", 60.0)
+    session = open_session(str(root), scheduler=in_process_cluster)
+    with session.held():
+        expected = pytest.raises(type(error)) if error else contextlib.nullcontext()
+        with expected, session.stage("train") as stage:
+            pools = [stage.pool() for _ in range(2)]
+            assert {pool.resource for pool in pools} <= resources(session.client()).keys()
+            if error:
+                raise error
+            stage.commit(commit.Change())
+        assert resources(session.client()) == {}
+
+
+@pytest.mark.parametrize(
+    ("template", "link"),
+    [
+        ("https://hub/{host}/status", "https://hub/localhost/status"),
+        ("{NO_SUCH_VARIABLE}/{port}", None),
+        ("{}/status", None),
+        ("{port", None),
+    ],
+)
+def test_a_template_that_gives_no_link_to_the_dashboard_ends_no_job(
+    root: Path,
+    in_process_cluster: str,
+    capsys: pytest.CaptureFixture[str],
+    template: str,
+    link: str | None,
+) -> None:
+    session = open_session(str(root), scheduler=in_process_cluster)
+    with dask.config.set({"distributed.dashboard.link": template}), session.held():
+        assert session.client().status == "running"
+    expected = [f"Dask's dashboard: {link}"] if link else []
+    assert [line for line in capsys.readouterr().err.splitlines() if "board" in line] == expected

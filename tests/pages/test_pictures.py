@@ -13,9 +13,9 @@ from featurizer.analysis import signal_rows
 from featurizer.columns import FEATURE_COLUMNS
 from featurizer.curves import Curves
 from pages import collection, models, picture, recording
-from pages.picture import Picture
+from pages.picture import Painter, Picture
 from pages.statistics import Components, Distribution, correlations
-from pages.style import COLOURS, LIGHT, SCHEMES, LabelStyles, shorten
+from pages.style import COLOURS, LIGHT, NARROW, SCHEMES, LabelStyles, Variant, shorten
 
 NAMES = {
     "one": ["rock"],
@@ -32,6 +32,17 @@ def nothing_is_cut_off(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     with watch_for_cut_off_texts(monkeypatch) as cut:
         yield
         assert cut == []
+
+
+@pytest.fixture
+def only_narrow(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Leave out the wide pictures, which show the same numbers with more room for their texts."""
+    png = picture._png
+
+    def narrow_png(paint: Painter, variant: Variant, height: int) -> bytes:
+        return png(paint, variant, height) if variant.width is NARROW else b""
+
+    monkeypatch.setattr(picture, "_png", narrow_png)
 
 
 def check(found: Picture) -> None:
@@ -83,13 +94,17 @@ def signal(kind: str) -> np.ndarray:
     return kinds.get(kind, 0.3 * np.sin(2 * np.pi * 220 * t) + 0.05 * rng.normal(size=n))
 
 
-@pytest.mark.parametrize(
-    "kind", ["short", "hops", "constant", "faint", "loud", "click", "song", "minutes"]
-)
-def test_pictures_of_a_recording(kind: str) -> None:
+def test_pictures_of_a_recording() -> None:
+    check_recording(pictures_of(signal("song")))
+
+
+@pytest.mark.parametrize("kind", ["short", "hops", "constant", "faint", "loud", "click", "minutes"])
+@pytest.mark.usefixtures("only_narrow")
+def test_pictures_of_an_unusual_recording(kind: str) -> None:
     check_recording(pictures_of(signal(kind)))
 
 
+@pytest.mark.usefixtures("only_narrow")
 def test_silence_is_described_as_silent_and_drawn_at_the_lowest_level(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -108,7 +123,7 @@ def test_silence_is_described_as_silent_and_drawn_at_the_lowest_level(
     for name in ("spectrogram", "mel-spectrogram", "harmonic-percussive", "chromagram"):
         assert alts[name].endswith("The recording is silent.")
     assert alts["onset-strength"].endswith("It is 0 throughout. Tempo: none (no onset).")
-    spectrogram, mel, mfcc, scaled, chroma = maps[::2]  # the wide ones
+    spectrogram, mel, mfcc, scaled, chroma = maps
     for values, limits in (spectrogram, mel):
         assert (values == -80).all()
         assert limits == (-80, 0)
@@ -117,7 +132,10 @@ def test_silence_is_described_as_silent_and_drawn_at_the_lowest_level(
     assert not chroma[0].any()
 
 
-def test_the_text_alternatives_give_the_numbers_of_a_recording() -> None:
+def test_the_text_alternatives_give_the_numbers_of_a_recording(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(picture, "_png", lambda *_: b"")
     t = np.arange(3 * 22050) / 22050
     alts = {one.name: one.alt for one in pictures_of(0.25 * np.sin(2 * np.pi * 440 * t))}
     assert "0.25 of full scale" in alts["waveform"]

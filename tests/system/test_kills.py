@@ -31,6 +31,7 @@ from support.cluster_processes import (
 )
 from support.recordings import make_collection, write_recording
 from support.small_disk import small_disk
+from support.storm import share
 
 from jobs.cluster.failures import wait_for_finished
 from jobs.extraction.attempts import Batch, Summary
@@ -380,7 +381,7 @@ def test_a_job_killed_at_any_step_of_the_commit_is_resumed(
         assert_equal_tables(store, expected)
         assert_tidy(store)
 
-    for k in chosen:
+    for k in share(chosen):
         killed(k)
     assert len(running.panel.extracted()) == done, "a finished batch was extracted again"
 

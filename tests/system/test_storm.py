@@ -1,10 +1,8 @@
 """A storm: a process is killed at a random moment, and repeating the command completes the work.
 
 The seed chooses the moment and the process: a worker, the scheduler, the job or the object store.
-The environment variable STORM_SEEDS lists the seeds to run; default: all.
 """
 
-import os
 import random
 import time
 from collections.abc import Iterator
@@ -17,10 +15,10 @@ import pytest
 from support.cluster_processes import VOLATILE, Job, Processes, Result, processes, sorted_tables
 from support.object_store import ObjectStore, object_store
 from support.recordings import KEYS, collection
+from support.storm import share
 
 pytestmark = pytest.mark.storm
 
-SEEDS = [int(seed) for seed in os.environ.get("STORM_SEEDS", "").split()] or range(30)
 VICTIMS = ("worker", "scheduler", "job", "object store")
 AWAY_S = 5.0
 TABLES = {
@@ -77,7 +75,7 @@ def calm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Calm]:
         yield Calm(server, tables(server, "s3://music/calm"), result.seconds)
 
 
-@pytest.mark.parametrize("seed", SEEDS)
+@pytest.mark.parametrize("seed", share(range(32)))
 def test_whatever_is_killed_the_next_run_completes_the_work(
     seed: int, calm: Calm, tmp_path: Path
 ) -> None:

@@ -1,15 +1,18 @@
-"""Local clusters whose workers exit or are killed while they start; schedulers without TLS."""
+"""Local clusters: workers that end while they start, certificates; schedulers without TLS."""
 
 import os
 import signal
 import time
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 from pathlib import Path
+from unittest.mock import MagicMock
 
 import numpy as np
 import psutil
 import pytest
 import soundfile
+from cryptography import x509
 from support.cluster_processes import Job, command_line, descendants, processes, wait_until
 from support.made_stores import make_store
 
@@ -77,6 +80,21 @@ def starting_workers(job: Job) -> list[psutil.Process]:
             lambda: [p for p in descendants(job.process.pid) if "spawn_main" in command_line(p)]
         )
     )
+
+
+def test_the_certificate_of_a_local_cluster_is_valid_whatever_the_clock_says(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    start = MagicMock()
+    monkeypatch.setattr(connect, "_start_cluster", start)
+    with connect._local_cluster(1):
+        security = start.call_args.kwargs["security"]
+    assert security.require_encryption
+    roles = [security.get_tls_config_for_role(one) for one in ("client", "scheduler", "worker")]
+    for text in {role[name] for role in roles for name in ("cert", "ca_file")}:
+        certificate = x509.load_pem_x509_certificate(text.encode())
+        assert certificate.not_valid_before_utc == datetime(1970, 1, 1, tzinfo=UTC)
+        assert certificate.not_valid_after_utc.year == 9999
 
 
 @pytest.mark.parametrize(

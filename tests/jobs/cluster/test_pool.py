@@ -31,6 +31,7 @@ from recommend import neighbours
 from training import boosting
 
 VERSION = {"SONGMILL_TEST_LACKS": "version"}
+GATE = "SONGMILL_TEST_GATE"
 BARE: dict[str, Any] = {"bare": True, "DASK_DISTRIBUTED__WORKER__PRELOAD": "[]"}
 
 
@@ -65,6 +66,13 @@ def songmill_check() -> str:
 
     version = songmill_version()
     return f"it has songmill {version}" if version == "0.0.1" else ""
+
+
+def gated_check() -> str:
+    """Wait, in a worker with a gate, until somebody opens it for writing."""
+    if gate := os.environ.get(GATE):
+        Path(gate).read_bytes()
+    return ""
 
 
 def executed(client: Client) -> dict[str, int]:
@@ -207,6 +215,25 @@ def test_a_process_at_the_address_of_a_checked_one_is_checked_again(running: Pro
         wait_until(pool.list_workers, what="the check")
         assert future.result(timeout=30) == running.workers[0].pid
     assert [level for level, text in report.lines if "was lost: 0 left" in text] == ["warning"]
+
+
+@pytest.mark.slow
+def test_waiting_tasks_start_while_another_check_of_the_group_hangs(
+    running: Processes, tmp_path: Path
+) -> None:
+    gate = tmp_path / "gate"
+    os.mkfifo(gate)
+    running.start_worker(**{GATE: str(gate)})
+    running.start_worker()
+    with Client(running.address) as client:
+        client.wait_for_workers(2, timeout=60)
+        pool = WorkerPool(client, gated_check, Report())
+        waiting = [pool.submit(os.getpid) for _ in range(3)]
+        wait_until(pool.list_workers, what="a fit worker")
+        assert {future.result(timeout=30) for future in waiting} == {running.workers[1].pid}
+        assert len(pool.list_workers()) == 1
+        gate.write_bytes(b"")
+        wait_until(lambda: len(pool.list_workers()) == 2, what="the other worker")
 
 
 @pytest.mark.slow

@@ -9,6 +9,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 from unittest.mock import Mock
@@ -23,6 +24,7 @@ import soundfile
 from rich.console import Console
 from support.cluster_processes import assert_equal_tables, tables
 from support.damaged_json import DAMAGED_JSON
+from support.made_stores import make_store, put
 from support.read_in_a_loop import READERS
 from threadpoolctl import threadpool_limits
 
@@ -34,11 +36,11 @@ from jobs.cluster.connect import scheduler_address
 from jobs.errors import ClusterError, UsageError
 from jobs.extraction.extract import Outcome, extract
 from jobs.extraction.plan import Plan
-from jobs.inputs.sources import Paths
+from jobs.inputs.sources import Paths, list_sources
 from jobs.progress import Progress, printable
 from jobs.reporting.status import read_status
 from jobs.store.manifest import MANIFEST
-from jobs.store.schemas import SEGMENTS, TRACKS
+from jobs.store.schemas import FILES, SEGMENTS, TRACKS
 
 MUSIC, STORE = Path("music"), Path("store")
 SR = 22050
@@ -555,6 +557,36 @@ def test_a_mount_that_is_gone_empties_no_table_unless_that_is_meant(
     assert all_tracks() == []
     with pytest.raises(UsageError, match="no recording was found"):
         without_cluster()
+
+
+def test_a_mount_that_is_gone_is_reported_although_the_labels_are_all_of_it(
+    without_cluster: Run,
+) -> None:
+    store = make_store(STORE, level="track")
+    known = [{**asdict(one), "status": "ok"} for one in list_sources(MUSIC).recordings]
+    put(store, "files", [{**row, "bytes": row["size"]} for row in known], FILES)
+    csv = Path("labels.csv")
+    csv.write_text("track_id,label\nrock/0,loud\n")
+    options = {"labels": str(csv), "segment_seconds": 3.0}
+    shutil.rmtree(MUSIC / "rock")
+    assert without_cluster(**options).outcome == "too-many-gone"
+    with pytest.raises(UsageError, match="no row of .* names a track"):
+        without_cluster(max_gone=1.0, **options)
+
+
+@pytest.mark.slow
+def test_files_that_a_list_names_and_that_are_gone_count_for_max_gone_only(run: Run) -> None:
+    names = Path("names.m3u")
+    names.write_text(
+        "\n".join(f"{MUSIC}/{one}/{i}.wav" for one in ("blues", "rock") for i in range(3))
+    )
+    run(names)
+    for i in range(3):
+        (MUSIC / f"rock/{i}.wav").unlink()
+    found = run(names, max_failed=0.1)
+    assert (found.outcome, found.failures, found.gone) == ("done", {"vanished": 3}, 0)
+    assert all_tracks() == [f"{MUSIC}/blues/{i}.wav" for i in range(3)]
+    assert list(table("files")["error"])[3:] == ["vanished"] * 3
 
 
 @pytest.mark.slow

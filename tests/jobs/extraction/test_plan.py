@@ -21,6 +21,7 @@ from jobs.extraction.plan import (
     estimate_seconds,
     make_batches,
     make_plan,
+    with_public_sources,
 )
 from jobs.extraction.remarks import too_short
 from jobs.inputs.sources import Listing, SourceFile
@@ -65,7 +66,7 @@ def plan_of(
     chunks = [FILES.empty_table(), *(pa.Table.from_pylist([row], FILES) for row in rows)]
     return make_plan(
         Listing(recordings, list(sources), list(unlisted)),
-        pa.concat_tables(chunks),
+        with_public_sources(pa.concat_tables(chunks)),
         {
             name: pa.table(
                 [pa.array(found.keys(), pa.string()), pa.array(found.values(), pa.string())],

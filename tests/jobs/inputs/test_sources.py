@@ -310,6 +310,17 @@ def test_a_source_folder_that_cannot_be_listed_is_refused(
         listing_of(root)
 
 
+def test_a_known_glob_is_refused_if_the_folder_above_it_is_gone(
+    tree: MakeTree, tmp_path: Path
+) -> None:
+    rock = tree("rock/a.wav") / "rock"
+    rock.rename(tmp_path / "away")
+    with pytest.raises(
+        UsageError, match=rf"the folder {rock} of .* cannot be read\. Check that it"
+    ):
+        list_sources([f"{rock}/*.wav"], lambda _: True)
+
+
 # Addresses
 
 

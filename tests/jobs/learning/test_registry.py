@@ -17,13 +17,13 @@ from support.made_models import MISFITS, champion_of, make_trees, put_model
 from support.made_stores import make_store, read_rows
 
 from featurizer.columns import FEATURE_COLUMNS, FEATURE_SET
-from jobs.errors import StoreError, UsageError
+from jobs.errors import DamageError, StoreError, UsageError
 from jobs.learning import registry
 from jobs.learning.promote import promote
 from jobs.store.folder import Folder
 from jobs.store.schemas import PREDICTED_SEGMENTS, PREDICTED_TRACKS
 from jobs.store.tables import Settings, Store, open_store
-from training.model import Model, ModelError, digest
+from training.model import Description, Model, ModelError, digest
 
 OLD, MIDDLE, NEW = "20260301T120000-aaaaaa", "20260302T120000-bbaaaa", "20260303T120000-cccccc"
 CLASSES = ["blues", "rock"]
@@ -143,8 +143,14 @@ def edit_file(root: Path, name: str, edit: Edit) -> None:
 
 
 def instead(**values: Any) -> Edit:
-    """Replace entries of a JSON object."""
-    return lambda text: json.dumps({**json.loads(text), **values}).encode()
+    """Replace entries of a model.json, which then has no digest, as in older versions."""
+
+    def edit(text: bytes) -> bytes:
+        content = {**json.loads(text), **values}
+        content.pop("digest", None)
+        return json.dumps(content).encode()
+
+    return edit
 
 
 REQUIRED = (b"rounds", b"classes", b"digests", b"format")
@@ -171,6 +177,7 @@ WRONG = {"level": "album", "scores": {}, "created_at": 5, "split": {}, "data": N
     ],
 )
 def test_a_damaged_model_json_is_reported(store: Store, root: Path, edit: Edit) -> None:
+    edit_file(root, "model.json", instead())
     edit_file(root, "model.json", edit)
     for read in (lambda: registry.load(store, OLD), lambda: promote(OLD, store=str(root))):
         with pytest.raises(StoreError, match=f"{OLD}/model.json"):
@@ -179,6 +186,27 @@ def test_a_damaged_model_json_is_reported(store: Store, root: Path, edit: Edit) 
     found, (wrong,) = registry.list_models(str(root))
     assert [one.version for one in found if one.description is None] == [OLD]
     assert f"{OLD}/model.json" in wrong
+
+
+def test_another_class_name_is_damage_unless_the_model_has_no_digest(
+    store: Store, root: Path
+) -> None:
+    edit_file(root, "model.json", lambda text: text.replace(b"rock", b"sock"))
+    for read in (registry.describe, registry.load):
+        with pytest.raises(DamageError, match=rf"{OLD}/model\.json is damaged: its digest"):
+            read(store, OLD)
+    edit_file(root, "model.json", instead())
+    assert registry.load(store, OLD).description.classes == ["blues", "sock"]
+
+
+def test_no_flipped_bit_of_a_model_json_changes_the_description(store: Store) -> None:
+    described = registry.describe(store, OLD)
+    text = described.to_json()
+    for place in range(len(text)):
+        flipped = bytearray(text)
+        flipped[place] ^= 1 << place % 8
+        with contextlib.suppress(ModelError):
+            assert Description.from_json(bytes(flipped)) == described
 
 
 def test_unknown_fields_of_a_description_are_ignored(store: Store, root: Path) -> None:
@@ -327,7 +355,7 @@ def put_models(store: Store, count: int) -> list[str]:
         folder = Path(store.storage.path(f"models/{version}"))
         shutil.copytree(folder.with_name(OLD), folder)
         described = folder / "model.json"
-        described.write_text(described.read_text().replace(OLD, version))
+        described.write_bytes(instead(version=version)(described.read_bytes()))
     return made
 
 
@@ -407,6 +435,22 @@ def test_a_removal_that_is_killed_anywhere_is_completed_by_the_next(
             (root / path).parent.mkdir(exist_ok=True)
             (root / path).write_bytes(content)
     assert moment >= 12, "two models have eight files and two marks, which are made and removed"
+
+
+def test_models_that_are_removed_while_they_are_listed_are_reported(
+    store: Store, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read = registry.describe
+
+    def remove_before_reading(store: Store, version: str) -> Description:
+        if version == MIDDLE:
+            registry.remove(store.storage, MIDDLE)
+        return read(store, version)
+
+    monkeypatch.setattr(registry, "describe", remove_before_reading)
+    found, (wrong,) = registry.list_models(str(root))
+    assert [one.version for one in found if one.description] == [NEW, OLD]
+    assert f"{MIDDLE}/model.json does not exist" in wrong
 
 
 def test_a_mark_of_a_model_that_is_wanted_again_removes_nothing(store: Store, root: Path) -> None:

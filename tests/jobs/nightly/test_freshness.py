@@ -1,12 +1,21 @@
-"""The fingerprints of a store, in a file that may be damaged."""
+"""The state of a store, and its fingerprints in a file that may be damaged."""
 
+from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 from support.damaged_json import DAMAGED_JSON, short_id
-from support.made_stores import make_store
+from support.made_stores import NOON, make_store, put
 
-from jobs.nightly.freshness import STAGES_JSON, read_fingerprints, write_fingerprint
+from jobs.nightly.freshness import (
+    STAGES_JSON,
+    read_fingerprints,
+    read_state,
+    write_fingerprint,
+)
+from jobs.store.schemas import RUNS
+from jobs.store.tables import Store
 
 
 @pytest.mark.parametrize("text", [*DAMAGED_JSON, b'{"train": "\\ud800"}'], ids=short_id)
@@ -16,3 +25,36 @@ def test_a_damaged_file_has_no_fingerprints_and_is_replaced(tmp_path: Path, text
     assert read_fingerprints(store) == {}
     write_fingerprint(store, "train", "abc")
     assert read_fingerprints(store) == {"train": "abc"}
+
+
+def put_runs(store: Store, *runs: tuple[str, str, str, int]) -> dict[str, Any]:
+    """Replace the rows of ``runs``, each with an hour of its start; return the state."""
+    names = ("run_id", "stage", "outcome")
+    rows = [
+        dict(zip(names, row, strict=True)) | {"started_at": NOON + timedelta(hours=hour)}
+        for *row, hour in runs
+    ]
+    put(store, "runs", rows, RUNS)
+    return read_state(store)
+
+
+@pytest.mark.parametrize(
+    ("stage", "table"),
+    [
+        ("import", "features"),
+        ("compare", "comparison"),
+        ("similarity", "similarity"),
+        ("predict", "predictions"),
+    ],
+)
+@pytest.mark.parametrize("hour", [-9, 9])
+def test_a_table_changes_with_a_new_run_whenever_the_clock_says_it_was(
+    tmp_path: Path, stage: str, table: str, hour: int
+) -> None:
+    store = make_store(tmp_path / "store", [("a.wav", "a")], level="track")
+    known = ("1", stage, "done", 0)
+    before = put_runs(store, known)
+    after = put_runs(store, known, ("2", stage, "done", hour))
+    assert {name for name in before if before[name] != after[name]} == {table}
+    for outcome in ("skipped", "failed"):
+        assert put_runs(store, known, ("2", stage, outcome, hour)) == before

@@ -329,6 +329,14 @@ def test_without_labels_nothing_is_learnt_and_that_is_no_failure(night: Night) -
     ]
 
 
+def test_a_store_without_tracks_is_no_failure(night: Night) -> None:
+    make_store(night.root, level="track")
+    found = night.run(exports=[])
+    assert (found.exit_code, done(found)) == (0, ["extract", "report"])
+    skipped = {one.stage: one.message for one in found.stages if one.outcome == "skipped"}
+    assert skipped["similarity"] == "there are no tracks"
+
+
 @pytest.mark.parametrize("name", STAGES)
 def test_only_one_stage_whether_or_not_it_is_needed(night: Night, name: Any) -> None:
     night.run()

@@ -246,8 +246,15 @@ def test_a_damaged_or_inconsistent_model_costs_its_section_only(
     _, page = read(tmp_path / "s")
     assert f"{tmp_path}/s/models/v1 do not fit together" in page.text
     model_tables(store, "v1", ["blues", "jazz"])
+    for name in ("confusion", "metrics", "importance"):
+        file = f"models/v1/{name}.parquet"
+        store.storage.write_table(file, store.storage.read_table(file).slice(0, 0))
+    _, page = read(tmp_path / "s")
+    assert "The confusion matrix has no rows" in page.text
+    assert page.table("Test tracks, by label").rows[1] == ["blues", *["–"] * 4]
+    model_tables(store, "v1", ["blues", "jazz"])
     described = json.loads(store.storage.read("models/v1/model.json"))
-    del described["split"]["tracks"]
+    del described["split"]["tracks"], described["digest"]
     store.storage.write("models/v1/model.json", json.dumps(described).encode())
     _, page = read(tmp_path / "s")
     assert f"{tmp_path}/s/models/v1 do not fit together" in page.text

@@ -1,8 +1,11 @@
 """Verification and repair of a store, and what every command says about damage."""
 
+import errno
 import hashlib
 import io
+import itertools
 import json
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -10,6 +13,7 @@ from typing import Any
 from unittest.mock import Mock
 
 import pandas as pd
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from rich.console import Console
@@ -19,9 +23,11 @@ from support.made_models import model_tables, put_model
 from support.recordings import KEYS, make_collection
 
 import jobs.stage
+from featurizer.columns import FEATURE_SET
 from jobs.errors import DamageError, StoreError
 from jobs.extraction.extract import extract
 from jobs.extraction.import_features import import_features
+from jobs.learning import registry
 from jobs.learning.predict_store import predict_all
 from jobs.neighbours.similarity import similarity
 from jobs.progress import Progress
@@ -30,6 +36,7 @@ from jobs.reporting.verify import Outcome, verify
 from jobs.stage import open_session
 from jobs.store import manifest
 from jobs.store.address import lock_of
+from jobs.store.bucket import Bucket
 from jobs.store.folder import Folder
 from jobs.store.lock import JOURNAL
 from jobs.store.manifest import MANIFEST
@@ -42,11 +49,13 @@ from jobs.store.schemas import (
     SIMILARITY,
     TRACKS,
 )
-from jobs.store.tables import STAGES_JSON, open_store
+from jobs.store.tables import STAGES_JSON, STORE_JSON, Settings, Store, open_store
+from training.model import Description
 
 COUNT = 6
 CLASSES = ["style0", "style1", "style2"]
 VERSION = "20260301T120000-abc"
+MODEL = f"models/{VERSION}"
 
 TABLES = {
     **KEYS,
@@ -160,6 +169,10 @@ def take_a_row(path: Path) -> None:
     pq.write_table(table.slice(1), path)
 
 
+def replace_columns(path: Path) -> None:
+    pq.write_table(pa.table({"other": [1]}), path)
+
+
 DAMAGE = [delete, cut_off, empty, flip_in_page, flip_in_footer, take_a_row]
 
 
@@ -259,6 +272,133 @@ def test_a_damaged_manifest_is_named_and_written_again(root: Path) -> None:
     assert before.items() <= after.items()
 
 
+# Files that cannot be read
+
+
+class BadSector(io.FileIO):
+    """A file with a beginning that cannot be read."""
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        if self.tell() < 100:
+            raise OSError(errno.EIO, "Input/output error")
+        return super().read(-1 if size is None else size)
+
+
+@pytest.mark.parametrize("table", [TRACKS, SIMILARITY, "runs"])
+def test_a_part_on_a_bad_sector_is_damaged(
+    root: Path, monkeypatch: pytest.MonkeyPatch, table: str
+) -> None:
+    name = part_of(root, table)
+    read = Folder.open
+
+    def open_file(self: Folder, file: str, *, whole: bool = False) -> Any:
+        return BadSector(self.path(file)) if file == name else read(self, file, whole=whole)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Folder, "open", open_file)
+        (finding,) = [found for found in checked(root).findings if found.file == name]
+        assert "is damaged ([Errno 5] Input/output error" in finding.problem
+        assert checked(root, repair=True).outcome == "repaired"
+    assert checked(root).outcome == "sound"
+
+
+@pytest.mark.parametrize("name", [MANIFEST, f"{MODEL}/model.ubj", f"{MODEL}/model.json"])
+def test_another_file_on_a_bad_sector_is_damaged(
+    root: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "read_bytes", refusing(root / name, OSError(errno.EIO, "Bad sector")))
+        found = {finding.file: finding.problem for finding in checked(root).findings}
+        assert found[name] == "is damaged ([Errno 5] Bad sector)"
+        assert checked(root, repair=True).outcome == "repaired"
+    assert checked(root).outcome == "sound"
+
+
+def refusing(refused: Path, error: OSError) -> Callable[[Path], bytes]:
+    """Return a function that reads every file but one, until that is removed."""
+    read = Path.read_bytes
+
+    def read_bytes(path: Path) -> bytes:
+        if path == refused and path.exists():
+            raise error
+        return read(path)
+
+    return read_bytes
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        PermissionError(errno.EACCES, "Forbidden"),
+        PermissionError("Access Denied"),
+        # s3fs gives this number to every answer that it does not know.
+        OSError(errno.EIO, "The operation is not valid for the object's storage class"),
+        TimeoutError("The request timed out"),
+    ],
+    ids=str,
+)
+def test_what_an_object_store_refuses_is_not_damaged(
+    root: Path, monkeypatch: pytest.MonkeyPatch, error: OSError
+) -> None:
+    name = part_of(root, TRACKS)
+    before = contents(root)
+    read = Folder.open
+
+    def open_file(self: Folder, file: str, *, whole: bool = False) -> Any:
+        if file == name:
+            raise error
+        return read(self, file, whole=whole)
+
+    monkeypatch.setattr(Folder, "DAMAGE", Bucket.DAMAGE)
+    monkeypatch.setattr(Folder, "open", open_file)
+    for repair in (False, True):
+        text = re.escape(f"{name} cannot be read: {error.strerror or error}")
+        with pytest.raises(StoreError, match=text) as refusal:
+            checked(root, repair=repair)
+        assert not isinstance(refusal.value, DamageError)
+    monkeypatch.undo()
+    assert checked(root).outcome == "sound"
+    for one, frame in contents(root).items():
+        pd.testing.assert_frame_equal(frame, before[one])
+
+
+# Settings
+
+
+def set_segment_seconds(root: Path, seconds: float, *, checksum: bool) -> None:
+    """Damage the settings, with the checksum of the right ones, or as in an older version."""
+    settings = json.loads((root / STORE_JSON).read_text())
+    settings["segment_seconds"] = seconds
+    if not checksum:
+        settings.pop("checksum", None)
+    (root / STORE_JSON).write_text(json.dumps(settings))
+
+
+@pytest.mark.parametrize("checksum", [True, False])
+def test_damaged_settings_are_named_and_no_track_is_forgotten(
+    root: Path, command: Command, checksum: bool
+) -> None:
+    before = snapshot(root)
+    set_segment_seconds(root, 0.7, checksum=checksum)
+    reason = "its checksum" if checksum else "segment_seconds is 0.7, but segments are 0.5 s long"
+    code, out, err = command("verify", "--store", root)
+    assert code == 1
+    assert f"{STORE_JSON} is damaged ({reason}" in (err if checksum else out)
+    with pytest.raises(StoreError, match=rf"{STORE_JSON} is damaged \({reason}.*[Rr]estore it"):
+        checked(root, repair=True)
+    set_segment_seconds(root, 0.5, checksum=checksum)
+    assert checked(root).outcome == "sound"
+    after = snapshot(root)
+    assert {name for name in before if before[name] != after[name]} == {str(root / STORE_JSON)}
+
+
+def test_settings_that_a_commit_changed_after_the_opening_are_no_damage(root: Path) -> None:
+    store = open_store(str(root))
+    store.settings = Settings({"gtzan": FEATURE_SET}, 0.7)
+    for repair in (False, True):
+        assert verify(store=store, repair=repair, progress=quiet()).outcome == "sound"
+
+
 # Tables that do not agree
 
 
@@ -342,18 +482,23 @@ def test_names_that_the_features_do_not_have_cost_the_table(
 # Models
 
 
+def rename_a_class(path: Path) -> None:
+    path.write_text(path.read_text().replace("style1", "style7"))
+
+
 @pytest.mark.parametrize(
-    "name",
+    ("name", "damage"),
     [
-        *("model.json", "model.ubj", "judged.ubj", "split.parquet"),
-        *("metrics.parquet", "confusion.parquet", "importance.parquet"),
+        *itertools.product(
+            ("model.json", "model.ubj", "judged.ubj", "split.parquet"), (delete, cut_off)
+        ),
+        ("model.json", rename_a_class),
     ],
 )
-@pytest.mark.parametrize("damage", [delete, cut_off])
 def test_a_damaged_model_is_named_and_removed(
     root: Path, name: str, damage: Callable[[Path], None]
 ) -> None:
-    file = f"models/{VERSION}/{name}"
+    file = f"{MODEL}/{name}"
     damage(root / file)
     found = checked(root)
     if (name, damage) != ("model.json", delete):
@@ -362,6 +507,30 @@ def test_a_damaged_model_is_named_and_removed(
     assert checked(root).outcome == "sound"
     assert not (root / "models/champion.json").exists()
     assert pd.read_parquet(root / PREDICTED_TRACKS).empty
+
+
+@pytest.mark.parametrize(
+    ("table", "damage"),
+    [
+        *(("metrics", delete), ("confusion", cut_off), ("importance", flip_in_page)),
+        ("confusion", replace_columns),
+    ],
+)
+def test_a_damaged_table_of_a_report_costs_itself_only(
+    root: Path, table: str, damage: Callable[[Path], None]
+) -> None:
+    file = f"{MODEL}/{table}.parquet"
+    schema = pq.read_schema(root / file)
+    before = snapshot(root / MODEL)
+    damage(root / file)
+    assert files_of(checked(root)) == {file}
+    assert checked(root, repair=True).models == 1
+    assert checked(root).outcome == "sound"
+    assert pq.read_table(root / file) == schema.empty_table()
+    after = snapshot(root / MODEL)
+    assert {name for name in before if before[name] != after[name]} == {str(root / file)}
+    assert registry.champion(open_store(str(root))) == VERSION
+    assert not pd.read_parquet(root / PREDICTED_TRACKS).empty
 
 
 def test_a_champion_that_does_not_exist_is_forgotten(root: Path) -> None:
@@ -406,6 +575,60 @@ def test_of_an_unfinished_commit_only_damaged_pages_are_named(root: Path) -> Non
     name = part_of(root, "files")
     cut_off(root / name)
     assert files_of(checked(root)) == {name}
+
+
+def test_a_model_that_another_run_removes_meanwhile_is_no_damage(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    old = "20260101T120000-abc"
+    shutil.copytree(root / MODEL, root / "models" / old)
+    read = registry.describe
+
+    def remove_before_reading(store: Store, version: str) -> Description:
+        if version == old:
+            registry.remove(store.storage, old)
+        return read(store, version)
+
+    monkeypatch.setattr(registry, "describe", remove_before_reading)
+    found = checked(root)
+    assert (found.outcome, found.unchecked) == ("sound", "another run changed the store meanwhile")
+    assert found.models == 1
+
+
+@pytest.mark.parametrize(
+    "journal",
+    [
+        '{"remo',
+        '{"remove": [], "add": [["_work/commit/lost", "store.json"]], "forget": [], "token": "x"}',
+    ],
+)
+def test_a_journal_that_cannot_be_completed_is_named(root: Path, journal: str) -> None:
+    before = snapshot(root)
+    (root / JOURNAL).write_text(journal)
+    found = checked(root)
+    assert (found.outcome, files_of(found)) == ("damaged", {JOURNAL})
+    assert "unfinished" in found.unchecked
+    with pytest.raises(StoreError, match=r"_journal\.json is damaged|commit/lost is missing"):
+        checked(root, repair=True)
+    (root / JOURNAL).unlink()
+    assert snapshot(root) == before
+
+
+def test_a_journal_that_a_run_completes_meanwhile_is_no_damage(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (root / JOURNAL).write_text('{"remo')
+    read, reads = Folder.read, itertools.count()
+
+    def read_until_completed(self: Folder, name: str) -> bytes:
+        content = read(self, name)
+        # After the decision that a commit is under way.
+        if name == JOURNAL and next(reads) == 2:
+            (root / JOURNAL).unlink()
+        return content
+
+    monkeypatch.setattr(Folder, "read", read_until_completed)
+    assert checked(root).findings == []
 
 
 def test_a_repair_beside_another_run_is_refused(root: Path) -> None:
@@ -492,13 +715,20 @@ def test_every_command_that_reads_a_table_names_its_damaged_part_and_the_remedy(
         assert f"Run `songmill verify --repair --store {root}`" in last
 
 
-@pytest.mark.parametrize("table", [SEGMENTS, PREDICTED_TRACKS])
+@pytest.mark.parametrize(
+    ("table", "damage"),
+    [(SEGMENTS, delete), (PREDICTED_TRACKS, delete), ("labels", delete), ("labels", flip_in_page)],
+)
 def test_an_extraction_names_damage_before_it_extracts(
-    made: Path, root: Path, monkeypatch: pytest.MonkeyPatch, table: str
+    made: Path,
+    root: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    table: str,
+    damage: Callable[[Path], None],
 ) -> None:
-    delete(root / part_of(root, table))
+    damage(root / part_of(root, table))
     monkeypatch.setattr(jobs.stage, "connect", Mock(side_effect=AssertionError))
-    with pytest.raises(DamageError, match=f"{table}/.* does not exist"):
+    with pytest.raises(DamageError, match=f"{table}/.* (does not exist|is damaged)"):
         extract(
             [str(made / "music")],
             store=str(root),

@@ -251,6 +251,18 @@ def test_unknown_entries_of_a_description_are_ignored(root: Path, seconds: float
     assert open_store(str(root)).settings == Settings({"gtzan": FEATURE_SET}, seconds)
 
 
+def test_no_flipped_bit_of_a_description_changes_the_settings(root: Path) -> None:
+    text = (root / STORE_JSON).read_bytes()
+    for bit in range(len(text) * 8):
+        flipped = bytearray(text)
+        flipped[bit // 8] ^= 1 << bit % 8
+        (root / STORE_JSON).write_bytes(flipped)
+        try:
+            assert read_settings(Folder(str(root))) == SETTINGS
+        except StoreError as error:
+            assert STORE_JSON in str(error) or "has format" in str(error)  # noqa: PT017
+
+
 def test_a_later_format_is_refused_with_both_numbers(root: Path) -> None:
     (root / STORE_JSON).write_text(
         json.dumps({"format": FORMAT + 1, "feature_set": "x", "segment_seconds": 3.0})
