@@ -298,10 +298,12 @@ class Neighbours:
             unclear = np.flatnonzero(gaps <= self._error)
             for first in range(0, len(unclear), BLOCK[0]):
                 rows = unclear[first : first + BLOCK[0]]
-                indices[rows] = self._compare_all(rows + start, scores[rows, -1])
+                indices[rows], scores[rows] = self._compare_all(rows + start, scores[rows, -1])
+        if not self._corrected:
+            return indices, scores
         return indices, cosines_of(self._vectors, start, indices)
 
-    def _compare_all(self, rows: np.ndarray, kth: np.ndarray) -> np.ndarray:
+    def _compare_all(self, rows: np.ndarray, kth: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return the nearest of the vectors ``rows`` among all, from a lower bound on the k-th."""
         shape = len(rows), self.k
         scores, indices = np.full(shape, -np.inf), np.full(shape, np.iinfo(np.int64).max)
@@ -311,7 +313,7 @@ class Neighbours:
             right = self._tile(slice(start, start + MIN_TILE_ROWS)).right
             lists = floors, scores, indices
             insert_exactly(left @ right.T, start, rows, self._vectors, self._offsets, lists)
-        return indices
+        return indices, scores
 
     def _tile(self, part: np.ndarray | slice) -> Tile:
         offsets = self._offsets[part] if self._corrected else None
