@@ -103,14 +103,19 @@ def test_floors_by_a_sample_leave_room_for_a_whole_list(monkeypatch: pytest.Monk
     assert (floors > -1).all()
 
 
-def test_the_order_of_tile_pairs_does_not_matter(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("corrected", [False, True])
+def test_the_order_of_tile_pairs_does_not_matter(corrected: bool) -> None:
     vectors = unit(some_rows(500, "duplicated"))
-    tiles = [Tile.of(start, vectors[start : start + 60]) for start in range(0, 500, 60)]
-    expected = nearest(vectors, 20)
+    offsets = some_offsets(vectors) if corrected else None
+    tiles = []
+    for start in range(0, 500, 60):
+        part = slice(start, start + 60)
+        tiles.append(Tile.of(start, vectors[part], None if offsets is None else offsets[part]))
+    expected = nearest(vectors, 20, offsets=offsets)
     plan = list(tile_pairs(len(tiles)))
     assert len(plan) == len(set(plan)) == 9 * 10 // 2
     for _ in range(3):
-        known = Neighbours(vectors, 20)
+        known = Neighbours(vectors, 20, offsets)
         # As with several workers: pairs are pending, and their floors are out of date.
         pending = []
         for i, j in RANDOM.permutation(plan):
