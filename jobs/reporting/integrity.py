@@ -20,6 +20,7 @@ from featurizer.feature_set import Level, feature_set, feature_sets
 from jobs.errors import DamageError, StoreError
 from jobs.extraction.remarks import is_long_enough
 from jobs.learning import registry
+from jobs.neighbours import metrics
 from jobs.progress import Progress
 from jobs.store import manifest, schemas
 from jobs.store.commit import check_journal
@@ -28,6 +29,7 @@ from jobs.store.lock import JOURNAL, is_committing
 from jobs.store.schemas import (
     DUPLICATES,
     MATRIX,
+    NEIGHBOUR_METRICS,
     PREDICTED_SEGMENTS,
     PREDICTED_TRACKS,
     PROBABILITY,
@@ -56,7 +58,7 @@ _KEYS = {
     "files": ["track_id", "status", "uri", "source", "duration_s", "sample_rate"],
     PREDICTED_TRACKS: ["track_id", "model"],
     PREDICTED_SEGMENTS: ["track_id", "model"],
-    SIMILARITY: ["track_id", "neighbour_id"],
+    SIMILARITY: ["track_id", "neighbour_id", "metric"],
     DUPLICATES: ["track_id", "duplicate_id"],
     MATRIX: ["track_id"],
 }
@@ -161,6 +163,7 @@ class Check:
         self._manifest: dict[str, Part] | None = None
         self._schemas: dict[str, pa.Schema] = {}
         self._imported = False
+        self.metrics: set[str] = set()  # names of sound metrics
         levels = [(one.name, level) for one in feature_sets().values() for level in one.levels]
         self._features = {features_folder(*one): one for one in levels}
         self._files: dict[str, _File] = {}  # tracks in `files`
@@ -191,6 +194,8 @@ class Check:
                 self._check_part(table, entry)
             if table == "files":
                 self._compare_features()
+            if table == NEIGHBOUR_METRICS:
+                self._check_metrics()
         for (table, problem), tracks in self._wrong.items():
             named = ", ".join(repr(track) for track in sorted(map(str, tracks))[:MAX_NAMED])
             self._add(table, f"{problem}: {len(tracks):,} tracks, such as {named}")
@@ -303,7 +308,8 @@ class Check:
         if table in self._features:
             wanted = _FEATURE_KEYS[self._features[table][1]]
         by_row = table == "files" or table in self._features
-        keys: _Keys = {key: [] if by_row else set() for key in wanted}
+        # An older songmill has written no metric.
+        keys: _Keys = {key: [] if by_row else set() for key in wanted if key in columns}
         for batch in storage.read_batches(name, first):
             for key, values in keys.items():
                 if isinstance(values, list):
@@ -323,7 +329,8 @@ class Check:
         known = "track_id" in schema.names
         if table in (SIMILARITY, DUPLICATES):
             make = schemas.similarity if table == SIMILARITY else schemas.duplicates
-            known = any(schema == make(level) for level in ("track", "segment"))
+            expected = [make(level) for level in ("track", "segment")]
+            known = any(schema in (one, _without_metric(one)) for one in expected)
         elif table in (PREDICTED_TRACKS, PREDICTED_SEGMENTS):
             segments = table == PREDICTED_SEGMENTS
             known = schema == schemas.predictions(_classes(schema), segments=segments)
@@ -431,7 +438,7 @@ class Check:
 
     def _compare_names(self, table: str, columns: _Keys) -> None:
         """Compare the names in a table computed from the features with those of the features."""
-        names = {name for key in columns.keys() - {"model"} for name in columns[key]}
+        names = {name for key in columns.keys() - {"model", "metric"} for name in columns[key]}
         if table == MATRIX and names:
             names.update(self._schemas[table].names[1:])
         for track in names - self.forget:
@@ -443,8 +450,25 @@ class Check:
                 problem = f"has predictions by {version}, which is no sound model of these classes"
                 self._add(table, problem)
                 self.stale.add(table)
+        for metric in set(columns.get("metric", ())) - self.metrics:
+            if "segment" not in self._schemas[table].names:  # no metric of segments is kept
+                self._add(table, f"was made by the metric {metric}, which is missing or damaged")
+                self.stale.add(table)
 
-    # Models
+    # Metrics and models
+
+    def _check_metrics(self) -> None:
+        for entry in self._list(NEIGHBOUR_METRICS):
+            if entry.name in self.unsound.get(NEIGHBOUR_METRICS, ()):
+                continue
+            for row in self.store.storage.read_table(entry.name).to_pylist():
+                try:
+                    self.metrics.add(metrics.from_row(row).metric.name)
+                except ValueError as error:
+                    self._add(
+                        NEIGHBOUR_METRICS, f"has a damaged metric {row['metric']!r} ({error})"
+                    )
+                    self.stale.add(NEIGHBOUR_METRICS)
 
     def _check_models(self) -> None:
         for version in registry.versions(self.store):
@@ -483,6 +507,11 @@ class Check:
             else:
                 if rows.schema != schema:
                     yield name, "has other columns than its table"
+
+
+def _without_metric(schema: pa.Schema) -> pa.Schema:
+    """Return the schema that an older songmill gave to a table of neighbours."""
+    return pa.schema([field for field in schema if field.name not in ("score", "metric")])
 
 
 def _classes(schema: pa.Schema) -> list[str]:

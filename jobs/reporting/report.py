@@ -17,6 +17,8 @@ import numpy as np
 from featurizer.feature_set import feature_set
 from jobs.errors import StoreError
 from jobs.learning import registry
+from jobs.neighbours import metrics
+from jobs.neighbours.metrics import DESCRIPTIONS
 from jobs.progress import Progress, clock, printable
 from jobs.reporting import overview
 from jobs.reporting.overview import Sample
@@ -28,6 +30,7 @@ from pages import collection, models
 from pages.page import Cell, Content, Page, Section, Table, number, render
 from pages.statistics import Distribution, correlations, principal_components
 from pages.style import MAX_LABELS, NO_LABEL, OTHER_LABELS, display_name
+from recommend.metric import Name
 
 _FEATURES = feature_set("gtzan").names
 
@@ -367,21 +370,28 @@ class _Report:
         found = overview.read_neighbours(self._store, shown, _MAX_NEIGHBOURS)
         neighbours = [row["neighbour_id"] for rows in found.values() for row in rows]
         labels = overview.read_labels(self._store, [*shown, *neighbours])
+        # The table of an older songmill has the cosine only, which is the score.
+        metric: Name = next((rows[0].get("metric", "cosine") for rows in found.values()), "cosine")
+        numbers = ("cosine",) if metric == "cosine" else ("score", "cosine")
         tables = []
         for track, rows in found.items():
             cells = []
             for row in rows[:_MAX_NEIGHBOURS]:
                 name = _row_name(row, "neighbour_id", "neighbour_segment")
                 cell = self._track(name, labels.get(row["neighbour_id"]))
-                cells.append([number(row["rank"]), cell, number(row["cosine"], ".4f")])
+                values = [number(row[name], ".4f") for name in numbers]
+                cells.append([number(row["rank"]), cell, *values])
             name = _row_name(rows[0], "track_id", "segment")
             label = f" ({printable(labels[track] or '')})" if labels.get(track) else ""
-            tables.append(Table(f"Nearest to {name}{label}", ("rank", "track", "cosine"), cells))
-        return Content(
-            text="The nearest neighbours of one track of each label, by cosine of the z-scored "
-            f"features ({_MAX_TRACKS} labels at most).",
-            tables=tables,
+            tables.append(Table(f"Nearest to {name}{label}", ("rank", "track", *numbers), cells))
+        text = (
+            f"The nearest neighbours of one track of each label ({_MAX_TRACKS} labels at most), by "
+            f"the metric {metric}: {DESCRIPTIONS[metric]}."
         )
+        kept = metrics.read(self._store).get(metric)
+        if kept and kept.metric.classes:
+            text += f" It has learned the labels {printable(', '.join(kept.metric.classes))}."
+        return Content(text=text, tables=tables)
 
     def duplicates(self) -> Content:
         """Show pairs of duplicates."""
