@@ -106,8 +106,9 @@ def similar(
     k : int
         Neighbours to return.
     metric : {"cosine", "rich", "learned"}, optional
-        As for :func:`jobs.neighbours.similarity.similarity`. Its numbers are those that the store
-        has kept of the last such table, or fitted now.
+        As for :func:`jobs.neighbours.similarity.similarity`, with the numbers that the store has
+        kept; without them, it is fitted. By default ``rich``, if the recording and the store have
+        rich features; else ``cosine``.
     duplicates : bool
         Whether to return other copies of the recording too.
     progress : Progress, optional
@@ -129,22 +130,42 @@ def similar(
     """
     store = open_store(store)
     progress = progress or Progress()
-    metric = choose_metric(store, metric, "track")
+    chosen = choose_metric(store, metric, "track")
     progress.step("reading the features")
-    space = kept_space(store, metric, progress)
+    space = kept_space(store, chosen, progress)
     of_copies = duplicates_metric(store)
-    copies = space if of_copies == metric else kept_space(store, of_copies, progress)
-    index = _find_track(space, copies, recording, store)
+    copies = space if of_copies == chosen else kept_space(store, of_copies, progress)
+    index = _find_track(space, recording)
+    if index is None and copies is not space:
+        in_copies = _find_track(copies, recording)
+        if in_copies is not None:
+            if metric:
+                raise UsageError(
+                    f"the track {recording!r} has no {FEATURES[metric]} features, which --metric "
+                    f"{metric} compares: use --metric {of_copies}"
+                )
+            space, index = copies, in_copies
     if index is not None:
         vector, copy_vectors = space.vectors[index], copies.vectors_of(space)
         is_duplicate = cosines_with(copy_vectors, copy_vectors[index]) >= defaults.DUPLICATE_COSINE
-    else:
+    elif _is_file(recording):
         progress.step(f"analysing {public_address(recording)}")
-        rows = _analyse(recording, {FEATURES[metric], FEATURES[of_copies]}, store)
-        vector = _vector(space, rows[FEATURES[metric]])
-        is_copy = _find_copies(store, copies, rows[FEATURES[of_copies]], progress)
+        rows = _analyse(recording, {FEATURES[chosen], FEATURES[of_copies]}, store)
+        too_short = rows[FEATURES[chosen]].too_short
+        if too_short:
+            if metric or FEATURES[of_copies] == FEATURES[chosen]:
+                raise UsageError(f"{public_address(recording)} cannot be compared: {too_short}")
+            space = copies
+        vector = _vector(space, rows)
+        is_copy = _find_copies(store, copies, rows, progress)
         # An index of -1 is that of the last, which no track has.
         is_duplicate = np.append(is_copy, False)[copies.index_of(space)]
+    else:
+        raise UsageError(
+            f"{recording!r} is neither a track of the store {store.storage.root} nor a file. Name "
+            f"a track, such as {space.names['track_id'][0].as_py()!r}, or the end of its name, or "
+            "the path of a recording"
+        )
     cosines = cosines_with(space.vectors, vector)
     scores = space.scores(cosines, slice(None))
     order = np.lexsort((np.arange(len(scores)), -scores, ~is_duplicate))
@@ -162,64 +183,57 @@ def similar(
         )
         for rank, (i, row) in enumerate(zip(order, named, strict=True), 1)
     ]
-    labels = list(space.fitted.metric.classes)
+    used = space.fitted.metric
     if index is None:
-        return Outcome(None, public_address(recording), None, metric, labels, neighbours)
-    row = space.names.slice(index, 1).to_pylist()[0]
-    return Outcome(row["track_id"], None, row["label"], metric, labels, neighbours)
-
-
-def _find_track(space: Space, copies: Space, recording: str, store: Store) -> int | None:
-    """Return the index of the track of this name; None for the path of a file."""
-    tracks = space.names["track_id"]
-    matches = matching_tracks(tracks, recording)
-    if len(matches) == 1:
-        return matches[0]
-    if os.path.isfile(recording) or "://" in recording:
-        return None
-    if matches:
-        raise ambiguity_error(tracks, recording, matches)
-    if matching_tracks(copies.names["track_id"], recording):
-        name = space.fitted.metric.name
-        raise UsageError(
-            f"{recording!r} has no {FEATURES[name]} features, which --metric {name} compares: use "
-            f"--metric {copies.fitted.metric.name}"
-        )
-    raise UsageError(
-        f"{recording!r} is neither a track of the store {store.storage.root} nor a file. Name a "
-        f"track, such as {tracks[0].as_py()!r}, or the end of its name, or the path of a recording"
+        file, queried = public_address(recording), {"track_id": None, "label": None}
+    else:
+        file, queried = None, space.names.slice(index, 1).to_pylist()[0]
+    return Outcome(
+        **queried, file=file, metric=used.name, labels=list(used.classes), neighbours=neighbours
     )
 
 
-def _analyse(recording: str, sets: set[str], store: Store) -> dict[str, "FeatureRows"]:
+def _find_track(space: Space, recording: str) -> int | None:
+    """Return the index of the track of this name; None if there is none, or it is a file."""
+    tracks = space.names["track_id"]
+    matches = matching_tracks(tracks, recording)
+    if len(matches) > 1 and not _is_file(recording):
+        raise ambiguity_error(tracks, recording, matches)
+    return matches[0] if len(matches) == 1 else None
+
+
+def _is_file(recording: str) -> bool:
+    return os.path.isfile(recording) or "://" in recording
+
+
+def _analyse(recording: str, sets: set[str], store: Store) -> "dict[str, FeatureRows]":
     """Return the rows of a file in some feature sets."""
     from featurizer.extract import analyse
 
     with decode_recording(recording) as audio:
         seconds = store.settings.segment_seconds
-        rows = analyse(audio, sets=sorted(sets), segment_seconds=seconds).rows
-    for found in rows.values():
-        if found.track is None:
-            raise UsageError(f"{public_address(recording)}: {found.too_short} Or: --metric cosine")
-    return rows
+        return analyse(audio, sets=sorted(sets), segment_seconds=seconds).rows
 
 
-def _vector(space: Space, rows: "FeatureRows") -> np.ndarray:
+def _vector(space: Space, rows: "dict[str, FeatureRows]") -> np.ndarray:
     """Return the vector of a file in a space."""
-    vector: np.ndarray = space.fitted.metric.vectors(np.asarray(rows.track)[np.newaxis])[0]
+    metric = space.fitted.metric
+    row = np.asarray(rows[FEATURES[metric.name]].track)
+    vector: np.ndarray = metric.vectors(row[np.newaxis])[0]
     return vector
 
 
 def _find_copies(
-    store: Store, copies: Space, rows: "FeatureRows", progress: Progress
+    store: Store, copies: Space, rows: "dict[str, FeatureRows]", progress: Progress
 ) -> np.ndarray:
     """Return a mask of the tracks in ``copies`` that a file is a copy or an excerpt of."""
     cosines = cosines_with(copies.vectors, _vector(copies, rows))
     is_copy: np.ndarray = cosines >= defaults.DUPLICATE_COSINE
-    if is_copy.any() or not len(rows.segments):
+    segments = rows[FEATURES[copies.fitted.metric.name]].segments
+    if is_copy.any() or not len(segments):
         return is_copy
     progress.step("comparing its segments")
-    return _find_copies_by_segment(store, copies, rows.segments, cosines)
+    return _find_copies_by_segment(store, copies, segments, cosines)
 
 
 def _find_copies_by_segment(
