@@ -173,7 +173,9 @@ def test_scatter(names: str, n: int) -> None:
     points = np.random.default_rng(0).normal(size=(n, 2))
     labels = [NAMES[names][i % len(NAMES[names])] for i in range(n)]
     components = Components(points, (0.24394, 0.21782))
-    found = collection.component_scatter(components, labels, LabelStyles(NAMES[names]), "tracks")
+    found = collection.component_scatter(
+        "gtzan", components, labels, LabelStyles(NAMES[names]), "tracks"
+    )
     check(found)
     assert "0.24394 and 0.21782" in found.caption
 
@@ -183,12 +185,27 @@ def test_heatmap() -> None:
     rows[:, 5] = -rows[:, 3]
     rows[:, 9] = 1.0
     names = [f"zero_crossing_rate{i}_mean" for i in range(28)]
-    found = collection.correlation_heatmap(names, correlations(rows), "all 30 tracks")
+    found = collection.correlation_heatmap("gtzan", names, correlations(rows), "all 30 tracks")
     check(found)
     assert f"{names[3]} and {names[5]} -1.00" in found.alt
     assert "28 columns" in found.alt
-    unchanging = collection.correlation_heatmap(["a", "b"], np.full((2, 2), np.nan), "tracks")
+    unchanging = collection.correlation_heatmap(
+        "gtzan", ["a", "b"], np.full((2, 2), np.nan), "tracks"
+    )
     assert "none" in unchanging.alt
+
+
+def test_heatmap_of_blocks() -> None:
+    blocks = ["texture", "modulation", "tonnetz", "chroma", "contrast"]
+    strengths = np.linspace(0, 1, 25).reshape(5, 5)
+    strengths[2, 2] = np.nan
+    found = collection.block_heatmap("rich", blocks, strengths, "all 30 tracks")
+    check(found)
+    assert found.alt.endswith("The strongest: contrast and contrast 1.00.")
+    assert (
+        "The strongest: none."
+        in collection.block_heatmap("one", ["a"], np.full((1, 1), np.nan), "tracks").alt
+    )
 
 
 @pytest.mark.parametrize("names", NAMES)

@@ -23,7 +23,8 @@ from jobs.reporting.report import Outcome, report
 from jobs.store.schemas import COMPARISON, FILES, RUNS
 from jobs.store.tables import Store
 
-GTZAN = feature_set("gtzan")
+SETS = ("gtzan", "rich")
+GTZAN, RICH = map(feature_set, SETS)
 
 TRACKS = [(f"a/{i:03}.wav", LABELS[i % 4]) for i in range(60)]
 
@@ -53,8 +54,8 @@ def test_a_store_of_nothing_says_which_commands_make_something(tmp_path: Path) -
     store = make_store(tmp_path / "a store", level="track")
     outcome, page = read(Path(store.storage.root))
     assert outcome.missing == [
-        *("The collection", "Correlations", "Tempo", "Principal components", "Ten models"),
-        *("The model that predicts", "Neighbours", "Duplicates", "Runs"),
+        *("The collection", "Correlations", "Tempo", "Principal components", "Features"),
+        *("Ten models", "The model that predicts", "Neighbours", "Duplicates", "Runs"),
     ]
     option = f"--store '{store.storage.root}'"
     for command in (
@@ -123,7 +124,7 @@ def test_a_sample_is_the_same_however_the_rows_lie(tmp_path: Path, cuts: tuple[i
     edges = [0, *cuts, len(TRACKS)]
     parts = [TRACKS[a:b] for a, b in zip(edges[:-1], edges[1:], strict=True)]
     store = make_store(tmp_path / "s", *parts, level="track")
-    sample = overview.sample_tracks(store, 20)
+    sample = overview.sample_tracks(store, "gtzan", 20)
     assert sample.total == 60
     assert sample.names.num_rows == 20
     names = sample.names["track_id"].to_pylist()
@@ -135,8 +136,8 @@ def test_a_sample_is_the_same_however_the_rows_lie(tmp_path: Path, cuts: tuple[i
     assert sample.names["label"].to_pylist() == labels.tolist()
     # The sample depends on the names alone.
     again = make_store(tmp_path / "t", TRACKS[::-1], level="track")
-    assert overview.sample_tracks(again, 20).names["track_id"].to_pylist() == names
-    assert overview.sample_tracks(store, 60).names.num_rows == 60
+    assert overview.sample_tracks(again, "gtzan", 20).names["track_id"].to_pylist() == names
+    assert overview.sample_tracks(store, "gtzan", 60).names.num_rows == 60
 
 
 def test_a_sample_is_drawn_evenly() -> None:
@@ -151,9 +152,57 @@ def test_a_sample_is_named_as_one(
     monkeypatch.setattr(overview.sample_tracks, "__defaults__", (25,))
     outcome, page = read(tmp_path / "s")
     assert (outcome.tracks, outcome.sampled) == (60, 25)
-    assert page.text.count("a sample of 25 of the 60 tracks, drawn at random") == 3
+    assert page.text.count("a sample of 25 of the 60 tracks, drawn at random") == 5
     assert sum(map(int, page.table("Tempo by label").column("tracks"))) == 25
     assert page.facts()["tracks"] == "60"
+
+
+def test_each_feature_set_of_a_store_has_its_pictures_and_percentiles(
+    store: Store, tmp_path: Path
+) -> None:
+    make_store(tmp_path / "s", TRACKS[:45], level="track", features="rich")
+    outcome, page = read(tmp_path / "s")
+    assert (outcome.tracks, outcome.sampled) == (60, 60)
+    facts = page.facts()
+    names = ("tracks", "tracks with gtzan features", "tracks with rich features")
+    assert [facts[name] for name in names] == ["60", "60", "45"]
+    shown = {
+        figure["id"]: image["alt"]
+        for figure, image in zip(*map(page.every, ("figure", "img")), strict=True)
+    }
+    of_both = [f"picture-{what}-{one}" for what in ("correlations", "components") for one in SETS]
+    assert sorted(shown) == sorted([*of_both, "picture-tempo"])
+    rows = read_rows(tmp_path / "s", "track", "rich")[list(RICH.names)].astype(float)
+    blocks = pd.Series([column.block for column in RICH.columns], RICH.names)
+    r = rows.corr().abs().mask(np.eye(len(RICH.names), dtype=bool)).stack()
+    pairs = [blocks[r.index.get_level_values(i)].to_numpy() for i in (0, 1)]
+    strengths = r.groupby(pairs).mean()
+    one, other = strengths.idxmax()
+    strongest = f"The strongest: {{}} and {{}} {strengths.max():.2f}."
+    assert shown["picture-correlations-rich"] in [
+        f"Heatmap of the correlations of 5 blocks of columns. {strongest.format(*pair)}"
+        for pair in ((one, other), (other, one))
+    ]
+    assert "45 tracks of 4 labels" in shown["picture-components-rich"]
+    table = page.table("The 458 rich features, over all 45 tracks")
+    assert [cell.split(" ")[0] for cell in table.column("feature")] == list(RICH.names)
+    assert table.rows[1][0].endswith("mean of cepstral coefficient 0 (ln dB)")
+    for percent in (5, 50, 95):
+        found = list(map(float, table.column(f"{percent} %")))
+        np.testing.assert_allclose(found, rows.quantile(percent / 100), rtol=1e-3, atol=1e-6)
+    assert len(page.table("The 57 gtzan features, over all 60 tracks").rows) == 58
+
+
+def test_a_store_of_rich_features_only_has_no_tempo(tmp_path: Path) -> None:
+    make_store(tmp_path / "s", TRACKS, level="track", features="rich")
+    outcome, page = read(tmp_path / "s")
+    assert outcome.tracks == 60
+    assert page.facts()["tracks"] == "60"
+    assert "None of the store's feature sets has a column tempo." in page.text
+    assert [one["id"] for one in page.every("figure")] == [
+        *("picture-correlations-rich", "picture-components-rich")
+    ]
+    assert {"Tempo", "Correlations", "Features"}.isdisjoint(outcome.missing)
 
 
 def test_of_many_labels_the_most_frequent_are_told_apart(tmp_path: Path) -> None:
