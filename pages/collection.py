@@ -249,24 +249,28 @@ def tempo_box_plot(tempos: Sequence[Distribution], styles: LabelStyles, sample: 
 
 
 def component_scatter(
-    feature_set: str,
     components: Components,
     labels: Sequence[str],
     styles: LabelStyles,
+    *,
+    feature_set: str,
+    columns: str,
     sample: str,
 ) -> Picture:
     """Draw a scatter plot of tracks by their first two principal components.
 
     Parameters
     ----------
-    feature_set : str
-        Name of the feature set.
     components : Components
         Principal components of the tracks.
     labels : sequence of str
         Label of each track.
     styles : LabelStyles
         Styles of the page.
+    feature_set : str
+        Name of the feature set.
+    columns : str
+        What the components are of, such as ``the gtzan features and the length``.
     sample : str
         Description of the tracks, such as ``all 100 tracks``.
     """
@@ -319,7 +323,7 @@ def component_scatter(
         alt=f"Scatter plot of {len(labels):,} tracks of {of_labels} by two principal "
         f"components, which explain {first:.1%} and {second:.1%} of the "
         f"variance.{ends if len(names) > 1 else ''}",
-        caption=f"Over {sample}: the {feature_set} features and the length, each scaled to 0 … 1. "
+        caption=f"Over {sample}: {columns}, each scaled to 0 … 1. "
         f"The components explain {first:.5f} and {second:.5f} of the variance.",
         heights=(max(560, 60 + _LEGEND_LINE * len(names)), 400 + 20 * rows),
     )

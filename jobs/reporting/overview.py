@@ -47,20 +47,21 @@ class Sample:
         Sampled tracks left out because no recording has such features.
     names : pa.Table
         ``track_id`` and ``label``, sorted by ``track_id``.
-    rows : np.ndarray [shape=(n, 1 + d), float64]
-        ``length`` and the features.
+    lengths : np.ndarray [shape=(n,), float64]
+        ``length`` in samples; NaN where it is unknown.
+    features : np.ndarray [shape=(n, d), float64]
+        The features.
     """
 
     feature_set: FeatureSet
     total: int
     excluded: int
     names: pa.Table
-    rows: np.ndarray
+    lengths: np.ndarray
+    features: np.ndarray
 
-    @property
-    def features(self) -> np.ndarray:
-        """The features [shape=(n, d)]."""
-        return self.rows[:, 1:]
+    def __len__(self) -> int:
+        return len(self.features)
 
 
 def sample_sets(store: Store) -> list[Sample]:
@@ -92,12 +93,20 @@ def sample_tracks(store: Store, name: str, size: int = SAMPLE_SIZE) -> Sample:
         if max_hash is not None:
             chosen = np.flatnonzero(_hashes(batch["track_id"]) <= max_hash)
         names.append(pa.table(batch.select(["track_id", "label"]).take(pa.array(chosen))))
-        rows.append(np.column_stack([batch[one].to_numpy()[chosen] for one in columns]))
+        values = [batch[one].to_numpy(zero_copy_only=False)[chosen] for one in columns]
+        rows.append(np.column_stack(values))
     sampled, matrix = pa.concat_tables(names), np.concatenate(rows)
     order = pc.sort_indices(sampled["track_id"]).to_numpy()
-    order = order[(np.abs(matrix[order]) < _MAX_FEATURE).all(axis=1)]
-    excluded = len(matrix) - len(order)
-    return Sample(described, total, excluded, sampled.take(pa.array(order)), matrix[order])
+    # NaN, of an unknown length, is not larger.
+    order = order[~(np.abs(matrix[order]) >= _MAX_FEATURE).any(axis=1)]
+    return Sample(
+        feature_set=described,
+        total=total,
+        excluded=len(matrix) - len(order),
+        names=sampled.take(pa.array(order)),
+        lengths=matrix[order, 0],
+        features=matrix[order, 1:],
+    )
 
 
 def _hashes(tracks: pa.Array) -> np.ndarray:

@@ -137,7 +137,7 @@ def report(
     return Outcome(
         page=path,
         tracks=contents.largest.total if contents.largest else 0,
-        sampled=len(contents.largest.rows) if contents.largest else 0,
+        sampled=len(contents.largest) if contents.largest else 0,
         missing=[section.title for section in sections if section.content.command],
     )
 
@@ -149,7 +149,7 @@ class _Report:
         self._store = store
         self._option = f"--store {shlex.quote(printable(store.storage.root))}"
         self.largest = max(samples, key=lambda one: one.total, default=None)
-        self._samples = [sample for sample in samples if len(sample.rows)]
+        self._samples = [sample for sample in samples if len(sample)]
         extract, imported = self._command("extract SOURCE…"), self._command("import-features CSV…")
         self._tracks_command = f"{extract} or {imported}"
         self._counts = count_labels(store)
@@ -225,7 +225,7 @@ class _Report:
             return self._no_tracks()
         pictures, tables = [], []
         for sample in self._samples:
-            if len(sample.rows) > 1:
+            if len(sample) > 1:
                 picture, table = _correlations(sample)
                 pictures.append(picture)
                 tables.append(table)
@@ -261,11 +261,20 @@ class _Report:
             return self._no_tracks()
         pictures = []
         for sample in self._samples:
-            found = principal_components(sample.rows)
+            rows, text = sample.features, f"the {sample.feature_set.name} features"
+            # As in the tutorial.
+            if not np.isnan(sample.lengths).any():
+                rows, text = np.column_stack([sample.lengths, rows]), f"{text} and the length"
+            found = principal_components(rows)
             if found:
-                name, labels = sample.feature_set.name, self._labels(sample)
-                text = _sample_text(sample)
-                picture = collection.component_scatter(name, found, labels, self._styles, text)
+                picture = collection.component_scatter(
+                    found,
+                    self._labels(sample),
+                    self._styles,
+                    feature_set=sample.feature_set.name,
+                    columns=text,
+                    sample=_sample_text(sample),
+                )
                 pictures.append(picture)
         text = "Principal components need three or more tracks that are not all alike."
         return Content(text="" if pictures else text, pictures=pictures)
@@ -376,7 +385,7 @@ class _Report:
         """Show the neighbours of one track of each label."""
         if not self._store.parts(SIMILARITY):
             return Content(command=self._command("similarity"))
-        if self.largest is None or not len(self.largest.rows):
+        if self.largest is None or not len(self.largest):
             return self._no_tracks()
         first: dict[str, str] = {}
         tracks, labels_of = self.largest.names["track_id"].to_pylist(), self._labels(self.largest)
@@ -479,7 +488,7 @@ class _Report:
 
 def _sample_text(sample: Sample) -> str:
     """Describe the tracks of a sample."""
-    size = len(sample.rows)
+    size = len(sample)
     text = (
         f"all {size:,} tracks"
         if size + sample.excluded == sample.total

@@ -20,7 +20,7 @@ from jobs.extraction.import_features import import_features
 from jobs.neighbours.similarity import similarity
 from jobs.reporting import overview
 from jobs.reporting.report import Outcome, report
-from jobs.store.schemas import COMPARISON, FILES, RUNS
+from jobs.store.schemas import COMPARISON, FILES, RUNS, features_folder
 from jobs.store.tables import Store
 
 SETS = ("gtzan", "rich")
@@ -36,9 +36,9 @@ def store(tmp_path: Path) -> Store:
 
 
 @contextmanager
-def edited_tracks(store: Store) -> Iterator[pd.DataFrame]:
+def edited_tracks(store: Store, features: str = "gtzan") -> Iterator[pd.DataFrame]:
     """Yield the rows of the only part of the tracks, and write them again."""
-    name = store.parts("features/level=track")[0]
+    name = store.parts(features_folder(features, "track"))[0]
     frame = store.storage.read_table(name).to_pandas()
     yield frame
     write_part(store, name, pa.Table.from_pandas(frame, store.storage.read_schema(name)))
@@ -131,7 +131,7 @@ def test_a_sample_is_the_same_however_the_rows_lie(tmp_path: Path, cuts: tuple[i
     assert names == sorted(names)
     rows = read_rows(tmp_path / "s", "track").set_index("track_id").loc[names]
     np.testing.assert_array_equal(sample.features, rows[list(GTZAN.names)])
-    np.testing.assert_array_equal(sample.rows[:, 0], rows["length"])
+    np.testing.assert_array_equal(sample.lengths, rows["length"])
     labels = rows["label"].astype(object).where(rows["label"].notna(), None)
     assert sample.names["label"].to_pylist() == labels.tolist()
     # The sample depends on the names alone.
@@ -194,9 +194,12 @@ def test_each_feature_set_of_a_store_has_its_pictures_and_percentiles(
 
 
 def test_a_store_of_rich_features_only_has_no_tempo(tmp_path: Path) -> None:
-    make_store(tmp_path / "s", TRACKS, level="track", features="rich")
+    store = make_store(tmp_path / "s", TRACKS, level="track", features="rich")
+    with edited_tracks(store, "rich") as frame:
+        frame["length"] = None  # as imported
     outcome, page = read(tmp_path / "s")
     assert outcome.tracks == 60
+    assert "all 60 tracks: the rich features, each scaled to 0 … 1." in page.text
     assert page.facts()["tracks"] == "60"
     assert "None of the store's feature sets has a column tempo." in page.text
     assert [one["id"] for one in page.every("figure")] == [
