@@ -174,7 +174,12 @@ def test_scatter(names: str, n: int) -> None:
     labels = [NAMES[names][i % len(NAMES[names])] for i in range(n)]
     components = Components(points, (0.24394, 0.21782))
     found = collection.component_scatter(
-        "gtzan", components, labels, LabelStyles(NAMES[names]), "tracks"
+        components,
+        labels,
+        LabelStyles(NAMES[names]),
+        feature_set="gtzan",
+        columns="the gtzan features",
+        sample="tracks",
     )
     check(found)
     assert "0.24394 and 0.21782" in found.caption
