@@ -58,7 +58,7 @@ _KEYS = {
     "files": ["track_id", "status", "uri", "source", "duration_s", "sample_rate"],
     PREDICTED_TRACKS: ["track_id", "model"],
     PREDICTED_SEGMENTS: ["track_id", "model"],
-    SIMILARITY: ["track_id", "neighbour_id", "metric"],
+    SIMILARITY: ["track_id", "neighbour_id"],
     DUPLICATES: ["track_id", "duplicate_id"],
     MATRIX: ["track_id"],
 }
@@ -163,7 +163,6 @@ class Check:
         self._manifest: dict[str, Part] | None = None
         self._schemas: dict[str, pa.Schema] = {}
         self._imported = False
-        self.metrics: set[str] = set()  # names of sound metrics
         levels = [(one.name, level) for one in feature_sets().values() for level in one.levels]
         self._features = {features_folder(*one): one for one in levels}
         self._files: dict[str, _File] = {}  # tracks in `files`
@@ -308,8 +307,7 @@ class Check:
         if table in self._features:
             wanted = _FEATURE_KEYS[self._features[table][1]]
         by_row = table == "files" or table in self._features
-        # An older songmill has written no metric.
-        keys: _Keys = {key: [] if by_row else set() for key in wanted if key in columns}
+        keys: _Keys = {key: [] if by_row else set() for key in wanted}
         for batch in storage.read_batches(name, first):
             for key, values in keys.items():
                 if isinstance(values, list):
@@ -438,7 +436,7 @@ class Check:
 
     def _compare_names(self, table: str, columns: _Keys) -> None:
         """Compare the names in a table computed from the features with those of the features."""
-        names = {name for key in columns.keys() - {"model", "metric"} for name in columns[key]}
+        names = {name for key in columns.keys() - {"model"} for name in columns[key]}
         if table == MATRIX and names:
             names.update(self._schemas[table].names[1:])
         for track in names - self.forget:
@@ -450,10 +448,6 @@ class Check:
                 problem = f"has predictions by {version}, which is no sound model of these classes"
                 self._add(table, problem)
                 self.stale.add(table)
-        for metric in set(columns.get("metric", ())) - self.metrics:
-            if "segment" not in self._schemas[table].names:  # no metric of segments is kept
-                self._add(table, f"was made by the metric {metric}, which is missing or damaged")
-                self.stale.add(table)
 
     # Metrics and models
 
@@ -461,9 +455,12 @@ class Check:
         for entry in self._list(NEIGHBOUR_METRICS):
             if entry.name in self.unsound.get(NEIGHBOUR_METRICS, ()):
                 continue
-            for row in self.store.storage.read_table(entry.name).to_pylist():
+            rows: list[dict[str, Any]] = []
+            with suppress(FileNotFoundError):  # removed by another run since it was listed
+                rows = self.store.storage.read_table(entry.name).to_pylist()
+            for row in rows:
                 try:
-                    self.metrics.add(metrics.from_row(row).metric.name)
+                    metrics.from_row(row)
                 except ValueError as error:
                     self._add(
                         NEIGHBOUR_METRICS, f"has a damaged metric {row['metric']!r} ({error})"

@@ -1,6 +1,7 @@
 """Reference neighbours, from one matrix of cosines in double precision."""
 
 import numpy as np
+import pandas as pd
 from sklearn.decomposition import PCA
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 from sklearn.metrics.pairwise import cosine_similarity
@@ -43,6 +44,22 @@ def metric_vectors(name: str, rows: np.ndarray, classes: np.ndarray) -> np.ndarr
     lda.fit(scores[known], classes[known])
     learned = lda.transform(scores) - lda.transform(scores[known]).mean(axis=0)
     return np.hstack([normalize(learned), principal(58)]) / np.sqrt(2)
+
+
+def vectors_by(numbers: pd.Series, rows: np.ndarray) -> np.ndarray:
+    """Return the vectors of rows by a row of the table ``metrics``, as documented.
+
+    Parameters
+    ----------
+    numbers : pd.Series
+        The row, of another metric than ``cosine``.
+    rows : np.ndarray [shape=(n, d), float]
+        Features, in the order of its ``columns``.
+    """
+    scores = np.clip((rows - numbers["mean"]) / numbers["deviation"], -4, 4)
+    values = scores @ numbers["matrix"].reshape(len(numbers["columns"]), -1) - numbers["shift"]
+    groups = np.split(values, np.cumsum(numbers["widths"])[:-1], axis=1)
+    return np.hstack([normalize(group) for group in groups]) / np.sqrt(len(groups))
 
 
 def corrected_scores(vectors: np.ndarray) -> np.ndarray:

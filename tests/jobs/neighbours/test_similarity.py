@@ -279,13 +279,8 @@ def test_the_numbers_of_the_metrics_are_kept(tmp_path: Path) -> None:
     rows = read_rows(root, "track", "rich").set_index("track_id").sort_index()
     for metric in ("rich", "learned"):
         find(root, metric=metric, k=7)
-        row = table.loc[metric]
-        features = rows[list(row["columns"])].to_numpy(np.float64)
-        scores = np.clip((features - row["mean"]) / row["deviation"], -4, 4)
-        values = scores @ row["matrix"].reshape(458, -1) - row["shift"]
-        groups = np.split(values, np.cumsum(row["widths"])[:-1], axis=1)
-        units = [one / np.linalg.norm(one, axis=1, keepdims=True) for one in groups]
-        vectors = np.hstack(units) / np.sqrt(len(units))
+        features = rows[list(table.loc[metric, "columns"])].to_numpy(np.float64)
+        vectors = brute_force.vectors_by(table.loc[metric], features)
         found = read(root, "similarity")
         one, other = (rows.index.get_indexer(found[end]) for end in ("track_id", "neighbour_id"))
         matrix = brute_force.corrected_scores(vectors)

@@ -22,6 +22,7 @@ from jobs.reporting import overview
 from jobs.reporting.report import Outcome, report
 from jobs.store.schemas import COMPARISON, FILES, RUNS, features_folder
 from jobs.store.tables import Store
+from recommend.metric import Name
 
 SETS = ("gtzan", "rich")
 GTZAN, RICH = map(feature_set, SETS)
@@ -251,6 +252,35 @@ def test_neighbours_and_duplicates(tmp_path: Path) -> None:
         rows = nearest[nearest["track_id"] == track].sort_values("rank").head(5)
         assert [name.split(" ")[0] for name in one.column("track")] == rows["neighbour_id"].tolist()
         assert one.column("cosine") == [f"{cosine:.4f}" for cosine in rows["cosine"]]
+        assert "score" not in one.rows[0]
+    assert "by the metric cosine: the cosine of z-scored features." in page.text
+
+
+@pytest.mark.parametrize("metric", ["rich", "learned"])
+def test_neighbours_by_another_metric_have_scores(tmp_path: Path, metric: Name) -> None:
+    root = tmp_path / "s"
+    make_store(root, TRACKS, level="track")
+    make_store(root, TRACKS, level="track", features="rich")
+    similarity(store=str(root), metric=metric)
+    _, page = read(root)
+    nearest = pd.read_parquet(root / "similarity")
+    one = next(one for one in page.tables if one.caption.startswith("Nearest to "))
+    track = one.caption.removeprefix("Nearest to ").split(" ")[0]
+    rows = nearest[nearest["track_id"] == track].sort_values("rank").head(5)
+    for name in ("score", "cosine"):
+        assert one.column(name) == [f"{value:.4f}" for value in rows[name]]
+    assert f"by the metric {metric}: the cosine of " in page.text
+    learned = "It has learned the labels blues, jazz, rock."
+    assert (learned in page.text) == (metric == "learned")
+
+
+def test_neighbours_of_an_older_songmill_are_shown(tmp_path: Path) -> None:
+    store = make_store(tmp_path / "s", TRACKS, level="track")
+    similarity(store=str(tmp_path / "s"))
+    (part,) = store.parts("similarity")
+    write_part(store, part, store.read_part(part).drop_columns(["score", "metric"]))
+    _, page = read(tmp_path / "s")
+    assert len(page.table("Nearest to ").rows) == 6
 
 
 def test_segments_have_neighbours_if_there_are_tracks(tmp_path: Path) -> None:
