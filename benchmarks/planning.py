@@ -21,12 +21,14 @@ import psutil
 import pyarrow as pa
 
 from benchmarks.processes import PeakMemory, extract_command
-from featurizer.columns import FEATURE_COLUMNS, FEATURE_SET
+from featurizer.feature_set import feature_set
 from jobs.inputs.sources import SourceFile, list_sources
 from jobs.store.address import storage_of
 from jobs.store.s3 import file_system
 from jobs.store.schemas import FILES, TRACK
 from jobs.store.tables import Settings, open_to_write
+
+GTZAN = feature_set("gtzan")
 
 NEW = 100
 FILES_PER_FOLDER = 1_000
@@ -51,7 +53,7 @@ def make_files(source: str, count: int) -> None:
 def make_store(root: str, known: list[SourceFile]) -> None:
     """Create a store that knows the files, with random features of each."""
     storage = storage_of(root)
-    open_to_write(storage, Settings({"gtzan": FEATURE_SET}, 3.0), force=False)
+    open_to_write(storage, Settings({"gtzan": GTZAN.version}, 3.0), force=False)
     rng = np.random.default_rng(0)
     for start in range(0, len(known), ROWS_PER_PART):
         rows = known[start : start + ROWS_PER_PART]
@@ -69,7 +71,7 @@ def make_store(root: str, known: list[SourceFile]) -> None:
         }
         storage.write_table(f"files/part-{start}.parquet", _table(FILES, values))
         labels = pa.array([row.track_id[:4] for row in rows], pa.string())
-        features = {name: pa.array(rng.normal(size=len(rows))) for name in FEATURE_COLUMNS}
+        features = {name: pa.array(rng.normal(size=len(rows))) for name in GTZAN.names}
         length = pa.array([0] * len(rows), pa.int64())
         tracks = {"track_id": names, "label": labels, "length": length, **features}
         storage.write_table(f"features/level=track/part-{start}.parquet", _table(TRACK, tracks))

@@ -13,13 +13,13 @@ from pathlib import Path
 
 import pandas as pd
 
-from featurizer.columns import FEATURE_COLUMNS
 from featurizer.errors import RecordingError
 from featurizer.extract import extract
+from featurizer.feature_set import feature_set
 
 SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 
-COLUMNS = list(FEATURE_COLUMNS)
+COLUMNS = list(feature_set("gtzan").names)
 
 
 def published(gtzan: Path) -> tuple[pd.DataFrame, pd.DataFrame]:

@@ -18,10 +18,12 @@ import psutil
 import pyarrow as pa
 
 from benchmarks.processes import PeakMemory
-from featurizer.columns import FEATURE_COLUMNS, FEATURE_SET
+from featurizer.feature_set import feature_set
 from jobs.store.folder import Folder
 from jobs.store.schemas import DUPLICATES, FILES, SIMILARITY, TRACK, TRACKS, duplicates, similarity
 from jobs.store.tables import STORE_JSON, Settings
+
+GTZAN = feature_set("gtzan")
 
 SIZES = (50_000, 1_000_000)
 ROWS_PER_PART = 100_000
@@ -52,7 +54,7 @@ def main() -> None:
 def write_store(root: Path, tracks: int) -> None:
     """Write the tables of a store, part by part."""
     storage = Folder(str(root))
-    storage.write(STORE_JSON, Settings({"gtzan": FEATURE_SET}, 3.0).to_json())
+    storage.write(STORE_JSON, Settings({"gtzan": GTZAN.version}, 3.0).to_json())
     for name, schema, parts in (
         (TRACKS, TRACK, track_rows(tracks)),
         ("files", FILES, file_rows(tracks)),
@@ -81,7 +83,7 @@ def track_rows(tracks: int) -> Iterator[dict[str, pa.Array]]:
     """Yield each part of the table of tracks, as columns."""
     rng = np.random.default_rng(0)
     for part in parts_of(tracks, ROWS_PER_PART):
-        columns = {name: pa.array(rng.normal(size=len(part))) for name in FEATURE_COLUMNS}
+        columns = {name: pa.array(rng.normal(size=len(part))) for name in GTZAN.names}
         columns["track_id"] = names(part)
         columns["label"] = pa.array([f"label {i % LABELS}" for i in part.tolist()])
         columns["length"] = pa.array(np.full(len(part), 661_500))

@@ -25,13 +25,15 @@ import numpy as np
 import pyarrow as pa
 
 from benchmarks.processes import PeakMemory, dask_cluster, run_module
-from featurizer.columns import FEATURE_COLUMNS, FEATURE_SET
+from featurizer.feature_set import feature_set
 from jobs.store.folder import Folder
 from jobs.store.schemas import TRACK, TRACKS
 from jobs.store.tables import STORE_JSON, Settings
 
+GTZAN = feature_set("gtzan")
+
 N = 100_000
-D = len(FEATURE_COLUMNS)
+D = len(GTZAN.names)
 K = 20
 REPEATS = 3
 THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
@@ -139,13 +141,13 @@ def compare(n: int) -> None:
 def make_store(folder: Path, n: int) -> None:
     """Write a store of random tracks."""
     storage = Folder(str(folder))
-    storage.write(STORE_JSON, Settings({"gtzan": FEATURE_SET}, 3.0).to_json())
+    storage.write(STORE_JSON, Settings({"gtzan": GTZAN.version}, 3.0).to_json())
     features = np.random.default_rng(0).normal(size=(n, D))
     columns: dict[str, Any] = {
         "track_id": [f"{i:07d}.wav" for i in range(n)],
         "label": ["label"] * n,
         "length": np.full(n, 661_504),
-        **{name: features[:, i] for i, name in enumerate(FEATURE_COLUMNS)},
+        **{name: features[:, i] for i, name in enumerate(GTZAN.names)},
     }
     arrays = [pa.array(columns[field.name], field.type) for field in TRACK]
     storage.write_table(f"{TRACKS}/part-0.parquet", pa.Table.from_arrays(arrays, schema=TRACK))

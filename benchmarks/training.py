@@ -21,13 +21,15 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from benchmarks.processes import PeakMemory, dask_cluster, run_module
-from featurizer.columns import FEATURE_COLUMNS, FEATURE_SET
+from featurizer.feature_set import feature_set
 from jobs.cluster.connect import connect
 from jobs.learning.dataset import RowPlan, Rows, labelled_tracks, load_share
 from jobs.store.folder import Folder
 from jobs.store.levels import feature_matrix
 from jobs.store.schemas import SEGMENT, SEGMENTS
 from jobs.store.tables import STORE_JSON, Settings, open_store
+
+GTZAN = feature_set("gtzan")
 
 ROWS = 2_000_000
 LABELS = 10
@@ -41,21 +43,21 @@ THREADS = 2
 def make_store(folder: Path, rows: int) -> None:
     """Write a store of random segments around one centre per label."""
     storage = Folder(str(folder))
-    storage.write(STORE_JSON, Settings({"gtzan": FEATURE_SET}, 3.0).to_json())
-    centres = np.random.default_rng(0).normal(size=(LABELS, len(FEATURE_COLUMNS)))
+    storage.write(STORE_JSON, Settings({"gtzan": GTZAN.version}, 3.0).to_json())
+    centres = np.random.default_rng(0).normal(size=(LABELS, len(GTZAN.names)))
     for first in range(0, rows, PART_ROWS):
         rng = np.random.default_rng((1, first))
         number = np.arange(first, min(first + PART_ROWS, rows))
         track = number // SEGMENTS_PER_TRACK
         label = track % LABELS
-        values = 0.4 * centres[label] + rng.normal(size=(len(number), len(FEATURE_COLUMNS)))
+        values = 0.4 * centres[label] + rng.normal(size=(len(number), len(GTZAN.names)))
         columns = {
             "track_id": [f"{i:07d}.wav" for i in track],
             "label": [f"label {i}" for i in label],
             "segment": number % SEGMENTS_PER_TRACK,
             "start_s": number % SEGMENTS_PER_TRACK * 3.0,
             "length": np.full(len(number), 66_149),
-            **{name: values[:, i] for i, name in enumerate(FEATURE_COLUMNS)},
+            **{name: values[:, i] for i, name in enumerate(GTZAN.names)},
         }
         arrays = [pa.array(columns[field.name], field.type) for field in SEGMENT]
         name = f"{SEGMENTS}/part-{first:09d}.parquet"
@@ -74,7 +76,7 @@ def plain(folder: str) -> None:
     classes = np.empty(len(features), np.int32)
     row = 0
     for part in parts:
-        table = pq.ParquetFile(part).read(columns=["label", *FEATURE_COLUMNS])
+        table = pq.ParquetFile(part).read(columns=["label", *GTZAN.names])
         next_row = row + table.num_rows
         features[row:next_row] = feature_matrix(table)
         names = np.array(table["label"].to_pylist())

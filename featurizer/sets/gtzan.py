@@ -6,6 +6,7 @@ Names and order follow ``features_30_sec.csv`` and ``features_3_sec.csv``, betwe
 
 from typing import TYPE_CHECKING
 
+from featurizer.columns import N_MFCC
 from featurizer.feature_set import Column, FeatureSet
 
 if TYPE_CHECKING:
@@ -39,9 +40,6 @@ _DAVIS = (
     " word recognition in continuously spoken sentences. IEEE Transactions on Acoustics, Speech,"
     " and Signal Processing 28(4), 1980."
 )
-
-N_MFCC = 20
-"""Mel-frequency cepstral coefficients."""
 
 # Name, block, unit, what its mean and variance are of, source.
 _MEAN_AND_VARIANCE = (

@@ -12,11 +12,14 @@ import featurizer.gtzan_accumulator
 import featurizer.spectrogram
 import featurizer.stft
 from benchmarks.plain_recipe import plain_features, plain_segments
-from featurizer.columns import FEATURE_COLUMNS, N_MFCC
+from featurizer.columns import N_MFCC
 from featurizer.deadline import Deadline
 from featurizer.errors import RecordingError
 from featurizer.extract import extract
 from featurizer.extract import features as features_in_sets
+from featurizer.feature_set import feature_set
+
+GTZAN = feature_set("gtzan")
 
 N = 100_000
 T = np.arange(N) / 22050
@@ -74,12 +77,12 @@ def floor(column: str) -> float:
 
 
 def check(row: np.ndarray, expected: np.ndarray) -> None:
-    floors = np.array([floor(name) for name in FEATURE_COLUMNS])
+    floors = np.array([floor(name) for name in GTZAN.names])
     # Rounding to single precision decides roll-offs that fall on a tie.
-    limit = np.array([1e-2 if "rolloff" in name else 1e-3 for name in FEATURE_COLUMNS])
+    limit = np.array([1e-2 if "rolloff" in name else 1e-3 for name in GTZAN.names])
     errors = np.abs(row - expected) / (np.abs(expected) + floors) / limit
     worst = int(np.argmax(errors))
-    assert errors[worst] < 1, (FEATURE_COLUMNS[worst], row[worst], expected[worst])
+    assert errors[worst] < 1, (GTZAN.names[worst], row[worst], expected[worst])
 
 
 @pytest.mark.parametrize("name", SIGNALS)
@@ -186,7 +189,7 @@ def test_the_size_of_blocks_does_not_change_the_features(monkeypatch: pytest.Mon
     monkeypatch.setattr(featurizer.stft, "BLOCK_FRAMES", 20)
     small_blocks, _ = features(y, segment_seconds=10.0)
     # Means of MFCC may be near 0, but their rounding errors are those of values around 10.
-    near_zero = [name.startswith("mfcc") and name.endswith("mean") for name in FEATURE_COLUMNS]
+    near_zero = [name.startswith("mfcc") and name.endswith("mean") for name in GTZAN.names]
     assert sum(near_zero) == N_MFCC
     error = np.abs(small_blocks - whole)
     assert (error <= 1e-6 * np.abs(whole) + np.where(near_zero, 1e-6, 1e-9)).all(), error

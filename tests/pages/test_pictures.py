@@ -10,12 +10,14 @@ from PIL import Image
 from support.cut_off import watch_for_cut_off_texts
 
 from featurizer.analysis import signal_rows
-from featurizer.columns import FEATURE_COLUMNS
 from featurizer.curves import Curves
+from featurizer.feature_set import feature_set
 from pages import collection, models, picture, recording
 from pages.picture import Painter, Picture
 from pages.statistics import Components, Distribution, correlations
 from pages.style import COLOURS, LIGHT, NARROW, SCHEMES, LabelStyles, Variant, shorten
+
+GTZAN = feature_set("gtzan")
 
 NAMES = {
     "one": ["rock"],
@@ -68,7 +70,7 @@ def test_a_picture_has_a_png_for_every_screen(monkeypatch: pytest.MonkeyPatch) -
 def pictures_of(y: np.ndarray) -> list[Picture]:
     curves = Curves(y.astype(np.float32))
     row = signal_rows(curves.y, ["gtzan"], curves=curves)["gtzan"]
-    return list(recording.pictures(curves, float(row[FEATURE_COLUMNS.index("tempo")])))
+    return list(recording.pictures(curves, float(row[GTZAN.names.index("tempo")])))
 
 
 def check_recording(pictures: list[Picture]) -> None:

@@ -10,11 +10,12 @@ from support import brute_force
 from support.recordings import write_recording
 
 import songmill
-from featurizer.columns import FEATURE_COLUMNS
 from featurizer.extract import extract
 from featurizer.extract import features as feature_rows
 from featurizer.feature_set import feature_set
 from featurizer.process import single_thread
+
+GTZAN = feature_set("gtzan")
 
 
 @pytest.fixture
@@ -28,11 +29,11 @@ def test_features_of_a_file_are_those_of_the_store(path: Path) -> None:
         found_by_extract = extract(str(path), segment_seconds=1.0)
     expected = found_by_extract.rows["gtzan"]
     found = songmill.features(path)
-    assert list(found.index) == list(FEATURE_COLUMNS)
+    assert list(found.index) == list(GTZAN.names)
     np.testing.assert_array_equal(found, expected.track)
     segments = songmill.features(str(path), segments=True, segment_seconds=1.0)
-    assert list(segments.columns) == ["start_s", *FEATURE_COLUMNS]
-    np.testing.assert_array_equal(segments[list(FEATURE_COLUMNS)], expected.segments)
+    assert list(segments.columns) == ["start_s", *GTZAN.names]
+    np.testing.assert_array_equal(segments[list(GTZAN.names)], expected.segments)
     step = found_by_extract.segment_step / 22050
     assert segments["start_s"].tolist() == [i * step for i in range(len(segments))]
 
@@ -47,7 +48,7 @@ def test_features_may_be_those_of_another_set() -> None:
     np.testing.assert_array_equal(found, expected)
     with pytest.raises(songmill.SongmillError, match="no rich features: .* at least 10"):
         songmill.features((y[:50_000], 22050), features="rich")
-    with pytest.raises(songmill.SongmillError, match="rich features do not describe segments: .*gt"):
+    with pytest.raises(songmill.SongmillError, match="rich features do not describe segments"):
         songmill.features((y, 22050), features="rich", segments=True)
     with pytest.raises(songmill.SongmillError, match="no feature set 'poor': choose from gtzan, r"):
         songmill.features((y, 22050), features="poor")

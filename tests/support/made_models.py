@@ -12,13 +12,15 @@ import pyarrow.dataset
 import pyarrow.parquet as pq
 import xgboost
 
-from featurizer.columns import FEATURE_COLUMNS, FEATURE_SET
+from featurizer.feature_set import feature_set
 from jobs.learning import registry
 from jobs.store import commit
 from jobs.store.address import lock_of
 from jobs.store.schemas import CONFUSION, IMPORTANCE, METRICS, SPLIT
 from jobs.store.tables import Store
 from training.model import Description, digest
+
+GTZAN = feature_set("gtzan")
 
 ROUNDS = 4
 
@@ -27,7 +29,7 @@ TRICKY_CLASSES = ['a,b "c"\n', "null", "\N{GUITAR}"]
 
 MISFITS: list[tuple[dict[str, Any], str]] = [
     ({"feature_set": "other-9"}, "feature set other-9"),
-    ({"columns": [*FEATURE_COLUMNS[1::-1], *FEATURE_COLUMNS[2:]]}, "another order"),
+    ({"columns": [*GTZAN.names[1::-1], *GTZAN.names[2:]]}, "another order"),
 ]
 """Changes to a model that make it unfit for a store, and a part of the error."""
 
@@ -71,8 +73,8 @@ def put_model(
         "version": version,
         "created_at": "2026-03-01T12:00:00+00:00",
         "classes": classes,
-        "columns": list(FEATURE_COLUMNS),
-        "feature_set": FEATURE_SET,
+        "columns": list(GTZAN.names),
+        "feature_set": GTZAN.version,
         "level": "segment",
         "segment_seconds": store.settings.segment_seconds,
         "parameters": {},
@@ -145,7 +147,7 @@ def model_tables(store: Store, version: str, classes: list[str]) -> None:
     ]
     matters = [
         {"feature": name, "mean": i / 1000, "std": 0.001, "repeats": 5}
-        for i, name in enumerate(FEATURE_COLUMNS)
+        for i, name in enumerate(GTZAN.names)
     ]
     for name, found, schema in (
         ("confusion", rows, CONFUSION),

@@ -9,11 +9,13 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from featurizer.columns import FEATURE_COLUMNS, FEATURE_SET
+from featurizer.feature_set import feature_set
 from jobs.store.folder import Folder
 from jobs.store.manifest import MANIFEST
 from jobs.store.schemas import SEGMENT, SEGMENTS, TRACK, TRACKS
 from jobs.store.tables import Settings, Store, open_to_write
+
+GTZAN = feature_set("gtzan")
 
 LABELS = ("blues", "jazz", None, "rock")
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -44,7 +46,7 @@ def make_store(
     shift : mapping of (str or None) to float, optional
         Offset of the features, by label.
     """
-    store = open_to_write(Folder(str(root)), Settings({"gtzan": FEATURE_SET}, 3.0), force=False)
+    store = open_to_write(Folder(str(root)), Settings({"gtzan": GTZAN.version}, 3.0), force=False)
     table, schema = (SEGMENTS, SEGMENT) if level == "segment" else (TRACKS, TRACK)
     store.storage.remove(MANIFEST)
     for name in store.parts(table):
@@ -54,8 +56,8 @@ def make_store(
     for i, part in enumerate(parts):
         rows = []
         for track, label in part:
-            features = random.normal(size=len(FEATURE_COLUMNS)) + (shift or {}).get(label, 0.0)
-            row = dict(zip(FEATURE_COLUMNS, features.tolist(), strict=True))
+            features = random.normal(size=len(GTZAN.names)) + (shift or {}).get(label, 0.0)
+            row = dict(zip(GTZAN.names, features.tolist(), strict=True))
             row |= {"track_id": track, "label": label, "length": 66150}
             rows.append(row | {"segment": number, "start_s": 3.0 * number})
             number += 1

@@ -14,7 +14,9 @@ import numpy as np
 import pandas as pd
 import pyarrow.dataset as ds
 
-from featurizer.columns import FEATURE_COLUMNS
+from featurizer.feature_set import feature_set
+
+GTZAN = feature_set("gtzan")
 
 
 def by_pyarrow(folder: Path) -> pd.DataFrame:
@@ -55,7 +57,7 @@ def check(frame: pd.DataFrame, keys: list[str]) -> None:
     """Check that all rows are unique and whole."""
     twice = frame[frame.duplicated(keys)]
     assert twice.empty, f"twice: {twice[keys].values.tolist()}"
-    numbers = [column for column in FEATURE_COLUMNS if column in frame]
+    numbers = [column for column in GTZAN.names if column in frame]
     assert np.isfinite(frame[numbers].to_numpy()).all(), "not a number"
     assert frame["track_id"].notna().all(), "no track"
 

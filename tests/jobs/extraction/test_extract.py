@@ -30,8 +30,8 @@ from threadpoolctl import threadpool_limits
 
 import jobs.extraction.extract
 import jobs.store.commit
-from featurizer.columns import FEATURE_COLUMNS
 from featurizer.extract import extract as extract_features
+from featurizer.feature_set import feature_set
 from jobs.cluster.connect import scheduler_address
 from jobs.errors import ClusterError, UsageError
 from jobs.extraction.extract import Outcome, extract
@@ -41,6 +41,8 @@ from jobs.progress import Progress, printable
 from jobs.reporting.status import read_status
 from jobs.store.manifest import MANIFEST
 from jobs.store.schemas import FILES, SEGMENTS, TRACKS
+
+GTZAN = feature_set("gtzan")
 
 MUSIC, STORE = Path("music"), Path("store")
 SR = 22050
@@ -139,7 +141,7 @@ def test_rows_of_published_recordings_are_the_featurizers(shared_data: Path, run
     assert (outcome.extracted, all_tracks()) == (len(names), names)
 
     tracks, segments = table(TRACKS), table(SEGMENTS)
-    columns = ["length", *FEATURE_COLUMNS]
+    columns = ["length", *GTZAN.names]
     assert list(tracks.columns) == ["track_id", "label", *columns]
     assert list(segments.columns) == ["track_id", "label", "segment", "start_s", *columns]
     assert np.array_equal(segments["start_s"], segments["segment"] * 3.0)
@@ -150,7 +152,7 @@ def test_rows_of_published_recordings_are_the_featurizers(shared_data: Path, run
         rows = found.rows["gtzan"]
         for frame, expected in ((tracks, [rows.track]), (segments, rows.segments)):
             rows = frame[frame["track_id"] == name]
-            assert np.array_equal(rows[list(FEATURE_COLUMNS)].to_numpy(), expected)
+            assert np.array_equal(rows[list(GTZAN.names)].to_numpy(), expected)
 
 
 # Corrupt files
@@ -267,7 +269,7 @@ def test_corrupt_files_cost_no_other_file_and_end_with_3_and_a_quiet_log(zoo: Zo
     good = sorted(set(rows.index) - set(failed))
     for name in (TRACKS, SEGMENTS):
         frame = table(name, folder / "store")
-        assert np.isfinite(frame[list(FEATURE_COLUMNS)].to_numpy()).all()
+        assert np.isfinite(frame[list(GTZAN.names)].to_numpy()).all()
         assert sorted(set(frame["track_id"])) == good
     assert (found["listed"], found["extracted"]) == (len(rows), len(good))
     assert (found["failed"], found["failed_in_all"]) == (len(failed), len(failed))
@@ -299,7 +301,7 @@ def test_facts_of_unusual_files_are_recorded(zoo: Zoo) -> None:
     assert "promises" in rows.loc["promises.wav", "message"]
     assert pd.isna(rows.loc["good.wav", "message"])
     # One recording in two formats and under three names.
-    tracks = table(TRACKS, zoo[0] / "store").set_index("track_id")[list(FEATURE_COLUMNS)]
+    tracks = table(TRACKS, zoo[0] / "store").set_index("track_id")[list(GTZAN.names)]
     for twin in ("good.flac", f"{WEIRD}.wav", r"na\xefve.wav"):
         assert tracks.loc[twin].equals(tracks.loc["good.wav"])
 
@@ -489,7 +491,7 @@ def test_labels_change_without_extraction(run: Run, without_cluster: Run) -> Non
     run()
     names = [f"{style}/{i}.wav" for style in ("blues", "rock") for i in range(3)]
     assert all_labels() == {name: name.partition("/")[0] for name in names}
-    before, features = extraction_times(), table(TRACKS)[list(FEATURE_COLUMNS)]
+    before, features = extraction_times(), table(TRACKS)[list(GTZAN.names)]
 
     assert without_cluster(labels="none").relabelled == 6
     assert all_labels() == dict.fromkeys(names)
@@ -508,7 +510,7 @@ def test_labels_change_without_extraction(run: Run, without_cluster: Run) -> Non
     assert without_cluster().relabelled == 6
     assert all_labels() == {name: name.partition("/")[0] for name in names}
     assert extraction_times() == before
-    assert table(TRACKS)[list(FEATURE_COLUMNS)].equals(features)
+    assert table(TRACKS)[list(GTZAN.names)].equals(features)
 
 
 @pytest.mark.slow

@@ -24,7 +24,6 @@ from pyarrow import csv as arrow_csv
 from support.command_line import Command
 from support.made_stores import put
 
-from featurizer.columns import FEATURE_COLUMNS, FEATURE_SET
 from featurizer.feature_set import feature_set
 from jobs.errors import StoreError, UsageError
 from jobs.extraction import import_features
@@ -45,9 +44,11 @@ from jobs.store.schemas import (
 )
 from jobs.store.tables import Settings, open_store, open_to_write
 
+GTZAN = feature_set("gtzan")
+
 STORE = Path("store")
 
-COLUMNS = ["filename", "length", *FEATURE_COLUMNS, "label"]
+COLUMNS = ["filename", "length", *GTZAN.names, "label"]
 
 Row = dict[str, Any]
 
@@ -64,7 +65,7 @@ def in_own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def row(filename: str, label: str = "blues", **values: Any) -> Row:
     """A row of a table, with features that no other filename has."""
     numbers = random.Random(filename)
-    features = {name: repr(numbers.uniform(-1e3, 1e3)) for name in FEATURE_COLUMNS}
+    features = {name: repr(numbers.uniform(-1e3, 1e3)) for name in GTZAN.names}
     return {"filename": filename, "length": "66149", **features, "label": label, **values}
 
 
@@ -139,7 +140,7 @@ def expected(*paths: Path, names: Callable[[str], Row]) -> list[Row]:
         with path.open(encoding="utf-8-sig", newline="") as file:
             for cells in csv.DictReader(file):
                 known = {"label": cells["label"] or None, "length": int(cells["length"])}
-                features = {name: float(cells[name]) for name in FEATURE_COLUMNS}
+                features = {name: float(cells[name]) for name in GTZAN.names}
                 rows.append({**names(cells["filename"]), **known, **features})
     return sorted(rows, key=lambda found: (found["track_id"], found.get("segment")))
 
@@ -193,7 +194,7 @@ def test_the_published_tables_become_the_stores_to_the_bit(shared_data: Path) ->
         }
     settings = json.loads((STORE / "store.json").read_text())
     del settings["checksum"]
-    assert settings == {"format": 1, "feature_set": FEATURE_SET, "segment_seconds": 3.0}
+    assert settings == {"format": 1, "feature_set": GTZAN.version, "segment_seconds": 3.0}
     (run,) = pyarrow.dataset.dataset(STORE / "runs").to_table().to_pylist()
     named = [run[name] for name in ("run_id", "stage", "outcome", "message")]
     assert named == [outcome.run_id, "import", "done", None]
@@ -219,13 +220,13 @@ def test_numbers_are_the_nearest_doubles() -> None:
         digits = "".join(random_.choices("0123456789", k=random_.randint(1, 25)))
         exponent = random_.randint(-330, 280)
         texts.append(f"{random_.choice(['', '-'])}{digits[0]}.{digits[1:]}e{exponent}")
-    per_row = len(FEATURE_COLUMNS)
+    per_row = len(GTZAN.names)
     rows = []
     for i in range(0, len(texts) // per_row * per_row, per_row):
-        values = dict(zip(FEATURE_COLUMNS, texts[i : i + per_row], strict=True))
+        values = dict(zip(GTZAN.names, texts[i : i + per_row], strict=True))
         rows.append(row(f"{i:05}.wav", **values))
     do(write("t.csv", *rows))
-    found = [known[name] for known in read(TRACKS) for name in FEATURE_COLUMNS]
+    found = [known[name] for known in read(TRACKS) for name in GTZAN.names]
     assert len(found) > 3900
     for text, value in zip(texts, found, strict=False):
         assert value.hex() == float(text).hex(), text
@@ -370,7 +371,7 @@ def test_the_first_row_of_another_level_is_refused() -> None:
 
 
 HEADER = ",".join(COLUMNS)
-ZEROS = ",".join(["0"] * len(FEATURE_COLUMNS))
+ZEROS = ",".join(["0"] * len(GTZAN.names))
 
 
 @pytest.mark.parametrize(
@@ -535,7 +536,7 @@ def test_a_number_in_parquet_that_is_not_finite_is_refused_with_its_row(
 
 
 def test_parquet_tables_that_are_not_as_they_should_be_are_refused() -> None:
-    both = {name: pa.array([0.5]) for name in FEATURE_COLUMNS}
+    both = {name: pa.array([0.5]) for name in GTZAN.names}
     for table, error in (
         (rich_table("a").drop_columns(["track"]), ["no column 'filename'"]),
         (rich_table("a").drop_columns([RICH_NAMES[3]]), [f"no column '{RICH_NAMES[3]}'"]),
@@ -707,7 +708,7 @@ def test_a_pipe_of_labels_is_read_once() -> None:
 
 
 def make_store(segment_seconds: float, *uris: tuple[str, str]) -> None:
-    settings = Settings({"gtzan": FEATURE_SET}, segment_seconds)
+    settings = Settings({"gtzan": GTZAN.version}, segment_seconds)
     made = open_to_write(Folder(str(STORE)), settings, force=False)
     rows = [{"track_id": f"{i}", "uri": uri, "source": of} for i, (uri, of) in enumerate(uris)]
     put(made, "files", rows, FILES)

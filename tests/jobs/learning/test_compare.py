@@ -20,7 +20,7 @@ from sklearn.preprocessing import MinMaxScaler
 from sklearn.tree import DecisionTreeClassifier
 from support.made_stores import Row, make_store, read_rows
 
-from featurizer.columns import FEATURE_COLUMNS
+from featurizer.feature_set import feature_set
 from jobs.errors import UsageError
 from jobs.extraction.import_features import import_features
 from jobs.learning import compare as compare_module
@@ -28,7 +28,9 @@ from jobs.learning.compare import Outcome, _Assessment, _Assignment, compare
 from jobs.progress import Progress
 from training import classifiers, splits
 
-FEATURES = list(FEATURE_COLUMNS)
+GTZAN = feature_set("gtzan")
+
+FEATURES = list(GTZAN.names)
 QUICK = ("naive Bayes", "decision tree")
 
 

@@ -11,12 +11,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.made_stores import make_store, read_rows
 
-from featurizer.columns import FEATURE_COLUMNS
+from featurizer.feature_set import feature_set
 from jobs.errors import StoreError, UsageError
 from jobs.learning import dataset
 from jobs.learning.dataset import RowPlan, labelled_tracks, load, load_share
 from jobs.store.levels import choose_level, feature_matrix
 from jobs.store.tables import Store
+
+GTZAN = feature_set("gtzan")
 
 TWO = [("a", "blues"), ("b", "rock")]
 
@@ -155,7 +157,7 @@ def test_shares_and_pieces_are_every_wanted_row_once(
             assert labelled.tracks.ids[tracks].tolist() == expected["track_id"].tolist()
             names = [labelled.tracks.classes[code] for code in classes]
             assert names == expected["label"].tolist()
-            oracle = expected[list(FEATURE_COLUMNS)].to_numpy(np.float32)
+            oracle = expected[list(GTZAN.names)].to_numpy(np.float32)
             assert np.array_equal(features, oracle)
 
 
@@ -163,17 +165,17 @@ def test_a_share_is_features_and_classes_and_may_be_empty(tmp_path: Path) -> Non
     plan = plan_tracks(make_store(tmp_path, [*TWO, ("c", "blues")], level="track"), [0, 1, 0])
     features, classes = load_share(*plan.shares((0,), 1))
     frame = read_rows(tmp_path, "track")
-    assert np.array_equal(features, frame.loc[[0, 2], list(FEATURE_COLUMNS)].to_numpy(np.float32))
+    assert np.array_equal(features, frame.loc[[0, 2], list(GTZAN.names)].to_numpy(np.float32))
     assert classes.tolist() == [0, 0]
     features, classes = load_share(*plan.shares((2,), 1))
-    assert (features.shape, features.dtype) == ((0, len(FEATURE_COLUMNS)), np.float32)
+    assert (features.shape, features.dtype) == ((0, len(GTZAN.names)), np.float32)
     assert (classes.shape, classes.dtype) == ((0,), np.int32)
 
 
 def test_a_number_beyond_float32_becomes_the_largest_that_there_is() -> None:
     values = [1e300, -1e300, 0.1, 1e-320]
-    table = pa.table(dict.fromkeys(FEATURE_COLUMNS, values))
+    table = pa.table(dict.fromkeys(GTZAN.names, values))
     largest = float(np.finfo(np.float32).max)
     expected = np.array([largest, -largest, np.float32(0.1), 0.0], np.float32)
-    assert np.array_equal(feature_matrix(table), np.tile(expected, (len(FEATURE_COLUMNS), 1)).T)
+    assert np.array_equal(feature_matrix(table), np.tile(expected, (len(GTZAN.names), 1)).T)
     assert feature_matrix(table, np.float64)[:, 0].tolist() == values

@@ -12,10 +12,12 @@ from support.command_line import Command
 from support.made_models import MISFITS, TRICKY_CLASSES, plainly, put_model
 from support.made_stores import make_store
 
-from featurizer.columns import FEATURE_COLUMNS
 from featurizer.extract import extract
+from featurizer.feature_set import feature_set
 from jobs.errors import StoreError, UsageError
 from jobs.learning.predict_files import FilesOutcome, predict_files
+
+GTZAN = feature_set("gtzan")
 
 VERSION = "20260301T120000-aaaaaa"
 LENGTH = 0.5
@@ -46,7 +48,7 @@ def predict(root: Path, *files: Path) -> FilesOutcome:
 
 
 def expected(root: Path, rows: np.ndarray) -> np.ndarray:
-    return plainly(root, VERSION, pd.DataFrame(rows, columns=list(FEATURE_COLUMNS)))[1]
+    return plainly(root, VERSION, pd.DataFrame(rows, columns=list(GTZAN.names)))[1]
 
 
 def in_order(probabilities: dict[str, float]) -> list[float]:

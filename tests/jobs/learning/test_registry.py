@@ -16,7 +16,7 @@ from support.faults import before_operations
 from support.made_models import MISFITS, champion_of, make_trees, put_model
 from support.made_stores import make_store, read_rows
 
-from featurizer.columns import FEATURE_COLUMNS, FEATURE_SET
+from featurizer.feature_set import feature_set
 from jobs.errors import DamageError, StoreError, UsageError
 from jobs.learning import registry
 from jobs.learning.promote import promote
@@ -24,6 +24,8 @@ from jobs.store.folder import Folder
 from jobs.store.schemas import PREDICTED_SEGMENTS, PREDICTED_TRACKS
 from jobs.store.tables import Settings, Store, open_store
 from training.model import Description, Model, ModelError, digest
+
+GTZAN = feature_set("gtzan")
 
 OLD, MIDDLE, NEW = "20260301T120000-aaaaaa", "20260302T120000-bbaaaa", "20260303T120000-cccccc"
 CLASSES = ["blues", "rock"]
@@ -98,7 +100,7 @@ def test_models_are_listed_the_newest_first(store: Store, root: Path) -> None:
 
 def test_no_rows_give_no_probabilities(store: Store, root: Path) -> None:
     model = registry.load(store, OLD)
-    rows = read_rows(root)[list(FEATURE_COLUMNS)].to_numpy()
+    rows = read_rows(root)[list(GTZAN.names)].to_numpy()
     assert model.probabilities(rows).shape == (2, 2)
     assert model.probabilities(rows[:0]).shape == (0, 2)
 
@@ -326,14 +328,14 @@ def test_trees_as_json_are_refused(store: Store) -> None:
     ("changes", "text"),
     [
         *MISFITS,
-        ({"columns": list(FEATURE_COLUMNS[:-1])}, "56 for 57"),
+        ({"columns": list(GTZAN.names[:-1])}, "56 for 57"),
         ({"segment_seconds": 5.0}, "segments of 5 s"),
     ],
 )
 def test_a_model_that_does_not_fit_the_rows_is_not_promoted(
     store: Store, root: Path, changes: dict[str, Any], text: str
 ) -> None:
-    trees = make_trees(2, columns=len(changes.get("columns", FEATURE_COLUMNS)))
+    trees = make_trees(2, columns=len(changes.get("columns", GTZAN.names)))
     put_model(store, "20260304T0-x", CLASSES, trees=trees, **changes)
     with pytest.raises(StoreError, match=text):
         promote("20260304T0-x", store=str(root))
@@ -342,7 +344,7 @@ def test_a_model_that_does_not_fit_the_rows_is_not_promoted(
 
 def test_segments_of_another_length_do_not_matter_to_a_model_of_tracks(store: Store) -> None:
     described = put_model(store, "20260304T0-x", CLASSES, level="track", segment_seconds=5.0)
-    registry.check_fit(described, Settings({"gtzan": FEATURE_SET}, 3.0))
+    registry.check_fit(described, Settings({"gtzan": GTZAN.version}, 3.0))
 
 
 # Old models

@@ -22,7 +22,7 @@ from support.made_models import MISFITS, MODEL_FILES, champion_of, plainly, put_
 from support.made_stores import make_store, read_rows, write_part
 
 import jobs.learning.train
-from featurizer.columns import FEATURE_COLUMNS
+from featurizer.feature_set import feature_set
 from jobs.errors import StoreError, UsageError
 from jobs.learning import registry
 from jobs.learning.train import Outcome, train
@@ -30,6 +30,8 @@ from jobs.progress import Progress
 from jobs.store.schemas import SEGMENTS
 from jobs.store.tables import open_store
 from training.evaluate import score
+
+GTZAN = feature_set("gtzan")
 
 Labels = dict[str, str | None]
 Shift = dict[str | None, float]
@@ -162,7 +164,7 @@ def test_a_version_is_whole_and_plain_files(
     assert (run["stage"], run["outcome"], run["workers"]) == ("train", "done", 2)
     assert run["message"] == "promoted: it is the first"
     matters = pd.read_parquet(root / "models" / version / "importance.parquet")
-    assert sorted(matters["feature"]) == sorted(FEATURE_COLUMNS)
+    assert sorted(matters["feature"]) == sorted(GTZAN.names)
     assert matters["mean"].is_monotonic_decreasing
 
 

@@ -12,14 +12,16 @@ from support import brute_force
 from support.command_line import Command
 from support.made_stores import make_store, read_rows
 
-from featurizer.columns import FEATURE_COLUMNS
 from featurizer.extract import extract as features_of
+from featurizer.feature_set import feature_set
 from jobs.demo.collection import synthesise
 from jobs.errors import SongmillError, UsageError
 from jobs.extraction.extract import extract
 from jobs.extraction.import_features import import_features
 from jobs.neighbours.query import Outcome, similar
 from jobs.neighbours.similarity import similarity
+
+GTZAN = feature_set("gtzan")
 
 
 def ask(root: Path, recording: str | Path, **options: Any) -> Outcome:
@@ -82,7 +84,7 @@ def test_a_file_is_compared_by_the_stores_scaling(demo: Path, tmp_path: Path) ->
     y = np.random.default_rng(0).normal(size=22050 * 2) * np.linspace(0.01, 0.3, 44100)
     soundfile.write(tmp_path / "new.wav", y, 22050)
     new = features_of(str(tmp_path / "new.wav")).rows["gtzan"].track
-    known = rows[list(FEATURE_COLUMNS)].to_numpy()
+    known = rows[list(GTZAN.names)].to_numpy()
     # Scaled by the known rows alone.
     scaled = (np.vstack([known, new]) - known.mean(axis=0)) / known.std(axis=0)
     expected = brute_force.cosine_similarity(scaled)[-1, :-1]

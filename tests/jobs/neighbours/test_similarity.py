@@ -20,13 +20,15 @@ from support.cluster_processes import Processes, processes
 from support.command_line import Command
 from support.made_stores import make_store, read_rows, write_part
 
-from featurizer.columns import FEATURE_COLUMNS
+from featurizer.feature_set import feature_set
 from jobs.errors import ClusterError, UsageError
 from jobs.extraction.import_features import import_features
 from jobs.neighbours.similarity import Outcome, similarity
 from jobs.progress import Progress
 from jobs.store.tables import open_store
 from recommend import neighbours
+
+GTZAN = feature_set("gtzan")
 
 NAMES = [f"take{i:03}.wav" for i in range(60)]
 
@@ -65,7 +67,7 @@ def check(root: Path, k: int, level: str = "track") -> None:
     """Compare the tables with brute force."""
     keys = ["track_id", "segment"] if level == "segment" else ["track_id"]
     rows = read_rows(root, level).sort_values(keys, ignore_index=True)
-    matrix = brute_force.cosines(rows[list(FEATURE_COLUMNS)].to_numpy())
+    matrix = brute_force.cosines(rows[list(GTZAN.names)].to_numpy())
     index = {tuple(row): i for i, row in enumerate(rows[keys].itertuples(index=False))}
     found = read(root, "similarity")
     others = ["neighbour_id", "neighbour_segment"][: len(keys)]
@@ -132,7 +134,7 @@ def test_the_whole_matrix_is_the_tutorials(gtzan: Path) -> None:
     found = read(gtzan, "similarity-matrix").set_index("track_id")
     rows = read_rows(gtzan, "track").sort_values("track_id")
     assert found.index.tolist() == list(found.columns) == rows["track_id"].tolist()
-    matrix = brute_force.cosines(rows[list(FEATURE_COLUMNS)].to_numpy())
+    matrix = brute_force.cosines(rows[list(GTZAN.names)].to_numpy())
     np.testing.assert_allclose(found.to_numpy(), matrix, rtol=0, atol=1e-7)
     assert round(float(found.loc["blues.00000.wav", "rock.00099.wav"]), 6) == 0.304098
 

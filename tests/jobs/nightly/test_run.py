@@ -19,7 +19,7 @@ import jobs.exporting.export
 import jobs.extraction.extract
 import jobs.learning.train
 import jobs.nightly.run
-from featurizer.columns import FEATURE_SET
+from featurizer.feature_set import feature_set
 from jobs.errors import ClusterError, ExportError, RunInterruptedError, StoreError, UsageError
 from jobs.extraction.extract import Outcome as Extracted
 from jobs.learning import registry
@@ -32,6 +32,8 @@ from jobs.store.lock import LOCK
 from jobs.store.schemas import FILES
 from jobs.store.tables import Settings, open_store
 from pages import picture
+
+GTZAN = feature_set("gtzan")
 
 TRACKS = [(f"{label}/{i:02}.wav", label) for label in ("jazz", "pop", "rock") for i in range(20)]
 EXPORTS = ["export similarity", "export predictions"]
@@ -54,7 +56,7 @@ class Night:
         self.attempt(*(track for track, _ in TRACKS))
 
     def extract(self, sources: list[str], *, store: Session, **_: Any) -> Extracted:
-        with store.stage("extract", settings=Settings({"gtzan": FEATURE_SET}, 3.0)) as stage:
+        with store.stage("extract", settings=Settings({"gtzan": GTZAN.version}, 3.0)) as stage:
             self.change()
             stage.commit(commit.Change(), **self.counts)
         found = Extracted(stage.run_id, listed=60, **self.counts)

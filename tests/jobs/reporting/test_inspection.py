@@ -15,13 +15,15 @@ from support.made_models import put_model
 from support.made_stores import make_store, put
 from support.read_page import Reader
 
-from featurizer.columns import FEATURE_COLUMNS
 from featurizer.extract import extract
+from featurizer.feature_set import feature_set
 from featurizer.process import single_thread
 from jobs.errors import SongmillError, UsageError
 from jobs.reporting.inspection import Outcome, inspect
 from jobs.reporting.report import report
 from jobs.store.schemas import FILES
+
+GTZAN = feature_set("gtzan")
 
 PICTURES = [
     *("waveform", "spectrogram", "mel-spectrogram", "harmonic-percussive", "centroid"),
@@ -57,14 +59,14 @@ def test_facts_are_librosas_and_features_the_stores(recording: Path, tmp_path: P
     # The number of threads changes the last bits of matrix products.
     with single_thread():
         features = extract(recording).rows["gtzan"].track
-    assert outcome.features == dict(zip(FEATURE_COLUMNS, features.tolist(), strict=True))
+    assert outcome.features == dict(zip(GTZAN.names, features.tolist(), strict=True))
     assert facts.tempo == outcome.features["tempo"]
     shown = page.facts()
     assert shown["zero crossings"] == f"{facts.zero_crossings:,}"
     assert shown["samples at 22,050 Hz"] == "220,500"
     assert shown["tempo"] == f"{facts.tempo:.3f} BPM"
     table = page.table("Features of the recording")
-    assert table.column("feature") == list(FEATURE_COLUMNS)
+    assert table.column("feature") == list(GTZAN.names)
     values = list(map(float, table.column("value")))
     assert values == pytest.approx(features.tolist(), rel=1e-5)
 

@@ -14,7 +14,7 @@ from support.made_models import model_tables, put_model
 from support.made_stores import LABELS, NOON, make_store, put, read_rows, write_part
 from support.read_page import Reader
 
-from featurizer.columns import FEATURE_COLUMNS
+from featurizer.feature_set import feature_set
 from jobs.errors import StoreError, UsageError
 from jobs.extraction.import_features import import_features
 from jobs.neighbours.similarity import similarity
@@ -22,6 +22,8 @@ from jobs.reporting import overview
 from jobs.reporting.report import Outcome, report
 from jobs.store.schemas import COMPARISON, FILES, RUNS
 from jobs.store.tables import Store
+
+GTZAN = feature_set("gtzan")
 
 TRACKS = [(f"a/{i:03}.wav", LABELS[i % 4]) for i in range(60)]
 
@@ -81,7 +83,7 @@ def test_the_published_table(tmp_path: Path, shared_data: Path) -> None:
     found = page.table("Tempo by label")
     medians = dict(zip(found.column("label"), map(float, found.column("median")), strict=True))
     assert medians == pytest.approx(expected.to_dict(), abs=0.005)
-    means = published[[name for name in FEATURE_COLUMNS if name.endswith("_mean")]]
+    means = published[[name for name in GTZAN.names if name.endswith("_mean")]]
     r = means.corr().to_numpy() - np.eye(28)
     strongest = page.table("The strongest correlations")
     expected_r = r.flat[np.abs(r).argmax()]
@@ -127,7 +129,7 @@ def test_a_sample_is_the_same_however_the_rows_lie(tmp_path: Path, cuts: tuple[i
     names = sample.names["track_id"].to_pylist()
     assert names == sorted(names)
     rows = read_rows(tmp_path / "s", "track").set_index("track_id").loc[names]
-    np.testing.assert_array_equal(sample.features, rows[list(FEATURE_COLUMNS)])
+    np.testing.assert_array_equal(sample.features, rows[list(GTZAN.names)])
     np.testing.assert_array_equal(sample.rows[:, 0], rows["length"])
     labels = rows["label"].astype(object).where(rows["label"].notna(), None)
     assert sample.names["label"].to_pylist() == labels.tolist()
@@ -177,7 +179,7 @@ def test_one_track_is_enough_and_two_are(tmp_path: Path) -> None:
 def test_neighbours_and_duplicates(tmp_path: Path) -> None:
     twice = [*TRACKS, ("b/again.wav", "rock"), ("b/third.wav", "jazz")]
     store = make_store(tmp_path / "s", twice, level="track")
-    columns = ["length", *FEATURE_COLUMNS]
+    columns = ["length", *GTZAN.names]
     with edited_tracks(store) as frame:
         for copy in (60, 61):
             frame.loc[copy, columns] = frame.loc[1, columns]

@@ -7,13 +7,15 @@ import pyarrow as pa
 import pytest
 from support.made_stores import NOON, make_store
 
-from featurizer.columns import FEATURE_SET
+from featurizer.feature_set import feature_set
 from jobs.cli.extraction import print_outcome
 from jobs.cli.reporting import print_failed, print_status
 from jobs.extraction.extract import Outcome
 from jobs.reporting.status import Status, read_status
 from jobs.store.schemas import FILES, RUNS
 from jobs.store.tables import Store
+
+GTZAN = feature_set("gtzan")
 
 STRANGE = "rock/[red]a\n'b' \"c\" \N{GUITAR} :cat: [/x]\t.wav"
 
@@ -51,7 +53,7 @@ def filled(tmp_path: Path) -> Store:
 
 def test_everything_is_counted(filled: Store) -> None:
     status = read_status(filled.storage.root)
-    assert (status.store, status.feature_set) == (filled.storage.root, FEATURE_SET)
+    assert (status.store, status.feature_set) == (filled.storage.root, GTZAN.version)
     assert status.segment_seconds == 3.0
     assert (status.files, status.tracks, status.segments) == (9, 5, 12)
     assert status.hours == 2.5
@@ -97,7 +99,7 @@ def test_a_status_is_a_page_for_people(filled: Store, capsys: pytest.CaptureFixt
     lines = printed(capsys)
     for line in (
         f"store {filled.storage.root}",
-        f"features {FEATURE_SET}, segments of 3 s",
+        f"features {GTZAN.version}, segments of 3 s",
         "files 9",
         "tracks 5",
         "segments 12",

@@ -23,7 +23,7 @@ from support.made_models import model_tables, put_model
 from support.recordings import KEYS, make_collection
 
 import jobs.stage
-from featurizer.columns import FEATURE_SET
+from featurizer.feature_set import feature_set
 from jobs.errors import DamageError, StoreError
 from jobs.extraction.extract import extract
 from jobs.extraction.import_features import import_features
@@ -51,6 +51,8 @@ from jobs.store.schemas import (
 )
 from jobs.store.tables import STAGES_JSON, STORE_JSON, Settings, Store, open_store
 from training.model import Description
+
+GTZAN = feature_set("gtzan")
 
 COUNT = 6
 CLASSES = ["style0", "style1", "style2"]
@@ -394,7 +396,7 @@ def test_damaged_settings_are_named_and_no_track_is_forgotten(
 
 def test_settings_that_a_commit_changed_after_the_opening_are_no_damage(root: Path) -> None:
     store = open_store(str(root))
-    store.settings = Settings({"gtzan": FEATURE_SET}, 0.7)
+    store.settings = Settings({"gtzan": GTZAN.version}, 0.7)
     for repair in (False, True):
         assert verify(store=store, repair=repair, progress=quiet()).outcome == "sound"
 

@@ -15,7 +15,7 @@ from support.audio_files import chord, sndfile_bytes
 from support.object_store import SECRET, ObjectStore, forget_clients
 from support.shaky_proxy import Proxy, shaky_proxy
 
-from featurizer.columns import FEATURE_SET
+from featurizer.feature_set import feature_set
 from jobs.cluster.fitness import songmill_version
 from jobs.errors import StoreError, UsageError
 from jobs.extraction.attempts import RUN_JSON, Batch
@@ -28,6 +28,8 @@ from jobs.store.bucket import Bucket
 from jobs.store.lock import JOURNAL, has_entries
 from jobs.store.storage import Storage, as_json
 from jobs.store.tables import Settings, open_store, open_to_write, storage_to_write
+
+GTZAN = feature_set("gtzan")
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("server")]
 
@@ -180,7 +182,7 @@ def batch(server: ObjectStore) -> Batch:
     server.system().pipe({f"{folder}/{name}.wav": content for name in "ab"})
     storage_of(f"{folder}-store").write(RUN_JSON, as_json({"run_id": "r"}))
     listed = list_sources([folder]).recordings
-    settings = Settings({"gtzan": FEATURE_SET}, 1.0)
+    settings = Settings({"gtzan": GTZAN.version}, 1.0)
     version = songmill_version()
     return Batch(
         "attempt", "r", f"{folder}-store", version, settings, ("gtzan",), listed, [None, None]

@@ -22,7 +22,7 @@ import pytest
 from support import read_in_a_loop
 from support.faults import before_operations
 
-from featurizer.columns import FEATURE_SET
+from featurizer.feature_set import feature_set
 from jobs.errors import StoreError
 from jobs.inputs import labels as label_table
 from jobs.store import commit as module
@@ -44,6 +44,8 @@ from jobs.store.schemas import SEGMENT, SEGMENTS, TRACK, TRACKS
 from jobs.store.storage import Storage
 from jobs.store.tables import STORE_JSON, Settings, Store
 
+GTZAN = feature_set("gtzan")
+
 # One feature stands for the 57.
 FEW = pa.schema([("track_id", pa.string()), ("label", pa.string()), ("tempo", pa.float64())])
 
@@ -58,7 +60,7 @@ def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Store:
     """An empty store with parts so small that they are split and merged."""
     monkeypatch.setattr(module, "PART_ROWS", 10)
     monkeypatch.setattr(module, "SMALL_PARTS", 3)
-    return Store(Folder(str(tmp_path / "store")), Settings({"gtzan": FEATURE_SET}, 3.0))
+    return Store(Folder(str(tmp_path / "store")), Settings({"gtzan": GTZAN.version}, 3.0))
 
 
 def commit(store: Store, change: Change) -> None:

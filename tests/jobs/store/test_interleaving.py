@@ -21,7 +21,7 @@ import pytest
 from support.faults import no_locks
 from support.storm import PART, PARTS
 
-from featurizer.columns import FEATURE_SET
+from featurizer.feature_set import feature_set
 from jobs.errors import StoreError
 from jobs.store.address import lock_of, storage_of
 from jobs.store.bucket import Bucket
@@ -29,6 +29,8 @@ from jobs.store.commit import Change, commit, recover, stage_file, stage_table, 
 from jobs.store.lock import JOURNAL
 from jobs.store.storage import Storage
 from jobs.store.tables import Settings, Store
+
+GTZAN = feature_set("gtzan")
 
 TABLE = "features/level=track"
 SCHEMA = pa.schema([("track_id", pa.string()), ("by", pa.string())])
@@ -131,7 +133,7 @@ def rows(by: str, *tracks: str) -> pa.Table:
 
 def change_of(storage: Storage, by: str, drop: str, add: str) -> Change:
     """Stage new rows, a part that changes, a file that is replaced, and a file to forget."""
-    store = Store(storage, Settings({"gtzan": FEATURE_SET}, 3.0))
+    store = Store(storage, Settings({"gtzan": GTZAN.version}, 3.0))
     change = Change(forget=[DONE])
     edit = without_tracks(pa.array([drop]))
     stage_table(store, change, TABLE, [rows(by, add)], edit=edit)

@@ -9,7 +9,7 @@ import pyarrow as pa
 import pytest
 from support.damaged_json import DAMAGED_JSON, short_id
 
-from featurizer.columns import FEATURE_SET
+from featurizer.feature_set import feature_set
 from jobs.errors import StoreError
 from jobs.stage import open_session
 from jobs.store.address import lock_of, storage_of
@@ -21,6 +21,8 @@ from jobs.store.schemas import FILES
 from jobs.store.storage import Storage
 from jobs.store.tables import STORE_JSON, Settings, Store
 
+GTZAN = feature_set("gtzan")
+
 PART = "files/part-1.parquet"
 ROWS = pa.Table.from_pylist([{"track_id": "a"}], FILES)
 
@@ -31,7 +33,7 @@ def store(storage: Storage) -> Store:
     around = storage_of(os.path.dirname(storage.root))
     for name in ("outside", "part-1.parquet"):
         around.write(name, b"data")
-    made = Store(storage, Settings({"gtzan": FEATURE_SET}, 3.0))
+    made = Store(storage, Settings({"gtzan": GTZAN.version}, 3.0))
     storage.write(STORE_JSON, made.settings.to_json())
     for name in (PART, f"{STAGE}/new"):
         storage.write_table(name, ROWS)

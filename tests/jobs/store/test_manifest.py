@@ -6,7 +6,7 @@ import pyarrow as pa
 import pytest
 from support.damaged_json import DAMAGED_JSON, short_id
 
-from featurizer.columns import FEATURE_SET
+from featurizer.feature_set import feature_set
 from jobs.errors import DamageError
 from jobs.store import manifest
 from jobs.store.address import lock_of
@@ -17,13 +17,15 @@ from jobs.store.schemas import FILES, RUNS
 from jobs.store.storage import Storage
 from jobs.store.tables import Settings, Store
 
+GTZAN = feature_set("gtzan")
+
 TRACKS = ["a", "b", "c"]
 
 
 @pytest.fixture
 def store(storage: Storage) -> Store:
     """A store with three rows of `files` in one part, and its manifest."""
-    made = Store(storage, Settings({"gtzan": FEATURE_SET}, 3.0))
+    made = Store(storage, Settings({"gtzan": GTZAN.version}, 3.0))
     add(made, TRACKS)
     return made
 

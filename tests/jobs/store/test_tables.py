@@ -11,7 +11,6 @@ import pyarrow as pa
 import pytest
 from support.damaged_json import DAMAGED_JSON, short_id
 
-from featurizer.columns import FEATURE_COLUMNS, FEATURE_SET
 from featurizer.feature_set import feature_set
 from jobs.errors import StoreError, UsageError
 from jobs.store.address import storage_at
@@ -30,7 +29,9 @@ from jobs.store.tables import (
     storage_to_write,
 )
 
-SETTINGS = Settings({"gtzan": FEATURE_SET}, 3.0)
+GTZAN = feature_set("gtzan")
+
+SETTINGS = Settings({"gtzan": GTZAN.version}, 3.0)
 
 
 @pytest.fixture
@@ -71,7 +72,7 @@ def test_features_have_the_columns_units_and_meanings_of_their_set() -> None:
 def test_columns_have_the_types_that_their_values_need() -> None:
     for schema in (TRACK, SEGMENT):
         assert schema.field("length").type == pa.int64()
-        assert {schema.field(name).type for name in FEATURE_COLUMNS} == {pa.float64()}
+        assert {schema.field(name).type for name in GTZAN.names} == {pa.float64()}
     for schema in (TRACK, SEGMENT, FILES, RUNS):
         assert len(set(schema.names)) == len(schema.names)
         times = [field.type for field in schema if pa.types.is_timestamp(field.type)]
@@ -84,7 +85,7 @@ def test_columns_have_the_types_that_their_values_need() -> None:
 def test_a_new_store_says_what_it_holds_and_is_opened_again(root: Path) -> None:
     stated = json.loads((root / STORE_JSON).read_text())
     assert stated.pop("checksum") == json_checksum(stated)
-    assert stated == {"format": 1, "feature_set": FEATURE_SET, "segment_seconds": 3.0}
+    assert stated == {"format": 1, "feature_set": GTZAN.version, "segment_seconds": 3.0}
     assert open_store(str(root)).settings == SETTINGS
     assert open_store(f"file://{root}").settings == SETTINGS
     before = (root / STORE_JSON).stat()
@@ -98,12 +99,12 @@ def test_a_new_store_says_what_it_holds_and_is_opened_again(root: Path) -> None:
     ("other", "error"),
     [
         (
-            Settings({"gtzan": FEATURE_SET}, 2.5),
+            Settings({"gtzan": GTZAN.version}, 2.5),
             "2.5 s, and 3 s .* add --force .*--segment-seconds 2.5",
         ),
         (
             Settings({"gtzan": "older"}, 3.0),
-            f"older, .* {FEATURE_SET}; .* add --force .*another store",
+            f"older, .* {GTZAN.version}; .* add --force .*another store",
         ),
     ],
 )
@@ -157,7 +158,7 @@ def test_an_unknown_feature_set_is_never_dropped(root: Path) -> None:
 
 
 def test_with_force_the_old_settings_stand_until_the_commit(root: Path) -> None:
-    other = Settings({"gtzan": FEATURE_SET}, 2.5)
+    other = Settings({"gtzan": GTZAN.version}, 2.5)
     store = open_to_write(storage_to_write(str(root)), other, force=True)
     assert store.settings == SETTINGS
     assert read_settings(store.storage) == SETTINGS
@@ -215,7 +216,7 @@ def test_a_damaged_description_is_named(root: Path, text: bytes) -> None:
 
 
 def described(**values: Any) -> str:
-    settings = {"format": 1, "feature_set": FEATURE_SET, "segment_seconds": 3.0}
+    settings = {"format": 1, "feature_set": GTZAN.version, "segment_seconds": 3.0}
     return json.dumps({**settings, **values})
 
 
@@ -248,7 +249,7 @@ def test_a_feature_set_that_is_no_text_is_refused(root: Path, version: Any) -> N
 @pytest.mark.parametrize("seconds", [3, 0.1, 600.0])
 def test_unknown_entries_of_a_description_are_ignored(root: Path, seconds: float) -> None:
     (root / STORE_JSON).write_text(described(segment_seconds=seconds, future=[math.nan]))
-    assert open_store(str(root)).settings == Settings({"gtzan": FEATURE_SET}, seconds)
+    assert open_store(str(root)).settings == Settings({"gtzan": GTZAN.version}, seconds)
 
 
 def test_no_flipped_bit_of_a_description_changes_the_settings(root: Path) -> None:
