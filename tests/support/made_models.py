@@ -19,6 +19,7 @@ from jobs.store.address import lock_of
 from jobs.store.schemas import CONFUSION, IMPORTANCE, METRICS, SPLIT
 from jobs.store.tables import Store
 from training.model import Description, digest
+from training.predictor import SUFFIXES
 
 GTZAN = feature_set("gtzan")
 
@@ -66,8 +67,9 @@ def put_model(
     **changes: Any,
 ) -> Description:
     """Commit a model to a store; ``changes`` replace entries of model.json."""
-    files = {"model.ubj": trees or make_trees(len(classes))}
-    files["judged.ubj"] = judged or files["model.ubj"]
+    suffix = SUFFIXES[changes.get("kind", "xgboost")]
+    final = trees or make_trees(len(classes))
+    files = {f"model{suffix}": final, f"judged{suffix}": judged or final}
     score = {"accuracy": 0.9, "macro_f1": 0.9, "log_loss": 0.3, "chance": 0.5, "count": 10}
     described: dict[str, Any] = {
         "version": version,

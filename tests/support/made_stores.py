@@ -9,13 +9,11 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from featurizer.feature_set import feature_set
+from featurizer.feature_set import Level, feature_set
 from jobs.store.folder import Folder
 from jobs.store.manifest import MANIFEST
-from jobs.store.schemas import SEGMENT, SEGMENTS, TRACK, TRACKS
-from jobs.store.tables import Settings, Store, open_to_write
-
-GTZAN = feature_set("gtzan")
+from jobs.store.schemas import PUBLISHED, features_folder, features_schema
+from jobs.store.tables import STORE_JSON, Settings, Store, open_to_write, read_settings
 
 LABELS = ("blues", "jazz", None, "rock")
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -27,7 +25,8 @@ Row = tuple[str, str | None]
 def make_store(
     root: Path,
     *parts: Iterable[Row],
-    level: str = "segment",
+    level: Level = "segment",
+    features: str = PUBLISHED,
     groups: Mapping[str, str | None] | None = None,
     shift: Mapping[str | None, float] | None = None,
 ) -> Store:
@@ -41,13 +40,21 @@ def make_store(
         The rows of each part; their features are random.
     level : {"segment", "track"}
         The level of the rows.
+    features : str
+        Their feature set, which is added to an existing store.
     groups : mapping of str to (str or None), optional
         The column ``artist`` of the ``labels`` table.
     shift : mapping of (str or None) to float, optional
         Offset of the features, by label.
     """
-    store = open_to_write(Folder(str(root)), Settings({"gtzan": GTZAN.version}, 3.0), force=False)
-    table, schema = (SEGMENTS, SEGMENT) if level == "segment" else (TRACKS, TRACK)
+    storage, names = Folder(str(root)), feature_set(features).names
+    before = read_settings(storage)
+    sets = before.feature_sets if before else {}
+    settings = Settings({**sets, features: feature_set(features).version}, 3.0)
+    open_to_write(storage, settings, force=False)
+    storage.write(STORE_JSON, settings.to_json())
+    store = Store(storage, settings)
+    table, schema = features_folder(features, level), features_schema(features, level)
     store.storage.remove(MANIFEST)
     for name in store.parts(table):
         store.storage.remove(name)
@@ -56,8 +63,8 @@ def make_store(
     for i, part in enumerate(parts):
         rows = []
         for track, label in part:
-            features = random.normal(size=len(GTZAN.names)) + (shift or {}).get(label, 0.0)
-            row = dict(zip(GTZAN.names, features.tolist(), strict=True))
+            values = random.normal(size=len(names)) + (shift or {}).get(label, 0.0)
+            row = dict(zip(names, values.tolist(), strict=True))
             row |= {"track_id": track, "label": label, "length": 66150}
             rows.append(row | {"segment": number, "start_s": 3.0 * number})
             number += 1
@@ -80,9 +87,9 @@ def write_part(store: Store, name: str, rows: pa.Table) -> None:
     store.storage.write_table(name, rows)
 
 
-def read_rows(root: Path, level: str = "segment") -> pd.DataFrame:
+def read_rows(root: Path, level: Level = "segment", features: str = PUBLISHED) -> pd.DataFrame:
     """Read the rows of a level with pandas, in their order in the store."""
-    folder = root / "features" / f"level={level}"
+    folder = root / features_folder(features, level)
     parts = [pd.read_parquet(path, partitioning=None) for path in sorted(folder.glob("part-*"))]
     return pd.concat(parts, ignore_index=True)
 
