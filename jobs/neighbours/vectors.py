@@ -66,7 +66,7 @@ def read_vectors(store: Store, requested: Level) -> Vectors:
         for column, values in enumerate(rows.itercolumns()):
             features[indices, column] = values.to_numpy()
         start += rows.num_rows
-    scaling = ColumnSums.of(features, FEATURE_COLUMNS).scaling()
+    scaling = ColumnSums.of(features, _FEATURES).scaling()
     for start in range(0, len(features), _BLOCK_ROWS):
         raise_if_interrupted()
         block = slice(start, start + _BLOCK_ROWS)
