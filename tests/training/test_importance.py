@@ -72,3 +72,27 @@ def test_mean_and_deviation_are_of_shuffles_of_that_column_alone(rows: Rows) -> 
     assert len({shown[:, 0].tobytes() for shown in seen}) == REPEATS + 1
     assert (mean, std) == (pytest.approx(np.mean(lost)), pytest.approx(np.std(lost)))
     assert permutation_importance(predict_by_column_0, features, classes, [0]) == (mean, std)
+
+
+def test_a_block_is_shuffled_as_a_whole(rows: Rows) -> None:
+    features, classes = rows
+    # Two columns that say the same: without either nothing is lost, and without both everything.
+    features = np.column_stack([features[:, 0], features[:, 0], features[:, 2]])
+    seen: list[np.ndarray] = []
+
+    def predict(shown: np.ndarray) -> np.ndarray:
+        seen.append(shown.copy())
+        either = predict_by_column_0(shown) + predict_by_column_0(shown[:, 1:])
+        either[shown[:, 0] != shown[:, 1]] = np.eye(N_CLASSES)[classes][shown[:, 0] != shown[:, 1]]
+        return either
+
+    for column in (0, 1):
+        assert permutation_importance(predict, features, classes, [column]) == (0.0, 0.0)
+    seen.clear()
+    mean, _ = permutation_importance(predict, features, classes, [0, 1])
+    assert mean == pytest.approx(1 - np.sum((np.bincount(classes) / len(classes)) ** 2), abs=0.05)
+    for shown in seen[1:]:
+        assert np.array_equal(shown[:, 0], shown[:, 1])
+        assert np.array_equal(np.sort(shown[:, 0]), np.sort(features[:, 0]))
+        assert np.array_equal(shown[:, 2], features[:, 2])
+    assert len({shown.tobytes() for shown in seen}) == REPEATS + 1
