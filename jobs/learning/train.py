@@ -222,9 +222,10 @@ class _Training:
             return
         without = "no track is left for the part 'valid'"
         if self.model == "auto":
-            self.kinds = ("xgboost",) if self.features == PUBLISHED else ("lda",)
+            # The published features are few, and no lines divide their classes well.
+            self.kinds = KINDS[::-1] if self.features == PUBLISHED else KINDS
             self.progress.warn(f"{without} to choose a kind of model by: --model {self.kinds[0]}")
-        if "xgboost" in self.kinds:
+        if self.kinds[0] == "xgboost":
             self.progress.warn(f"{without}: {FIXED_ROUNDS} rounds, without early stopping")
 
     def _read_champion(self) -> tuple[Model | None, dict[str, Part], str]:
@@ -314,6 +315,8 @@ class _Training:
                 if self.model != "auto":
                     raise
                 self.progress.warn(str(error))
+            if found and not self.has_validation:
+                break
         if len(found) > 1:
             self.progress.step("choosing the kind of model by the validation part")
             outputs = np.arange(len(self.labelled.tracks.classes))
