@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 import pytest
 from support.damaged_json import DAMAGED_JSON, short_id
 from support.faults import before_operations
-from support.made_models import MISFITS, champion_of, make_trees, put_model
+from support.made_models import MISFITS, champion_of, make_lda, make_trees, put_model
 from support.made_stores import make_store, read_rows
 
 from featurizer.feature_set import feature_set
@@ -26,10 +26,8 @@ from jobs.store.folder import Folder
 from jobs.store.schemas import PREDICTED_SEGMENTS, PREDICTED_TRACKS
 from jobs.store.tables import Settings, Store, open_store
 from training.arrays import Arrays, to_npz
-from training.lda import ClassSums, Lda
 from training.model import Description, Model, ModelError, digest
 from training.predictor import to_bytes
-from training.scaling import ColumnSums
 
 GTZAN = feature_set("gtzan")
 
@@ -350,16 +348,6 @@ def test_trees_as_json_are_refused(store: Store) -> None:
 # Linear discriminant analyses
 
 
-def make_lda(classes: list[str] = CLASSES, features: str = "gtzan", seed: int = 0) -> Lda:
-    """Fit a linear discriminant analysis to random rows."""
-    columns = feature_set(features).names
-    codes = np.arange(40) % len(classes)
-    rows = np.random.default_rng(seed).normal(size=(40, len(columns))) + codes[:, np.newaxis]
-    scaling = ColumnSums.of(rows, columns).scaling()
-    sums = ClassSums.of(scaling.clipped(rows), codes, len(classes))
-    return Lda.fit(tuple(classes), scaling, sums)
-
-
 def put_lda(store: Store, version: str, lda: bytes, **changes: Any) -> Description:
     """Commit a model of this npz file to a store."""
     changes = {"kind": "lda", "rounds": 0, **changes}
@@ -367,7 +355,7 @@ def put_lda(store: Store, version: str, lda: bytes, **changes: Any) -> Descripti
 
 
 def test_an_lda_is_stored_as_numbers_and_predicts_the_same(store: Store, root: Path) -> None:
-    lda = make_lda()
+    lda = make_lda(CLASSES)
     put_lda(store, LATER, to_bytes(lda))
     found = registry.load(store, LATER)
     folder = root / "models" / LATER
@@ -382,7 +370,7 @@ def test_an_lda_is_stored_as_numbers_and_predicts_the_same(store: Store, root: P
 
 
 def without(name: str) -> Arrays:
-    return {other: array for other, array in make_lda().to_arrays().items() if other != name}
+    return {other: array for other, array in make_lda(CLASSES).to_arrays().items() if other != name}
 
 
 @pytest.mark.parametrize(
@@ -390,9 +378,9 @@ def without(name: str) -> Arrays:
     [
         (without("mean"), r"songmill can read \(mean is missing"),
         (make_lda(["blues", "folk", "rock"]).to_arrays(), "other classes than model.json"),
-        (make_lda(features="rich").to_arrays(), "other columns than model.json"),
-        (make_lda().to_arrays() | {"intercepts": np.array([0.0, np.nan])}, "not finite"),
-        (make_lda().to_arrays() | {"coefficients": np.zeros((2, 56))}, "shape"),
+        (make_lda(CLASSES, features="rich").to_arrays(), "other columns than model.json"),
+        (make_lda(CLASSES).to_arrays() | {"intercepts": np.array([0.0, np.nan])}, "not finite"),
+        (make_lda(CLASSES).to_arrays() | {"coefficients": np.zeros((2, 56))}, "shape"),
     ],
 )
 def test_numbers_that_are_no_model_of_these_classes_and_columns_are_refused(
@@ -406,7 +394,7 @@ def test_numbers_that_are_no_model_of_these_classes_and_columns_are_refused(
 
 def test_a_pickle_is_not_opened(store: Store) -> None:
     file = io.BytesIO()
-    np.savez(file, **make_lda().to_arrays(), surprise=np.array([print], object))
+    np.savez(file, **make_lda(CLASSES).to_arrays(), surprise=np.array([print], object))
     put_lda(store, LATER, file.getvalue())
     with pytest.raises(StoreError, match=r"model\.npz is not a model that songmill can read"):
         registry.load(store, LATER)
@@ -414,7 +402,7 @@ def test_a_pickle_is_not_opened(store: Store) -> None:
 
 @pytest.mark.parametrize("edit", [flip(0.5), lambda data: data[:-1], lambda data: b""])
 def test_a_damaged_file_of_numbers_is_reported(store: Store, root: Path, edit: Edit) -> None:
-    put_lda(store, LATER, to_bytes(make_lda()))
+    put_lda(store, LATER, to_bytes(make_lda(CLASSES)))
     path = root / "models" / LATER / "judged.npz"
     path.write_bytes(edit(path.read_bytes()))
     with pytest.raises(DamageError, match=r"judged\.npz is damaged"):
@@ -428,7 +416,7 @@ def test_a_damaged_file_of_numbers_is_reported(store: Store, root: Path, edit: E
 def test_a_model_fits_stores_that_have_its_feature_set(store: Store) -> None:
     rich = feature_set("rich")
     changes = {"columns": list(rich.names), "feature_set": rich.version, "level": "track"}
-    described = put_lda(store, LATER, to_bytes(make_lda(features="rich")), **changes)
+    described = put_lda(store, LATER, to_bytes(make_lda(CLASSES, features="rich")), **changes)
     both = Settings({"gtzan": GTZAN.version, "rich": rich.version}, 3.0)
     assert registry.check_fit(described, both) is rich
     assert registry.check_fit(registry.describe(store, OLD), both) is GTZAN
