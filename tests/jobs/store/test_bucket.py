@@ -78,6 +78,7 @@ def test_a_model_is_whole_or_not_there(monkeypatch: pytest.MonkeyPatch) -> None:
     assert len(names(storage, "models/v1")) == 3
 
 
+@pytest.mark.storm
 def test_a_commit_killed_at_any_step_is_completed(monkeypatch: pytest.MonkeyPatch) -> None:
     rows = pa.table({"track_id": ["a", "b"], "label": ["x", "y"]})
     for steps in range(12):
