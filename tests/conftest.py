@@ -45,6 +45,11 @@ def pytest_collection_finish() -> None:
     gc.freeze()
 
 
+def pytest_sessionfinish() -> None:
+    """Let the interpreter collect all objects when it ends; DuckDB complains of those that stay."""
+    gc.unfreeze()
+
+
 @pytest.fixture(scope="session")
 def in_process_cluster() -> Iterator[str]:
     """The address of a real Dask cluster of two threads of this process."""
