@@ -78,7 +78,7 @@ def plain(folder: str) -> None:
     for part in parts:
         table = pq.ParquetFile(part).read(columns=["label", *GTZAN.names])
         next_row = row + table.num_rows
-        features[row:next_row] = feature_matrix(table)
+        features[row:next_row] = feature_matrix(table, GTZAN.name)
         names = np.array(table["label"].to_pylist())
         classes[row:next_row] = np.unique(names, return_inverse=True)[1]
         row = next_row
@@ -104,7 +104,7 @@ def run_workers(folder: Path, scratch: Path) -> dict[str, float]:
         peak.watch_cluster(client)
         began = time.perf_counter()
         store = open_store(str(folder))
-        labelled = labelled_tracks(store, "segment")
+        labelled = labelled_tracks(store, GTZAN.name, "segment")
         parts = np.full(len(labelled.tracks.ids), TRAIN)
         plan = RowPlan(store, labelled, "_work/roster.parquet", parts)
 

@@ -1,21 +1,23 @@
 """The two files of a trained model, and predictions from them.
 
-``model.ubj`` holds the trees in XGBoost's own format, which plain XGBoost opens. ``model.json``
-describes the input (columns of the feature tables, in order and unscaled) and the output (a
-probability per class, in order). Neither is a pickle.
+``model.ubj`` holds trees in XGBoost's own format, which plain XGBoost opens; ``model.npz`` holds
+the numbers of a linear discriminant analysis. ``model.json`` describes the input (columns of the
+feature tables, in order and unscaled) and the output (a probability per class, in order). None is a
+pickle.
 """
 
 import hashlib
 import json
-from dataclasses import asdict, dataclass, fields
+from dataclasses import MISSING, asdict, dataclass, field, fields
 from typing import Any, Literal
 
 import numpy as np
 
-from training.booster_file import check_booster
+from training.lda import Lda
+from training.predictor import KINDS, SUFFIXES, Kind, Predictor, Trees, read_predictor
 
-MODEL_FORMAT = 1
-"""Version of the layout of ``model.json``."""
+MODEL_FORMAT = 2
+"""Version of the layout of ``model.json``. Boosted trees have 1, which an older songmill reads."""
 
 
 class ModelError(Exception):
@@ -44,9 +46,9 @@ class Description:
     segment_seconds : float
         Length of the store's segments in seconds.
     parameters : dict of str to Any
-        XGBoost's parameters.
+        XGBoost's parameters, or those of the linear discriminant analysis.
     rounds : int
-        Boosting rounds: trees per class.
+        Boosting rounds: trees per class; 0 without trees.
     stopped_early : bool
         Whether ``rounds`` is the round with the lowest validation loss.
     split : dict of str to Any
@@ -58,11 +60,15 @@ class Description:
         Scores on the test part, by level (``segment``, ``track``): ``accuracy``, ``macro_f1``,
         ``log_loss``, ``chance``, ``count``.
     digests : dict of str to str
-        Hexadecimal SHA-256 of each file of trees, by file name.
+        Hexadecimal SHA-256 of each file of trees or numbers, by file name.
     libraries : dict of str to str
         Versions of the libraries that trained it.
     workers : int
         Number of workers that trained it; another number gives slightly different trees.
+    kind : {"lda", "xgboost"}
+        Linear discriminant analysis or boosted trees.
+    candidates : dict of str to float
+        Macro F1 by track of each kind on the validation part, if the better one was chosen.
     """
 
     version: str
@@ -81,10 +87,16 @@ class Description:
     digests: dict[str, str]
     libraries: dict[str, str]
     workers: int
+    kind: Kind = "xgboost"
+    candidates: dict[str, float] = field(default_factory=dict)
+
+    def file_name(self, stem: str) -> str:
+        """Return the name of the file of trees or numbers with this stem."""
+        return stem + SUFFIXES[self.kind]
 
     def to_json(self) -> bytes:
         """Return the bytes of ``model.json``."""
-        content = {"format": MODEL_FORMAT, **asdict(self)}
+        content = {"format": 1 if self.kind == "xgboost" else MODEL_FORMAT, **asdict(self)}
         return _as_json({**content, "digest": digest(_as_json(content))})
 
     @classmethod
@@ -102,16 +114,23 @@ class Description:
             model_format = content["format"]
         except (ValueError, KeyError, TypeError, RecursionError) as error:
             raise ModelError(f"is malformed ({error})") from None
-        if model_format != MODEL_FORMAT:
-            raise ModelError(f"has format {model_format}; this songmill reads {MODEL_FORMAT}")
+        if model_format not in (1, MODEL_FORMAT):
+            raise ModelError(
+                f"has format {model_format}; this songmill reads {MODEL_FORMAT} and older ones"
+            )
         expected = content.pop("digest", None)
         if expected is not None and expected != digest(_as_json(content)):
             raise ModelError("is damaged: its digest is not that of its other entries")
-        names = [field.name for field in fields(cls)]
-        missing = [name for name in names if name not in content]
+        # An older songmill wrote no fields that have a default now.
+        missing = [
+            one.name
+            for one in fields(cls)
+            if one.default is one.default_factory is MISSING and one.name not in content
+        ]
         if missing:
             raise ModelError(f"lacks {', '.join(missing)}")
         # A later songmill may have added fields.
+        names = [one.name for one in fields(cls) if one.name in content]
         description = cls(**{name: content[name] for name in names})
         invalid = description._invalid_fields()
         if invalid:
@@ -134,6 +153,8 @@ class Description:
             "split": isinstance(self.split, dict) and isinstance(self.split.get("name"), str),
             "data": isinstance(self.data, dict) and isinstance(self.data.get("tracks"), int),
             "digests": isinstance(self.digests, dict),
+            "kind": self.kind in KINDS,
+            "candidates": isinstance(self.candidates, dict),
             "scores": isinstance(scores, dict)
             and isinstance(scores.get("track"), dict)
             and all(isinstance(scores["track"].get(name), int | float) for name in numbers),
@@ -149,49 +170,53 @@ class Model:
     ----------
     description : Description
         Its inputs and outputs.
-    booster : xgboost.Booster
-        Its trees.
+    predictor : Predictor
+        Its trees or numbers.
     """
 
     description: Description
-    booster: Any
+    predictor: Predictor
 
     @classmethod
-    def load(cls, description: Description, name: str, trees: bytes) -> "Model":
-        """Load the trees of a model.
+    def load(cls, description: Description, name: str, data: bytes) -> "Model":
+        """Load the trees or numbers of a model.
 
         Parameters
         ----------
         description : Description
             The model's description.
         name : str
-            File name of the trees.
-        trees : bytes
-            Contents of that file.
+            Name of the file.
+        data : bytes
+            Content of the file.
 
         Raises
         ------
         ModelError
-            The trees are damaged, or do not belong to the description.
+            The file is damaged, or does not belong to the description.
         """
-        import xgboost
-
-        if digest(trees) != description.digests.get(name):
+        if digest(data) != description.digests.get(name):
             raise ModelError("is damaged: its SHA-256 differs from that in model.json")
-        expected = (len(description.columns), description.rounds, len(description.classes))
-        # More threads do not help: rows are few, or other workers use the other cores.
-        booster = xgboost.Booster({"nthread": 1})
         try:
-            actual = tuple(check_booster(trees))
-            if actual != expected:
+            predictor = read_predictor(name, data)
+        except ValueError as error:
+            reader = "XGBoost" if description.kind == "xgboost" else "songmill"
+            raise ModelError(f"is not a model that {reader} can read ({error})") from None
+        if isinstance(predictor, Trees):
+            expected = (len(description.columns), description.rounds, len(description.classes))
+            if predictor.shape != expected:
                 raise ModelError(
-                    f"has {actual} columns, rounds and classes; model.json says {expected}"
+                    f"has {tuple(predictor.shape)} columns, rounds and classes; model.json says "
+                    f"{expected}"
                 )
-            booster.load_model(bytearray(trees))
-        except (ValueError, xgboost.core.XGBoostError) as error:
-            reason = str(error).strip().partition("\n")[0]
-            raise ModelError(f"is not a model that XGBoost can read ({reason})") from None
-        return cls(description, booster)
+        elif isinstance(predictor, Lda):
+            for what, actual, listed in (
+                ("columns", predictor.scaling.columns, description.columns),
+                ("classes", predictor.classes, description.classes),
+            ):
+                if list(actual) != listed:
+                    raise ModelError(f"has other {what} than model.json")
+        return cls(description, predictor)
 
     def probabilities(self, features: np.ndarray) -> np.ndarray:
         """Return the probability of each class.
@@ -204,8 +229,13 @@ class Model:
         Returns
         -------
         np.ndarray [shape=(n, n_classes), range=[0, 1], float32]
+
+        Raises
+        ------
+        ValueError
+            A value is NaN or infinite, and the model has no trees; the message names its column.
         """
-        return predict(self.booster, features, len(self.description.classes))
+        return np.asarray(self.predictor.probabilities(features), np.float32)
 
 
 def _is_list_of_str(value: Any) -> bool:
@@ -225,34 +255,3 @@ def digest(data: bytes) -> str:
     '29d80730'
     """
     return hashlib.sha256(data).hexdigest()
-
-
-def predict(booster: Any, features: np.ndarray, n_classes: int) -> np.ndarray:
-    """Return the class probabilities that a booster predicts.
-
-    Parameters
-    ----------
-    booster : xgboost.Booster
-        A booster with the objective ``multi:softprob``.
-    features : np.ndarray [shape=(n, n_columns), float]
-        Rows to predict.
-    n_classes : int
-        Number of classes of the booster.
-
-    Returns
-    -------
-    np.ndarray [shape=(n, n_classes), range=[0, 1], float32]
-
-    Examples
-    --------
-    >>> import xgboost
-    >>> features, classes = np.array([[0.0], [0.1], [0.9], [1.0]]), [0, 0, 1, 1]
-    >>> parameters = {"objective": "multi:softprob", "num_class": 2, "min_child_weight": 0}
-    >>> booster = xgboost.train(parameters, xgboost.DMatrix(features, classes), 5)
-    >>> predict(booster, np.array([[0.05], [0.95]]), n_classes=2).argmax(axis=1)
-    array([0, 1])
-    """
-    if not len(features):
-        return np.zeros((0, n_classes), np.float32)
-    probabilities = booster.inplace_predict(np.ascontiguousarray(features, np.float32))
-    return np.asarray(probabilities, np.float32).reshape(len(features), n_classes)

@@ -18,13 +18,14 @@ if TYPE_CHECKING:
     from jobs.learning.predict_store import StoreOutcome
     from jobs.learning.registry import Version
     from jobs.learning.train import Outcome as Training
+    from training.model import Description
 
 
 def print_comparison(outcome: "Comparison") -> None:
     """Show the scores of each model, with the splits side by side."""
     splits = list(dict.fromkeys((row["split"], row["leaky"]) for row in outcome.rows))
     voted = any(row["vote_accuracy"] is not None for row in outcome.rows)
-    names = [f"{outcome.level}s"]
+    names = [f"{outcome.features} {outcome.level}s"]
     for split, leaky in splits:
         names += [f"{printable(split)}{' (leaky)' if leaky else ''}\naccuracy", "\nmacro F1"]
         names += ["\ntracks by vote"] if voted else []
@@ -51,14 +52,25 @@ def print_comparison(outcome: "Comparison") -> None:
 MAX_FEATURES = 10
 
 
+def model_in_words(described: "Description") -> str:
+    """Return the kind of a model, with the number of rounds of boosted trees."""
+    if described.kind == "lda":
+        return "Linear discriminant analysis"
+    return f"Boosted trees, {described.rounds} rounds"
+
+
 def print_training(outcome: "Training") -> None:
     """Show the scores of the new model, and whether it was promoted."""
     described = outcome.description
     parts = described.split["tracks"]
     show(
         f"Tested on {parts['test']:,} tracks ({printable(described.split['name'])}), trained on "
-        f"{parts['train']:,}, early stopping on {parts['valid']:,}; {described.rounds} rounds."
+        f"{parts['train']:,}, validated on {parts['valid']:,}."
     )
+    show(f"{model_in_words(described)}, of {described.level}s in {described.feature_set}.")
+    if described.candidates:
+        found = [f"{kind} {score:.3f}" for kind, score in described.candidates.items()]
+        show(f"Macro F1 by track on the validation part: {', '.join(found)}.")
     rows = []
     for level, scores in described.scores.items():
         shown = [f"{scores[name]:.3f}" for name in ("accuracy", "macro_f1", "chance", "log_loss")]
@@ -122,7 +134,7 @@ def print_models(found: "list[Version]", wrong: list[str]) -> None:
     if not found:
         show("No model yet: run `songmill train`.")
         return
-    names = ("model", "predicts", "created", "rows of", "split", "tracks", "accuracy", "macro F1")
+    names = ("model", "predicts", "created", "kind", "rows of", "split", "tracks")
     rows = []
     for one in found:
         described = one.description
@@ -130,12 +142,13 @@ def print_models(found: "list[Version]", wrong: list[str]) -> None:
         if described is None:
             cells.append("damaged")
         else:
-            cells += [described.created_at[:16].replace("T", " "), f"{described.level}s"]
+            cells += [described.created_at[:16].replace("T", " "), described.kind]
+            cells += [f"{described.feature_set} {described.level}s"]
             cells += [described.split["name"], f"{described.data['tracks']:,}"]
             scores = described.scores["track"]
             cells += [f"{scores[name]:.3f}" for name in ("accuracy", "macro_f1")]
         rows.append(cells)
-    show_table(names, rows)
+    show_table((*names, "accuracy", "macro F1"), rows)
     for text in wrong:
         show(f"warning: {printable(text)}")
 
@@ -155,13 +168,22 @@ def compare(
     folds: Annotated[
         int, typer.Option(min=2, metavar="K", help="Folds of a split by track or by group.")
     ] = defaults.FOLDS,
+    features: options.LearnFeatures = None,
     level: options.Level = None,
+    models: Annotated[
+        str,
+        typer.Option(
+            metavar="MODELS",
+            help="The models to compare, with commas between them: tutorial (its ten models), one "
+            "of these, or LDA, tuned-SVM and tuned-XGB, which suit the rich features.",
+        ),
+    ] = "tutorial",
     scheduler: options.Scheduler = None,
     workers: options.Workers = None,
     log_format: options.LogFormat = "text",
     as_json: options.Json = False,
 ) -> None:
-    """Fit ten models, and write and show their scores (STORE/comparison).
+    """Fit models, and write and show their scores (STORE/comparison).
 
     Give --split twice to see two splits side by side. The tutorial's split, random, is too
     optimistic, because segments of one track are on both sides.
@@ -179,7 +201,9 @@ def train(
     *,
     store: options.Store,
     split: options.Split = defaults.SPLIT,
+    features: options.LearnFeatures = None,
     level: options.Level = None,
+    model: options.Model = "auto",
     tolerance: options.Tolerance = defaults.TOLERANCE,
     promote: Annotated[
         bool | None,
@@ -193,7 +217,7 @@ def train(
     log_format: options.LogFormat = "text",
     as_json: options.Json = False,
 ) -> None:
-    """Train boosted trees on the cluster, evaluate them, and keep them in STORE/models.
+    """Train a model on the cluster, evaluate it, and keep it in STORE/models.
 
     The evaluated model is trained on the training part; the model that predicts, on all rows.
     """

@@ -60,7 +60,24 @@ Split = Annotated[
 
 Level = Annotated[
     Literal["segment", "track"] | None,
-    typer.Option(help="Rows to train on; by default segments, if there are any."),
+    typer.Option(help="Rows to learn from; by default segments, if the features have any."),
+]
+
+LearnFeatures = Annotated[
+    str | None,
+    typer.Option(
+        metavar="SET",
+        help="The feature set to learn from; by default rich, if STORE has it, else gtzan. rich "
+        "describes tracks only: --level segment is for gtzan.",
+    ),
+]
+
+Model = Annotated[
+    Literal["auto", "lda", "xgboost"],
+    typer.Option(
+        help="lda: linear discriminant analysis. xgboost: boosted trees. auto: both are fitted, "
+        "and the one that predicts the validation part better is kept."
+    ),
 ]
 
 Labels = Annotated[

@@ -81,6 +81,8 @@ def print_inspection(outcome: "Inspection") -> None:
         first = next(iter(outcome.prediction.probabilities.values()))
         predicted = printable(outcome.prediction.predicted)
         table.add_row("sounds like", f"{predicted} ({first:.2f}), by {outcome.model}")
+    elif outcome.prediction:
+        table.add_row("sounds like", f"unknown: {printable(outcome.prediction.message or '')}")
     show(table)
     show(
         f"{len(outcome.pictures)} pictures are in {printable(outcome.folder)}; a page "

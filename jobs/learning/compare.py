@@ -1,4 +1,4 @@
-"""The comparison of ten models, fitted in parallel on the cluster.
+"""The comparison of models, by default the tutorial's ten, fitted in parallel on the cluster.
 
 The job writes the rows to one file under ``_work``, which each worker reads. A task is one model on
 one fold.
@@ -22,21 +22,23 @@ from featurizer.feature_set import feature_set
 from jobs import defaults
 from jobs.cluster.pool import WorkerPool
 from jobs.cluster.window import map_unordered
+from jobs.errors import UsageError
 from jobs.interruption import raise_if_interrupted
-from jobs.learning.dataset import Labelled, labelled_tracks
+from jobs.learning.dataset import Labelled, choose_rows, labelled_tracks
 from jobs.learning.split_option import OUTSIDE, Folds, choose_folds
 from jobs.progress import Progress
 from jobs.stage import Session, open_session
 from jobs.store import commit
 from jobs.store.address import storage_of
-from jobs.store.levels import TABLE_OF, Level, choose_level, feature_matrix
-from jobs.store.schemas import COMPARISON
+from jobs.store.levels import Level, feature_matrix
+from jobs.store.schemas import COMPARISON, comparison_table
 from jobs.store.tables import Store
 from training import splits
-from training.classifiers import CLASSIFIERS, SLOWEST_FIRST
+from training.classifiers import CLASSIFIERS, MORE_CLASSIFIERS, SLOWEST_FIRST
 from training.evaluate import macro_f1, majority_vote
 
-_FEATURES = feature_set("gtzan").names
+TUTORIAL = "tutorial"
+"""The name of the tutorial's ten models together."""
 
 MAX_ROWS = 100_000
 """Maximum rows to compare; of more, whole tracks are sampled. An SVM's time grows quadratically."""
@@ -50,11 +52,14 @@ class Outcome:
 
     Parameters
     ----------
+    features : str
+        Name of the feature set.
     rows : list of dict
         Rows of :data:`jobs.store.schemas.COMPARISON`: for each model, a row for each split.
     """
 
     run_id: str
+    features: str
     level: Level
     seconds: float
     rows: list[dict[str, Any]]
@@ -71,6 +76,7 @@ class _Assignment:
 
     root: str
     name: str
+    features: str
     split: int
     fold: int
     model: str
@@ -91,12 +97,14 @@ def compare(
     store: str | Session,
     split: Sequence[str] = (defaults.SPLIT,),
     folds: int = defaults.FOLDS,
+    features: str | None = None,
     level: Level | None = None,
+    models: str | Sequence[str] = TUTORIAL,
     scheduler: str | None = None,
     workers: int | None = None,
     progress: Progress | None = None,
 ) -> Outcome:
-    """Compare the ten models and write the ``comparison`` table.
+    """Compare models and write the table ``comparison``.
 
     Parameters
     ----------
@@ -107,8 +115,13 @@ def compare(
         leaky split of the tutorial.
     folds : int [range=(2, inf)]
         Number of folds of a split by track or by group.
+    features : str, optional
+        Name of the feature set to learn from; by default ``rich``, if the store has it, else
+        ``gtzan``. The table of another set than ``gtzan`` is ``comparison-NAME``.
     level : {"segment", "track"}, optional
-        Rows to learn from; by default segments, if there are any.
+        Rows to learn from; by default segments, if the feature set describes any.
+    models : str or sequence of str
+        Names of models, as for :func:`choose_models`.
     scheduler, workers, progress
         As for :func:`jobs.extraction.extract.extract`.
 
@@ -117,12 +130,13 @@ def compare(
     SongmillError
         The comparison failed. A model that fails does not end it: its row says why.
     """
+    wanted = choose_models(models)
     session = open_session(store, scheduler=scheduler, workers=workers, progress=progress)
     progress = session.progress
     with session.stage("compare") as run:
         progress.step("reading the rows")
-        level = choose_level(run.store, level)
-        labelled = labelled_tracks(run.store, level)
+        name, level = choose_rows(run.store, features, level)
+        labelled = labelled_tracks(run.store, name, level)
         if labelled.unlabelled:
             progress.warn(f"tracks without a label, which are left out: {labelled.unlabelled}")
         labelled = _sample(labelled, progress)
@@ -139,13 +153,13 @@ def compare(
                     f"its own: {one.ungrouped}"
                 )
         # The run's name makes it unique: workers outlive the run and cache what they read.
-        name = f"{run.work}/{run.run_id}.parquet"
-        sizes = _write_rows(run.store, labelled, chosen, name)
+        file = f"{run.work}/{run.run_id}.parquet"
+        sizes = _write_rows(run.store, labelled, chosen, file)
         pool = run.pool()
         assignments = [
-            _Assignment(run.store.storage.root, name, i, fold, model, one.leaky)
+            _Assignment(run.store.storage.root, file, name, i, fold, model, one.leaky)
             for model in SLOWEST_FIRST
-            if model in CLASSIFIERS
+            if model in wanted
             for i, one in enumerate(chosen)
             for fold in one.tested
         ]
@@ -164,20 +178,55 @@ def compare(
                 "tracks": sizes[i][1],
                 **_summary(found[i, model]),
             }
-            for model in CLASSIFIERS
+            for model in wanted
             for i, one in enumerate(chosen)
         ]
         change = commit.Change()
         commit.stage_table(
             run.store,
             change,
-            "comparison",
+            comparison_table(name),
             [pa.Table.from_pylist(rows, schema=COMPARISON)],
             edit=functools.partial(_drop_rows, level, [one.name for one in chosen]),
             tidy=True,
         )
         run.commit(change, workers=pool.most_workers)
-        return Outcome(run.run_id, level, time.time() - run.started, rows)
+        return Outcome(run.run_id, name, level, time.time() - run.started, rows)
+
+
+def choose_models(names: str | Sequence[str]) -> tuple[str, ...]:
+    """Return the names of models, in their fixed order.
+
+    Parameters
+    ----------
+    names : str or sequence of str
+        Names of :data:`training.classifiers.CLASSIFIERS` and ``MORE_CLASSIFIERS``, and
+        :data:`TUTORIAL`. Text has commas between them. Spaces may be hyphens, and case does not
+        matter.
+
+    Raises
+    ------
+    UsageError
+        A model does not exist; the message lists those that do.
+
+    Examples
+    --------
+    >>> choose_models("lda,decision-tree")
+    ('decision tree', 'LDA')
+    """
+    listed = (*CLASSIFIERS, *MORE_CLASSIFIERS)
+    known = {_key(name): (name,) for name in listed} | {TUTORIAL: CLASSIFIERS}
+    chosen: set[str] = set()
+    for name in names.split(",") if isinstance(names, str) else names:
+        if _key(name) not in known:
+            hyphenated = ", ".join(name.replace(" ", "-") for name in (TUTORIAL, *listed))
+            raise UsageError(f"there is no model {name.strip()!r} to compare: use {hyphenated}")
+        chosen.update(known[_key(name)])
+    return tuple(name for name in listed if name in chosen)
+
+
+def _key(name: str) -> str:
+    return name.strip().lower().replace("-", " ")
 
 
 def _sample(labelled: Labelled, progress: Progress) -> Labelled:
@@ -193,7 +242,7 @@ def _sample(labelled: Labelled, progress: Progress) -> Labelled:
             chosen[track] = True
             total += int(rows[track])
     progress.warn(
-        f"{int(rows.sum()):,} rows are too many to compare ten models. A random sample is used: "
+        f"{int(rows.sum()):,} rows are too many to compare models. A random sample is used: "
         f"{total:,} rows of {int(chosen.sum()):,} tracks"
     )
     tracks = labelled.tracks
@@ -205,16 +254,17 @@ def _sample(labelled: Labelled, progress: Progress) -> Labelled:
 
 
 def _write_rows(
-    store: Store, labelled: Labelled, chosen: list[Folds], name: str
+    store: Store, labelled: Labelled, chosen: list[Folds], file: str
 ) -> list[tuple[int, int]]:
     """Write the rows for the workers; return the number of rows and tracks of each split."""
     tracks = labelled.tracks
     ids = pa.array(tracks.ids, pa.string())
     found: list[pa.Table] = []
     order = ["track_id", *(["segment"] if labelled.level == "segment" else [])]
-    for part in store.parts(TABLE_OF[labelled.level]):
+    names = feature_set(labelled.features).names
+    for part in store.parts(labelled.table):
         raise_if_interrupted()
-        rows = store.read_part(part, [*order, *_FEATURES])
+        rows = store.read_part(part, [*order, *names])
         index = pc.index_in(rows["track_id"], value_set=ids)
         found.append(rows.append_column("track", index).filter(pc.is_valid(index)))
     # The order of the published table, on which the tutorial's split depends.
@@ -227,15 +277,15 @@ def _write_rows(
         columns[f"fold {i}"] = fold
         taken = fold != OUTSIDE
         sizes.append((int(taken.sum()), len(np.unique(index[taken]))))
-    columns |= {name: rows[name] for name in _FEATURES}
-    store.storage.write_table(name, pa.table(columns))
+    columns |= {name: rows[name] for name in names}
+    store.storage.write_table(file, pa.table(columns))
     return sizes
 
 
 @functools.lru_cache(maxsize=1)
-def _read_rows(root: str, name: str) -> tuple[pa.Table, np.ndarray]:
+def _read_rows(root: str, name: str, features: str) -> tuple[pa.Table, np.ndarray]:
     table = storage_of(root).read_table(name)
-    return table, feature_matrix(table, np.float64)
+    return table, feature_matrix(table, features, np.float64)
 
 
 def _assess(assignment: _Assignment) -> _Assessment:
@@ -250,7 +300,7 @@ def _assess(assignment: _Assignment) -> _Assessment:
 
     from training.classifiers import make_classifier
 
-    table, features = _read_rows(assignment.root, assignment.name)
+    table, features = _read_rows(assignment.root, assignment.name, assignment.features)
     classes, tracks = table["class"].to_numpy(), table["track"].to_numpy()
     model = make_classifier(assignment.model)
     if assignment.leaky:

@@ -11,18 +11,49 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from featurizer.feature_set import feature_set
+from featurizer.feature_set import feature_set, feature_sets
 from jobs.errors import UsageError
+from jobs.inputs.recordings import check_feature_sets, check_level
 from jobs.interruption import raise_if_interrupted
 from jobs.store.address import storage_of
-from jobs.store.levels import TABLE_OF, Level, feature_matrix
+from jobs.store.levels import Level, choose_level, feature_matrix, levels_with_rows
+from jobs.store.schemas import PUBLISHED, features_folder
 from jobs.store.tables import Store
 from training.splits import Tracks
 
-_FEATURES = feature_set("gtzan").names
+BEST_FIRST = ("rich", PUBLISHED)
+"""Feature sets in the order in which models prefer them; others follow."""
 
 READ_ROWS = 50_000
 """Rows that a task reads at a time."""
+
+
+def choose_rows(store: Store, features: str | None, level: Level | None) -> tuple[str, Level]:
+    """Return the feature set and the level to learn from.
+
+    By default it is the first of :data:`BEST_FIRST` with rows at the ``level``, or at any.
+
+    Raises
+    ------
+    UsageError
+        There is no such feature set, or the store has no rows of it at this level.
+
+    Examples
+    --------
+    >>> from jobs.store.tables import open_store
+    >>> choose_rows(open_store("tables"), None, "segment")
+    ('gtzan', 'segment')
+    """
+    if features is None:
+        for name in dict.fromkeys((*BEST_FIRST, *feature_sets())):
+            found = levels_with_rows(store, name)
+            if found and level in (None, *found):
+                return name, level or found[0]
+        features = PUBLISHED
+    [name] = check_feature_sets([features])
+    if level is not None:
+        check_level(name, level)
+    return name, choose_level(store, level, name)
 
 
 @dataclass(frozen=True)
@@ -31,6 +62,8 @@ class Labelled:
 
     Parameters
     ----------
+    features : str
+        Name of the feature set of the rows.
     level : {"segment", "track"}
         Level of the rows.
     tracks : Tracks
@@ -41,13 +74,19 @@ class Labelled:
         Number of tracks with rows but without a label.
     """
 
+    features: str
     level: Level
     tracks: Tracks
     rows: np.ndarray
     unlabelled: int
 
+    @property
+    def table(self) -> str:
+        """The folder of the rows' table."""
+        return features_folder(self.features, self.level)
 
-def labelled_tracks(store: Store, level: Level) -> Labelled:
+
+def labelled_tracks(store: Store, features: str, level: Level) -> Labelled:
     """Return the labelled tracks of a store.
 
     Raises
@@ -58,11 +97,11 @@ def labelled_tracks(store: Store, level: Level) -> Labelled:
     Examples
     --------
     >>> from jobs.store.tables import open_store
-    >>> labelled_tracks(open_store("tables"), "segment").tracks.classes
+    >>> labelled_tracks(open_store("tables"), "gtzan", "segment").tracks.classes
     ('blues', 'rock')
     """
     counted: list[pa.Table] = []
-    for name in store.parts(TABLE_OF[level]):
+    for name in store.parts(features_folder(features, level)):
         raise_if_interrupted()
         part = store.read_part(name, ["track_id", "label"])
         counted.append(part.group_by(["track_id", "label"]).aggregate([([], "count_all")]))
@@ -87,7 +126,7 @@ def labelled_tracks(store: Store, level: Level) -> Labelled:
         labels=np.asarray(codes.to_numpy(), np.int64),
         classes=tuple(classes),
     )
-    return Labelled(level, tracks, known["count_all_sum"].to_numpy(), unlabelled)
+    return Labelled(features, level, tracks, known["count_all_sum"].to_numpy(), unlabelled)
 
 
 # Rows that workers read
@@ -101,6 +140,8 @@ class Rows:
     ----------
     root : str
         Address of the store.
+    features : str
+        Name of the feature set.
     roster : str
         The file of a :class:`RowPlan`.
     wanted : tuple of int
@@ -110,6 +151,7 @@ class Rows:
     """
 
     root: str
+    features: str
     roster: str
     wanted: tuple[int, ...]
     slices: tuple[tuple[str, int, int], ...]
@@ -125,7 +167,7 @@ class Loaded:
         Index of each row's track in the roster.
     classes : np.ndarray [shape=(n,), int32]
         Class of each row.
-    features : np.ndarray [shape=(n, 57), float32]
+    features : np.ndarray [shape=(n, n_columns), float32]
         In the order of the feature set.
     """
 
@@ -144,14 +186,15 @@ def load(rows: Rows) -> Loaded:
     """Read rows on a worker, in the order of the store."""
     ids, classes, parts = _roster(rows.root, rows.roster)
     storage = storage_of(rows.root)
+    names = feature_set(rows.features).names
     tracks = [np.empty(0, np.int64)]
-    features = [np.empty((0, len(_FEATURES)), np.float32)]
+    features = [np.empty((0, len(names)), np.float32)]
     for name, start, stop in rows.slices:
-        table = storage.read_table(name, ["track_id", *_FEATURES]).slice(start, stop - start)
+        table = storage.read_table(name, ["track_id", *names]).slice(start, stop - start)
         index = pc.fill_null(pc.index_in(table["track_id"], value_set=ids), -1).to_numpy()
         wanted = (index >= 0) & np.isin(parts[index], rows.wanted)
         tracks.append(index[wanted])
-        features.append(feature_matrix(table)[wanted])
+        features.append(feature_matrix(table, rows.features)[wanted])
     found = np.concatenate(tracks)
     return Loaded(found, classes[found], np.concatenate(features))
 
@@ -180,6 +223,7 @@ class RowPlan:
 
     def __init__(self, store: Store, labelled: Labelled, roster: str, parts: np.ndarray) -> None:
         self._root = store.storage.root
+        self._features = labelled.features
         self._roster = roster
         self._codes: list[tuple[str, np.ndarray]] = []
         tracks = labelled.tracks
@@ -188,7 +232,7 @@ class RowPlan:
         roster_table = pa.table({"track_id": ids, "class": classes, "part": parts})
         store.storage.write_table(roster, roster_table)
         part_of = np.append(parts, np.int8(-1))
-        for name in store.parts(TABLE_OF[labelled.level]):
+        for name in store.parts(labelled.table):
             raise_if_interrupted()
             column = store.read_part(name, ["track_id"])["track_id"]
             index = pc.fill_null(pc.index_in(column, value_set=ids), -1).to_numpy()
@@ -216,7 +260,7 @@ class RowPlan:
                 if first < last:
                     slices[i].append((name, int(rows[first]), int(rows[last - 1]) + 1))
             before += len(rows)
-        return [Rows(self._root, self._roster, wanted, tuple(found)) for found in slices]
+        return [self._rows(wanted, tuple(found)) for found in slices]
 
     def pieces(self, wanted: tuple[int, ...]) -> Iterator[Rows]:
         """Yield the rows of some parts of the split, at most :data:`READ_ROWS` at a time."""
@@ -225,4 +269,7 @@ class RowPlan:
             for first in range(0, len(rows), READ_ROWS):
                 last = min(first + READ_ROWS, len(rows)) - 1
                 found = ((name, int(rows[first]), int(rows[last]) + 1),)
-                yield Rows(self._root, self._roster, wanted, found)
+                yield self._rows(wanted, found)
+
+    def _rows(self, wanted: tuple[int, ...], slices: tuple[tuple[str, int, int], ...]) -> Rows:
+        return Rows(self._root, self._features, self._roster, wanted, slices)

@@ -1,34 +1,36 @@
-"""Scores, feature importance and data fingerprint of a booster, computed on the cluster.
+"""Scores, feature importance and data fingerprint of a model, computed on the cluster.
 
-Workers read the booster's file and their slices of the store. Only numbers are sent back. The name
-of the booster's file must be unique, because workers cache what they read. ``tick`` is called about
-every second with the number of the cluster's threads.
+Workers read the model's file of trees or numbers, and their slices of the store. Only numbers are
+sent back. The name of the model's file must be unique, because workers cache what they read.
+``tick`` is called about every second with the number of the cluster's threads.
 """
 
 import functools
 import hashlib
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from featurizer.feature_set import feature_set
-from jobs.cluster.window import map_unordered
-from jobs.errors import ClusterError
 from jobs.learning.dataset import Labelled, Rows, load
+from jobs.learning.ordered import map_ordered
 from jobs.store.address import storage_of
 from training.evaluate import Scores, score, score_predicted, sum_by_track
 from training.importance import REPEATS, permutation_importance
-from training.model import predict
+from training.predictor import Predictor, read_predictor
 
 if TYPE_CHECKING:
     from jobs.cluster.pool import WorkerPool
 
-_FEATURES = feature_set("gtzan").names
+MIN_BLOCK_COLUMNS = 100
+"""Columns of a feature set from which on its blocks are shuffled too, not only single columns."""
 
 Tick = Callable[[int], None]
+
+_PURPOSE = "judge the model"
 
 
 @dataclass(frozen=True)
@@ -55,18 +57,18 @@ def evaluate(
     pool: "WorkerPool",
     pieces: Iterable[Rows],
     labelled: Labelled,
-    trees: str,
+    model: str,
     outputs: np.ndarray,
     *,
     tick: Tick,
 ) -> tuple[Scores, TrackPredictions]:
-    """Score the booster in the file ``trees`` by row, and by the mean probabilities of each track.
+    """Score the model in the file ``model`` by row, and by the mean probabilities of each track.
 
-    ``outputs`` [shape=(n_classes,), int] has the index of the booster's output for each current
-    class, followed by classes that no longer exist; -1 for a class that the booster does not know.
+    ``outputs`` [shape=(n_classes,), int] has the index of the model's output for each current
+    class, followed by classes that no longer exist; -1 for a class that the model does not know.
     """
-    arguments = ((rows, trees, outputs) for rows in pieces)
-    found = _in_order(map_unordered(pool, _predict, arguments, tick=tick))
+    arguments = ((rows, model, outputs) for rows in pieces)
+    found = list(map_ordered(pool, _predict, arguments, purpose=_PURPOSE, tick=tick))
     sums = np.zeros((len(labelled.tracks.ids), len(outputs)))
     counts = np.zeros(len(sums), np.int64)
     for _, (tracks, sums_of_piece, counts_of_piece) in found:
@@ -85,24 +87,50 @@ def evaluate(
 def importance(
     pool: "WorkerPool",
     rows: Rows,
-    trees: str,
-    n_classes: int,
-    on_feature: Callable[[int], None],
+    model: str,
+    on_result: Callable[[int, int], None],
     *,
     tick: Tick,
 ) -> list[dict[str, Any]]:
-    """Return the permutation importance of each feature for the booster in the file ``trees``.
+    """Return the permutation importance of each feature for the model in the file ``model``.
 
     The result is rows of :data:`jobs.store.schemas.IMPORTANCE`, the most important feature first.
-    ``on_feature`` is called after each feature with the number of finished features.
+    ``on_result`` is called after each of the shuffles with their number, finished and in all.
     """
-    arguments = [(rows, trees, n_classes, i) for i in range(len(_FEATURES))]
-    found = _in_order(map_unordered(pool, _importance_of, arguments, tick=tick), on_feature)
+    shuffled = shuffled_columns(rows.features)
+    arguments = [(rows, model, columns) for columns in shuffled.values()]
+    found = map_ordered(
+        pool,
+        _importance_of,
+        arguments,
+        purpose=_PURPOSE,
+        tick=tick,
+        on_result=lambda done: on_result(done, len(arguments)),
+    )
     listed = [
         {"feature": name, "mean": mean, "std": std, "repeats": REPEATS}
-        for name, (mean, std) in zip(_FEATURES, found, strict=True)
+        for name, (mean, std) in zip(shuffled, found, strict=True)
     ]
     return sorted(listed, key=lambda row: -row["mean"])
+
+
+def shuffled_columns(features: str) -> dict[str, list[int]]:
+    """Return the indices of the columns that are shuffled together, by the name of the shuffle.
+
+    Each column is shuffled alone; of sets with many columns, each block too.
+
+    Examples
+    --------
+    >>> found = shuffled_columns("rich")
+    >>> found["texture_mfcc01_logstd_of_means"], len(found["texture_*"])
+    ([1], 90)
+    """
+    columns = feature_set(features).columns
+    found = {column.name: [i] for i, column in enumerate(columns)}
+    if len(columns) >= MIN_BLOCK_COLUMNS:
+        for i, column in enumerate(columns):
+            found.setdefault(f"{column.block}_*", []).append(i)
+    return found
 
 
 def fingerprint(
@@ -112,45 +140,29 @@ def fingerprint(
 
     It does not depend on the order of the rows, or on the parts that hold them.
     """
-    hashes = _in_order(map_unordered(pool, _hash, ((rows,) for rows in pieces), tick=tick))
+    arguments = ((rows,) for rows in pieces)
+    hashes = map_ordered(pool, _hash, arguments, purpose=_PURPOSE, tick=tick)
     tracks = labelled.tracks
     hashed = [sum(hashes) % 2**64, tracks.classes, tracks.ids.tolist(), tracks.labels.tolist()]
     return hashlib.sha256(json.dumps(hashed).encode()).hexdigest()
-
-
-def _in_order(
-    found: Iterable[tuple[int, Any]], on_result: Callable[[int], None] = lambda count: None
-) -> list[Any]:
-    """Return the results in the order of the tasks, because floating-point sums depend on it."""
-    results: dict[int, Any] = {}
-    for index, result in found:
-        if isinstance(result, BaseException):
-            raise ClusterError(f"the workers could not judge the model: {result!r}")
-        results[index] = result
-        on_result(len(results))
-    return [results[index] for index in sorted(results)]
 
 
 # On workers
 
 
 @functools.lru_cache(maxsize=4)
-def _booster(root: str, name: str) -> Any:
-    import xgboost
-
-    # Each thread of a worker has its own rows. More threads would only compete for the cores.
-    trees = bytearray(storage_of(root).read(name))
-    return xgboost.Booster({"nthread": 1}, model_file=trees)
+def _predictor(root: str, name: str) -> Predictor:
+    return read_predictor(name, storage_of(root).read(name))
 
 
 _Arrays = tuple[np.ndarray, np.ndarray, np.ndarray]
 
 
-def _predict(rows: Rows, trees: str, outputs: np.ndarray) -> tuple[_Arrays, _Arrays]:
+def _predict(rows: Rows, model: str, outputs: np.ndarray) -> tuple[_Arrays, _Arrays]:
     """Return each row's class, prediction and probability of its class; and the sums by track."""
     loaded = load(rows)
     known = outputs >= 0
-    given = predict(_booster(rows.root, trees), loaded.features, int(known.sum()))
+    given = _predictor(rows.root, model).probabilities(loaded.features)
     found = np.zeros((len(given), len(outputs)), np.float32)
     found[:, known] = given[:, outputs[known]]
     of_rows = loaded.classes, found.argmax(axis=1), found[np.arange(len(found)), loaded.classes]
@@ -160,16 +172,15 @@ def _predict(rows: Rows, trees: str, outputs: np.ndarray) -> tuple[_Arrays, _Arr
 _load_once = functools.lru_cache(maxsize=1)(load)
 
 
-def _importance_of(rows: Rows, trees: str, n_classes: int, column: int) -> tuple[float, float]:
+def _importance_of(rows: Rows, model: str, columns: Sequence[int]) -> tuple[float, float]:
     loaded = _load_once(rows)
-    booster = _booster(rows.root, trees)
     # An order that does not depend on the parts of the store, so that the shuffles do not either.
     order = np.lexsort((loaded.features[:, 0], loaded.tracks))
     return permutation_importance(
-        lambda features: predict(booster, features, n_classes),
+        _predictor(rows.root, model).probabilities,
         loaded.features[order],
         loaded.classes[order],
-        column,
+        columns,
     )
 
 

@@ -1,7 +1,8 @@
 """Predictions of recordings by the champion.
 
 A model of segments predicts a recording by the mean of its segments' probabilities; a recording
-shorter than one segment by the features of the whole.
+shorter than one segment by the features of the whole. A recording that is too short for the model's
+feature set has no prediction.
 """
 
 from dataclasses import asdict, dataclass, field
@@ -11,6 +12,7 @@ import numpy as np
 
 from featurizer.columns import SAMPLE_RATE
 from featurizer.errors import RecordingError
+from featurizer.feature_set import FeatureSet, feature_sets
 from featurizer.process import single_thread
 from jobs.inputs.recordings import open_recording
 from jobs.inputs.sources import Paths, list_sources
@@ -115,21 +117,21 @@ def predict_files(
     0
     """
     progress = progress or Progress()
-    model = load_champion_for_files(open_store(store))
+    model, features = load_champion_for_files(open_store(store))
     recordings = list_sources(files).recordings
     predictions: list[FilePrediction] = []
     with single_thread():
         for recording in recordings:
             progress.update(f"{len(predictions)} of {len(recordings)} files")
-            found = _predict_file(model, recording.uri, recording.path)
+            found = _predict_file(model, features, recording.uri, recording.path)
             if found.error:
                 progress.warn(f"{found.file}: {found.error}: {found.message}")
             predictions.append(found)
     return FilesOutcome(model.description.version, predictions)
 
 
-def load_champion_for_files(store: Store) -> Model:
-    """Return the champion, after a check that it fits the features of this songmill.
+def load_champion_for_files(store: Store) -> tuple[Model, FeatureSet]:
+    """Return the champion and its feature set, which this songmill has.
 
     Raises
     ------
@@ -139,36 +141,38 @@ def load_champion_for_files(store: Store) -> Model:
         The champion is damaged, or needs other features.
     """
     model = registry.load_champion(store)
-    settings = current_settings(["gtzan"], model.description.segment_seconds)
-    registry.check_fit(model.description, settings)
-    return model
+    settings = current_settings(feature_sets(), model.description.segment_seconds)
+    return model, registry.check_fit(model.description, settings)
 
 
-def _predict_file(model: Model, uri: str, path: str) -> FilePrediction:
+def _predict_file(model: Model, features: FeatureSet, uri: str, path: str) -> FilePrediction:
     from featurizer.extract import extract
 
     try:
         with open_recording(path) as source:
-            features = extract(
-                source, sets=("gtzan",), segment_seconds=model.description.segment_seconds
+            found = extract(
+                source, sets=(features.name,), segment_seconds=model.description.segment_seconds
             )
     except RecordingError as error:
         return FilePrediction(uri, error=error.kind, message=error.message)
-    return predict_features(model, uri, features)
+    return predict_features(model, features, uri, found)
 
 
-def predict_features(model: Model, file: str, features: "Features") -> FilePrediction:
-    """Predict the recording ``file`` from its features, with segments of the model's length."""
+def predict_features(
+    model: Model, features: FeatureSet, file: str, found: "Features"
+) -> FilePrediction:
+    """Predict the recording ``file`` from what was found, with segments of the model's length."""
     described = model.description
-    gtzan = features.rows["gtzan"]
-    assert gtzan.track is not None
-    by_segment = described.level == "segment" and len(gtzan.segments) > 0
-    rows = gtzan.segments if by_segment else gtzan.track[np.newaxis]
+    of_set = found.rows[features.name]
+    by_segment = described.level == "segment" and len(of_set.segments) > 0
+    if of_set.track is None:
+        return FilePrediction(file, error="too-short", message=of_set.too_short)
+    rows = of_set.segments if by_segment else of_set.track[np.newaxis]
     probabilities = model.probabilities(rows)
     mean = probabilities.mean(axis=0, dtype=np.float64)
     segments = []
     if by_segment:
-        step, length = features.segment_step / SAMPLE_RATE, features.segment_length / SAMPLE_RATE
+        step, length = found.segment_step / SAMPLE_RATE, found.segment_length / SAMPLE_RATE
         segments = [
             SegmentPrediction(i * step, i * step + length, *_by_class(described, row))
             for i, row in enumerate(probabilities)

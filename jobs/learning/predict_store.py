@@ -1,7 +1,8 @@
 """Predictions of every track of the store by the champion, written to ``predictions``.
 
 A model of segments predicts a track by the mean of its segments' probabilities; a track shorter
-than one segment by its track row.
+than one segment by its track row. A track without a row in the model's feature set has no
+prediction.
 """
 
 import functools
@@ -14,24 +15,28 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from featurizer.feature_set import feature_set
+from featurizer.feature_set import FeatureSet
 from jobs.cluster.pool import WorkerPool
-from jobs.cluster.window import map_unordered
-from jobs.errors import ClusterError, DamageError, UsageError
+from jobs.errors import UsageError
 from jobs.interruption import raise_if_interrupted
 from jobs.learning import registry
 from jobs.learning.dataset import READ_ROWS
+from jobs.learning.ordered import map_ordered
 from jobs.progress import Progress
 from jobs.stage import Session, Stage, open_session
 from jobs.store import commit
 from jobs.store.address import storage_of
+from jobs.store.counts import count_tracks
 from jobs.store.levels import feature_matrix
-from jobs.store.schemas import PREDICTED_SEGMENTS, PREDICTED_TRACKS, SEGMENTS, TRACKS, predictions
+from jobs.store.schemas import (
+    PREDICTED_SEGMENTS,
+    PREDICTED_TRACKS,
+    features_folder,
+    predictions,
+)
 from jobs.store.tables import open_store
 from training.evaluate import sum_by_track
 from training.model import Description, Model
-
-_FEATURES = feature_set("gtzan").names
 
 MAX_NAMED_LABELS = 5
 """Unknown labels that a warning names."""
@@ -88,14 +93,19 @@ def predict_all(
     session = open_session(store, scheduler=scheduler, workers=workers, progress=progress)
     with session.stage("predict") as run:
         described = registry.load_champion(run.store).description
-        registry.check_fit(described, run.store.settings)
+        features = registry.check_fit(described, run.store.settings)
         if segments and described.level == "track":
             raise UsageError(
                 f"the model {described.version} was trained on tracks, not segments: leave out "
                 "--segments, or train with --level segment"
             )
         pool = run.pool()
-        tracks = _predict_tracks(pool, run, described, write=segments)
+        tracks = _predict_tracks(pool, run, described, features, write=segments)
+        without = max(count_tracks(run.store).values()) - tracks.num_rows
+        if without > 0:
+            session.progress.warn(
+                f"tracks without {features.name} features, which get no prediction: {without}"
+            )
         _warn_of_unknown_labels(tracks, described, session.progress)
         change = commit.Change()
         commit.stage_replacement(run.store, change, PREDICTED_TRACKS, [tracks], tracks.schema)
@@ -131,7 +141,7 @@ def _warn_of_unknown_labels(tracks: pa.Table, described: Description, progress: 
 
 
 def _predict_tracks(
-    pool: WorkerPool, run: Stage, described: Description, *, write: bool
+    pool: WorkerPool, run: Stage, described: Description, features: FeatureSet, *, write: bool
 ) -> pa.Table:
     """Predict on the workers; return the rows of ``predictions/level=track``."""
     labels: dict[str, str | None] = {}
@@ -145,21 +155,23 @@ def _predict_tracks(
             sums[track_id] = sums.get(track_id, 0.0) + total
             counts[track_id] = counts.get(track_id, 0) + count
 
+    of_tracks = features_folder(features.name, "track")
     if described.level == "segment":
-        add(_predict_parts(pool, run, described, SEGMENTS, write=write))
+        segments = features_folder(features.name, "segment")
+        add(_predict_parts(pool, run, described, features, segments, write=write))
         # The run's name makes it unique: workers outlive the run and cache what they read.
         excluded = f"{run.work}/{run.run_id}-predicted.parquet"
         run.store.storage.write_table(
             excluded, pa.table({"track_id": pa.array(list(sums), pa.string())})
         )
         segmented = len(sums)
-        add(_predict_parts(pool, run, described, TRACKS, excluded=excluded))
+        add(_predict_parts(pool, run, described, features, of_tracks, excluded=excluded))
         if len(sums) > segmented:
             run.session.progress.warn(
                 f"tracks without a segment, which are predicted as a whole: {len(sums) - segmented}"
             )
     else:
-        add(_predict_parts(pool, run, described, TRACKS))
+        add(_predict_parts(pool, run, described, features, of_tracks))
     columns = {
         "track_id": pa.array(list(sums), pa.string()),
         "label": pa.array([labels[track_id] for track_id in sums], pa.string()),
@@ -173,11 +185,14 @@ def _predict_tracks(
 class _Piece:
     """Rows ``start`` to ``stop`` of a part, without the tracks that the file ``excluded`` lists.
 
+    The part is of the feature set ``features``.
+
     Predictions of segments are written to the file ``output``.
     """
 
     root: str
     version: str
+    features: str
     name: str
     start: int
     stop: int
@@ -189,6 +204,7 @@ def _predict_parts(
     pool: WorkerPool,
     run: Stage,
     described: Description,
+    features: FeatureSet,
     table: str,
     *,
     excluded: str | None = None,
@@ -203,24 +219,17 @@ def _predict_parts(
         for start in range(0, rows, READ_ROWS):
             stop = min(start + READ_ROWS, rows)
             output = f"{run.work}/{len(pieces):08d}.segments.parquet" if write else None
-            pieces.append(
-                _Piece(storage.root, described.version, name, start, stop, excluded, output)
-            )
-    results: dict[int, Any] = {}
-    next_index = 0
-    for index, result in map_unordered(
-        pool, _predict, ((piece,) for piece in pieces), tick=progress.workers
+            where = (storage.root, described.version, features.name, name)
+            pieces.append(_Piece(*where, start, stop, excluded, output))
+    for found in map_ordered(
+        pool,
+        _predict,
+        ((piece,) for piece in pieces),
+        purpose=f"predict {table}",
+        tick=progress.workers,
+        on_result=lambda done: progress.update(f"{done} of {len(pieces)} slices of {table}"),
     ):
-        if isinstance(result, DamageError):
-            raise result
-        if isinstance(result, BaseException):
-            raise ClusterError(f"the workers could not predict {pieces[index].name}: {result!r}")
-        results[index] = result
-        progress.update(f"{len(results) + next_index} of {len(pieces)} slices of {table}")
-        # Floating-point sums depend on the order, and pieces finish in any order.
-        while next_index in results:
-            yield from zip(*results.pop(next_index), strict=True)
-            next_index += 1
+        yield from zip(*found, strict=True)
 
 
 def _predict(piece: _Piece) -> tuple[list[str], list[str | None], np.ndarray, list[int]]:
@@ -228,12 +237,12 @@ def _predict(piece: _Piece) -> tuple[list[str], list[str | None], np.ndarray, li
     store = open_store(piece.root)
     model = _model(piece.root, piece.version)
     position = ["segment", "start_s"] if piece.output else []
-    rows = store.read_part(piece.name, ["track_id", "label", *position, *_FEATURES])
+    rows = store.read_part(piece.name, ["track_id", "label", *position, *model.description.columns])
     rows = rows.slice(piece.start, piece.stop - piece.start)
     if piece.excluded:
         excluded = _excluded_tracks(piece.root, piece.excluded)
         rows = rows.filter(pc.invert(pc.is_in(rows["track_id"], value_set=excluded)))
-    probabilities = model.probabilities(feature_matrix(rows))
+    probabilities = model.probabilities(feature_matrix(rows, piece.features))
     if piece.output:
         columns = {name: rows[name] for name in ("track_id", "label", *position)}
         predicted = _rows(model.description, columns, probabilities, segments=True)

@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from featurizer.feature_set import feature_set
+from featurizer.feature_set import FeatureSet, feature_sets
 from jobs.errors import DamageError, StoreError, UsageError
 from jobs.store import commit
 from jobs.store.schemas import MODELS, PREDICTED_SEGMENTS, PREDICTED_TRACKS
@@ -20,14 +20,13 @@ from jobs.store.tables import Settings, Store, is_segment_length, open_store
 from training.model import Description, Model, ModelError
 from training.splits import PARTS, Part
 
-_FEATURES = feature_set("gtzan").names
-
 CHAMPION = f"{MODELS}/champion.json"
 
 MODEL_JSON = "model.json"
-TREES = "model.ubj"
-JUDGED_TREES = "judged.ubj"
-"""Booster of the training part, for the scores. The one in TREES is trained on all rows."""
+FINAL = "model"
+"""Stem of the file of the model that predicts, which is trained on all rows."""
+JUDGED = "judged"
+"""Stem of the file of the model of the training part, for the scores."""
 SPLIT = "split.parquet"
 
 REMOVED = "_work/removed-models"
@@ -164,11 +163,13 @@ def describe(store: Store, version: str) -> Description:
     return described
 
 
-def load(store: Store, version: str, trees: str = TREES) -> Model:
+def load(store: Store, version: str, stem: str = FINAL) -> Model:
     """Return a version's model; StoreError if its files are damaged."""
-    name = file_of(version, trees)
+    described = describe(store, version)
+    file = described.file_name(stem)
+    name = file_of(version, file)
     with _report_damage(store, name, ModelError, FileNotFoundError):
-        return Model.load(describe(store, version), trees, store.storage.read(name))
+        return Model.load(described, file, store.storage.read(name))
 
 
 def read_split(store: Store, version: str) -> dict[str, Part]:
@@ -190,8 +191,8 @@ def read_table(store: Store, version: str, name: str) -> pa.Table:
         return store.read_part(file)
 
 
-def check_fit(described: Description, settings: Settings) -> None:
-    """Check that a model can predict rows of some settings.
+def check_fit(described: Description, settings: Settings) -> FeatureSet:
+    """Check that a model can predict rows of some settings, and return their feature set.
 
     Raises
     ------
@@ -199,25 +200,28 @@ def check_fit(described: Description, settings: Settings) -> None:
         The rows have other features, in another order, or segments of another length.
     """
     difference = ""
-    if described.feature_set not in settings.feature_sets.values():
+    names = {version: name for name, version in settings.feature_sets.items()}
+    found = feature_sets().get(names.get(described.feature_set, ""))
+    if found is None:
         difference = (
             f"the feature set {described.feature_set}, and the rows have {settings.versions}"
         )
-    elif described.columns != list(_FEATURES):
-        pairs = zip(described.columns, _FEATURES, strict=False)
+    elif described.columns != list(found.names):
+        pairs = zip(described.columns, found.names, strict=False)
         first = next((f"{its!r} for {ours!r}" for its, ours in pairs if its != ours), None)
-        counts = f"{len(described.columns)} for {len(_FEATURES)}"
+        counts = f"{len(described.columns)} for {len(found.names)}"
         difference = f"other columns, or another order of them ({first or counts})"
     elif described.level == "segment" and described.segment_seconds != settings.segment_seconds:
         difference = (
             f"segments of {described.segment_seconds:g} s, and the rows are of "
             f"{settings.segment_seconds:g} s"
         )
-    if difference:
+    if found is None or difference:
         raise StoreError(
             f"the model {described.version} needs {difference}. Run `songmill train`, or choose "
             "another of `songmill models`"
         )
+    return found
 
 
 def stage_model(

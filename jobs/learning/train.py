@@ -1,8 +1,9 @@
 """Training: an evaluated model, a final model of all rows, and the choice of the champion.
 
-Tracks keep their part of the split from one training to the next. The champion and the new model
-are thus compared on current rows of tracks that neither was trained on. Both are compared by the
-model of their training part, not by the one of all rows.
+Of two kinds of models, the one that predicts the validation part better is evaluated. Tracks keep
+their part of the split from one training to the next. The champion and the new model are thus
+compared on current rows of tracks that neither was trained on. Both are compared by the model of
+their training part, not by the one of all rows.
 """
 
 import functools
@@ -11,7 +12,7 @@ import time
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from importlib import metadata
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import pyarrow as pa
@@ -20,32 +21,35 @@ from featurizer.feature_set import feature_set
 from jobs import defaults
 from jobs.cluster.failures import translate_errors
 from jobs.cluster.fitness import songmill_version
-from jobs.errors import ClusterError, StoreError
+from jobs.errors import ClusterError, StoreError, UsageError
 from jobs.learning import registry
-from jobs.learning.dataset import RowPlan, labelled_tracks, load_share
+from jobs.learning.dataset import RowPlan, choose_rows, labelled_tracks, load_share
 from jobs.learning.judge import TrackPredictions, evaluate, fingerprint, importance
 from jobs.learning.split_option import OUTSIDE, choose_parts
 from jobs.progress import Progress
 from jobs.stage import Session, Stage, open_session
 from jobs.store import commit
-from jobs.store.levels import Level, choose_level
-from jobs.store.schemas import CONFUSION, IMPORTANCE, METRICS, SPLIT
+from jobs.store.levels import Level
+from jobs.store.schemas import CONFUSION, IMPORTANCE, METRICS, PUBLISHED, SPLIT
 from training import splits
 from training.evaluate import Scores, chance, macro_f1
 from training.model import Description, Model, digest
+from training.predictor import KINDS, SUFFIXES, Kind, Predictor, Trees, kind_of, to_bytes
 from training.splits import PARTS, TEST, TRAIN, VALID, Part
 
 if TYPE_CHECKING:
     from jobs.cluster.pool import WorkerPool
-    from training.boosting import TrainedBooster
 
-_FEATURES = feature_set("gtzan").names
+ModelChoice = Literal["auto", "lda", "xgboost"]
 
 MIN_SHARE_ROWS = 20_000
 """Minimum rows per worker. With fewer, communication takes longer than training."""
 
-MAX_IMPORTANCE_ROWS = 5_000
-"""Test rows for the feature importance. Of more rows, whole tracks are sampled."""
+MAX_IMPORTANCE_VALUES = 285_000
+"""Test rows times columns for the feature importance: 5,000 rows of the 57 published features.
+
+Of more rows, whole tracks are sampled. The time grows with both.
+"""
 
 ALL_PARTS = (TRAIN, VALID, TEST)
 
@@ -74,6 +78,25 @@ class Verdict:
 
 
 @dataclass(frozen=True)
+class Fitted:
+    """A fitted model.
+
+    Parameters
+    ----------
+    predictor : Predictor
+        Its trees or numbers.
+    rounds : int
+        Boosting rounds; 0 without trees.
+    workers : int
+        Number of workers that fitted it.
+    """
+
+    predictor: Predictor
+    rounds: int
+    workers: int
+
+
+@dataclass(frozen=True)
 class Outcome:
     """The result of a training.
 
@@ -98,7 +121,9 @@ def train(
     *,
     store: str | Session,
     split: str = defaults.SPLIT,
+    features: str | None = None,
     level: Level | None = None,
+    model: ModelChoice = "auto",
     tolerance: float = defaults.TOLERANCE,
     promote: bool | None = None,
     keep_models: int = defaults.KEEP_MODELS,
@@ -115,8 +140,14 @@ def train(
     split : str
         How to divide the tracks into training, validation and test part: ``by-track``,
         ``by-group:COLUMN``, or the path of a CSV with the columns ``track_id`` and ``set``.
+    features : str, optional
+        Name of the feature set to learn from; by default ``rich``, if the store has it, else
+        ``gtzan``.
     level : {"segment", "track"}, optional
-        Rows to learn from; by default segments, if there are any.
+        Rows to learn from; by default segments, if the feature set describes any.
+    model : {"auto", "lda", "xgboost"}
+        Linear discriminant analysis, boosted trees, or by default the better on the validation
+        part.
     tolerance : float [range=(0, 1)]
         Loss of macro F1 by track at which the new model still replaces the champion.
     promote : bool, optional
@@ -134,8 +165,9 @@ def train(
     session = open_session(store, scheduler=scheduler, workers=workers, progress=progress)
     with session.stage("train") as stage:
         session.progress.step("reading names and labels")
-        level = choose_level(stage.store, level)
-        outcome = _Training(stage, split, level, tolerance, promote).work(stage.pool())
+        name, level = choose_rows(stage.store, features, level)
+        training = _Training(stage, split, name, level, model, tolerance, promote)
+        outcome = training.work(stage.pool())
         try:
             removed = registry.remove_old(stage.store, keep_models, outcome.description.version)
         except OSError as error:  # the new model is committed
@@ -152,14 +184,16 @@ class _Training:
 
     stage: Stage
     split: str
+    features: str
     level: Level
+    model: ModelChoice
     tolerance: float
     promote: bool | None
 
     def __post_init__(self) -> None:
         self.store = self.stage.store
         self.progress = self.stage.session.progress
-        self.labelled = labelled_tracks(self.store, self.level)
+        self.labelled = labelled_tracks(self.store, self.features, self.level)
         self.champion, self.champion_parts, self.no_comparison = self._read_champion()
         # Another split has its own parts. Tracks that the champion was trained on are left out
         # when both models are compared.
@@ -175,7 +209,24 @@ class _Training:
             if count:
                 self.progress.warn(f"{what}: {count}")
         self.plan = self._plan("roster", self.parts)
-        self.stops_early = bool(self.plan.count((VALID,)))
+        self.has_validation = bool(self.plan.count((VALID,)))
+        self.kinds: tuple[Kind, ...] = KINDS if self.model == "auto" else (self.model,)
+        self.candidates: dict[str, float] = {}
+        self._warn_without_validation()
+
+    def _warn_without_validation(self) -> None:
+        """Say what a training without a validation part does, and choose a kind of model for it."""
+        from training.boosting import FIXED_ROUNDS
+
+        if self.has_validation:
+            return
+        without = "no track is left for the part 'valid'"
+        if self.model == "auto":
+            # The published features are few, and no lines divide their classes well.
+            self.kinds = KINDS[::-1] if self.features == PUBLISHED else KINDS
+            self.progress.warn(f"{without} to choose a kind of model by: --model {self.kinds[0]}")
+        if self.kinds[0] == "xgboost":
+            self.progress.warn(f"{without}: {FIXED_ROUNDS} rounds, without early stopping")
 
     def _read_champion(self) -> tuple[Model | None, dict[str, Part], str]:
         """Return the champion's evaluated model and its split, or None and the reason."""
@@ -186,10 +237,10 @@ class _Training:
                 return None, {}, reason
             described = registry.describe(self.store, version)
             try:
-                registry.check_fit(described, self.store.settings)
+                self.champion_features = registry.check_fit(described, self.store.settings).name
             except StoreError as error:
                 return None, {}, f"the champion cannot be judged: {error}"
-            evaluated = registry.load(self.store, version, registry.JUDGED_TREES)
+            evaluated = registry.load(self.store, version, registry.JUDGED)
             return evaluated, registry.read_split(self.store, version), ""
         except StoreError as error:
             if not self.promote:
@@ -197,8 +248,9 @@ class _Training:
             self.progress.warn(str(error))
             return None, {}, reason
 
-    def _plan(self, roster: str, parts: np.ndarray, level: Level | None = None) -> RowPlan:
-        labelled = replace(self.labelled, level=level or self.level)
+    def _plan(self, roster: str, parts: np.ndarray, **rows: Any) -> RowPlan:
+        """Return the rows of ``parts``; ``rows`` may name another feature set and level."""
+        labelled = replace(self.labelled, **rows)
         return RowPlan(self.store, labelled, self._work_file(f"{roster}.parquet"), parts)
 
     def _work_file(self, name: str) -> str:
@@ -207,34 +259,26 @@ class _Training:
 
     def work(self, pool: "WorkerPool") -> Outcome:
         """Train, evaluate, decide, train again on all rows, commit."""
-        from training.boosting import FIXED_ROUNDS, MAX_ROUNDS
-
-        if not self.stops_early:
-            self.progress.warn(
-                f"no track is left for the part 'valid': {FIXED_ROUNDS} rounds, without early "
-                "stopping"
-            )
-        limit = MAX_ROUNDS if self.stops_early else FIXED_ROUNDS
         with translate_errors(pool.client):
             pool.wait(self.progress.workers)
-        newcomer = self._boost(pool, "learning", (TRAIN,), stop=self.stops_early, rounds=limit)
-        newcomer_trees = bytes(newcomer.booster.save_raw("ubj"))
+        newcomer = self._learn(pool)
         classes = self.labelled.tracks.classes
         with translate_errors(pool.client):
             self.progress.step("judging")
-            self.store.storage.write(self._work_file("newcomer.ubj"), newcomer_trees)
-            by_row, tracks = self._evaluate(pool, "newcomer", np.arange(len(classes)), self.plan)
+            file = self._write_model("newcomer", newcomer.predictor)
+            outputs = np.arange(len(classes))
+            by_row, tracks = self._evaluate(pool, file, outputs, self.plan, TEST)
             verdict = self._decide(pool, tracks)
             self.progress.step("shuffling features, one after the other")
-            feature_importance = self._importance(pool)
+            feature_importance = self._importance(pool, file)
             pieces = self.plan_of_all.pieces(ALL_PARTS)
             data = fingerprint(pool, pieces, self.labelled, tick=self.progress.workers)
-        rounds = newcomer.booster.num_boosted_rounds()
-        final = self._boost(pool, "learning from all rows", ALL_PARTS, stop=False, rounds=rounds)
+        kind = kind_of(newcomer.predictor)
+        final = self._fit(pool, kind, "learning from all rows", ALL_PARTS, rounds=newcomer.rounds)
         scores = {"track": tracks.scores} | ({"segment": by_row} if self.level == "segment" else {})
         files = {
-            registry.TREES: bytes(final.booster.save_raw("ubj")),
-            registry.JUDGED_TREES: newcomer_trees,
+            f"{stem}{SUFFIXES[kind]}": to_bytes(fitted.predictor)
+            for stem, fitted in ((registry.FINAL, final), (registry.JUDGED, newcomer))
         }
         description = self._describe(final, files, scores, data)
         files[registry.MODEL_JSON] = description.to_json()
@@ -261,13 +305,63 @@ class _Training:
             seconds=time.time() - self.stage.started,
         )
 
-    def _boost(
-        self, pool: "WorkerPool", what: str, wanted: tuple[int, ...], *, stop: bool, rounds: int
-    ) -> "TrainedBooster":
-        from jobs.learning.distributed_boosting import TrainingError, boost
-        from training.boosting import Share
+    def _learn(self, pool: "WorkerPool") -> Fitted:
+        """Fit the kinds of models to the training part; return the one that is to be judged."""
+        found: dict[Kind, Fitted] = {}
+        for kind in self.kinds:
+            try:
+                found[kind] = self._fit(pool, kind, "learning", (TRAIN,))
+            except UsageError as error:  # rows that one kind cannot learn from
+                if self.model != "auto":
+                    raise
+                self.progress.warn(str(error))
+            if found and not self.has_validation:
+                break
+        if len(found) > 1:
+            self.progress.step("choosing the kind of model by the validation part")
+            outputs = np.arange(len(self.labelled.tracks.classes))
+            for kind, fitted in found.items():
+                file = self._write_model(kind, fitted.predictor)
+                _, tracks = self._evaluate(pool, file, outputs, self.plan, VALID)
+                self.candidates[kind] = tracks.scores.macro_f1
+            shown = ", ".join(f"{kind} {score:.3f}" for kind, score in self.candidates.items())
+            self.progress.write("info", f"macro F1 by track of the validation part: {shown}")
+        return max(found.items(), key=lambda item: self.candidates.get(item[0], 0.0))[1]
 
+    def _fit(
+        self,
+        pool: "WorkerPool",
+        kind: Kind,
+        what: str,
+        wanted: tuple[int, ...],
+        *,
+        rounds: int | None = None,
+    ) -> Fitted:
+        """Fit a model to parts of the split; trees with this number of rounds, or their own."""
         plan = self.plan_of_all if wanted == ALL_PARTS else self.plan
+        if kind == "xgboost":
+            return self._boost(pool, what, plan, wanted, rounds)
+        from jobs.learning.distributed_lda import fit_lda
+
+        self.progress.step(f"{what}: linear discriminant analysis")
+        pieces, tick = functools.partial(plan.pieces, wanted), self.progress.workers
+        predictor = fit_lda(pool, pieces, self.labelled, tick=tick)
+        return Fitted(predictor, 0, pool.most_workers)
+
+    def _boost(
+        self,
+        pool: "WorkerPool",
+        what: str,
+        plan: RowPlan,
+        wanted: tuple[int, ...],
+        rounds: int | None,
+    ) -> Fitted:
+        from jobs.learning.distributed_boosting import TrainingError, boost
+        from training.boosting import FIXED_ROUNDS, MAX_ROUNDS, Share
+
+        stop = rounds is None and self.has_validation
+        rounds = rounds or (MAX_ROUNDS if stop else FIXED_ROUNDS)
+        n_classes = len(self.labelled.tracks.classes)
         max_shares = max(1, plan.count(wanted) // MIN_SHARE_ROWS)
         if stop:
             max_shares = min(max_shares, plan.count((VALID,)))
@@ -286,11 +380,11 @@ class _Training:
         self.progress.step(what)
         try:
             with translate_errors(pool.client):
-                return boost(
+                trained = boost(
                     pool,
                     divide,
                     load_share,
-                    n_classes=len(self.labelled.tracks.classes),
+                    n_classes=n_classes,
                     rounds=rounds,
                     on_round=on_round,
                     on_worker_lost=lambda workers: self.progress.warn(
@@ -302,17 +396,25 @@ class _Training:
                 )
         except TrainingError as error:
             raise ClusterError(f"{error}. The models of the store are unchanged") from None
+        made = trained.booster.num_boosted_rounds()
+        return Fitted(Trees(trained.booster, n_classes), made, trained.workers)
 
     @functools.cached_property
     def plan_of_all(self) -> RowPlan:
         """The rows of all labelled tracks, including those that the split leaves out."""
         return self._plan("all", np.where(self.parts == OUTSIDE, TRAIN, self.parts))
 
+    def _write_model(self, name: str, predictor: Predictor) -> str:
+        """Write a model for the workers; return the name of its file."""
+        file = self._work_file(name + SUFFIXES[kind_of(predictor)])
+        self.store.storage.write(file, to_bytes(predictor))
+        return file
+
     def _evaluate(
-        self, pool: "WorkerPool", name: str, outputs: np.ndarray, plan: RowPlan
+        self, pool: "WorkerPool", file: str, outputs: np.ndarray, plan: RowPlan, part: int
     ) -> tuple[Scores, TrackPredictions]:
-        trees, tick = self._work_file(f"{name}.ubj"), self.progress.workers
-        return evaluate(pool, plan.pieces((TEST,)), self.labelled, trees, outputs, tick=tick)
+        tick = self.progress.workers
+        return evaluate(pool, plan.pieces((part,)), self.labelled, file, outputs, tick=tick)
 
     def _decide(self, pool: "WorkerPool", newcomer: TrackPredictions) -> Verdict:
         """Compare the new model with the champion on tracks that neither was trained on."""
@@ -357,62 +459,68 @@ class _Training:
     ) -> np.ndarray:
         """Return the champion's predictions for the new model's tracks, as current classes.
 
-        The champion gets rows of its own level; a track without any is predicted as -1.
+        The champion gets rows of its own feature set and level; a track without any is predicted
+        as -1.
         """
         described = champion.description
         output_of = {name: index for index, name in enumerate(described.classes)}
         today = list(self.labelled.tracks.classes)
         gone = [name for name in described.classes if name not in today]
         outputs = np.array([output_of.get(name, -1) for name in today + gone])
-        trees = bytes(champion.booster.save_raw("ubj"))
-        self.store.storage.write(self._work_file("champion.ubj"), trees)
+        file = self._write_model("champion", champion.predictor)
         plan = self.plan
-        if described.level != self.level:
-            plan = self._plan("champion", self.parts, described.level)
+        if (self.champion_features, described.level) != (self.features, self.level):
+            rows = {"features": self.champion_features, "level": described.level}
+            plan = self._plan("champion", self.parts, **rows)
         predicted = np.full(len(self.labelled.tracks.ids), -1)
         if plan.count((TEST,)):
-            _, found = self._evaluate(pool, "champion", outputs, plan)
+            _, found = self._evaluate(pool, file, outputs, plan, TEST)
             predicted[found.tracks] = found.predicted
         return np.asarray(predicted[newcomer.tracks])
 
-    def _importance(self, pool: "WorkerPool") -> list[dict[str, Any]]:
+    def _importance(self, pool: "WorkerPool", file: str) -> list[dict[str, Any]]:
         """Return the importance of each feature for the new model, the most important first."""
         parts = np.where(self.parts == TEST, TEST, OUTSIDE)
         order = np.random.default_rng(splits.SEED).permutation(np.flatnonzero(parts == TEST))
         total = self.labelled.rows[order].cumsum()
         total[0] = 0  # however long the first track is, it stays
-        parts[order[total > MAX_IMPORTANCE_ROWS]] = OUTSIDE
+        columns = len(feature_set(self.features).names)
+        parts[order[total * columns > MAX_IMPORTANCE_VALUES]] = OUTSIDE
         (rows,) = self._plan("importance", parts).shares((TEST,), 1)
         return importance(
             pool,
             rows,
-            self._work_file("newcomer.ubj"),
-            len(self.labelled.tracks.classes),
-            lambda done: self.progress.update(f"shuffling features: {done} of {len(_FEATURES)}"),
+            file,
+            lambda done, count: self.progress.update(f"shuffling features: {done} of {count}"),
             tick=self.progress.workers,
         )
 
     def _describe(
-        self, final: "TrainedBooster", trees: dict[str, bytes], scores: dict[str, Scores], data: str
+        self, final: Fitted, files: dict[str, bytes], scores: dict[str, Scores], data: str
     ) -> Description:
         import xgboost
 
-        from training.boosting import PARAMETERS
+        from jobs.learning import distributed_lda
+        from training import boosting
 
-        tracks = self.labelled.tracks
+        tracks, kind = self.labelled.tracks, kind_of(final.predictor)
+        parameters = {
+            "lda": distributed_lda.PARAMETERS,
+            "xgboost": {**boosting.PARAMETERS, "num_class": len(tracks.classes)},
+        }
         per_part = np.bincount(self.parts[self.parts != OUTSIDE], minlength=len(PARTS))
         per_class = np.bincount(tracks.labels, minlength=len(tracks.classes))
         return Description(
             version=self.stage.run_id,
             created_at=datetime.now(UTC).isoformat(timespec="seconds"),
             classes=list(tracks.classes),
-            columns=list(_FEATURES),
+            columns=list(feature_set(self.features).names),
             level=self.level,
-            feature_set=self.store.settings.feature_sets["gtzan"],
+            feature_set=self.store.settings.feature_sets[self.features],
             segment_seconds=self.store.settings.segment_seconds,
-            parameters={**PARAMETERS, "num_class": len(tracks.classes)},
-            rounds=final.booster.num_boosted_rounds(),
-            stopped_early=self.stops_early,
+            parameters=parameters[kind],
+            rounds=final.rounds,
+            stopped_early=self.has_validation and kind == "xgboost",
             split={"name": self.split, "tracks": dict(zip(PARTS, per_part.tolist(), strict=True))},
             data={
                 "fingerprint": data,
@@ -424,7 +532,7 @@ class _Training:
                 level: {name: getattr(found, name) for name in (*_OVERALL, "count")}
                 for level, found in scores.items()
             },
-            digests={name: digest(content) for name, content in trees.items()},
+            digests={name: digest(content) for name, content in files.items()},
             libraries={
                 "songmill": songmill_version(),
                 "python": platform.python_version(),
@@ -432,6 +540,8 @@ class _Training:
                 **{name: metadata.version(name) for name in ("dask", "distributed", "numpy")},
             },
             workers=final.workers,
+            kind=kind,
+            candidates=self.candidates,
         )
 
 
@@ -469,7 +579,10 @@ def as_json(outcome: Outcome) -> dict[str, Any]:
         "scores": outcome.description.scores,
         "per_class": outcome.per_class,
         "importance": outcome.importance,
-        **{name: getattr(outcome.description, name) for name in ("rounds", "split", "data")},
+        **{
+            name: getattr(outcome.description, name)
+            for name in ("kind", "feature_set", "candidates", "rounds", "split", "data")
+        },
         "workers": outcome.description.workers,
         "seconds": outcome.seconds,
     }

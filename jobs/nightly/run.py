@@ -101,7 +101,9 @@ def run(
     max_failed: float = defaults.MAX_FAILED,
     max_gone: float = defaults.MAX_GONE,
     split: str = defaults.SPLIT,
+    train_features: str | None = None,
     level: Level | None = None,
+    model: Literal["auto", "lda", "xgboost"] = "auto",
     tolerance: float = defaults.TOLERANCE,
     keep_models: int = defaults.KEEP_MODELS,
     neighbours: int = defaults.NEIGHBOURS,
@@ -124,8 +126,10 @@ def run(
         As for :func:`jobs.extraction.extract.extract`.
     store : str
         Address of the store, which is created if it does not exist.
-    split, level, tolerance, keep_models
+    split, level, model, tolerance, keep_models
         As for :func:`jobs.learning.train.train`.
+    train_features : str, optional
+        Name of the feature set to learn from: ``features`` of :func:`jobs.learning.train.train`.
     neighbours : int
         Neighbours of each track: ``k`` of :func:`jobs.neighbours.similarity.similarity`.
     metric : {"cosine", "rich", "learned"}, optional
@@ -164,7 +168,13 @@ def run(
         "max_failed": max_failed,
         "max_gone": max_gone,
     }
-    training = {"split": split, "level": level, "tolerance": tolerance}
+    training = {
+        "split": split,
+        "features": train_features,
+        "level": level,
+        "model": model,
+        "tolerance": tolerance,
+    }
     steps = [
         _Step("extract", "extract", lambda: _extract(session, sources, extraction)),
         _Step(

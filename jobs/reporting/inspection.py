@@ -30,7 +30,7 @@ from pages.picture import Picture
 from pages.style import display_name
 from training.model import Description
 
-_FEATURES = feature_set("gtzan").names
+_PUBLISHED = feature_set("gtzan")
 
 PAGE = "index.html"
 FRAMES = "frames.parquet"
@@ -147,7 +147,9 @@ def inspect(
     progress = progress or Progress()
     path = _resolve_path(recording, store)
     shown = public_address(path)
-    model = load_champion_for_files(store) if store and registry.champion(store) else None
+    model, of_model = None, _PUBLISHED
+    if store and registry.champion(store):
+        model, of_model = load_champion_for_files(store)
     stem = os.path.splitext(os.path.basename(shown.rstrip("/")))[0]
     folder = os.path.abspath(out or f"inspect-{printable(stem)}")
     check_writable(folder)
@@ -155,10 +157,11 @@ def inspect(
     with decode_recording(path) as audio:
         curves = Curves(audio.y)
         seconds = model.description.segment_seconds if model else SEGMENT_SECONDS
-        features = analyse(audio, sets=("gtzan",), segment_seconds=seconds, curves=curves)
-    track = features.rows["gtzan"].track
+        sets = {_PUBLISHED.name, of_model.name}
+        features = analyse(audio, sets=sorted(sets), segment_seconds=seconds, curves=curves)
+    track = features.rows[_PUBLISHED.name].track
     assert track is not None
-    by_name = dict(zip(_FEATURES, track.tolist(), strict=True))
+    by_name = dict(zip(_PUBLISHED.names, track.tolist(), strict=True))
     facts = _facts(shown, features, curves, by_name["tempo"])
     progress.step("drawing")
     pictures: list[Picture] = []
@@ -168,7 +171,7 @@ def inspect(
     sections = _sections(facts, by_name, tuple(pictures))
     prediction = None
     if store and model:
-        prediction = predict_features(model, shown, features)
+        prediction = predict_features(model, of_model, shown, features)
         section = _prediction_section(store, model.description, prediction)
         sections.insert(1, section)
         pictures += section.content.pictures
@@ -261,6 +264,9 @@ def _sections(
 
 
 def _prediction_section(store: Store, model: Description, prediction: FilePrediction) -> Section:
+    title = "What it sounds like"
+    if prediction.message:
+        return Section("predicted", title, Content(text=prediction.message))
     styles = label_styles(count_labels(store))
     pictures = []
     if prediction.segments:
@@ -282,4 +288,4 @@ def _prediction_section(store: Store, model: Description, prediction: FilePredic
         pictures=pictures,
         tables=(Table(f"Probability of each label, {how}", ("label", "probability"), rows),),
     )
-    return Section("predicted", "What it sounds like", content)
+    return Section("predicted", title, content)

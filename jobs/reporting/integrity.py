@@ -487,15 +487,15 @@ class Check:
     def _problems_of(self, version: str) -> Iterator[tuple[str, str]]:
         """Yield the name of each damaged file of a model, and what is wrong with it."""
         try:
-            registry.describe(self.store, version)
+            described = registry.describe(self.store, version)
         except DamageError as error:
             yield registry.MODEL_JSON, error.problem
             return
-        for name in (registry.TREES, registry.JUDGED_TREES):
+        for stem in (registry.FINAL, registry.JUDGED):
             try:
-                registry.load(self.store, version, name)
+                registry.load(self.store, version, stem)
             except DamageError as error:
-                yield name, error.problem
+                yield described.file_name(stem), error.problem
         for name, schema in {registry.SPLIT: schemas.SPLIT, **_REPORT_TABLES}.items():
             try:
                 rows = registry.read_table(self.store, version, name)

@@ -23,7 +23,7 @@ from jobs.reporting import overview
 from jobs.reporting.overview import Sample
 from jobs.store.atomic import check_writable, write_file
 from jobs.store.counts import count_labels, most_first
-from jobs.store.schemas import MODELS, SEGMENTS, SIMILARITY
+from jobs.store.schemas import MODELS, SEGMENTS, SIMILARITY, comparison_table
 from jobs.store.tables import Store, open_store
 from pages import collection, models
 from pages.page import Cell, Content, Page, Section, Table, number, render
@@ -49,6 +49,7 @@ _MAX_RUNS = 30
 _MAX_COUNTS = 12
 _MAX_CLASSES = 40
 _TEMPO = "tempo"
+_KINDS = {"lda": "linear discriminant analysis", "xgboost": "boosted trees"}
 
 
 @dataclass(frozen=True)
@@ -107,7 +108,7 @@ def report(
         ("tempo", "Tempo", contents.tempo),
         ("components", "Principal components", contents.components),
         ("features", "Features", contents.features),
-        ("comparison", "Ten models", contents.comparison),
+        ("comparison", "Compared models", contents.comparison),
         ("model", "The model that predicts", contents.champion),
         ("neighbours", "Neighbours", contents.neighbours),
         ("duplicates", "Duplicates", contents.duplicates),
@@ -290,18 +291,19 @@ class _Report:
         )
 
     def comparison(self) -> Content:
-        """Show scores of the ten models."""
-        found = self._store.read("comparison").to_pylist()
-        if not found:
-            return Content(command=self._command("compare --split by-track --split random"))
+        """Show scores of the compared models."""
         by_split: dict[tuple[str, str], list[dict[str, Any]]] = {}
-        for row in found:
-            by_split.setdefault((row["level"], row["split"]), []).append(row)
+        for name in self._store.settings.feature_sets:
+            for row in self._store.read(comparison_table(name)).to_pylist():
+                rows_of = f"{name} {row['level']}s"
+                by_split.setdefault((rows_of, row["split"]), []).append(row)
+        if not by_split:
+            return Content(command=self._command("compare --split by-track --split random"))
         splits = sorted(by_split.items(), key=lambda item: item[1][0]["leaky"])
         return Content(
             text="A split marked LEAKY has segments of the same track on both sides. Its scores "
             "overestimate those on new tracks.",
-            tables=[_comparison_table(level, split, rows) for (level, split), rows in splits],
+            tables=[_comparison_table(of, split, rows) for (of, split), rows in splits],
         )
 
     def champion(self) -> Content:
@@ -323,9 +325,10 @@ class _Report:
         facts = (
             ("version", version),
             ("trained", described.created_at[:16].replace("T", " ")),
-            ("trained on", f"{described.level}s"),
+            ("kind", _KINDS[described.kind]),
+            ("trained on", f"{described.level}s, {described.feature_set}"),
             ("split", printable(described.split["name"])),
-            ("tracks for training, early stopping, testing", sizes),
+            ("tracks for training, validation, testing", sizes),
             ("accuracy by track", f"{score['accuracy']:.3f}"),
             ("macro F1 by track", f"{score['macro_f1']:.3f}"),
             ("macro F1 by chance", f"{score['chance']:.3f}"),
@@ -349,10 +352,13 @@ class _Report:
         importance = registry.read_table(self._store, version, "importance.parquet").to_pylist()
         importance.sort(key=lambda row: (-row["mean"], row["feature"]))
         if importance:
-            first = importance[:_MAX_IMPORTANCE_BARS]
+            # Blocks say more than columns, whose correlated ones stand in for one another.
+            blocks = [row for row in importance if row["feature"].endswith("_*")]
+            first = (blocks or importance)[:_MAX_IMPORTANCE_BARS]
+            what = "all columns of a block are" if blocks else "a column is"
             names, means, stds = ([row[x] for row in first] for x in ("feature", "mean", "std"))
             caption = (
-                f"Loss of accuracy on the {described.level}s of the test part when a column is "
+                f"Loss of accuracy on the {described.level}s of the test part when {what} "
                 f"shuffled: mean and spread of {first[0]['repeats']} repeats."
             )
             pictures.append(models.importance_bars(names, means, stds, caption))
@@ -360,7 +366,8 @@ class _Report:
                 [Cell(row["feature"]), *(number(row[x], ".4f") for x in ("mean", "std"))]
                 for row in importance
             ]
-            caption = f"Permutation importance of all {len(rows)} columns"
+            caption = f"Permutation importance of all {len(rows) - len(blocks)} columns"
+            caption += ", and of blocks of them" if blocks else ""
             columns = ("column", "accuracy lost", "±")
             tables.append(Table(caption, columns, rows, collapsed=True))
         return Content(text=text, facts=facts, pictures=pictures, tables=tables)
@@ -561,7 +568,7 @@ def _count_table(
     return [Table(caption, (name, "files"), rows)]
 
 
-def _comparison_table(level: str, split: str, rows: list[dict[str, Any]]) -> Table:
+def _comparison_table(rows_of: str, split: str, rows: list[dict[str, Any]]) -> Table:
     first = rows[0]
     leaky = " (LEAKY)" if first["leaky"] else ""
     voted = any(row["vote_accuracy"] is not None for row in rows)
@@ -579,7 +586,7 @@ def _comparison_table(level: str, split: str, rows: list[dict[str, Any]]) -> Tab
         note += " By vote: accuracy of tracks by majority vote of their segments."
     if failed:
         note += f" Failed: {'; '.join(failed)}"
-    return Table(f"Split {printable(split)}{leaky}: {level}s", names, cells, note=note)
+    return Table(f"Split {printable(split)}{leaky}: {rows_of}", names, cells, note=note)
 
 
 def _score_cell(row: dict[str, Any], name: str) -> Cell:

@@ -21,6 +21,7 @@ from jobs.store.schemas import (
     PREDICTED_SEGMENTS,
     PREDICTED_TRACKS,
     SIMILARITY,
+    comparison_table,
     feature_tables,
     table_folders,
     table_schemas,
@@ -169,9 +170,10 @@ def _stage_repair(check: Check, run_id: str, started: float) -> commit.Change:
     change = commit.Change()
     tracks = pa.array(sorted(check.forget, key=str), pa.string())
     track_columns = _TRACK_COLUMNS | dict.fromkeys(feature_tables(feature_sets()), ("track_id",))
+    comparisons = [comparison_table(name) for name in feature_sets()]
     for table in table_folders():
         edit: commit.Edit | None = None
-        is_stale = table in check.stale and table in (*DERIVED, "comparison")
+        is_stale = table in check.stale and table in (*DERIVED, *comparisons)
         if is_stale or (table == MATRIX and len(tracks)):
             edit = commit.without_any
         elif table in track_columns and len(tracks):

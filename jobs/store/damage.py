@@ -32,7 +32,10 @@ def remedy(root: str, name: str) -> str:
     if name in _IRREPARABLE:
         return "Restore it from a copy"
     folder = name.partition("/")[0]
-    made_by = _MADE_BY.get("features" if folder.startswith("features-") else folder)
+    for table in ("features", "comparison"):
+        if folder.startswith(f"{table}-"):  # of a feature set that is not the published one
+            folder = table
+    made_by = _MADE_BY.get(folder)
     return f"Run `songmill verify --repair --store {root}`" + (f", then {made_by}" * bool(made_by))
 
 

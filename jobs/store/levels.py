@@ -7,49 +7,59 @@ import pyarrow as pa
 
 from featurizer.feature_set import feature_set
 from jobs.errors import UsageError
-from jobs.store.schemas import SEGMENTS, TRACKS
+from jobs.store.schemas import PUBLISHED, SEGMENTS, TRACKS, features_folder
 from jobs.store.tables import Store
-
-_FEATURES = feature_set("gtzan").names
 
 Level = Literal["segment", "track"]
 
 TABLE_OF: dict[Level, str] = {"segment": SEGMENTS, "track": TRACKS}
 
 
-def choose_level(store: Store, requested: Level | None) -> Level:
+def levels_with_rows(store: Store, features: str) -> list[Level]:
+    """Return the levels at which a store has rows of a feature set, segments first."""
+    levels: tuple[Level, ...] = ("segment", "track")
+    return [
+        level
+        for level in levels
+        if level in feature_set(features).levels
+        and any(
+            store.read_part(name, []).num_rows
+            for name in store.parts(features_folder(features, level))
+        )
+    ]
+
+
+def choose_level(store: Store, requested: Level | None, features: str = PUBLISHED) -> Level:
     """Return the ``requested`` level; by default segments if there are any, else tracks.
 
     Raises
     ------
     UsageError
-        The store has no rows of that level.
+        The store has no rows of that level in the feature set.
     """
-    has_rows = {
-        level: any(store.read_part(name, []).num_rows for name in store.parts(table))
-        for level, table in TABLE_OF.items()
-    }
-    if not any(has_rows.values()):
+    found = levels_with_rows(store, features)
+    if not found:
+        kind = "" if features == PUBLISHED else f"{features} "
         raise UsageError(
-            f"the store {store.storage.root} has no features. Run `songmill extract` or `songmill "
-            "import-features`"
+            f"the store {store.storage.root} has no {kind}features. Run `songmill extract` or "
+            "`songmill import-features`"
         )
-    level: Level = requested or ("segment" if has_rows["segment"] else "track")
-    if not has_rows[level]:
-        other = "track" if level == "segment" else "segment"
+    if requested and requested not in found:
         raise UsageError(
-            f"the store {store.storage.root} has no rows of level {level}: choose --level {other}"
+            f"the store {store.storage.root} has no rows of level {requested}: choose --level "
+            f"{found[0]}"
         )
-    return level
+    return requested or found[0]
 
 
-def feature_matrix(table: pa.Table, dtype: type = np.float32) -> np.ndarray:
-    """Return the feature columns of a table as a matrix [shape=(n, 57)].
+def feature_matrix(table: pa.Table, features: str, dtype: type = np.float32) -> np.ndarray:
+    """Return the columns of a feature set in a table as a matrix [shape=(n, n_columns)].
 
     Values beyond the range of ``dtype`` are clipped: trees depend only on the order of values.
     """
-    matrix = np.empty((table.num_rows, len(_FEATURES)), dtype)
+    names = feature_set(features).names
+    matrix = np.empty((table.num_rows, len(names)), dtype)
     limit = np.finfo(dtype).max
-    for i, name in enumerate(_FEATURES):
+    for i, name in enumerate(names):
         np.clip(table[name].to_numpy(), -limit, limit, out=matrix[:, i], casting="same_kind")
     return matrix

@@ -29,6 +29,17 @@ def features_folder(name: str, level: Level) -> str:
     return f"{folder}/level={level}"
 
 
+def comparison_table(name: str) -> str:
+    """Return the folder of comparisons of models of a feature set.
+
+    Examples
+    --------
+    >>> comparison_table("gtzan"), comparison_table("rich")
+    ('comparison', 'comparison-rich')
+    """
+    return "comparison" if name == PUBLISHED else f"comparison-{name}"
+
+
 @cache
 def features_schema(name: str, level: Level) -> pa.Schema:
     """Return the schema of the rows of a feature set.
@@ -177,8 +188,9 @@ SPLIT = pa.schema([("track_id", pa.string()), ("set", pa.string())])
 
 def table_schemas() -> dict[str, pa.Schema]:
     """Return the schema of each table with fixed columns, by its folder."""
-    others = {"files": FILES, "runs": RUNS, "comparison": COMPARISON}
-    return feature_tables(feature_sets()) | others | {NEIGHBOUR_METRICS: NEIGHBOUR_METRIC}
+    others = {"files": FILES, "runs": RUNS, NEIGHBOUR_METRICS: NEIGHBOUR_METRIC}
+    comparisons = {comparison_table(name): COMPARISON for name in feature_sets()}
+    return feature_tables(feature_sets()) | others | comparisons
 
 
 PREDICTED_TRACKS = "predictions/level=track"

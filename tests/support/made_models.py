@@ -1,4 +1,4 @@
-"""Models trained and read by plain XGBoost."""
+"""Models trained and read by plain XGBoost, and linear discriminant analyses."""
 
 import functools
 import json
@@ -18,7 +18,10 @@ from jobs.store import commit
 from jobs.store.address import lock_of
 from jobs.store.schemas import CONFUSION, IMPORTANCE, METRICS, SPLIT
 from jobs.store.tables import Store
+from training.lda import ClassSums, Lda
 from training.model import Description, digest
+from training.predictor import SUFFIXES
+from training.scaling import ColumnSums
 
 GTZAN = feature_set("gtzan")
 
@@ -54,6 +57,16 @@ def make_trees(n_classes: int, *, seed: int = 0, columns: int = 57) -> bytes:
     return bytes(booster.save_raw("ubj"))
 
 
+def make_lda(classes: list[str], features: str = "gtzan") -> Lda:
+    """Fit a linear discriminant analysis to random rows."""
+    columns = feature_set(features).names
+    codes = np.arange(40) % len(classes)
+    rows = np.random.default_rng(0).normal(size=(40, len(columns))) + codes[:, np.newaxis]
+    scaling = ColumnSums.of(rows, columns).scaling()
+    sums = ClassSums.of(scaling.clipped(rows), codes, len(classes))
+    return Lda.fit(tuple(classes), scaling, sums)
+
+
 def put_model(
     store: Store,
     version: str,
@@ -66,8 +79,9 @@ def put_model(
     **changes: Any,
 ) -> Description:
     """Commit a model to a store; ``changes`` replace entries of model.json."""
-    files = {"model.ubj": trees or make_trees(len(classes))}
-    files["judged.ubj"] = judged or files["model.ubj"]
+    suffix = SUFFIXES[changes.get("kind", "xgboost")]
+    final = trees or make_trees(len(classes))
+    files = {f"model{suffix}": final, f"judged{suffix}": judged or final}
     score = {"accuracy": 0.9, "macro_f1": 0.9, "log_loss": 0.3, "chance": 0.5, "count": 10}
     described: dict[str, Any] = {
         "version": version,

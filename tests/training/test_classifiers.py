@@ -1,9 +1,10 @@
-"""The ten classifiers, against the tutorial's listing, and two others against scikit-learn."""
+"""The ten classifiers, against the tutorial's listing, and the others against their libraries."""
 
 from typing import Any
 
 import numpy as np
 import pytest
+import xgboost
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.linear_model import LogisticRegression, SGDClassifier
@@ -16,6 +17,7 @@ from sklearn.svm import SVC
 from sklearn.tree import DecisionTreeClassifier
 from xgboost import XGBClassifier, XGBRFClassifier
 
+from training import boosting
 from training.classifiers import (
     CLASSIFIERS,
     MORE_CLASSIFIERS,
@@ -89,7 +91,7 @@ SCIKIT_LEARNS = {
 }
 
 
-@pytest.mark.parametrize("name", MORE_CLASSIFIERS)
+@pytest.mark.parametrize("name", SCIKIT_LEARNS)
 @pytest.mark.parametrize("before", [FunctionTransformer(), MinMaxScaler()])
 def test_the_others_are_scikit_learns_of_clipped_z_scores(name: str, before: Any) -> None:
     random = np.random.default_rng(0)
@@ -106,6 +108,22 @@ def test_the_others_are_scikit_learns_of_clipped_z_scores(name: str, before: Any
     assert np.array_equal(ours.predict(features), theirs.predict(features))
     accuracy = np.mean(ours.predict(features[200:]) == classes[200:])
     assert 0.5 < accuracy < 1
+
+
+@pytest.mark.parametrize("n_classes", [2, 3])
+def test_the_tuned_trees_are_those_of_a_training(
+    n_classes: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(boosting, "FIXED_ROUNDS", 12)
+    random = np.random.default_rng(0)
+    classes = np.arange(200) % n_classes
+    features = random.normal(size=(200, D)) + classes[:, np.newaxis] / 2
+    ours = make_classifier("tuned XGB").fit(features, classes).predict(features)
+    parameters = {**boosting.PARAMETERS, "num_class": n_classes, "nthread": 1}
+    booster = xgboost.train(parameters, xgboost.QuantileDMatrix(features, classes), 12)
+    theirs = booster.predict(xgboost.DMatrix(features)).argmax(axis=1)
+    assert np.array_equal(ours, theirs)
+    assert 0.6 < np.mean(ours == classes) < 1
 
 
 @pytest.mark.parametrize("name", MORE_CLASSIFIERS)

@@ -12,11 +12,17 @@ import pandas as pd
 import pytest
 from distributed.scheduler import KilledWorker
 from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 from sklearn.metrics import accuracy_score, f1_score
-from sklearn.model_selection import PredefinedSplit, cross_validate, train_test_split
+from sklearn.model_selection import (
+    PredefinedSplit,
+    cross_val_score,
+    cross_validate,
+    train_test_split,
+)
 from sklearn.naive_bayes import GaussianNB
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import MinMaxScaler
+from sklearn.preprocessing import FunctionTransformer, MinMaxScaler, StandardScaler
 from sklearn.tree import DecisionTreeClassifier
 from support.made_stores import Row, make_store, read_rows
 
@@ -24,11 +30,19 @@ from featurizer.feature_set import feature_set
 from jobs.errors import UsageError
 from jobs.extraction.import_features import import_features
 from jobs.learning import compare as compare_module
-from jobs.learning.compare import Outcome, _Assessment, _Assignment, compare
+from jobs.learning.compare import (
+    Outcome,
+    _Assessment,
+    _Assignment,
+    choose_models,
+    compare,
+)
 from jobs.progress import Progress
+from jobs.store.tables import open_store
 from training import classifiers, splits
 
 GTZAN = feature_set("gtzan")
+RICH = feature_set("rich")
 
 FEATURES = list(GTZAN.names)
 QUICK = ("naive Bayes", "decision tree")
@@ -57,7 +71,7 @@ def assess(tmp_path: Path) -> Assess:
         name = f"{len(list(tmp_path.iterdir()))}.parquet"  # workers cache rows by their name
         rows.to_parquet(tmp_path / name)
         options = {"fold": 0, "model": "any", "leaky": False, **options}
-        return compare_module._assess(_Assignment(str(tmp_path), name, 0, **options))
+        return compare_module._assess(_Assignment(str(tmp_path), name, "gtzan", 0, **options))
 
     return run
 
@@ -85,13 +99,11 @@ def recorder(monkeypatch: pytest.MonkeyPatch) -> Recorder:
 
 
 @pytest.fixture
-def do(root: Path, in_process_cluster: str, monkeypatch: pytest.MonkeyPatch) -> Compare:
+def do(root: Path, in_process_cluster: str) -> Compare:
     """Compare two of the ten models, unless others are given."""
 
-    def run(*splits: str, models: tuple[str, ...] = QUICK, **options: Any) -> Outcome:
-        monkeypatch.setattr(compare_module, "CLASSIFIERS", models)
-        monkeypatch.setattr(compare_module, "SLOWEST_FIRST", models[::-1])
-        options = {"folds": 3, "scheduler": in_process_cluster, **options}
+    def run(*splits: str, **options: Any) -> Outcome:
+        options = {"folds": 3, "models": QUICK, "scheduler": in_process_cluster, **options}
         return compare(store=str(root), split=splits, **options)
 
     return run
@@ -257,7 +269,9 @@ def test_tasks_of_a_dead_worker_are_retried_alone(monkeypatch: pytest.MonkeyPatc
 
     monkeypatch.setattr(compare_module, "map_unordered", map_unordered)
     names = ("SVM", "MLP")
-    assignments = [_Assignment("", "", 0, fold, name, False) for name in names for fold in range(3)]
+    assignments = [
+        _Assignment("", "", "gtzan", 0, fold, name, False) for name in names for fold in range(3)
+    ]
     found = compare_module._assess_all(None, assignments, Progress())
     assert at_a_time == [6, 1, 1, 1, 1]
     scores = [one.scores["accuracy"] for one in found[0, "SVM"] if isinstance(one, _Assessment)]
@@ -291,7 +305,7 @@ def test_a_comparison_is_a_table_of_models_and_splits(
     frame = read_rows(root).dropna(subset=["label"]).sort_values(["track_id", "segment"])
     features = frame[FEATURES].to_numpy()
     labels = frame["label"].to_numpy()
-    tracks = compare_module.labelled_tracks(store, "segment").tracks
+    tracks = compare_module.labelled_tracks(store, "gtzan", "segment").tracks
     fold = dict(zip(tracks.ids, splits.folds(tracks, 3), strict=True))
     folds = PredefinedSplit(frame["track_id"].map(fold))
     model = make_pipeline(MinMaxScaler(), GaussianNB())
@@ -361,7 +375,7 @@ def test_of_too_many_rows_whole_tracks_are_drawn(
     rows = do("by-track", "random").rows
     assert {(row["rows"], row["tracks"]) for row in rows} == {(48, 12)}
     assert all(row["accuracy"] is not None for row in rows)
-    warning = "140 rows are too many to compare ten models. A random sample is used: 48 rows of 12"
+    warning = "140 rows are too many to compare models. A random sample is used: 48 rows of 12"
     assert warning in capfd.readouterr().err
 
 
@@ -380,6 +394,46 @@ def test_a_split_that_does_not_fit_changes_nothing(do: Compare, root: Path) -> N
         do("random", "by-track", folds=13)
     assert not (root / "comparison").exists()
     assert not list((root / "_work").glob("compare*"))
+
+
+# The choice of models and features
+
+
+def test_models_are_chosen_by_name_and_an_unknown_name_lists_them() -> None:
+    assert choose_models("tutorial") == classifiers.CLASSIFIERS
+    wanted = (*classifiers.CLASSIFIERS, "LDA", "tuned SVM")
+    for names in ("LDA,tuned-SVM,tutorial", "tutorial, tuned svm ,lda", wanted[::-1]):
+        assert choose_models(names) == wanted
+    known = "use tutorial, naive-Bayes, .*, LDA, tuned-SVM, tuned-XGB"
+    for wrong in ("LDA,QDA", ["QDA"], "", "LDA,"):
+        with pytest.raises(UsageError, match=known):
+            choose_models(wrong)
+
+
+def test_rich_features_have_a_table_of_their_own_and_lda_is_scikit_learns(
+    do: Compare, root: Path
+) -> None:
+    parts = two_parts(60, 1)
+    make_store(root, *parts)
+    make_store(root, *parts, features="rich", level="track", shift={"x": 0.2})
+    outcome = do("by-track", models="LDA")
+    assert (outcome.features, outcome.level) == ("rich", "track")
+    do("by-track", features="gtzan")
+    assert set(table(root)["model"]) == set(QUICK)
+    (found,) = pd.read_parquet(root / "comparison-rich").to_dict("records")
+    frame = read_rows(root, "track", "rich").dropna(subset=["label"]).sort_values("track_id")
+    tracks = compare_module.labelled_tracks(open_store(str(root)), "rich", "track").tracks
+    clip = FunctionTransformer(np.clip, kw_args={"a_min": -4, "a_max": 4})
+    lda = LinearDiscriminantAnalysis(solver="lsqr", shrinkage=0.3)
+    accuracies = cross_val_score(
+        make_pipeline(StandardScaler(), clip, lda),
+        frame[list(RICH.names)].to_numpy(np.float64),
+        frame["label"],
+        cv=PredefinedSplit(splits.folds(tracks, 3)),
+    )
+    assert (found["model"], found["rows"]) == ("LDA", 60)
+    assert found["accuracy"] == pytest.approx(accuracies.mean())
+    assert 0.6 < found["accuracy"] < 1
 
 
 # The tutorial

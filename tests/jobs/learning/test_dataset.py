@@ -14,7 +14,7 @@ from support.made_stores import make_store, read_rows
 from featurizer.feature_set import feature_set
 from jobs.errors import StoreError, UsageError
 from jobs.learning import dataset
-from jobs.learning.dataset import RowPlan, labelled_tracks, load, load_share
+from jobs.learning.dataset import RowPlan, choose_rows, labelled_tracks, load, load_share
 from jobs.store.levels import choose_level, feature_matrix
 from jobs.store.tables import Store
 
@@ -45,6 +45,28 @@ def test_a_store_without_features_is_refused(tmp_path: Path) -> None:
             choose_level(store, None)
 
 
+def test_rich_features_of_tracks_are_preferred_where_the_store_has_them(tmp_path: Path) -> None:
+    store = make_store(tmp_path, TWO)
+    assert choose_rows(store, None, None) == ("gtzan", "segment")
+    with pytest.raises(UsageError, match=f"{tmp_path} has no rich features"):
+        choose_rows(store, "rich", None)
+    make_store(tmp_path, [], features="rich", level="track")  # every track is too short
+    assert choose_rows(store, None, None) == ("gtzan", "segment")
+    make_store(tmp_path, TWO, features="rich", level="track")
+    for level in (None, "track"):
+        assert choose_rows(store, None, level) == ("rich", "track")
+        assert choose_rows(store, "rich", level) == ("rich", "track")
+    # Only the published features describe segments.
+    assert choose_rows(store, None, "segment") == ("gtzan", "segment")
+    assert choose_rows(store, "gtzan", None) == ("gtzan", "segment")
+    with pytest.raises(UsageError, match="rich features do not describe segments: .* gtzan"):
+        choose_rows(store, "rich", "segment")
+    with pytest.raises(UsageError, match="no rows of level track: choose --level segment"):
+        choose_rows(store, "gtzan", "track")
+    with pytest.raises(UsageError, match="no feature set 'poor': choose from gtzan, rich"):
+        choose_rows(store, "poor", None)
+
+
 def test_a_damaged_part_is_named(tmp_path: Path) -> None:
     store = make_store(tmp_path, TWO)
     (path,) = (tmp_path / "features" / "level=segment").iterdir()
@@ -65,7 +87,7 @@ def test_labelled_tracks_are_those_with_rows_and_a_label(tmp_path: Path) -> None
         [],
         [("a", "rock"), ("c", "blues"), ("d", None), ("e", None)],
     )
-    found = labelled_tracks(store, "segment")
+    found = labelled_tracks(store, "gtzan", "segment")
     assert found.level == "segment"
     assert found.tracks.ids.tolist() == ["a", "b", "c"]
     assert found.tracks.classes == ("blues", "rock")
@@ -78,7 +100,7 @@ def test_labelled_tracks_are_those_with_rows_and_a_label(tmp_path: Path) -> None
 def test_labels_and_names_are_any_text(tmp_path: Path) -> None:
     texts = ["", " ", "a,b", '"', "../x", "a\nb", "None", "caf\xe9", "\N{GUITAR}", "NA", "y" * 9999]
     store = make_store(tmp_path, [(text, text) for text in texts], level="track")
-    found = labelled_tracks(store, "track")
+    found = labelled_tracks(store, "gtzan", "track")
     assert found.tracks.classes == tuple(sorted(texts))
     names = [found.tracks.classes[code] for code in found.tracks.labels]
     assert found.tracks.ids.tolist() == names == sorted(texts)
@@ -96,7 +118,7 @@ def test_labels_and_names_are_any_text(tmp_path: Path) -> None:
 def test_fewer_than_two_labels_are_refused(tmp_path: Path, rows: Any, error: str) -> None:
     store = make_store(tmp_path, rows)
     with pytest.raises(UsageError, match=error) as refusal:
-        labelled_tracks(store, "segment")
+        labelled_tracks(store, "gtzan", "segment")
     assert str(tmp_path) in str(refusal.value)
 
 
@@ -104,7 +126,9 @@ def test_fewer_than_two_labels_are_refused(tmp_path: Path, rows: Any, error: str
 
 
 def plan_tracks(store: Store, parts: list[int]) -> RowPlan:
-    return RowPlan(store, labelled_tracks(store, "track"), "roster.parquet", np.array(parts))
+    return RowPlan(
+        store, labelled_tracks(store, "gtzan", "track"), "roster.parquet", np.array(parts)
+    )
 
 
 LABELS = {"a": "x", "b": "y", "c": None, "d": "x", "e": "\N{GUITAR}", "f": "y"}
@@ -128,7 +152,7 @@ def test_shares_and_pieces_are_every_wanted_row_once(
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder)
         store = make_store(root, *([(track, LABELS[track]) for track in part] for part in layout))
-        labelled = labelled_tracks(store, "segment")
+        labelled = labelled_tracks(store, "gtzan", "segment")
         parts = np.array([codes.get(track, -1) for track in labelled.tracks.ids])
         plan = RowPlan(store, labelled, "_work/roster.parquet", parts)
 
@@ -177,5 +201,7 @@ def test_a_number_beyond_float32_becomes_the_largest_that_there_is() -> None:
     table = pa.table(dict.fromkeys(GTZAN.names, values))
     largest = float(np.finfo(np.float32).max)
     expected = np.array([largest, -largest, np.float32(0.1), 0.0], np.float32)
-    assert np.array_equal(feature_matrix(table), np.tile(expected, (len(GTZAN.names), 1)).T)
-    assert feature_matrix(table, np.float64)[:, 0].tolist() == values
+    assert np.array_equal(
+        feature_matrix(table, "gtzan"), np.tile(expected, (len(GTZAN.names), 1)).T
+    )
+    assert feature_matrix(table, "gtzan", np.float64)[:, 0].tolist() == values

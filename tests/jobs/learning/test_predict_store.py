@@ -19,7 +19,7 @@ from support.made_models import (
 from support.made_stores import make_store, read_rows
 
 from jobs.errors import ClusterError, StoreError, UsageError
-from jobs.learning import predict_store
+from jobs.learning import ordered, predict_store
 from jobs.learning.predict_store import StoreOutcome, predict_all
 from jobs.store.tables import Store
 
@@ -164,8 +164,8 @@ def test_a_failing_worker_leaves_predictions_as_they_are(
     predict()
     before = read_predictions(root, "track")
     failed = [(0, OSError("no disk"))]
-    monkeypatch.setattr(predict_store, "map_unordered", lambda *_, **__: iter(failed))
-    with pytest.raises(ClusterError, match="could not predict features/level=segment/part"):
+    monkeypatch.setattr(ordered, "map_unordered", lambda *_, **__: iter(failed))
+    with pytest.raises(ClusterError, match="could not predict features/level=segment"):
         predict()
     pd.testing.assert_frame_equal(read_predictions(root, "track"), before)
     assert not list((root / "_work").glob("predict"))

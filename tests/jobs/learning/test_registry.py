@@ -1,6 +1,7 @@
 """The models of a store: the champion, promotions, and damaged files."""
 
 import contextlib
+import io
 import json
 import math
 import shutil
@@ -8,12 +9,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from support.damaged_json import DAMAGED_JSON, short_id
 from support.faults import before_operations
-from support.made_models import MISFITS, champion_of, make_trees, put_model
+from support.made_models import MISFITS, champion_of, make_lda, make_trees, put_model
 from support.made_stores import make_store, read_rows
 
 from featurizer.feature_set import feature_set
@@ -23,11 +25,14 @@ from jobs.learning.promote import promote
 from jobs.store.folder import Folder
 from jobs.store.schemas import PREDICTED_SEGMENTS, PREDICTED_TRACKS
 from jobs.store.tables import Settings, Store, open_store
+from training.arrays import Arrays, to_npz
 from training.model import Description, Model, ModelError, digest
+from training.predictor import to_bytes
 
 GTZAN = feature_set("gtzan")
 
 OLD, MIDDLE, NEW = "20260301T120000-aaaaaa", "20260302T120000-bbaaaa", "20260303T120000-cccccc"
+LATER = "20260304T120000-dddddd"
 CLASSES = ["blues", "rock"]
 
 
@@ -156,7 +161,15 @@ def instead(**values: Any) -> Edit:
 
 
 REQUIRED = (b"rounds", b"classes", b"digests", b"format")
-WRONG = {"level": "album", "scores": {}, "created_at": 5, "split": {}, "data": None}
+WRONG = {
+    "kind": "forest",
+    "candidates": [],
+    "level": "album",
+    "scores": {},
+    "created_at": 5,
+    "split": {},
+    "data": None,
+}
 
 
 @pytest.mark.parametrize(
@@ -164,7 +177,7 @@ WRONG = {"level": "album", "scores": {}, "created_at": 5, "split": {}, "data": N
     [
         lambda text: text[: len(text) // 2],
         *(lambda _, text=text: text for text in (b"", b"null", b"[1]")),
-        lambda text: text.replace(b'"format": 1', b'"format": 2'),
+        lambda text: text.replace(b'"format": 1', b'"format": 3'),
         *(lambda text, name=name: text.replace(name, b"other") for name in REQUIRED),
         lambda text: b"\xff" + text,
         *(instead(classes=wrong) for wrong in (7, ["a", "a"], ["a"])),
@@ -216,6 +229,17 @@ def test_unknown_fields_of_a_description_are_ignored(store: Store, root: Path) -
     assert registry.load(store, OLD).description.classes == CLASSES
 
 
+def test_a_model_of_an_older_songmill_is_of_boosted_trees(store: Store, root: Path) -> None:
+    def as_before(text: bytes) -> bytes:
+        content = json.loads(text)
+        assert content["format"] == 1
+        new = ("kind", "candidates", "digest")
+        return json.dumps({name: content[name] for name in content if name not in new}).encode()
+
+    edit_file(root, "model.json", as_before)
+    assert registry.load(store, OLD).description.kind == "xgboost"
+
+
 def test_classes_that_are_not_as_many_as_the_trees_are_refused(store: Store, root: Path) -> None:
     edit_file(root, "model.json", instead(classes=[*CLASSES, "one more"]))
     with pytest.raises(StoreError, match="columns, rounds and classes"):
@@ -259,7 +283,7 @@ def test_damaged_trees_are_reported_and_end_no_process(
 ) -> None:
     edit_file(root, name, edit)
     with pytest.raises(StoreError, match=f"{OLD}/{name} is damaged"):
-        registry.load(store, OLD, name)
+        registry.load(store, OLD, name.removesuffix(".ubj"))
     if name == "model.ubj":
         with pytest.raises(StoreError, match=f"{OLD}/{name} is damaged"):
             promote(OLD, store=str(root))
@@ -308,20 +332,96 @@ def test_trees_of_others_that_would_end_the_process_are_refused(
     put_model(store, "20260305T0-x", CLASSES, trees=trees)
     for name in ("model.ubj", "judged.ubj"):
         with pytest.raises(StoreError, match=rf"{root}/models/20260305T0-x/{name} is not.*{error}"):
-            registry.load(store, "20260305T0-x", name)
+            registry.load(store, "20260305T0-x", name.removesuffix(".ubj"))
     with pytest.raises(StoreError, match="20260305T0-x/model.ubj"):
         promote("20260305T0-x", store=str(root))
     assert champion_of(root) == NEW
 
 
 def test_trees_as_json_are_refused(store: Store) -> None:
-    text = bytes(registry.load(store, OLD).booster.save_raw("json"))
+    text = bytes(registry.load(store, OLD).predictor.booster.save_raw("json"))
     put_model(store, "20260305T0-x", CLASSES, trees=text)
     with pytest.raises(StoreError, match=r"model\.ubj is not a model that XGBoost can read"):
         registry.load(store, "20260305T0-x")
 
 
+# Linear discriminant analyses
+
+
+def put_lda(store: Store, version: str, lda: bytes, **changes: Any) -> Description:
+    """Commit a model of this npz file to a store."""
+    changes = {"kind": "lda", "rounds": 0, **changes}
+    return put_model(store, version, CLASSES, trees=lda, **changes)
+
+
+def test_an_lda_is_stored_as_numbers_and_predicts_the_same(store: Store, root: Path) -> None:
+    lda = make_lda(CLASSES)
+    put_lda(store, LATER, to_bytes(lda))
+    found = registry.load(store, LATER)
+    folder = root / "models" / LATER
+    assert {path.name for path in folder.iterdir()} >= {"model.npz", "judged.npz", "model.json"}
+    assert json.loads((folder / "model.json").read_bytes())["format"] == 2
+    rows = np.random.default_rng(1).normal(size=(9, len(GTZAN.names))) * 3
+    given = found.probabilities(rows)
+    assert given.dtype == np.float32
+    assert np.array_equal(given, lda.probabilities(rows).astype(np.float32))
+    assert found.probabilities(rows[:0]).shape == (0, 2)
+    assert promote(LATER, store=str(root))["version"] == LATER
+
+
+def without(name: str) -> Arrays:
+    return {other: array for other, array in make_lda(CLASSES).to_arrays().items() if other != name}
+
+
+@pytest.mark.parametrize(
+    ("arrays", "error"),
+    [
+        (without("mean"), r"songmill can read \(mean is missing"),
+        (make_lda(["blues", "folk", "rock"]).to_arrays(), "other classes than model.json"),
+        (make_lda(CLASSES, features="rich").to_arrays(), "other columns than model.json"),
+        (make_lda(CLASSES).to_arrays() | {"intercepts": np.array([0.0, np.nan])}, "not finite"),
+        (make_lda(CLASSES).to_arrays() | {"coefficients": np.zeros((2, 56))}, "shape"),
+    ],
+)
+def test_numbers_that_are_no_model_of_these_classes_and_columns_are_refused(
+    store: Store, root: Path, arrays: Arrays, error: str
+) -> None:
+    put_lda(store, LATER, to_npz(arrays))
+    with pytest.raises(StoreError, match=rf"{LATER}/model\.npz .*{error}"):
+        promote(LATER, store=str(root))
+    assert champion_of(root) == NEW
+
+
+def test_a_pickle_is_not_opened(store: Store) -> None:
+    file = io.BytesIO()
+    np.savez(file, **make_lda(CLASSES).to_arrays(), surprise=np.array([print], object))
+    put_lda(store, LATER, file.getvalue())
+    with pytest.raises(StoreError, match=r"model\.npz is not a model that songmill can read"):
+        registry.load(store, LATER)
+
+
+@pytest.mark.parametrize("edit", [flip(0.5), lambda data: data[:-1], lambda data: b""])
+def test_a_damaged_file_of_numbers_is_reported(store: Store, root: Path, edit: Edit) -> None:
+    put_lda(store, LATER, to_bytes(make_lda(CLASSES)))
+    path = root / "models" / LATER / "judged.npz"
+    path.write_bytes(edit(path.read_bytes()))
+    with pytest.raises(DamageError, match=r"judged\.npz is damaged"):
+        registry.load(store, LATER, registry.JUDGED)
+    registry.load(store, LATER)
+
+
 # Models that do not fit
+
+
+def test_a_model_fits_stores_that_have_its_feature_set(store: Store) -> None:
+    rich = feature_set("rich")
+    changes = {"columns": list(rich.names), "feature_set": rich.version, "level": "track"}
+    described = put_lda(store, LATER, to_bytes(make_lda(CLASSES, features="rich")), **changes)
+    both = Settings({"gtzan": GTZAN.version, "rich": rich.version}, 3.0)
+    assert registry.check_fit(described, both) is rich
+    assert registry.check_fit(registry.describe(store, OLD), both) is GTZAN
+    with pytest.raises(StoreError, match=r"needs the feature set rich-458\.1, and the rows have"):
+        registry.check_fit(described, store.settings)
 
 
 @pytest.mark.parametrize(

@@ -66,7 +66,8 @@ Train = Callable[..., Outcome]
 
 @pytest.fixture
 def do(root: Path, booster: RecordedBoosting, in_process_cluster: str) -> Train:
-    return lambda **options: train(store=str(root), scheduler=in_process_cluster, **options)
+    where = {"store": str(root), "scheduler": in_process_cluster}
+    return lambda **options: train(**{**where, "model": "xgboost", **options})
 
 
 def split_of(root: Path, version: str) -> dict[str, str]:

@@ -27,7 +27,7 @@ import jobs.learning.train
 from jobs.cluster.pool import WorkerPool
 from jobs.errors import ClusterError
 from jobs.extraction.extract import extract
-from jobs.learning import distributed_boosting, registry, workers
+from jobs.learning import dataset, distributed_boosting, registry, workers
 from jobs.learning.predict_store import predict_all
 from jobs.learning.promote import promote
 from jobs.learning.train import Outcome, train
@@ -98,7 +98,8 @@ class Told(Progress):
 
 
 def do(running: Processes, root: Path, progress: Progress | None = None) -> Outcome:
-    return train(store=str(root), scheduler=running.scheduler_file, progress=progress or Told())
+    where: Any = {"store": str(root), "scheduler": running.scheduler_file}
+    return train(**where, model="xgboost", progress=progress or Told())
 
 
 def trees(root: Path, version: str) -> list[bytes]:
@@ -155,6 +156,26 @@ def test_as_many_workers_give_the_same_trees_and_others_as_good_ones(
     assert min(accuracy.values()) > 0.9
 
 
+def test_any_number_of_workers_gives_the_same_discriminants(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(dataset, "READ_ROWS", 40)
+    root = tmp_path / "store"
+    made = set()
+    with processes(tmp_path / "processes") as running:
+        make_store(root, ROWS[:100], ROWS[100:], shift=SHIFT)
+        running.start_scheduler()
+        for n in (1, 2, 3):
+            running.start_worker()
+            wait_for_workers(running, n)
+            where: Any = {"store": str(root), "scheduler": running.scheduler_file}
+            described = train(**where, model="lda", progress=Told()).description
+            assert described.workers == n
+            folder = root / "models" / described.version
+            made.add((folder / "model.npz").read_bytes() + (folder / "judged.npz").read_bytes())
+    assert len(made) == 1
+
+
 def test_workers_meet_where_they_reach_the_scheduler(
     cluster: Processes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -186,6 +207,7 @@ def test_a_plain_program_gets_what_predict_has_written(cluster: Processes, root:
 # Workers that die
 
 
+@pytest.mark.storm
 def test_workers_that_die_and_come_again_cost_nothing(cluster: Processes, root: Path) -> None:
     """One dies before loading its share, one before joining the others, two between rounds."""
     first = champion_of(root)
@@ -298,9 +320,10 @@ DECIDED = [("move", "models/2"), ("move", "champion.json")]
 
 def start_training(running: Processes, root: Path, *options: str, **faulty: Any) -> Job:
     where = ("--store", root, "--scheduler", running.scheduler_file)
-    return running.songmill("train", *where, *options, faulty=faulty)
+    return running.songmill("train", *where, "--model", "xgboost", *options, faulty=faulty)
 
 
+@pytest.mark.storm
 def test_a_job_that_dies_leaves_a_whole_model_or_none(cluster: Processes, root: Path) -> None:
     for moment in (*UNDECIDED, *DECIDED):
         before, first = models_in(root), champion_of(root)

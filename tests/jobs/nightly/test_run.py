@@ -173,6 +173,8 @@ LEARNT = ["train", *PREDICTED, "report"]
         (lambda _: None, {"neighbours": 3}, ["similarity", "export similarity", "report"]),
         (lambda _: None, {"metric": "cosine"}, ["similarity", "export similarity", "report"]),
         (lambda _: None, {"tolerance": 0.5}, LEARNT),
+        (lambda _: None, {"model": "lda"}, LEARNT),
+        (lambda _: None, {"train_features": "gtzan"}, LEARNT),
         (lambda _: None, {"labels": "parent", "keep_models": 1}, []),
     ],
 )

@@ -11,7 +11,7 @@ import pytest
 import soundfile
 from support.audio_files import loaded_as_librosa
 from support.command_line import Command
-from support.made_models import put_model
+from support.made_models import make_lda, put_model
 from support.made_stores import make_store, put
 from support.read_page import Reader
 
@@ -22,6 +22,7 @@ from jobs.errors import SongmillError, UsageError
 from jobs.reporting.inspection import Outcome, inspect
 from jobs.reporting.report import report
 from jobs.store.schemas import FILES
+from training.predictor import to_bytes
 
 GTZAN = feature_set("gtzan")
 
@@ -111,6 +112,24 @@ def test_a_model_says_what_it_sounds_like_over_time(
     assert shown.rows[1] == [best[0], f"{best[1]:.3f}"]
     plain, _ = look(recording, tmp_path / "plain")
     assert plain.features == outcome.features
+
+
+def test_a_model_of_rich_features_says_why_a_short_recording_has_no_prediction(
+    recording: Path, tmp_path: Path
+) -> None:
+    rich, classes = feature_set("rich"), ["blues", "rock"]
+    store = make_store(tmp_path / "s", [("a", "rock")], features="rich", level="track")
+    changes = {"kind": "lda", "level": "track", "columns": list(rich.names), "rounds": 0}
+    numbers = to_bytes(make_lda(classes, "rich"))
+    changes["feature_set"] = rich.version
+    put_model(store, "v1", classes, champion=True, trees=numbers, **changes)
+    samples, rate = soundfile.read(recording)
+    soundfile.write(recording, samples[: 2 * rate], rate)
+    outcome, page = look(recording, tmp_path / "out", tmp_path / "s")
+    assert outcome.prediction is not None
+    assert outcome.prediction.error == "too-short"
+    assert "rich features need at least 10" in page.text
+    assert len(outcome.features) == 57
 
 
 def test_a_store_without_a_model_is_no_harm(recording: Path, tmp_path: Path) -> None:

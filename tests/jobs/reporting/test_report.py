@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pytest
-from support.made_models import model_tables, put_model
+from support.made_models import make_lda, model_tables, put_model
 from support.made_stores import LABELS, NOON, make_store, put, read_rows, write_part
 from support.read_page import Reader
 
@@ -20,9 +20,10 @@ from jobs.extraction.import_features import import_features
 from jobs.neighbours.similarity import similarity
 from jobs.reporting import overview
 from jobs.reporting.report import Outcome, report
-from jobs.store.schemas import COMPARISON, FILES, RUNS, features_folder
+from jobs.store.schemas import COMPARISON, FILES, IMPORTANCE, RUNS, features_folder
 from jobs.store.tables import Store
 from recommend.metric import Name
+from training.predictor import to_bytes
 
 SETS = ("gtzan", "rich")
 GTZAN, RICH = map(feature_set, SETS)
@@ -56,7 +57,7 @@ def test_a_store_of_nothing_says_which_commands_make_something(tmp_path: Path) -
     outcome, page = read(Path(store.storage.root))
     assert outcome.missing == [
         *("The collection", "Correlations", "Tempo", "Principal components", "Features"),
-        *("Ten models", "The model that predicts", "Neighbours", "Duplicates", "Runs"),
+        *("Compared models", "The model that predicts", "Neighbours", "Duplicates", "Runs"),
     ]
     option = f"--store '{store.storage.root}'"
     for command in (
@@ -319,6 +320,27 @@ def test_the_champion_and_the_scores_over_time(store: Store, tmp_path: Path) -> 
     assert [row[-1] for row in models.rows[1:]] == ["", "yes", ""]
 
 
+def test_a_champion_of_discriminants_and_rich_features(store: Store, tmp_path: Path) -> None:
+    rich, classes = feature_set("rich"), ["blues", "jazz", "rock"]
+    changes = {"kind": "lda", "level": "track", "columns": list(rich.names), "rounds": 0}
+    trees = to_bytes(make_lda(classes, "rich"))
+    changes["feature_set"] = rich.version
+    put_model(store, "v1", classes, champion=True, trees=trees, **changes)
+    model_tables(store, "v1", classes)
+    file = "models/v1/importance.parquet"
+    rows = store.storage.read_table(file).to_pylist()
+    rows.append({"feature": "texture_*", "mean": 0.2, "std": 0.01, "repeats": 5})
+    store.storage.write_table(file, pa.Table.from_pylist(rows, schema=IMPORTANCE))
+    _, page = read(tmp_path / "s")
+    facts = page.facts()
+    assert facts["kind"] == "linear discriminant analysis"
+    assert facts["trained on"] == "tracks, rich-458.1"
+    alts = " ".join(image["alt"] or "" for image in page.every("img"))
+    assert "The most important: texture_* 0.200." in alts
+    importance = page.table("Permutation importance of all 57 columns, and of blocks of them")
+    assert importance.rows[1] == ["texture_*", "0.2000", "0.0100"]
+
+
 def test_a_damaged_or_inconsistent_model_costs_its_section_only(
     store: Store, tmp_path: Path
 ) -> None:
@@ -361,9 +383,16 @@ def test_ten_models_with_the_leaky_split_marked_and_last(store: Store, tmp_path:
         rows.append({**rows[-1], "model": "KNN", "accuracy": 0.5})
         rows.append({**rows[-1], "model": "MLP", "accuracy": None, "message": "did <not> fit"})
     put(store, "comparison", rows, COMPARISON)
+    make_store(tmp_path / "s", TRACKS, features="rich", level="track")
+    rich = [{**rows[0], "level": "track", "model": "LDA", "leaky": False, "split": "by-track"}]
+    put(store, "comparison-rich", rich, COMPARISON)
     _, page = read(tmp_path / "s")
     captions = [one.caption for one in page.tables if one.caption.startswith("Split")]
-    assert captions == ["Split by-track: segments", "Split random (LEAKY): segments"]
+    assert captions == [
+        *("Split by-track: gtzan segments", "Split by-track: rich tracks"),
+        "Split random (LEAKY): gtzan segments",
+    ]
+    assert page.table("Split by-track: rich").column("model") == ["LDA"]
     table = page.table("Split by-track")
     assert table.rows[0] == ["model", "accuracy", "macro F1", "by vote", "fit (s)"]
     assert table.column("model") == ["KNN", "XGB", "MLP"]

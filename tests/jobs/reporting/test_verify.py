@@ -19,7 +19,7 @@ import pytest
 from rich.console import Console
 from support.cluster_processes import VOLATILE, sorted_tables
 from support.command_line import Command
-from support.made_models import model_tables, put_model
+from support.made_models import make_lda, model_tables, put_model
 from support.recordings import KEYS, make_collection
 
 import jobs.stage
@@ -54,6 +54,7 @@ from jobs.store.schemas import (
 )
 from jobs.store.tables import STAGES_JSON, STORE_JSON, Settings, Store, open_store
 from training.model import Description
+from training.predictor import to_bytes
 
 GTZAN = feature_set("gtzan")
 
@@ -550,6 +551,21 @@ def test_a_damaged_model_is_named_and_removed(
     assert checked(root).outcome == "sound"
     assert not (root / "models/champion.json").exists()
     assert pd.read_parquet(root / PREDICTED_TRACKS).empty
+
+
+def test_a_damaged_model_of_numbers_is_named_and_removed(root: Path) -> None:
+    store, version = open_store(str(root)), "20260302T120000-lda"
+    numbers = to_bytes(make_lda(CLASSES))
+    put_model(store, version, CLASSES, trees=numbers, kind="lda", rounds=0, champion=True)
+    model_tables(store, version, CLASSES)
+    assert checked(root).outcome == "sound"
+    file = f"models/{version}/judged.npz"
+    cut_off(root / file)
+    assert files_of(checked(root)) == {file}
+    checked(root, repair=True)
+    assert checked(root).outcome == "sound"
+    assert not (root / "models" / version).exists()
+    assert (root / MODEL).exists()
 
 
 @pytest.mark.parametrize(
