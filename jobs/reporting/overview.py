@@ -109,6 +109,25 @@ def sample_tracks(store: Store, name: str, size: int = SAMPLE_SIZE) -> Sample:
     )
 
 
+def percentiles(sample: Sample, row: np.ndarray) -> np.ndarray:
+    """Return where the features of a recording lie among those of a sample.
+
+    Parameters
+    ----------
+    sample : Sample
+        Sample of one track or more.
+    row : np.ndarray [shape=(d,)]
+        Features of the recording.
+
+    Returns
+    -------
+    np.ndarray [shape=(d,), 0 … 100]
+        Percentage of the tracks with a smaller value; of equal ones one half counts.
+    """
+    smaller, larger = sample.features < row, sample.features > row
+    return np.asarray(50 + 50 * (smaller.mean(axis=0) - larger.mean(axis=0)))
+
+
 def _hashes(tracks: pa.Array) -> np.ndarray:
     return pd.util.hash_array(tracks.to_numpy(zero_copy_only=False))
 

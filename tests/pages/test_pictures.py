@@ -73,6 +73,18 @@ def pictures_of(y: np.ndarray) -> list[Picture]:
     return list(recording.pictures(curves, float(row[GTZAN.names.index("tempo")])))
 
 
+def rich_pictures_of(y: np.ndarray) -> list[Picture]:
+    curves = Curves(y.astype(np.float32))
+    signal_rows(curves.y, ["gtzan", "rich"], curves=curves)
+    pictures = list(recording.rich_pictures(curves))
+    names = ["contrast", "flux", "percussive-share", "harmonic-chroma"]
+    assert [one.name for one in pictures] == names
+    for found in pictures:
+        check(found)
+        assert "nan" not in found.alt + found.caption
+    return pictures
+
+
 def check_recording(pictures: list[Picture]) -> None:
     assert [one.name for one in pictures] == [
         *("waveform", "spectrogram", "mel-spectrogram", "harmonic-percussive", "centroid"),
@@ -98,6 +110,23 @@ def signal(kind: str) -> np.ndarray:
 
 def test_pictures_of_a_recording() -> None:
     check_recording(pictures_of(signal("song")))
+
+
+def test_pictures_of_the_rich_streams_of_a_recording() -> None:
+    t = np.arange(11 * 22050) / 22050
+    beats = np.exp(-300 * (t % 0.5)) * np.random.default_rng(0).normal(size=len(t))
+    alts = {
+        one.name: one.alt for one in rich_pictures_of(0.2 * np.sin(2 * np.pi * 880 * t) + beats)
+    }
+    assert "largest from 800 – 1,600 Hz" in alts["contrast"]
+    assert "On average the strongest are A," in alts["harmonic-chroma"]
+    assert "The largest change is at " in alts["flux"]
+
+
+@pytest.mark.usefixtures("only_narrow")
+def test_the_rich_streams_of_silence_are_described_as_silent() -> None:
+    for found in rich_pictures_of(np.zeros(11 * 22050)):
+        assert found.alt.endswith("The recording is silent.")
 
 
 @pytest.mark.parametrize("kind", ["short", "hops", "constant", "faint", "loud", "click", "minutes"])
