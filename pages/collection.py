@@ -127,21 +127,29 @@ def block_heatmap(
         for (row, column), strength in np.ndenumerate(shown):
             if not np.isnan(strength):
                 colour = variant.scheme.background if strength > _STRONG else variant.scheme.text
-                position = {"ha": "center", "va": "center"}
-                axes.text(column + 0.5, row + 0.5, f"{strength:.2f}", color=colour, **position)
+                axes.text(
+                    column + 0.5,
+                    row + 0.5,
+                    f"{strength:.2f}",
+                    ha="center",
+                    va="center",
+                    color=colour,
+                )
         location = "bottom" if variant.narrow else "right"
         bar = figure.colorbar(mesh, ax=axes, location=location, pad=0.02, aspect=30)
         bar.set_label("mean absolute correlation")
         bar.outline.set_visible(False)
 
-    at = np.unravel_index(np.nan_to_num(shown).argmax(), shown.shape)
-    strongest = f"{blocks[at[1]]} and {blocks[at[0]]} {shown[at]:.2f}"
+    row, column = divmod(int(np.nan_to_num(shown).argmax()), len(blocks))
+    strongest = "none"
+    if not np.isnan(shown[row, column]):
+        strongest = f"{blocks[column]} and {blocks[row]} {shown[row, column]:.2f}"
     return draw(
         paint,
         name=f"correlations-{feature_set}",
         title=f"Correlations of blocks of columns: {feature_set}",
         alt=f"Heatmap of the correlations of {len(blocks)} blocks of columns. The strongest: "
-        f"{'none' if np.isnan(shown[at]) else strongest}.",
+        f"{strongest}.",
         caption=f"Over {sample}. Mean of the absolute correlation (Pearson's r) over all pairs of "
         "a column of one block and another column of the other: 0, they say different things; 1, "
         "they say the same.",

@@ -281,7 +281,7 @@ def _feature_tables(features: Features, store: Store | None, progress: Progress)
                 for row, value in zip(cells, percentiles(sample, rows.track), strict=True):
                     row.append(number(value, ".0f"))
         caption = f"The {len(of.columns)} {name} features"
-        tables.append(Table(caption, columns, cells, collapsed=True))
+        tables.append(Table(caption, columns, cells, collapsed=of is not _PUBLISHED))
     return tables
 
 

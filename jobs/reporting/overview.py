@@ -208,7 +208,7 @@ def feature_cell(column: Column) -> Cell:
     >>> feature_cell(feature_set("gtzan").columns[0]).subtext
     'mean of the strength of each pitch class of a frame, at most 1'
     >>> feature_cell(feature_set("rich").columns[-1]).subtext
-    'std of the crest of 6400-1e+04 Hz (dB)'
+    'std of the crest of 6400-10000 Hz (dB)'
     """
     unit = "" if column.unit == "1" else f" ({column.unit})"
     return Cell(column.name, subtext=f"{column.meaning}{unit}")
