@@ -20,6 +20,7 @@ from jobs.store.tables import Store, open_store
 from jobs.store.track_names import ambiguity_error, matching_tracks
 from recommend.recognise import distances, passes_ratio_test
 from recommend.topk import cosines_with
+from recommend.vectors import unit
 
 MAX_CANDIDATES = 1000
 """Nearest tracks by cosine that are compared with a file segment by segment."""
@@ -121,7 +122,8 @@ def similar(
         progress.step(f"analysing {public_address(recording)}")
         with decode_recording(recording) as audio:
             features = analyse(audio, segment_seconds=store.settings.segment_seconds)
-        cosines = cosines_with(vectors.unit, vectors.scaling.unit(features.track[np.newaxis])[0])
+        vector = unit(vectors.scaling.z_scores(features.track[np.newaxis]))[0]
+        cosines = cosines_with(vectors.unit, vector)
         is_duplicate = cosines >= defaults.DUPLICATE_COSINE
         if not is_duplicate.any():
             progress.step("comparing its segments")
