@@ -12,11 +12,13 @@ from support.rich_reference import FOLDER, reference
 from featurizer.columns import FEATURE_COLUMNS, FEATURE_SET
 from featurizer.extract import features
 from featurizer.feature_set import DEFAULT_SETS, FeatureSet, feature_set, feature_sets
+from featurizer.stft import MIN_SAMPLES
 
 
 def test_the_published_columns_are_those_of_the_tables() -> None:
     assert feature_set("gtzan").names == FEATURE_COLUMNS
     assert feature_set("gtzan").version == FEATURE_SET
+    assert feature_set("gtzan").min_samples == MIN_SAMPLES
 
 
 def test_the_rich_columns_are_the_references() -> None:
