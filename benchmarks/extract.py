@@ -10,6 +10,7 @@ DIR, they are also written to benchmarks/extract.md, which the README quotes.
 
 import argparse
 import contextlib
+import functools
 import itertools
 import json
 import os
@@ -33,14 +34,27 @@ from threadpoolctl import threadpool_limits
 from benchmarks.plain_recipe import plain_features, plain_segments
 from benchmarks.processes import dask_cluster, extract_command
 from benchmarks.published import SHARED_DATA
-from featurizer import extract, hpss, overlap_add, stft
+from featurizer import (
+    analysis,
+    block,
+    extract,
+    gtzan_accumulator,
+    hpss,
+    overlap_add,
+    rich_accumulator,
+    stft,
+)
 from featurizer.columns import SEGMENT_SECONDS
 from featurizer.decoding import decode
 from featurizer.errors import RecordingError
+from featurizer.tuning import TuningEstimate
 from jobs.demo.collection import synthesise
 
 REPEATS = 5
 """Timings of this project's code per timing of the plain recipe, which is much slower."""
+
+STATISTICS = "rich: statistics"
+"""Label of the statistics of the rich features in the profile."""
 
 RESULTS = Path(__file__).with_suffix(".md")
 
@@ -91,6 +105,11 @@ def transforms(y: Signal) -> None:
         scipy.fft.irfft(scipy.fft.rfft(frames), stft.N_FFT)
 
 
+def published_features(y: Signal) -> None:
+    """Compute the published features of a signal, without segments."""
+    analysis.signal_rows(y, ["gtzan"])
+
+
 def call_each(function: Callable[[Signal], object], signals: list[Signal]) -> None:
     """Call a function for every signal."""
     for y in signals:
@@ -105,9 +124,9 @@ def speed(signals: dict[Path, Signal]) -> Iterator[str]:
         ours: dict[str, list[float]] = {"track": [], "segments": []}
         floor: dict[str, list[float]] = {"track": [], "segments": []}
         for _ in range(REPEATS):
-            ours["track"].append(time_ms(extract.signal_features, y))
+            ours["track"].append(time_ms(published_features, y))
             floor["track"].append(time_ms(transforms, y))
-            ours["segments"].append(time_ms(call_each, extract.signal_features, parts))
+            ours["segments"].append(time_ms(call_each, published_features, parts))
             floor["segments"].append(time_ms(call_each, transforms, parts))
         plain = {"track": time_ms(plain_features, y), "segments": time_ms(plain_segments, y)}
         for level in ("track", "segments"):
@@ -133,6 +152,25 @@ def speed(signals: dict[Path, Signal]) -> Iterator[str]:
         )
 
 
+def cost_of_rich(signals: dict[Path, Signal]) -> Iterator[str]:
+    """Time tracks and their segments with and without the rich features, in turns."""
+    choices = (("gtzan",), ("gtzan", "rich"))
+    ms: list[tuple[float, ...]] = []
+    for y in signals.values():
+        times: dict[tuple[str, ...], list[float]] = {sets: [] for sets in choices}
+        for _ in range(REPEATS):
+            for sets, found in times.items():
+                found.append(time_ms(functools.partial(extract.features, y, sets=sets)))
+        ms.append(tuple(map(statistics.median, times.values())))
+    published, both = map(statistics.median, zip(*ms, strict=True))
+    added = [b - a for a, b in ms]
+    yield (
+        f"The published features of a track and its segments take {published:.1f} ms, with the "
+        f"rich features of the track {both:.1f} ms: {statistics.median(added):.1f} ms more, "
+        f"{max(added):.1f} ms at most."
+    )
+
+
 class Stopwatch:
     """Profiler: the time of each function, without the functions that it calls."""
 
@@ -146,9 +184,9 @@ class Stopwatch:
         function = getattr(owner, name)
 
         def watched(*arguments: Any, **options: Any) -> Any:
-            # The transforms of the tempogram count as part of the tempo.
+            # Transforms of the tempogram and of modulations do not count as those of the signal.
             caller = self._stack[-1][0] if self._stack else ""
-            part = "tempo" if caller == "tempo" else label
+            part = caller if caller in ("tempo", STATISTICS) else label
             self._stack.append((part, 0.0))
             start = time.perf_counter()
             try:
@@ -174,24 +212,39 @@ def profile(signals: dict[Path, Signal]) -> Iterator[str]:
     """Time each part of the extraction."""
     stopwatch = Stopwatch()
     rest = "other: blocks, moments"
+    published = "mel bands, decibels, cepstrum"
     for owner, name, label in (
-        (extract, "signal_features", rest),
+        (extract, "features", rest),
         (scipy.fft, "rfft", "forward transform"),
         (scipy.fft, "ifft", "inverse transform"),
         (hpss, "medians_along_time", "medians along time"),
-        (hpss, "_percussive_pairs", "medians along frequency, mask"),
+        (hpss, "_divide_by_both", "medians along frequency, mask"),
+        (hpss, "percussive_pairs", "masked pairs"),
         (overlap_add, "_overlap_add", "overlap-add, both parts' moments"),
-        (extract, "stft", "window, magnitudes, power"),
-        (extract.TuningEstimate, "add", "tuning"),
-        (extract.TuningEstimate, "tuning", "tuning"),
-        (extract, "chroma", "chroma"),
-        (extract, "mel_power", "mel bands, decibels, cepstrum"),
-        (extract, "decibels", "mel bands, decibels, cepstrum"),
-        (extract, "mfcc", "mel bands, decibels, cepstrum"),
-        (extract, "rms_and_zero_crossings", "level, zero crossings"),
-        (extract, "spectral_shape", "centroid, bandwidth, roll-off"),
-        (extract, "onset_strength", "onsets"),
-        (extract, "tempo", "tempo"),
+        (block, "stft", "window, magnitudes, power"),
+        (block, "spectral_peaks", "tuning"),
+        (TuningEstimate, "tuning", "tuning"),
+        (block, "mel_power", published),
+        (block, "rms_and_zero_crossings", "level, zero crossings"),
+        (block, "spectral_shape", "centroid, bandwidth, roll-off"),
+        (gtzan_accumulator, "chroma", "chroma"),
+        (gtzan_accumulator, "decibels", published),
+        (gtzan_accumulator, "mfcc", published),
+        (gtzan_accumulator, "onset_strength", "onsets"),
+        (gtzan_accumulator, "tempo", "tempo"),
+        (rich_accumulator, "rolloffs", "rich: roll-offs, flux"),
+        (rich_accumulator, "spectral_flux", "rich: roll-offs, flux"),
+        (rich_accumulator, "part_powers", "rich: power of the parts"),
+        (rich_accumulator, "mel_power", "rich: mel bands, decibels, cepstrum"),
+        (rich_accumulator, "decibels", "rich: mel bands, decibels, cepstrum"),
+        (rich_accumulator, "mfcc", "rich: mel bands, decibels, cepstrum"),
+        (rich_accumulator, "contrast", "rich: contrast"),
+        (rich_accumulator, "harmonic_chroma", "rich: chroma"),
+        (rich_accumulator, "texture_statistics", STATISTICS),
+        (rich_accumulator, "modulation_statistics", STATISTICS),
+        (rich_accumulator, "tonnetz_statistics", STATISTICS),
+        (rich_accumulator, "chroma_statistics", STATISTICS),
+        (rich_accumulator, "contrast_statistics", STATISTICS),
     ):
         stopwatch.watch(owner, name, label)
     try:
@@ -323,6 +376,7 @@ def main() -> None:
         with threadpool_limits(1):
             plain_features(signals[first])
             report(speed(signals))
+            report(cost_of_rich(signals))
             report(profile(signals))
         report(startup(first))
     if arguments.against is None:

@@ -35,13 +35,13 @@ def extracted(gtzan: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
     segments: dict[str, list[float]] = {}
     for path in sorted((gtzan / "genres_original").glob("*/*")):
         try:
-            found = extract(path)
+            found = extract(path, sets=["gtzan"])
         except RecordingError as error:
             print(f"{path.name}: {error.kind}", file=sys.stderr)
             continue
         # The one .au file is published under its former name, which ended in .wav.
-        tracks[f"{path.stem}.wav"] = [found.length, *found.track]
-        for i, row in enumerate(found.segments):
+        tracks[f"{path.stem}.wav"] = [found.length, *found.rows["gtzan"].track]
+        for i, row in enumerate(found.rows["gtzan"].segments):
             segments[f"{path.stem}.{i}.wav"] = [found.segment_length, *row]
     columns = ["length", *COLUMNS]
     return (
@@ -59,12 +59,13 @@ def errors(ours: pd.DataFrame, table: pd.DataFrame) -> pd.DataFrame:
 
 def format_distances(formats: Path, tracks: pd.DataFrame) -> pd.DataFrame:
     """Return the distance of each format's features from the wav's, in standard deviations."""
-    wav = pd.Series(extract(formats / "dubstep.wav").track, COLUMNS)
-    rows = {
-        kind: pd.Series(extract(formats / f"dubstep.{kind}").track, COLUMNS)
-        for kind in ("flac", "ogg", "mp3", "aac")
-    }
-    return (pd.DataFrame(rows).T - wav).abs() / tracks[COLUMNS].std()
+
+    def row(kind: str) -> pd.Series:
+        found = extract(formats / f"dubstep.{kind}", sets=["gtzan"])
+        return pd.Series(found.rows["gtzan"].track, COLUMNS)
+
+    rows = pd.DataFrame({kind: row(kind) for kind in ("flac", "ogg", "mp3", "aac")}).T
+    return (rows - row("wav")).abs() / tracks[COLUMNS].std()
 
 
 def main() -> None:

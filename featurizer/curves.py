@@ -7,6 +7,7 @@ does not grow with the recording.
 import numpy as np
 import numpy.typing as npt
 
+from featurizer.bands import CONTRAST_EDGES_HZ
 from featurizer.columns import N_MFCC, SAMPLE_RATE
 from featurizer.filters import N_CHROMA, N_MELS
 from featurizer.stft import HOP_LENGTH, N_BINS, N_FFT, n_frames
@@ -22,7 +23,9 @@ FRAME_CURVES = ("rms", "spectral_centroid", "spectral_bandwidth", "rolloff", "ze
 
 
 class Curves:
-    """Curves and spectrograms of a signal, filled by :func:`featurizer.extract.signal_features`.
+    """Curves and spectrograms of a signal, filled by :func:`featurizer.analysis.signal_rows`.
+
+    Those of a feature set that is not chosen remain 0.
 
     Parameters
     ----------
@@ -52,12 +55,20 @@ class Curves:
         Relative energy of the pitch classes, from C to B.
     percussive : np.ndarray [shape=(n,), float32]
         The percussive part of the signal.
+    contrast : np.ndarray [shape=(n_columns, 7), float64]
+        Rich: spectral contrast of each frequency band, in dB.
+    harmonic_chroma : np.ndarray [shape=(n_columns, 12), float64, 0 … 1]
+        Rich: distribution of the harmonic part over the pitch classes, from C to B.
+    flux : np.ndarray [shape=(n_frames,), float64, 0 … 1]
+        Rich: share of the spectrum that is new.
+    percussive_share : np.ndarray [shape=(n_frames,), float64, 0 … 1]
+        Rich: percussive share of the power.
 
     Examples
     --------
-    >>> from featurizer.extract import signal_features
+    >>> from featurizer.analysis import signal_rows
     >>> curves = Curves(np.full(22050, 0.5, dtype=np.float32))
-    >>> row = signal_features(curves.y, curves=curves)
+    >>> rows = signal_rows(curves.y, ["gtzan"], curves=curves)
     >>> curves.frames.shape, curves.mel_db.shape
     ((44, 5), (44, 128))
     >>> curves.trimmed()
@@ -80,6 +91,10 @@ class Curves:
         self.mel_db = np.zeros((columns, N_MELS))
         self.mfcc = np.zeros((columns, N_MFCC))
         self.chroma = np.zeros((columns, N_CHROMA))
+        self.contrast = np.zeros((columns, len(CONTRAST_EDGES_HZ) - 1))
+        self.harmonic_chroma = np.zeros((columns, N_CHROMA))
+        self.flux = np.zeros(frames)
+        self.percussive_share = np.zeros(frames)
 
     def average(self, into: npt.NDArray[np.float64], start: int, values: np.ndarray) -> None:
         """Add frames to the column averages of a spectrogram.

@@ -1,45 +1,46 @@
-"""All features of a recording: one row for the track and one for each of its segments.
+"""The features of a recording: a row for the track and one for each of its segments.
 
-A signal is processed in two passes, block by block. The first estimates the tuning and the loudest
-mel band, which depend on the whole signal; the second computes the features that need them. A
-segment is treated as a signal of its own, with its own reflected ends, tuning and loudest band.
+A segment is treated as a signal of its own, with its own reflected ends, tuning and loudest band.
 """
 
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import BinaryIO
 
 import numpy as np
 import numpy.typing as npt
 
-from featurizer.chroma import chroma
-from featurizer.columns import FEATURE_COLUMNS, N_MFCC, SAMPLE_RATE, SEGMENT_SECONDS
+from featurizer.analysis import signal_rows
+from featurizer.columns import SAMPLE_RATE, SEGMENT_SECONDS
 from featurizer.curves import Curves
 from featurizer.deadline import Deadline
 from featurizer.decoding import decode
 from featurizer.errors import RecordingError
-from featurizer.filters import N_MELS
-from featurizer.hpss import HarmonicPercussive
-from featurizer.median import HALO
-from featurizer.mel import decibels, mel_power
-from featurizer.mfcc import mfcc
-from featurizer.moments import Moments
-from featurizer.onset import ONSET_DELAY, onset_strength
+from featurizer.feature_set import DEFAULT_SETS, feature_set
 from featurizer.recording import Recording
-from featurizer.spectral import spectral_shape
-from featurizer.spectrogram import LatestFrames
-from featurizer.stft import MAX_BLOCK_FRAMES, MIN_SAMPLES, N_BINS, blocks, n_frames, stft
-from featurizer.tempo import tempo
-from featurizer.tuning import TuningEstimate
-from featurizer.waveform import rms_and_zero_crossings
+from featurizer.stft import MIN_SAMPLES
 
-# Spectra, magnitudes, power and mel bands of a block of frames.
-_Block = tuple[
-    npt.NDArray[np.complex64],
-    npt.NDArray[np.float32],
-    npt.NDArray[np.float32],
-    npt.NDArray[np.float32],
-]
+
+@dataclass(frozen=True)
+class FeatureRows:
+    """The rows of a recording in one feature set.
+
+    Attributes
+    ----------
+    track : np.ndarray [shape=(n_columns,)] or None
+        Features of the whole recording, in the order and of the type of the set's columns; None if
+        the recording is too short for the set.
+    segments : np.ndarray [shape=(n_segments, n_columns)]
+        Features of its segments; no rows if it is shorter than one segment, or if the set does not
+        describe segments.
+    too_short : str or None
+        Why there is no track row, for the user.
+    """
+
+    track: npt.NDArray[np.floating] | None
+    segments: npt.NDArray[np.floating]
+    too_short: str | None
 
 
 @dataclass(frozen=True)
@@ -48,11 +49,8 @@ class Features:
 
     Attributes
     ----------
-    track : np.ndarray [shape=(57,), float64]
-        Features of the whole recording, in the order of
-        :data:`featurizer.columns.FEATURE_COLUMNS`.
-    segments : np.ndarray [shape=(n_segments, 57), float64]
-        Features of its segments; no rows if it is shorter than one segment.
+    rows : dict of str to FeatureRows
+        The rows in each chosen feature set.
     length : int
         Analysed samples, at 22,050 Hz.
     segment_length : int
@@ -69,8 +67,7 @@ class Features:
         A remark for the user about a recording that is analysed but unusual.
     """
 
-    track: npt.NDArray[np.float64]
-    segments: npt.NDArray[np.float64]
+    rows: dict[str, FeatureRows]
     length: int
     segment_length: int
     segment_step: int
@@ -143,6 +140,7 @@ def segment_length(segment_seconds: float) -> int:
 def extract(
     source: str | os.PathLike[str] | BinaryIO,
     *,
+    sets: Sequence[str] = DEFAULT_SETS,
     segment_seconds: float = SEGMENT_SECONDS,
     deadline: Deadline | None = None,
 ) -> Features:
@@ -152,6 +150,8 @@ def extract(
     ----------
     source : path or binary file
         The recording, in any format that :func:`featurizer.decoding.decode` reads.
+    sets : sequence of str
+        Names of feature sets.
     segment_seconds : float
         Length of a segment in seconds.
     deadline : Deadline, optional
@@ -167,7 +167,7 @@ def extract(
     RecordingError
         If the recording cannot be decoded or yields no features; its kind gives the reason.
     ValueError
-        If segments are too short for analysis.
+        If a feature set does not exist, or segments are too short for analysis.
 
     Examples
     --------
@@ -175,18 +175,21 @@ def extract(
     >>> import soundfile
     >>> file = io.BytesIO()
     >>> soundfile.write(file, np.zeros(66149), 22050, format="WAV")
-    >>> features = extract(file)
-    >>> features.track.shape, features.segments.shape
+    >>> rows = extract(file, sets=["gtzan", "rich"]).rows
+    >>> rows["gtzan"].track.shape, rows["gtzan"].segments.shape
     ((57,), (1, 57))
+    >>> print(rows["rich"].track, rows["rich"].too_short)
+    None The recording has 2.99 seconds; rich features need at least 10. Use a longer recording.
     """
-    segment_step(segment_seconds)  # rejects invalid lengths before reading the recording
+    _check(sets, segment_seconds)  # before reading the recording
     recording = decode(source, deadline=deadline)
-    return analyse(recording, segment_seconds=segment_seconds, deadline=deadline)
+    return analyse(recording, sets=sets, segment_seconds=segment_seconds, deadline=deadline)
 
 
 def analyse(
     recording: Recording,
     *,
+    sets: Sequence[str] = DEFAULT_SETS,
     segment_seconds: float = SEGMENT_SECONDS,
     deadline: Deadline | None = None,
     curves: Curves | None = None,
@@ -197,6 +200,8 @@ def analyse(
     ----------
     recording : Recording
         From :func:`featurizer.decoding.decode`.
+    sets : sequence of str
+        Names of feature sets.
     segment_seconds : float
         Length of a segment in seconds.
     deadline : Deadline, optional
@@ -215,22 +220,24 @@ def analyse(
     RecordingError
         Of kind ``too-short``, ``not-finite`` or ``timeout``.
     ValueError
-        If segments are too short for analysis.
+        If a feature set does not exist, or segments are too short for analysis.
 
     Examples
     --------
     >>> recording = Recording(np.zeros(22050, dtype=np.float32), 1.0, 44100, 2, None)
     >>> features = analyse(recording, segment_seconds=0.25)
-    >>> features.segments.shape, features.segment_length, features.channels
+    >>> features.rows["gtzan"].segments.shape, features.segment_length, features.channels
     ((4, 57), 5511, 2)
     """
     step = segment_step(segment_seconds)
-    track, segments = features(
-        recording.y, segment_seconds=segment_seconds, deadline=deadline, curves=curves
-    )
     return Features(
-        track=track,
-        segments=segments,
+        rows=features(
+            recording.y,
+            sets=sets,
+            segment_seconds=segment_seconds,
+            deadline=deadline,
+            curves=curves,
+        ),
         length=len(recording.y),
         segment_length=step - 1,
         segment_step=step,
@@ -244,16 +251,19 @@ def analyse(
 def features(
     y: npt.NDArray[np.float32],
     *,
+    sets: Sequence[str] = DEFAULT_SETS,
     segment_seconds: float = SEGMENT_SECONDS,
     deadline: Deadline | None = None,
     curves: Curves | None = None,
-) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+) -> dict[str, FeatureRows]:
     """Compute the features of a signal and of its segments.
 
     Parameters
     ----------
     y : np.ndarray [shape=(n,), float32]
         Mono signal at 22,050 Hz.
+    sets : sequence of str
+        Names of feature sets.
     segment_seconds : float
         Length of a segment in seconds.
     deadline : Deadline, optional
@@ -263,10 +273,8 @@ def features(
 
     Returns
     -------
-    track : np.ndarray [shape=(57,), float64]
-        Features of the whole signal.
-    segments : np.ndarray [shape=(n_segments, 57), float64]
-        Features of each complete segment.
+    rows : dict of str to FeatureRows
+        The rows in each feature set.
 
     Raises
     ------
@@ -274,18 +282,19 @@ def features(
         Of kind ``too-short`` below 1,025 samples, ``not-finite`` if a feature is infinite or NaN,
         or ``timeout`` after the deadline.
     ValueError
-        If segments are too short for analysis, or the signal has more than one channel.
+        If a feature set does not exist, segments are too short for analysis, or the signal has
+        more than one channel.
 
     Examples
     --------
     >>> y = np.sin(2 * np.pi * 440 / SAMPLE_RATE * np.arange(22050)).astype(np.float32)
-    >>> track, segments = features(y, segment_seconds=0.5)
-    >>> segments.shape
+    >>> rows = features(y, sets=["gtzan"], segment_seconds=0.5)["gtzan"]
+    >>> rows.segments.shape
     (2, 57)
-    >>> print(round(track[FEATURE_COLUMNS.index("rms_mean")], 2))
+    >>> print(round(rows.track[feature_set("gtzan").names.index("rms_mean")], 2))
     0.71
     """
-    step = segment_step(segment_seconds)
+    step = _check(sets, segment_seconds)
     y = np.ascontiguousarray(y, dtype=np.float32)
     if y.ndim != 1:
         raise ValueError(f"The signal must have one channel, not the shape {y.shape}.")
@@ -295,126 +304,33 @@ def features(
             f"The recording has {len(y):,} samples at {SAMPLE_RATE:,} Hz; at least {MIN_SAMPLES:,}"
             " are needed. Use a longer recording.",
         )
-    track = signal_features(y, deadline, curves=curves)
-    segments = np.empty((max(0, (len(y) + 1) // step), len(FEATURE_COLUMNS)))
-    for i in range(len(segments)):
-        segments[i] = signal_features(y[i * step : i * step + step - 1], deadline)
-    return track, segments
-
-
-def signal_features(
-    y: npt.NDArray[np.float32],
-    deadline: Deadline | None = None,
-    *,
-    curves: Curves | None = None,
-) -> npt.NDArray[np.float64]:
-    """Compute the features of one signal, without segments.
-
-    Parameters
-    ----------
-    y : np.ndarray [shape=(n,), float32, C-contiguous]
-        Mono signal at 22,050 Hz; ``n > 1024``.
-    deadline : Deadline, optional
-        Checked once per block.
-    curves : Curves, optional
-        Output: the per-frame values behind the features; created for this signal.
-
-    Returns
-    -------
-    row : np.ndarray [shape=(57,), float64]
-        The features, in the order of :data:`featurizer.columns.FEATURE_COLUMNS`.
-
-    Raises
-    ------
-    RecordingError
-        Of kind ``not-finite`` if a feature is infinite or NaN, or ``timeout`` after the deadline.
-
-    Examples
-    --------
-    >>> row = signal_features(np.full(22050, 0.5, dtype=np.float32))
-    >>> print(row[FEATURE_COLUMNS.index("rms_mean")])
-    0.5
-    """
-    # Very large samples overflow single precision; the check below reports them.
-    with np.errstate(over="ignore", invalid="ignore"):
-        row = _features_of(y, deadline, curves)
-    if not np.isfinite(row).all():
-        column = FEATURE_COLUMNS[int(np.isfinite(row).argmin())]
-        raise RecordingError(
-            "not-finite",
-            f"The feature {column} is not a finite number. Check the samples: some are not finite"
-            " or far beyond full scale.",
+    too_short = {name: feature_set(name).too_short(len(y)) for name in sets}
+    long_enough = [name for name in sets if not too_short[name]]
+    tracks = signal_rows(y, long_enough, deadline=deadline, curves=curves) if long_enough else {}
+    of_segments = [
+        name
+        for name in sets
+        if "segment" in feature_set(name).levels and not feature_set(name).too_short(step - 1)
+    ]
+    segments = [
+        signal_rows(y[start : start + step - 1], of_segments, deadline=deadline)
+        for start in range(0, len(y) - step + 2, step)
+        if of_segments
+    ]
+    return {
+        name: FeatureRows(
+            tracks.get(name),
+            np.array(
+                [rows[name] for rows in segments if name in rows], dtype=feature_set(name).dtype
+            ).reshape(-1, len(feature_set(name).columns)),
+            too_short[name],
         )
-    return row
+        for name in sets
+    }
 
 
-def _features_of(
-    y: npt.NDArray[np.float32], deadline: Deadline | None, curves: Curves | None
-) -> npt.NDArray[np.float64]:
-    n = n_frames(len(y))
-    powers = LatestFrames("power spectrogram", n, N_BINS, margin=HALO + MAX_BLOCK_FRAMES)
-    mels = LatestFrames("mel spectrogram", n, N_MELS, margin=0)
-    tuning_estimate = TuningEstimate()
-    parts = HarmonicPercussive(y, powers, n, curves.percussive if curves else None)
-    # Level, centroid, bandwidth, roll-off, zero-crossing rate.
-    frame_values = Moments(5)
-    loudest = np.float32(0)
-
-    def transform(start: int, stop: int) -> _Block:
-        P, mel = powers.append(stop - start), mels.append(stop - start)
-        D, S = stft(y, start, P)
-        mel_power(P, mel)
-        return D, S, P, mel
-
-    for start, stop in blocks(n):
-        if deadline:
-            deadline.check()
-        D, S, P, mel = transform(start, stop)
-        tuning_estimate.add(P)
-        loudest = np.maximum(loudest, mel.max())
-        values = np.empty((stop - start, 5))
-        values[:, 0], values[:, 4] = rms_and_zero_crossings(y, start, stop)
-        spectral_shape(S, values[:, 1:4])
-        frame_values.add(values)
-        parts.add(start, D)
-        if curves:
-            curves.frames[start:stop] = values
-            curves.average(curves.power, start, P)
-
-    tuning = tuning_estimate.tuning()
-    pitch_classes = Moments(1)
-    coefficients = Moments(N_MFCC)
-    onsets = np.zeros(n + ONSET_DELAY, dtype=np.float32)
-    previous = None
-    for start, stop in blocks(n):
-        if deadline:
-            deadline.check()
-        if powers.complete:
-            P, mel = powers[start:stop], mels[start:stop]
-        else:
-            _, _, P, mel = transform(start, stop)
-        C = chroma(P, tuning=tuning)
-        pitch_classes.add(C.reshape(-1, 1))
-        db = decibels(mel, loudest)
-        M = mfcc(db)
-        coefficients.add(M)
-        if curves:
-            curves.average(curves.chroma, start, C)
-            curves.average(curves.mel_db, start, db)
-            curves.average(curves.mfcc, start, M)
-        previous = db[0] if previous is None else previous
-        onset_strength(db, previous, onsets[start + ONSET_DELAY - 1 : stop + ONSET_DELAY - 1])
-        previous = db[-1]
-    # The first frame has no predecessor; values shifted beyond the last frame are dropped.
-    onset_envelope = onsets[:n]
-    if curves:
-        curves.onset_strength[:] = onset_envelope
-    return np.concatenate(
-        [
-            pitch_classes.interleaved(),
-            frame_values.interleaved(),
-            parts.moments.interleaved(),
-            [tempo(onset_envelope)],
-            coefficients.interleaved(),
-        ]
-    )
+def _check(sets: Sequence[str], segment_seconds: float) -> int:
+    """Return the step of segments; ValueError if a set does not exist or a segment is too short."""
+    for name in sets:
+        feature_set(name)
+    return segment_step(segment_seconds)

@@ -42,16 +42,21 @@ def _read_only(bank: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
 
 
 @cache
-def mel_filters() -> npt.NDArray[np.float32]:
+def mel_filters(n_mels: int = N_MELS) -> npt.NDArray[np.float32]:
     """Return the weight of each frequency bin in each mel band.
 
-    The filters are triangles of equal area. Their corners are 130 frequencies from 0 Hz to half the
+    The filters are triangles of equal area. Their corners are frequencies from 0 Hz to half the
     sample rate, evenly spaced on the mel scale of Slaney's Auditory Toolbox [1]_.
+
+    Parameters
+    ----------
+    n_mels : int > 0
+        Bands.
 
     Returns
     -------
-    bank : np.ndarray [shape=(1025, 128), float32, >= 0]
-        Equal to ``librosa.filters.mel(sr=22050, n_fft=2048).T``. Read-only.
+    bank : np.ndarray [shape=(1025, n_mels), float32, >= 0]
+        Equal to ``librosa.filters.mel(sr=22050, n_fft=2048, n_mels=n_mels).T``. Read-only.
 
     Examples
     --------
@@ -62,7 +67,7 @@ def mel_filters() -> npt.NDArray[np.float32]:
     .. [1] Slaney, M. "Auditory Toolbox." Technical Report 1998-010, Interval Research, 1998.
     """
     highest = _LOG_MEL + np.log(SAMPLE_RATE / 2 / _LOG_HZ) / _LOG_STEP
-    mel = np.linspace(0.0, highest, N_MELS + 2)
+    mel = np.linspace(0.0, highest, n_mels + 2)
     corners = np.where(
         mel >= _LOG_MEL, _LOG_HZ * np.exp(_LOG_STEP * (mel - _LOG_MEL)), _HZ_PER_MEL * mel
     )

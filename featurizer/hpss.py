@@ -26,7 +26,6 @@ from featurizer.median import (
 )
 from featurizer.moments import Moments
 from featurizer.overlap_add import OverlapAdd
-from featurizer.spectrogram import LatestFrames
 from featurizer.stft import HOP_LENGTH, N_BINS, N_FFT
 from featurizer.workspace import workspace
 
@@ -44,9 +43,6 @@ class HarmonicPercussive:
     ----------
     y : np.ndarray [shape=(n,), float32]
         The signal; ``n > 1024``.
-    powers : LatestFrames
-        Its power spectrogram. When a block is added here, it must hold this block, the previous one
-        and 15 frames before that.
     n_frames : int
         Frames of the whole signal.
     percussive : np.ndarray [shape=(n,), float32], optional
@@ -57,11 +53,12 @@ class HarmonicPercussive:
     --------
     >>> from featurizer.stft import n_frames, stft
     >>> y = np.sin(0.1 * np.arange(22050)).astype(np.float32)
-    >>> n = n_frames(len(y))
-    >>> powers = LatestFrames("example", n, N_BINS, margin=0)
-    >>> parts = HarmonicPercussive(y, powers, n)
-    >>> D, S = stft(y, 0, powers.append(n))
-    >>> parts.add(0, D)
+    >>> P = np.empty((n_frames(len(y)), N_BINS), dtype=np.float32)
+    >>> D, S = stft(y, 0, P)
+    >>> mask = np.empty_like(P)
+    >>> percussive_masks(P, 0, mask)
+    >>> parts = HarmonicPercussive(y, len(P))
+    >>> parts.add(0, D, mask)
     >>> harmonic, percussive = parts.moments.variance
     >>> bool(harmonic > 100 * percussive)
     True
@@ -70,23 +67,19 @@ class HarmonicPercussive:
     def __init__(
         self,
         y: npt.NDArray[np.float32],
-        powers: LatestFrames,
         n_frames: int,
         percussive: npt.NDArray[np.float32] | None = None,
     ) -> None:
-        self._powers = powers
         self._n_frames = n_frames
         self._n_padding = len(y) - HOP_LENGTH * (n_frames - 1)
         self._sums = OverlapAdd(y, n_frames, percussive)
-        # The medians of a block need the first frames of the next one.
-        self._pending: tuple[int, npt.NDArray[np.complex64]] | None = None
 
     @property
     def moments(self) -> Moments:
         """Mean and variance of the harmonic and the percussive part, once every block is added."""
         return self._sums.moments
 
-    def add(self, start: int, D: npt.NDArray[np.complex64]) -> None:
+    def add(self, start: int, D: npt.NDArray[np.complex64], mask: npt.NDArray[np.float32]) -> None:
         """Add the next block of frames.
 
         Parameters
@@ -95,28 +88,67 @@ class HarmonicPercussive:
             First frame; blocks come in order and without gaps.
         D : np.ndarray [shape=(count, 1025), complex64]
             Spectra of the block.
+        mask : np.ndarray [shape=(count, 1025), float32, 0 … 1]
+            Percussive mask of the block.
         """
-        if self._pending is not None:
-            self._separate(*self._pending)
-        self._pending = start, D
-        if start + len(D) == self._n_frames:
-            self._separate(start, D)
-            self.moments.merge(self._n_padding, np.zeros(2), np.zeros(2))
-
-    def _separate(self, start: int, D: npt.NDArray[np.complex64]) -> None:
         stop = start + len(D)
-        first = max(0, start - HALO)
-        P = self._powers[first : min(stop + HALO, self._n_frames)]
         pairs = workspace("hpss.pairs", ((len(D) + 1) // 2, N_FFT), np.complex64)
-        percussive_pairs(D, P, start - first, pairs)
+        percussive_pairs(D, mask, pairs)
         frames = scipy.fft.ifft(pairs, overwrite_x=True)
         self._sums.add(frames.view(np.float32), start, stop)
+        if stop == self._n_frames:
+            self.moments.merge(self._n_padding, np.zeros(2), np.zeros(2))
 
 
+def percussive_masks(P: npt.NDArray[np.float32], first: int, mask: npt.NDArray[np.float32]) -> None:
+    """Compute the percussive soft mask of a block of frames; the harmonic one is 1 - mask.
+
+    Parameters
+    ----------
+    P : np.ndarray [shape=(n, 1025), float32, C-contiguous]
+        Power of the block and of 15 more frames on each side. Fewer mean that the signal ends
+        there; it is reflected at that end.
+    first : int
+        Index in ``P`` of the first frame of the block.
+    mask : np.ndarray [shape=(count, 1025), float32, 0 … 1]
+        Output: the median of the power along frequency, divided by the sum of the medians along
+        both axes; 0.5 where both are zero. Medians of the power are the squares of medians of the
+        magnitudes.
+
+    Examples
+    --------
+    >>> mask = np.empty((1, N_BINS), dtype=np.float32)
+    >>> percussive_masks(np.ones((1, N_BINS), dtype=np.float32), 0, mask)
+    >>> print(mask[0, 0])
+    0.5
+    """
+    count = len(mask)
+    rows = reflected_rows(len(P), first - HALO, first + count + HALO)
+    medians_along_time(P, rows, mask)
+    _divide_by_both(P[first : first + count], mask)
+
+
+@compiled
+def _divide_by_both(P: npt.NDArray[np.float32], mask: npt.NDArray[np.float32]) -> None:
+    # The mask replaces the medians along time.
+    memory = np.empty(MEMORY, dtype=np.float32)
+    percussive = np.empty(PADDED_BINS, dtype=np.float32)
+    for t in range(len(P)):
+        medians_along_frequency(P[t], memory, percussive)
+        _soft_mask(percussive, mask[t])
+
+
+@compiled
+def _soft_mask(percussive: npt.NDArray[np.float32], mask: npt.NDArray[np.float32]) -> None:
+    for k in range(N_BINS):
+        both = percussive[k] + mask[k]
+        mask[k] = percussive[k] / both if both != _ZERO else _HALF
+
+
+@compiled
 def percussive_pairs(
     D: npt.NDArray[np.complex64],
-    P: npt.NDArray[np.float32],
-    first: int,
+    mask: npt.NDArray[np.float32],
     pairs: npt.NDArray[np.complex64],
 ) -> None:
     """Mask the percussive part of spectra and pack two frames into one complex spectrum.
@@ -128,66 +160,26 @@ def percussive_pairs(
     ----------
     D : np.ndarray [shape=(count, 1025), complex64]
         Spectra.
-    P : np.ndarray [shape=(n, 1025), float32, C-contiguous]
-        Power of these frames and of 15 more on each side. Fewer mean that the signal ends there;
-        it is reflected at that end.
-    first : int
-        Index in ``P`` of the first of these frames.
+    mask : np.ndarray [shape=(count, 1025), float32, 0 … 1]
+        Percussive mask.
     pairs : np.ndarray [shape=(ceil(count / 2), 2048), complex64]
         Output: full spectra of the percussive part; the real part of their inverse transform is an
         even frame, the imaginary part the odd frame after it.
-
-    Notes
-    -----
-    The percussive part is the spectrum times a square-law soft mask: the median of the power along
-    frequency, divided by the sum of the medians along both axes; 0.5 where both are zero. Medians
-    of the power are the squares of medians of the magnitudes.
 
     Examples
     --------
     >>> D = np.ones((2, N_BINS), dtype=np.complex64)
     >>> pairs = np.empty((1, N_FFT), dtype=np.complex64)
-    >>> percussive_pairs(D, np.ones((2, N_BINS), dtype=np.float32), 0, pairs)
+    >>> percussive_pairs(D, np.full((2, N_BINS), 0.5, dtype=np.float32), pairs)
     >>> print(np.fft.ifft(pairs)[0, 0])  # half of each frame's impulse
     (0.5+0.5j)
     """
-    count = len(D)
-    harmonic = workspace("hpss.harmonic", D.shape)
-    rows = reflected_rows(len(P), first - HALO, first + count + HALO)
-    medians_along_time(P, rows, harmonic)
-    _percussive_pairs(D, P[first : first + count], harmonic, pairs)
-
-
-@compiled
-def _percussive_pairs(
-    D: npt.NDArray[np.complex64],
-    P: npt.NDArray[np.float32],
-    harmonic: npt.NDArray[np.float32],
-    pairs: npt.NDArray[np.complex64],
-) -> None:
-    memory = np.empty(MEMORY, dtype=np.float32)
-    percussive = np.empty(PADDED_BINS, dtype=np.float32)
-    mask = np.empty((2, N_BINS), dtype=np.float32)
     zeros = np.zeros(N_BINS, dtype=np.float32)
     for pair in range(len(pairs)):
         even = 2 * pair
         odd = min(even + 1, len(D) - 1)
-        for t in range(even, odd + 1):
-            medians_along_frequency(P[t], memory, percussive)
-            _soft_mask(percussive, harmonic[t], mask[t - even])
         # The last frame of an odd number is paired with zeros.
-        _pair(D[even], mask[0], D[odd], mask[1] if odd > even else zeros, pairs[pair])
-
-
-@compiled
-def _soft_mask(
-    percussive: npt.NDArray[np.float32],
-    harmonic: npt.NDArray[np.float32],
-    mask: npt.NDArray[np.float32],
-) -> None:
-    for k in range(N_BINS):
-        both = percussive[k] + harmonic[k]
-        mask[k] = percussive[k] / both if both != _ZERO else _HALF
+        _pair(D[even], mask[even], D[odd], mask[odd] if odd > even else zeros, pairs[pair])
 
 
 @compiled

@@ -20,26 +20,30 @@ _BANDS_PER_GROUP = 16
 
 
 @cache
-def _band_groups() -> list[tuple[slice, slice, npt.NDArray[np.float32]]]:
-    bank = mel_filters()
+def _band_groups(n_mels: int, stop: int) -> list[tuple[slice, slice, npt.NDArray[np.float32]]]:
+    bank = mel_filters(n_mels)[:, :stop]
     groups = []
-    for first in range(0, N_MELS, _BANDS_PER_GROUP):
-        bands = slice(first, first + _BANDS_PER_GROUP)
+    for first in range(0, stop, _BANDS_PER_GROUP):
+        bands = slice(first, min(first + _BANDS_PER_GROUP, stop))
         bins = np.flatnonzero(bank[:, bands].any(axis=1))
         bins_in_use = slice(int(bins[0]), int(bins[-1]) + 1)
         groups.append((bins_in_use, bands, np.ascontiguousarray(bank[bins_in_use, bands])))
     return groups
 
 
-def mel_power(P: npt.NDArray[np.float32], mel: npt.NDArray[np.float32]) -> None:
+def mel_power(
+    P: npt.NDArray[np.float32], mel: npt.NDArray[np.float32], n_mels: int = N_MELS
+) -> None:
     """Compute the power in mel bands.
 
     Parameters
     ----------
     P : np.ndarray [shape=(n_frames, 1025), float32]
         Power.
-    mel : np.ndarray [shape=(n_frames, 128), float32]
-        Output: the power in the bands of :func:`featurizer.filters.mel_filters`.
+    mel : np.ndarray [shape=(n_frames, bands), float32]
+        Output: the power in the lowest bands of :func:`featurizer.filters.mel_filters`.
+    n_mels : int >= bands
+        Bands of the whole bank.
 
     Examples
     --------
@@ -48,7 +52,7 @@ def mel_power(P: npt.NDArray[np.float32], mel: npt.NDArray[np.float32]) -> None:
     >>> int(mel.argmax())
     16
     """
-    for bins, bands, weights in _band_groups():
+    for bins, bands, weights in _band_groups(n_mels, mel.shape[1]):
         np.matmul(P[:, bins], weights, out=mel[:, bands])
 
 
@@ -72,7 +76,28 @@ def decibels(power: npt.NDArray[np.float32], loudest: np.float32) -> npt.NDArray
     >>> decibels(np.array([0.0, 0.1, 10.0], dtype=np.float32), np.float32(10.0)).round(3)
     array([-70., -10.,  10.], dtype=float32)
     """
-    lowest = max(A_MIN, float(loudest) * 10.0 ** (-TOP_DB / 10))
-    db: npt.NDArray[np.float32] = np.log(np.maximum(power, np.float32(lowest)))
+    db: npt.NDArray[np.float32] = np.log(np.maximum(power, np.float32(lowest_power(loudest))))
     db *= _DB_PER_NEPER
     return db
+
+
+def lowest_power(loudest: np.float32) -> float:
+    """Return the power that lower ones are raised to.
+
+    Parameters
+    ----------
+    loudest : np.float32
+        Largest power of the whole signal.
+
+    Returns
+    -------
+    lowest : float, >= 1e-10
+        80 dB below the loudest.
+
+    Examples
+    --------
+    >>> lowest_power(np.float32(0.0)), round(lowest_power(np.float32(10.0)), 9)
+    (1e-10, 1e-07)
+    """
+    lowest: float = max(A_MIN, float(loudest) * 10.0 ** (-TOP_DB / 10))
+    return lowest

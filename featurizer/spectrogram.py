@@ -31,6 +31,8 @@ class LatestFrames:
     ----------
     complete : bool
         Whether the buffer keeps all frames.
+    stop : int
+        Frames appended so far.
 
     Examples
     --------
@@ -47,7 +49,7 @@ class LatestFrames:
         self._frames: npt.NDArray[np.float32] = workspace(name, (capacity, width))
         self._margin = margin
         self._first = 0
-        self._stop = 0
+        self.stop = 0
         self.complete = capacity == n_frames
 
     def append(self, count: int) -> npt.NDArray[np.float32]:
@@ -63,12 +65,12 @@ class LatestFrames:
         block : np.ndarray [shape=(count, width), float32]
             View for the caller to fill; uninitialised.
         """
-        if self._stop + count - self._first > len(self._frames):
-            kept = self[self._stop - self._margin : self._stop]
+        if self.stop + count - self._first > len(self._frames):
+            kept = self[self.stop - self._margin : self.stop]
             self._frames[: self._margin] = kept
-            self._first = self._stop - self._margin
-        self._stop += count
-        return self[self._stop - count : self._stop]
+            self._first = self.stop - self._margin
+        self.stop += count
+        return self[self.stop - count : self.stop]
 
     def __getitem__(self, frames: slice) -> npt.NDArray[np.float32]:
         """Return kept frames by their index in the signal, as a view."""

@@ -22,9 +22,12 @@ _HALF = np.float32(0.5)
 # Octaves are counted from A0, four octaves below concert pitch.
 _A0 = CONCERT_PITCH / 16
 
+Peaks = tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]
+"""Frequencies in Hz and powers of spectral peaks, each [shape=(n_peaks,), float32]."""
+
 
 class TuningEstimate:
-    """Tuning estimate of a signal, from spectra that arrive in blocks.
+    """Tuning estimate of a signal, from spectral peaks that arrive in blocks.
 
     The result equals ``librosa.estimate_tuning(S=P, bins_per_octave=12)`` of the whole power
     spectrogram: the most frequent deviation from equal temperament among the spectral peaks [1]_
@@ -35,7 +38,7 @@ class TuningEstimate:
     >>> estimate = TuningEstimate()
     >>> P = np.zeros((1, N_BINS), dtype=np.float32)
     >>> P[0, 41] = 1.0  # 441.43 Hz, 0.056 semitones above concert pitch
-    >>> estimate.add(P)
+    >>> estimate.add(spectral_peaks(P))
     >>> print(round(estimate.tuning(), 2))
     0.05
 
@@ -47,19 +50,11 @@ class TuningEstimate:
         self._pitches: list[npt.NDArray[np.float32]] = []
         self._powers: list[npt.NDArray[np.float32]] = []
 
-    def add(self, P: npt.NDArray[np.float32]) -> None:
-        """Add a block of spectra.
-
-        Parameters
-        ----------
-        P : np.ndarray [shape=(n_frames, 1025), float32, C-contiguous]
-            Power.
-        """
-        size = len(P) * (_STOP_BIN - _FIRST_BIN)
-        pitches, powers = workspace("tuning.pitches", (size,)), workspace("tuning.powers", (size,))
-        count = _peaks(P, P.view(np.int32), pitches, powers)
-        self._pitches.append(pitches[:count].copy())
-        self._powers.append(powers[:count].copy())
+    def add(self, peaks: Peaks) -> None:
+        """Add the peaks of a block, from :func:`spectral_peaks`."""
+        pitches, powers = peaks
+        self._pitches.append(pitches)
+        self._powers.append(powers)
 
     def tuning(self) -> float:
         """Estimate the tuning from the blocks so far.
@@ -77,6 +72,32 @@ class TuningEstimate:
         counts = np.zeros(N_TUNINGS, dtype=np.int64)
         _count(residuals, counts)
         return float(_TUNINGS[counts.argmax()])
+
+
+def spectral_peaks(P: npt.NDArray[np.float32]) -> Peaks:
+    """Find the peaks of spectra, as ``librosa.piptrack`` does.
+
+    Parameters
+    ----------
+    P : np.ndarray [shape=(n_frames, 1025), float32, C-contiguous]
+        Power.
+
+    Returns
+    -------
+    pitches, powers : np.ndarray [shape=(n_peaks,), float32]
+        Frequency in Hz and power of each peak between 150 Hz and 4 kHz, by quadratic interpolation.
+
+    Examples
+    --------
+    >>> P = np.zeros((1, N_BINS), dtype=np.float32)
+    >>> P[0, 100] = 1.0
+    >>> spectral_peaks(P)
+    (array([1076.6602], dtype=float32), array([1.], dtype=float32))
+    """
+    size = len(P) * (_STOP_BIN - _FIRST_BIN)
+    pitches, powers = workspace("tuning.pitches", (size,)), workspace("tuning.powers", (size,))
+    count = _peaks(P, P.view(np.int32), pitches, powers)
+    return pitches[:count].copy(), powers[:count].copy()
 
 
 @compiled

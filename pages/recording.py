@@ -54,7 +54,7 @@ def pictures(curves: Curves, tempo: float) -> Iterator[Picture]:
     Parameters
     ----------
     curves : Curves
-        Curves of the recording, filled in by :func:`featurizer.extract.signal_features`.
+        Curves of the recording, filled in by :func:`featurizer.analysis.signal_rows`.
     tempo : float
         Tempo in BPM; 0 if there is no onset.
 

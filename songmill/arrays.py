@@ -74,15 +74,18 @@ def features(
     if isinstance(recording, tuple):
         with single_thread():
             try:
-                found = analyse(_from_samples(*recording), segment_seconds=segment_seconds)
+                found = analyse(
+                    _from_samples(*recording), sets=("gtzan",), segment_seconds=segment_seconds
+                )
             except RecordingError as error:
                 raise SongmillError(f"the samples give no features: {error.message}") from None
     else:
         with decode_recording(os.fspath(recording)) as decoded_recording:
-            found = analyse(decoded_recording, segment_seconds=segment_seconds)
+            found = analyse(decoded_recording, sets=("gtzan",), segment_seconds=segment_seconds)
+    gtzan = found.rows["gtzan"]
     if not segments:
-        return pd.Series(found.track, index=list(FEATURE_COLUMNS))
-    rows = pd.DataFrame(found.segments, columns=list(FEATURE_COLUMNS))
+        return pd.Series(gtzan.track, index=list(FEATURE_COLUMNS))
+    rows = pd.DataFrame(gtzan.segments, columns=list(FEATURE_COLUMNS))
     rows.insert(0, "start_s", np.arange(len(rows)) * (step / SAMPLE_RATE))
     return rows.rename_axis("segment")
 

@@ -101,6 +101,7 @@ def _extract_file(recording: SourceFile, label: str | None, batch: Batch, rows: 
         with open_recording(recording.path) as source:
             return extract(
                 source,
+                sets=("gtzan",),
                 segment_seconds=batch.settings.segment_seconds,
                 deadline=Deadline(FILE_TIMEOUT_S),
             )

@@ -30,13 +30,15 @@ class Rows:
 
     def add_features(self, recording: SourceFile, label: str | None, features: "Features") -> None:
         """Add the track row and the segment rows of a recording."""
-        count = len(features.segments)
-        self._add(TRACKS, recording, label, features.track[np.newaxis], length=[features.length])
+        rows = features.rows["gtzan"]
+        assert rows.track is not None
+        count = len(rows.segments)
+        self._add(TRACKS, recording, label, rows.track[np.newaxis], length=[features.length])
         self._add(
             SEGMENTS,
             recording,
             label,
-            features.segments,
+            rows.segments,
             segment=list(range(count)),
             start_s=[i * features.segment_step / SAMPLE_RATE for i in range(count)],
             length=[features.segment_length] * count,

@@ -148,7 +148,9 @@ def _predict_file(model: Model, uri: str, path: str) -> FilePrediction:
 
     try:
         with open_recording(path) as source:
-            features = extract(source, segment_seconds=model.description.segment_seconds)
+            features = extract(
+                source, sets=("gtzan",), segment_seconds=model.description.segment_seconds
+            )
     except RecordingError as error:
         return FilePrediction(uri, error=error.kind, message=error.message)
     return predict_features(model, uri, features)
@@ -157,8 +159,10 @@ def _predict_file(model: Model, uri: str, path: str) -> FilePrediction:
 def predict_features(model: Model, file: str, features: "Features") -> FilePrediction:
     """Predict the recording ``file`` from its features, with segments of the model's length."""
     described = model.description
-    by_segment = described.level == "segment" and len(features.segments) > 0
-    rows = features.segments if by_segment else features.track[np.newaxis]
+    gtzan = features.rows["gtzan"]
+    assert gtzan.track is not None
+    by_segment = described.level == "segment" and len(gtzan.segments) > 0
+    rows = gtzan.segments if by_segment else gtzan.track[np.newaxis]
     probabilities = model.probabilities(rows)
     mean = probabilities.mean(axis=0, dtype=np.float64)
     segments = []

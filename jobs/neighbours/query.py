@@ -121,7 +121,10 @@ def similar(
     else:
         progress.step(f"analysing {public_address(recording)}")
         with decode_recording(recording) as audio:
-            features = analyse(audio, segment_seconds=store.settings.segment_seconds)
+            features = analyse(
+                audio, sets=("gtzan",), segment_seconds=store.settings.segment_seconds
+            ).rows["gtzan"]
+        assert features.track is not None
         vector = unit(vectors.scaling.z_scores(features.track[np.newaxis]))[0]
         cosines = cosines_with(vectors.unit, vector)
         is_duplicate = cosines >= defaults.DUPLICATE_COSINE

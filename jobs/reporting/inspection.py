@@ -152,9 +152,11 @@ def inspect(
     with decode_recording(path) as audio:
         curves = Curves(audio.y)
         seconds = model.description.segment_seconds if model else SEGMENT_SECONDS
-        features = analyse(audio, segment_seconds=seconds, curves=curves)
-    facts = _facts(shown, features, curves)
-    by_name = dict(zip(FEATURE_COLUMNS, features.track.tolist(), strict=True))
+        features = analyse(audio, sets=("gtzan",), segment_seconds=seconds, curves=curves)
+    track = features.rows["gtzan"].track
+    assert track is not None
+    by_name = dict(zip(FEATURE_COLUMNS, track.tolist(), strict=True))
+    facts = _facts(shown, features, curves, by_name["tempo"])
     progress.step("drawing")
     pictures: list[Picture] = []
     for picture in drawing.pictures(curves, facts.tempo):
@@ -216,7 +218,7 @@ def _resolve_path(recording: str, store: Store | None) -> str:
     return path
 
 
-def _facts(path: str, features: Features, curves: Curves) -> Facts:
+def _facts(path: str, features: Features, curves: Curves, tempo: float) -> Facts:
     start, stop = curves.trimmed()
     return Facts(
         file=path,
@@ -227,7 +229,7 @@ def _facts(path: str, features: Features, curves: Curves) -> Facts:
         seconds=features.duration_s,
         trimmed_samples=stop - start,
         zero_crossings=zero_crossings(curves.y),
-        tempo=float(features.track[FEATURE_COLUMNS.index("tempo")]),
+        tempo=tempo,
         note=features.note,
     )
 

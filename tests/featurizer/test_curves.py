@@ -6,9 +6,10 @@ import librosa
 import numpy as np
 import pytest
 
+from featurizer.analysis import signal_rows
 from featurizer.curves import FRAME_CURVES, MAX_COLUMNS, Curves
 from featurizer.decoding import decode
-from featurizer.extract import analyse, signal_features
+from featurizer.extract import analyse
 from featurizer.recording import Recording
 from featurizer.waveform import zero_crossings
 
@@ -24,7 +25,7 @@ def song(seconds: float, seed: int = 0) -> np.ndarray:
 
 def curves_of(y: np.ndarray) -> Curves:
     curves = Curves(y)
-    signal_features(y, curves=curves)
+    signal_rows(y, ["gtzan"], curves=curves)
     return curves
 
 
@@ -105,8 +106,9 @@ def test_a_long_signal_has_averaged_columns_and_all_its_frames() -> None:
 def test_features_do_not_depend_on_whether_curves_are_kept(curves: Curves) -> None:
     recording = Recording(curves.y, len(curves.y) / 22050, 22050, 1, None)
     plain, kept = analyse(recording), analyse(recording, curves=Curves(curves.y))
-    np.testing.assert_array_equal(plain.track, kept.track)
-    np.testing.assert_array_equal(plain.segments, kept.segments)
+    for name in ("gtzan", "rich"):
+        np.testing.assert_array_equal(plain.rows[name].track, kept.rows[name].track)
+        np.testing.assert_array_equal(plain.rows[name].segments, kept.rows[name].segments)
 
 
 @pytest.mark.parametrize("before", [0, 100, 30_000])
@@ -132,4 +134,5 @@ def test_the_published_tempo_and_centroid_of_the_tutorials_files(shared_data: Pa
     assert curves.trimmed() == (0, 661_504)
     assert zero_crossings(curves.y) == 78_769
     assert curves.frames[:3, 1] == pytest.approx([3042.392, 3057.963, 3043.457], abs=1e-3)
-    assert signal_features(decode(classical).y)[16] == pytest.approx(107.666, abs=1e-3)
+    row = signal_rows(decode(classical).y, ["gtzan"])["gtzan"]
+    assert row[16] == pytest.approx(107.666, abs=1e-3)

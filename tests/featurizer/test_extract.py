@@ -1,20 +1,22 @@
 import io
 import subprocess
 import sys
+from typing import Any
 from unittest.mock import Mock
 
 import numpy as np
 import pytest
 from support.audio_files import sndfile_bytes
 
-import featurizer.extract
+import featurizer.gtzan_accumulator
 import featurizer.spectrogram
 import featurizer.stft
 from benchmarks.plain_recipe import plain_features, plain_segments
 from featurizer.columns import FEATURE_COLUMNS, N_MFCC
 from featurizer.deadline import Deadline
 from featurizer.errors import RecordingError
-from featurizer.extract import extract, features
+from featurizer.extract import extract
+from featurizer.extract import features as features_in_sets
 
 N = 100_000
 T = np.arange(N) / 22050
@@ -56,6 +58,13 @@ FLOORS_OF_MEAN_AND_VAR = {
     "harmony": (1e-6, 1e-5),
     "perceptr": (1e-6, 1e-5),
 }
+
+
+def features(y: np.ndarray, **options: Any) -> tuple[np.ndarray, np.ndarray]:
+    """Return the published features of a signal and of its segments."""
+    rows = features_in_sets(y, sets=["gtzan"], **options)["gtzan"]
+    assert rows.track is not None
+    return rows.track, rows.segments
 
 
 def floor(column: str) -> float:
@@ -172,7 +181,7 @@ def test_the_size_of_blocks_does_not_change_the_features(monkeypatch: pytest.Mon
     y = (0.1 * NOISE * np.exp(np.sin(T * 9))).astype(np.float32)
     # The tempo alone would hardly reveal an onset that is lost between two blocks.
     tempo = Mock(return_value=0.0)
-    monkeypatch.setattr(featurizer.extract, "tempo", tempo)
+    monkeypatch.setattr(featurizer.gtzan_accumulator, "tempo", tempo)
     whole, _ = features(y, segment_seconds=10.0)
     monkeypatch.setattr(featurizer.stft, "BLOCK_FRAMES", 20)
     small_blocks, _ = features(y, segment_seconds=10.0)
@@ -198,8 +207,8 @@ def test_a_recording_gives_its_features_and_metadata() -> None:
     y = (np.clip(0.1 * NOISE, -1, 1) * 32767).astype(np.int16)
     found = extract(io.BytesIO(sndfile_bytes(y)), segment_seconds=2.0, deadline=Deadline(60))
     track, segments = features((y / 32768).astype(np.float32), segment_seconds=2.0)
-    np.testing.assert_array_equal(found.track, track)
-    np.testing.assert_array_equal(found.segments, segments)
+    np.testing.assert_array_equal(found.rows["gtzan"].track, track)
+    np.testing.assert_array_equal(found.rows["gtzan"].segments, segments)
     assert (found.length, found.segment_length, found.segment_step) == (N, 44099, 44100)
     assert (found.sample_rate, found.channels, found.note) == (22050, 1, None)
     assert found.duration_s == pytest.approx(N / 22050)

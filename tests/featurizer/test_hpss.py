@@ -8,26 +8,31 @@ from hypothesis import strategies as st
 from support.random_arrays import spectrograms
 
 from featurizer import spectrogram
-from featurizer.hpss import HarmonicPercussive, percussive_pairs
+from featurizer.accumulator import Accumulator
+from featurizer.analysis import add_blocks
+from featurizer.block import Block
+from featurizer.hpss import HarmonicPercussive, percussive_masks, percussive_pairs
 from featurizer.moments import Moments
 from featurizer.overlap_add import OverlapAdd
-from featurizer.spectrogram import LatestFrames
-from featurizer.stft import blocks, n_frames, stft
+from featurizer.stft import n_frames
 
 
 def separate(y: np.ndarray) -> Moments:
-    n = n_frames(len(y))
-    powers = LatestFrames("test", n, 1025, margin=159)
-    parts = HarmonicPercussive(y, powers, n)
-    for start, stop in blocks(n):
-        D, _ = stft(y, start, powers.append(stop - start))
-        parts.add(start, D)
+    parts = HarmonicPercussive(y, n_frames(len(y)))
+
+    class Parts(Accumulator):
+        def add_delayed(self, block: Block) -> None:
+            parts.add(block.start, block.D, block.percussive_mask)
+
+    add_blocks(y, [Parts()])
     return parts.moments
 
 
 def percussive(S: np.ndarray, D: np.ndarray, first: int) -> np.ndarray:
     pairs = np.full((-(-len(D) // 2), 2048), np.nan, dtype=np.complex64)
-    percussive_pairs(D, S * S, first, pairs)
+    mask = np.full(D.shape, np.nan, dtype=np.float32)
+    percussive_masks(S * S, first, mask)
+    percussive_pairs(D, mask, pairs)
     # Separate the spectra of the real and the imaginary part by their symmetry.
     mirrored = np.conj(np.roll(pairs[:, ::-1], 1, axis=1))
     frames = np.stack([(pairs + mirrored) / 2, (pairs - mirrored) / 2j], axis=1)
@@ -56,7 +61,7 @@ def test_the_percussive_part_is_librosas(S: np.ndarray, cut: int) -> None:
 def test_the_last_of_an_odd_number_of_frames_is_paired_with_silence(n: int) -> None:
     D = np.ones((n, 1025), dtype=np.complex64)
     pairs = np.full(((n + 1) // 2, 2048), np.nan, dtype=np.complex64)
-    percussive_pairs(D, np.ones((n, 1025), dtype=np.float32), 0, pairs)
+    percussive_pairs(D, np.full((n, 1025), 0.5, dtype=np.float32), pairs)
     np.testing.assert_allclose(np.fft.ifft(pairs[-1]).imag, 0, atol=1e-7)
     assert np.fft.ifft(pairs[-1]).real[0] == pytest.approx(0.5)
 

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given, settings
 from support.random_arrays import spectrograms
 
-from featurizer.tuning import TuningEstimate, _count, _peaks
+from featurizer.tuning import TuningEstimate, _count, spectral_peaks
 
 # librosa warns if there is no peak.
 pytestmark = pytest.mark.filterwarnings("ignore:Trying to estimate tuning from empty")
@@ -18,7 +18,7 @@ def power(y: np.ndarray) -> np.ndarray:
 def tuning(P: np.ndarray, block: int = 50) -> float:
     estimate = TuningEstimate()
     for start in range(0, len(P), block):
-        estimate.add(P[start : start + block])
+        estimate.add(spectral_peaks(P[start : start + block]))
     return estimate.tuning()
 
 
@@ -56,10 +56,9 @@ def test_tuning_is_librosas_for_equal_peaks_and_plateaus() -> None:
 @settings(deadline=None, max_examples=60)
 def test_peaks_are_librosas_to_the_bit(P: np.ndarray) -> None:
     pitches, powers = librosa.piptrack(S=P.T)
-    found = np.full((2, P.size), np.nan, dtype=np.float32)
-    count = _peaks(P, P.view(np.int32), found[0], found[1])
-    np.testing.assert_array_equal(found[0, :count], pitches.T[pitches.T > 0])
-    np.testing.assert_array_equal(found[1, :count], powers.T[pitches.T > 0])
+    found = spectral_peaks(P)
+    np.testing.assert_array_equal(found[0], pitches.T[pitches.T > 0])
+    np.testing.assert_array_equal(found[1], powers.T[pitches.T > 0])
 
 
 def test_deviations_at_the_edges_of_bins_are_counted_where_librosa_counts_them() -> None:

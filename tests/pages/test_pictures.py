@@ -9,9 +9,9 @@ import pytest
 from PIL import Image
 from support.cut_off import watch_for_cut_off_texts
 
+from featurizer.analysis import signal_rows
 from featurizer.columns import FEATURE_COLUMNS
 from featurizer.curves import Curves
-from featurizer.extract import signal_features
 from pages import collection, models, picture, recording
 from pages.picture import Painter, Picture
 from pages.statistics import Components, Distribution, correlations
@@ -67,7 +67,7 @@ def test_a_picture_has_a_png_for_every_screen(monkeypatch: pytest.MonkeyPatch) -
 
 def pictures_of(y: np.ndarray) -> list[Picture]:
     curves = Curves(y.astype(np.float32))
-    row = signal_features(curves.y, curves=curves)
+    row = signal_rows(curves.y, ["gtzan"], curves=curves)["gtzan"]
     return list(recording.pictures(curves, float(row[FEATURE_COLUMNS.index("tempo")])))
 
 

@@ -10,8 +10,9 @@ def compile_kernels(library: str) -> None:
     noise = np.random.default_rng(0).normal(size=100_000).astype(np.float32)
     if library == "songmill":
         import songmill
+        from featurizer.extract import features
 
-        songmill.features((noise, 22050))
+        features(np.tile(noise, 3))
         songmill.nearest(noise.reshape(1000, 100))
     else:
         from benchmarks.plain_recipe import plain_features

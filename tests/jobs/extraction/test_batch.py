@@ -20,7 +20,7 @@ from threadpoolctl import threadpool_info, threadpool_limits
 import featurizer.extract
 from featurizer.columns import FEATURE_COLUMNS, FEATURE_SET
 from featurizer.errors import FAILURE_KINDS, RecordingError
-from featurizer.extract import Features
+from featurizer.extract import FeatureRows, Features
 from jobs.cluster.fitness import songmill_version
 from jobs.extraction import batch as module
 from jobs.extraction.attempts import (
@@ -48,9 +48,9 @@ MakeBatch = Callable[..., Batch]
 def made_up(value: float, segments: int = 2) -> Features:
     """Features with a different value in every column and row."""
     track = value + np.arange(57.0) / 100
+    of_segments = track + 10 * np.arange(1, segments + 1)[:, np.newaxis]
     return Features(
-        track=track,
-        segments=track + 10 * np.arange(1, segments + 1)[:, np.newaxis],
+        rows={"gtzan": FeatureRows(track, of_segments, None)},
         length=661500,
         segment_length=66149,
         segment_step=66150,
@@ -70,7 +70,8 @@ def extracted(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Let the text of a file determine its features or failure; return the extracted names."""
     names: list[str] = []
 
-    def extract(source: Any, *, segment_seconds: float, deadline: Any) -> Features:
+    def extract(source: Any, *, sets: Any, segment_seconds: float, deadline: Any) -> Features:
+        assert sets == ("gtzan",)
         assert segment_seconds == SETTINGS.segment_seconds
         assert deadline.seconds == module.FILE_TIMEOUT_S
         names.append(os.path.basename(source) if isinstance(source, str) else "an open file")
@@ -130,14 +131,19 @@ def test_a_batch_leaves_its_rows_and_sends_its_counts(storage: Storage, batch: M
         "c.wav": ("label 2", made_up(3)),
     }
     assert left(storage, TRACKS) == [
-        {"track_id": track, "label": label, "length": 661500, **by_name(features.track)}
+        {
+            "track_id": track,
+            "label": label,
+            "length": 661500,
+            **by_name(features.rows["gtzan"].track),
+        }
         for track, (label, features) in files.items()
     ]
     assert left(storage, SEGMENTS) == [
         {"track_id": track, "label": label, "segment": i, "start_s": 3.0 * i, "length": 66149}
         | by_name(values)
         for track, (label, features) in files.items()
-        for i, values in enumerate(features.segments)
+        for i, values in enumerate(features.rows["gtzan"].segments)
     ]
 
 

@@ -147,7 +147,8 @@ def test_rows_of_published_recordings_are_the_featurizers(shared_data: Path, run
     for name in names[::3]:
         with threadpool_limits(1):  # as in a worker: sums differ in their last bits otherwise
             found = extract_features(str(collection / name.partition(".")[0] / name))
-        for frame, expected in ((tracks, [found.track]), (segments, found.segments)):
+        rows = found.rows["gtzan"]
+        for frame, expected in ((tracks, [rows.track]), (segments, rows.segments)):
             rows = frame[frame["track_id"] == name]
             assert np.array_equal(rows[list(FEATURE_COLUMNS)].to_numpy(), expected)
 

@@ -59,7 +59,8 @@ def test_recordings_are_judged_by_the_mean_of_their_segments(root: Path, takes: 
     assert (outcome.model, outcome.failed) == (VERSION, 0)
     assert [Path(one.file).name for one in outcome.files] == ["take0.wav", "take1.wav"]
     for one, starts in zip(outcome.files, ([0.0, 0.5, 1.0], [0.0, 0.5]), strict=True):
-        of_segments = expected(root, extract(one.file, segment_seconds=LENGTH).segments)
+        found = extract(one.file, segment_seconds=LENGTH).rows["gtzan"]
+        of_segments = expected(root, found.segments)
         mean = of_segments.mean(axis=0)
         assert one.predicted == TRICKY_CLASSES[mean.argmax()]
         assert list(one.probabilities.values()) == sorted(one.probabilities.values(), reverse=True)
@@ -77,7 +78,7 @@ def test_a_short_recording_and_any_by_a_model_of_tracks_is_judged_as_a_whole(
 ) -> None:
     make_champion(root, level=level)
     (one,) = predict(root, takes / take).files
-    track = extract(one.file, segment_seconds=LENGTH).track
+    track = extract(one.file, segment_seconds=LENGTH).rows["gtzan"].track
     (given,) = expected(root, track[np.newaxis])
     assert one.segments == []
     assert in_order(one.probabilities) == pytest.approx(given.tolist())

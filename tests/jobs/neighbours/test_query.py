@@ -81,7 +81,7 @@ def test_a_file_is_compared_by_the_stores_scaling(demo: Path, tmp_path: Path) ->
     rows = read_rows(demo / "store", "track").sort_values("track_id", ignore_index=True)
     y = np.random.default_rng(0).normal(size=22050 * 2) * np.linspace(0.01, 0.3, 44100)
     soundfile.write(tmp_path / "new.wav", y, 22050)
-    new = features_of(str(tmp_path / "new.wav")).track
+    new = features_of(str(tmp_path / "new.wav")).rows["gtzan"].track
     known = rows[list(FEATURE_COLUMNS)].to_numpy()
     # Scaled by the known rows alone.
     scaled = (np.vstack([known, new]) - known.mean(axis=0)) / known.std(axis=0)
