@@ -1,4 +1,5 @@
-"""Exact nearest neighbours of vectors, by cosine.
+"""Metrics of similarity, and exact nearest neighbours.
 
-It uses NumPy and Numba, and scikit-learn for scaling, but no Dask, no store and no command line.
+It uses NumPy, SciPy, Numba and the sums of :mod:`training`, but no Dask, no store and no command
+line.
 """

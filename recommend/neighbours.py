@@ -2,7 +2,11 @@
 
 The vectors are cut into tiles, and every pair of tiles is compared once, in any order and in any
 process. The candidates found are added to the lists of both tiles. The worst entry of a list is a
-floor for the comparisons that follow: cosines that do not exceed it are skipped.
+floor for the comparisons that follow: similarities that do not exceed it are skipped.
+
+Neighbours are ranked by score: their cosine less their offset. Offsets correct hubness
+(:mod:`recommend.metric`); without them, the score is the cosine. Tiles are compared by similarity,
+the cosine less the offsets of both vectors, so that one product serves the lists of both.
 """
 
 from collections.abc import Iterator
@@ -14,6 +18,7 @@ from recommend.topk import (
     Block,
     Duplicates,
     Side,
+    cosines_of,
     error_bound,
     insert_exactly,
     merge,
@@ -22,10 +27,10 @@ from recommend.topk import (
 )
 
 BLOCK = (512, 1024)
-"""Rows and columns of a block of cosines, which fits in a core's L2 cache."""
+"""Rows and columns of a block of similarities, which fits in a core's L2 cache."""
 
 SLACK = 2
-"""Entries of a list beyond k, for cosines too close to tell apart in single precision."""
+"""Entries of a list beyond k, for scores too close to tell apart in single precision."""
 
 SAMPLE_SIZE = 2048
 """Number of vectors sampled from a tile to set its first floors."""
@@ -56,18 +61,38 @@ class Tile:
         Index of the first vector among all.
     exact : np.ndarray [shape=(n, d), float64]
         The vectors in double precision.
-    single : np.ndarray [shape=(n, d), float32]
-        The vectors in single precision.
+    left, right : np.ndarray [shape=(n, d) or (n, d + 2), float32]
+        Factors of the similarities: the vectors in single precision; with offsets c,
+        ``(u, 1, -c)`` and ``(u, -c, 1)``.
+    error : float
+        Bound on the error of similarities within the tile.
     """
 
     start: int
     exact: np.ndarray
-    single: np.ndarray
+    left: np.ndarray
+    right: np.ndarray
+    error: float
 
     @classmethod
-    def of(cls, start: int, vectors: np.ndarray) -> "Tile":
-        """Make a tile of vectors [shape=(n, d), float64] of length one or zero."""
-        return cls(start, vectors, vectors.astype(np.float32))
+    def of(cls, start: int, vectors: np.ndarray, offsets: np.ndarray | None = None) -> "Tile":
+        """Make a tile of vectors [shape=(n, d), float64] of length one or less.
+
+        Examples
+        --------
+        >>> tile = Tile.of(0, np.array([[1.0, 0.0], [0.6, 0.8]]), offsets=np.array([0.0, 0.5]))
+        >>> (tile.left @ tile.right.T).round(2)
+        array([[1. , 0.1],
+               [0.1, 0. ]], dtype=float32)
+        """
+        single = vectors.astype(np.float32)
+        error = _product_error(vectors, offsets)
+        if offsets is None:
+            return cls(start, vectors, single, single, error)
+        lowered, ones = -offsets.astype(np.float32), np.ones(len(single), np.float32)
+        left = np.column_stack([single, ones, lowered])
+        right = np.column_stack([single, lowered, ones])
+        return cls(start, vectors, left, right, error)
 
     @property
     def stop(self) -> int:
@@ -83,8 +108,8 @@ class Candidates:
     ----------
     rows, indices : np.ndarray [shape=(m,), int64 and int32]
         The vector ``indices[i]`` may be among the nearest of the vector ``rows[i]``.
-    cosines : np.ndarray [shape=(m,), float32]
-        Cosine of each such pair.
+    similarities : np.ndarray [shape=(m,), float32]
+        Similarity of each such pair.
     duplicates : np.ndarray [shape=(p, 2), int64]
         Pairs of duplicates, the smaller index first.
     duplicate_cosines : np.ndarray [shape=(p,), float64]
@@ -93,7 +118,7 @@ class Candidates:
 
     rows: np.ndarray
     indices: np.ndarray
-    cosines: np.ndarray
+    similarities: np.ndarray
     duplicates: np.ndarray
     duplicate_cosines: np.ndarray
 
@@ -105,7 +130,7 @@ def compare_tiles(
     size: int,
     duplicate_from: float,
 ) -> Candidates:
-    """Return the candidates among the cosines of two tiles.
+    """Return the candidates among the similarities of two tiles.
 
     Parameters
     ----------
@@ -116,7 +141,7 @@ def compare_tiles(
     size : int
         Entries per list.
     duplicate_from : float [range=[-1, 1]]
-        Minimum cosine of duplicates.
+        Minimum cosine of duplicates. With offsets, none are sought.
 
     Returns
     -------
@@ -132,11 +157,12 @@ def compare_tiles(
     >>> found.duplicates
     array([[0, 2]])
     """
-    error = error_bound(one.single.shape[1])
     if other is one:
-        raised = _raise_floors(one, floors[0], size, error)
+        raised = _raise_floors(one, floors[0], size)
         floors = raised, raised
-    cap = np.nextafter(np.float32(duplicate_from - _SAFETY * error), np.float32(-2))
+    cap = np.float32(np.inf)
+    if one.left is one.right:
+        cap = np.nextafter(np.float32(duplicate_from - _SAFETY * one.error), np.float32(-2))
     first = _empty_lists(one, floors[0], size, cap)
     second = first if other is one else _empty_lists(other, floors[1], size, cap)
     n = len(other.exact)
@@ -147,13 +173,13 @@ def compare_tiles(
     # The columns' lists are accessed in random order and stay cached while the rows change.
     for j in range(0, n, columns):
         for i in range(0, len(one.exact), rows):
-            left, right = one.single[i : i + rows], other.single[j : j + columns]
+            left, right = one.left[i : i + rows], other.right[j : j + columns]
             if other.start + j + len(right) <= one.start + i + 1:
                 continue  # below the diagonal
-            cosines = buffer[: len(left) * len(right)].reshape(len(left), len(right))
-            np.matmul(left, right.T, out=cosines)
+            similarities = buffer[: len(left) * len(right)].reshape(len(left), len(right))
+            np.matmul(left, right.T, out=similarities)
             scan_block(
-                Block(cosines, one.start + i, other.start + j, duplicate_from, cap),
+                Block(similarities, one.start + i, other.start + j, duplicate_from, cap),
                 Side(*(array[i : i + rows] for array in first)),
                 Side(*(array[j : j + columns] for array in second)),
                 Duplicates(*(array[j : j + columns] for array in duplicates)),
@@ -161,7 +187,7 @@ def compare_tiles(
     entries = [_entries(one, first)]
     if other is not one:
         entries.append(_entries(other, second))
-    all_rows, all_indices, all_cosines = map(np.concatenate, zip(*entries, strict=True))
+    all_rows, all_indices, all_similarities = map(np.concatenate, zip(*entries, strict=True))
     later = np.flatnonzero(duplicates.counts)
     counts = duplicates.counts[later]
     kept = np.arange(MAX_DUPLICATES) < counts[:, np.newaxis]
@@ -169,7 +195,7 @@ def compare_tiles(
     return Candidates(
         rows=all_rows,
         indices=all_indices,
-        cosines=all_cosines,
+        similarities=all_similarities,
         duplicates=np.stack(pairs, axis=1).astype(np.int64),
         duplicate_cosines=duplicates.cosines[later][kept],
     )
@@ -179,35 +205,41 @@ def _empty_lists(tile: Tile, floors: np.ndarray, size: int, cap: np.float32) -> 
     """Empty lists (index -1), filled with each row's current floor."""
     return Side(
         vectors=tile.exact,
-        cosines=np.repeat(floors[:, np.newaxis], size, axis=1),
+        similarities=np.repeat(floors[:, np.newaxis], size, axis=1),
         indices=np.full((len(floors), size), _EMPTY, np.int32),
         floors=np.minimum(cap, floors),
     )
 
 
-def _raise_floors(tile: Tile, floors: np.ndarray, size: int, error: float) -> np.ndarray:
-    """Raise the floors of a tile to the ``size``-th best cosine with a sample of the tile.
+def _product_error(vectors: np.ndarray, offsets: np.ndarray | None) -> float:
+    """Return a bound on the error of the vectors' similarities in single precision."""
+    greatest = 0.0 if offsets is None else float(np.abs(offsets).max(initial=0.0))
+    return error_bound(vectors.shape[1], greatest)
 
-    Adding to a list costs far more than a cosine, and most entries would soon be replaced.
+
+def _raise_floors(tile: Tile, floors: np.ndarray, size: int) -> np.ndarray:
+    """Raise the floors of a tile to the ``size``-th best similarity with a sample of the tile.
+
+    Adding to a list costs far more than a similarity, and most entries would soon be replaced.
     """
-    if len(tile.single) <= SAMPLE_SIZE or size >= SAMPLE_SIZE // 2:
+    if len(tile.left) <= SAMPLE_SIZE or size >= SAMPLE_SIZE // 2:
         return floors
-    sample = tile.single[:: -(-len(tile.single) // SAMPLE_SIZE)].T
-    cosines = np.empty(len(tile.single), np.float32)
+    sample = tile.right[:: -(-len(tile.right) // SAMPLE_SIZE)].T
+    similarities = np.empty(len(tile.left), np.float32)
     rows = BLOCK[0]
-    for i in range(0, len(cosines), rows):
-        block = tile.single[i : i + rows] @ sample
+    for i in range(0, len(similarities), rows):
+        block = tile.left[i : i + rows] @ sample
         # One more, because the vector itself may be in the sample.
-        cosines[i : i + rows] = np.partition(block, -(size + 1), axis=1)[:, -(size + 1)]
-    # Another matrix product may round the cosine of the same vectors differently.
-    raised: np.ndarray = np.maximum(floors, cosines - np.float32(3 * _SAFETY * error))
+        similarities[i : i + rows] = np.partition(block, -(size + 1), axis=1)[:, -(size + 1)]
+    # Another matrix product may round the similarity of the same vectors differently.
+    raised: np.ndarray = np.maximum(floors, similarities - np.float32(3 * _SAFETY * tile.error))
     return raised
 
 
 def _entries(tile: Tile, side: Side) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return the rows, indices and cosines of all entries of a tile's lists."""
+    """Return the rows, indices and similarities of all entries of a tile's lists."""
     rows, columns = np.nonzero(side.indices != _EMPTY)
-    return rows + tile.start, side.indices[rows, columns], side.cosines[rows, columns]
+    return rows + tile.start, side.indices[rows, columns], side.similarities[rows, columns]
 
 
 class Neighbours:
@@ -216,28 +248,34 @@ class Neighbours:
     Parameters
     ----------
     vectors : np.ndarray [shape=(n, d), float64]
-        Vectors of length one or zero, as from :meth:`recommend.vectors.Scaling.unit`.
+        Vectors of length one or less, as from :meth:`recommend.metric.Metric.vectors`.
     k : int [range=[1, n)]
         Neighbours per vector.
+    offsets : np.ndarray [shape=(n,), float64], optional
+        Offset of each vector as a neighbour, as from :meth:`recommend.metric.Metric.offsets`. The
+        tiles need the same ones.
     """
 
-    def __init__(self, vectors: np.ndarray, k: int) -> None:
+    def __init__(self, vectors: np.ndarray, k: int, offsets: np.ndarray | None = None) -> None:
         self._vectors = vectors
+        self._offsets = np.zeros(len(vectors)) if offsets is None else offsets
+        self._corrected = offsets is not None
+        self._error = _SAFETY * _product_error(vectors, offsets)
         self.k = k
         self.size = max(1, min(k + SLACK, len(vectors) - 1))
-        self._cosines = np.full((len(vectors), self.size), -np.inf, np.float32)
+        self._similarities = np.full((len(vectors), self.size), -np.inf, np.float32)
         self._indices = np.full((len(vectors), self.size), _EMPTY, np.int32)
         self._duplicates: list[np.ndarray] = []
         self._duplicate_cosines: list[np.ndarray] = []
 
     def floors(self, start: int, stop: int) -> np.ndarray:
         """Return the worst entries of the lists ``start`` to ``stop`` [shape=(m,), float32]."""
-        return self._cosines[start:stop, 0].copy()
+        return self._similarities[start:stop, 0].copy()
 
     def add(self, candidates: Candidates) -> None:
         """Add the candidates of a pair of tiles."""
-        new = candidates.rows, candidates.cosines, candidates.indices
-        merge(self._cosines, self._indices, *new)
+        new = candidates.rows, candidates.similarities, candidates.indices
+        merge(self._similarities, self._indices, *new)
         self._duplicates.append(candidates.duplicates)
         self._duplicate_cosines.append(candidates.duplicate_cosines)
 
@@ -249,29 +287,37 @@ class Neighbours:
         Returns
         -------
         indices : np.ndarray [shape=(stop - start, k), int64]
+            By descending score; ties by ascending index. The scores are
+            ``cosines - offsets[indices]``, to the bit.
         cosines : np.ndarray [shape=(stop - start, k), float64]
-            Descending; ties by ascending index.
         """
-        entries = self._cosines[start:stop], self._indices[start:stop]
-        indices, cosines, gaps = rank_exactly(self._vectors, start, *entries, self.k)
+        entries = self._similarities[start:stop], self._indices[start:stop]
+        indices, scores, gaps = rank_exactly(self._vectors, self._offsets, start, *entries, self.k)
         if self.size < len(self._vectors) - 1:
             # Within the error bound, a vector outside the list may be nearer than the k-th.
-            unclear = np.flatnonzero(gaps <= _SAFETY * error_bound(self._vectors.shape[1]))
+            unclear = np.flatnonzero(gaps <= self._error)
             for first in range(0, len(unclear), BLOCK[0]):
                 rows = unclear[first : first + BLOCK[0]]
-                indices[rows], cosines[rows] = self._compare_all(rows + start, cosines[rows, -1])
-        return indices, cosines
+                indices[rows], scores[rows] = self._compare_all(rows + start, scores[rows, -1])
+        if not self._corrected:
+            return indices, scores
+        return indices, cosines_of(self._vectors, start, indices)
 
     def _compare_all(self, rows: np.ndarray, kth: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return the nearest of the vectors ``rows`` among all, from a lower bound on the k-th."""
         shape = len(rows), self.k
-        cosines, indices = np.full(shape, -np.inf), np.full(shape, np.iinfo(np.int64).max)
-        floors = (kth - _SAFETY * error_bound(self._vectors.shape[1])).astype(np.float32)
-        left = self._vectors[rows].astype(np.float32)
+        scores, indices = np.full(shape, -np.inf), np.full(shape, np.iinfo(np.int64).max)
+        floors = (kth - self._offsets[rows] - self._error).astype(np.float32)
+        left = self._tile(rows).left
         for start in range(0, len(self._vectors), MIN_TILE_ROWS):
-            right = self._vectors[start : start + MIN_TILE_ROWS].astype(np.float32)
-            insert_exactly(left @ right.T, start, rows, self._vectors, (floors, cosines, indices))
-        return indices, cosines
+            right = self._tile(slice(start, start + MIN_TILE_ROWS)).right
+            lists = floors, scores, indices
+            insert_exactly(left @ right.T, start, rows, self._vectors, self._offsets, lists)
+        return indices, scores
+
+    def _tile(self, part: np.ndarray | slice) -> Tile:
+        offsets = self._offsets[part] if self._corrected else None
+        return Tile.of(0, self._vectors[part], offsets)
 
     def duplicates(self) -> tuple[np.ndarray, np.ndarray]:
         """Return the pairs of duplicates, in order, and their cosines.
@@ -321,17 +367,25 @@ def tile_pairs(n_tiles: int) -> Iterator[tuple[int, int]]:
             yield i, i + gap
 
 
-def nearest(vectors: np.ndarray, k: int, *, duplicate_from: float = 0.9999) -> Neighbours:
+def nearest(
+    vectors: np.ndarray,
+    k: int,
+    *,
+    offsets: np.ndarray | None = None,
+    duplicate_from: float = 0.9999,
+) -> Neighbours:
     """Find the nearest neighbours of every vector, in this process.
 
     Parameters
     ----------
     vectors : np.ndarray [shape=(n, d), float64]
-        Vectors of length one or zero, as from :meth:`recommend.vectors.Scaling.unit`.
+        Vectors of length one or less, as from :meth:`recommend.metric.Metric.vectors`.
     k : int [range=[1, n)]
         Neighbours per vector.
+    offsets : np.ndarray [shape=(n,), float64], optional
+        What is taken off the cosines with each vector, as a neighbour.
     duplicate_from : float [range=[-1, 1]]
-        Minimum cosine of duplicates.
+        Minimum cosine of duplicates. With offsets, none are sought.
 
     Returns
     -------
@@ -351,11 +405,16 @@ def nearest(vectors: np.ndarray, k: int, *, duplicate_from: float = 0.9999) -> N
     array([1. , 0.8])
     >>> neighbours.duplicates()
     (array([[0, 3]]), array([1.]))
+    >>> nearest(vectors, 2, offsets=np.array([0.0, 0.0, 0.0, 0.3])).lists(0, 1)[0]
+    array([[2, 3]])
     """
     n = len(vectors)
     rows = tile_rows(n)
-    tiles = [Tile.of(start, vectors[start : start + rows]) for start in range(0, n, rows)]
-    lists = Neighbours(vectors, k)
+    tiles = []
+    for start in range(0, n, rows):
+        part = slice(start, start + rows)
+        tiles.append(Tile.of(start, vectors[part], None if offsets is None else offsets[part]))
+    lists = Neighbours(vectors, k, offsets)
     for i, j in tile_pairs(len(tiles)):
         one, other = tiles[i], tiles[j]
         floors = lists.floors(one.start, one.stop), lists.floors(other.start, other.stop)

@@ -1,10 +1,14 @@
-"""Kernels that keep, for each vector, the k vectors with the greatest cosines.
+"""Kernels that keep, for each vector, the k vectors with the greatest scores.
 
-Cosines are computed block by block in single precision. A list keeps the best ones, with a few to
-spare. Only the cosines of its entries are computed again, in double precision and with a fixed
-order of additions, to choose the nearest. So the lists are exact and do not depend on the blocks.
-If too many cosines are too close to tell apart in single precision (a collection full of copies),
-that vector is compared with all others again.
+The score of a neighbour is its cosine less its offset, which is 0 without a correction of hubness.
+A block holds cosines less the offsets of both vectors, which orders the lists of its rows and of
+its columns alike: a vector's own offset is the same for its whole list.
+
+Blocks are computed in single precision. A list keeps the best entries, with a few to spare. Only
+their scores are computed again, in double precision and with a fixed order of additions, to choose
+the nearest. So the lists are exact and do not depend on the blocks. If too many scores are too
+close to tell apart in single precision (a collection full of copies), that vector is compared with
+all others again.
 
 A list is a binary min-heap: its worst entry is the root.
 """
@@ -19,31 +23,36 @@ LANES = 8
 """Partial sums of a dot product."""
 
 FOLD = 8
-"""Cosines per flag."""
+"""Similarities per flag."""
 
 
-def error_bound(n_columns: int) -> float:
-    """Return an upper bound on the error of a cosine in single precision.
+def error_bound(n_columns: int, offset: float = 0.0) -> float:
+    """Return an upper bound on the error of a block's entry in single precision.
 
     Parameters
     ----------
     n_columns : int
-        Columns of the vectors, which have length one.
+        Columns of the vectors, which have length one or less.
+    offset : float
+        Greatest absolute offset. With offsets, the product has two more terms.
 
     Returns
     -------
     float
         Bound on the rounding of the vectors, of their products and of a sum in any order
-        (Higham, Accuracy and Stability of Numerical Algorithms, 2002, section 3.1).
+        (Higham, Accuracy and Stability of Numerical Algorithms, 2002, section 3.1). It grows with
+        the sum of the terms' absolute values.
 
     Examples
     --------
     >>> round(error_bound(57) * 1e6, 2)
     3.7
+    >>> round(error_bound(63, offset=0.25) * 1e6, 2)
+    6.26
     """
     rounding = 2.0**-24
-    terms = (n_columns + 3) * rounding
-    return terms / (1 - terms) + 2 * rounding
+    terms = (n_columns + (2 if offset else 0) + 3) * rounding
+    return (terms / (1 - terms) + 2 * rounding) * (1 + 2 * offset)
 
 
 class Side(NamedTuple):
@@ -52,14 +61,14 @@ class Side(NamedTuple):
     Parameters
     ----------
     vectors : np.ndarray [shape=(m, d), float64]
-    cosines, indices : np.ndarray [shape=(m, size), float32 and int32]
+    similarities, indices : np.ndarray [shape=(m, size), float32 and int32]
         The lists.
     floors : np.ndarray [shape=(m,), float32]
-        Only greater cosines are considered. Updated in place.
+        Only greater similarities are considered. Updated in place.
     """
 
     vectors: np.ndarray
-    cosines: np.ndarray
+    similarities: np.ndarray
     indices: np.ndarray
     floors: np.ndarray
 
@@ -81,22 +90,23 @@ class Duplicates(NamedTuple):
 
 
 class Block(NamedTuple):
-    """A block of the matrix of cosines.
+    """A block of the matrix of similarities: cosines less the offsets of both vectors.
 
     Parameters
     ----------
-    cosines : np.ndarray [shape=(m, n), float32]
-        Cosines of m row vectors with n column vectors.
+    similarities : np.ndarray [shape=(m, n), float32]
+        Similarities of m row vectors and n column vectors.
     start_row, start_column : int
         Index of the first row vector and column vector. Only pairs above the diagonal count: the
         row has the smaller index.
     duplicate_from : float
         Minimum cosine of duplicates.
     cap : np.float32
-        Single-precision cosines up to this cannot belong to duplicates.
+        Single-precision cosines up to this cannot belong to duplicates. Infinite with offsets:
+        duplicates are found by cosines only.
     """
 
-    cosines: np.ndarray
+    similarities: np.ndarray
     start_row: int
     start_column: int
     duplicate_from: float
@@ -155,7 +165,7 @@ def cosines_with(vectors: np.ndarray, vector: np.ndarray) -> np.ndarray:
 
 @inlined
 def _flag_folds(row: np.ndarray, floor: float, floors: np.ndarray, flags: np.ndarray) -> None:
-    """Flag each group of :data:`FOLD` cosines, a stride apart, in which one exceeds its floor.
+    """Flag each group of :data:`FOLD` similarities, a stride apart, in which one exceeds its floor.
 
     LLVM vectorises this loop.
     """
@@ -178,7 +188,7 @@ def _select_columns(  # noqa: PLR0917  # kernels take no keyword arguments
     flags: np.ndarray,
     columns: np.ndarray,
 ) -> int:
-    """Write the columns, from ``begin`` on, of cosines that exceed a floor; return their number.
+    """Write the columns, from ``begin`` on, of entries that exceed a floor; return their number.
 
     Branch-free: every column is written, and the next one overwrites it unless it counts. An
     unpredictable branch would take longer than all the rest.
@@ -208,25 +218,25 @@ def _select_columns(  # noqa: PLR0917  # kernels take no keyword arguments
 
 @inlined
 def _replace_worst(
-    cosines: np.ndarray, indices: np.ndarray, row: int, cosine: float, index: int
+    similarities: np.ndarray, indices: np.ndarray, row: int, similarity: float, index: int
 ) -> bool:
     """Replace the root of a heap if an entry is better; return whether it was."""
     # Indexed by row, because a view of the row would cost more: Numba counts its references.
-    if cosine <= cosines[row, 0]:
+    if similarity <= similarities[row, 0]:
         return False
-    n = cosines.shape[1]
+    n = similarities.shape[1]
     hole = 0
     child = 1
     while child < n:
-        if child + 1 < n and cosines[row, child + 1] < cosines[row, child]:
+        if child + 1 < n and similarities[row, child + 1] < similarities[row, child]:
             child += 1
-        if cosines[row, child] >= cosine:
+        if similarities[row, child] >= similarity:
             break
-        cosines[row, hole] = cosines[row, child]
+        similarities[row, hole] = similarities[row, child]
         indices[row, hole] = indices[row, child]
         hole = child
         child = 2 * hole + 1
-    cosines[row, hole] = cosine
+    similarities[row, hole] = similarity
     indices[row, hole] = index
     return True
 
@@ -234,23 +244,23 @@ def _replace_worst(
 @compiled
 def scan_block(block: Block, rows: Side, columns: Side, duplicates: Duplicates) -> None:
     """Add the pairs of a block to the lists of its rows and columns, and to the duplicates."""
-    m, n = block.cosines.shape
+    m, n = block.similarities.shape
     flags = np.empty(n // FOLD, np.uint8)
     selected = np.empty(n + n // FOLD + 2, np.int64)
     for i in range(m):
-        row = block.cosines[i]
+        row = block.similarities[i]
         floor = rows.floors[i]
         begin = max(0, block.start_row + i + 1 - block.start_column)
         _flag_folds(row, floor, columns.floors, flags)
         count = _select_columns(row, begin, floor, columns.floors, flags, selected)
         for c in range(count):
             j = selected[c]
-            cosine = row[j]
-            if _replace_worst(rows.cosines, rows.indices, i, cosine, block.start_column + j):
-                rows.floors[i] = min(block.cap, rows.cosines[i, 0])
-            if _replace_worst(columns.cosines, columns.indices, j, cosine, block.start_row + i):
-                columns.floors[j] = min(block.cap, columns.cosines[j, 0])
-            if cosine > block.cap and duplicates.counts[j] < duplicates.indices.shape[1]:
+            value = row[j]
+            if _replace_worst(rows.similarities, rows.indices, i, value, block.start_column + j):
+                rows.floors[i] = min(block.cap, rows.similarities[i, 0])
+            if _replace_worst(columns.similarities, columns.indices, j, value, block.start_row + i):
+                columns.floors[j] = min(block.cap, columns.similarities[j, 0])
+            if value > block.cap and duplicates.counts[j] < duplicates.indices.shape[1]:
                 exact = _cosine(rows.vectors[i], columns.vectors[j])
                 if exact >= block.duplicate_from:
                     duplicates.indices[j, duplicates.counts[j]] = block.start_row + i
@@ -260,67 +270,74 @@ def scan_block(block: Block, rows: Side, columns: Side, duplicates: Duplicates) 
 
 @compiled
 def merge(
-    cosines: np.ndarray,
+    similarities: np.ndarray,
     indices: np.ndarray,
     rows: np.ndarray,
-    new_cosines: np.ndarray,
+    new_similarities: np.ndarray,
     new_indices: np.ndarray,
 ) -> None:
     """Add entries to lists.
 
     Parameters
     ----------
-    cosines, indices : np.ndarray [shape=(n, size), float32 and int32]
+    similarities, indices : np.ndarray [shape=(n, size), float32 and int32]
         The lists; updated in place.
     rows : np.ndarray [shape=(m,), int]
         List of each new entry.
-    new_cosines, new_indices : np.ndarray [shape=(m,), float32 and int32]
+    new_similarities, new_indices : np.ndarray [shape=(m,), float32 and int32]
         The new entries.
 
     Examples
     --------
-    >>> cosines, indices = np.full((1, 2), -np.inf, np.float32), np.full((1, 2), -1, np.int32)
+    >>> lists = np.full((1, 2), -np.inf, np.float32), np.full((1, 2), -1, np.int32)
     >>> new = np.array([0.25, 0.75, 0.5], np.float32)
-    >>> merge(cosines, indices, np.zeros(3, int), new, np.array([4, 5, 6], np.int32))
-    >>> cosines, indices
+    >>> merge(*lists, np.zeros(3, int), new, np.array([4, 5, 6], np.int32))
+    >>> lists
     (array([[0.5 , 0.75]], dtype=float32), array([[6, 5]], dtype=int32))
     """
     for i in range(rows.shape[0]):
-        _replace_worst(cosines, indices, rows[i], new_cosines[i], new_indices[i])
+        _replace_worst(similarities, indices, rows[i], new_similarities[i], new_indices[i])
 
 
 @inlined
-def _insert_sorted(cosines: np.ndarray, indices: np.ndarray, cosine: float, index: int) -> None:
-    """Insert an entry into a list sorted by descending cosine and ascending index; drop the last.
+def _insert_sorted(scores: np.ndarray, indices: np.ndarray, score: float, index: int) -> None:
+    """Insert an entry into a list sorted by descending score and ascending index; drop the last.
 
     An entry that is no better than the last is itself dropped.
     """
-    slot = cosines.shape[0] - 1
-    if cosine < cosines[slot] or (cosine == cosines[slot] and index > indices[slot]):
+    slot = scores.shape[0] - 1
+    if score < scores[slot] or (score == scores[slot] and index > indices[slot]):
         return
     while slot > 0 and (
-        cosines[slot - 1] < cosine or (cosines[slot - 1] == cosine and indices[slot - 1] > index)
+        scores[slot - 1] < score or (scores[slot - 1] == score and indices[slot - 1] > index)
     ):
-        cosines[slot] = cosines[slot - 1]
+        scores[slot] = scores[slot - 1]
         indices[slot] = indices[slot - 1]
         slot -= 1
-    cosines[slot] = cosine
+    scores[slot] = score
     indices[slot] = index
 
 
 @compiled
-def rank_exactly(
-    vectors: np.ndarray, start: int, cosines: np.ndarray, indices: np.ndarray, k: int
+def rank_exactly(  # noqa: PLR0917  # kernels take no keyword arguments
+    vectors: np.ndarray,
+    offsets: np.ndarray,
+    start: int,
+    similarities: np.ndarray,
+    indices: np.ndarray,
+    k: int,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return the k nearest of each list's entries, by their exact cosines.
+    """Return the k nearest of each list's entries, by their exact scores.
 
     Parameters
     ----------
     vectors : np.ndarray [shape=(n, d), float64]
         All vectors.
+    offsets : np.ndarray [shape=(n,), float64]
+        Offset of each vector as a neighbour.
     start : int
         Index of the vector of the first list.
-    cosines, indices : np.ndarray [shape=(m, size), float32 and int32]
+    similarities, indices : np.ndarray [shape=(m, size), float32 and int32]
         The lists. A negative index marks an empty entry.
     k : int
         Number of neighbours.
@@ -329,29 +346,30 @@ def rank_exactly(
     -------
     nearest : np.ndarray [shape=(m, k), int64]
         Indices of the nearest.
-    exact_cosines : np.ndarray [shape=(m, k), float64]
+    exact_scores : np.ndarray [shape=(m, k), float64]
         Descending; ties by ascending index.
     gaps : np.ndarray [shape=(m,), float64]
-        Cosine of the k-th nearest minus an upper bound on those outside the list, up to rounding.
+        Score of the k-th nearest minus an upper bound on those outside the list, up to rounding.
 
     Examples
     --------
     >>> vectors = np.array([[1.0, 0.0], [0.6, 0.8], [0.8, 0.6]])
-    >>> cosines, indices = np.array([[0.6, 0.8]], np.float32), np.array([[1, 2]], np.int32)
-    >>> nearest, exact_cosines, _ = rank_exactly(vectors, 0, cosines, indices, 2)
-    >>> nearest, exact_cosines
+    >>> lists = np.array([[0.6, 0.8]], np.float32), np.array([[1, 2]], np.int32)
+    >>> nearest, exact_scores, _ = rank_exactly(vectors, np.zeros(3), 0, *lists, 2)
+    >>> nearest, exact_scores
     (array([[2, 1]]), array([[0.8, 0.6]]))
     """
-    m, size = cosines.shape
+    m, size = similarities.shape
     nearest = np.full((m, k), np.iinfo(np.int64).max)
-    exact_cosines = np.full((m, k), -np.inf)
+    exact_scores = np.full((m, k), -np.inf)
     gaps = np.empty(m)
     exact = np.empty(size)
     for i in range(m):
         for entry in range(size):
             exact[entry] = -np.inf
-            if indices[i, entry] >= 0:
-                exact[entry] = _cosine(vectors[start + i], vectors[indices[i, entry]])
+            index = indices[i, entry]
+            if index >= 0:
+                exact[entry] = _cosine(vectors[start + i], vectors[index]) - offsets[index]
         order = np.argsort(-exact)
         for rank in range(size):
             # Insertion sort of ties by index: ties are few, or the list is short.
@@ -365,49 +383,86 @@ def rank_exactly(
         for rank in range(k):
             if indices[i, order[rank]] >= 0:
                 nearest[i, rank] = indices[i, order[rank]]
-                exact_cosines[i, rank] = exact[order[rank]]
-        gaps[i] = exact_cosines[i, k - 1] - cosines[i, 0]
-    return nearest, exact_cosines, gaps
+                exact_scores[i, rank] = exact[order[rank]]
+        # Without the vector's own offset, an entry is a score.
+        gaps[i] = exact_scores[i, k - 1] - (similarities[i, 0] + offsets[start + i])
+    return nearest, exact_scores, gaps
 
 
 @compiled
-def insert_exactly(
+def insert_exactly(  # noqa: PLR0917  # kernels take no keyword arguments
     block: np.ndarray,
     start_column: int,
     rows: np.ndarray,
     vectors: np.ndarray,
+    offsets: np.ndarray,
     lists: tuple[np.ndarray, np.ndarray, np.ndarray],
 ) -> None:
-    """Insert every vector whose cosine reaches a floor into sorted lists, by its exact cosine.
+    """Insert every vector that reaches a floor into sorted lists, by its exact score.
 
     Parameters
     ----------
     block : np.ndarray [shape=(m, n), float32]
-        Cosines of the vectors ``rows`` with those from ``start_column`` on.
+        Similarities of the vectors ``rows`` and those from ``start_column`` on.
     start_column : int
         Index of the first column's vector.
     rows : np.ndarray [shape=(m,), int64]
         Index of each row's vector.
     vectors : np.ndarray [shape=(n, d), float64]
         All vectors.
+    offsets : np.ndarray [shape=(n,), float64]
+        Offset of each vector as a neighbour.
     lists : tuple of arrays
-        Floor of each list [shape=(m,), float32], and the cosines and indices of the lists
+        Floor of each list [shape=(m,), float32], and the scores and indices of the lists
         [shape=(m, k), float64 and int64], which are updated in place.
 
     Examples
     --------
     >>> vectors = np.array([[1.0, 0.0], [0.6, 0.8], [0.8, 0.6]])
     >>> block = (vectors[:1] @ vectors.T).astype(np.float32)
-    >>> cosines, indices = np.full((1, 1), -np.inf), np.full((1, 1), -1)
-    >>> insert_exactly(
-    ...     block, 0, np.array([0]), vectors, (np.zeros(1, np.float32), cosines, indices)
-    ... )
-    >>> cosines, indices
+    >>> lists = np.zeros(1, np.float32), np.full((1, 1), -np.inf), np.full((1, 1), -1)
+    >>> insert_exactly(block, 0, np.array([0]), vectors, np.zeros(3), lists)
+    >>> lists[1:]
     (array([[0.8]]), array([[2]]))
     """
-    floors, cosines, indices = lists
+    floors, scores, indices = lists
     for i in range(block.shape[0]):
         for j in range(block.shape[1]):
-            if block[i, j] >= floors[i] and start_column + j != rows[i]:
-                exact = _cosine(vectors[rows[i]], vectors[start_column + j])
-                _insert_sorted(cosines[i], indices[i], exact, start_column + j)
+            index = start_column + j
+            if block[i, j] >= floors[i] and index != rows[i]:
+                exact = _cosine(vectors[rows[i]], vectors[index]) - offsets[index]
+                _insert_sorted(scores[i], indices[i], exact, index)
+
+
+@compiled
+def cosines_of(vectors: np.ndarray, start: int, indices: np.ndarray) -> np.ndarray:
+    """Return the cosines of consecutive vectors with the vectors in their lists.
+
+    Parameters
+    ----------
+    vectors : np.ndarray [shape=(n, d), float64]
+        All vectors.
+    start : int
+        Index of the vector of the first list.
+    indices : np.ndarray [shape=(m, k), int64]
+        The lists.
+
+    Returns
+    -------
+    cosines : np.ndarray [shape=(m, k), range=[-1, 1], float64]
+        -inf for an index that is out of range.
+
+    Examples
+    --------
+    >>> cosines_of(np.array([[1.0, 0.0], [0.6, 0.8]]), 0, np.array([[1], [0]]))
+    array([[0.6],
+           [0.6]])
+    """
+    m, k = indices.shape
+    cosines = np.full((m, k), -np.inf)
+    for i in range(m):
+        for rank in range(k):
+            index = indices[i, rank]
+            if index < vectors.shape[0]:
+                cosines[i, rank] = _cosine(vectors[start + i], vectors[index])
+    return cosines

@@ -1,80 +1,62 @@
-"""Rows of features as vectors of length one, the input of every comparison."""
-
-from dataclasses import dataclass
+"""Vectors of length one, the input of every comparison."""
 
 import numpy as np
 
+from compiling.compiled import compiled
 
-@dataclass(frozen=True)
-class Scaling:
-    """Standardisation of each column to mean 0 and standard deviation 1.
+
+def unit(rows: np.ndarray) -> np.ndarray:
+    """Return rows divided by their Euclidean norm.
 
     Parameters
     ----------
-    mean, deviation : np.ndarray [shape=(d,), float64]
-        Mean and population standard deviation of each column; a constant column's deviation is 0.
+    rows : np.ndarray [shape=(n, d), float64]
+        Z-scores, or projections of them.
+
+    Returns
+    -------
+    vectors : np.ndarray [shape=(n, d), float64]
+        Vectors of length one; zero if the row is zero. Equal rows give equal vectors, to the last
+        bit.
 
     Examples
     --------
-    >>> rows = np.array([[1.0, 5.0, 7.0], [3.0, 9.0, 7.0]])
-    >>> scaling = Scaling.fit(rows)
-    >>> scaling.z_scores(rows)
-    array([[-1., -1.,  0.],
-           [ 1.,  1.,  0.]])
-    >>> scaling.unit(rows).round(3)
-    array([[-0.707, -0.707,  0.   ],
-           [ 0.707,  0.707,  0.   ]])
+    >>> unit(np.array([[3.0, 4.0], [0.0, 0.0]]))
+    array([[0.6, 0.8],
+           [0. , 0. ]])
     """
+    norms = np.sqrt(np.einsum("ij,ij->i", rows, rows))[:, np.newaxis]
+    vectors: np.ndarray = np.divide(rows, norms, out=np.zeros_like(rows), where=norms > 0)
+    return vectors
 
-    mean: np.ndarray
-    deviation: np.ndarray
 
-    @classmethod
-    def fit(cls, rows: np.ndarray) -> "Scaling":
-        """Measure the columns, as ``sklearn.preprocessing.scale`` does.
+@compiled
+def project(rows: np.ndarray, matrix: np.ndarray) -> np.ndarray:
+    """Return the matrix product of rows and a matrix, to the same bits for each row by itself.
 
-        Parameters
-        ----------
-        rows : np.ndarray [shape=(n, d), float64]
-            Finite features; at least one row.
-        """
-        from sklearn.preprocessing import StandardScaler
+    A product by BLAS depends on the number of rows and on the processor.
 
-        scaler = StandardScaler().fit(rows)
-        constant = rows.min(axis=0) == rows.max(axis=0)
-        return cls(scaler.mean_, np.where(constant, 0.0, scaler.scale_))
+    Parameters
+    ----------
+    rows : np.ndarray [shape=(n, d), float64]
+    matrix : np.ndarray [shape=(d, c), float64]
+        Contiguous.
 
-    def z_scores(self, rows: np.ndarray) -> np.ndarray:
-        """Return the z-scores of rows.
+    Returns
+    -------
+    np.ndarray [shape=(n, c), float64]
 
-        Parameters
-        ----------
-        rows : np.ndarray [shape=(n, d), float64]
-            Features.
-
-        Returns
-        -------
-        np.ndarray [shape=(n, d), float64]
-            0 in constant columns.
-        """
-        varies = self.deviation > 0
-        return np.where(varies, rows - self.mean, 0.0) / np.where(varies, self.deviation, 1.0)
-
-    def unit(self, rows: np.ndarray) -> np.ndarray:
-        """Return the z-scores of each row, divided by their Euclidean norm.
-
-        Parameters
-        ----------
-        rows : np.ndarray [shape=(n, d), float64]
-            Features.
-
-        Returns
-        -------
-        vectors : np.ndarray [shape=(n, d), float64]
-            Vectors of length one; zero if all z-scores of the row are 0. Equal rows give equal
-            vectors, to the last bit.
-        """
-        scores = self.z_scores(rows)
-        norms = np.sqrt(np.einsum("ij,ij->i", scores, scores))[:, np.newaxis]
-        unit: np.ndarray = np.divide(scores, norms, out=np.zeros_like(scores), where=norms > 0)
-        return unit
+    Examples
+    --------
+    >>> project(np.array([[1.0, 2.0]]), np.array([[1.0, 0.0, 3.0], [0.0, 1.0, 4.0]]))
+    array([[ 1.,  2., 11.]])
+    """
+    n, d = rows.shape
+    c = matrix.shape[1]
+    products = np.zeros((n, c))
+    for i in range(n):
+        for j in range(d):
+            value = rows[i, j]
+            for k in range(c):
+                products[i, k] += value * matrix[j, k]
+    return products

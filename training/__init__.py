@@ -1,4 +1,4 @@
 """Models: splits, training parameters, evaluation and predictions.
 
-It uses scikit-learn and XGBoost, but no Dask, no store and no command line.
+It uses SciPy, scikit-learn and XGBoost, but no Dask, no store and no command line.
 """

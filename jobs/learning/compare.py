@@ -145,6 +145,7 @@ def compare(
         assignments = [
             _Assignment(run.store.storage.root, name, i, fold, model, one.leaky)
             for model in SLOWEST_FIRST
+            if model in CLASSIFIERS
             for i, one in enumerate(chosen)
             for fold in one.tested
         ]

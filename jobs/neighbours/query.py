@@ -20,6 +20,7 @@ from jobs.store.tables import Store, open_store
 from jobs.store.track_names import ambiguity_error, matching_tracks
 from recommend.recognise import distances, passes_ratio_test
 from recommend.topk import cosines_with
+from recommend.vectors import unit
 
 _FEATURES = feature_set("gtzan").names
 
@@ -126,7 +127,8 @@ def similar(
                 audio, sets=("gtzan",), segment_seconds=store.settings.segment_seconds
             ).rows["gtzan"]
         assert features.track is not None
-        cosines = cosines_with(vectors.unit, vectors.scaling.unit(features.track[np.newaxis])[0])
+        vector = unit(vectors.scaling.z_scores(features.track[np.newaxis]))[0]
+        cosines = cosines_with(vectors.unit, vector)
         is_duplicate = cosines >= defaults.DUPLICATE_COSINE
         if not is_duplicate.any():
             progress.step("comparing its segments")

@@ -10,7 +10,8 @@ from featurizer.feature_set import feature_set
 from jobs.interruption import raise_if_interrupted
 from jobs.store.levels import TABLE_OF, Level, choose_level
 from jobs.store.tables import Store
-from recommend.vectors import Scaling
+from recommend.vectors import unit
+from training.scaling import ColumnSums, Scaling
 
 _FEATURES = feature_set("gtzan").names
 
@@ -65,9 +66,9 @@ def read_vectors(store: Store, requested: Level) -> Vectors:
         for column, values in enumerate(rows.itercolumns()):
             features[indices, column] = values.to_numpy()
         start += rows.num_rows
-    scaling = Scaling.fit(features)
+    scaling = ColumnSums.of(features, _FEATURES).scaling()
     for start in range(0, len(features), _BLOCK_ROWS):
         raise_if_interrupted()
         block = slice(start, start + _BLOCK_ROWS)
-        features[block] = scaling.unit(features[block])
+        features[block] = unit(scaling.z_scores(features[block]))
     return Vectors(level, names, scaling, features)

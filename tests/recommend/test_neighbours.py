@@ -17,7 +17,8 @@ from recommend.neighbours import (
     tile_rows,
 )
 from recommend.topk import error_bound
-from recommend.vectors import Scaling
+from recommend.vectors import unit as of_length_one
+from training.scaling import ColumnSums
 
 RANDOM = np.random.default_rng(0)
 
@@ -42,7 +43,8 @@ KINDS = ["random", "clustered", "duplicated", "constant", "few-columns", "whole-
 
 
 def unit(rows: np.ndarray) -> np.ndarray:
-    return Scaling.fit(rows).unit(rows)
+    columns = tuple(map(str, range(rows.shape[1])))
+    return of_length_one(ColumnSums.of(rows, columns).scaling().z_scores(rows))
 
 
 def check(rows: np.ndarray, k: int) -> None:
@@ -92,7 +94,7 @@ def test_floors_by_a_sample_leave_room_for_a_whole_list(monkeypatch: pytest.Monk
     vectors = unit(some_rows(130, "clustered"))
     error, size = error_bound(57), 12
     tile, lowest = Tile.of(0, vectors), np.full(130, -1, np.float32)
-    floors = neighbours._raise_floors(tile, lowest, size, error)
+    floors = neighbours._raise_floors(tile, lowest, size)
     matrix = vectors @ vectors.T
     np.fill_diagonal(matrix, -2)
     sampled = matrix[:, ::3]
@@ -101,14 +103,19 @@ def test_floors_by_a_sample_leave_room_for_a_whole_list(monkeypatch: pytest.Monk
     assert (floors > -1).all()
 
 
-def test_the_order_of_tile_pairs_does_not_matter(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("corrected", [False, True])
+def test_the_order_of_tile_pairs_does_not_matter(corrected: bool) -> None:
     vectors = unit(some_rows(500, "duplicated"))
-    tiles = [Tile.of(start, vectors[start : start + 60]) for start in range(0, 500, 60)]
-    expected = nearest(vectors, 20)
+    offsets = some_offsets(vectors) if corrected else None
+    tiles = []
+    for start in range(0, 500, 60):
+        part = slice(start, start + 60)
+        tiles.append(Tile.of(start, vectors[part], None if offsets is None else offsets[part]))
+    expected = nearest(vectors, 20, offsets=offsets)
     plan = list(tile_pairs(len(tiles)))
     assert len(plan) == len(set(plan)) == 9 * 10 // 2
     for _ in range(3):
-        known = Neighbours(vectors, 20)
+        known = Neighbours(vectors, 20, offsets)
         # As with several workers: pairs are pending, and their floors are out of date.
         pending = []
         for i, j in RANDOM.permutation(plan):
@@ -180,3 +187,93 @@ def test_tiles_are_few_enough_and_small_enough() -> None:
     assert tile_rows(1) == tile_rows(40_000) == 4096
     assert tile_rows(100_000) == 9216
     assert tile_rows(10_000_000) == 32768
+
+
+# Offsets
+
+
+def some_offsets(vectors: np.ndarray) -> np.ndarray:
+    """Offsets of both signs, of which some are equal, and others nearly equal."""
+    random = np.random.default_rng(len(vectors))
+    offsets = np.round(random.normal(size=len(vectors)) * 0.3, 1)
+    nearly = random.random(len(vectors)) < 0.3
+    return np.where(nearly, offsets + 1e-9 * random.normal(size=len(vectors)), offsets)
+
+
+def check_scores(vectors: np.ndarray, offsets: np.ndarray, k: int) -> None:
+    indices, cosines = nearest(vectors, k, offsets=offsets).lists(0, len(vectors))
+    matrix = vectors @ vectors.T
+    brute_force.check_lists(indices, cosines - offsets[indices], matrix - offsets, k)
+    of_indices = np.take_along_axis(matrix, indices, 1)
+    np.testing.assert_allclose(cosines, of_indices, rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("n", [2, 3, 10, 97, 1000])
+def test_lists_with_offsets_are_those_of_brute_force(n: int, kind: str) -> None:
+    vectors = unit(some_rows(n, kind))
+    for k in {1, min(20, n - 1), n - 1}:
+        check_scores(vectors, some_offsets(vectors), k)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize(
+    ("size", "block"), [(100, (32, 64)), (7, (3, 5)), (999, (512, 8)), (1, (1, 1))]
+)
+def test_lists_with_offsets_do_not_depend_on_tiles_and_blocks(
+    kind: str, size: int, block: tuple[int, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    vectors = unit(some_rows({1: 60, 7: 200}.get(size, 1000), kind))
+    offsets = some_offsets(vectors)
+    expected = nearest(vectors, 11, offsets=offsets).lists(0, len(vectors))
+    small_tiles(monkeypatch, size)
+    monkeypatch.setattr(neighbours, "BLOCK", block)
+    found = nearest(vectors, 11, offsets=offsets).lists(0, len(vectors))
+    np.testing.assert_equal(found, expected)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_sample_that_raises_the_floors_loses_nothing_with_offsets(
+    kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(neighbours, "SAMPLE_SIZE", 64)
+    small_tiles(monkeypatch, 300)
+    vectors = unit(some_rows(700, kind))
+    for k in (1, 20, 31):
+        check_scores(vectors, some_offsets(vectors), k)
+
+
+def test_copies_with_offsets_that_hardly_differ_are_ordered_exactly(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    random = np.random.default_rng(4)
+    vectors = unit(random.normal(size=(600, 57)))
+    copies = random.permutation(600)[:200]
+    vectors[copies] = vectors[0]
+    offsets = np.full(600, 0.1)
+    offsets[copies] += random.choice([0.0, 1e-12, 1e-9], 200)
+    for size in (600, 77):
+        small_tiles(monkeypatch, size)
+        check_scores(vectors, offsets, 20)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_offsets_of_zero_change_nothing(kind: str) -> None:
+    vectors = unit(some_rows(1000, kind))
+    found = nearest(vectors, 20, offsets=np.zeros(1000)).lists(0, 1000)
+    np.testing.assert_equal(found, nearest(vectors, 20).lists(0, 1000))
+
+
+def test_an_own_offset_does_not_change_the_own_list() -> None:
+    vectors = unit(some_rows(300, "random"))
+    offsets = some_offsets(vectors)
+    before = nearest(vectors, 20, offsets=offsets).lists(7, 8)
+    offsets[7] += 0.7
+    np.testing.assert_equal(nearest(vectors, 20, offsets=offsets).lists(7, 8), before)
+
+
+def test_with_offsets_there_are_no_duplicates() -> None:
+    vectors = unit(some_rows(300, "duplicated"))
+    assert len(nearest(vectors, 5).duplicates()[0]) > 100
+    # A low offset must not make a duplicate of a mere neighbour.
+    assert len(nearest(vectors, 5, offsets=np.full(300, -1.0)).duplicates()[0]) == 0

@@ -1,46 +1,40 @@
-"""Scaling, against scikit-learn."""
+"""Vectors of length one, and products that do not depend on other rows."""
 
 import numpy as np
 import pytest
-from sklearn.preprocessing import scale
 
-from recommend.vectors import Scaling
+from recommend.vectors import project, unit
 
 
 @pytest.fixture
 def rows() -> np.ndarray:
     random = np.random.default_rng(1)
-    return random.normal(size=(200, 7)) * 10.0 ** np.arange(-3, 4) + 5.0
+    return random.normal(size=(200, 7)) * 10.0 ** np.arange(-3, 4)
 
 
-def unit(rows: np.ndarray) -> np.ndarray:
-    return Scaling.fit(rows).unit(rows)
+def test_rows_are_divided_by_their_length(rows: np.ndarray) -> None:
+    expected = rows / np.linalg.norm(rows, axis=1, keepdims=True)
+    np.testing.assert_allclose(unit(rows), expected, rtol=1e-14)
 
 
-def test_rows_are_scaled_as_sklearn_does_and_then_of_length_one(rows: np.ndarray) -> None:
-    expected = scale(rows)
-    expected /= np.linalg.norm(expected, axis=1, keepdims=True)
-    np.testing.assert_allclose(unit(rows), expected, rtol=1e-11, atol=1e-13)
+def test_only_a_row_of_zeros_is_zero(rows: np.ndarray) -> None:
+    rows[3] = 0
+    lengths = np.linalg.norm(unit(rows), axis=1)
+    assert lengths[3] == 0
+    np.testing.assert_allclose(np.delete(lengths, 3), 1)
 
 
-def test_a_constant_column_is_zero(rows: np.ndarray) -> None:
-    rows[:, 2] = 0.1
-    assert (unit(rows)[:, 2] == 0).all()
-    np.testing.assert_allclose(np.linalg.norm(unit(rows), axis=1), 1)
-
-
-def test_rows_that_do_not_differ_are_zero() -> None:
-    assert (unit(np.full((5, 3), 0.1)) == 0).all()
-    assert (unit(np.full((1, 3), 0.1)) == 0).all()
-
-
-def test_the_mean_row_is_zero_and_no_other_is() -> None:
-    rows = np.array([[1.0, 1.0], [3.0, 5.0], [2.0, 3.0]])
-    np.testing.assert_allclose(np.linalg.norm(unit(rows), axis=1), [1, 1, 0])
-
-
-def test_equal_rows_are_equal_to_the_bit_also_if_they_are_new(rows: np.ndarray) -> None:
+def test_equal_rows_give_equal_bits_also_alone(rows: np.ndarray) -> None:
     rows[[3, 50, 100]] = rows[7]
-    scaling = Scaling.fit(rows)
-    assert (scaling.unit(rows)[[3, 50, 100]] == scaling.unit(rows[7:8])).all()
-    assert (scaling.unit(rows[17:18]) == scaling.unit(rows)[17]).all()
+    assert (unit(rows)[[3, 50, 100]] == unit(rows[7:8])).all()
+    assert (unit(rows[17:18]) == unit(rows)[17]).all()
+
+
+@pytest.mark.parametrize(("n", "d", "c"), [(1, 1, 1), (5, 0, 3), (300, 57, 1), (300, 458, 63)])
+def test_a_projection_is_a_matrix_product(n: int, d: int, c: int) -> None:
+    random = np.random.default_rng(n)
+    rows, matrix = random.normal(size=(n, d)), random.normal(size=(d, c))
+    found = project(rows, matrix)
+    np.testing.assert_allclose(found, rows @ matrix, rtol=0, atol=1e-12)
+    # To the bit, whatever the other rows are.
+    assert (project(rows[n // 2 : n // 2 + 1], matrix) == found[n // 2]).all()
