@@ -3,7 +3,9 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-# Every process of the tests would compile what it imports.
+# pip would compile every module of every package, on one core: each is compiled when it is first
+# imported instead.
+PIP := $(BIN)/python -m pip install --no-compile --quiet --disable-pip-version-check --constraint requirements.lock
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
@@ -13,7 +15,7 @@ help:
 	@echo "make demo    synthesise a small collection and extract it (about a minute; seconds when repeated)"
 	@echo "make test    run make check, then the tests, quick ones first"
 	@echo "make check   run only ruff, mypy and the import contracts"
-	@echo "make storm   run the longer fault tests: kills and full disks at many moments (about ten minutes)"
+	@echo "make storm   run the longer fault tests: kills and full disks at many moments (about a quarter of an hour)"
 	@echo "             STORM_PART=0/4 runs the first of four shares of these moments"
 	@echo "make containers  build the images and test docker-compose.yml (needs a Docker daemon)"
 	@echo "make bench   time the features against the plain recipe (about ten minutes)"
@@ -24,11 +26,11 @@ help:
 $(VENV)/installed: pyproject.toml requirements.lock
 	$(PYTHON) -c 'import sys; sys.exit("songmill needs Python 3.11 or newer, and $(PYTHON) is " + sys.version.split()[0] + ": make PYTHON=python3.12 ...") if sys.version_info < (3, 11) else None'
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint requirements.lock --editable .
+	$(PIP) --editable .
 	touch $@
 
 $(VENV)/installed-dev: $(VENV)/installed
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint requirements.lock --editable '.[dev]'
+	$(PIP) --editable '.[dev]'
 	touch $@
 
 demo: $(VENV)/installed

@@ -39,7 +39,7 @@ from jobs.store.schemas import (
 from jobs.store.storage import Storage
 from jobs.store.tables import STORE_JSON, Settings, Store, current_settings, read_settings
 
-NAMES = ("filename", "track_id", "track", "file")
+NAMES = ("track_id", "filename", "track", "file")
 """Columns with the name of a track or segment; a table has one of them."""
 
 LABELS = ("label", "genre")
@@ -50,6 +50,9 @@ _SEGMENT_NAME = r"(?s)^(?P<track>.+)\.(?P<segment>0|[1-9][0-9]{0,3})\.(?P<suffix
 
 _ORIGIN = pa.schema([("name", pa.string()), ("source", pa.string()), ("line", pa.int64())])
 """Further columns of a row until it is staged: where it comes from."""
+
+_FURTHER = "further: "
+"""Prefix of further columns of a table while they are in one with the others."""
 
 _CHUNK_ROWS = 20_000
 """Rows converted at a time: text takes eight times the memory of numbers."""
@@ -235,7 +238,8 @@ def _read_tables(paths: list[str], progress: Progress) -> _Given:
         found[folder].append(rows.select(schema.names))
         sets.add(form.features.name)
         if form.further:
-            further.append(_first_of_track(rows.select(["track_id", *form.further])))
+            columns = rows.select(["track_id", *(_FURTHER + name for name in form.further)])
+            further.append(_first_of_track(columns.rename_columns(["track_id", *form.further])))
     given = {folder: pa.concat_tables(tables) for folder, tables in found.items()}
     for rows in given.values():
         _check_unique(rows)
@@ -400,7 +404,7 @@ def _convert(path: str, form: _Form, lines: list[int], values: dict[str, pa.Arra
     label = _as_text(values[form.label]) if form.label else pa.nulls(count, pa.string())
     return pa.table(
         {
-            **{name: _as_text(values[name]) for name in form.further},
+            **{_FURTHER + name: _as_text(values[name]) for name in form.further},
             "name": names,
             "line": pa.array(lines, pa.int64()),
             "label": label,

@@ -25,7 +25,7 @@ from jobs.errors import DamageError, StoreError
 from jobs.store import manifest
 from jobs.store.lock import ENTRIES, JOURNAL, Lock, has_entries
 from jobs.store.manifest import MANIFEST
-from jobs.store.schemas import MODELS, table_folders
+from jobs.store.schemas import MODELS, table_folders, table_schemas
 from jobs.store.storage import Entry, Part, Storage, as_json, parse_json
 from jobs.store.tables import STORE_JSON, Store, is_part
 
@@ -43,8 +43,9 @@ GRACE_S = 3600.0
 
 _ORDER = [("track_id", "ascending"), ("segment", "ascending"), ("rank", "ascending")]
 
-EMPTIED_BYTES = 262_144
-"""Upper bound of the size of an emptied part, which is all footer."""
+_MIN_EMPTIED_BYTES = 65_536
+_COLUMN_BYTES = 1024
+"""Bytes of a footer per column, with the unit and the description of a feature."""
 
 _MAX_PENDING = 32
 """Number of pending tables above which they are concatenated."""
@@ -423,11 +424,24 @@ def _remove_emptied_parts(storage: Storage) -> None:
 def _emptied_parts(storage: Storage, table: str) -> list[Entry]:
     """Return the parts of ``table`` without rows."""
     # Checking the size first saves reading the footers of large parts.
+    limit = max_emptied_bytes(table)
     return [
         entry
         for entry in storage.list(table)
-        if is_part(entry.name) and entry.size < EMPTIED_BYTES and _is_empty(storage, entry.name)
+        if is_part(entry.name) and entry.size < limit and _is_empty(storage, entry.name)
     ]
+
+
+def max_emptied_bytes(table: str) -> int:
+    """Return an upper bound of the size of an emptied part of ``table``, which is all footer.
+
+    Examples
+    --------
+    >>> max_emptied_bytes("files"), max_emptied_bytes("features-rich/level=track")
+    (65536, 472064)
+    """
+    schema = table_schemas().get(table)
+    return max(_MIN_EMPTIED_BYTES, _COLUMN_BYTES * len(schema.names) if schema else 0)
 
 
 def _is_empty(storage: Storage, name: str) -> bool:

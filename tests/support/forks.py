@@ -36,6 +36,7 @@ IMPORTED = (
     "numba",
     "pyarrow.dataset",
     "s3fs",
+    "typer._adapters",  # imported by each command's options
     "xgboost",
 )
 """Modules that the server imports. None may start a thread: a forked process would lack it.

@@ -17,10 +17,22 @@ import pytest
 KEY, SECRET = "songmill-tests", "a-secret-of-the-tests"
 
 
+GRPC = 10_000
+"""Difference between a port and that of its gRPC."""
+
+_next_port = iter(range(10_000 + os.getpid() % 120 * 100, 22_000))
+"""Ports below the range of the kernel, which would give one to a connection meanwhile. Each process
+starts at another one."""
+
+
 def free_port() -> int:
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        return int(found.getsockname()[1])
+    """Return a port that is free, as is that of its gRPC."""
+    for port in _next_port:
+        with socket.socket() as one, socket.socket() as other, contextlib.suppress(OSError):
+            one.bind(("127.0.0.1", port))
+            other.bind(("127.0.0.1", port + GRPC))
+            return port
+    raise AssertionError("there is no free port")
 
 
 class ObjectStore:
@@ -52,7 +64,7 @@ class ObjectStore:
         }
         config = self.folder / "s3.json"
         config.write_text(json.dumps({"identities": [identity]}))
-        grpc = [port + 10_000 if port < 55_000 else port - 10_000 for port in self.ports]
+        grpc = [port + GRPC for port in self.ports]
         log = open(self.folder / "weed.log", "ab")  # noqa: SIM115
         self.process = subprocess.Popen(
             [

@@ -105,7 +105,7 @@ class Count:
 # Workers
 
 
-@pytest.mark.parametrize("nanny", [True, False])
+@pytest.mark.parametrize("nanny", [pytest.param(True, marks=pytest.mark.storm), False])
 def test_killed_workers_do_not_change_the_result(
     running: Processes, collection: Path, undisturbed: Tables, tmp_path: Path, nanny: bool
 ) -> None:
@@ -176,7 +176,11 @@ def test_a_summary_lost_with_its_worker_is_computed_again(
 
 
 @pytest.mark.parametrize(
-    ("poison", "workers", "nanny"), [(2, 2, True), (1, 3, False)], ids=["nanny", "no nanny"]
+    ("poison", "workers", "nanny"),
+    [
+        pytest.param(2, 2, True, id="nanny", marks=pytest.mark.storm),
+        pytest.param(1, 3, False, id="no nanny"),
+    ],
 )
 def test_a_file_that_kills_its_worker_does_not_affect_others(
     running: Processes,
@@ -218,6 +222,7 @@ def test_a_file_that_kills_its_worker_does_not_affect_others(
     assert sorted(count.extracted) == sorted(str(source / name) for name in bad * 2)
 
 
+@pytest.mark.storm
 def test_a_file_that_kills_does_not_affect_other_threads(
     running: Processes, tmp_path: Path
 ) -> None:
@@ -287,6 +292,7 @@ def test_a_killed_job_is_resumed(
     assert_tidy(store)
 
 
+@pytest.mark.storm
 def test_a_killed_job_leaves_no_worker_of_its_own(
     running: Processes, collection: Path, undisturbed: Tables, tmp_path: Path
 ) -> None:
@@ -472,6 +478,7 @@ def test_a_restarted_scheduler_knows_nothing_of_the_job(
 # Readers
 
 
+@pytest.mark.storm
 def test_readers_never_see_a_commit(shared: Processes, tmp_path: Path) -> None:
     """New, changed, gone and forced files in small parts, with merges, and killed commits."""
     source = make_collection(tmp_path / "takes", 12, seed=200)
@@ -625,8 +632,11 @@ def test_a_disk_filled_by_workers_is_reported_and_survived(
 
 @pytest.mark.parametrize(
     ("number", "local"),
-    [(signal.SIGTERM, None), (signal.SIGTERM, 2), (signal.SIGINT, 2)],
-    ids=["SIGTERM remote", "SIGTERM local", "SIGINT local"],
+    [
+        pytest.param(signal.SIGTERM, None, id="SIGTERM remote"),
+        pytest.param(signal.SIGTERM, 2, id="SIGTERM local", marks=pytest.mark.storm),
+        pytest.param(signal.SIGINT, 2, id="SIGINT local"),
+    ],
 )
 def test_a_signal_ends_the_job_at_once(
     shared: Processes, collection: Path, tmp_path: Path, number: signal.Signals, local: int | None

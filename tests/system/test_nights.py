@@ -99,6 +99,7 @@ def test_three_nights(started: Processes, tmp_path: Path) -> None:
         pd.testing.assert_frame_equal(tables(store)[name], expected, obj=name)
 
 
+@pytest.mark.storm
 def test_a_run_that_is_ended_or_killed_is_completed_by_the_next(
     started: Processes, tmp_path: Path
 ) -> None:

@@ -563,7 +563,7 @@ def wait_for_query(database: str, query: str) -> None:
     wait_until(lambda: ask(database, f"SELECT count(*) {active}") == [(1,)], what=query)
 
 
-@pytest.mark.slow
+@pytest.mark.storm
 def test_two_million_rows_are_there_whole_or_not_at_all(
     store: Path, large: Path, database: str, running: Processes
 ) -> None:
@@ -606,7 +606,7 @@ def test_two_million_rows_are_there_whole_or_not_at_all(
     assert ask(database, TEMPORARY) == [(0,)]
 
 
-@pytest.mark.slow
+@pytest.mark.storm
 @pytest.mark.parametrize("kind", ["sqlite", "duckdb", "csv", "parquet"])
 def test_a_killed_export_leaves_the_old_file(
     store: Path, large: Path, tmp_path: Path, running: Processes, kind: str

@@ -508,6 +508,15 @@ def test_a_second_feature_set_leaves_the_rows_of_the_first() -> None:
     assert [known["track_id"] for known in read("files")] == ["a.wav", "b.wav"]
 
 
+def test_further_columns_may_have_any_name() -> None:
+    names = ["name", "line", "source", "segment", "start_s", "file", "filename", "uri", "length "]
+    table = rich_table("a.wav", **{name: [f"the {name}"] for name in names}, label=["x"])
+    do(write_parquet("r.parquet", table.rename_columns({"track": "track_id"})))
+    assert read("labels") == [{"track_id": "a.wav", **{name: f"the {name}" for name in names}}]
+    [known] = read("files")
+    assert known["uri"].endswith("r.parquet#a.wav")
+
+
 def test_further_columns_are_added_to_those_of_a_csv_of_labels() -> None:
     sheet = write_labels("track_id,label,year\na,jazz,1959\n")
     table = rich_table("a.wav", "b.wav", genre=["x", "y"], artist=["Ann", None], year=["1", "2"])

@@ -186,6 +186,7 @@ def test_a_plain_program_gets_what_predict_has_written(cluster: Processes, root:
 # Workers that die
 
 
+@pytest.mark.storm
 def test_workers_that_die_and_come_again_cost_nothing(cluster: Processes, root: Path) -> None:
     """One dies before loading its share, one before joining the others, two between rounds."""
     first = champion_of(root)
@@ -301,6 +302,7 @@ def start_training(running: Processes, root: Path, *options: str, **faulty: Any)
     return running.songmill("train", *where, *options, faulty=faulty)
 
 
+@pytest.mark.storm
 def test_a_job_that_dies_leaves_a_whole_model_or_none(cluster: Processes, root: Path) -> None:
     for moment in (*UNDECIDED, *DECIDED):
         before, first = models_in(root), champion_of(root)

@@ -461,7 +461,7 @@ def many(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
-@pytest.mark.slow
+@pytest.mark.storm
 def test_a_worker_that_is_killed_costs_nothing(
     cluster: Processes, many: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -480,7 +480,7 @@ def test_a_worker_that_is_killed_costs_nothing(
     pd.testing.assert_frame_equal(read(many, "similarity"), expected, check_exact=True)
 
 
-@pytest.mark.slow
+@pytest.mark.storm
 def test_a_killed_job_leaves_the_tables_and_the_next_one_goes_on(
     cluster: Processes, many: Path
 ) -> None:

@@ -80,6 +80,7 @@ def test_a_model_is_whole_or_not_there(monkeypatch: pytest.MonkeyPatch) -> None:
     assert len(names(storage, "models/v1")) == 3
 
 
+@pytest.mark.storm
 def test_a_commit_killed_at_any_step_is_completed(monkeypatch: pytest.MonkeyPatch) -> None:
     rows = pa.table({"track_id": ["a", "b"], "label": ["x", "y"]})
     for steps in range(12):
@@ -131,14 +132,14 @@ def test_unusable_addresses_are_refused_before_any_work(
 
 
 def test_a_listing_is_paged_and_stays_below_its_prefix(server: ObjectStore, proxy: Proxy) -> None:
-    names = [f"{i:05}.wav" for i in range(2_300)]
+    names = [f"{i:05}.wav" for i in range(1_100)]
     system = server.system()
     system.pipe({f"music/many/{name}": b"x" for name in names})
     system.pipe({f"music/many-others/{name}": b"x" for name in names[:3]})
     found = [one.track_id for one in list_sources(["s3://music/many"]).recordings]
     assert found == names
     # One request checks whether the bucket exists.
-    assert proxy.requests == {"LIST": 1 + 3}
+    assert proxy.requests == {"LIST": 1 + 2}
     assert len(list_sources(["s3://music/many/**"]).recordings) == len(names)
     (one,) = list_sources(["s3://music/many/00007.wav"]).recordings
     assert (one.track_id, one.uri, one.size) == ("00007.wav", "s3://music/many/00007.wav", 1)

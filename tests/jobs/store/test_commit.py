@@ -40,7 +40,7 @@ from jobs.store.commit import (
 from jobs.store.folder import Folder
 from jobs.store.folder_lock import FolderLock
 from jobs.store.lock import JOURNAL
-from jobs.store.schemas import SEGMENT, SEGMENTS, TRACK, TRACKS
+from jobs.store.schemas import SEGMENTS, TRACKS, feature_tables
 from jobs.store.storage import Storage
 from jobs.store.tables import STORE_JSON, Settings, Store
 
@@ -340,14 +340,14 @@ def tracks_in(store: Store, parts: list[str]) -> dict[str, set[str]]:
 
 
 def test_an_emptied_part_is_small_enough_to_be_known_by_its_size(store: Store) -> None:
-    for table, schema in ((TRACKS, TRACK), (SEGMENTS, SEGMENT)):
+    for table, schema in feature_tables(["gtzan", "rich"]).items():
         for edit in (None, without_any):
             change = Change()
             rows = pa.Table.from_pylist([{"track_id": "a"}], schema=schema)
             stage_table(store, change, table, [rows] if edit is None else [], edit=edit)
             commit(store, change)
         (name,) = emptied(store, table)
-        assert os.path.getsize(store.storage.path(name)) < module.EMPTIED_BYTES
+        assert os.path.getsize(store.storage.path(name)) < module.max_emptied_bytes(table)
 
 
 def test_an_emptied_part_stays_for_its_time_from_the_recovery_on(store: Store) -> None:

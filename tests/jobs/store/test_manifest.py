@@ -147,7 +147,8 @@ def test_no_flipped_bit_is_read_as_another_value(store: Store) -> None:
     data = bytearray(store.storage.read(name))
     random_ = random.Random(0)
     noticed = 0
-    for _ in range(300):
+    flips = 30 if store.storage.root.startswith("s3:") else 300  # a request takes longer
+    for _ in range(flips):
         place, bit = random_.randrange(len(data)), 1 << random_.randrange(8)
         data[place] ^= bit
         store.storage.write(name, bytes(data))
@@ -157,7 +158,7 @@ def test_no_flipped_bit_is_read_as_another_value(store: Store) -> None:
         except DamageError as error:
             assert name in str(error)  # noqa: PT017
             noticed += 1
-    assert noticed > 250
+    assert noticed > 0.8 * flips
 
 
 @pytest.mark.parametrize("place", range(-700, -8, 173))
