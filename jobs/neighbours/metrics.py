@@ -70,8 +70,9 @@ class FittedMetric:
 
 
 def has_rows(store: Store, features: str) -> bool:
-    """Return whether tracks of a store have rows in a feature set."""
-    return bool(store.count_rows(features_folder(features, "track")))
+    """Return whether a store has a feature set, and tracks with rows in it."""
+    is_known = features in store.settings.feature_sets
+    return is_known and store.count_rows(features_folder(features, "track")) > 0
 
 
 def choose_metric(store: Store, requested: Name | None, level: Level) -> Name:
@@ -86,7 +87,7 @@ def choose_metric(store: Store, requested: Name | None, level: Level) -> Name:
     has_rich = level == "track" and has_rows(store, "rich")
     name: Name = requested or ("rich" if has_rich else "cosine")
     if name == "cosine":
-        if FEATURES[name] not in store.settings.feature_sets:
+        if has_rows(store, "rich") and FEATURES[name] not in store.settings.feature_sets:
             raise UsageError(
                 f"the store {root} has no {FEATURES[name]} features, which --metric cosine and "
                 "--level segment need: leave out both"

@@ -159,24 +159,18 @@ def similarity(
                 "each track are far smaller"
             )
         k = min(k, n - 1)
-        found, used = Neighbours(space.vectors, k, space.offsets), 0
-        if k:
-            used = find_neighbours(found, space, run, duplicate_from)
-        copies, copies_found = space, found
-        if space.offsets is not None:
+        found, used = _compare_all(space, k, run, duplicate_from)
+        copies, (pairs, cosines) = space, found.duplicates()
+        if space.offsets is not None:  # then no duplicates were sought
             copies = fit_space(run.store, duplicates_metric(run.store), "track")
             copies = replace(copies, offsets=None)
             missing = int((space.index_of(copies) < 0).sum())
             if missing:
-                progress.write(
-                    "info",
-                    f"tracks without {FEATURES[metric]} features, which --metric {metric} leaves "
-                    f"out: {missing}",
-                )
-            copies_found = Neighbours(copies.vectors, min(1, len(copies.vectors) - 1))
-            if copies_found.k:
-                used = max(used, find_neighbours(copies_found, copies, run, duplicate_from))
-        pairs, cosines = copies_found.duplicates()
+                text = f"tracks without {FEATURES[metric]} features, which --metric {metric} leaves"
+                progress.write("info", f"{text} out: {missing}")
+            one_each = min(1, len(copies.vectors) - 1)
+            lists, used_again = _compare_all(copies, one_each, run, duplicate_from)
+            used, (pairs, cosines) = max(used, used_again), lists.duplicates()
         if np.bincount(pairs[:, 1]).max(initial=0) >= MAX_DUPLICATES:
             progress.warn(
                 f"a recording occurs more than {MAX_DUPLICATES} times (silence?): {DUPLICATES} "
@@ -220,6 +214,12 @@ def similarity(
 
 
 # On the cluster
+
+
+def _compare_all(space: Space, k: int, run: Stage, duplicate_from: float) -> tuple[Neighbours, int]:
+    """Return the lists of all vectors of a space, and the number of workers used."""
+    found = Neighbours(space.vectors, k, space.offsets)
+    return found, find_neighbours(found, space, run, duplicate_from) if k else 0
 
 
 def find_neighbours(found: Neighbours, space: Space, run: Stage, duplicate_from: float) -> int:

@@ -13,6 +13,7 @@ import soundfile
 from support import brute_force
 from support.command_line import Command
 from support.made_stores import make_store, read_rows, write_part
+from support.recordings import make_collection
 
 from featurizer.extract import extract as features_of
 from featurizer.feature_set import feature_set
@@ -165,6 +166,19 @@ def test_a_metric_leaves_with_the_rows_that_it_was_fitted_to(tmp_path: Path) -> 
     import_features([str(table)], store=str(root))
     assert pd.read_parquet(root / "metrics").empty
     assert ask(root, "7").metric == "rich"
+
+
+def test_a_metric_leaves_when_all_tracks_are_extracted_with_other_settings(
+    tmp_path: Path, in_process_cluster: str
+) -> None:
+    root, music = tmp_path / "store", str(make_collection(tmp_path / "music", 3))
+    options: dict[str, Any] = {"store": str(root), "scheduler": in_process_cluster}
+    extract([music], **options, features="gtzan")
+    similarity(store=str(root))
+    extract([music], **options, features="gtzan", force=True)
+    assert pd.read_parquet(root / "metrics")["metric"].tolist() == ["cosine"]
+    extract([music], **options, features="gtzan", force=True, segment_seconds=0.5)
+    assert pd.read_parquet(root / "metrics").empty
 
 
 def test_a_recording_without_rich_features_is_compared_by_the_published_ones(
