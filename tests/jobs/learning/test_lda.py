@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
 from rich.console import Console
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
@@ -43,20 +44,23 @@ SHIFT: dict[str | None, float] = {"blues": 0.0, "jazz": 0.12, "rock": 0.24}
 Train = Callable[..., Outcome]
 
 
-def fill_rich(root: Path, labels: dict[str, str | None] = LABELS, **options: Any) -> Store:
-    """A store of rich features in two parts, with a constant column and an outlier."""
-    options = {"features": "rich", "level": "track", "shift": SHIFT, **options}
+def fill_rich(
+    root: Path, labels: dict[str, str | None] = LABELS, shift: dict[str | None, float] = SHIFT
+) -> Store:
+    """A store of rich features in two parts, with a constant column and outliers."""
     rows = list(labels.items())
+    options: Any = {"features": "rich", "level": "track", "shift": shift}
     store = make_store(root, rows[:20], [], rows[20:], **options)
-    edit_rows(store, lambda frame: frame.assign(tonnetz_fifths_radius_mean=0.25))
-    edit_rows(store, lambda frame: frame.assign(**{RICH.names[7]: frame[RICH.names[7]] ** 5}))
+
+    def spoil(frame: pd.DataFrame) -> pd.DataFrame:
+        return frame.assign(**{RICH.names[3]: 0.25, RICH.names[7]: frame[RICH.names[7]] ** 5})
+
+    edit_rows(store, spoil)
     return store
 
 
 def edit_rows(store: Store, edit: Callable[[pd.DataFrame], pd.DataFrame]) -> None:
     """Edit the rows of each part of the rich features."""
-    import pyarrow as pa
-
     for name in store.parts(features_folder("rich", "track")):
         rows = store.read_part(name)
         write_part(store, name, pa.Table.from_pandas(edit(rows.to_pandas()), rows.schema))
