@@ -265,19 +265,19 @@ def score_of(store: Store, outcome: Outcome, tracks: list[str]) -> float:
     return macro_f1(np.searchsorted(described.classes, truth), means.to_numpy().argmax(axis=1))
 
 
-@pytest.mark.parametrize("turn", [1, -1])
+@pytest.mark.parametrize(("level", "turn"), [("segment", 1), ("track", -1)])
 def test_models_of_other_features_are_judged_on_the_same_tracks_by_rows_of_their_own(
-    root: Path, do: Train, turn: int
+    root: Path, do: Train, level: Any, turn: int
 ) -> None:
-    store = fill_rich(root)
-    segments = [row for row in LABELS.items() for _ in range(2)]
-    store = make_store(root, segments, shift={"jazz": 0.4, "rock": 0.8})
+    fill_rich(root)
+    rows = [row for row in LABELS.items() for _ in range(2 if level == "segment" else 1)]
+    store = make_store(root, rows, level=level, shift={"jazz": 0.4, "rock": 0.8})
     kinds = [
         {"features": "gtzan", "model": "xgboost"},
         {"features": "rich", "model": "lda"},
     ][::turn]
     first, second = (do(**options, tolerance=1.0) for options in kinds)
-    assert {first.description.level, second.description.level} == {"track", "segment"}
+    assert [first.description.level, second.description.level] == [level, "track"][::turn]
     assert first.verdict.reason == "it is the first"
     tracks = rows_of(root, second, "test")["track_id"].tolist()
     verdict = second.verdict
