@@ -35,5 +35,5 @@ SCALARS = (
 )
 """Streams with one value per frame, in order."""
 
-N_MFCC = 13
+N_CEPSTRA = 13
 """Cepstral coefficients."""

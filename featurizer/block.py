@@ -110,6 +110,6 @@ class Block:
         """
         first = max(0, self.start - HALO)
         P = self.signal.powers[first : min(self.stop + HALO, self.signal.n_frames)]
-        mask: npt.NDArray[np.float32] = workspace("analysis.mask", self.P.shape)
+        mask: npt.NDArray[np.float32] = workspace("block.mask", self.P.shape)
         percussive_masks(P, self.start - first, mask)
         return mask

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from featurizer.accumulator import Accumulator
-from featurizer.bands import COARSE_MELS, GROUP_EDGES, MELS, N_COARSE_MELS, N_MFCC, SCALARS
+from featurizer.bands import COARSE_MELS, GROUP_EDGES, MELS, N_CEPSTRA, N_COARSE_MELS, SCALARS
 from featurizer.block import Block, Signal
 from featurizer.columns import SAMPLE_RATE
 from featurizer.contrast import N_BANDS, contrast, contrast_statistics
@@ -49,7 +49,7 @@ _HZ_OFFSET = 50.0
 _MIN_LEVEL, _TINY_LEVEL = 1e-4, 1e-10
 
 # Added to the spreads of the texture: 0.1 dB for cepstrum and contrast, 0.01 for the scalars.
-_TEXTURE_OFFSETS = np.repeat([0.1, 0.01], [N_MFCC + N_BANDS, len(SCALARS)])
+_TEXTURE_OFFSETS = np.repeat([0.1, 0.01], [N_CEPSTRA + N_BANDS, len(SCALARS)])
 
 # Weights that average the mel bands of both parts in six groups each.
 _GROUPS = np.kron(
@@ -118,7 +118,7 @@ class RichAccumulator(Accumulator):
         loudest = values[:, _LOUDEST_BAND].max()
         floor = lowest_power(loudest)
         scalars = _scalars(values, floor)
-        M = mfcc(decibels(signal.mels[start:stop][:, :MELS], loudest), N_MFCC)
+        M = mfcc(decibels(signal.mels[start:stop][:, :MELS], loudest), N_CEPSTRA)
         groups = decibels(self._mels[start:stop], loudest).astype(np.float64) @ _GROUPS
         peak, valley, flatness, crest = contrast(signal.powers[start:stop], floor)
         C = harmonic_chroma(self._harmonic[start:stop], tuning=self._tuning(stop))

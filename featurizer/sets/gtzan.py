@@ -8,6 +8,14 @@ from typing import TYPE_CHECKING
 
 from featurizer.columns import N_MFCC
 from featurizer.feature_set import Column, FeatureSet
+from featurizer.sources import (
+    DAVIS_1980,
+    DRIEDGER_2014,
+    ELLIS_2007,
+    GROSCHE_2010,
+    KLAPURI_2006,
+    TZANETAKIS_2002,
+)
 
 if TYPE_CHECKING:
     import numpy as np
@@ -16,59 +24,46 @@ if TYPE_CHECKING:
     from featurizer.curves import Curves
     from featurizer.gtzan_accumulator import GtzanAccumulator
 
-_TZANETAKIS = (
-    "Tzanetakis, G., and P. Cook. Musical genre classification of audio signals. IEEE Transactions"
-    " on Speech and Audio Processing 10(5), 2002."
-)
-_KLAPURI = (
-    "Klapuri, A., and M. Davy (eds.). Signal Processing Methods for Music Transcription. Springer,"
-    " 2006, chapter 5."
-)
-_ELLIS = (
-    "Ellis, D. P. W. Chroma feature analysis and synthesis. Columbia University, LabROSA, 2007."
-)
-_DRIEDGER = (
-    "Driedger, J., M. Müller, and S. Disch. Extending harmonic-percussive separation of audio"
-    " signals. ISMIR 2014."
-)
-_GROSCHE = (
-    "Grosche, P., M. Müller, and F. Kurth. Cyclic tempogram - A mid-level tempo representation for"
-    " music signals. ICASSP 2010."
-)
-_DAVIS = (
-    "Davis, S. B., and P. Mermelstein. Comparison of parametric representations for monosyllabic"
-    " word recognition in continuously spoken sentences. IEEE Transactions on Acoustics, Speech,"
-    " and Signal Processing 28(4), 1980."
-)
-
 # Name, block, unit, what its mean and variance are of, source.
 _MEAN_AND_VARIANCE = (
-    ("chroma_stft", "chroma", "1", "strength of each pitch class of a frame, at most 1", _ELLIS),
-    ("rms", "level", "1", "root mean square of a frame, relative to full scale", _TZANETAKIS),
-    ("spectral_centroid", "spectrum", "Hz", "mean frequency of a frame's magnitudes", _TZANETAKIS),
+    (
+        "chroma_stft",
+        "chroma",
+        "1",
+        "strength of each pitch class of a frame, at most 1",
+        ELLIS_2007,
+    ),
+    ("rms", "level", "1", "root mean square of a frame, relative to full scale", TZANETAKIS_2002),
+    (
+        "spectral_centroid",
+        "spectrum",
+        "Hz",
+        "mean frequency of a frame's magnitudes",
+        TZANETAKIS_2002,
+    ),
     (
         "spectral_bandwidth",
         "spectrum",
         "Hz",
         "standard deviation of a frame's magnitudes around the centroid",
-        _KLAPURI,
+        KLAPURI_2006,
     ),
     (
         "rolloff",
         "spectrum",
         "Hz",
         "frequency at or below which 85 % of a frame's magnitudes lie",
-        _TZANETAKIS,
+        TZANETAKIS_2002,
     ),
     (
         "zero_crossing_rate",
         "level",
         "1",
         "sign changes per sample of a frame",
-        _TZANETAKIS,
+        TZANETAKIS_2002,
     ),
-    ("harmony", "parts", "1", "samples of the harmonic part", _DRIEDGER),
-    ("perceptr", "parts", "1", "samples of the percussive part", _DRIEDGER),
+    ("harmony", "parts", "1", "samples of the harmonic part", DRIEDGER_2014),
+    ("perceptr", "parts", "1", "samples of the percussive part", DRIEDGER_2014),
 )
 
 
@@ -87,11 +82,11 @@ def _columns() -> tuple[Column, ...]:
     for described in _MEAN_AND_VARIANCE:
         columns += _mean_and_variance(*described)
     columns.append(
-        Column("tempo", "tempo", "BPM", "strongest repetition of the onset strength", _GROSCHE)
+        Column("tempo", "tempo", "BPM", "strongest repetition of the onset strength", GROSCHE_2010)
     )
     for i in range(1, N_MFCC + 1):
         meaning = f"mel-frequency cepstral coefficient {i} of a frame"
-        columns += _mean_and_variance(f"mfcc{i}", "mfcc", "dB", meaning, _DAVIS)
+        columns += _mean_and_variance(f"mfcc{i}", "mfcc", "dB", meaning, DAVIS_1980)
     return tuple(columns)
 
 

@@ -12,12 +12,20 @@ from featurizer.bands import (
     CONTRAST_EDGES_HZ,
     GROUP_EDGES,
     MODULATION_EDGES_HZ,
+    N_CEPSTRA,
     N_COARSE_MELS,
-    N_MFCC,
     SCALARS,
 )
 from featurizer.columns import SAMPLE_RATE
 from featurizer.feature_set import Column, FeatureSet
+from featurizer.sources import (
+    ELLIS_2007,
+    HARTE_2006,
+    JIANG_2002,
+    LEE_2009,
+    PAMPALK_2002,
+    TZANETAKIS_2002,
+)
 
 if TYPE_CHECKING:
     import numpy as np
@@ -28,38 +36,13 @@ if TYPE_CHECKING:
 
 _MIN_SECONDS = 10
 
-_TZANETAKIS = (
-    "Tzanetakis, G., and P. Cook. Musical genre classification of audio signals. IEEE Transactions"
-    " on Speech and Audio Processing 10(5), 2002."
-)
-_LEE = (
-    "Lee, C.-H., J.-L. Shih, K.-M. Yu, and H.-S. Lin. Automatic music genre classification based on"
-    " modulation spectral analysis of spectral and cepstral features. IEEE Transactions on"
-    " Multimedia 11(4), 2009."
-)
-_PAMPALK = (
-    "Pampalk, E., A. Rauber, and D. Merkl. Content-based organization and visualization of music"
-    " archives. ACM Multimedia 2002."
-)
-_HARTE = (
-    "Harte, C., M. Sandler, and M. Gasser. Detecting harmonic change in musical audio. ACM"
-    " Workshop on Audio and Music Computing Multimedia 2006."
-)
-_ELLIS = (
-    "Ellis, D. P. W. Chroma feature analysis and synthesis. Columbia University, LabROSA, 2007."
-)
-_JIANG = (
-    "Jiang, D.-N., L. Lu, H.-J. Zhang, J.-H. Tao, and L.-H. Cai. Music type classification by"
-    " spectral contrast feature. ICME 2002."
-)
-
 
 def _hertz(edges: Sequence[float], i: int) -> str:
     return f"{edges[i]:.4g}-{edges[i + 1]:.4g} Hz"
 
 
 _CONTRAST_BANDS = [_hertz(CONTRAST_EDGES_HZ, b) for b in range(len(CONTRAST_EDGES_HZ) - 1)]
-_CEPSTRA = [(f"mfcc{i:02d}", f"cepstral coefficient {i}", "dB") for i in range(N_MFCC)]
+_CEPSTRA = [(f"mfcc{i:02d}", f"cepstral coefficient {i}", "dB") for i in range(N_CEPSTRA)]
 
 
 def _texture() -> list[Column]:
@@ -74,7 +57,7 @@ def _texture() -> list[Column]:
             "texture",
             f"ln {unit}" if log else "1",
             f"{meaning} {stream}",
-            _TZANETAKIS,
+            TZANETAKIS_2002,
         )
         for statistic, meaning, log in (
             ("logstd_of_means", "log of the spread over seconds of the mean of", True),
@@ -86,13 +69,13 @@ def _texture() -> list[Column]:
 
 
 def _modulation() -> list[Column]:
-    streams = [(name, meaning, _LEE) for name, meaning, _ in _CEPSTRA]
+    streams = [(name, meaning, LEE_2009) for name, meaning, _ in _CEPSTRA]
     for part in ("percussive", "harmonic"):
         for group, (first, stop) in enumerate(zip(GROUP_EDGES, GROUP_EDGES[1:], strict=False)):
             meaning = (
                 f"the level of the {part} part in mel bands {first}-{stop - 1} of {N_COARSE_MELS}"
             )
-            streams.append((f"{part}{group}", meaning, _PAMPALK))
+            streams.append((f"{part}{group}", meaning, PAMPALK_2002))
     return [
         Column(
             f"modulation_{name}_band{b}",
@@ -113,7 +96,7 @@ def _tonnetz() -> list[Column]:
             "tonnetz",
             "1",
             f"{meaning}, circle of {circle.replace('_', ' ')}",
-            _HARTE,
+            HARTE_2006,
         )
         for statistic, meaning in (
             ("radius_mean", "mean distance of a frame from the centre"),
@@ -128,7 +111,7 @@ def _tonnetz() -> list[Column]:
 
 def _chroma() -> list[Column]:
     def column(name: str, unit: str, meaning: str) -> Column:
-        return Column(f"chroma_{name}", "chroma", unit, meaning, _ELLIS)
+        return Column(f"chroma_{name}", "chroma", unit, meaning, ELLIS_2007)
 
     return [
         *(
@@ -171,7 +154,7 @@ def _contrast() -> list[Column]:
                 if (measure, statistic) == ("valley", "mean"):
                     name, meaning = "shape", f"{meaning}, less the mean of these over the bands"
                 columns.append(
-                    Column(f"contrast_{measure}{b}_{name}", "contrast", unit, meaning, _JIANG)
+                    Column(f"contrast_{measure}{b}_{name}", "contrast", unit, meaning, JIANG_2002)
                 )
     return columns
 

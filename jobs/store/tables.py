@@ -63,10 +63,11 @@ class Settings:
 
     def to_json(self) -> bytes:
         """Return the content of ``store.json``."""
-        if list(self.feature_sets) == [PUBLISHED]:
-            content: dict[str, Any] = {"format": 1, "feature_set": self.feature_sets[PUBLISHED]}
-        else:
-            content = {"format": FORMAT, "feature_sets": dict(sorted(self.feature_sets.items()))}
+        # An older songmill needs `feature_set` to find that it does not know the format.
+        content: dict[str, Any] = {"format": 1, "feature_set": self.versions}
+        if list(self.feature_sets) != [PUBLISHED]:
+            sets = dict(sorted(self.feature_sets.items()))
+            content = {**content, "format": FORMAT, "feature_sets": sets}
         content["segment_seconds"] = self.segment_seconds
         return as_json({**content, "checksum": json_checksum(content)})
 
@@ -186,14 +187,14 @@ def read_settings(storage: Storage) -> Settings | None:
                 f"the store {storage.root} has format {layout}, and this songmill reads format "
                 f"{FORMAT} and older ones: use the songmill that made it, or another folder"
             )
-        entry = "feature_set" if layout == 1 else "feature_sets"
-        sets = {PUBLISHED: found[entry]} if layout == 1 else dict(found[entry])
+        entries = ["format", "feature_set", *(["feature_sets"] if layout == FORMAT else [])]
+        sets = {PUBLISHED: found["feature_set"]} if layout == 1 else dict(found["feature_sets"])
         if not sets or not all(isinstance(version, str) for version in sets.values()):
-            raise ValueError(f"{entry!r} is {found[entry]!r}")
+            raise ValueError(f"{entries[-1]!r} is {found[entries[-1]]!r}")
         if not is_segment_length(seconds):
             raise ValueError(f"'segment_seconds' is {seconds!r}")
-        names = ("format", entry, "segment_seconds")
-        expected = json_checksum({name: found[name] for name in names})
+        content = {name: found[name] for name in (*entries, "segment_seconds")}
+        expected = json_checksum(content)
         if found.get("checksum", expected) != expected:  # an older songmill wrote none
             raise ValueError("its checksum is not that of its settings")
     except (FileNotFoundError, NotADirectoryError):

@@ -11,6 +11,7 @@ from support.rich_reference import FOLDER, reference
 
 from featurizer.extract import features
 from featurizer.feature_set import DEFAULT_SETS, FeatureSet, feature_set, feature_sets
+from featurizer.stft import MIN_SAMPLES
 
 
 def test_the_published_columns_are_those_of_the_tables(shared_data: Path) -> None:
@@ -18,6 +19,7 @@ def test_the_published_columns_are_those_of_the_tables(shared_data: Path) -> Non
         columns = table.readline().strip().split(",")
     assert ["filename", "length", *feature_set("gtzan").names, "label"] == columns
     assert feature_set("gtzan").version == "gtzan-57.1"
+    assert feature_set("gtzan").min_samples == MIN_SAMPLES
 
 
 def test_the_rich_columns_are_the_references() -> None:

@@ -128,6 +128,7 @@ def test_a_store_with_further_feature_sets_is_one_that_an_older_songmill_refuses
         assert stated.pop("checksum") == json_checksum(stated)
         assert stated == {
             "format": 2,
+            "feature_set": settings.versions,
             "feature_sets": {name: feature_set(name).version for name in settings.feature_sets},
             "segment_seconds": 3.0,
         }
