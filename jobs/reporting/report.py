@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from featurizer.feature_set import feature_sets
 from jobs.errors import StoreError
 from jobs.learning import registry
 from jobs.neighbours import metrics
@@ -362,8 +363,17 @@ class _Report:
                 f"shuffled: mean and spread of {first[0]['repeats']} repeats."
             )
             pictures.append(models.importance_bars(names, means, stds, caption))
+            cells = {
+                column.name: overview.feature_cell(column)
+                for one in feature_sets().values()
+                if one.version == described.feature_set
+                for column in one.columns
+            }
             rows = [
-                [Cell(row["feature"]), *(number(row[x], ".4f") for x in ("mean", "std"))]
+                [
+                    cells.get(row["feature"], Cell(row["feature"])),
+                    *(number(row[x], ".4f") for x in ("mean", "std")),
+                ]
                 for row in importance
             ]
             caption = f"Permutation importance of all {len(rows) - len(blocks)} columns"
@@ -519,8 +529,9 @@ def _correlations(sample: Sample) -> tuple[Picture, Table]:
         names = [name for name in names if name.endswith("_mean")] or names
         found = correlations(sample.features[:, [of.names.index(name) for name in names]])
         picture = collection.correlation_heatmap(of.name, names, found, text)
+    cells = {column.name: overview.feature_cell(column) for column in of.columns}
     rows = [
-        [Cell(one), Cell(other), number(r, "+.3f")]
+        [cells[one], cells[other], number(r, "+.3f")]
         for one, other, r in collection.strongest_correlations(names, found, _MAX_CORRELATIONS)
     ]
     return picture, Table(f"The strongest correlations: {of.name}", ("column", "with", "r"), rows)

@@ -310,7 +310,8 @@ def test_the_champion_and_the_scores_over_time(store: Store, tmp_path: Path) -> 
     assert "The most important: mfcc20_var 0.056" in alts
     assert "macro F1 by track of 3 models" in alts
     importance = page.table("Permutation importance of all 57")
-    assert importance.rows[1] == ["mfcc20_var", "0.0560", "0.0010"]
+    meaning = "variance of the mel-frequency cepstral coefficient 20 of a frame (dB^2)"
+    assert importance.rows[1] == [f"mfcc20_var {meaning}", "0.0560", "0.0010"]
     assert page.table("Test tracks, by label").rows[1] == ["blues", *["0.250"] * 3, "8"]
     runs = page.table("All runs")
     by_stage = {row[0].split(" ")[0]: row[1:] for row in runs.rows[1:]}
