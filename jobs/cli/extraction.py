@@ -31,6 +31,8 @@ def print_outcome(outcome: "Outcome", store: str) -> None:
         )
     else:
         show("No file is new or changed: there was nothing to extract.")
+    if outcome.gone and outcome.outcome != "too-many-gone":
+        show(f"The features of {counted(outcome.gone, 'file')} that are gone were removed.")
     found = [f"{count} {kind}" for kind, count in sorted(outcome.failures.items())]
     if outcome.failed_in_all > outcome.failed:
         found.append(f"{outcome.failed_in_all - outcome.failed} in earlier runs")

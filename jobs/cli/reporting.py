@@ -107,9 +107,12 @@ def print_page(path: str) -> None:
 def print_verification(outcome: "Verification") -> None:
     """Print what is wrong in a store, a line each, and what was checked."""
     for found in outcome.findings:
-        show(f"{printable(found.file)} {printable(found.problem)}. {printable(found.remedy)}")
+        # After a repair the remedy, which begins with it, would mislead.
+        remedy = "" if outcome.outcome == "repaired" else f" {printable(found.remedy)}"
+        show(f"{printable(found.file)} {printable(found.problem)}.{remedy}")
+    what = "The rest is sound" if outcome.findings else "Sound"
     checked = f"{counted(outcome.parts, 'part')}, {counted(outcome.rows, 'row')}"
-    show(f"Sound: {checked}, {counted(outcome.models, 'model')}")
+    show(f"{what}: {checked}, {counted(outcome.models, 'model')}")
     if outcome.unchecked:
         show(
             f"The tables were not compared: {outcome.unchecked}. Verify again when no run is at "
@@ -121,7 +124,10 @@ def print_verification(outcome: "Verification") -> None:
             "writes it."
         )
     if outcome.outcome == "repaired":
-        show(f"Repaired; {counted(outcome.forgotten, 'track')} forgotten.")
+        show(
+            f"Repaired: the damaged files were emptied or removed, and "
+            f"{counted(outcome.forgotten, 'track')} forgotten. `songmill run` makes them anew."
+        )
 
 
 def inspect(

@@ -79,9 +79,9 @@ class Outcome:
     relabelled : int
         Unchanged files with a new label.
     kept : int
-        Files that an interrupted run had finished.
+        Files with rows that an interrupted run had finished.
     failures : dict of str to int
-        Files that failed in this run, by kind.
+        Files that failed in this run, or in the interrupted run that it completes, by kind.
     failed_in_all : int
         Listed files that failed in this run or before.
     audio_s, compute_s : float
@@ -339,6 +339,9 @@ class _Extraction:
             self.open |= {recording.track_id: (recording, sets) for recording in files}
         # Those of them that keep their row of `files`.
         self.described = {one.track_id for files in plan.incomplete.values() for one in files}
+        # Files that the interrupted run found to fail, by kind. They are counted at the end: the
+        # progress is that of this process.
+        self.kept_failures: dict[str, int] = {}
         self.outcome = Outcome(
             self.stage.run_id,
             listed=len(self.listing.recordings),
@@ -374,6 +377,16 @@ class _Extraction:
                 for row in valid:
                     self._close(row, found)
                 self.outcome.kept += len(valid)
+                self._keep_failures([row for row in valid if row["status"] == "failed"])
+
+    def _keep_failures(self, rows: list[dict[str, Any]]) -> None:
+        """Log files that failed in the interrupted run, which may have ended before it did."""
+        summary = Summary("done")
+        for row in rows:
+            kind = row["error"]
+            self.kept_failures[kind] = self.kept_failures.get(kind, 0) + 1
+            summary.failed_files.append([row["track_id"], kind, row["message"] or ""])
+        self._log_failures(summary)
 
     def _is_valid(self, row: dict[str, Any], found: Finished) -> bool:
         """Tell whether a row of ``files`` of a finished attempt makes work unnecessary."""
@@ -564,6 +577,9 @@ class _Extraction:
         if self.new_settings:
             commit.stage_file(self.store, change, STORE_JSON, self.settings.to_json())
         change.forget += self._files_of([*pending, *self.additions])
+        for kind, count in self.kept_failures.items():
+            self.outcome.failures[kind] = self.outcome.failures.get(kind, 0) + count
+            self.outcome.kept -= count
         self._check_failures(new_rows("files"))
         if self._is_recorded():
             commit.commit(self.stage.lock, change)

@@ -230,7 +230,11 @@ class _Training:
 
     def _read_champion(self) -> tuple[Model | None, dict[str, Part], str]:
         """Return the champion's evaluated model and its split, or None and the reason."""
-        reason = "--no-promote" if self.promote is False else "it is the first"
+        reason = "it is the first"
+        if self.promote is False:
+            reason = "--no-promote"
+        elif registry.versions(self.store):
+            reason = "the store has no champion"
         try:
             version = registry.champion(self.store)
             if version is None:

@@ -8,7 +8,7 @@ import pyarrow.compute as pc
 
 from jobs.errors import StoreError
 from jobs.extraction.attempts import finished_attempts
-from jobs.learning.registry import champion
+from jobs.learning.registry import champion, versions
 from jobs.store.counts import count_labels, count_tracks, most_first
 from jobs.store.schemas import SEGMENTS
 from jobs.store.tables import Store, open_store
@@ -40,7 +40,7 @@ class Status:
     runs : list of dict
         The last rows of ``runs``, the newest first.
     model : str or None
-        Version of the champion; None if there is none.
+        Version of the champion, or what is wrong with it; None if there is no model.
     waiting : int
         Finished batches of an interrupted run, which the next run takes over.
     tracks_of : dict of str to int
@@ -78,6 +78,8 @@ def read_status(store: str | Store) -> Status:
     runs = store.read("runs").sort_by([("started_at", "descending")]).slice(0, LAST_RUNS)
     try:
         model = champion(store)
+        if model is None and versions(store):
+            model = "no champion: run `songmill promote VERSION`"
     except StoreError as error:
         model = f"damaged: {error}"
     tracks_of = count_tracks(store)
