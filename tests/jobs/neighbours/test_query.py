@@ -156,6 +156,41 @@ def test_a_file_is_compared_in_the_space_of_the_table(
     assert "fitted" not in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("metric", ["rich", "learned"])
+def test_other_labels_are_no_reason_to_fit_another_metric_than_that_of_labels(
+    tmp_path: Path, metric: Name, capsys: pytest.CaptureFixture[str]
+) -> None:
+    root = tmp_path / "s"
+    names = [f"{i}.wav" for i in range(30)]
+    make_store(root, [(name, name[0]) for name in names], level="track", features="rich")
+    similarity(store=str(root), metric=metric)
+    make_store(root, [(name, name[-5]) for name in names], level="track", features="rich")
+    capsys.readouterr()
+    ask(root, "7", metric=metric)
+    has_warned = "tracks or labels have changed since" in capsys.readouterr().err
+    assert has_warned == (metric == "learned")
+
+
+def test_a_copy_is_known_whichever_the_metric(demo: Path, tmp_path: Path) -> None:
+    root = tmp_path / "store"
+    shutil.copytree(demo / "store", root)
+    store = open_store(str(root))
+    (part,) = store.parts("features-rich/level=track")
+    rows = store.read_part(part).sort_by("track_id")
+    write_part(store, part, rows.slice(3))
+    tracks = rows["track_id"].to_pylist()
+    pairs = pd.read_parquet(root / "duplicates")
+    copies = {**pairs.groupby("track_id")["duplicate_id"].agg(list)}
+    copies |= {**pairs.groupby("duplicate_id")["track_id"].agg(list)}
+    for track in (tracks[0], tracks[9]):
+        shutil.copy(demo / "collection" / track, tmp_path / "copy.wav")
+        for metric in ("cosine", "rich"):
+            found = ask(root, tmp_path / "copy.wav", k=100, metric=metric).neighbours
+            same = {one.track_id for one in found if one.duplicate}
+            assert same <= {track, *copies.get(track, ())}
+            assert (track in same) == (metric == "cosine" or track != tracks[0])
+
+
 def test_a_metric_leaves_with_the_rows_that_it_was_fitted_to(tmp_path: Path) -> None:
     columns = {name: np.random.default_rng(0).normal(size=30) for name in RICH.names}
     table, root = tmp_path / "rich.parquet", tmp_path / "store"
