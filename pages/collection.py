@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 
 from pages.picture import Picture, draw
@@ -13,15 +14,22 @@ from pages.style import LIGHT, NARROW_VARIANT, OTHER_LABELS, LabelStyles, Varian
 _MANY_POINTS = 2000
 """Points above which a scatter plot uses smaller markers."""
 
+_STRONG = 0.55
+"""Correlation above which its number is drawn in the background colour."""
+
 _LEGEND_LINE = 22
 """Height of a line of a legend in CSS pixels."""
 
 
-def correlation_heatmap(names: Sequence[str], correlations: np.ndarray, sample: str) -> Picture:
+def correlation_heatmap(
+    feature_set: str, names: Sequence[str], correlations: np.ndarray, sample: str
+) -> Picture:
     """Draw the correlations of columns as a heatmap.
 
     Parameters
     ----------
+    feature_set : str
+        Name of the columns' feature set.
     names : sequence of str
         Names of the columns.
     correlations : np.ndarray [shape=(n_columns, n_columns), -1 … 1]
@@ -63,13 +71,89 @@ def correlation_heatmap(names: Sequence[str], correlations: np.ndarray, sample: 
     strongest = "; ".join(f"{one} and {other} {r:+.2f}" for one, other, r in pairs)
     return draw(
         paint,
-        name="correlations",
-        title="Correlations of the mean columns",
+        name=f"correlations-{feature_set}",
+        title=f"Correlations of columns: {feature_set}",
         alt=f"Heatmap of the correlations of {len(names)} columns, the lower triangle only. "
         f"The strongest: {strongest or 'none'}.",
         caption=f"Over {sample}. Red: the two columns rise together. Blue: one rises as the other "
         "falls.",
         heights=(820, 560),
+    )
+
+
+def block_heatmap(
+    feature_set: str, blocks: Sequence[str], strengths: np.ndarray, sample: str
+) -> Picture:
+    """Draw how strongly the columns of blocks correlate, as a heatmap with numbers.
+
+    Parameters
+    ----------
+    feature_set : str
+        Name of the blocks' feature set.
+    blocks : sequence of str
+        Names of the blocks.
+    strengths : np.ndarray [shape=(n_blocks, n_blocks), 0 … 1]
+        From :func:`pages.statistics.block_correlations`; NaN without a pair of columns.
+    sample : str
+        Description of the tracks, such as ``all 100 tracks``.
+
+    Examples
+    --------
+    >>> strengths = np.array([[0.5, 0.1], [0.1, np.nan]])
+    >>> block_heatmap("rich", ["chroma", "contrast"], strengths, "all 9 tracks").alt
+    'Heatmap of the correlations of 2 blocks of columns. The strongest: chroma and chroma 0.50.'
+    """
+    shown = np.where(np.tri(len(blocks), dtype=bool), strengths, np.nan)
+
+    def paint(figure: Figure, variant: Variant) -> None:
+        axes = figure.subplots()
+        colours = LinearSegmentedColormap.from_list(
+            "", [variant.scheme.background, variant.scheme.second]
+        )
+        mesh = axes.pcolormesh(
+            np.ma.masked_invalid(shown),
+            cmap=colours,
+            vmin=0,
+            vmax=1,
+            edgecolors=variant.scheme.background,
+            linewidth=0.5,
+        )
+        axes.invert_yaxis()
+        ticks = np.arange(len(blocks)) + 0.5
+        axes.set_yticks(ticks, blocks)
+        axes.set_xticks(ticks, blocks, rotation=90 if variant.narrow else 0)
+        axes.tick_params(length=0)
+        axes.spines[:].set_visible(False)
+        for (row, column), strength in np.ndenumerate(shown):
+            if not np.isnan(strength):
+                colour = variant.scheme.background if strength > _STRONG else variant.scheme.text
+                axes.text(
+                    column + 0.5,
+                    row + 0.5,
+                    f"{strength:.2f}",
+                    ha="center",
+                    va="center",
+                    color=colour,
+                )
+        location = "bottom" if variant.narrow else "right"
+        bar = figure.colorbar(mesh, ax=axes, location=location, pad=0.02, aspect=30)
+        bar.set_label("mean absolute correlation")
+        bar.outline.set_visible(False)
+
+    row, column = divmod(int(np.nan_to_num(shown).argmax()), len(blocks))
+    strongest = "none"
+    if not np.isnan(shown[row, column]):
+        strongest = f"{blocks[column]} and {blocks[row]} {shown[row, column]:.2f}"
+    return draw(
+        paint,
+        name=f"correlations-{feature_set}",
+        title=f"Correlations of blocks of columns: {feature_set}",
+        alt=f"Heatmap of the correlations of {len(blocks)} blocks of columns. The strongest: "
+        f"{strongest}.",
+        caption=f"Over {sample}. Mean of the absolute correlation (Pearson's r) over all pairs of "
+        "a column of one block and another column of the other: 0, they say different things; 1, "
+        "they say the same.",
+        heights=(max(260, 60 + 48 * len(blocks)), 180 + 40 * len(blocks)),
     )
 
 
@@ -173,7 +257,13 @@ def tempo_box_plot(tempos: Sequence[Distribution], styles: LabelStyles, sample: 
 
 
 def component_scatter(
-    components: Components, labels: Sequence[str], styles: LabelStyles, sample: str
+    components: Components,
+    labels: Sequence[str],
+    styles: LabelStyles,
+    *,
+    feature_set: str,
+    columns: str,
+    sample: str,
 ) -> Picture:
     """Draw a scatter plot of tracks by their first two principal components.
 
@@ -185,6 +275,10 @@ def component_scatter(
         Label of each track.
     styles : LabelStyles
         Styles of the page.
+    feature_set : str
+        Name of the feature set.
+    columns : str
+        What the components are of, such as ``the gtzan features and the length``.
     sample : str
         Description of the tracks, such as ``all 100 tracks``.
     """
@@ -232,13 +326,12 @@ def component_scatter(
     rows = -(-len(names) // NARROW_VARIANT.legend_position(map(shorten, names)).columns)
     return draw(
         paint,
-        name="components",
-        title="Principal components",
+        name=f"components-{feature_set}",
+        title=f"Principal components: {feature_set}",
         alt=f"Scatter plot of {len(labels):,} tracks of {of_labels} by two principal "
         f"components, which explain {first:.1%} and {second:.1%} of the "
         f"variance.{ends if len(names) > 1 else ''}",
-        caption=f"Over {sample}: the 57 features and the length, each scaled to 0 … 1. The "
-        f"components explain {first:.5f} and {second:.5f} of the "
-        "variance.",
+        caption=f"Over {sample}: {columns}, each scaled to 0 … 1. "
+        f"The components explain {first:.5f} and {second:.5f} of the variance.",
         heights=(max(560, 60 + _LEGEND_LINE * len(names)), 400 + 20 * rows),
     )

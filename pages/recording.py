@@ -10,6 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, ScalarFormatter
 
+from featurizer.bands import CONTRAST_EDGES_HZ
 from featurizer.columns import N_MFCC, SAMPLE_RATE
 from featurizer.curves import FRAME_CURVES, Curves, bin_frequencies
 from featurizer.mel import A_MIN
@@ -85,8 +86,68 @@ def pictures(curves: Curves, tempo: float) -> Iterator[Picture]:
     )
     yield _mfcc(curves, scaled=False)
     yield _mfcc(curves, scaled=True)
-    yield _chromagram(curves)
+    yield _pitch_classes(
+        curves,
+        curves.chroma,
+        name="chromagram",
+        title="Chromagram",
+        unit="strength (1: the frame's strongest)",
+        largest=1,
+        alt="Chromagram: the strength of each of the twelve pitch classes over time.",
+        caption="Octaves are folded together, and the tuning is corrected.",
+    )
     yield _onset_strength(curves, tempo)
+
+
+def rich_pictures(curves: Curves) -> Iterator[Picture]:
+    """Draw the streams of the rich features.
+
+    Parameters
+    ----------
+    curves : Curves
+        Curves of the recording, filled in with the set ``rich``.
+
+    Yields
+    ------
+    Picture
+        ``contrast``, ``flux``, ``percussive-share`` and ``harmonic-chroma``.
+    """
+    yield _contrast(curves)
+    at = float(curves.times_s[int(curves.flux.argmax())])
+    yield _share(
+        curves,
+        curves.flux,
+        name="flux",
+        title="Spectral flux",
+        label="flux (0 … 1)",
+        alt="Spectral flux over time: how much of each frame's spectrum is new, "
+        f"{curves.flux.mean():.2f} on average. "
+        + (f"The largest change is at {_format_time(at)}." if curves.flux.any() else _SILENT),
+        caption="The increase of the spectrum since the frame before, both divided by their "
+        "lengths. 0: nothing new; 1: all of it is.",
+    )
+    yield _share(
+        curves,
+        curves.percussive_share,
+        name="percussive-share",
+        title="Percussive share",
+        label="share of the power (0 … 1)",
+        alt="Percussive share of the power over time: "
+        f"{curves.percussive_share.mean():.0%} on average. "
+        + ("" if _is_audible(curves) else _SILENT),
+        caption="0: tones only; 1: attacks and noise only. A silent frame has 0.5.",
+    )
+    yield _pitch_classes(
+        curves,
+        curves.harmonic_chroma,
+        name="harmonic-chroma",
+        title="Chroma of the harmonic part",
+        unit="share of the frame's energy",
+        largest=max(float(curves.harmonic_chroma.max()), 2 / len(_PITCH_CLASSES)),
+        alt="Chroma of the harmonic part: the share of each of the twelve pitch classes over time.",
+        caption="Without attacks; the shares of a frame add up to 1. A silent frame has the same "
+        "share everywhere.",
+    )
 
 
 def _format_time(seconds: float) -> str:
@@ -366,30 +427,92 @@ def _mfcc(curves: Curves, *, scaled: bool) -> Picture:
     )
 
 
-def _chromagram(curves: Curves) -> Picture:
+def _pitch_classes(
+    curves: Curves,
+    values: np.ndarray,
+    *,
+    name: str,
+    title: str,
+    unit: str,
+    largest: float,
+    alt: str,
+    caption: str,
+) -> Picture:
+    """Draw values of pitch classes [shape=(n_columns, 12), 0 … ``largest``] over time."""
+
     def paint(figure: Figure, variant: Variant) -> None:
         axes = figure.subplots()
-        options: dict[str, Any] = {"cmap": "viridis", "vmin": 0, "vmax": 1}
-        _draw_heatmap(
-            axes, variant, curves, curves.chroma.T, "strength (1: the frame's strongest)", **options
-        )
+        options: dict[str, Any] = {"cmap": "viridis", "vmin": 0, "vmax": largest}
+        _draw_heatmap(axes, variant, curves, values.T, unit, **options)
         axes.set_yticks(range(len(_PITCH_CLASSES)))
         axes.set_yticklabels(_PITCH_CLASSES)
         axes.set_ylabel("pitch class")
 
-    mean = curves.chroma.mean(axis=0)
+    mean = values.mean(axis=0)
     strongest = [_PITCH_CLASSES[i] for i in np.argsort(-mean, kind="stable")[:3]]
     summary = f"On average the strongest are {strongest[0]}, {strongest[1]} and {strongest[2]}."
     if not _is_audible(curves):
         summary = _SILENT
     return draw(
         paint,
-        name="chromagram",
-        title="Chromagram",
-        alt=f"Chromagram: the strength of each of the twelve pitch classes over time. {summary}",
-        caption=f"Octaves are folded together, and the tuning is corrected. {_frame_note(curves)}",
+        name=name,
+        title=title,
+        alt=f"{alt} {summary}",
+        caption=f"{caption} {_frame_note(curves)}",
         heights=_TALL,
     )
+
+
+def _contrast(curves: Curves) -> Picture:
+    bands = [
+        f"{low:,} – {high:,}"
+        for low, high in zip(CONTRAST_EDGES_HZ[:-1], CONTRAST_EDGES_HZ[1:], strict=True)
+    ]
+
+    def paint(figure: Figure, variant: Variant) -> None:
+        axes = figure.subplots()
+        options: dict[str, Any] = {"cmap": "viridis", "vmin": 0}
+        _draw_heatmap(axes, variant, curves, curves.contrast.T, "contrast (dB)", **options)
+        axes.set_yticks(range(len(bands)), bands)
+        axes.set_ylabel("band (Hz)")
+
+    mean = curves.contrast.mean(axis=0)
+    at = int(mean.argmax())
+    summary = f"On average it is largest from {bands[at]} Hz, {mean[at]:.0f} dB."
+    if not _is_audible(curves):
+        summary = _SILENT
+    return draw(
+        paint,
+        name="contrast",
+        title="Spectral contrast",
+        alt=f"Spectral contrast of seven frequency bands over time. {summary}",
+        caption="How far the loudest fifth of a band is above its quietest fifth: tones have a "
+        f"high contrast, noise has a low one. {_frame_note(curves)}",
+        heights=_TALL,
+    )
+
+
+def _share(
+    curves: Curves,
+    values: np.ndarray,
+    *,
+    name: str,
+    title: str,
+    label: str,
+    alt: str,
+    caption: str,
+) -> Picture:
+    """Draw one value per frame [shape=(n_frames,), 0 … 1] over time."""
+    step = max(1, len(values) // _MAX_POINTS)
+
+    def paint(figure: Figure, variant: Variant) -> None:
+        axes = figure.subplots()
+        axes.plot(curves.times_s[::step], values[::step], linewidth=0.9)
+        axes.set_ylim(0, 1)
+        axes.set_ylabel(label)
+        _time_axis(axes, _duration_s(curves), variant)
+
+    return draw(paint, name=name, title=title, alt=alt.rstrip(), caption=caption, heights=_HEIGHTS)
 
 
 def _onset_strength(curves: Curves, tempo: float) -> Picture:

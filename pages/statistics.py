@@ -1,5 +1,6 @@
 """Statistics that the pictures of a collection show."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -47,8 +48,8 @@ def principal_components(rows: np.ndarray) -> Components | None:
 
     if len(rows) < 3 or not np.ptp(rows, axis=0).any():  # noqa: PLR2004  # two lie on one line
         return None
-    # The exact solver is deterministic.
-    pca = PCA(n_components=2, svd_solver="full")
+    # Exact and deterministic, and fast for many rows.
+    pca = PCA(n_components=2, svd_solver="covariance_eigh")
     points = pca.fit_transform(MinMaxScaler().fit_transform(rows))
     first, second = pca.explained_variance_ratio_.tolist()
     return Components(points, (first, second))
@@ -80,6 +81,38 @@ def correlations(columns: np.ndarray) -> np.ndarray:
         found[np.ix_(varying, varying)] = np.corrcoef(columns[:, varying], rowvar=False)
     bounded: np.ndarray = np.clip(found, -1, 1)
     return bounded
+
+
+def block_correlations(correlations: np.ndarray, blocks: Sequence[str]) -> np.ndarray:
+    """Compute how strongly the columns of every two blocks correlate.
+
+    Parameters
+    ----------
+    correlations : np.ndarray [shape=(n_columns, n_columns), -1 … 1]
+        Pearson's r; NaN for constant columns.
+    blocks : sequence of str
+        Block of each column.
+
+    Returns
+    -------
+    np.ndarray [shape=(n_blocks, n_blocks), 0 … 1]
+        Mean of abs(r) over all pairs of different columns, the blocks in order of appearance; NaN
+        if there is no pair.
+
+    Examples
+    --------
+    >>> r = np.array([[1.0, 0.2, -0.9], [0.2, 1.0, -0.5], [-0.9, -0.5, 1.0]])
+    >>> block_correlations(r, ["chroma", "chroma", "level"])
+    array([[0.2, 0.7],
+           [0.7, nan]])
+    """
+    strengths = np.abs(correlations)
+    np.fill_diagonal(strengths, np.nan)
+    member = np.array([[block == one for block in blocks] for one in dict.fromkeys(blocks)], float)
+    counts = member @ ~np.isnan(strengths) @ member.T
+    sums = member @ np.nan_to_num(strengths) @ member.T
+    means: np.ndarray = np.divide(sums, counts, out=np.full_like(sums, np.nan), where=counts > 0)
+    return means
 
 
 @dataclass(frozen=True)

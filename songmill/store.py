@@ -16,6 +16,7 @@ from jobs.neighbours.query import Neighbour, similar
 from jobs.progress import Progress
 from jobs.store import schemas, tables
 from jobs.store.counts import count_tracks
+from recommend.metric import Name
 
 
 class Store:
@@ -74,7 +75,12 @@ class Store:
         return self._table("files", "track_id")
 
     def similar(
-        self, recording: str, *, k: int = defaults.SHOWN_NEIGHBOURS, duplicates: bool = True
+        self,
+        recording: str,
+        *,
+        k: int = defaults.SHOWN_NEIGHBOURS,
+        metric: Name | None = None,
+        duplicates: bool = True,
     ) -> pd.DataFrame:
         """Return the tracks most similar to a recording, as :func:`songmill.similar`.
 
@@ -84,13 +90,15 @@ class Store:
             A track of the store, or the unambiguous end of its name; else the path of a file.
         k : int
             Neighbours to return.
+        metric : {"cosine", "rich", "learned"}, optional
+            By default ``rich`` if the store has rich features, else ``cosine``.
         duplicates : bool
             Whether tracks that are the same recording are returned too.
 
         Returns
         -------
-        pd.DataFrame [shape=(<=k, 5)]
-            ``rank`` (from 1), ``track_id``, ``label``, ``cosine`` and ``duplicate``.
+        pd.DataFrame [shape=(<=k, 6)]
+            ``rank`` (from 1), ``track_id``, ``label``, ``score``, ``cosine`` and ``duplicate``.
 
         Raises
         ------
@@ -103,7 +111,12 @@ class Store:
         ['rock']
         """
         found = similar(
-            recording, store=self._store, k=k, duplicates=duplicates, progress=_silent()
+            recording,
+            store=self._store,
+            k=k,
+            metric=metric,
+            duplicates=duplicates,
+            progress=_silent(),
         )
         columns = list(Neighbour.__dataclass_fields__)
         return pd.DataFrame([asdict(one) for one in found.neighbours], columns=columns)

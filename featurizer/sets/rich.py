@@ -38,7 +38,8 @@ _MIN_SECONDS = 10
 
 
 def _hertz(edges: Sequence[float], i: int) -> str:
-    return f"{edges[i]:.4g}-{edges[i + 1]:.4g} Hz"
+    low, high = (f"{float(f'{edge:.4g}'):g}" for edge in edges[i : i + 2])
+    return f"{low}-{high} Hz"
 
 
 _CONTRAST_BANDS = [_hertz(CONTRAST_EDGES_HZ, b) for b in range(len(CONTRAST_EDGES_HZ) - 1)]

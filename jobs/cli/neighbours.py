@@ -18,7 +18,10 @@ if TYPE_CHECKING:
 def print_similarity(outcome: "Similarity", store: str) -> None:
     """Print what was found."""
     what = "track" if outcome.level == "track" else "segment"
-    show(f"The {outcome.k} nearest of {counted(outcome.rows, what)}, in {clock(outcome.seconds)}.")
+    show(
+        f"The {outcome.k} nearest of {counted(outcome.rows, what)}, by the metric "
+        f"{_describe(outcome)}, in {clock(outcome.seconds)}."
+    )
     if outcome.duplicates:
         across = f", {outcome.across_labels} of them with different labels"
         show(
@@ -40,16 +43,24 @@ def print_similarity(outcome: "Similarity", store: str) -> None:
 
 def print_similar(outcome: "Similar") -> None:
     """Show the most similar tracks of a recording."""
-    if outcome.track_id:
-        label = f" ({printable(outcome.label)})" if outcome.label else ""
-        show(f"Most like {printable(outcome.track_id)}{label}:")
-    else:
-        show(f"Most like {printable(outcome.file or '')}:")
+    label = f" ({printable(outcome.label)})" if outcome.label else ""
+    name = printable(outcome.track_id or outcome.file or "")
+    show(f"Most like {name}{label}:")
+    # The score of the metric cosine is the cosine.
+    numbers = ("cosine",) if outcome.metric == "cosine" else ("score", "cosine")
     rows = []
     for one in outcome.neighbours:
+        values = [f"{getattr(one, number):.6f}" for number in numbers]
         same = "yes" if one.duplicate else ""
-        rows.append((str(one.rank), one.track_id, one.label or "", f"{one.cosine:.6f}", same))
-    show_table(("", "track", "label", "cosine", "same recording"), rows)
+        rows.append((str(one.rank), one.track_id, one.label or "", *values, same))
+    show_table(("", "track", "label", *numbers, "same recording"), rows)
+    show(f"By the metric {_describe(outcome)}.")
+
+
+def _describe(outcome: "Similar | Similarity") -> str:
+    """Return the name of the metric, with the labels that it was fitted to."""
+    labels = f" (labels: {printable(', '.join(outcome.labels))})" if outcome.labels else ""
+    return f"{outcome.metric}{labels}"
 
 
 def similarity(
@@ -57,8 +68,10 @@ def similarity(
     store: options.Store,
     k: options.Neighbours = defaults.NEIGHBOURS,
     level: Annotated[
-        Literal["track", "segment"], typer.Option(help="Level of the rows to compare.")
+        Literal["track", "segment"],
+        typer.Option(help="Level of the rows to compare; segments by the metric cosine only."),
     ] = "track",
+    metric: options.Metric = None,
     duplicate_from: Annotated[
         float,
         typer.Option(
@@ -79,8 +92,8 @@ def similarity(
 ) -> None:
     """Find the nearest neighbours of every track, exactly, into STORE/similarity.
 
-    Features are z-scored over the store and compared by cosine. Pairs of the same recording, with
-    equal or different labels, are also written to STORE/duplicates.
+    Pairs of the same recording, with equal or different labels, are also written to
+    STORE/duplicates. The metric is kept in STORE/metrics, for `songmill similar`.
     """
     arguments = dict(locals())
     from jobs.neighbours.similarity import similarity as run
@@ -103,6 +116,7 @@ def similar(
         int,
         typer.Option("-k", "--neighbours", min=1, metavar="K", help="Number of tracks to show."),
     ] = defaults.SHOWN_NEIGHBOURS,
+    metric: options.Metric = None,
     no_duplicates: Annotated[
         bool, typer.Option("--no-duplicates", help="Omit tracks that are the same recording.")
     ] = False,

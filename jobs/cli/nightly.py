@@ -72,6 +72,7 @@ def run(
     tolerance: options.Tolerance = defaults.TOLERANCE,
     keep_models: options.KeepModels = defaults.KEEP_MODELS,
     neighbours: options.Neighbours = defaults.NEIGHBOURS,
+    metric: options.Metric = None,
     exports: Annotated[
         list[str],
         typer.Option(

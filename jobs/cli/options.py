@@ -153,6 +153,15 @@ Neighbours = Annotated[
     int, typer.Option("-k", "--neighbours", min=1, metavar="K", help="Neighbours per row.")
 ]
 
+Metric = Annotated[
+    Literal["cosine", "rich", "learned"] | None,
+    typer.Option(
+        help="cosine: the cosine of the published features. rich: that of rich features, corrected "
+        "for tracks that are near to nearly all others. learned: rich, and one half by what tells "
+        "the labels apart. By default rich, if there are rich features; else cosine."
+    ),
+]
+
 Schema = Annotated[
     str | None, typer.Option(metavar="NAME", help="Schema of the database to load into.")
 ]

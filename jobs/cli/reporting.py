@@ -86,7 +86,7 @@ def print_inspection(outcome: "Inspection") -> None:
     show(table)
     show(
         f"{len(outcome.pictures)} pictures are in {printable(outcome.folder)}; a page "
-        f"with the 57 features: {printable(outcome.page)}"
+        f"with all features: {printable(outcome.page)}"
     )
 
 

@@ -52,6 +52,7 @@ from jobs.store.schemas import (
     DUPLICATES,
     FILES,
     MATRIX,
+    NEIGHBOUR_METRICS,
     PREDICTED_SEGMENTS,
     PREDICTED_TRACKS,
     SIMILARITY,
@@ -554,6 +555,8 @@ class _Extraction:
             SIMILARITY: (commit.without_tracks(replaced, "track_id", "neighbour_id"), stale),
             DUPLICATES: (commit.without_tracks(replaced, "track_id", "duplicate_id"), stale),
             MATRIX: (commit.without_any, stale),
+            # A metric remains useful when some tracks change.
+            NEIGHBOUR_METRICS: (commit.without_any, self.replace_all),
         }.items():
             chosen = commit.without_any if self.replace_all else edit
             commit.stage_table(self.store, change, table, [], edit=chosen if needed else None)

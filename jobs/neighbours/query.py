@@ -2,27 +2,29 @@
 
 import os
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from featurizer.feature_set import feature_set
 from jobs import defaults
 from jobs.errors import UsageError
 from jobs.inputs.recordings import decode_recording
 from jobs.interruption import raise_if_interrupted
-from jobs.neighbours.vectors import Vectors, read_vectors
+from jobs.neighbours.metrics import FEATURES, choose_metric
+from jobs.neighbours.vectors import Space, duplicates_metric, kept_space
 from jobs.progress import Progress
 from jobs.redaction import public_address
 from jobs.store.schemas import SEGMENTS
 from jobs.store.tables import Store, open_store
 from jobs.store.track_names import ambiguity_error, matching_tracks
+from recommend.metric import Name
 from recommend.recognise import distances, passes_ratio_test
 from recommend.topk import cosines_with
-from recommend.vectors import unit
 
-_FEATURES = feature_set("gtzan").names
+if TYPE_CHECKING:
+    from featurizer.extract import FeatureRows
 
 MAX_CANDIDATES = 1000
 """Nearest tracks by cosine that are compared with a file segment by segment."""
@@ -38,16 +40,20 @@ class Neighbour:
         Rank, from 1.
     track_id, label : str
         The track; ``label`` is None if it has no label.
+    score : float
+        The cosine, less a correction for tracks that are near to nearly all others; the metric
+        ``cosine`` has no correction.
     cosine : float
-        Cosine of the z-scored features, -1 to 1.
+        Cosine of both as vectors of the metric, -1 to 1.
     duplicate : bool
-        Whether both are the same recording: by the cosine or, for excerpts and re-encodings, by
-        the segments (:mod:`recommend.recognise`).
+        Whether both are the same recording: by the cosine of the published features or, for
+        excerpts and re-encodings, by the segments (:mod:`recommend.recognise`).
     """
 
     rank: int
     track_id: str
     label: str | None
+    score: float
     cosine: float
     duplicate: bool
 
@@ -64,13 +70,19 @@ class Outcome:
         The queried file; None for a track.
     label : str or None
         Label of the track.
+    metric : {"cosine", "rich", "learned"}
+        Metric by which neighbours were ranked.
+    labels : list of str
+        Labels that the metric was fitted to.
     neighbours : list of Neighbour
-        Duplicates first, then by descending cosine; ties by ``track_id``.
+        Duplicates first, then by descending score; ties by ``track_id``.
     """
 
     track_id: str | None
     file: str | None
     label: str | None
+    metric: Name
+    labels: list[str]
     neighbours: list[Neighbour]
 
 
@@ -79,6 +91,7 @@ def similar(
     *,
     store: str | Store,
     k: int = defaults.SHOWN_NEIGHBOURS,
+    metric: Name | None = None,
     duplicates: bool = True,
     progress: Progress | None = None,
 ) -> Outcome:
@@ -92,6 +105,10 @@ def similar(
         The store, or its address.
     k : int
         Neighbours to return.
+    metric : {"cosine", "rich", "learned"}, optional
+        As for :func:`jobs.neighbours.similarity.similarity`, with the numbers that the store has
+        kept; without them, it is fitted. By default ``rich``, if the recording and the store have
+        rich features; else ``cosine``.
     duplicates : bool
         Whether to return other copies of the recording too.
     progress : Progress, optional
@@ -100,7 +117,8 @@ def similar(
     Raises
     ------
     UsageError
-        No track and no file has this name, or several tracks have it.
+        No track and no file has this name, or several tracks have it; the recording or the store
+        lacks the features that the metric compares, or the store lacks labels.
     SongmillError
         The file cannot be decoded.
 
@@ -110,85 +128,140 @@ def similar(
     >>> found.track_id, [one.rank for one in found.neighbours]
     ('blues/0.wav', [1, 2])
     """
-    from featurizer.extract import analyse
-
     store = open_store(store)
     progress = progress or Progress()
+    chosen = choose_metric(store, metric, "track")
     progress.step("reading the features")
-    vectors = read_vectors(store, "track")
-    index = _track_index(vectors, recording, store)
+    space = kept_space(store, chosen, progress)
+    of_copies = duplicates_metric(store)
+    copies = space if of_copies == chosen else kept_space(store, of_copies, progress)
+    index = _find_track(space, recording)
+    if index is None and copies is not space:
+        in_copies = _find_track(copies, recording)
+        if in_copies is not None:
+            if metric:
+                raise UsageError(
+                    f"the track {recording!r} has no {FEATURES[metric]} features, which --metric "
+                    f"{metric} compares: use --metric {of_copies}"
+                )
+            space, index = copies, in_copies
     if index is not None:
-        cosines = cosines_with(vectors.unit, vectors.unit[index])
-        is_duplicate = cosines >= defaults.DUPLICATE_COSINE
-    else:
+        vector, copy_vectors = space.vectors[index], copies.vectors_of(space)
+        is_duplicate = cosines_with(copy_vectors, copy_vectors[index]) >= defaults.DUPLICATE_COSINE
+    elif _is_file(recording):
         progress.step(f"analysing {public_address(recording)}")
-        with decode_recording(recording) as audio:
-            features = analyse(
-                audio, sets=("gtzan",), segment_seconds=store.settings.segment_seconds
-            ).rows["gtzan"]
-        assert features.track is not None
-        vector = unit(vectors.scaling.z_scores(features.track[np.newaxis]))[0]
-        cosines = cosines_with(vectors.unit, vector)
-        is_duplicate = cosines >= defaults.DUPLICATE_COSINE
-        if not is_duplicate.any():
-            progress.step("comparing its segments")
-            is_duplicate = _duplicates_by_segment(store, vectors, features.segments, cosines)
-    order = np.lexsort((np.arange(len(cosines)), -cosines, ~is_duplicate))
+        rows = _analyse(recording, {FEATURES[chosen], FEATURES[of_copies]}, store)
+        too_short = rows[FEATURES[chosen]].too_short
+        if too_short:
+            if metric or FEATURES[of_copies] == FEATURES[chosen]:
+                raise UsageError(f"{public_address(recording)} cannot be compared: {too_short}")
+            space = copies
+        vector = _vector(space, rows)
+        is_copy = _find_copies(store, copies, rows, progress)
+        # An index of -1 is that of the last, which no track has.
+        is_duplicate = np.append(is_copy, False)[copies.index_of(space)]
+    else:
+        raise UsageError(
+            f"{recording!r} is neither a track of the store {store.storage.root} nor a file. Name "
+            f"a track, such as {space.names['track_id'][0].as_py()!r}, or the end of its name, or "
+            "the path of a recording"
+        )
+    cosines = cosines_with(space.vectors, vector)
+    scores = space.scores(cosines, slice(None))
+    order = np.lexsort((np.arange(len(scores)), -scores, ~is_duplicate))
     if not duplicates:
         order = order[~is_duplicate[order]]
     order = order[order != index][:k] if index is not None else order[:k]
-    rows = vectors.names.take(order).to_pylist()
+    named = space.names.take(order).to_pylist()
     neighbours = [
-        Neighbour(rank, **row, cosine=float(cosines[i]), duplicate=bool(is_duplicate[i]))
-        for rank, (i, row) in enumerate(zip(order, rows, strict=True), 1)
+        Neighbour(
+            rank,
+            **row,
+            score=float(scores[i]),
+            cosine=float(cosines[i]),
+            duplicate=bool(is_duplicate[i]),
+        )
+        for rank, (i, row) in enumerate(zip(order, named, strict=True), 1)
     ]
+    used = space.fitted.metric
     if index is None:
-        return Outcome(None, public_address(recording), None, neighbours)
-    row = vectors.names.slice(index, 1).to_pylist()[0]
-    return Outcome(row["track_id"], None, row["label"], neighbours)
-
-
-def _track_index(vectors: Vectors, recording: str, store: Store) -> int | None:
-    """Return the index of the track of this name; None for the path of a file."""
-    tracks = vectors.names["track_id"]
-    matches = matching_tracks(tracks, recording)
-    if len(matches) == 1:
-        return matches[0]
-    if os.path.isfile(recording) or "://" in recording:
-        return None
-    if matches:
-        raise ambiguity_error(tracks, recording, matches)
-    raise UsageError(
-        f"{recording!r} is neither a track of the store {store.storage.root} nor a file. Name a "
-        f"track, such as {tracks[0].as_py()!r}, or the end of its name, or the path of a recording"
+        file, queried = public_address(recording), {"track_id": None, "label": None}
+    else:
+        file, queried = None, space.names.slice(index, 1).to_pylist()[0]
+    return Outcome(
+        **queried, file=file, metric=used.name, labels=list(used.classes), neighbours=neighbours
     )
 
 
-def _duplicates_by_segment(
-    store: Store, vectors: Vectors, segments: np.ndarray, cosines: np.ndarray
+def _find_track(space: Space, recording: str) -> int | None:
+    """Return the index of the track of this name; None if there is none, or it is a file."""
+    tracks = space.names["track_id"]
+    matches = matching_tracks(tracks, recording)
+    if len(matches) > 1 and not _is_file(recording):
+        raise ambiguity_error(tracks, recording, matches)
+    return matches[0] if len(matches) == 1 else None
+
+
+def _is_file(recording: str) -> bool:
+    return os.path.isfile(recording) or "://" in recording
+
+
+def _analyse(recording: str, sets: set[str], store: Store) -> "dict[str, FeatureRows]":
+    """Return the rows of a file in some feature sets."""
+    from featurizer.extract import analyse
+
+    with decode_recording(recording) as audio:
+        seconds = store.settings.segment_seconds
+        return analyse(audio, sets=sorted(sets), segment_seconds=seconds).rows
+
+
+def _vector(space: Space, rows: "dict[str, FeatureRows]") -> np.ndarray:
+    """Return the vector of a file in a space."""
+    metric = space.fitted.metric
+    row = np.asarray(rows[FEATURES[metric.name]].track)
+    vector: np.ndarray = metric.vectors(row[np.newaxis])[0]
+    return vector
+
+
+def _find_copies(
+    store: Store, copies: Space, rows: "dict[str, FeatureRows]", progress: Progress
+) -> np.ndarray:
+    """Return a mask of the tracks in ``copies`` that a file is a copy or an excerpt of."""
+    cosines = cosines_with(copies.vectors, _vector(copies, rows))
+    is_copy: np.ndarray = cosines >= defaults.DUPLICATE_COSINE
+    segments = rows[FEATURES[copies.fitted.metric.name]].segments
+    if is_copy.any() or not len(segments):
+        return is_copy
+    progress.step("comparing its segments")
+    return _find_copies_by_segment(store, copies, segments, cosines)
+
+
+def _find_copies_by_segment(
+    store: Store, copies: Space, segments: np.ndarray, cosines: np.ndarray
 ) -> np.ndarray:
     """Return a mask of the tracks that a file is an excerpt or a re-encoding of."""
-    is_duplicate = np.zeros(len(cosines), bool)
+    is_copy = np.zeros(len(cosines), bool)
     candidates = np.argsort(-cosines, kind="stable")[:MAX_CANDIDATES]
-    tracks = vectors.names["track_id"].take(pa.array(candidates)).combine_chunks()
-    columns = ["track_id", *_FEATURES]
+    tracks = copies.names["track_id"].take(pa.array(candidates)).combine_chunks()
+    scaling = copies.fitted.metric.scaling
     found: list[pa.Table] = []
     for part in store.parts(SEGMENTS):
         raise_if_interrupted()
         mask = pc.is_in(store.read_part(part, ["track_id"])["track_id"], value_set=tracks)
         if pc.any(mask).as_py():
-            found.append(store.read_part(part, columns).filter(mask))
-    if not found or not len(segments):
-        return is_duplicate
+            found.append(store.read_part(part, ["track_id", *scaling.columns]).filter(mask))
+    if not found:
+        return is_copy
     rows = pa.concat_tables(found)
     owners = pc.index_in(rows["track_id"], value_set=tracks).to_numpy()
-    z_scores = vectors.scaling.z_scores
-    references = z_scores(np.column_stack([rows[name].to_numpy() for name in _FEATURES]))
-    to_tracks = distances(z_scores(segments), references, owners, len(candidates))
+    references = np.column_stack([rows[name].to_numpy() for name in scaling.columns])
+    to_tracks = distances(
+        scaling.z_scores(segments), scaling.z_scores(references), owners, len(candidates)
+    )
     nearest = int(to_tracks.argmin())
-    cosines = cosines_with(vectors.unit[candidates], vectors.unit[candidates[nearest]])
-    copies = cosines >= defaults.DUPLICATE_COSINE
-    copies[nearest] = True
-    if passes_ratio_test(to_tracks, copies):
-        is_duplicate[candidates[copies]] = True
-    return is_duplicate
+    cosines = cosines_with(copies.vectors[candidates], copies.vectors[candidates[nearest]])
+    is_near = cosines >= defaults.DUPLICATE_COSINE
+    is_near[nearest] = True
+    if passes_ratio_test(to_tracks, is_near):
+        is_copy[candidates[is_near]] = True
+    return is_copy

@@ -1,14 +1,16 @@
 """The nearest neighbours of every row of a store, and the duplicates among the rows.
 
+A metric (:mod:`jobs.neighbours.metrics`) turns the rows into vectors. Duplicates are found by the
+cosine of the published features, whichever the metric, in a second comparison if need be.
+
 The vectors are cut into tiles in the store's working folder. Workers of the cluster
 compare every pair of tiles (:mod:`recommend.neighbours`); the job merges the results.
 """
 
 import functools
-import io
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -18,7 +20,9 @@ from jobs import defaults
 from jobs.cluster.window import map_unordered
 from jobs.errors import ClusterError, UsageError
 from jobs.interruption import raise_if_interrupted
-from jobs.neighbours.vectors import Vectors, read_vectors
+from jobs.neighbours import metrics
+from jobs.neighbours.metrics import FEATURES, choose_metric
+from jobs.neighbours.vectors import Space, duplicates_metric, fit_space
 from jobs.progress import Progress
 from jobs.stage import Session, Stage, open_session
 from jobs.store import commit, schemas
@@ -26,7 +30,10 @@ from jobs.store.address import storage_of
 from jobs.store.levels import Level
 from jobs.store.schemas import DUPLICATES, MATRIX, SIMILARITY
 from recommend import neighbours
+from recommend.metric import Name
 from recommend.neighbours import MAX_DUPLICATES, Candidates, Neighbours, Tile
+from recommend.topk import cosines_of
+from training.arrays import from_npz, to_npz
 
 MAX_MATRIX_TRACKS = 20_000
 """Tracks up to which ``full`` writes the whole matrix."""
@@ -56,6 +63,10 @@ class Outcome:
     ----------
     level : {"segment", "track"}
         Level of the rows.
+    metric : {"cosine", "rich", "learned"}
+        Metric by which neighbours were ranked.
+    labels : list of str
+        Labels that the metric was fitted to.
     rows : int
         Rows that were compared.
     k : int
@@ -73,6 +84,8 @@ class Outcome:
     """
 
     level: Level
+    metric: Name
+    labels: list[str]
     rows: int
     k: int
     duplicates: int
@@ -88,6 +101,7 @@ def similarity(
     store: str | Session,
     k: int = defaults.NEIGHBOURS,
     level: Level = "track",
+    metric: Name | None = None,
     duplicate_from: float = defaults.DUPLICATE_COSINE,
     full: bool = False,
     scheduler: str | None = None,
@@ -104,6 +118,10 @@ def similarity(
         Neighbours of each row.
     level : {"track", "segment"}
         Rows to compare.
+    metric : {"cosine", "rich", "learned"}, optional
+        Metric to rank by: the cosine of the published features; ``rich`` features; or rich features
+        and what tells their labels apart. By default ``rich`` for tracks, if they have rich
+        features.
     duplicate_from : float [range=(0.5, 1)]
         Cosine from which two rows count as the same recording.
     full : bool
@@ -114,7 +132,8 @@ def similarity(
     Raises
     ------
     UsageError
-        There are no rows of the level, or too many for the whole matrix.
+        There are no rows of the level, no rich features or labels for the metric, or too many
+        tracks for the whole matrix.
     SongmillError
         The store or the cluster fails; the tables stay as they were.
 
@@ -129,9 +148,10 @@ def similarity(
     if full and level == "segment":
         raise UsageError("--full writes the matrix of tracks only: leave out --level segment")
     with session.stage("similarity") as run:
+        metric = choose_metric(run.store, metric, level)
         progress.step("reading the features")
-        vectors = read_vectors(run.store, level)
-        n = len(vectors.unit)
+        space = fit_space(run.store, metric, level)
+        n = len(space.vectors)
         if full and n > MAX_MATRIX_TRACKS:
             raise UsageError(
                 f"the whole matrix of {n:,} tracks would take {n * n * 4 / 1e9:,.0f} GB; --full is "
@@ -139,33 +159,49 @@ def similarity(
                 "each track are far smaller"
             )
         k = min(k, n - 1)
-        found, used = Neighbours(vectors.unit, k), 0
-        if k:
-            used = find_neighbours(found, vectors.unit, run, duplicate_from)
-        pairs, cosines = found.duplicates()
+        found, used = _compare_all(space, k, run, duplicate_from)
+        copies, (pairs, cosines) = space, found.duplicates()
+        if space.offsets is not None:  # then no duplicates were sought
+            copies = fit_space(run.store, duplicates_metric(run.store), "track")
+            copies = replace(copies, offsets=None)
+            missing = int((space.index_of(copies) < 0).sum())
+            if missing:
+                text = f"tracks without {FEATURES[metric]} features, which --metric {metric} leaves"
+                progress.write("info", f"{text} out: {missing}")
+            one_each = min(1, len(copies.vectors) - 1)
+            lists, used_again = _compare_all(copies, one_each, run, duplicate_from)
+            used, (pairs, cosines) = max(used, used_again), lists.duplicates()
         if np.bincount(pairs[:, 1]).max(initial=0) >= MAX_DUPLICATES:
             progress.warn(
                 f"a recording occurs more than {MAX_DUPLICATES} times (silence?): {DUPLICATES} "
                 f"lists only {MAX_DUPLICATES} pairs of each copy"
             )
         change = commit.Change()
-        neighbour_rows = _neighbour_rows(vectors, found, k, duplicate_from)
-        duplicate_rows = [_duplicate_rows(vectors, pairs, cosines)]
+        neighbour_rows = _neighbour_rows(space, found, k, copies, duplicate_from)
+        duplicate_rows = [_duplicate_rows(copies, pairs, cosines)]
         for table, rows, schema in (
             (SIMILARITY, neighbour_rows, schemas.similarity(level)),
             (DUPLICATES, duplicate_rows, schemas.duplicates(level)),
         ):
             commit.stage_replacement(run.store, change, table, rows, schema, part_rows=_PART_ROWS)
         if full or run.store.parts(MATRIX):
-            tracks = vectors.names["track_id"].to_pylist() if full else []
+            tracks = space.names["track_id"].to_pylist() if full else []
             columns = [("track_id", pa.string()), *((track, pa.float32()) for track in tracks)]
             schema, part_rows = pa.schema(columns), max(1, _PART_BYTES // (4 * n))
-            rows = _matrix_rows(vectors, schema, part_rows) if full else iter(())
+            rows = _matrix_rows(space, schema, part_rows) if full else iter(())
             commit.stage_replacement(run.store, change, MATRIX, rows, schema, part_rows=part_rows)
-        across, shown = _compare_labels(vectors, pairs, cosines)
-        run.commit(change, workers=used, message=f"{k} nearest of {n} {vectors.level}s")
+        if level == "track":
+            kept = {one.fitted.metric.name: one.fitted for one in (copies, space)}
+            metrics.stage(run.store, change, list(kept.values()), run.run_id)
+        across, shown = _compare_labels(copies, pairs, cosines)
+        labels = space.fitted.metric.classes
+        by_labels = f", labels: {', '.join(labels)}" if labels else ""
+        message = f"{k} nearest of {n} {level}s, metric {metric}{by_labels}"
+        run.commit(change, workers=used, message=message)
         return Outcome(
-            level=vectors.level,
+            level=level,
+            metric=metric,
+            labels=list(labels),
             rows=n,
             k=k,
             duplicates=len(pairs),
@@ -180,29 +216,38 @@ def similarity(
 # On the cluster
 
 
-def find_neighbours(found: Neighbours, unit: np.ndarray, run: Stage, duplicate_from: float) -> int:
-    """Compare every pair of tiles of the vectors ``unit``; return the number of workers used.
+def _compare_all(space: Space, k: int, run: Stage, duplicate_from: float) -> tuple[Neighbours, int]:
+    """Return the lists of all vectors of a space, and the number of workers used."""
+    found = Neighbours(space.vectors, k, space.offsets)
+    return found, find_neighbours(found, space, run, duplicate_from) if k else 0
+
+
+def find_neighbours(found: Neighbours, space: Space, run: Stage, duplicate_from: float) -> int:
+    """Compare every pair of tiles of a space's vectors; return the number of workers used.
 
     The candidates are added to ``found``. ClusterError if the cluster is lost, or fails.
     """
-    n = len(unit)
+    n = len(space.vectors)
     rows = neighbours.tile_rows(n)
     starts = range(0, n, rows)
     if len(starts) == 1:
         # Starting a cluster would take far longer.
-        tile, floors = Tile.of(0, unit), found.floors(0, n)
+        tile, floors = Tile.of(0, space.vectors, space.offsets), found.floors(0, n)
         both = (floors, floors)
         found.add(neighbours.compare_tiles(tile, tile, both, found.size, duplicate_from))
         return 0
     storage = run.store.storage
+    # Workers that outlive this run cache tiles by name, so the name includes the run.
+    stem = f"{run.work}/{run.run_id}-{'cosines' if space.offsets is None else 'scores'}"
     names: list[str] = []
     for start in starts:
         raise_if_interrupted()
-        file = io.BytesIO()
-        np.save(file, unit[start : start + rows], allow_pickle=False)
-        # Workers that outlive this run cache tiles by name, so the name includes the run.
-        names.append(f"{run.work}/{run.run_id}-{start}.npy")
-        storage.write(names[-1], file.getvalue())
+        part = slice(start, start + rows)
+        arrays = {"vectors": space.vectors[part]}
+        if space.offsets is not None:
+            arrays["offsets"] = space.offsets[part]
+        names.append(f"{stem}-{start}.npz")
+        storage.write(names[-1], to_npz(arrays))
     pairs = list(neighbours.tile_pairs(len(starts)))
 
     def tasks() -> Iterator[tuple[Any, ...]]:
@@ -213,7 +258,7 @@ def find_neighbours(found: Neighbours, unit: np.ndarray, run: Stage, duplicate_f
             yield storage.root, tiles, floors, found.size, duplicate_from
 
     progress = run.session.progress
-    pool = run.pool()
+    pool = run.pools[0] if run.pools else run.pool()
     results = map_unordered(pool, _compare_tiles, tasks(), tick=progress.workers, prefetch=1)
     for done, (index, result) in enumerate(results, 1):
         if not isinstance(result, Candidates):
@@ -247,63 +292,66 @@ def _limit_to_one_thread() -> None:
 
 @functools.lru_cache(maxsize=6)
 def _read_tile(root: str, name: str, start: int) -> Tile:
-    data = io.BytesIO(storage_of(root).read(name))
-    return Tile.of(start, np.load(data, allow_pickle=False))
+    return Tile.of(start, **from_npz(storage_of(root).read(name)))
 
 
 # Rows of the tables
 
 
-def _key_columns(vectors: Vectors, indices: np.ndarray) -> list[pa.ChunkedArray]:
+def _key_columns(space: Space, indices: np.ndarray) -> list[pa.ChunkedArray]:
     """Return the columns that identify the rows at ``indices``."""
-    columns = ["track_id"] + (["segment"] if vectors.level == "segment" else [])
-    return [vectors.names[name].take(pa.array(indices)) for name in columns]
+    columns = ["track_id"] + (["segment"] if space.level == "segment" else [])
+    return [space.names[name].take(pa.array(indices)) for name in columns]
 
 
 def _neighbour_rows(
-    vectors: Vectors, found: Neighbours, k: int, duplicate_from: float
+    space: Space, found: Neighbours, k: int, copies: Space, duplicate_from: float
 ) -> Iterator[pa.Table]:
-    """Yield the rows of ``similarity`` in batches."""
-    n = len(vectors.unit)
+    """Yield the rows of ``similarity`` in batches. ``copies`` tells the duplicates among them."""
+    n = len(space.vectors)
+    of_copies = copies.vectors_of(space)
     step = max(1, _PART_ROWS // max(k, 1))
     for start in range(0, n if k else 0, step):
         raise_if_interrupted()
         stop = min(start + step, n)
         indices, cosines = found.lists(start, stop)
+        is_duplicate = cosines_of(of_copies, start, indices) >= duplicate_from
         columns = [
-            *_key_columns(vectors, np.repeat(np.arange(start, stop), k)),
+            *_key_columns(space, np.repeat(np.arange(start, stop), k)),
             pa.array(np.tile(np.arange(1, k + 1, dtype=np.int32), stop - start)),
-            *_key_columns(vectors, indices.ravel()),
+            *_key_columns(space, indices.ravel()),
+            pa.array(space.scores(cosines, indices).ravel()),
             pa.array(cosines.ravel()),
-            pa.array(cosines.ravel() >= duplicate_from),
+            pa.array(is_duplicate.ravel()),
+            pa.repeat(space.fitted.metric.name, indices.size),
         ]
-        yield pa.table(columns, schema=schemas.similarity(vectors.level))
+        yield pa.table(columns, schema=schemas.similarity(space.level))
 
 
-def _duplicate_rows(vectors: Vectors, pairs: np.ndarray, cosines: np.ndarray) -> pa.Table:
-    first, second = (_key_columns(vectors, indices) for indices in pairs.T)
-    return pa.table([*first, *second, pa.array(cosines)], schema=schemas.duplicates(vectors.level))
+def _duplicate_rows(space: Space, pairs: np.ndarray, cosines: np.ndarray) -> pa.Table:
+    first, second = (_key_columns(space, indices) for indices in pairs.T)
+    return pa.table([*first, *second, pa.array(cosines)], schema=schemas.duplicates(space.level))
 
 
-def _matrix_rows(vectors: Vectors, schema: pa.Schema, part_rows: int) -> Iterator[pa.Table]:
+def _matrix_rows(space: Space, schema: pa.Schema, part_rows: int) -> Iterator[pa.Table]:
     """Yield the rows of ``similarity-matrix``, one part at a time."""
-    for start in range(0, len(vectors.unit), part_rows):
+    for start in range(0, len(space.vectors), part_rows):
         raise_if_interrupted()
-        rows = vectors.unit[start : start + part_rows]
-        cosines = np.clip(rows @ vectors.unit.T, -1, 1).astype(np.float32)
-        names = vectors.names["track_id"].slice(start, len(rows))
+        rows = space.vectors[start : start + part_rows]
+        cosines = np.clip(rows @ space.vectors.T, -1, 1).astype(np.float32)
+        names = space.names["track_id"].slice(start, len(rows))
         columns = [names, *(pa.array(column) for column in cosines.T)]
         yield pa.table(columns, schema=schema)
 
 
 def _compare_labels(
-    vectors: Vectors, pairs: np.ndarray, cosines: np.ndarray
+    space: Space, pairs: np.ndarray, cosines: np.ndarray
 ) -> tuple[int, list[Duplicate]]:
     """Count the pairs with different labels; return some pairs, those with two labels first."""
-    labels = np.array(vectors.names["label"].to_pylist(), object)
+    labels = np.array(space.names["label"].to_pylist(), object)
     differ = (labels[pairs[:, 0]] != labels[pairs[:, 1]]).astype(bool)
     order = np.argsort(~differ, kind="stable")[:_SHOWN_DUPLICATES]
-    tracks = vectors.names["track_id"]
+    tracks = space.names["track_id"]
     shown = [
         Duplicate(
             track_id=tracks[int(pairs[i, 0])].as_py(),

@@ -1,26 +1,25 @@
-"""The rows of a store as unit vectors of z-scored features."""
+"""The rows of a store as vectors of a metric."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from threadpoolctl import threadpool_limits
 
-from featurizer.feature_set import feature_set
-from jobs.interruption import raise_if_interrupted
-from jobs.store.levels import TABLE_OF, Level, choose_level
+from jobs.errors import UsageError
+from jobs.neighbours import metrics
+from jobs.neighbours.metrics import FEATURES, FittedMetric, blocks, has_rows, total
+from jobs.neighbours.rows import Rows, read_rows
+from jobs.progress import Progress
+from jobs.store.levels import Level
 from jobs.store.tables import Store
-from recommend.vectors import unit
-from training.scaling import ColumnSums, Scaling
-
-_FEATURES = feature_set("gtzan").names
-
-_BLOCK_ROWS = 65_536
+from recommend.metric import Name, VectorSums
 
 
 @dataclass(frozen=True)
-class Vectors:
-    """All rows of a level, sorted by ``track_id`` and ``segment``.
+class Space:
+    """All rows of a level that a metric compares, sorted by ``track_id`` and ``segment``.
 
     Parameters
     ----------
@@ -28,47 +27,93 @@ class Vectors:
         Level of the rows.
     names : pa.Table
         ``track_id`` and ``label`` of each row; for segments also ``segment``.
-    scaling : Scaling
-        Scaling of the features, fitted to all rows.
-    unit : np.ndarray [shape=(n, 57), float64]
-        Scaled rows of length one.
+    fitted : FittedMetric
+        The metric.
+    vectors : np.ndarray [shape=(n, c), float64]
+        Vectors of length one.
+    offsets : np.ndarray [shape=(n,), float64] or None
+        Offset of each row as a neighbour; None if the score is the cosine.
     """
 
     level: Level
     names: pa.Table
-    scaling: Scaling
-    unit: np.ndarray
+    fitted: FittedMetric
+    vectors: np.ndarray
+    offsets: np.ndarray | None
+
+    def index_of(self, other: "Space") -> np.ndarray:
+        """Return the index of each track of another space [shape=(n,), int]; -1 if it has none."""
+        tracks = self.names["track_id"].combine_chunks()
+        found = pc.index_in(other.names["track_id"], value_set=tracks)
+        return np.asarray(found.fill_null(-1).to_numpy(), np.int64)
+
+    def vectors_of(self, other: "Space") -> np.ndarray:
+        """Return the vectors of another space's rows, in its order; zeros where there is none."""
+        if other is self:
+            return self.vectors
+        index = self.index_of(other)
+        return np.where((index >= 0)[:, np.newaxis], self.vectors[index], 0.0)
+
+    def scores(self, cosines: np.ndarray, neighbours: np.ndarray | slice) -> np.ndarray:
+        """Return the scores of neighbours by their cosines, both of the same shape."""
+        return cosines if self.offsets is None else cosines - self.offsets[neighbours]
 
 
-def read_vectors(store: Store, requested: Level) -> Vectors:
-    """Read the rows of a level.
+def fit_space(store: Store, name: Name, level: Level) -> Space:
+    """Fit a metric to the rows of a store, and return their vectors.
 
     Raises
     ------
     UsageError
-        The store has no such rows.
+        ``learned`` lacks labels, or a value is not finite.
     """
-    level = choose_level(store, requested)
-    columns = ["track_id", "label", *(["segment"] if level == "segment" else [])]
-    parts = store.parts(TABLE_OF[level])
-    names = pa.concat_tables([store.read_part(name, columns) for name in parts])
-    keys = [(name, "ascending") for name in columns if name != "label"]
-    order = pc.sort_indices(names, sort_keys=keys)
-    sorted_index = np.empty(names.num_rows, np.int64)
-    sorted_index[order.to_numpy()] = np.arange(names.num_rows)
-    names = names.take(order).combine_chunks()
-    features = np.empty((names.num_rows, len(_FEATURES)))
-    start = 0
-    for name in parts:
-        raise_if_interrupted()
-        rows = store.read_part(name, list(_FEATURES))
-        indices = sorted_index[start : start + rows.num_rows]
-        for column, values in enumerate(rows.itercolumns()):
-            features[indices, column] = values.to_numpy()
-        start += rows.num_rows
-    scaling = ColumnSums.of(features, _FEATURES).scaling()
-    for start in range(0, len(features), _BLOCK_ROWS):
-        raise_if_interrupted()
-        block = slice(start, start + _BLOCK_ROWS)
-        features[block] = unit(scaling.z_scores(features[block]))
-    return Vectors(level, names, scaling, features)
+    return _make_space(store, name, read_rows(store, FEATURES[name], level), None)
+
+
+def kept_space(store: Store, name: Name, progress: Progress) -> Space:
+    """Return the tracks of a store as vectors of the metric that the store has kept.
+
+    The metric is fitted if the store has kept none. A warning says if tracks have changed since it
+    was fitted. Errors are those of :func:`fit_space`.
+    """
+    rows, version = read_rows(store, FEATURES[name], "track"), _version(store, name)
+    kept = metrics.read(store).get(name)
+    if kept and kept.version != version:
+        kept = None
+    if kept and kept.fingerprint != metrics.fingerprint(name, rows, version):
+        progress.warn(
+            f"the metric {name} was fitted to {kept.tracks:,} tracks, and tracks or labels have "
+            "changed since. `songmill similarity` fits it to the present ones"
+        )
+    return _make_space(store, name, rows, kept)
+
+
+def _make_space(store: Store, name: Name, rows: Rows, kept: FittedMetric | None) -> Space:
+    """Return rows as vectors of a metric, which is fitted to them unless it is ``kept``."""
+    features = rows.features
+    try:
+        with threadpool_limits(limits=1):  # more threads may add in another order
+            fitted = kept or metrics.fit(name, rows, _version(store, name))
+            metric = fitted.metric
+            vectors = features  # of the same type: z-scores take the place of the features
+            if metric.projection:
+                vectors = np.empty((len(features), len(metric.projection.shift)))
+            for block in blocks(len(features)):
+                vectors[block] = metric.vectors(features[block])
+            if metric.projection and not kept:
+                sums = total(VectorSums.of(vectors[block]) for block in blocks(len(vectors)))
+                fitted = replace(fitted, metric=metric.corrected(sums))
+            offsets = fitted.metric.offsets(vectors)
+    except ValueError as error:
+        root = store.storage.root
+        raise UsageError(f"--metric {name} cannot compare the rows of {root}: {error}") from None
+    return Space(rows.level, rows.names, fitted, vectors, offsets)
+
+
+def _version(store: Store, name: Name) -> str:
+    return store.settings.feature_sets[FEATURES[name]]
+
+
+def duplicates_metric(store: Store) -> Name:
+    """Return the metric by which duplicates are found: ``cosine``, or ``rich`` without its rows."""
+    return "cosine" if has_rows(store, FEATURES["cosine"]) else "rich"

@@ -27,10 +27,11 @@ from jobs.redaction import redact
 from jobs.reporting.report import PAGE
 from jobs.stage import Session, open_session
 from jobs.store import commit
-from jobs.store.counts import count_labels
+from jobs.store.counts import count_labels, count_tracks
 from jobs.store.levels import Level
-from jobs.store.schemas import PREDICTED_TRACKS, SIMILARITY, TRACKS
+from jobs.store.schemas import PREDICTED_TRACKS, SIMILARITY
 from jobs.store.tables import Store, read_settings
+from recommend.metric import Name
 
 StageName = Literal["extract", "train", "similarity", "predict", "export", "report"]
 
@@ -106,6 +107,7 @@ def run(
     tolerance: float = defaults.TOLERANCE,
     keep_models: int = defaults.KEEP_MODELS,
     neighbours: int = defaults.NEIGHBOURS,
+    metric: Name | None = None,
     exports: Sequence[str] = (),
     schema: str | None = None,
     only: StageName | None = None,
@@ -130,6 +132,8 @@ def run(
         Name of the feature set to learn from: ``features`` of :func:`jobs.learning.train.train`.
     neighbours : int
         Neighbours of each track: ``k`` of :func:`jobs.neighbours.similarity.similarity`.
+    metric : {"cosine", "rich", "learned"}, optional
+        As for :func:`jobs.neighbours.similarity.similarity`.
     exports : sequence of str
         ``TABLE=URL`` of each export, as for :func:`jobs.exporting.export.export`.
     schema : str, optional
@@ -185,11 +189,11 @@ def run(
         _Step(
             "similarity",
             "similarity",
-            lambda: _similarity(session, neighbours),
+            lambda: _similarity(session, neighbours, metric),
             inputs=("features",),
-            options={"neighbours": neighbours},
+            options={"neighbours": neighbours, "metric": metric},
             has_result=lambda store: bool(store.parts(SIMILARITY)),
-            obstacle=lambda store: "" if store.count_rows(TRACKS) else "there are no tracks",
+            obstacle=functools.partial(_no_neighbours, metric=metric),
         ),
         _Step(
             "predict",
@@ -412,11 +416,12 @@ def _train(session: Session, keep_models: int, options: dict[str, Any]) -> _Resu
     return f"{version} {verdict}: {found.verdict.reason}", as_json(found)
 
 
-def _similarity(session: Session, neighbours: int) -> _Result:
+def _similarity(session: Session, neighbours: int, metric: Name | None) -> _Result:
     from jobs.neighbours.similarity import similarity
 
-    found = similarity(store=session, k=neighbours)
-    summary = f"the {found.k} nearest of {found.rows} tracks, {found.duplicates} duplicates"
+    found = similarity(store=session, k=neighbours, metric=metric)
+    summary = f"the {found.k} nearest of {found.rows} tracks by the metric {found.metric}, "
+    summary += f"{found.duplicates} duplicates"
     return summary, asdict(found)
 
 
@@ -446,11 +451,17 @@ def _report(session: Session) -> _Result:
 # Obstacles
 
 
-def _too_few_labels(store: Store) -> str:
+def _too_few_labels(store: Store, learner: str = "a model") -> str:
     count = sum(label is not None for label, _ in count_labels(store))
     if count > 1:
         return ""
-    return f"labels of the tracks: {count}; a model needs at least two"
+    return f"labels of the tracks: {count}; {learner} needs at least two"
+
+
+def _no_neighbours(store: Store, metric: Name | None) -> str:
+    if not max(count_tracks(store).values()):
+        return "there are no tracks"
+    return _too_few_labels(store, "the metric learned") if metric == "learned" else ""
 
 
 def _no_predictions(store: Store) -> str:

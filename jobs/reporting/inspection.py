@@ -3,6 +3,7 @@
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import chain
 
 import numpy as np
 import pyarrow as pa
@@ -11,7 +12,7 @@ import pyarrow.parquet as pq
 from featurizer.columns import SAMPLE_RATE, SEGMENT_SECONDS
 from featurizer.curves import FRAME_CURVES, Curves
 from featurizer.extract import Features, analyse
-from featurizer.feature_set import feature_set
+from featurizer.feature_set import FeatureSet, feature_set
 from featurizer.waveform import zero_crossings
 from jobs.errors import UsageError
 from jobs.inputs.recordings import decode_recording
@@ -19,7 +20,7 @@ from jobs.learning import registry
 from jobs.learning.predict_files import FilePrediction, load_champion_for_files, predict_features
 from jobs.progress import Progress, printable
 from jobs.redaction import public_address
-from jobs.reporting.overview import label_styles
+from jobs.reporting.overview import feature_cell, label_styles, percentiles, sample_tracks
 from jobs.store.atomic import check_writable, write_file
 from jobs.store.counts import count_labels
 from jobs.store.tables import Store, open_store
@@ -30,11 +31,14 @@ from pages.picture import Picture
 from pages.style import display_name
 from training.model import Description
 
-_PUBLISHED = feature_set("gtzan")
+_PUBLISHED, _RICH = feature_set("gtzan"), feature_set("rich")
 
 PAGE = "index.html"
 FRAMES = "frames.parquet"
-"""Table of frames: ``time_s``, :data:`featurizer.curves.FRAME_CURVES`, ``onset_strength``."""
+"""Table of frames: ``time_s``, :data:`featurizer.curves.FRAME_CURVES`, ``onset_strength``.
+
+With rich features also ``flux`` and ``percussive_share``.
+"""
 
 
 @dataclass(frozen=True)
@@ -96,7 +100,9 @@ class Outcome:
     facts : Facts
         Facts about the recording.
     features : dict of str to float
-        The 57 features.
+        The published features (the set gtzan).
+    rich : dict of str to float, or None
+        The rich features; None if the recording is too short for them.
     prediction : FilePrediction or None
         Prediction of the champion; None without a champion.
     model : str or None
@@ -109,6 +115,7 @@ class Outcome:
 
     facts: Facts
     features: dict[str, float]
+    rich: dict[str, float] | None
     prediction: FilePrediction | None
     model: str | None
     folder: str
@@ -130,7 +137,8 @@ def inspect(
     recording : str
         Path of a file; with a store also one of its tracks, or the end of its name.
     store : str or Store, optional
-        A store, or its address. Its champion predicts the recording.
+        A store, or its address. Its champion predicts the recording, and its tracks are compared
+        with it, feature by feature.
     out : str, optional
         Output folder; by default ``inspect-NAME`` in the working directory.
     progress : Progress, optional
@@ -157,18 +165,19 @@ def inspect(
     with decode_recording(path) as audio:
         curves = Curves(audio.y)
         seconds = model.description.segment_seconds if model else SEGMENT_SECONDS
-        sets = {_PUBLISHED.name, of_model.name}
+        sets = {_PUBLISHED.name, _RICH.name, of_model.name}
         features = analyse(audio, sets=sorted(sets), segment_seconds=seconds, curves=curves)
-    track = features.rows[_PUBLISHED.name].track
-    assert track is not None
-    by_name = dict(zip(_PUBLISHED.names, track.tolist(), strict=True))
+    by_name, rich = _by_name(features, _PUBLISHED), _by_name(features, _RICH)
+    assert by_name is not None
     facts = _facts(shown, features, curves, by_name["tempo"])
+    tables = _feature_tables(features, store, progress)
     progress.step("drawing")
     pictures: list[Picture] = []
-    for picture in drawing.pictures(curves, facts.tempo):
+    of_rich = drawing.rich_pictures(curves) if rich else iter(())
+    for picture in chain(drawing.pictures(curves, facts.tempo), of_rich):
         pictures.append(picture)
         progress.update_live(f"drawing: {len(pictures)} pictures")
-    sections = _sections(facts, by_name, tuple(pictures))
+    sections = _sections(facts, tuple(pictures), tables, features.rows[_RICH.name].too_short)
     prediction = None
     if store and model:
         prediction = predict_features(model, of_model, shown, features)
@@ -179,8 +188,11 @@ def inspect(
         write_file(os.path.join(folder, f"{picture.name}.png"), picture.default.png)
     columns = {"time_s": curves.times_s}
     columns |= {name: curves.frames[:, i] for i, name in enumerate(FRAME_CURVES)}
+    columns["onset_strength"] = curves.onset_strength
+    if rich:
+        columns |= {"flux": curves.flux, "percussive_share": curves.percussive_share}
     frames = pa.BufferOutputStream()
-    pq.write_table(pa.table({**columns, "onset_strength": curves.onset_strength}), frames)
+    pq.write_table(pa.table(columns), frames)
     write_file(os.path.join(folder, FRAMES), frames.getvalue().to_pybytes())
     page = Page(
         title=printable(os.path.basename(shown.rstrip("/"))),
@@ -191,6 +203,7 @@ def inspect(
     return Outcome(
         facts=facts,
         features=by_name,
+        rich=rich,
         prediction=prediction,
         model=model.description.version if model else None,
         folder=folder,
@@ -240,8 +253,40 @@ def _facts(path: str, features: Features, curves: Curves, tempo: float) -> Facts
     )
 
 
+def _by_name(features: Features, of: FeatureSet) -> dict[str, float] | None:
+    """Return the features of the whole recording by name; None if it is too short."""
+    track = features.rows[of.name].track
+    return None if track is None else dict(zip(of.names, track.tolist(), strict=True))
+
+
+def _feature_tables(features: Features, store: Store | None, progress: Progress) -> list[Table]:
+    """Return a table of the features of each set, with percentiles where a store has the set."""
+    tables = []
+    for name, rows in features.rows.items():
+        if rows.track is None:
+            continue
+        of = feature_set(name)
+        columns, cells = (
+            ["feature", "value"],
+            [
+                [feature_cell(column), number(value, ".6g")]
+                for column, value in zip(of.columns, rows.track.tolist(), strict=True)
+            ],
+        )
+        if store and store.settings.feature_sets.get(name) == of.version:
+            progress.step(f"comparing with the {name} features of the store")
+            sample = sample_tracks(store, name)
+            if len(sample):
+                columns.append("percentile")
+                for row, value in zip(cells, percentiles(sample, rows.track), strict=True):
+                    row.append(number(value, ".0f"))
+        caption = f"The {len(of.columns)} {name} features"
+        tables.append(Table(caption, columns, cells, collapsed=of is not _PUBLISHED))
+    return tables
+
+
 def _sections(
-    facts: Facts, features: dict[str, float], pictures: Sequence[Picture]
+    facts: Facts, pictures: Sequence[Picture], tables: Sequence[Table], too_short: str | None
 ) -> list[Section]:
     shown_facts = [
         ("sample rate of the file", f"{facts.sample_rate:,} Hz"),
@@ -253,13 +298,15 @@ def _sections(
         ("tempo", facts.tempo_in_words),
         *([("remark", printable(facts.note))] if facts.note else []),
     ]
-    rows = [[Cell(name), number(value, ".6g")] for name, value in features.items()]
-    table = Table("Features of the recording", ("feature", "value"), rows)
-    text = "Mean and variance of each curve over the whole recording, as in a store's table."
+    text = "Those of the whole recording, as in a store's tables."
+    if any("percentile" in table.columns for table in tables):
+        text += " The percentile is the percentage of the store's tracks with a smaller value."
+    if too_short:
+        text += f" {too_short}"
     return [
         Section("facts", "Facts", Content(facts=shown_facts)),
         Section("pictures", "Pictures", Content(pictures=pictures)),
-        Section("features", "The 57 features", Content(text=text, tables=(table,))),
+        Section("features", "Features", Content(text=text, tables=tables)),
     ]
 
 

@@ -20,6 +20,7 @@ from featurizer.feature_set import Level, feature_set, feature_sets
 from jobs.errors import DamageError, StoreError
 from jobs.extraction.remarks import is_long_enough
 from jobs.learning import registry
+from jobs.neighbours import metrics
 from jobs.progress import Progress
 from jobs.store import manifest, schemas
 from jobs.store.commit import check_journal
@@ -28,6 +29,7 @@ from jobs.store.lock import JOURNAL, is_committing
 from jobs.store.schemas import (
     DUPLICATES,
     MATRIX,
+    NEIGHBOUR_METRICS,
     PREDICTED_SEGMENTS,
     PREDICTED_TRACKS,
     PROBABILITY,
@@ -191,6 +193,8 @@ class Check:
                 self._check_part(table, entry)
             if table == "files":
                 self._compare_features()
+            if table == NEIGHBOUR_METRICS:
+                self._check_metrics()
         for (table, problem), tracks in self._wrong.items():
             named = ", ".join(repr(track) for track in sorted(map(str, tracks))[:MAX_NAMED])
             self._add(table, f"{problem}: {len(tracks):,} tracks, such as {named}")
@@ -323,7 +327,8 @@ class Check:
         known = "track_id" in schema.names
         if table in (SIMILARITY, DUPLICATES):
             make = schemas.similarity if table == SIMILARITY else schemas.duplicates
-            known = any(schema == make(level) for level in ("track", "segment"))
+            expected = [make(level) for level in ("track", "segment")]
+            known = any(schema in (one, _without_metric(one)) for one in expected)
         elif table in (PREDICTED_TRACKS, PREDICTED_SEGMENTS):
             segments = table == PREDICTED_SEGMENTS
             known = schema == schemas.predictions(_classes(schema), segments=segments)
@@ -444,7 +449,23 @@ class Check:
                 self._add(table, problem)
                 self.stale.add(table)
 
-    # Models
+    # Metrics and models
+
+    def _check_metrics(self) -> None:
+        for entry in self._list(NEIGHBOUR_METRICS):
+            if entry.name in self.unsound.get(NEIGHBOUR_METRICS, ()):
+                continue
+            rows: list[dict[str, Any]] = []
+            with suppress(FileNotFoundError):  # removed by another run since it was listed
+                rows = self.store.storage.read_table(entry.name).to_pylist()
+            for row in rows:
+                try:
+                    metrics.from_row(row)
+                except ValueError as error:
+                    self._add(
+                        NEIGHBOUR_METRICS, f"has a damaged metric {row['metric']!r} ({error})"
+                    )
+                    self.stale.add(NEIGHBOUR_METRICS)
 
     def _check_models(self) -> None:
         for version in registry.versions(self.store):
@@ -483,6 +504,11 @@ class Check:
             else:
                 if rows.schema != schema:
                     yield name, "has other columns than its table"
+
+
+def _without_metric(schema: pa.Schema) -> pa.Schema:
+    """Return the schema that an older songmill gave to a table of neighbours."""
+    return pa.schema([field for field in schema if field.name not in ("score", "metric")])
 
 
 def _classes(schema: pa.Schema) -> list[str]:

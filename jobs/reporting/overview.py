@@ -13,14 +13,13 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from featurizer.feature_set import feature_set
+from featurizer.feature_set import Column, FeatureSet, feature_set, feature_sets
 from jobs.interruption import raise_if_interrupted
-from jobs.store.counts import add_counts
-from jobs.store.schemas import DUPLICATES, SIMILARITY, TRACK, TRACKS
+from jobs.store.counts import add_counts, largest_table
+from jobs.store.schemas import DUPLICATES, SIMILARITY, features_folder, features_schema
 from jobs.store.tables import Store
+from pages.page import Cell
 from pages.style import MAX_LABELS, LabelStyles
-
-_FEATURES = feature_set("gtzan").names
 
 SAMPLE_SIZE = 20_000
 """Number of tracks in a sample."""
@@ -36,62 +35,107 @@ _MAX_PAIRS_READ = 2_000
 
 @dataclass(frozen=True)
 class Sample:
-    """Random sample of tracks.
+    """Random sample of the tracks that have a row in a feature set.
 
     Parameters
     ----------
+    feature_set : FeatureSet
+        The feature set.
     total : int
-        Tracks in the store.
+        Its tracks in the store.
     excluded : int
         Sampled tracks left out because no recording has such features.
     names : pa.Table
         ``track_id`` and ``label``, sorted by ``track_id``.
-    rows : np.ndarray [shape=(n, 58), float64]
-        ``length`` and the features.
+    lengths : np.ndarray [shape=(n,), float64]
+        ``length`` in samples; NaN where it is unknown.
+    features : np.ndarray [shape=(n, d), float64]
+        The features.
     """
 
+    feature_set: FeatureSet
     total: int
     excluded: int
     names: pa.Table
-    rows: np.ndarray
+    lengths: np.ndarray
+    features: np.ndarray
 
-    @property
-    def features(self) -> np.ndarray:
-        """The features [shape=(n, 57)]."""
-        return self.rows[:, 1:]
+    def __len__(self) -> int:
+        return len(self.features)
 
 
-def sample_tracks(store: Store, size: int = SAMPLE_SIZE) -> Sample:
-    """Draw a random sample of tracks, which depends on their names only.
+def sample_sets(store: Store) -> list[Sample]:
+    """Draw a sample of each feature set of the store that has rows, in order of their names."""
+    found = [sample_tracks(store, name) for name in known_sets(store)]
+    return [sample for sample in found if sample.total]
 
-    A store of up to ``size`` tracks is sampled completely.
+
+def known_sets(store: Store) -> list[str]:
+    """Return the names of the store's feature sets that this songmill has, too."""
+    return [name for name in feature_sets() if name in store.settings.feature_sets]
+
+
+def sample_tracks(store: Store, name: str, size: int = SAMPLE_SIZE) -> Sample:
+    """Draw a random sample of the tracks of a feature set, which depends on their names only.
+
+    A set of up to ``size`` tracks is sampled completely.
     """
-    total = store.count_rows(TRACKS)
-    max_hash = _max_hash(store, size) if total > size else None
-    names = [pa.schema([TRACK.field("track_id"), TRACK.field("label")]).empty_table()]
-    columns = ["length", *_FEATURES]
+    described, table = feature_set(name), features_folder(name, "track")
+    total = store.count_rows(table)
+    max_hash = _max_hash(store, table, size) if total > size else None
+    schema = features_schema(name, "track")
+    names = [pa.schema([schema.field("track_id"), schema.field("label")]).empty_table()]
+    columns = ["length", *described.names]
     rows = [np.empty((0, len(columns)))]
-    for batch in store.read_batches(TRACKS, ["track_id", "label", *columns]):
+    for batch in store.read_batches(table, ["track_id", "label", *columns]):
         raise_if_interrupted()
         chosen = np.arange(batch.num_rows)
         if max_hash is not None:
             chosen = np.flatnonzero(_hashes(batch["track_id"]) <= max_hash)
         names.append(pa.table(batch.select(["track_id", "label"]).take(pa.array(chosen))))
-        rows.append(np.column_stack([batch[name].to_numpy()[chosen] for name in columns]))
-    table, matrix = pa.concat_tables(names), np.concatenate(rows)
-    order = pc.sort_indices(table["track_id"]).to_numpy()
-    order = order[(np.abs(matrix[order]) < _MAX_FEATURE).all(axis=1)]
-    return Sample(total, len(matrix) - len(order), table.take(pa.array(order)), matrix[order])
+        values = [batch[one].to_numpy(zero_copy_only=False)[chosen] for one in columns]
+        rows.append(np.column_stack(values))
+    sampled, matrix = pa.concat_tables(names), np.concatenate(rows)
+    order = pc.sort_indices(sampled["track_id"]).to_numpy()
+    # NaN, of an unknown length, is not larger.
+    order = order[~(np.abs(matrix[order]) >= _MAX_FEATURE).any(axis=1)]
+    return Sample(
+        feature_set=described,
+        total=total,
+        excluded=len(matrix) - len(order),
+        names=sampled.take(pa.array(order)),
+        lengths=matrix[order, 0],
+        features=matrix[order, 1:],
+    )
+
+
+def percentiles(sample: Sample, row: np.ndarray) -> np.ndarray:
+    """Return where the features of a recording lie among those of a sample.
+
+    Parameters
+    ----------
+    sample : Sample
+        Sample of one track or more.
+    row : np.ndarray [shape=(d,)]
+        Features of the recording.
+
+    Returns
+    -------
+    np.ndarray [shape=(d,), 0 … 100]
+        Percentage of the tracks with a smaller value; of equal ones one half counts.
+    """
+    smaller, larger = sample.features < row, sample.features > row
+    return np.asarray(50 + 50 * (smaller.mean(axis=0) - larger.mean(axis=0)))
 
 
 def _hashes(tracks: pa.Array) -> np.ndarray:
     return pd.util.hash_array(tracks.to_numpy(zero_copy_only=False))
 
 
-def _max_hash(store: Store, size: int) -> np.uint64:
+def _max_hash(store: Store, table: str, size: int) -> np.uint64:
     """Return the hash of rank ``size``: the sample has all tracks up to it."""
     smallest = np.empty(0, np.uint64)
-    for batch in store.read_batches(TRACKS, ["track_id"]):
+    for batch in store.read_batches(table, ["track_id"]):
         raise_if_interrupted()
         smallest = np.concatenate([smallest, _hashes(batch["track_id"])])
         if len(smallest) > size:
@@ -156,6 +200,20 @@ def label_styles(counts: list[tuple[str | None, int]]) -> LabelStyles:
     return LabelStyles([label for label, _ in counts if label is not None][:MAX_LABELS])
 
 
+def feature_cell(column: Column) -> Cell:
+    """Return the name of a feature, with its meaning and unit below.
+
+    Examples
+    --------
+    >>> feature_cell(feature_set("gtzan").columns[0]).subtext
+    'mean of the strength of each pitch class of a frame, at most 1'
+    >>> feature_cell(feature_set("rich").columns[-1]).subtext
+    'std of the crest of 6400-10000 Hz (dB)'
+    """
+    unit = "" if column.unit == "1" else f" ({column.unit})"
+    return Cell(column.name, subtext=f"{column.meaning}{unit}")
+
+
 def read_neighbours(store: Store, tracks: list[str], k: int) -> dict[str, list[dict[str, Any]]]:
     """Return the first ``k`` rows of ``similarity`` for each track, nearest first."""
     found: dict[str, list[dict[str, Any]]] = {}
@@ -170,7 +228,7 @@ def read_neighbours(store: Store, tracks: list[str], k: int) -> dict[str, list[d
 def read_labels(store: Store, tracks: Iterable[str]) -> dict[str, str | None]:
     """Return the labels of some tracks."""
     found: dict[str, str | None] = {}
-    for rows in _rows_of_tracks(store, TRACKS, tracks, ["track_id", "label"]):
+    for rows in _rows_of_tracks(store, largest_table(store), tracks, ["track_id", "label"]):
         found |= dict(zip(rows["track_id"].to_pylist(), rows["label"].to_pylist(), strict=True))
     return found
 

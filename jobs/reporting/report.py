@@ -14,9 +14,11 @@ from typing import Any
 
 import numpy as np
 
-from featurizer.feature_set import feature_set
+from featurizer.feature_set import feature_sets
 from jobs.errors import StoreError
 from jobs.learning import registry
+from jobs.neighbours import metrics
+from jobs.neighbours.metrics import DESCRIPTIONS
 from jobs.progress import Progress, clock, printable
 from jobs.reporting import overview
 from jobs.reporting.overview import Sample
@@ -26,21 +28,28 @@ from jobs.store.schemas import MODELS, SEGMENTS, SIMILARITY, comparison_table
 from jobs.store.tables import Store, open_store
 from pages import collection, models
 from pages.page import Cell, Content, Page, Section, Table, number, render
-from pages.statistics import Distribution, correlations, principal_components
+from pages.picture import Picture
+from pages.statistics import (
+    Distribution,
+    block_correlations,
+    correlations,
+    principal_components,
+)
 from pages.style import MAX_LABELS, NO_LABEL, OTHER_LABELS, display_name
-
-_FEATURES = feature_set("gtzan").names
+from recommend.metric import Name
 
 PAGE = "index.html"
 
-_MEANS = [name for name in _FEATURES if name.endswith("_mean")]
 _MAX_CORRELATIONS = 10
+_MAX_HEATMAP_COLUMNS = 60
+_PERCENTILES = (5, 50, 95)
 _MAX_IMPORTANCE_BARS = 20
 _MAX_TRACKS = 8
 _MAX_NEIGHBOURS = 5
 _MAX_RUNS = 30
 _MAX_COUNTS = 12
 _MAX_CLASSES = 40
+_TEMPO = "tempo"
 _KINDS = {"lda": "linear discriminant analysis", "xgboost": "boosted trees"}
 
 
@@ -53,9 +62,9 @@ class Outcome:
     page : str
         Path of the page.
     tracks : int
-        Tracks of the store.
+        Tracks of the feature set that has most of them.
     sampled : int
-        Tracks in the pictures.
+        Those of them in the pictures.
     missing : list of str
         Sections without data.
     """
@@ -92,14 +101,14 @@ def report(
     if out:
         check_writable(out)
     progress.step("reading the tables")
-    sample = overview.sample_tracks(store)
-    contents = _Report(store, sample)
+    contents = _Report(store, overview.sample_sets(store))
     sections = []
     for anchor, title, make in (
         ("collection", "The collection", contents.collection),
         ("correlations", "Correlations", contents.correlations),
         ("tempo", "Tempo", contents.tempo),
         ("components", "Principal components", contents.components),
+        ("features", "Features", contents.features),
         ("comparison", "Compared models", contents.comparison),
         ("model", "The model that predicts", contents.champion),
         ("neighbours", "Neighbours", contents.neighbours),
@@ -129,36 +138,31 @@ def report(
         store.storage.write(f"report/{PAGE}", render(page))
     return Outcome(
         page=path,
-        tracks=sample.total,
-        sampled=len(sample.rows),
+        tracks=contents.largest.total if contents.largest else 0,
+        sampled=len(contents.largest) if contents.largest else 0,
         missing=[section.title for section in sections if section.content.command],
     )
 
 
 class _Report:
-    """The sections of a store's report; ``sample`` has the tracks in the pictures."""
+    """The sections of a store's report; ``samples`` have the tracks in the pictures."""
 
-    def __init__(self, store: Store, sample: Sample) -> None:
+    def __init__(self, store: Store, samples: list[Sample]) -> None:
         self._store = store
         self._option = f"--store {shlex.quote(printable(store.storage.root))}"
-        self._sample = sample
+        self.largest = max(samples, key=lambda one: one.total, default=None)
+        self._samples = [sample for sample in samples if len(sample)]
         extract, imported = self._command("extract SOURCE…"), self._command("import-features CSV…")
         self._tracks_command = f"{extract} or {imported}"
         self._counts = count_labels(store)
         self._styles = overview.label_styles(self._counts)
-        self._labels = [
+
+    def _labels(self, sample: Sample) -> list[str]:
+        """Return the label of each track of a sample, as it is shown."""
+        return [
             NO_LABEL if label is None else label if label in self._styles else OTHER_LABELS
             for label in sample.names["label"].to_pylist()
         ]
-        size = len(sample.rows)
-        self._sample_text = (
-            f"all {size:,} tracks"
-            if size + sample.excluded == sample.total
-            else f"a sample of {size:,} of the {sample.total:,} tracks, drawn at random"
-        )
-        if sample.excluded:
-            left_out = f"{sample.excluded:,} are left out: no recording has such numbers"
-            self._sample_text += f" ({left_out})"
 
     def _command(self, command: str) -> str:
         return f"songmill {command} {self._option}"
@@ -178,7 +182,7 @@ class _Report:
     def collection(self) -> Content:
         """Show counts of tracks and files."""
         files = overview.count_files(self._store)
-        total = max(self._sample.total, 1)
+        total = self.largest.total if self.largest else 0
         tables = []
         if self._counts:
             rest = sum(count for _, count in self._counts[MAX_LABELS:])
@@ -202,9 +206,11 @@ class _Report:
             columns = ("kind", "files", "one of them")
             tables.append(Table("Failed files by kind", columns, rows, note=note))
         labels = sum(label is not None for label, _ in self._counts)
+        of_sets = [(f"tracks with {one.feature_set.name} features", one) for one in self._samples]
         return Content(
             facts=(
-                ("tracks", f"{self._sample.total:,}"),
+                ("tracks", f"{total:,}"),
+                *((name, f"{one.total:,}") for name, one in of_sets if len(of_sets) > 1),
                 ("segments", f"{self._store.count_rows(SEGMENTS):,}"),
                 ("hours", f"{files.seconds / 3600:,.2f}"),
                 ("labels", f"{labels:,}"),
@@ -212,32 +218,32 @@ class _Report:
                 ("failed files", f"{files.failed:,}"),
             ),
             tables=tables,
-            command="" if files.count or self._sample.total else self._tracks_command,
+            command="" if files.count or total else self._tracks_command,
         )
 
     def correlations(self) -> Content:
-        """Show the correlations of the mean columns."""
-        if not len(self._sample.rows):
+        """Show the correlations of the columns of each set, or of its blocks."""
+        if not self._samples:
             return self._no_tracks()
-        if len(self._sample.rows) == 1:
+        pictures, tables = [], []
+        for sample in self._samples:
+            if len(sample) > 1:
+                picture, table = _correlations(sample)
+                pictures.append(picture)
+                tables.append(table)
+        if not pictures:
             return Content(text="Correlations need two or more tracks.")
-        chosen = [_FEATURES.index(name) for name in _MEANS]
-        found = correlations(self._sample.features[:, chosen])
-        rows = [
-            [Cell(one), Cell(other), number(r, "+.3f")]
-            for one, other, r in collection.strongest_correlations(_MEANS, found, _MAX_CORRELATIONS)
-        ]
-        return Content(
-            pictures=(collection.correlation_heatmap(_MEANS, found, self._sample_text),),
-            tables=(Table("The strongest correlations", ("column", "with", "r"), rows),),
-        )
+        return Content(pictures=pictures, tables=tables)
 
     def tempo(self) -> Content:
         """Show tempo by label."""
-        if not len(self._sample.rows):
+        if not self._samples:
             return self._no_tracks()
-        tempos = self._sample.features[:, _FEATURES.index("tempo")]
-        labels = np.array(self._labels, object)
+        sample = next((one for one in self._samples if _TEMPO in one.feature_set.names), None)
+        if sample is None:
+            return Content(text=f"None of the store's feature sets has a column {_TEMPO}.")
+        tempos = sample.features[:, sample.feature_set.names.index(_TEMPO)]
+        labels = np.array(self._labels(sample), object)
         found, rows = [], []
         for name in sorted(set(labels)):
             one = Distribution(name, np.sort(tempos[labels == name]))
@@ -247,20 +253,43 @@ class _Report:
             rows.append([cell, number(len(one.values)), *quartiles])
         columns = ("label", "tracks", "25 %", "median", "75 %")
         return Content(
-            pictures=(collection.tempo_box_plot(found, self._styles, self._sample_text),),
+            pictures=(collection.tempo_box_plot(found, self._styles, _sample_text(sample)),),
             tables=(Table("Tempo by label: quartiles, in BPM", columns, rows),),
         )
 
     def components(self) -> Content:
-        """Show a scatter plot of the first two principal components."""
-        if not len(self._sample.rows):
+        """Show a scatter plot of the first two principal components of each set."""
+        if not self._samples:
             return self._no_tracks()
-        found = principal_components(self._sample.rows)
-        if found is None:
-            text = "Principal components need three or more tracks that are not all alike."
-            return Content(text=text)
-        picture = collection.component_scatter(found, self._labels, self._styles, self._sample_text)
-        return Content(pictures=(picture,))
+        pictures = []
+        for sample in self._samples:
+            rows, text = sample.features, f"the {sample.feature_set.name} features"
+            # As in the tutorial.
+            if not np.isnan(sample.lengths).any():
+                rows, text = np.column_stack([sample.lengths, rows]), f"{text} and the length"
+            found = principal_components(rows)
+            if found:
+                picture = collection.component_scatter(
+                    found,
+                    self._labels(sample),
+                    self._styles,
+                    feature_set=sample.feature_set.name,
+                    columns=text,
+                    sample=_sample_text(sample),
+                )
+                pictures.append(picture)
+        text = "Principal components need three or more tracks that are not all alike."
+        return Content(text="" if pictures else text, pictures=pictures)
+
+    def features(self) -> Content:
+        """Show percentiles and meanings of all columns of each set."""
+        if not self._samples:
+            return self._no_tracks()
+        return Content(
+            text="What each feature is, and the values that 5 %, 50 % and 95 % of the tracks do "
+            "not exceed.",
+            tables=[_percentile_table(sample) for sample in self._samples],
+        )
 
     def comparison(self) -> Content:
         """Show scores of the compared models."""
@@ -334,8 +363,17 @@ class _Report:
                 f"shuffled: mean and spread of {first[0]['repeats']} repeats."
             )
             pictures.append(models.importance_bars(names, means, stds, caption))
+            cells = {
+                column.name: overview.feature_cell(column)
+                for one in feature_sets().values()
+                if one.version == described.feature_set
+                for column in one.columns
+            }
             rows = [
-                [Cell(row["feature"]), *(number(row[x], ".4f") for x in ("mean", "std"))]
+                [
+                    cells.get(row["feature"], Cell(row["feature"])),
+                    *(number(row[x], ".4f") for x in ("mean", "std")),
+                ]
                 for row in importance
             ]
             caption = f"Permutation importance of all {len(rows) - len(blocks)} columns"
@@ -364,31 +402,38 @@ class _Report:
         """Show the neighbours of one track of each label."""
         if not self._store.parts(SIMILARITY):
             return Content(command=self._command("similarity"))
-        if not len(self._sample.rows):
+        if self.largest is None or not len(self.largest):
             return self._no_tracks()
         first: dict[str, str] = {}
-        tracks = self._sample.names["track_id"].to_pylist()
+        tracks, labels_of = self.largest.names["track_id"].to_pylist(), self._labels(self.largest)
         for i in np.random.default_rng(0).permutation(len(tracks)):
-            first.setdefault(self._labels[i], tracks[i])
+            first.setdefault(labels_of[i], tracks[i])
         shown = [first[label] for label in sorted(first)][:_MAX_TRACKS]
         found = overview.read_neighbours(self._store, shown, _MAX_NEIGHBOURS)
         neighbours = [row["neighbour_id"] for rows in found.values() for row in rows]
         labels = overview.read_labels(self._store, [*shown, *neighbours])
+        # The table of an older songmill has the cosine only, which is the score.
+        metric: Name = next((rows[0].get("metric", "cosine") for rows in found.values()), "cosine")
+        numbers = ("cosine",) if metric == "cosine" else ("score", "cosine")
         tables = []
         for track, rows in found.items():
             cells = []
             for row in rows[:_MAX_NEIGHBOURS]:
                 name = _row_name(row, "neighbour_id", "neighbour_segment")
                 cell = self._track(name, labels.get(row["neighbour_id"]))
-                cells.append([number(row["rank"]), cell, number(row["cosine"], ".4f")])
+                values = [number(row[name], ".4f") for name in numbers]
+                cells.append([number(row["rank"]), cell, *values])
             name = _row_name(rows[0], "track_id", "segment")
             label = f" ({printable(labels[track] or '')})" if labels.get(track) else ""
-            tables.append(Table(f"Nearest to {name}{label}", ("rank", "track", "cosine"), cells))
-        return Content(
-            text="The nearest neighbours of one track of each label, by cosine of the z-scored "
-            f"features ({_MAX_TRACKS} labels at most).",
-            tables=tables,
+            tables.append(Table(f"Nearest to {name}{label}", ("rank", "track", *numbers), cells))
+        text = (
+            f"The nearest neighbours of one track of each label ({_MAX_TRACKS} labels at most), by "
+            f"the metric {metric}: {DESCRIPTIONS[metric]}."
         )
+        kept = metrics.read(self._store).get(metric)
+        if kept and kept.metric.classes:
+            text += f" It has learned the labels {printable(', '.join(kept.metric.classes))}."
+        return Content(text=text, tables=tables)
 
     def duplicates(self) -> Content:
         """Show pairs of duplicates."""
@@ -456,6 +501,56 @@ class _Report:
             rows.append([cell, *numbers, Cell("yes" if best else "")])
         columns = ("model", "accuracy", "macro F1", "predicts")
         return scores, Table("Models, judged by track (UTC)", columns, rows[::-1])
+
+
+def _sample_text(sample: Sample) -> str:
+    """Describe the tracks of a sample."""
+    size = len(sample)
+    text = (
+        f"all {size:,} tracks"
+        if size + sample.excluded == sample.total
+        else f"a sample of {size:,} of the {sample.total:,} tracks, drawn at random"
+    )
+    if sample.excluded:
+        text += f" ({sample.excluded:,} are left out: no recording has such numbers)"
+    return text
+
+
+def _correlations(sample: Sample) -> tuple[Picture, Table]:
+    """Return the picture and the table of a feature set's correlations."""
+    of, text = sample.feature_set, _sample_text(sample)
+    names: Sequence[str] = of.names
+    if len(names) > _MAX_HEATMAP_COLUMNS:
+        found = correlations(sample.features)
+        blocks = [column.block for column in of.columns]
+        strengths = block_correlations(found, blocks)
+        picture = collection.block_heatmap(of.name, list(dict.fromkeys(blocks)), strengths, text)
+    else:
+        names = [name for name in names if name.endswith("_mean")] or names
+        found = correlations(sample.features[:, [of.names.index(name) for name in names]])
+        picture = collection.correlation_heatmap(of.name, names, found, text)
+    cells = {column.name: overview.feature_cell(column) for column in of.columns}
+    rows = [
+        [cells[one], cells[other], number(r, "+.3f")]
+        for one, other, r in collection.strongest_correlations(names, found, _MAX_CORRELATIONS)
+    ]
+    return picture, Table(f"The strongest correlations: {of.name}", ("column", "with", "r"), rows)
+
+
+def _percentile_table(sample: Sample) -> Table:
+    """Return percentiles of the columns of a feature set, with their units and meanings."""
+    of = sample.feature_set
+    values = np.percentile(sample.features, _PERCENTILES, axis=0).T.tolist()
+    rows = [
+        [overview.feature_cell(column), *(number(value, ".4g") for value in of_column)]
+        for column, of_column in zip(of.columns, values, strict=True)
+    ]
+    return Table(
+        f"The {len(rows)} {of.name} features, over {_sample_text(sample)}",
+        ("feature", *(f"{percent} %" for percent in _PERCENTILES)),
+        rows,
+        collapsed=True,
+    )
 
 
 def _row_name(row: dict[str, Any], track: str, segment: str) -> str:

@@ -16,13 +16,19 @@ def count_tracks(store: Store) -> dict[str, int]:
     return {name: store.count_rows(features_folder(name, "track")) for name in names}
 
 
+def largest_table(store: Store) -> str:
+    """Return the folder of the tracks of the feature set that has most of them.
+
+    Tracks that are too short for one feature set may have a row in another one.
+    """
+    of_set = count_tracks(store)
+    return features_folder(max(of_set, key=lambda name: of_set[name]), "track")
+
+
 def count_labels(store: Store) -> list[tuple[str | None, int]]:
     """Return the number of tracks of each label, most frequent first."""
     counts = Counter[Any]()
-    of_set = count_tracks(store)
-    # Tracks that are too short for one feature set may have a row in another one.
-    largest = max(of_set, key=lambda name: of_set[name])
-    for batch in store.read_batches(features_folder(largest, "track"), ["label"]):
+    for batch in store.read_batches(largest_table(store), ["label"]):
         add_counts(counts, batch["label"])
     return most_first(counts)
 

@@ -8,6 +8,7 @@ _MADE_BY = {
     "features": "`songmill extract` (or `import-features`)",
     "files": "`songmill extract` (or `import-features`)",
     "labels": "`songmill extract --labels FILE.csv`",
+    "metrics": "`songmill similarity`",
     "models": "`songmill train`",
     "predictions": "`songmill predict --all`",
     "similarity": "`songmill similarity`",

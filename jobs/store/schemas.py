@@ -10,6 +10,8 @@ from featurizer.feature_set import Level, feature_set, feature_sets
 _TIME = pa.timestamp("us", tz="UTC")
 _LABELLED = [("track_id", pa.string()), ("label", pa.string())]
 _POSITION = [("segment", pa.int32()), ("start_s", pa.float64())]
+_NUMBERS = pa.list_(pa.field("element", pa.float64()))
+_TEXTS = pa.list_(pa.field("element", pa.string()))
 
 PUBLISHED = "gtzan"
 """The feature set in ``features``. Each other set is in ``features-NAME``."""
@@ -186,7 +188,7 @@ SPLIT = pa.schema([("track_id", pa.string()), ("set", pa.string())])
 
 def table_schemas() -> dict[str, pa.Schema]:
     """Return the schema of each table with fixed columns, by its folder."""
-    others = {"files": FILES, "runs": RUNS}
+    others = {"files": FILES, "runs": RUNS, NEIGHBOUR_METRICS: NEIGHBOUR_METRIC}
     comparisons = {comparison_table(name): COMPARISON for name in feature_sets()}
     return feature_tables(feature_sets()) | others | comparisons
 
@@ -215,6 +217,27 @@ SIMILARITY = "similarity"
 DUPLICATES = "duplicates"
 MATRIX = "similarity-matrix"
 """Square matrix: ``track_id`` and the cosines with all tracks, rows and columns in one order."""
+NEIGHBOUR_METRICS = "metrics"
+
+NEIGHBOUR_METRIC = pa.schema(
+    [
+        ("metric", pa.string()),  # cosine | rich | learned
+        ("feature_set", pa.string()),  # version of the features that it compares
+        ("tracks", pa.int64()),  # that it was fitted to
+        ("labelled", pa.int64()),  # tracks with labels that it was fitted to
+        ("fingerprint", pa.string()),  # of these tracks and labels
+        ("run_id", pa.string()),
+        ("columns", _TEXTS),  # of the features: d
+        ("mean", _NUMBERS),  # of each column
+        ("deviation", _NUMBERS),
+        ("matrix", _NUMBERS),  # d rows of c numbers; this and the following: null for cosine
+        ("shift", _NUMBERS),  # c numbers
+        ("widths", pa.list_(pa.field("element", pa.int64()))),  # columns of each group; sum: c
+        ("classes", _TEXTS),  # labels that it was fitted to
+        ("total", _NUMBERS),  # sum of the tracks' vectors: c numbers
+        ("products", _NUMBERS),  # sum of their outer products: c rows of c numbers
+    ]
+)
 
 
 def similarity(level: str) -> pa.Schema:
@@ -224,8 +247,10 @@ def similarity(level: str) -> pa.Schema:
             *_row_key(level),
             ("rank", pa.int32()),  # from 1
             *_row_key(level, "neighbour_id", "neighbour_segment"),
+            ("score", pa.float64()),  # the cosine, corrected for hubs: the rank is by score
             ("cosine", pa.float64()),
             ("duplicate", pa.bool_()),  # whether it is the same recording
+            ("metric", pa.string()),  # cosine | rich | learned: the same in all rows
         ]
     )
 
@@ -243,13 +268,20 @@ def _row_key(
     return [*key, (segment, pa.int32())] if level == "segment" else key
 
 
-DERIVED = (PREDICTED_TRACKS, PREDICTED_SEGMENTS, SIMILARITY, DUPLICATES, MATRIX)
+DERIVED = (
+    NEIGHBOUR_METRICS,
+    PREDICTED_TRACKS,
+    PREDICTED_SEGMENTS,
+    SIMILARITY,
+    DUPLICATES,
+    MATRIX,
+)
 """Folders of tables that are computed from the features and become stale with them."""
 
 
 def table_folders() -> list[str]:
     """Return the folders of all tables. ``labels`` has the columns of the user's CSV, all text."""
-    return [*table_schemas(), "labels", *DERIVED]
+    return list(dict.fromkeys([*table_schemas(), "labels", *DERIVED]))
 
 
 MODELS = "models"

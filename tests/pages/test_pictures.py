@@ -73,6 +73,18 @@ def pictures_of(y: np.ndarray) -> list[Picture]:
     return list(recording.pictures(curves, float(row[GTZAN.names.index("tempo")])))
 
 
+def rich_pictures_of(y: np.ndarray) -> list[Picture]:
+    curves = Curves(y.astype(np.float32))
+    signal_rows(curves.y, ["gtzan", "rich"], curves=curves)
+    pictures = list(recording.rich_pictures(curves))
+    names = ["contrast", "flux", "percussive-share", "harmonic-chroma"]
+    assert [one.name for one in pictures] == names
+    for found in pictures:
+        check(found)
+        assert "nan" not in found.alt + found.caption
+    return pictures
+
+
 def check_recording(pictures: list[Picture]) -> None:
     assert [one.name for one in pictures] == [
         *("waveform", "spectrogram", "mel-spectrogram", "harmonic-percussive", "centroid"),
@@ -98,6 +110,23 @@ def signal(kind: str) -> np.ndarray:
 
 def test_pictures_of_a_recording() -> None:
     check_recording(pictures_of(signal("song")))
+
+
+def test_pictures_of_the_rich_streams_of_a_recording() -> None:
+    t = np.arange(11 * 22050) / 22050
+    beats = np.exp(-300 * (t % 0.5)) * np.random.default_rng(0).normal(size=len(t))
+    alts = {
+        one.name: one.alt for one in rich_pictures_of(0.2 * np.sin(2 * np.pi * 880 * t) + beats)
+    }
+    assert "largest from 800 – 1,600 Hz" in alts["contrast"]
+    assert "On average the strongest are A," in alts["harmonic-chroma"]
+    assert "The largest change is at " in alts["flux"]
+
+
+@pytest.mark.usefixtures("only_narrow")
+def test_the_rich_streams_of_silence_are_described_as_silent() -> None:
+    for found in rich_pictures_of(np.zeros(11 * 22050)):
+        assert found.alt.endswith("The recording is silent.")
 
 
 @pytest.mark.parametrize("kind", ["short", "hops", "constant", "faint", "loud", "click", "minutes"])
@@ -173,7 +202,14 @@ def test_scatter(names: str, n: int) -> None:
     points = np.random.default_rng(0).normal(size=(n, 2))
     labels = [NAMES[names][i % len(NAMES[names])] for i in range(n)]
     components = Components(points, (0.24394, 0.21782))
-    found = collection.component_scatter(components, labels, LabelStyles(NAMES[names]), "tracks")
+    found = collection.component_scatter(
+        components,
+        labels,
+        LabelStyles(NAMES[names]),
+        feature_set="gtzan",
+        columns="the gtzan features",
+        sample="tracks",
+    )
     check(found)
     assert "0.24394 and 0.21782" in found.caption
 
@@ -183,12 +219,27 @@ def test_heatmap() -> None:
     rows[:, 5] = -rows[:, 3]
     rows[:, 9] = 1.0
     names = [f"zero_crossing_rate{i}_mean" for i in range(28)]
-    found = collection.correlation_heatmap(names, correlations(rows), "all 30 tracks")
+    found = collection.correlation_heatmap("gtzan", names, correlations(rows), "all 30 tracks")
     check(found)
     assert f"{names[3]} and {names[5]} -1.00" in found.alt
     assert "28 columns" in found.alt
-    unchanging = collection.correlation_heatmap(["a", "b"], np.full((2, 2), np.nan), "tracks")
+    unchanging = collection.correlation_heatmap(
+        "gtzan", ["a", "b"], np.full((2, 2), np.nan), "tracks"
+    )
     assert "none" in unchanging.alt
+
+
+def test_heatmap_of_blocks() -> None:
+    blocks = ["texture", "modulation", "tonnetz", "chroma", "contrast"]
+    strengths = np.linspace(0, 1, 25).reshape(5, 5)
+    strengths[2, 2] = np.nan
+    found = collection.block_heatmap("rich", blocks, strengths, "all 30 tracks")
+    check(found)
+    assert found.alt.endswith("The strongest: contrast and contrast 1.00.")
+    assert (
+        "The strongest: none."
+        in collection.block_heatmap("one", ["a"], np.full((1, 1), np.nan), "tracks").alt
+    )
 
 
 @pytest.mark.parametrize("names", NAMES)

@@ -1,12 +1,18 @@
 """Statistics of the pictures, against pandas and the tutorial's own numbers."""
 
+import itertools
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from pages.statistics import Distribution, correlations, principal_components
+from pages.statistics import (
+    Distribution,
+    block_correlations,
+    correlations,
+    principal_components,
+)
 
 
 def test_the_published_table_has_the_tutorials_components(shared_data: Path) -> None:
@@ -40,6 +46,23 @@ def test_correlations_are_pandas() -> None:
 @pytest.mark.parametrize("rows", [np.ones((1, 3)), np.ones((5, 3))])
 def test_columns_that_never_change_correlate_with_nothing(rows: np.ndarray) -> None:
     assert np.isnan(correlations(rows)).all()
+
+
+def test_correlations_of_blocks_are_means_over_pairs_of_different_columns() -> None:
+    rng = np.random.default_rng(0)
+    rows = rng.normal(size=(40, 6))
+    rows[:, 2] = 7.0  # constant
+    blocks = ["a", "b", "a", "b", "b", "c"]
+    r = pd.DataFrame(rows).corr().to_numpy()
+    found = block_correlations(r.copy(), blocks)
+    for (i, one), (j, other) in itertools.product(enumerate("abc"), repeat=2):
+        pairs = itertools.product(range(6), repeat=2)
+        values = [
+            abs(r[k, m]) for k, m in pairs if k != m and (blocks[k], blocks[m]) == (one, other)
+        ]
+        expected = np.nanmean(values) if not np.isnan(values).all() else np.nan
+        assert found[i, j] == pytest.approx(expected, nan_ok=True)
+    assert np.isnan(found[2, 2])
 
 
 @pytest.mark.parametrize("n", [1, 2, 3, 100, 101])

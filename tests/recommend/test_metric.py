@@ -5,9 +5,7 @@ import operator
 
 import numpy as np
 import pytest
-from sklearn.decomposition import PCA
-from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
-from sklearn.preprocessing import normalize
+from support.brute_force import corrected_scores, metric_vectors
 
 from recommend.metric import Metric, VectorSums, fit_learned, fit_rich
 from recommend.neighbours import nearest
@@ -55,28 +53,6 @@ def fit(name: str, features: np.ndarray, classes: np.ndarray, n_blocks: int = 1)
     return metric.corrected(add([VectorSums.of(metric.vectors(features[rows])) for rows in blocks]))
 
 
-def by_scikit_learn(name: str, features: np.ndarray, classes: np.ndarray) -> np.ndarray:
-    """Return the vectors up to the signs of their columns."""
-    scores = scaling_of(features).clipped(features)
-
-    def principal(count: int) -> np.ndarray:
-        components = PCA(min(count, *scores.shape), svd_solver="full").fit(scores)
-        varies = components.explained_variance_ > 1e-12
-        weighted = components.transform(scores)[:, varies]
-        deviation = np.sqrt(components.explained_variance_[varies])
-        return np.asarray(normalize(weighted / deviation ** (1 / 4)))
-
-    if name == "cosine":
-        return np.asarray(normalize(scaling_of(features).z_scores(features)))
-    if name == "rich":
-        return principal(63)
-    known = classes >= 0
-    lda = LinearDiscriminantAnalysis(solver="eigen", shrinkage=0.5)
-    lda.fit(scores[known], classes[known])
-    learned = lda.transform(scores) - lda.transform(scores[known]).mean(axis=0)
-    return np.hstack([normalize(learned), principal(58)]) / np.sqrt(2)
-
-
 NAMES = ["cosine", "rich", "learned"]
 SHAPES = [(300, 90), (40, 90), (300, 12), (64, 63)]
 
@@ -86,7 +62,7 @@ SHAPES = [(300, 90), (40, 90), (300, 12), (64, 63)]
 def test_cosines_are_those_of_scikit_learns_vectors(name: str, n: int, d: int) -> None:
     features, classes = made(n, d)
     vectors = fit(name, features, classes).vectors(features)
-    expected = by_scikit_learn(name, features, classes)
+    expected = metric_vectors(name, features, classes)
     np.testing.assert_allclose(vectors @ vectors.T, expected @ expected.T, rtol=0, atol=1e-10)
     assert vectors.dtype == np.float64
     assert vectors.flags.c_contiguous
@@ -102,11 +78,8 @@ def test_offsets_are_half_the_mean_and_the_deviation_of_all_cosines(
     features, classes = made(n, d)
     metric = fit(name, features, classes)
     vectors = metric.vectors(features)
-    cosines = vectors @ vectors.T
-    others = cosines[~np.eye(n, dtype=bool)].reshape(n, n - 1)
-    found = metric.offsets(vectors)
-    expected = others.mean(axis=1) / 2 + others.std(axis=1)
-    np.testing.assert_allclose(found, expected, rtol=0, atol=1e-13)
+    found = vectors @ vectors.T - metric.offsets(vectors)
+    np.testing.assert_allclose(found, corrected_scores(vectors), rtol=0, atol=1e-13)
 
 
 def test_cosine_has_no_offsets() -> None:
@@ -208,7 +181,7 @@ def test_constant_columns_are_as_if_they_were_not_there(name: str) -> None:
     features, classes = made(300, 20)
     both = np.hstack([np.full((300, 1), 0.1), features, np.zeros((300, 2))])
     vectors = fit(name, both, classes).vectors(both)
-    expected = by_scikit_learn(name, both, classes)
+    expected = metric_vectors(name, both, classes)
     np.testing.assert_allclose(vectors @ vectors.T, expected @ expected.T, rtol=0, atol=1e-10)
     both[:, 0] += 5
     assert np.isfinite(fit(name, features, classes).vectors(features)).all()

@@ -57,9 +57,16 @@ def test_similar_tracks_are_those_of_the_query(
 ) -> None:
     found = songmill.open_store(root).similar("d", k=2)
     assert capsys.readouterr() == ("", "")
-    assert list(found) == ["rank", "track_id", "label", "cosine", "duplicate"]
+    assert list(found) == ["rank", "track_id", "label", "score", "cosine", "duplicate"]
     expected = songmill.similar("d", store=str(root), k=2).neighbours
     assert found.to_dict("records") == [vars(one) for one in expected]
+    make_store(root, TRACKS, level="track", features="rich")
+    for metric in ("cosine", "rich", "learned"):
+        found = songmill.open_store(root).similar("d", k=2, metric=metric)
+        expected = songmill.similar("d", store=str(root), k=2, metric=metric)
+        assert expected.metric == metric
+        assert found["track_id"].tolist() == [one.track_id for one in expected.neighbours]
+        assert found["score"].tolist() == [one.score for one in expected.neighbours]
 
 
 def test_predictions_are_those_of_the_champion(root: Path, tmp_path: Path) -> None:

@@ -24,11 +24,11 @@ IDLE = {
 
 
 @contextlib.contextmanager
-def cluster() -> Iterator[str]:
-    """Start a cluster of two single-threaded workers; yield its address."""
+def cluster(workers: int = WORKERS) -> Iterator[str]:
+    """Start a cluster of single-threaded workers; yield its address."""
     with dask.config.set(IDLE):
         started = LocalCluster(
-            n_workers=WORKERS,
+            n_workers=workers,
             threads_per_worker=1,
             processes=False,
             dashboard_address="127.0.0.1:0",

@@ -48,6 +48,7 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     tracks += [(HOSTILE, "<b>rock</b>"), ("a_name_without_any_space" * 6 + ".wav", "$x^2$")]
     store = make_store(root, [*tracks, *tracks], level="segment")
     make_store(root, tracks, level="track")
+    make_store(root, tracks, level="track", features="rich")
     for version in ("v1", "v2"):
         put_model(store, version, ["blues", "jazz", "rock"], champion=version == "v2")
     model_tables(store, "v2", ["blues", "jazz", "rock"])

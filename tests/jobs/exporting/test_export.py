@@ -181,7 +181,8 @@ def test_types_and_index_are_real_in_postgresql(store: Path, database: str) -> N
     types = "SELECT column_name::text, data_type::text FROM information_schema.columns"
     assert dict(ask(database, f"{types} WHERE table_name = 'similarity'")) == {
         **{"track_id": "text", "neighbour_id": "text", "rank": "integer"},
-        **{"cosine": "double precision", "duplicate": "boolean"},
+        **{"score": "double precision", "cosine": "double precision"},
+        **{"duplicate": "boolean", "metric": "text"},
     }
     of_files = dict(ask(database, f"{types} WHERE table_name = 'files'"))
     assert (of_files["bytes"], of_files["modified"]) == ("bigint", "timestamp with time zone")
@@ -534,8 +535,9 @@ def large(tmp_path_factory: pytest.TempPathFactory) -> Path:
         names.take(pa.array(np.arange(n).repeat(k))),
         pa.array(np.tile(np.arange(1, k + 1, dtype=np.int32), n)),
         names.take(pa.array(random.integers(n, size=n * k))),
-        pa.array(random.random(n * k)),
+        *[pa.array(random.random(n * k))] * 2,
         pa.array(np.zeros(n * k, bool)),
+        pa.repeat("cosine", n * k),
     ]
     rows = pa.table(columns, schema=schemas.similarity("track"))
     for part in range(2):

@@ -1,16 +1,19 @@
 """Queries by a track or a file, against the similarity table and brute force."""
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
 import soundfile
 from support import brute_force
 from support.command_line import Command
-from support.made_stores import make_store, read_rows
+from support.made_stores import make_store, read_rows, write_part
+from support.recordings import make_collection
 
 from featurizer.extract import extract as features_of
 from featurizer.feature_set import feature_set
@@ -20,8 +23,10 @@ from jobs.extraction.extract import extract
 from jobs.extraction.import_features import import_features
 from jobs.neighbours.query import Outcome, similar
 from jobs.neighbours.similarity import similarity
+from jobs.store.tables import open_store
+from recommend.metric import Name
 
-GTZAN = feature_set("gtzan")
+GTZAN, RICH = feature_set("gtzan"), feature_set("rich")
 
 
 def ask(root: Path, recording: str | Path, **options: Any) -> Outcome:
@@ -40,17 +45,21 @@ def demo(tmp_path_factory: pytest.TempPathFactory, in_process_cluster: str) -> P
     return folder
 
 
-def test_a_track_is_like_what_the_table_says(demo: Path) -> None:
-    root = demo / "store"
+@pytest.mark.parametrize("metric", ["cosine", "rich", "learned"])
+def test_a_track_is_like_what_the_table_says(demo: Path, tmp_path: Path, metric: Name) -> None:
+    root = tmp_path / "store"
+    shutil.copytree(demo / "store", root)
+    similarity(store=str(root), metric=metric)
     table = pd.read_parquet(root / "similarity")
     tracks = read_rows(root, "track").set_index("track_id")
-    for track, rows in table.groupby("track_id"):
-        outcome = ask(root, str(track), k=20)
-        assert (outcome.track_id, outcome.file) == (track, None)
+    for track, rows in list(table.groupby("track_id"))[::3]:
+        outcome = ask(root, str(track), k=20, metric=metric)
+        assert (outcome.track_id, outcome.file, outcome.metric) == (track, None, metric)
+        assert outcome.labels == (sorted(set(tracks["label"])) if metric == "learned" else [])
         assert outcome.label == tracks.loc[track, "label"]
         given = pd.DataFrame(outcome.neighbours).rename(columns={"track_id": "neighbour_id"})
         assert given["label"].tolist() == tracks["label"][given["neighbour_id"]].tolist()
-        expected = rows.drop(columns="track_id").reset_index(drop=True)
+        expected = rows.drop(columns=["track_id", "metric"]).reset_index(drop=True)
         assert expected["rank"].tolist() == list(range(1, 21))
         found = given[list(expected)]
         pd.testing.assert_frame_equal(found, expected, check_dtype=False, check_exact=True)
@@ -90,12 +99,109 @@ def test_a_file_is_compared_by_the_stores_scaling(demo: Path, tmp_path: Path) ->
     expected = brute_force.cosine_similarity(scaled)[-1, :-1]
     found = ask(demo / "store", tmp_path / "new.wav", k=1000)
     assert (found.track_id, found.label) == (None, None)
+    # Too short for rich features, and so for the metric that is the default for other files.
+    assert found.metric == "cosine"
     assert found.file == str(tmp_path / "new.wav")
     assert sorted(one.track_id for one in found.neighbours) == rows["track_id"].tolist()
     cosines = {one.track_id: one.cosine for one in found.neighbours}
     np.testing.assert_allclose([cosines[track] for track in rows["track_id"]], expected, atol=1e-10)
     plain = [one.cosine for one in found.neighbours if not one.duplicate]
     assert plain == sorted(plain, reverse=True)
+
+
+@pytest.mark.parametrize("metric", ["rich", "learned"])
+def test_a_file_is_compared_in_the_space_of_the_table(
+    demo: Path, tmp_path: Path, metric: Name, capsys: pytest.CaptureFixture[str]
+) -> None:
+    root, path = tmp_path / "store", tmp_path / "new.wav"
+    shutil.copytree(demo / "store", root)
+    similarity(store=str(root), metric=metric)
+    kept = pd.read_parquet(root / "metrics").set_index("metric").loc[metric]
+    y = np.random.default_rng(0).normal(size=22050 * 11) * np.linspace(0.01, 0.3, 22050 * 11)
+    soundfile.write(path, y, 22050)
+    new = features_of(str(path)).rows["rich"].track
+    rows = read_rows(root, "track", "rich").sort_values("track_id", ignore_index=True)
+    known = rows[list(RICH.names)].to_numpy()
+    vectors, (vector,) = (brute_force.vectors_by(kept, x) for x in (known, new[np.newaxis]))
+    offsets = (vectors @ vectors.T - brute_force.corrected_scores(vectors))[0]
+    expected = dict(zip(rows["track_id"], vectors @ vector - offsets, strict=True))
+
+    def scores() -> dict[str, float]:
+        found = ask(root, path, k=1000, metric=metric)
+        assert found.metric == metric
+        ranked = [one.score for one in found.neighbours if not one.duplicate]
+        assert ranked == sorted(ranked, reverse=True)
+        return {one.track_id: one.score for one in found.neighbours}
+
+    capsys.readouterr()
+    first = scores()
+    assert first == pytest.approx(expected, abs=1e-10)
+    assert "fitted" not in capsys.readouterr().err
+    # More tracks are compared in the same space, until it is fitted to them.
+    store = open_store(str(root))
+    part = store.parts("features-rich/level=track")[0]
+    more = store.read_part(part).slice(0, 5)
+    names = pa.array([f"more/{name}" for name in more["track_id"].to_pylist()])
+    write_part(
+        store, "features-rich/level=track/part-x.parquet", more.set_column(0, "track_id", names)
+    )
+    second = scores()
+    assert len(second) == len(first) + 5
+    assert {track: second[track] for track in first} == first
+    assert f"the metric {metric} was fitted to {len(first)} tracks, and tracks or labels have" in (
+        capsys.readouterr().err
+    )
+    similarity(store=str(root), metric=metric)
+    assert scores()["more/" + more["track_id"][0].as_py()] != second[more["track_id"][0].as_py()]
+    assert "fitted" not in capsys.readouterr().err
+
+
+def test_a_metric_leaves_with_the_rows_that_it_was_fitted_to(tmp_path: Path) -> None:
+    columns = {name: np.random.default_rng(0).normal(size=30) for name in RICH.names}
+    table, root = tmp_path / "rich.parquet", tmp_path / "store"
+    pd.DataFrame({"track": [f"{i}.wav" for i in range(30)], **columns}).to_parquet(table)
+    import_features([str(table)], store=str(root))
+    similarity(store=str(root))
+    assert pd.read_parquet(root / "metrics")["metric"].tolist() == ["rich"]
+    import_features([str(table)], store=str(root))
+    assert pd.read_parquet(root / "metrics").empty
+    assert ask(root, "7").metric == "rich"
+
+
+def test_a_metric_leaves_when_all_tracks_are_extracted_with_other_settings(
+    tmp_path: Path, in_process_cluster: str
+) -> None:
+    root, music = tmp_path / "store", str(make_collection(tmp_path / "music", 3))
+    options: dict[str, Any] = {"store": str(root), "scheduler": in_process_cluster}
+    extract([music], **options, features="gtzan")
+    similarity(store=str(root))
+    extract([music], **options, features="gtzan", force=True)
+    assert pd.read_parquet(root / "metrics")["metric"].tolist() == ["cosine"]
+    extract([music], **options, features="gtzan", force=True, segment_seconds=0.5)
+    assert pd.read_parquet(root / "metrics").empty
+
+
+def test_a_recording_without_rich_features_is_compared_by_the_published_ones(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    root, path = tmp_path / "store", tmp_path / "short.wav"
+    soundfile.write(path, np.random.default_rng(0).normal(size=30_000) / 9, 22050)
+    names = [(f"{i}.wav", "x") for i in range(9)]
+    make_store(root, names, level="track")
+    make_store(root, names[2:], level="track", features="rich")
+    assert ask(root, "3").metric == "rich"
+    for recording in ("1", path):
+        assert ask(root, recording, k=100).metric == "cosine"
+    assert ask(root, "3", metric="cosine").metric == "cosine"
+    with pytest.raises(UsageError, match="'1' has no rich features.* use --metric cosine"):
+        ask(root, "1", metric="rich")
+    with pytest.raises(UsageError, match="short.wav cannot be compared: .* need at least 10"):
+        ask(root, path, metric="rich")
+    with pytest.raises(UsageError, match="the only label is 'x'"):
+        ask(root, "3", metric="learned")
+    make_store(tmp_path / "rich", names, level="track", features="rich")
+    with pytest.raises(UsageError, match="short.wav cannot be compared: .* need at least 10"):
+        ask(tmp_path / "rich", path)
 
 
 @pytest.mark.slow
@@ -155,6 +261,14 @@ def test_the_command_line_shows_a_table(tmp_path: Path, command: Command) -> Non
     assert code == 0
     assert "Most like 3.wav ([b]jazz[/b]):" in out
     assert out.count("[b]jazz[/b]") == 5
+    assert "By the metric cosine." in out
+    assert "score" not in out
     found = json.loads(command(*arguments, "--json")[1])
     assert found["track_id"] == "3.wav"
     assert [one["rank"] for one in found["neighbours"]] == [1, 2, 3, 4]
+    rows = [(f"{i}.wav", f"[b]{i % 2}") for i in range(9)]
+    make_store(tmp_path / "s", rows, level="track", features="rich")
+    out = command(*arguments, "--metric", "learned")[1]
+    assert "score" in out
+    assert "By the metric learned (labels: [b]0, [b]1)." in out
+    assert command(*arguments, "--metric", "other")[0] == 2

@@ -171,6 +171,7 @@ LEARNT = ["train", *PREDICTED, "report"]
         (lambda night: night.put(TRACKS[:30], TRACKS[30:], []), {}, []),
         (lambda night: (night.root / "report" / "index.html").unlink(), {}, ["report"]),
         (lambda _: None, {"neighbours": 3}, ["similarity", "export similarity", "report"]),
+        (lambda _: None, {"metric": "cosine"}, ["similarity", "export similarity", "report"]),
         (lambda _: None, {"tolerance": 0.5}, LEARNT),
         (lambda _: None, {"model": "lda"}, LEARNT),
         (lambda _: None, {"train_features": "gtzan"}, LEARNT),
@@ -331,6 +332,14 @@ def test_without_labels_nothing_is_learnt_and_that_is_no_failure(night: Night) -
         "there is no champion yet",
         "there are no predictions",
     ]
+
+
+def test_a_metric_of_labels_waits_for_labels(night: Night) -> None:
+    make_store(night.root, [(track, None) for track, _ in TRACKS], level="track")
+    found = night.run(metric="learned", only="similarity")
+    assert (found.exit_code, outcomes(found)["similarity"]) == (0, "skipped")
+    message = "labels of the tracks: 0; the metric learned needs at least two"
+    assert found.stages[2].message == message
 
 
 def test_a_store_without_tracks_is_no_failure(night: Night) -> None:

@@ -7,12 +7,13 @@ from pathlib import Path
 import librosa
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
 import soundfile
 from support.audio_files import loaded_as_librosa
 from support.command_line import Command
 from support.made_models import make_lda, put_model
-from support.made_stores import make_store, put
+from support.made_stores import make_store, put, read_rows
 from support.read_page import Reader
 
 from featurizer.extract import extract
@@ -20,15 +21,17 @@ from featurizer.feature_set import feature_set
 from featurizer.process import single_thread
 from jobs.errors import SongmillError, UsageError
 from jobs.reporting.inspection import Outcome, inspect
+from jobs.reporting.overview import Sample, percentiles
 from jobs.reporting.report import report
 from jobs.store.schemas import FILES
 from training.predictor import to_bytes
 
-GTZAN = feature_set("gtzan")
+GTZAN, RICH = feature_set("gtzan"), feature_set("rich")
 
 PICTURES = [
     *("waveform", "spectrogram", "mel-spectrogram", "harmonic-percussive", "centroid"),
-    *("rolloff", "mfcc", "mfcc-scaled", "chromagram", "onset-strength"),
+    *("rolloff", "mfcc", "mfcc-scaled", "chromagram", "onset-strength", "contrast", "flux"),
+    *("percussive-share", "harmonic-chroma"),
 ]
 
 
@@ -59,17 +62,19 @@ def test_facts_are_librosas_and_features_the_stores(recording: Path, tmp_path: P
     assert facts.trimmed_samples == stop - start < len(y)
     # The number of threads changes the last bits of matrix products.
     with single_thread():
-        features = extract(recording).rows["gtzan"].track
+        features, rich = (rows.track for rows in extract(recording).rows.values())
     assert outcome.features == dict(zip(GTZAN.names, features.tolist(), strict=True))
     assert facts.tempo == outcome.features["tempo"]
     shown = page.facts()
     assert shown["zero crossings"] == f"{facts.zero_crossings:,}"
     assert shown["samples at 22,050 Hz"] == "220,500"
     assert shown["tempo"] == f"{facts.tempo:.3f} BPM"
-    table = page.table("Features of the recording")
-    assert table.column("feature") == list(GTZAN.names)
-    values = list(map(float, table.column("value")))
-    assert values == pytest.approx(features.tolist(), rel=1e-5)
+    assert outcome.rich == dict(zip(RICH.names, rich.tolist(), strict=True))
+    for of, expected in ((GTZAN, features), (RICH, rich)):
+        table = page.table(f"The {len(of.names)} {of.name} features")
+        assert [cell.split(" ")[0] for cell in table.column("feature")] == list(of.names)
+        values = list(map(float, table.column("value")))
+        assert values == pytest.approx(expected.tolist(), rel=1e-5, abs=1e-12)
 
 
 def test_pictures_frames_and_page_are_in_the_folder(recording: Path, tmp_path: Path) -> None:
@@ -86,6 +91,12 @@ def test_pictures_frames_and_page_are_in_the_folder(recording: Path, tmp_path: P
     np.testing.assert_allclose(frames["time_s"], librosa.times_like(centroid))
     first = ", ".join(f"{value:,.3f}" for value in frames["spectral_centroid"][:3])
     assert f"The first frames: {first} Hz." in page.text
+    S = np.abs(librosa.stft(y, pad_mode="reflect"))
+    unit = S / np.maximum(np.linalg.norm(S, axis=0), 1e-30)
+    flux = np.linalg.norm(np.maximum(np.diff(unit, axis=1), 0), axis=0)
+    sounding = slice(60, None)  # half a second is silent
+    np.testing.assert_allclose(frames["flux"][1:][sounding], flux[sounding], atol=1e-3)
+    assert frames["percussive_share"].between(0, 1).all()
 
 
 @pytest.fixture
@@ -130,6 +141,32 @@ def test_a_model_of_rich_features_says_why_a_short_recording_has_no_prediction(
     assert outcome.prediction.error == "too-short"
     assert "rich features need at least 10" in page.text
     assert len(outcome.features) == 57
+
+
+def test_features_have_percentiles_among_the_tracks_of_the_store(
+    recording: Path, tmp_path: Path
+) -> None:
+    tracks = [(f"{i}.wav", "rock") for i in range(40)]
+    make_store(tmp_path / "s", tracks, level="track")
+    outcome, page = look(recording, tmp_path / "out", tmp_path / "s")
+    assert "percentile" not in page.table("The 458 rich features").rows[0]
+    make_store(tmp_path / "s", tracks[:30], level="track", features="rich")
+    outcome, page = look(recording, tmp_path / "out", tmp_path / "s")
+    assert outcome.rich is not None
+    for of, values in (("gtzan", outcome.features), ("rich", outcome.rich)):
+        rows = read_rows(tmp_path / "s", "track", of)[list(values)]
+        below = (rows < pd.Series(values)).mean() * 100  # no value is equal
+        shown = list(
+            map(float, page.table(f"The {len(values)} {of} features").column("percentile"))
+        )
+        np.testing.assert_allclose(shown, below, atol=0.51)
+
+
+def test_half_of_the_equal_values_counts_as_smaller() -> None:
+    features = np.array([[1.0, 5.0], [2.0, 5.0], [3.0, 5.0], [4.0, 5.0]])
+    sample = Sample(GTZAN, 4, 0, pa.table({}), np.full(4, np.nan), features)
+    assert percentiles(sample, np.array([3.0, 5.0])).tolist() == [62.5, 50.0]
+    assert percentiles(sample, np.array([9.0, 0.0])).tolist() == [100.0, 0.0]
 
 
 def test_a_store_without_a_model_is_no_harm(recording: Path, tmp_path: Path) -> None:
@@ -178,6 +215,9 @@ def test_short_and_silent_recordings(n: int, tmp_path: Path) -> None:
     assert outcome.facts.tempo == 0
     assert page.facts()["tempo"] == "none: no onset"
     assert page.facts()["without silence around it"] == "the same: nothing to trim"
+    assert outcome.rich is None
+    assert "rich features need at least 10. Use a longer recording." in page.text
+    assert "contrast.png" not in outcome.pictures
 
 
 def test_the_command_prints_facts_features_and_files(
@@ -195,7 +235,7 @@ def test_the_command_prints_facts_features_and_files(
     _, out, _ = command("inspect", recording, "--store", store)
     for words in ("44,100 Hz, 2 channels, 10.000 s", "220,500 samples at 22,050 Hz", "by v1"):
         assert words in out
-    assert f"11 pictures are in {tmp_path}/inspect-a song" in out
+    assert f"15 pictures are in {tmp_path}/inspect-a song" in out
 
 
 def test_a_name_that_is_no_utf_8_is_valid_json(

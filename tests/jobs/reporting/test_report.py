@@ -20,11 +20,13 @@ from jobs.extraction.import_features import import_features
 from jobs.neighbours.similarity import similarity
 from jobs.reporting import overview
 from jobs.reporting.report import Outcome, report
-from jobs.store.schemas import COMPARISON, FILES, IMPORTANCE, RUNS
+from jobs.store.schemas import COMPARISON, FILES, IMPORTANCE, RUNS, features_folder
 from jobs.store.tables import Store
+from recommend.metric import Name
 from training.predictor import to_bytes
 
-GTZAN = feature_set("gtzan")
+SETS = ("gtzan", "rich")
+GTZAN, RICH = map(feature_set, SETS)
 
 TRACKS = [(f"a/{i:03}.wav", LABELS[i % 4]) for i in range(60)]
 
@@ -36,9 +38,9 @@ def store(tmp_path: Path) -> Store:
 
 
 @contextmanager
-def edited_tracks(store: Store) -> Iterator[pd.DataFrame]:
+def edited_tracks(store: Store, features: str = "gtzan") -> Iterator[pd.DataFrame]:
     """Yield the rows of the only part of the tracks, and write them again."""
-    name = store.parts("features/level=track")[0]
+    name = store.parts(features_folder(features, "track"))[0]
     frame = store.storage.read_table(name).to_pandas()
     yield frame
     write_part(store, name, pa.Table.from_pandas(frame, store.storage.read_schema(name)))
@@ -54,8 +56,8 @@ def test_a_store_of_nothing_says_which_commands_make_something(tmp_path: Path) -
     store = make_store(tmp_path / "a store", level="track")
     outcome, page = read(Path(store.storage.root))
     assert outcome.missing == [
-        *("The collection", "Correlations", "Tempo", "Principal components", "Compared models"),
-        *("The model that predicts", "Neighbours", "Duplicates", "Runs"),
+        *("The collection", "Correlations", "Tempo", "Principal components", "Features"),
+        *("Compared models", "The model that predicts", "Neighbours", "Duplicates", "Runs"),
     ]
     option = f"--store '{store.storage.root}'"
     for command in (
@@ -124,20 +126,20 @@ def test_a_sample_is_the_same_however_the_rows_lie(tmp_path: Path, cuts: tuple[i
     edges = [0, *cuts, len(TRACKS)]
     parts = [TRACKS[a:b] for a, b in zip(edges[:-1], edges[1:], strict=True)]
     store = make_store(tmp_path / "s", *parts, level="track")
-    sample = overview.sample_tracks(store, 20)
+    sample = overview.sample_tracks(store, "gtzan", 20)
     assert sample.total == 60
     assert sample.names.num_rows == 20
     names = sample.names["track_id"].to_pylist()
     assert names == sorted(names)
     rows = read_rows(tmp_path / "s", "track").set_index("track_id").loc[names]
     np.testing.assert_array_equal(sample.features, rows[list(GTZAN.names)])
-    np.testing.assert_array_equal(sample.rows[:, 0], rows["length"])
+    np.testing.assert_array_equal(sample.lengths, rows["length"])
     labels = rows["label"].astype(object).where(rows["label"].notna(), None)
     assert sample.names["label"].to_pylist() == labels.tolist()
     # The sample depends on the names alone.
     again = make_store(tmp_path / "t", TRACKS[::-1], level="track")
-    assert overview.sample_tracks(again, 20).names["track_id"].to_pylist() == names
-    assert overview.sample_tracks(store, 60).names.num_rows == 60
+    assert overview.sample_tracks(again, "gtzan", 20).names["track_id"].to_pylist() == names
+    assert overview.sample_tracks(store, "gtzan", 60).names.num_rows == 60
 
 
 def test_a_sample_is_drawn_evenly() -> None:
@@ -152,9 +154,60 @@ def test_a_sample_is_named_as_one(
     monkeypatch.setattr(overview.sample_tracks, "__defaults__", (25,))
     outcome, page = read(tmp_path / "s")
     assert (outcome.tracks, outcome.sampled) == (60, 25)
-    assert page.text.count("a sample of 25 of the 60 tracks, drawn at random") == 3
+    assert page.text.count("a sample of 25 of the 60 tracks, drawn at random") == 5
     assert sum(map(int, page.table("Tempo by label").column("tracks"))) == 25
     assert page.facts()["tracks"] == "60"
+
+
+def test_each_feature_set_of_a_store_has_its_pictures_and_percentiles(
+    store: Store, tmp_path: Path
+) -> None:
+    make_store(tmp_path / "s", TRACKS[:45], level="track", features="rich")
+    outcome, page = read(tmp_path / "s")
+    assert (outcome.tracks, outcome.sampled) == (60, 60)
+    facts = page.facts()
+    names = ("tracks", "tracks with gtzan features", "tracks with rich features")
+    assert [facts[name] for name in names] == ["60", "60", "45"]
+    shown = {
+        figure["id"]: image["alt"]
+        for figure, image in zip(*map(page.every, ("figure", "img")), strict=True)
+    }
+    of_both = [f"picture-{what}-{one}" for what in ("correlations", "components") for one in SETS]
+    assert sorted(shown) == sorted([*of_both, "picture-tempo"])
+    rows = read_rows(tmp_path / "s", "track", "rich")[list(RICH.names)].astype(float)
+    blocks = pd.Series([column.block for column in RICH.columns], RICH.names)
+    r = rows.corr().abs().mask(np.eye(len(RICH.names), dtype=bool)).stack()
+    pairs = [blocks[r.index.get_level_values(i)].to_numpy() for i in (0, 1)]
+    strengths = r.groupby(pairs).mean()
+    one, other = strengths.idxmax()
+    strongest = f"The strongest: {{}} and {{}} {strengths.max():.2f}."
+    assert shown["picture-correlations-rich"] in [
+        f"Heatmap of the correlations of 5 blocks of columns. {strongest.format(*pair)}"
+        for pair in ((one, other), (other, one))
+    ]
+    assert "45 tracks of 4 labels" in shown["picture-components-rich"]
+    table = page.table("The 458 rich features, over all 45 tracks")
+    assert [cell.split(" ")[0] for cell in table.column("feature")] == list(RICH.names)
+    assert table.rows[1][0].endswith("mean of cepstral coefficient 0 (ln dB)")
+    for percent in (5, 50, 95):
+        found = list(map(float, table.column(f"{percent} %")))
+        np.testing.assert_allclose(found, rows.quantile(percent / 100), rtol=1e-3, atol=1e-6)
+    assert len(page.table("The 57 gtzan features, over all 60 tracks").rows) == 58
+
+
+def test_a_store_of_rich_features_only_has_no_tempo(tmp_path: Path) -> None:
+    store = make_store(tmp_path / "s", TRACKS, level="track", features="rich")
+    with edited_tracks(store, "rich") as frame:
+        frame["length"] = None  # as imported
+    outcome, page = read(tmp_path / "s")
+    assert outcome.tracks == 60
+    assert "all 60 tracks: the rich features, each scaled to 0 … 1." in page.text
+    assert page.facts()["tracks"] == "60"
+    assert "None of the store's feature sets has a column tempo." in page.text
+    assert [one["id"] for one in page.every("figure")] == [
+        *("picture-correlations-rich", "picture-components-rich")
+    ]
+    assert {"Tempo", "Correlations", "Features"}.isdisjoint(outcome.missing)
 
 
 def test_of_many_labels_the_most_frequent_are_told_apart(tmp_path: Path) -> None:
@@ -200,6 +253,35 @@ def test_neighbours_and_duplicates(tmp_path: Path) -> None:
         rows = nearest[nearest["track_id"] == track].sort_values("rank").head(5)
         assert [name.split(" ")[0] for name in one.column("track")] == rows["neighbour_id"].tolist()
         assert one.column("cosine") == [f"{cosine:.4f}" for cosine in rows["cosine"]]
+        assert "score" not in one.rows[0]
+    assert "by the metric cosine: the cosine of z-scored features." in page.text
+
+
+@pytest.mark.parametrize("metric", ["rich", "learned"])
+def test_neighbours_by_another_metric_have_scores(tmp_path: Path, metric: Name) -> None:
+    root = tmp_path / "s"
+    make_store(root, TRACKS, level="track")
+    make_store(root, TRACKS, level="track", features="rich")
+    similarity(store=str(root), metric=metric)
+    _, page = read(root)
+    nearest = pd.read_parquet(root / "similarity")
+    one = next(one for one in page.tables if one.caption.startswith("Nearest to "))
+    track = one.caption.removeprefix("Nearest to ").split(" ")[0]
+    rows = nearest[nearest["track_id"] == track].sort_values("rank").head(5)
+    for name in ("score", "cosine"):
+        assert one.column(name) == [f"{value:.4f}" for value in rows[name]]
+    assert f"by the metric {metric}: the cosine of " in page.text
+    learned = "It has learned the labels blues, jazz, rock."
+    assert (learned in page.text) == (metric == "learned")
+
+
+def test_neighbours_of_an_older_songmill_are_shown(tmp_path: Path) -> None:
+    store = make_store(tmp_path / "s", TRACKS, level="track")
+    similarity(store=str(tmp_path / "s"))
+    (part,) = store.parts("similarity")
+    write_part(store, part, store.read_part(part).drop_columns(["score", "metric"]))
+    _, page = read(tmp_path / "s")
+    assert len(page.table("Nearest to ").rows) == 6
 
 
 def test_segments_have_neighbours_if_there_are_tracks(tmp_path: Path) -> None:
@@ -228,7 +310,8 @@ def test_the_champion_and_the_scores_over_time(store: Store, tmp_path: Path) -> 
     assert "The most important: mfcc20_var 0.056" in alts
     assert "macro F1 by track of 3 models" in alts
     importance = page.table("Permutation importance of all 57")
-    assert importance.rows[1] == ["mfcc20_var", "0.0560", "0.0010"]
+    meaning = "variance of the mel-frequency cepstral coefficient 20 of a frame (dB^2)"
+    assert importance.rows[1] == [f"mfcc20_var {meaning}", "0.0560", "0.0010"]
     assert page.table("Test tracks, by label").rows[1] == ["blues", *["0.250"] * 3, "8"]
     runs = page.table("All runs")
     by_stage = {row[0].split(" ")[0]: row[1:] for row in runs.rows[1:]}

@@ -29,6 +29,7 @@ from jobs.extraction.extract import extract
 from jobs.extraction.import_features import import_features
 from jobs.learning import registry
 from jobs.learning.predict_store import predict_all
+from jobs.neighbours.query import similar
 from jobs.neighbours.similarity import similarity
 from jobs.progress import Progress
 from jobs.reporting import integrity
@@ -43,6 +44,8 @@ from jobs.store.manifest import MANIFEST
 from jobs.store.schemas import (
     DUPLICATES,
     MATRIX,
+    NEIGHBOUR_METRIC,
+    NEIGHBOUR_METRICS,
     PREDICTED_SEGMENTS,
     PREDICTED_TRACKS,
     SEGMENTS,
@@ -65,6 +68,7 @@ TABLES = {
     PREDICTED_TRACKS: ["track_id"],
     PREDICTED_SEGMENTS: ["track_id", "segment"],
     MATRIX: ["track_id"],
+    NEIGHBOUR_METRICS: ["metric"],
 }
 """Key of each table that the fixture fills."""
 
@@ -254,6 +258,43 @@ def test_a_foreign_part_is_named_and_emptied(root: Path, table: str) -> None:
     assert checked(root, repair=True).forgotten == 0
     assert checked(root).outcome == "sound"
     pd.testing.assert_frame_equal(contents(root)[table], before)
+
+
+@pytest.mark.parametrize(
+    ("column", "value", "problem"),
+    [
+        ("deviation", [0.5, -1.0], "deviation has the shape"),
+        ("mean", None, "mean is missing"),
+        ("metric", "other", "name is 'other'"),
+        ("columns", ["tempo"], "mean has the shape"),
+        ("columns", [f"other{i}" for i in range(57)], "its columns are not those of gtzan"),
+    ],
+)
+def test_a_metric_with_damaged_numbers_is_named_and_refused(
+    root: Path, column: str, value: object, problem: str
+) -> None:
+    (root / MANIFEST).unlink()
+    path = root / part_of(root, NEIGHBOUR_METRICS)
+    (row,) = pq.ParquetFile(path).read().to_pylist()
+    pq.write_table(pa.Table.from_pylist([row | {column: value}], schema=NEIGHBOUR_METRIC), path)
+    (found,) = checked(root).findings
+    assert found.file == NEIGHBOUR_METRICS
+    assert problem in found.problem
+    assert found.remedy.endswith(", then `songmill similarity`")
+    with pytest.raises(DamageError, match=f"metrics has a damaged metric .*{problem}"):
+        similar("style0/take000", store=str(root), progress=quiet())
+    assert checked(root, repair=True).forgotten == 0
+    assert checked(root).outcome == "sound"
+    assert similar("style0/take000", store=str(root), progress=quiet()).metric == "cosine"
+
+
+def test_neighbours_of_an_older_songmill_are_sound(root: Path) -> None:
+    (root / MANIFEST).unlink()
+    path = root / part_of(root, SIMILARITY)
+    for columns in (["score", "metric"], ["duplicate"]):
+        rows = pq.ParquetFile(path).read().drop_columns(columns)
+        pq.write_table(rows, path)
+        assert checked(root).outcome == ("damaged" if "duplicate" in columns else "sound")
 
 
 def test_a_part_with_other_columns_is_named(root: Path) -> None:
@@ -701,6 +742,7 @@ READ_BY = {
     "files": ["extract", "status", "run"],
     "runs": ["extract", "train", "compare", "predict", "similarity", "export", "status", "run"],
     SIMILARITY: ["extract", "similarity", "run"],
+    NEIGHBOUR_METRICS: ["extract", "similarity", "similar", "run"],
     "labels": ["extract", "run"],
 }
 """Commands that read each table. A report says in its section what is damaged."""

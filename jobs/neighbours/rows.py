@@ -1,0 +1,53 @@
+"""The feature rows of a store as one matrix, sorted by track."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from featurizer.feature_set import feature_set
+from jobs.interruption import raise_if_interrupted
+from jobs.store.levels import Level
+from jobs.store.schemas import features_folder
+from jobs.store.tables import Store
+
+
+@dataclass(frozen=True)
+class Rows:
+    """All rows of a feature set and level, sorted by ``track_id`` and ``segment``.
+
+    Parameters
+    ----------
+    level : {"segment", "track"}
+        Level of the rows.
+    names : pa.Table
+        ``track_id`` and ``label`` of each row; for segments also ``segment``.
+    features : np.ndarray [shape=(n, d), float64 or float32]
+        The features, in the type of the set.
+    """
+
+    level: Level
+    names: pa.Table
+    features: np.ndarray
+
+
+def read_rows(store: Store, features: str, level: Level) -> Rows:
+    """Read the rows of a feature set; none if the store has none."""
+    columns = ["track_id", "label", *(["segment"] if level == "segment" else [])]
+    folder, described = features_folder(features, level), feature_set(features)
+    names = store.read(folder, columns)
+    keys = [(name, "ascending") for name in columns if name != "label"]
+    order = pc.sort_indices(names, sort_keys=keys)
+    sorted_index = np.empty(names.num_rows, np.int64)
+    sorted_index[order.to_numpy()] = np.arange(names.num_rows)
+    matrix = np.empty((names.num_rows, len(described.names)), described.dtype)
+    start = 0
+    for part in store.parts(folder):
+        raise_if_interrupted()
+        rows = store.read_part(part, list(described.names))
+        indices = sorted_index[start : start + rows.num_rows]
+        for column, values in enumerate(rows.itercolumns()):
+            matrix[indices, column] = values.to_numpy()
+        start += rows.num_rows
+    return Rows(level, names.take(order).combine_chunks(), matrix)
