@@ -10,7 +10,6 @@ results are those of scikit-learn's ``LinearDiscriminantAnalysis`` with the same
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.linalg import eigh, solve
 
 from training.arrays import Arrays, numbers, sorted_strings
 from training.scaling import Scaling
@@ -162,6 +161,8 @@ def discriminants(sums: ClassSums, shrinkage: float) -> np.ndarray:
     array([[2.],
            [0.]])
     """
+    from scipy.linalg import eigh
+
     n_classes = _check(sums)
     d = sums.means.shape[1]
     within, total = (shrunk(covariance, shrinkage) for covariance in (sums.within(), sums.total()))
@@ -236,6 +237,8 @@ class Lda:
         ValueError
             Fewer than two classes have rows, or no row differs from others of its class.
         """
+        from scipy.linalg import solve
+
         _check(sums)
         covariance = shrunk(sums.within(), SHRINKAGE)
         coefficients = solve(covariance, sums.means.T, assume_a="pos").T
