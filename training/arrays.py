@@ -1,6 +1,7 @@
 """Arrays of a model or metric in one file: NumPy's npz, never with a pickle."""
 
 import io
+import zipfile
 
 import numpy as np
 
@@ -32,9 +33,12 @@ def from_npz(data: bytes) -> Arrays:
     Raises
     ------
     ValueError
-        It is not an npz file, is damaged, or contains a pickle.
+        It is not an npz file, is damaged or compressed, or contains a pickle.
     """
     try:
+        # A small compressed file could fill the memory.
+        if any(one.compress_type for one in zipfile.ZipFile(io.BytesIO(data)).infolist()):
+            raise ValueError("its arrays are compressed")
         with np.load(io.BytesIO(data), allow_pickle=False) as file:
             return dict(file.items())
     except Exception as error:  # a damaged archive raises nearly anything

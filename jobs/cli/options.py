@@ -67,8 +67,8 @@ LearnFeatures = Annotated[
     str | None,
     typer.Option(
         metavar="SET",
-        help="The feature set to learn from; by default rich, if STORE has it, else gtzan. rich "
-        "describes tracks only: --level segment is for gtzan.",
+        help="The feature set to learn from; by default rich, if nearly all tracks of STORE have "
+        "it, else gtzan. rich describes tracks only: --level segment is for gtzan.",
     ),
 ]
 

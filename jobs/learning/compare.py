@@ -116,8 +116,8 @@ def compare(
     folds : int [range=(2, inf)]
         Number of folds of a split by track or by group.
     features : str, optional
-        Name of the feature set to learn from; by default ``rich``, if the store has it, else
-        ``gtzan``. The table of another set than ``gtzan`` is ``comparison-NAME``.
+        Name of the feature set to learn from; by default ``rich``, if nearly all tracks of the
+        store have it, else ``gtzan``. The table of other sets is ``comparison-NAME``.
     level : {"segment", "track"}, optional
         Rows to learn from; by default segments, if the feature set describes any.
     models : str or sequence of str

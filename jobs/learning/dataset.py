@@ -16,6 +16,7 @@ from jobs.errors import UsageError
 from jobs.inputs.recordings import check_feature_sets, check_level
 from jobs.interruption import raise_if_interrupted
 from jobs.store.address import storage_of
+from jobs.store.counts import count_tracks
 from jobs.store.levels import Level, choose_level, feature_matrix, levels_with_rows
 from jobs.store.schemas import PUBLISHED, features_folder
 from jobs.store.tables import Store
@@ -24,6 +25,10 @@ from training.splits import Tracks
 BEST_FIRST = ("rich", PUBLISHED)
 """Feature sets in the order in which models prefer them; others follow."""
 
+MIN_TRACKS = 0.9
+"""Share of the tracks that a preferred feature set describes. Shorter tracks have no predictions.
+"""
+
 READ_ROWS = 50_000
 """Rows that a task reads at a time."""
 
@@ -31,7 +36,8 @@ READ_ROWS = 50_000
 def choose_rows(store: Store, features: str | None, level: Level | None) -> tuple[str, Level]:
     """Return the feature set and the level to learn from.
 
-    By default it is the first of :data:`BEST_FIRST` with rows at the ``level``, or at any.
+    By default it is the first of :data:`BEST_FIRST` that describes nearly all tracks, and has rows
+    at the ``level``, or at any.
 
     Raises
     ------
@@ -45,8 +51,10 @@ def choose_rows(store: Store, features: str | None, level: Level | None) -> tupl
     ('gtzan', 'segment')
     """
     if features is None:
+        tracks = count_tracks(store)
+        fewest = MIN_TRACKS * max(tracks.values())
         for name in dict.fromkeys((*BEST_FIRST, *feature_sets())):
-            found = levels_with_rows(store, name)
+            found = levels_with_rows(store, name) if tracks.get(name, 0) >= fewest else []
             if found and level in (None, *found):
                 return name, level or found[0]
         features = PUBLISHED

@@ -141,8 +141,8 @@ def train(
         How to divide the tracks into training, validation and test part: ``by-track``,
         ``by-group:COLUMN``, or the path of a CSV with the columns ``track_id`` and ``set``.
     features : str, optional
-        Name of the feature set to learn from; by default ``rich``, if the store has it, else
-        ``gtzan``.
+        Name of the feature set to learn from; by default ``rich``, if nearly all tracks of the
+        store have it, else ``gtzan``.
     level : {"segment", "track"}, optional
         Rows to learn from; by default segments, if the feature set describes any.
     model : {"auto", "lda", "xgboost"}

@@ -52,6 +52,13 @@ def test_one_array_of_npy_is_no_npz() -> None:
         from_npz(file.getvalue())
 
 
+def test_a_small_file_does_not_fill_the_memory() -> None:
+    file = io.BytesIO()
+    np.savez_compressed(file, mean=np.zeros(1000))
+    with pytest.raises(ValueError, match="its arrays are compressed"):
+        from_npz(file.getvalue())
+
+
 def test_a_pickle_is_never_loaded() -> None:
     file = io.BytesIO()
     np.savez(file, mean=np.array([{"a": 1}], object))
