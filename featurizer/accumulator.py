@@ -1,4 +1,4 @@
-"""What a feature set computes from the blocks of a signal."""
+"""Accumulators: the computation of a feature set's row, block by block."""
 
 import numpy as np
 import numpy.typing as npt

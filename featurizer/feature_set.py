@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from featurizer.curves import Curves
 
 Level = Literal["track", "segment"]
-"""What a row describes: a whole recording, or one of its segments."""
+"""Level of a row: a whole recording, or one of its segments."""
 
 DEFAULT_SETS = ("gtzan", "rich")
 """Names of the sets that are extracted unless others are chosen."""

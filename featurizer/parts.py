@@ -3,8 +3,8 @@
 import numpy as np
 import numpy.typing as npt
 
-from compiling.compiled import compiled, summing
-from featurizer.stft import N_BINS
+from compiling.compiled import compiled
+from featurizer.stft import N_BINS, sum_of_bins
 
 _ONE = np.float32(1)
 _HALF = np.float32(0.5)
@@ -46,14 +46,6 @@ def part_powers(
             rest = _ONE - mask[t, k]
             percussive[t, k] = P[t, k] * mask[t, k] * mask[t, k]
             harmonic[t, k] = P[t, k] * rest * rest
-        part = _sum(percussive[t])
-        both = part + _sum(harmonic[t])
+        part = sum_of_bins(percussive[t])
+        both = part + sum_of_bins(harmonic[t])
         share[t] = part / both if both > 0 else _HALF
-
-
-@summing
-def _sum(x: npt.NDArray[np.float32]) -> np.float32:
-    total = np.float32(0)
-    for k in range(N_BINS):
-        total += x[k]
-    return total

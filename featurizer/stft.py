@@ -218,8 +218,8 @@ def _magnitudes(
             P[t, k] = D[t, k].real * D[t, k].real + D[t, k].imag * D[t, k].imag
         for k in range(N_BINS):
             S[t, k] = np.sqrt(P[t, k])
-        total = _sum(S[t])
-        power = _sum(P[t])
+        total = sum_of_bins(S[t])
+        power = sum_of_bins(P[t])
         norm = np.sqrt(power)
         faint = power < _FAINT and not _silent(D[t])
         imprecise[t] = faint or total < _LINE * norm or total > _FLAT * norm
@@ -235,7 +235,8 @@ def _silent(spectrum: npt.NDArray[np.complex64]) -> bool:
 
 
 @summing
-def _sum(x: npt.NDArray[np.float32]) -> np.float32:
+def sum_of_bins(x: npt.NDArray[np.float32]) -> np.float32:
+    """Return the sum of a spectrum's bins [shape=(1025,)]. Only kernels can call it."""
     total = np.float32(0)
     for k in range(N_BINS):
         total += x[k]

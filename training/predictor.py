@@ -1,4 +1,4 @@
-"""What a model predicts with: boosted trees or linear discriminant analysis, and its file."""
+"""Predictors of a model: boosted trees or linear discriminant analysis, and their files."""
 
 from dataclasses import dataclass
 from pathlib import PurePosixPath

@@ -11,7 +11,7 @@ NO_EXPIRY = datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC)
 
 
 class Certificates(NamedTuple):
-    """What the processes of a cluster authenticate with, in PEM."""
+    """Certificates and private key of a cluster's processes, in PEM."""
 
     authority: str  # certificate of the authority, which all processes trust
     certificate: str  # certificate that all processes share

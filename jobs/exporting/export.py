@@ -9,13 +9,13 @@ from typing import Literal
 
 import pyarrow as pa
 
+from featurizer.feature_set import Level
 from jobs.errors import UsageError
 from jobs.exporting.rows import Rows
 from jobs.exporting.target import Target, parse_target
 from jobs.progress import Progress
 from jobs.stage import Session, open_session
 from jobs.store import commit
-from jobs.store.levels import Level
 from jobs.store.schemas import (
     DUPLICATES,
     FILES,

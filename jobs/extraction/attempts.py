@@ -148,8 +148,8 @@ def read_finished(storage: Storage, attempt: str) -> Finished | None:
         files = storage.read_table(result_file(attempt, "files"))
         metadata = json.loads(files.schema.metadata[b"songmill"])
         settings, sets = Settings(**metadata["settings"]), tuple(metadata["sets"])
-        for name in result_files(attempt, sets):
-            storage.read_table(name)
+        for table in feature_tables(sets):
+            storage.read_table(result_file(attempt, table))
         return Finished(Summary(**metadata["summary"]), settings, sets, files)
     except (OSError, DamageError, ValueError, KeyError, TypeError):
         return None

@@ -381,12 +381,10 @@ class _Extraction:
 
     def _keep_failures(self, rows: list[dict[str, Any]]) -> None:
         """Log files that failed in the interrupted run, which may have ended before it did."""
-        summary = Summary("done")
         for row in rows:
             kind = row["error"]
             self.kept_failures[kind] = self.kept_failures.get(kind, 0) + 1
-            summary.failed_files.append([row["track_id"], kind, row["message"] or ""])
-        self._log_failures(summary)
+        self._log_failures([[row["track_id"], row["error"], row["message"] or ""] for row in rows])
 
     def _is_valid(self, row: dict[str, Any], found: Finished) -> bool:
         """Tell whether a row of ``files`` of a finished attempt makes work unnecessary."""
@@ -441,7 +439,7 @@ class _Extraction:
             tracks = [recording.track_id for recording in batch.files]
             self._add_finished(batch.attempt, batch.sets, tracks, summary)
             self.outcome.add(summary)
-            self._log_failures(summary)
+            self._log_failures(summary.failed_files)
             if self.ready_rows >= commit.PART_ROWS:
                 self._commit_ready()
 
@@ -484,9 +482,9 @@ class _Extraction:
         rows.add_file(recording, error=error, message=message)
         return rows.write(self.store.storage)
 
-    def _log_failures(self, summary: Summary) -> None:
+    def _log_failures(self, failed_files: list[list[str]]) -> None:
         """Write a line for each failed file, up to :data:`MAX_LOGGED_FAILURES`."""
-        for track_id, error, message in summary.failed_files:
+        for track_id, error, message in failed_files:
             self.logged_failures += 1
             if self.logged_failures <= MAX_LOGGED_FAILURES:
                 self.stage.session.progress.warn(f"{track_id}: {error}: {message}")

@@ -18,7 +18,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from featurizer.feature_set import feature_set
+from featurizer.feature_set import Level, feature_set
 from jobs import defaults
 from jobs.cluster.pool import WorkerPool
 from jobs.cluster.window import map_unordered
@@ -30,7 +30,7 @@ from jobs.progress import Progress
 from jobs.stage import Session, open_session
 from jobs.store import commit
 from jobs.store.address import storage_of
-from jobs.store.levels import Level, feature_matrix
+from jobs.store.levels import feature_matrix
 from jobs.store.schemas import COMPARISON, comparison_table
 from jobs.store.tables import Store
 from training import splits

@@ -11,13 +11,13 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from featurizer.feature_set import feature_set, feature_sets
+from featurizer.feature_set import Level, feature_set, feature_sets
 from jobs.errors import UsageError
 from jobs.inputs.recordings import check_feature_sets, check_level
 from jobs.interruption import raise_if_interrupted
 from jobs.store.address import storage_of
 from jobs.store.counts import count_tracks
-from jobs.store.levels import Level, choose_level, feature_matrix, levels_with_rows
+from jobs.store.levels import choose_level, feature_matrix, levels_with_rows
 from jobs.store.schemas import PUBLISHED, features_folder
 from jobs.store.tables import Store
 from training.splits import Tracks

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import pyarrow as pa
 
-from featurizer.feature_set import feature_set
+from featurizer.feature_set import Level, feature_set
 from jobs import defaults
 from jobs.cluster.failures import translate_errors
 from jobs.cluster.fitness import songmill_version
@@ -29,7 +29,6 @@ from jobs.learning.split_option import OUTSIDE, choose_parts
 from jobs.progress import Progress
 from jobs.stage import Session, Stage, open_session
 from jobs.store import commit
-from jobs.store.levels import Level
 from jobs.store.schemas import CONFUSION, IMPORTANCE, METRICS, PUBLISHED, SPLIT
 from training import splits
 from training.evaluate import Scores, chance, macro_f1

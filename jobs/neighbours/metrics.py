@@ -15,14 +15,14 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from featurizer.feature_set import feature_set
+from featurizer.feature_set import Level, feature_set
 from jobs.errors import UsageError
 from jobs.interruption import raise_if_interrupted
 from jobs.neighbours.rows import Rows
 from jobs.store import commit
 from jobs.store.damage import damage_error
-from jobs.store.levels import Level, choose_level
-from jobs.store.schemas import NEIGHBOUR_METRIC, NEIGHBOUR_METRICS, features_folder
+from jobs.store.levels import choose_level, levels_with_rows
+from jobs.store.schemas import NEIGHBOUR_METRIC, NEIGHBOUR_METRICS
 from jobs.store.tables import Store
 from recommend.metric import Metric, Name, VectorSums, fit_learned, fit_rich
 from training.lda import ClassSums
@@ -38,7 +38,7 @@ DESCRIPTIONS: dict[Name, str] = {
     "learned": "the cosine of rich features that tell the labels apart, corrected for tracks that "
     "are near to nearly all others",
 }
-"""What each metric compares, for people."""
+"""Description of each metric, for people."""
 
 Sums = TypeVar("Sums", ColumnSums, ClassSums, VectorSums)
 
@@ -69,12 +69,6 @@ class FittedMetric:
     fingerprint: str
 
 
-def has_rows(store: Store, features: str) -> bool:
-    """Return whether a store has a feature set, and tracks with rows in it."""
-    is_known = features in store.settings.feature_sets
-    return is_known and store.count_rows(features_folder(features, "track")) > 0
-
-
 def choose_metric(store: Store, requested: Name | None, level: Level) -> Name:
     """Return the ``requested`` metric; by default rich for tracks with rich features, else cosine.
 
@@ -84,10 +78,10 @@ def choose_metric(store: Store, requested: Name | None, level: Level) -> Name:
         The store has no rows that the metric could compare.
     """
     root = store.storage.root
-    has_rich = level == "track" and has_rows(store, "rich")
+    has_rich = level == "track" and bool(levels_with_rows(store, "rich"))
     name: Name = requested or ("rich" if has_rich else "cosine")
     if name == "cosine":
-        if has_rows(store, "rich") and FEATURES[name] not in store.settings.feature_sets:
+        if levels_with_rows(store, "rich") and FEATURES[name] not in store.settings.feature_sets:
             raise UsageError(
                 f"the store {root} has no {FEATURES[name]} features, which --metric cosine and "
                 "--level segment need: leave out both"

@@ -6,9 +6,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from featurizer.feature_set import feature_set
+from featurizer.feature_set import Level, feature_set
 from jobs.interruption import raise_if_interrupted
-from jobs.store.levels import Level
 from jobs.store.schemas import features_folder
 from jobs.store.tables import Store
 

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from featurizer.feature_set import Level
 from jobs import defaults
 from jobs.cluster.window import map_unordered
 from jobs.errors import ClusterError, UsageError
@@ -27,7 +28,6 @@ from jobs.progress import Progress
 from jobs.stage import Session, Stage, open_session
 from jobs.store import commit, schemas
 from jobs.store.address import storage_of
-from jobs.store.levels import Level
 from jobs.store.schemas import DUPLICATES, MATRIX, SIMILARITY
 from recommend import neighbours
 from recommend.metric import Name

@@ -7,12 +7,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from threadpoolctl import threadpool_limits
 
+from featurizer.feature_set import Level
 from jobs.errors import UsageError
 from jobs.neighbours import metrics
-from jobs.neighbours.metrics import FEATURES, FittedMetric, blocks, has_rows, total
+from jobs.neighbours.metrics import FEATURES, FittedMetric, blocks, total
 from jobs.neighbours.rows import Rows, read_rows
 from jobs.progress import Progress
-from jobs.store.levels import Level
+from jobs.store.levels import levels_with_rows
 from jobs.store.tables import Store
 from recommend.metric import Name, VectorSums
 
@@ -116,4 +117,4 @@ def _version(store: Store, name: Name) -> str:
 
 def duplicates_metric(store: Store) -> Name:
     """Return the metric by which duplicates are found: ``cosine``, or ``rich`` without its rows."""
-    return "cosine" if has_rows(store, FEATURES["cosine"]) else "rich"
+    return "cosine" if "track" in levels_with_rows(store, FEATURES["cosine"]) else "rich"

@@ -14,7 +14,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, Literal, get_args
 
 from featurizer.columns import SEGMENT_SECONDS
-from featurizer.feature_set import DEFAULT_SETS
+from featurizer.feature_set import DEFAULT_SETS, Level
 from jobs import defaults
 from jobs.errors import RunInterruptedError, SongmillError, UsageError
 from jobs.exporting.export import MADE_BY, TableName, check_target, resolve_target
@@ -28,7 +28,6 @@ from jobs.reporting.report import PAGE
 from jobs.stage import Session, open_session
 from jobs.store import commit
 from jobs.store.counts import count_labels, count_tracks
-from jobs.store.levels import Level
 from jobs.store.schemas import PREDICTED_TRACKS, SIMILARITY
 from jobs.store.tables import Store, read_settings
 from recommend.metric import Name

@@ -1,18 +1,12 @@
 """Levels of rows, track and segment, and their features as a matrix."""
 
-from typing import Literal
-
 import numpy as np
 import pyarrow as pa
 
-from featurizer.feature_set import feature_set
+from featurizer.feature_set import Level, feature_set
 from jobs.errors import UsageError
-from jobs.store.schemas import PUBLISHED, SEGMENTS, TRACKS, features_folder
+from jobs.store.schemas import PUBLISHED, features_folder
 from jobs.store.tables import Store
-
-Level = Literal["segment", "track"]
-
-TABLE_OF: dict[Level, str] = {"segment": SEGMENTS, "track": TRACKS}
 
 
 def levels_with_rows(store: Store, features: str) -> list[Level]:

@@ -71,44 +71,7 @@ def test_only_rich_rows_need_ten_seconds() -> None:
     assert feature_set("gtzan").too_short(1025) is None
 
 
-THIRD_SET = """
-import numpy as np
-
-from featurizer.feature_set import Column, FeatureSet
-
-
-def accumulator(y, curves):
-    from featurizer.accumulator import Accumulator
-
-    class Loudest(Accumulator):
-        def __init__(self):
-            self.power, self.share = 0.0, 0.0
-
-        def add(self, block):
-            self.power = max(self.power, block.P.max())
-
-        def add_delayed(self, block):
-            self.share = max(self.share, block.percussive_mask.max())
-
-        def row(self):
-            return np.array([self.power, self.share])
-
-    return Loudest()
-
-
-FEATURE_SET = FeatureSet(
-    name="tiny",
-    version="tiny-2.1",
-    columns=(
-        Column("power", "level", "1", "largest power", "none"),
-        Column("share", "parts", "1", "largest percussive mask", "none"),
-    ),
-    levels=("track", "segment"),
-    min_samples=40_000,
-    dtype="float32",
-    accumulator=accumulator,
-)
-"""
+THIRD_SET = Path(__file__).parents[1] / "support/third_set"
 
 EXTRACT = """
 import sys
@@ -122,15 +85,12 @@ np.savez(sys.argv[2], **{f"{name} {level}": getattr(found, level)
 
 
 def test_a_third_set_is_one_more_file_and_changes_no_other_set(tmp_path: Path) -> None:
-    folder = tmp_path / "anywhere" / "featurizer" / "sets"
-    folder.mkdir(parents=True)
-    (folder / "tiny.py").write_text(THIRD_SET)
     rng = np.random.default_rng(0)
     y = (0.1 * rng.normal(size=11 * 22050)).astype(np.float32)
     np.save(tmp_path / "y.npy", y)
     environment = {
         **os.environ,
-        "PYTHONPATH": os.pathsep.join([*sys.path, str(tmp_path / "anywhere")]),
+        "PYTHONPATH": os.pathsep.join([*sys.path, str(THIRD_SET)]),
         "OPENBLAS_NUM_THREADS": "1",  # more threads add in another order
     }
     arguments = [str(tmp_path / "y.npy"), str(tmp_path / "rows.npz")]

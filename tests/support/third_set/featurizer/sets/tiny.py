@@ -20,14 +20,16 @@ def _accumulator(y: "npt.NDArray[np.float32]", curves: "Curves | None") -> "Accu
 
     class Loudest(Accumulator):
         def __init__(self) -> None:
-            self.power, self.frames = 0.0, 0
+            self.power, self.share = 0.0, 0.0
 
         def add(self, block: Block) -> None:
             self.power = max(self.power, float(block.P.max()))
-            self.frames += len(block.P)
+
+        def add_delayed(self, block: Block) -> None:
+            self.share = max(self.share, float(block.percussive_mask.max()))
 
         def row(self) -> "npt.NDArray[np.floating]":
-            return np.array([self.power, self.frames])
+            return np.array([self.power, self.share])
 
     return Loudest()
 
@@ -37,7 +39,7 @@ FEATURE_SET = FeatureSet(
     version="tiny-2.1",
     columns=(
         Column("power", "level", "1", "largest power of a bin", "none"),
-        Column("frames", "length", "1", "number of frames", "none"),
+        Column("share", "parts", "1", "largest percussive mask", "none"),
     ),
     levels=("track", "segment"),
     min_samples=2000,
