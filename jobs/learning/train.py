@@ -22,6 +22,7 @@ from jobs import defaults
 from jobs.cluster.failures import translate_errors
 from jobs.cluster.fitness import songmill_version
 from jobs.errors import ClusterError, StoreError, UsageError
+from jobs.inputs.labels import warn_of_few_tracks
 from jobs.learning import registry
 from jobs.learning.dataset import RowPlan, choose_rows, labelled_tracks, load_share
 from jobs.learning.judge import TrackPredictions, evaluate, fingerprint, importance
@@ -207,6 +208,7 @@ class _Training:
         ):
             if count:
                 self.progress.warn(f"{what}: {count}")
+        warn_of_few_tracks(self.labelled.counts(), self.progress.warn, defaults.FOLDS)
         self.plan = self._plan("roster", self.parts)
         self.has_validation = bool(self.plan.count((VALID,)))
         self.kinds: tuple[Kind, ...] = KINDS if self.model == "auto" else (self.model,)
