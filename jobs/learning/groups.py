@@ -7,6 +7,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from jobs import defaults
+from jobs.errors import UsageError
 from jobs.progress import Progress
 from jobs.store.tables import Store
 from training.splits import Tracks
@@ -33,7 +34,11 @@ def group_duplicates(store: Store, tracks: Tracks, progress: Progress) -> Tracks
     from recommend.same_recording import same_recording
 
     groups = -1 - np.arange(len(tracks.ids))
-    space = recordings_space(store)
+    try:
+        space = recordings_space(store)
+    except UsageError as error:  # trees learn from values that are not finite
+        progress.warn(f"tracks that are the same recording are not found: {error}")
+        space = None
     if space is not None:
         progress.update_live("looking for tracks that are the same recording")
         found = same_recording(space.vectors, defaults.DUPLICATE_COSINE)
