@@ -65,7 +65,7 @@ def same_recording(vectors: np.ndarray, cosine: float) -> np.ndarray:
     groups = _connect(vectors, order, second, others, strips, starts, reach, limit)
     first = np.full(n, n)
     np.minimum.at(first, groups, np.arange(n))
-    return first[groups]
+    return np.asarray(first[groups])
 
 
 @compiled

@@ -236,9 +236,7 @@ def _assign_groups(
     np.ndarray [shape=(n_tracks,), range=[0, n_parts), int]
         Part of each track.
     """
-    _, first, group_of = np.unique(
-        tracks.group_of_track, return_index=True, return_inverse=True
-    )
+    _, first, group_of = np.unique(tracks.group_of_track, return_index=True, return_inverse=True)
     # Groups are numbered by their first tracks, so that their given numbers do not matter.
     group_of = np.argsort(np.argsort(first))[group_of]
     group_sizes = np.bincount(group_of)

@@ -303,8 +303,9 @@ def _read_rows(root: str, name: str, features: str) -> tuple[pa.Table, np.ndarra
 def _assess(assignment: _Assignment) -> _Assessment:
     """Fit a model to all folds but one, and score it on that one. Runs on a worker.
 
-    Tracks of other folds that are the same recording as a test track are left out. Classes without training rows are never predicted. Scaling and encoding see only training rows;
-    with the leaky split, scaling sees all rows, as in the tutorial.
+    Tracks of other folds that are the same recording as a test track are left out. Classes without
+    training rows are never predicted. Scaling and encoding see only training rows; with the leaky
+    split, scaling sees all rows, as in the tutorial.
     """
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import LabelEncoder, MinMaxScaler

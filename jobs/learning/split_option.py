@@ -166,9 +166,7 @@ def choose_training_folds(choice: str, store: Store, tracks: Tracks) -> np.ndarr
     return splits.cross_validation_folds(replace(tracks, groups=groups), FOLDS)
 
 
-def choose_parts(
-    choice: str, store: Store, tracks: Tracks, known: dict[str, Part] | None
-) -> Parts:
+def choose_parts(choice: str, store: Store, tracks: Tracks, known: dict[str, Part] | None) -> Parts:
     """Return the parts of a training for ``choice``, the value of ``--split``.
 
     Tracks keep their ``known`` part, that of the champion's training, unless a split file overrides

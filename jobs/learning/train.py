@@ -220,7 +220,10 @@ class _Training:
         )
         for what, count in (
             ("tracks without a label, which are left out", labelled.unlabelled),
-            (f"labelled tracks that --split {self.split} leaves out until the final model", outside),
+            (
+                f"labelled tracks that --split {self.split} leaves out until the final model",
+                outside,
+            ),
             (copies, chosen.copies),
             ("tracks without a group, each treated as a group of its own", chosen.ungrouped),
         ):
