@@ -23,6 +23,7 @@ from jobs import defaults
 from jobs.cluster.failures import translate_errors
 from jobs.cluster.fitness import songmill_version
 from jobs.errors import ClusterError, StoreError, UsageError
+from jobs.inputs.labels import warn_of_few_tracks
 from jobs.learning import registry
 from jobs.learning.dataset import RowPlan, choose_rows, labelled_tracks, load_share
 from jobs.learning.folds import MAX_TASK_ROWS, fit_side_by_side
@@ -229,6 +230,7 @@ class _Training:
         ):
             if count:
                 self.progress.warn(f"{what}: {count}")
+        warn_of_few_tracks(self.labelled.counts(), self.progress.warn, defaults.FOLDS)
         self.plan = self._plan("roster", self.parts)
         self.has_validation = bool(self.plan.count((VALID,)))
         self.folds = choose_training_folds(self.split, self.store, self.labelled.tracks)
