@@ -27,12 +27,16 @@ from jobs.store.schemas import (
 )
 from jobs.store.tables import Store
 
-TableName = Literal["similarity", "duplicates", "predictions", "features", "files"]
+TableName = Literal[
+    "similarity", "duplicates", "predictions", "predictions-long", "suspects", "features", "files"
+]
 
 MADE_BY: dict[TableName, str] = {
     "similarity": "songmill similarity",
     "duplicates": "songmill similarity",
     "predictions": "songmill predict --all",
+    "predictions-long": "songmill predict --all --long",
+    "suspects": "songmill predict --all",
     "features": "songmill extract",
     "files": "songmill extract",
 }
@@ -42,6 +46,8 @@ KEYS: dict[TableName, tuple[str, ...]] = {
     "similarity": ("track_id", "rank", "neighbour_id", "cosine"),
     "duplicates": ("track_id", "duplicate_id", "cosine"),
     "predictions": ("track_id", "label", "predicted", "model"),
+    "predictions-long": ("track_id", "class", "probability"),
+    "suspects": ("track_id", "suggested", "self_confidence", "margin"),
     "features": ("track_id", "label", "length", "tempo"),
     "files": ("track_id", "uri", "status", "error"),
 }
@@ -83,8 +89,8 @@ def export(
 
     Parameters
     ----------
-    name : {"similarity", "duplicates", "predictions", "features", "files"}
-        Table of the store.
+    name : str
+        Table of the store: a key of :data:`MADE_BY`.
     store : str or Session
         Address of the store; or the session of a run.
     to : str
@@ -95,7 +101,7 @@ def export(
     schema : str, optional
         Schema of the database.
     table : str, optional
-        Name of the table in the database; by default ``name``.
+        Name of the table in the database; by default ``name``, with ``_`` for a hyphen.
     progress : Progress, optional
         By default lines on stderr.
 
@@ -147,9 +153,9 @@ def resolve_target(
         raise UsageError("--schema and --table are for databases: leave them out")
     if target.kind == "sqlite" and schema:
         raise UsageError("SQLite has no schemas: leave out --schema")
-    if level == "segment" and name == "files":
-        raise UsageError("files are neither tracks nor segments: leave out --level")
-    return target, table or name + ("_segments" * (level == "segment"))
+    if level == "segment" and name in ("files", "predictions-long", "suspects"):
+        raise UsageError(f"{name} has no rows of segments: leave out --level")
+    return target, table or name.replace("-", "_") + ("_segments" * (level == "segment"))
 
 
 def check_target(name: TableName, target: Target, schema: str | None, table: str) -> None:
