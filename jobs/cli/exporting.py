@@ -44,6 +44,12 @@ def export(
     level: Annotated[
         Literal["track", "segment"], typer.Option(help="Level of the rows, for tables with both.")
     ] = "track",
+    long: Annotated[
+        bool,
+        typer.Option(
+            "--long", help="Of predictions: a row for each class, instead of a column for each."
+        ),
+    ] = False,
     schema: options.Schema = None,
     table: Annotated[
         str | None,

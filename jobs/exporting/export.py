@@ -11,6 +11,7 @@ import pyarrow as pa
 
 from featurizer.feature_set import Level
 from jobs.errors import UsageError
+from jobs.exporting.limits import check_columns
 from jobs.exporting.rows import Rows
 from jobs.exporting.target import Target, parse_target
 from jobs.progress import Progress
@@ -75,6 +76,7 @@ def export(
     store: str | Session,
     to: str,
     level: Level = "track",
+    long: bool = False,
     schema: str | None = None,
     table: str | None = None,
     progress: Progress | None = None,
@@ -92,10 +94,14 @@ def export(
         ``.csv``, ``.csv.gz``, ``.jsonl``, ``.jsonl.gz``, ``.parquet`` or ``.arrow``.
     level : {"track", "segment"}
         Rows to export, for tables of both levels.
+    long : bool
+        Whether predictions have a row for each class, with the columns ``class`` and
+        ``probability``, instead of a column for each class.
     schema : str, optional
         Schema of the database.
     table : str, optional
-        Name of the table in the database; by default ``name``.
+        Name of the table in the database; by default ``name``, with ``_segments`` and ``_long``
+        where these apply.
     progress : Progress, optional
         By default lines on stderr.
 
@@ -104,7 +110,8 @@ def export(
     UsageError
         The store has no such table, or the target does not fit.
     ExportError
-        The target is unreachable or reports an error. The old table is still there.
+        The target is unreachable, reports an error, or cannot name or hold a column. The old table
+        is still there.
 
     Examples
     --------
@@ -114,12 +121,15 @@ def export(
     from jobs.exporting.databases import LOADERS
     from jobs.exporting.files import write_file
 
-    target, in_database = resolve_target(name, to, level=level, schema=schema, table=table)
+    target, in_database = resolve_target(
+        name, to, level=level, long=long, schema=schema, table=table
+    )
     session = open_session(store, progress=progress)
     with session.stage("export") as run:
         check_target(name, target, schema, in_database)
         parts, columns = _find_table(run.store, name, level)
-        rows = Rows(run.store, parts, columns, session.progress)
+        rows = Rows(run.store, parts, columns, session.progress, by_class=long)
+        check_columns(rows.schema.names, target)
         session.progress.step(f"exporting {rows.count:,} rows to {target.shown}")
         if target.kind == "file":
             write_file(rows, target.address)
@@ -135,6 +145,7 @@ def resolve_target(
     to: str,
     *,
     level: Level = "track",
+    long: bool = False,
     schema: str | None = None,
     table: str | None = None,
 ) -> tuple[Target, str]:
@@ -149,7 +160,11 @@ def resolve_target(
         raise UsageError("SQLite has no schemas: leave out --schema")
     if level == "segment" and name == "files":
         raise UsageError("files are neither tracks nor segments: leave out --level")
-    return target, table or name + ("_segments" * (level == "segment"))
+    if long and name != "predictions":
+        raise UsageError(f"--long is for predictions: leave it out to export {name}")
+    if "\0" in f"{schema}{table}":
+        raise UsageError("a name of a table or schema cannot have a null character")
+    return target, table or name + "_segments" * (level == "segment") + "_long" * long
 
 
 def check_target(name: TableName, target: Target, schema: str | None, table: str) -> None:
