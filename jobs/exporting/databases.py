@@ -315,8 +315,8 @@ def _check_text(connection: Any, cursor: Any, rows: Rows, target: Target) -> Non
     refused, system, remedy = None, "PostgreSQL", "Correct the text, or export to a file"
     if "\0" in uses:
         refused = "\0"
-    elif not every:
-        refused = _find_refused(connection, cursor, "".join(uses))
+    elif not _can_hold(connection, cursor, "".join(uses)):
+        refused = next((one for one in uses if not _can_hold(connection, cursor, one)), None)
         system = f"a database in {encoding}"
         remedy = "Export to a database in UTF8, or to a file"
     if refused is not None:
@@ -327,21 +327,16 @@ def _check_text(connection: Any, cursor: Any, rows: Rows, target: Target) -> Non
         )
 
 
-def _find_refused(connection: Any, cursor: Any, characters: str) -> str | None:
-    """Return a character that the encoding of a database lacks; None if it has all of them."""
-    for text in [characters, *characters]:
-        try:
-            _fetch_value(cursor, "SELECT $1::text", text)
-        except Exception as error:
-            if getattr(error, "sqlstate", None) not in _NOT_IN_ENCODING:
-                raise
-            connection.rollback()
-            if len(text) == 1:
-                return text
-        else:
-            if text == characters:
-                return None
-    return None
+def _can_hold(connection: Any, cursor: Any, text: str) -> bool:
+    """Tell whether a text has an equivalent in the encoding of a database."""
+    try:
+        _fetch_value(cursor, "SELECT $1::text", text)
+    except Exception as error:
+        if getattr(error, "sqlstate", None) not in _NOT_IN_ENCODING:
+            raise
+        connection.rollback()
+        return False
+    return True
 
 
 def _drop_leftovers(cursor: Any, schema: str, prefix: str) -> None:
