@@ -108,6 +108,8 @@ def _split(link: str) -> tuple[str, str, str, str, str]:
         if not port.isdigit() or following in ("?", "#"):
             end = rest.rfind("@")
     user, path = rest[: max(end, 0)], rest[end + 1 :]
+    if scheme == "s3":  # a `?` is part of the key
+        return start, scheme, user, path, ""
     query = re.search(r"[?#]", path) if scheme in _URI_SCHEMES else _QUERY.search(path)
     stop = query.start() if query else len(path)
     return start, scheme, user, path[:stop], path[stop + 1 :]
