@@ -26,6 +26,9 @@ _BOUNDED = frozenset(
 )
 """Demuxers that stop where the header says; the others read everything."""
 
+_CHECKED = frozenset(("flac", "tta", "wavpack"))
+"""Lossless codecs with a checksum in every packet; FFmpeg ignores it unless told to check it."""
+
 _TAG = re.compile(rb"ID3[\x02-\x04]\0|APETAGEX")
 
 
@@ -135,6 +138,8 @@ def _opened(file: FilePart, container: Container) -> Iterator[tuple[Any, Any]]:
                 "unreadable",
                 f"The {container.name} file uses an unknown audio codec. Use {USUAL_FORMATS}.",
             )
+        if stream.codec_context.name in _CHECKED:
+            stream.codec_context.options = {"err_detect": "crccheck+explode"}
         yield media, stream
 
 

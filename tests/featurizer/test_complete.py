@@ -91,7 +91,9 @@ UNREADABLE = {
     "alac": ("truncated", "tag inside"),
     "m4a with index first": ("tag inside",),
     "m4a in fragments": ("tag inside",),
-    "tta": ("header too long", "header too short"),
+    # One of three blocks is damaged, and what follows it is lost.
+    "wavpack": ("tag inside",),
+    "tta": ("tag inside", "header too long", "header too short"),
 }
 
 

@@ -168,16 +168,13 @@ BEFORE = {
 @pytest.mark.parametrize("before", BEFORE)
 @pytest.mark.parametrize("kind", ["mp3", "adts", "ac3", "FLAC", "OGG", "WAV"])
 def test_a_recording_may_follow_tags_and_junk(kind, before):
-    if kind.isupper():
-        content = sndfile_bytes(chord(44100, 2), 44100, kind)
-    else:
-        content = encode(kind, 44100)
+    is_sndfile = kind.isupper()
+    content = sndfile_bytes(chord(44100), 44100, kind) if is_sndfile else encode(kind, 44100)
     found = sniff(io.BytesIO(BEFORE[before] + content))
     alone = sniff(io.BytesIO(content))
     assert found is not None
     assert alone is not None
     assert found.container == alone.container
-    assert found.start in (len(BEFORE[before]), 0)
     recording, expected = decode_bytes(BEFORE[before] + content), decode_bytes(content)
     np.testing.assert_array_equal(recording.y, expected.y)
     assert recording.note is None
