@@ -8,6 +8,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -28,6 +29,8 @@ FINAL = "model"
 JUDGED = "judged"
 """Stem of the file of the model of the training part, for the scores."""
 SPLIT = "split.parquet"
+FOLDS = "folds.parquet"
+"""Fold of each track that was learnt."""
 
 REMOVED = "_work/removed-models"
 """Folder of marks: a file for each version that is being removed."""
@@ -184,6 +187,17 @@ def read_split(store: Store, version: str) -> dict[str, Part]:
     return found
 
 
+def read_folds(store: Store, described: Description) -> pa.Table:
+    """Return the rows of :data:`jobs.store.schemas.FOLDS`; StoreError if they are damaged."""
+    name = file_of(described.version, FOLDS)
+    with _report_damage(store, name, FileNotFoundError, ModelError):
+        table = store.storage.read_table(name, ["track_id", "fold"])
+        known = table["fold"].drop_null().to_numpy()
+        if not np.isin(known, np.arange(described.folds or 0)).all():
+            raise ModelError(f"has other folds than the {described.folds} of model.json")
+    return table
+
+
 def read_table(store: Store, version: str, name: str) -> pa.Table:
     """Return a table of a version, such as ``confusion.parquet``; StoreError if it is damaged."""
     file = file_of(version, name)
@@ -294,6 +308,11 @@ def remove(storage: Storage, version: str) -> None:
     """Remove a model. The caller must hold the store's lock."""
     storage.remove(file_of(version, MODEL_JSON))  # without it, the rest is no model
     storage.remove_folder(f"{MODELS}/{version}")
+
+
+def fold_stem(fold: int) -> str:
+    """Return the stem of the file of a fold's model."""
+    return f"fold-{fold}"
 
 
 def file_of(version: str, name: str) -> str:

@@ -184,11 +184,18 @@ IMPORTANCE = pa.schema(
     ]
 )
 SPLIT = pa.schema([("track_id", pa.string()), ("set", pa.string())])
+FOLDS = pa.schema(
+    [
+        ("track_id", pa.string()),  # every track that the final model has learnt
+        ("fold", pa.int32()),  # null: the models of all folds have learnt it too
+    ]
+)
 
 
 def table_schemas() -> dict[str, pa.Schema]:
     """Return the schema of each table with fixed columns, by its folder."""
     others = {"files": FILES, "runs": RUNS, NEIGHBOUR_METRICS: NEIGHBOUR_METRIC}
+    others |= {PREDICTED_LONG: PREDICTION_LONG, SUSPECTS: SUSPECT}
     comparisons = {comparison_table(name): COMPARISON for name in feature_sets()}
     return feature_tables(feature_sets()) | others | comparisons
 
@@ -207,11 +214,37 @@ def predictions(classes: list[str], *, segments: bool) -> pa.Schema:
             *_LABELLED,
             *(_POSITION if segments else []),
             ("predicted", pa.string()),
+            ("probability", pa.float32()),  # of the predicted class
+            ("learnt", pa.bool_()),  # whether the predicting model has learnt the track
             ("model", pa.string()),  # the model's version
             *((PROBABILITY + name, pa.float32()) for name in classes),
         ]
     )
 
+
+PREDICTED_LONG = "predictions-long"
+PREDICTION_LONG = pa.schema(
+    [
+        ("track_id", pa.string()),
+        ("class", pa.string()),
+        ("probability", pa.float32()),
+    ]
+)
+
+SUSPECTS = "suspects"
+SUSPECT = pa.schema(
+    [
+        ("rank", pa.int32()),  # from 1
+        ("track_id", pa.string()),
+        ("label", pa.string()),
+        ("suggested", pa.string()),
+        ("probability", pa.float32()),  # of the suggested label
+        ("self_confidence", pa.float32()),  # probability of the track's own label
+        ("margin", pa.float32()),  # probability - self_confidence: the rank is by margin
+        ("reason", pa.string()),  # for people
+        ("model", pa.string()),
+    ]
+)
 
 SIMILARITY = "similarity"
 DUPLICATES = "duplicates"
@@ -272,6 +305,8 @@ DERIVED = (
     NEIGHBOUR_METRICS,
     PREDICTED_TRACKS,
     PREDICTED_SEGMENTS,
+    PREDICTED_LONG,
+    SUSPECTS,
     SIMILARITY,
     DUPLICATES,
     MATRIX,
