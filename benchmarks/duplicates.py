@@ -59,8 +59,10 @@ def main() -> None:
     alone = Tracks(tracks.ids, tracks.labels, tracks.classes)
     _, group, size = np.unique(tracks.group_of_track, return_inverse=True, return_counts=True)
     has_copy = size[group] > 1
-    print(f"\n| share right | all {len(has_copy):,} tracks | the {has_copy.sum()} with a copy |")
-    print("|---|---|---|")
+    print(
+        f"\n| model | all {len(has_copy):,} tracks: at random | together "
+        f"| the {has_copy.sum()} with a copy: at random | together |\n|---|---|---|---|---|"
+    )
     for name in MODELS:
         scores: list[list[float]] = []
         for seed in SEEDS:
@@ -69,12 +71,9 @@ def main() -> None:
             scores.append(
                 [found[rows].mean() for rows in (slice(None), has_copy) for found in pair]
             )
-        apart, together, copies_apart, copies_together = np.mean(scores, axis=0)
-        print(
-            f"| {name} | {apart:.3f}, {together:.3f} | {copies_apart:.3f}, {copies_together:.3f} |"
-        )
-    spread = np.std(np.diff(scores, axis=1)[:, 0]) / np.sqrt(len(SEEDS))
-    print(f"\nApart, together. Standard error of a difference over all tracks: {spread:.4f}")
+        print(f"| {name} | " + " | ".join(f"{mean:.3f}" for mean in np.mean(scores, axis=0)) + " |")
+        error = np.std(np.diff(scores, axis=1)[:, 0], ddof=1) / np.sqrt(len(SEEDS))
+    print(f"\nStandard error of the difference of {name} over all tracks: {error:.4f}")
 
 
 if __name__ == "__main__":

@@ -33,6 +33,7 @@ from jobs.learning.split_option import (
     learnt_for,
 )
 from jobs.learning.train import train
+from jobs.neighbours.rows import read_segment_means
 from jobs.neighbours.similarity import similarity
 from jobs.progress import Progress
 from jobs.store.schemas import features_folder
@@ -102,6 +103,16 @@ def found_groups(store: Store, level: Level = "track") -> tuple[set[frozenset[st
 def test_copies_are_found_across_labels_and_through_other_tracks(root: Path, level: Level) -> None:
     store = copied_store(root, COPIES, LABELS, level=level)
     assert found_groups(store, level) == (GROUPS, f"{SAID}\n")
+
+
+def test_segments_are_compared_by_the_means_of_their_tracks(root: Path) -> None:
+    rows = [("a.wav", "x"), ("b.wav", None), ("a.wav", "x"), ("c.wav", "y"), ("a.wav", "x")]
+    store = make_store(root, rows[:2], [], rows[2:])
+    found = read_segment_means(store)
+    expected = read_rows(root).groupby("track_id")[FEATURES].mean()
+    np.testing.assert_allclose(found.features, expected, rtol=1e-12)
+    assert found.names["track_id"].to_pylist() == expected.index.tolist()
+    assert found.names["label"].to_pylist() == ["x", None, "y"]
 
 
 def test_groups_are_those_of_the_table_of_duplicates(root: Path) -> None:
