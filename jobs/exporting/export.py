@@ -11,6 +11,7 @@ import pyarrow as pa
 
 from featurizer.feature_set import Level
 from jobs.errors import UsageError
+from jobs.exporting.limits import check_columns
 from jobs.exporting.rows import Rows
 from jobs.exporting.target import Target, parse_target
 from jobs.progress import Progress
@@ -110,7 +111,8 @@ def export(
     UsageError
         The store has no such table, or the target does not fit.
     ExportError
-        The target is unreachable or reports an error. The old table is still there.
+        The target is unreachable, reports an error, or cannot name or hold a column. The old table
+        is still there.
 
     Examples
     --------
@@ -126,6 +128,7 @@ def export(
         check_target(name, target, schema, in_database)
         parts, columns = _find_table(run.store, name, level)
         rows = Rows(run.store, parts, columns, session.progress)
+        check_columns(rows.schema.names, target)
         session.progress.step(f"exporting {rows.count:,} rows to {target.shown}")
         if target.kind == "file":
             write_file(rows, target.address)
@@ -155,6 +158,8 @@ def resolve_target(
         raise UsageError("SQLite has no schemas: leave out --schema")
     if level == "segment" and name in ("files", "predictions-long", "suspects"):
         raise UsageError(f"{name} has no rows of segments: leave out --level")
+    if "\0" in f"{schema}{table}":
+        raise UsageError("a name of a table or schema cannot have a null character")
     return target, table or name.replace("-", "_") + ("_segments" * (level == "segment"))
 
 

@@ -93,6 +93,11 @@ class Labelled:
         """The folder of the rows' table."""
         return features_folder(self.features, self.level)
 
+    def counts(self) -> dict[str, int]:
+        """Return the number of tracks of each label."""
+        sizes = np.bincount(self.tracks.labels, minlength=len(self.tracks.classes))
+        return dict(zip(self.tracks.classes, sizes.tolist(), strict=True))
+
 
 def labelled_tracks(store: Store, features: str, level: Level) -> Labelled:
     """Return the labelled tracks of a store.

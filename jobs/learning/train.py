@@ -23,9 +23,11 @@ from jobs import defaults
 from jobs.cluster.failures import translate_errors
 from jobs.cluster.fitness import songmill_version
 from jobs.errors import ClusterError, StoreError, UsageError
+from jobs.inputs.labels import warn_of_few_tracks
 from jobs.learning import registry
 from jobs.learning.dataset import RowPlan, choose_rows, labelled_tracks, load_share
 from jobs.learning.folds import MAX_TASK_ROWS, fit_side_by_side
+from jobs.learning.groups import count_duplicates, group_duplicates
 from jobs.learning.judge import (
     OutOfFold,
     TrackPredictions,
@@ -202,21 +204,33 @@ class _Training:
     def __post_init__(self) -> None:
         self.store = self.stage.store
         self.progress = self.stage.session.progress
-        self.labelled = labelled_tracks(self.store, self.features, self.level)
+        labelled = labelled_tracks(self.store, self.features, self.level)
+        tracks = group_duplicates(self.store, labelled.tracks, self.progress)
+        self.labelled = replace(labelled, tracks=tracks)
         self.champion, self.champion_parts, self.no_comparison = self._read_champion()
         # Another split has its own parts. Tracks that the champion was trained on are left out
         # when both models are compared.
         same_split = self.champion and self.champion.description.split["name"] == self.split
         known = self.champion_parts if same_split else None
-        self.parts, ungrouped = choose_parts(self.split, self.store, self.labelled.tracks, known)
-        outside = f"labelled tracks that --split {self.split} leaves out until the final model"
+        chosen = choose_parts(self.split, self.store, tracks, known)
+        self.parts = chosen.of_track
+        outside = int((self.parts == OUTSIDE).sum()) - chosen.copies
+        copies = (
+            f"tracks left out until the final model, because --split {self.split} has the same "
+            "recording in the test or validation part"
+        )
         for what, count in (
-            ("tracks without a label, which are left out", self.labelled.unlabelled),
-            (outside, int((self.parts == OUTSIDE).sum())),
-            ("tracks without a group, each treated as a group of its own", ungrouped),
+            ("tracks without a label, which are left out", labelled.unlabelled),
+            (
+                f"labelled tracks that --split {self.split} leaves out until the final model",
+                outside,
+            ),
+            (copies, chosen.copies),
+            ("tracks without a group, each treated as a group of its own", chosen.ungrouped),
         ):
             if count:
                 self.progress.warn(f"{what}: {count}")
+        warn_of_few_tracks(self.labelled.counts(), self.progress.warn, defaults.FOLDS)
         self.plan = self._plan("roster", self.parts)
         self.has_validation = bool(self.plan.count((VALID,)))
         self.folds = choose_training_folds(self.split, self.store, self.labelled.tracks)
@@ -507,8 +521,7 @@ class _Training:
         """Compare the new model with the champion on tracks that neither was trained on."""
         if self.champion is None:
             return Verdict(self.promote is not False, self.no_comparison)
-        ids = self.labelled.tracks.ids[newcomer.tracks]
-        held_out = np.array([self.champion_parts.get(i) not in ("train", "valid") for i in ids])
+        held_out = ~self._known_to_champion()[newcomer.tracks]
         if not held_out.any():
             reason = (
                 f"the champion {self.champion.description.version} has learnt from every "
@@ -540,6 +553,13 @@ class _Training:
             promoted = self.promote
             reason += "; --promote" if promoted else "; --no-promote"
         return Verdict(promoted, reason, ours, theirs, len(truth))
+
+    def _known_to_champion(self) -> np.ndarray:
+        """Return whether the champion has learnt from each track, or from the same recording."""
+        tracks = self.labelled.tracks
+        parts = map(self.champion_parts.get, tracks.ids.tolist())
+        learnt = np.array([part in ("train", "valid") for part in parts])
+        return np.isin(tracks.group_of_track, tracks.group_of_track[learnt])
 
     def _judge_champion(
         self, pool: "WorkerPool", newcomer: TrackPredictions, champion: Model
@@ -608,7 +628,11 @@ class _Training:
             parameters=parameters[kind],
             rounds=final.rounds,
             stopped_early=self.has_validation and kind == "xgboost",
-            split={"name": self.split, "tracks": dict(zip(PARTS, per_part.tolist(), strict=True))},
+            split={
+                "name": self.split,
+                "tracks": dict(zip(PARTS, per_part.tolist(), strict=True)),
+                "duplicates": count_duplicates(tracks),
+            },
             data={
                 "fingerprint": data,
                 "rows": int(self.labelled.rows.sum()),

@@ -489,7 +489,9 @@ def test_two_tracks_of_each_of_two_classes_are_enough(
     fill(root, made_of("blues", "rock", each=2), segments=1)
     described = do().description
     assert Counter(split_of(root, described.version).values()) == {"train": 2, "test": 2}
-    assert "no track is left for the part 'valid'" in capfd.readouterr().err
+    err = capfd.readouterr().err
+    assert "no track is left for the part 'valid'" in err
+    assert "labels with fewer than 5 tracks: 2 of 2, such as 'blues' (2)" in err
     assert (described.rounds, described.stopped_early) == (6, False)
     assert booster.rows == [[2], [4]]
     assert described.workers == 1
