@@ -69,6 +69,9 @@ class Description:
         Linear discriminant analysis or boosted trees.
     candidates : dict of str to float
         Macro F1 by track of each kind on the validation part, if the better one was chosen.
+    folds : int or None
+        Number of models that have learnt all tracks but those of a fold; None of an older songmill,
+        which made no such models.
     """
 
     version: str
@@ -89,6 +92,7 @@ class Description:
     workers: int
     kind: Kind = "xgboost"
     candidates: dict[str, float] = field(default_factory=dict)
+    folds: int | None = None
 
     def file_name(self, stem: str) -> str:
         """Return the name of the file of trees or numbers with this stem."""
@@ -155,6 +159,7 @@ class Description:
             "digests": isinstance(self.digests, dict),
             "kind": self.kind in KINDS,
             "candidates": isinstance(self.candidates, dict),
+            "folds": self.folds is None or (type(self.folds) is int and self.folds >= 0),
             "scores": isinstance(scores, dict)
             and isinstance(scores.get("track"), dict)
             and all(isinstance(scores["track"].get(name), int | float) for name in numbers),

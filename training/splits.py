@@ -26,6 +26,10 @@ RANDOM_TEST_SHARE = 0.3
 """Share of the rows that :func:`random_rows` tests with; the tutorial's."""
 
 
+NO_FOLD = -1
+"""Fold of a track that :func:`cross_validation_folds` leaves out: every model learns it."""
+
+
 @dataclass(frozen=True)
 class Tracks:
     """Labelled tracks to split, in order of ``ids``.
@@ -72,6 +76,41 @@ def folds(tracks: Tracks, k: int) -> np.ndarray:
     array([1, 0, 1, 0])
     """
     return _assign_groups(tracks, np.full(k, 1.0 / k), np.full(len(tracks.ids), -1))
+
+
+def cross_validation_folds(tracks: Tracks, k: int) -> np.ndarray:
+    """Assign the tracks to folds so that a model of the other tracks knows every label of a fold.
+
+    Parameters
+    ----------
+    tracks : Tracks
+        Tracks to assign.
+    k : int
+        Maximum number of folds, 2 or more. There are at most as many as groups.
+
+    Returns
+    -------
+    np.ndarray [shape=(n_tracks,), range=[-1, k), int]
+        Fold of each track, as by :func:`folds`; every fold from 0 to the largest has tracks. If all
+        tracks of a label are in one fold, their groups have :data:`NO_FOLD`.
+
+    Examples
+    --------
+    >>> ids = np.array(["a.wav", "b.wav", "c.wav", "d.wav", "e.wav"])
+    >>> tracks = Tracks(ids, np.array([0, 0, 1, 1, 2]), ("jazz", "rock", "polka"))
+    >>> cross_validation_folds(tracks, 2)
+    array([ 1,  0,  1,  0, -1])
+    """
+    _, group_of = np.unique(_groups(tracks), return_inverse=True)
+    k = min(k, int(group_of.max()) + 1)
+    assigned = folds(tracks, k)
+    counts = np.zeros((k, len(tracks.classes)), int)
+    np.add.at(counts, (assigned, tracks.labels), 1)
+    is_only_fold = counts[assigned, tracks.labels] == counts.sum(axis=0)[tracks.labels]
+    has_fold = ~np.isin(group_of, group_of[is_only_fold])
+    numbers = np.full(len(assigned), NO_FOLD)
+    numbers[has_fold] = np.unique(assigned[has_fold], return_inverse=True)[1]
+    return numbers
 
 
 def parts(tracks: Tracks, previous: dict[str, Part] | None = None) -> np.ndarray:
@@ -164,8 +203,7 @@ def _assign_groups(
     np.ndarray [shape=(n_tracks,), range=[0, n_parts), int]
         Part of each track.
     """
-    groups = np.arange(len(tracks.ids)) if tracks.groups is None else tracks.groups
-    _, first, group_of = np.unique(groups, return_index=True, return_inverse=True)
+    _, first, group_of = np.unique(_groups(tracks), return_index=True, return_inverse=True)
     # Groups are numbered by their first tracks, so that their given numbers do not matter.
     group_of = np.argsort(np.argsort(first))[group_of]
     group_sizes = np.bincount(group_of)
@@ -198,6 +236,11 @@ def _assign_groups(
         tied = [part for part, level in enumerate(fill) if level <= threshold]
         assign(group, min(tied, key=sizes.__getitem__) if balance_sizes else tied[0])
     return assigned[group_of]
+
+
+def _groups(tracks: Tracks) -> np.ndarray:
+    """Return the group of each track."""
+    return np.arange(len(tracks.ids)) if tracks.groups is None else tracks.groups
 
 
 def _count_labels(group_of: np.ndarray, labels: np.ndarray) -> list[list[tuple[int, int]]]:

@@ -170,14 +170,7 @@ def compare(
     ] = defaults.FOLDS,
     features: options.LearnFeatures = None,
     level: options.Level = None,
-    models: Annotated[
-        str,
-        typer.Option(
-            metavar="MODELS",
-            help="The models to compare, with commas between them: tutorial (its ten models), one "
-            "of these, or LDA, tuned-SVM and tuned-XGB, which suit the rich features.",
-        ),
-    ] = "tutorial",
+    models: options.Models = "tutorial",
     scheduler: options.Scheduler = None,
     workers: options.Workers = None,
     log_format: options.LogFormat = "text",
@@ -186,7 +179,8 @@ def compare(
     """Fit models, and write and show their scores (STORE/comparison).
 
     Give --split twice to see two splits side by side. The tutorial's split, random, is too
-    optimistic, because segments of one track are on both sides.
+    optimistic, because segments of one track are on both sides. An interrupted comparison goes on
+    from its finished fits.
     """
     arguments = dict(locals())
     from jobs.learning.compare import as_json as to_json

@@ -7,6 +7,7 @@ is committed at the end at once, so readers have the old rows until the new ones
 
 import functools
 import time
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
@@ -243,6 +244,8 @@ def extract(
         # After the check of gone files: they may be those that the CSV names.
         label_table.check_matches(labelling, labels)
         label_table.warn_of_unmatched(labelling, labels, progress.warn)
+        counts = Counter(filter(None, labelling.by_track.values()))
+        label_table.warn_of_few_tracks(counts, progress.warn)
         command = {
             "sources": listing.sources,
             "segment_seconds": segment_seconds,

@@ -1,5 +1,8 @@
 """Predictions of every track of the store by the champion, written to ``predictions``.
 
+A track that the champion has learnt is predicted by the model of its fold, which has not. The
+labels that these models contradict are written to ``suspects``.
+
 A model of segments predicts a track by the mean of its segments' probabilities; a track shorter
 than one segment by its track row. A track without a row in the model's feature set has no
 prediction.
@@ -21,6 +24,7 @@ from jobs.errors import UsageError
 from jobs.interruption import raise_if_interrupted
 from jobs.learning import registry
 from jobs.learning.dataset import READ_ROWS
+from jobs.learning.folds import FoldedModel, Learnt, read_learnt
 from jobs.learning.ordered import map_ordered
 from jobs.progress import Progress
 from jobs.stage import Session, Stage, open_session
@@ -36,7 +40,7 @@ from jobs.store.schemas import (
 )
 from jobs.store.tables import open_store
 from training.evaluate import sum_by_track
-from training.model import Description, Model
+from training.model import Description
 
 MAX_NAMED_LABELS = 5
 """Unknown labels that a warning names."""
@@ -178,7 +182,8 @@ def _predict_tracks(
     }
     totals = np.array(list(sums.values())).reshape(-1, len(described.classes))
     means = totals / np.array(list(counts.values()), float).reshape(-1, 1)
-    return _rows(described, columns, means.astype(np.float32), segments=False)
+    learnt = read_learnt(run.store, described)
+    return _rows(described, learnt, columns, means.astype(np.float32), segments=False)
 
 
 @dataclass(frozen=True)
@@ -236,16 +241,17 @@ def _predict(piece: _Piece) -> tuple[list[str], list[str | None], np.ndarray, li
     """Predict a piece on a worker; return the columns of its :data:`_TrackSum` rows."""
     store = open_store(piece.root)
     model = _model(piece.root, piece.version)
+    described = model.description
     position = ["segment", "start_s"] if piece.output else []
-    rows = store.read_part(piece.name, ["track_id", "label", *position, *model.description.columns])
+    rows = store.read_part(piece.name, ["track_id", "label", *position, *described.columns])
     rows = rows.slice(piece.start, piece.stop - piece.start)
     if piece.excluded:
         excluded = _excluded_tracks(piece.root, piece.excluded)
         rows = rows.filter(pc.invert(pc.is_in(rows["track_id"], value_set=excluded)))
-    probabilities = model.probabilities(feature_matrix(rows, piece.features))
+    probabilities = model.probabilities(feature_matrix(rows, piece.features), rows["track_id"])
     if piece.output:
         columns = {name: rows[name] for name in ("track_id", "label", *position)}
-        predicted = _rows(model.description, columns, probabilities, segments=True)
+        predicted = _rows(described, model.learnt, columns, probabilities, segments=True)
         store.storage.write_table(piece.output, predicted)
     ids = rows["track_id"].combine_chunks().dictionary_encode()
     codes, sums, counts = sum_by_track(ids.indices.to_numpy(), probabilities)
@@ -259,8 +265,9 @@ def _predict(piece: _Piece) -> tuple[list[str], list[str | None], np.ndarray, li
 
 
 @functools.lru_cache(maxsize=1)
-def _model(root: str, version: str) -> Model:
-    return registry.load(open_store(root), version)
+def _model(root: str, version: str) -> FoldedModel:
+    store = open_store(root)
+    return FoldedModel(store, registry.describe(store, version))
 
 
 @functools.lru_cache(maxsize=1)
@@ -269,7 +276,12 @@ def _excluded_tracks(root: str, name: str) -> pa.Array:
 
 
 def _rows(
-    described: Description, columns: dict[str, Any], probabilities: np.ndarray, *, segments: bool
+    described: Description,
+    learnt: Learnt,
+    columns: dict[str, Any],
+    probabilities: np.ndarray,
+    *,
+    segments: bool,
 ) -> pa.Table:
     """Return rows of ``predictions``."""
     schema = predictions(described.classes, segments=segments)
@@ -277,6 +289,8 @@ def _rows(
     columns = {
         **columns,
         "predicted": pa.array(described.classes, pa.string()).take(pa.array(best)),
+        "probability": pa.array(probabilities[np.arange(len(best)), best], pa.float32()),
+        "learnt": pa.array(learnt.choose(columns["track_id"])[1]),
         "model": pa.repeat(described.version, len(probabilities)),
     }
     known = schema.names[: len(schema) - len(described.classes)]

@@ -28,6 +28,8 @@ FINAL = "model"
 JUDGED = "judged"
 """Stem of the file of the model of the training part, for the scores."""
 SPLIT = "split.parquet"
+FOLDS = "folds.parquet"
+"""Fold of each track that was learnt."""
 
 REMOVED = "_work/removed-models"
 """Folder of marks: a file for each version that is being removed."""
@@ -294,6 +296,11 @@ def remove(storage: Storage, version: str) -> None:
     """Remove a model. The caller must hold the store's lock."""
     storage.remove(file_of(version, MODEL_JSON))  # without it, the rest is no model
     storage.remove_folder(f"{MODELS}/{version}")
+
+
+def fold_stem(fold: int) -> str:
+    """Return the stem of the file of a fold's model."""
+    return f"fold-{fold}"
 
 
 def file_of(version: str, name: str) -> str:

@@ -6,6 +6,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from jobs.defaults import FOLDS
 from jobs.errors import UsageError
 from jobs.inputs import labels
 from jobs.inputs.csv_file import read_sheet
@@ -99,6 +100,16 @@ def choose_folds(choice: str, store: Store, tracks: Tracks, k: int) -> Folds:
         if len(np.unique(tracks.labels[training])) < 2:  # noqa: PLR2004
             raise UsageError(f"the split {choice} leaves only one label to learn from")
     return Folds(choice, of_track, tested)
+
+
+def choose_training_folds(choice: str, store: Store, tracks: Tracks) -> np.ndarray:
+    """Return the fold of each track for the out-of-fold predictions of a training.
+
+    The folds are those of :func:`choose_folds`, and by track if ``choice`` is a file. A track may
+    have :data:`training.splits.NO_FOLD`.
+    """
+    grouped, _ = _grouped(choice if _column(choice) else BY_TRACK, store, tracks)
+    return splits.cross_validation_folds(grouped, FOLDS)
 
 
 def choose_parts(

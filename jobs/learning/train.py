@@ -9,6 +9,7 @@ their training part, not by the one of all rows.
 import functools
 import platform
 import time
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from importlib import metadata
@@ -22,19 +23,28 @@ from jobs import defaults
 from jobs.cluster.failures import translate_errors
 from jobs.cluster.fitness import songmill_version
 from jobs.errors import ClusterError, StoreError, UsageError
+from jobs.inputs.labels import warn_of_few_tracks
 from jobs.learning import registry
 from jobs.learning.dataset import RowPlan, choose_rows, labelled_tracks, load_share
-from jobs.learning.judge import TrackPredictions, evaluate, fingerprint, importance
-from jobs.learning.split_option import OUTSIDE, choose_parts
+from jobs.learning.folds import MAX_TASK_ROWS, fit_side_by_side
+from jobs.learning.judge import (
+    OutOfFold,
+    TrackPredictions,
+    evaluate,
+    fingerprint,
+    importance,
+    out_of_fold,
+)
+from jobs.learning.split_option import OUTSIDE, choose_parts, choose_training_folds
 from jobs.progress import Progress
 from jobs.stage import Session, Stage, open_session
 from jobs.store import commit
-from jobs.store.schemas import CONFUSION, IMPORTANCE, METRICS, PUBLISHED, SPLIT
+from jobs.store.schemas import CONFUSION, FOLDS, IMPORTANCE, METRICS, PUBLISHED, SPLIT
 from training import splits
 from training.evaluate import Scores, chance, macro_f1
 from training.model import Description, Model, digest
 from training.predictor import KINDS, SUFFIXES, Kind, Predictor, Trees, kind_of, to_bytes
-from training.splits import PARTS, TEST, TRAIN, VALID, Part
+from training.splits import NO_FOLD, PARTS, TEST, TRAIN, VALID, Part
 
 if TYPE_CHECKING:
     from jobs.cluster.pool import WorkerPool
@@ -50,7 +60,8 @@ MAX_IMPORTANCE_VALUES = 285_000
 Of more rows, whole tracks are sampled. The time grows with both.
 """
 
-ALL_PARTS = (TRAIN, VALID, TEST)
+ALL_FOLDS = tuple(range(defaults.FOLDS + 1))
+"""Codes of the folds, and of the tracks without a fold."""
 
 
 @dataclass(frozen=True)
@@ -207,8 +218,10 @@ class _Training:
         ):
             if count:
                 self.progress.warn(f"{what}: {count}")
+        warn_of_few_tracks(self.labelled.counts(), self.progress.warn, defaults.FOLDS)
         self.plan = self._plan("roster", self.parts)
         self.has_validation = bool(self.plan.count((VALID,)))
+        self.folds = choose_training_folds(self.split, self.store, self.labelled.tracks)
         self.kinds: tuple[Kind, ...] = KINDS if self.model == "auto" else (self.model,)
         self.candidates: dict[str, float] = {}
         self._warn_without_validation()
@@ -265,31 +278,51 @@ class _Training:
         with translate_errors(pool.client):
             pool.wait(self.progress.workers)
         newcomer = self._learn(pool)
+        kind = kind_of(newcomer.predictor)
+        of_folds = self._fit_folds(pool, kind, newcomer.rounds)
         classes = self.labelled.tracks.classes
         with translate_errors(pool.client):
             self.progress.step("judging")
             file = self._write_model("newcomer", newcomer.predictor)
             outputs = np.arange(len(classes))
             by_row, tracks = self._evaluate(pool, file, outputs, self.plan, TEST)
+            if of_folds:
+                found = self._out_of_fold(pool, "folds", of_folds, self.folds, outputs)
+                right = np.mean(found.truth == found.predicted)
+                count = len(found.truth)
+                self.progress.write(
+                    "info", f"right out of fold: {right:.1%} of {count:,} labelled tracks"
+                )
             verdict = self._decide(pool, tracks)
             self.progress.step("shuffling features, one after the other")
             feature_importance = self._importance(pool, file)
-            pieces = self.plan_of_all.pieces(ALL_PARTS)
+            pieces = self.plan_of_all.pieces(ALL_FOLDS)
             data = fingerprint(pool, pieces, self.labelled, tick=self.progress.workers)
-        kind = kind_of(newcomer.predictor)
-        final = self._fit(pool, kind, "learning from all rows", ALL_PARTS, rounds=newcomer.rounds)
+        final = self._fit(
+            pool,
+            kind,
+            "learning from all rows",
+            self.plan_of_all,
+            ALL_FOLDS,
+            rounds=newcomer.rounds,
+        )
         scores = {"track": tracks.scores} | ({"segment": by_row} if self.level == "segment" else {})
         files = {
             f"{stem}{SUFFIXES[kind]}": to_bytes(fitted.predictor)
             for stem, fitted in ((registry.FINAL, final), (registry.JUDGED, newcomer))
         }
+        for fold, predictor in enumerate(of_folds):
+            files[f"{registry.fold_stem(fold)}{SUFFIXES[kind]}"] = to_bytes(predictor)
         description = self._describe(final, files, scores, data)
         files[registry.MODEL_JSON] = description.to_json()
         takes_part = self.parts != OUTSIDE
         ids = pa.array(self.labelled.tracks.ids[takes_part], pa.string())
         sets = pa.array([PARTS[code] for code in self.parts[takes_part]], pa.string())
+        all_ids = pa.array(self.labelled.tracks.ids, pa.string())
+        folds = pa.array(self.folds, pa.int32(), mask=self.folds == NO_FOLD)
         tables = {
             registry.SPLIT: pa.table([ids, sets], schema=SPLIT),
+            registry.FOLDS: pa.table([all_ids, folds], schema=FOLDS),
             "metrics.parquet": pa.table(_metrics(scores, classes), schema=METRICS),
             "confusion.parquet": pa.table(_confusion(scores, classes), schema=CONFUSION),
             "importance.parquet": pa.Table.from_pylist(feature_importance, schema=IMPORTANCE),
@@ -313,7 +346,7 @@ class _Training:
         found: dict[Kind, Fitted] = {}
         for kind in self.kinds:
             try:
-                found[kind] = self._fit(pool, kind, "learning", (TRAIN,))
+                found[kind] = self._fit(pool, kind, "learning", self.plan, (TRAIN,))
             except UsageError as error:  # rows that one kind cannot learn from
                 if self.model != "auto":
                     raise
@@ -331,17 +364,70 @@ class _Training:
             self.progress.write("info", f"macro F1 by track of the validation part: {shown}")
         return max(found.items(), key=lambda item: self.candidates.get(item[0], 0.0))[1]
 
+    def _fit_folds(self, pool: "WorkerPool", kind: Kind, rounds: int) -> list[Predictor]:
+        """Fit a model for each fold, to all tracks but those of the fold.
+
+        If the kind of model cannot learn from the rows, there are no folds.
+        """
+        count, plan, what = self.n_folds, self.plan_of_all, "learning without each fold"
+        others = [tuple(code for code in ALL_FOLDS if code != fold) for fold in range(count)]
+        self.progress.step(what)
+        try:
+            if max(map(plan.count, others), default=0) > MAX_TASK_ROWS:
+                return [
+                    self._fit(pool, kind, what, plan, wanted, rounds=rounds).predictor
+                    for wanted in others
+                ]
+            with translate_errors(pool.client):
+                return fit_side_by_side(
+                    pool,
+                    (plan.shares(wanted, 1)[0] for wanted in others),
+                    kind,
+                    self.labelled.tracks.classes,
+                    rounds,
+                    tick=self.progress.workers,
+                    on_result=lambda done: self.progress.update(f"{what}: {done} of {count}"),
+                )
+        except UsageError as error:
+            self.progress.warn(f"no track can be predicted out of fold: {error}")
+            self.folds = np.full(len(self.folds), NO_FOLD)
+            return []
+
+    def _out_of_fold(
+        self,
+        pool: "WorkerPool",
+        name: str,
+        models: Sequence[Predictor],
+        model_of: np.ndarray,
+        outputs: np.ndarray,
+        **rows: Any,
+    ) -> OutOfFold:
+        """Predict each labelled track by the model with its index ``model_of``; -1 for none.
+
+        ``name`` is unique among the predictions of this training, and ``rows`` may name another
+        feature set and level.
+        """
+        files = [self._write_model(f"{name}-{i}", model) for i, model in enumerate(models)]
+        pieces = self._plan(name, model_of, **rows).pieces(tuple(range(len(files))))
+        tick = self.progress.workers
+        return out_of_fold(pool, pieces, self.labelled, files, outputs, tick=tick)
+
+    @property
+    def n_folds(self) -> int:
+        """Number of folds with tracks."""
+        return int(self.folds.max()) + 1
+
     def _fit(
         self,
         pool: "WorkerPool",
         kind: Kind,
         what: str,
+        plan: RowPlan,
         wanted: tuple[int, ...],
         *,
         rounds: int | None = None,
     ) -> Fitted:
-        """Fit a model to parts of the split; trees with this number of rounds, or their own."""
-        plan = self.plan_of_all if wanted == ALL_PARTS else self.plan
+        """Fit a model to parts of a plan; trees with this number of rounds, or their own."""
         if kind == "xgboost":
             return self._boost(pool, what, plan, wanted, rounds)
         from jobs.learning.distributed_lda import fit_lda
@@ -404,8 +490,8 @@ class _Training:
 
     @functools.cached_property
     def plan_of_all(self) -> RowPlan:
-        """The rows of all labelled tracks, including those that the split leaves out."""
-        return self._plan("all", np.where(self.parts == OUTSIDE, TRAIN, self.parts))
+        """The rows of all labelled tracks by fold; those without a fold are the last part."""
+        return self._plan("all", np.where(self.folds == NO_FOLD, self.n_folds, self.folds))
 
     def _write_model(self, name: str, predictor: Predictor) -> str:
         """Write a model for the workers; return the name of its file."""
@@ -545,6 +631,7 @@ class _Training:
             workers=final.workers,
             kind=kind,
             candidates=self.candidates,
+            folds=self.n_folds,
         )
 
 

@@ -184,6 +184,12 @@ IMPORTANCE = pa.schema(
     ]
 )
 SPLIT = pa.schema([("track_id", pa.string()), ("set", pa.string())])
+FOLDS = pa.schema(
+    [
+        ("track_id", pa.string()),  # every track that the final model has learnt
+        ("fold", pa.int32()),  # null: the models of all folds have learnt it too
+    ]
+)
 
 
 def table_schemas() -> dict[str, pa.Schema]:
@@ -207,6 +213,8 @@ def predictions(classes: list[str], *, segments: bool) -> pa.Schema:
             *_LABELLED,
             *(_POSITION if segments else []),
             ("predicted", pa.string()),
+            ("probability", pa.float32()),  # of the predicted class
+            ("learnt", pa.bool_()),  # whether the predicting model has learnt the track
             ("model", pa.string()),  # the model's version
             *((PROBABILITY + name, pa.float32()) for name in classes),
         ]

@@ -64,13 +64,14 @@ def test_every_track_gets_one_row_of_probabilities(root: Path, predict: Predict)
     fill(root)
     outcome = predict()
     found = read_predictions(root, "track")
-    columns = ["track_id", "label", "predicted", "model", *(f"p_{name}" for name in TRICKY_CLASSES)]
-    assert list(found.columns) == columns
+    known = ["track_id", "label", "predicted", "probability", "learnt", "model"]
+    assert list(found.columns) == [*known, *(f"p_{name}" for name in TRICKY_CLASSES)]
     assert found["track_id"].tolist() == [*"abcdef"]
     labels = found["label"].astype(object).where(found["label"].notna(), None)
     assert labels.tolist() == [*LABELS.values()]
     assert set(found["model"]) == {VERSION}
-    probabilities = found[columns[4:]].to_numpy()
+    probabilities = found.filter(like="p_").to_numpy()
+    assert found["probability"].tolist() == probabilities.max(axis=1).tolist()
     assert probabilities.dtype == np.float32
     np.testing.assert_allclose(probabilities.sum(axis=1), 1, atol=1e-6)
     np.testing.assert_allclose(probabilities, means(root), atol=1e-6)
@@ -94,6 +95,44 @@ def test_segments_are_written_when_they_are_asked_for(root: Path, predict: Predi
     # A run without segments removes them, because they may be of another model.
     predict()
     assert read_predictions(root, "segment").empty
+
+
+FOLDS = {"a": 1, "b": 0, "d": None, "e": 0, "gone": 1}
+"""Tracks that a model has learnt, and their folds."""
+
+
+def test_a_learnt_track_is_predicted_by_the_model_of_its_fold(root: Path, predict: Predict) -> None:
+    fill(root, folds=FOLDS)
+    predict(segments=True)
+    segments, tracks = read_rows(root), read_rows(root, "track")
+    for level, rows in (
+        ("segment", segments.sort_values(["track_id", "segment"], ignore_index=True)),
+        ("track", pd.concat([segments, tracks[tracks["track_id"].isin(["e", "f"])]])),
+    ):
+        by_stem = {
+            stem: pd.DataFrame(plainly(root, VERSION, rows, f"{stem}.ubj")[1])
+            for stem in ("fold-0", "fold-1", "model")
+        }
+        ids = rows["track_id"].reset_index(drop=True)
+        stems = ids.map({"a": "fold-1", "b": "fold-0", "e": "fold-0"}).fillna("model")
+        expected = pd.DataFrame([by_stem[stem].iloc[i] for i, stem in enumerate(stems)])
+        if level == "track":
+            expected = expected.groupby(ids).mean()
+        found = read_predictions(root, level)
+        np.testing.assert_allclose(found.filter(like="p_"), expected, atol=1e-6)
+        assert found["learnt"].tolist() == (found["track_id"] == "d").tolist()
+
+
+@pytest.mark.parametrize(("learnt_tracks", "learnt"), [(3, "abd"), (4, "abcdef")])
+def test_a_model_without_folds_has_learnt_its_split_or_more(
+    root: Path, predict: Predict, learnt_tracks: int, learnt: str
+) -> None:
+    split = {"a": "train", "b": "test", "d": "valid"}
+    fill(root, split=split, data={"tracks": learnt_tracks})
+    predict()
+    found = read_predictions(root, "track")
+    np.testing.assert_allclose(found.filter(like="p_"), means(root), atol=1e-6)
+    assert found.loc[found["learnt"], "track_id"].tolist() == [*learnt]
 
 
 def test_predictions_of_other_classes_replace_all_that_was_there(
@@ -124,14 +163,15 @@ def test_workers_do_not_reuse_rows_of_an_earlier_run(root: Path, predict: Predic
     predict()
     found = read_predictions(root, "track")
     assert found["track_id"].tolist() == [*"abcdef"]
-    np.testing.assert_allclose(found.iloc[:, 4:], means(root), atol=1e-6)
+    np.testing.assert_allclose(found.filter(like="p_"), means(root), atol=1e-6)
 
 
 def test_a_model_of_tracks_predicts_the_track_rows(root: Path, predict: Predict) -> None:
     fill(root, level="track")
     assert predict().tracks == 6
     given = plainly(root, VERSION, read_rows(root, "track"))[1]
-    np.testing.assert_allclose(read_predictions(root, "track").iloc[:, 4:], given, atol=1e-6)
+    found = read_predictions(root, "track").filter(like="p_")
+    np.testing.assert_allclose(found, given, atol=1e-6)
     with pytest.raises(UsageError, match="was trained on tracks"):
         predict(segments=True)
 

@@ -15,6 +15,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import xgboost
 from rich.console import Console
 from sklearn.metrics import f1_score
 from support.in_process import RecordedBoosting
@@ -29,6 +30,7 @@ from jobs.learning.train import Outcome, train
 from jobs.progress import Progress
 from jobs.store.schemas import SEGMENTS
 from jobs.store.tables import open_store
+from training.boosting import PARAMETERS
 from training.evaluate import score
 
 GTZAN = feature_set("gtzan")
@@ -183,6 +185,55 @@ def test_the_final_model_learns_from_all_labelled_rows_and_the_judged_from_its_p
     assert described.data["rows"] == 32
     assert described.data["labels"] == {"blues": 8, "jazz": 8}
     assert "nobody.wav" not in split_of(root, described.version)
+
+
+def test_the_model_of_a_fold_is_plain_xgboost_of_all_other_tracks(
+    root: Path, do: Train, capsys: pytest.CaptureFixture[str]
+) -> None:
+    fill(root, made_of("blues", "jazz", "rock") | {"once.wav": "folk", "nobody.wav": None})
+    described = do().description
+    folder = root / "models" / described.version
+    folds = pd.read_parquet(folder / "folds.parquet").set_index("track_id")["fold"]
+    assert folds["blues00.wav":].value_counts().tolist() == [5, 5, 5, 5, 4]
+    assert folds.index[folds.isna()].tolist() == ["once.wav"]
+    assert "nobody.wav" not in folds
+    assert described.folds == 5
+    rows = read_rows(root)
+    rows = rows[rows["label"].notna()].reset_index(drop=True)
+    codes = np.searchsorted(described.classes, rows["label"])
+    features, fold_of = rows[list(GTZAN.names)].to_numpy(np.float32), rows["track_id"].map(folds)
+    found = np.full((len(rows), 4), np.nan)
+    for fold in range(5):
+        learnt = (fold_of != fold).to_numpy()
+        matrix = xgboost.QuantileDMatrix(features[learnt], codes[learnt])
+        parameters = {**PARAMETERS, "num_class": 4, "nthread": 1}
+        plain = xgboost.train(parameters, matrix, described.rounds)
+        held_out = rows[~learnt]
+        found[~learnt] = plainly(root, described.version, held_out, f"fold-{fold}.ubj")[1]
+        expected = plain.predict(xgboost.DMatrix(features[~learnt]))
+        np.testing.assert_array_equal(found[~learnt], expected)
+    means = pd.DataFrame(found).groupby(rows["track_id"]).mean().dropna()
+    truth = np.searchsorted(
+        described.classes, rows.groupby("track_id")["label"].first()[means.index]
+    )
+    right = (truth == means.to_numpy().argmax(axis=1)).mean()
+    assert f"right out of fold: {right:.1%} of 24 labelled tracks" in capsys.readouterr().err
+
+
+def test_models_of_many_rows_are_fitted_one_after_the_other(
+    root: Path, do: Train, booster: RecordedBoosting, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(jobs.learning.train, "MIN_SHARE_ROWS", 1000)  # one worker
+    side_by_side = root / "models" / do().description.version
+    monkeypatch.setattr(jobs.learning.train, "MAX_TASK_ROWS", 0)
+    one_by_one = root / "models" / do().description.version
+    counts = pd.read_parquet(one_by_one / "folds.parquet")["fold"].value_counts().sort_index()
+    assert [sum(rows) for rows in booster.rows[3:-1]] == (48 - 2 * counts).tolist()
+    for fold in range(5):
+        found = {
+            (folder / f"fold-{fold}.ubj").read_bytes() for folder in (side_by_side, one_by_one)
+        }
+        assert len(found) == 1
 
 
 def test_tracks_outside_a_split_are_learnt_from_in_the_end(
@@ -438,7 +489,9 @@ def test_two_tracks_of_each_of_two_classes_are_enough(
     fill(root, made_of("blues", "rock", each=2), segments=1)
     described = do().description
     assert Counter(split_of(root, described.version).values()) == {"train": 2, "test": 2}
-    assert "no track is left for the part 'valid'" in capfd.readouterr().err
+    err = capfd.readouterr().err
+    assert "no track is left for the part 'valid'" in err
+    assert "labels with fewer than 5 tracks: 2 of 2, such as 'blues' (2)" in err
     assert (described.rounds, described.stopped_early) == (6, False)
     assert booster.rows == [[2], [4]]
     assert described.workers == 1

@@ -17,6 +17,7 @@ from support.made_stores import NOON, make_store, put
 
 import jobs.exporting.export
 import jobs.extraction.extract
+import jobs.learning.compare
 import jobs.learning.train
 import jobs.nightly.run
 from featurizer.feature_set import feature_set
@@ -353,10 +354,37 @@ def test_a_store_without_tracks_is_no_failure(night: Night) -> None:
 @pytest.mark.parametrize("name", STAGES)
 def test_only_one_stage_whether_or_not_it_is_needed(night: Night, name: Any) -> None:
     night.run()
-    found = night.run(only=name)
+    found = night.run(only=name, models="naive-bayes")
     wanted = EXPORTS if name == "export" else [name]
     assert done(found) == wanted
     assert set(outcomes(found).values()) == {"done", "not run"}
+
+
+def test_a_comparison_is_a_stage_where_asked_for(
+    night: Night, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    options: dict[str, Any] = {"exports": [], "model": "lda", "compare": True}
+    compare = Mock(side_effect=ClusterError("the cluster is lost"))
+    with monkeypatch.context() as patch:
+        patch.setattr(jobs.learning.compare, "compare", compare)
+        found = night.run(**options, models="naive-bayes")
+    # No other stage depends on it.
+    expected = ["done", "done", "failed", "done", "done", "done"]
+    assert list(outcomes(found).items())[2] == ("compare", "failed")
+    assert list(outcomes(found).values()) == expected
+    assert (found.exit_code, found.message) == (1, "the cluster is lost")
+    found = night.run(**options, models="naive-bayes")
+    assert done(found) == ["extract", "compare", "report"]
+    (row,) = pd.read_parquet(night.root / "comparison").to_dict("records")
+    score = f"{row['macro_f1']:.3f}"
+    assert found.stages[2].message == f"1 models; the best is naive Bayes, macro F1 {score}"
+    assert (row["split"], row["level"]) == ("by-track", "track")
+    assert score in (night.root / "report" / "index.html").read_text()
+    assert done(night.run(**options, models="naive-bayes")) == ["extract"]
+    found = night.run(**options, models=["KNN", "naive Bayes"])
+    assert done(found) == ["extract", "compare", "report"]
+    with pytest.raises(UsageError, match="no model 'QDA' to compare: use tutorial, naive-Bayes"):
+        night.run(compare=True, models="QDA")
 
 
 def test_from_a_stage_on(night: Night) -> None:
@@ -475,7 +503,8 @@ def test_a_config_file_holds_the_options(night: Night, command: Command, tmp_pat
     path = tmp_path / "songmill.toml"
     path.write_text(
         f'sources = ["a", "b"]\nstore = "{night.root}"\nneighbours = 4\nmax_failed = 0.25\n'
-        f'split = "random"\nexport = ["files={tmp_path}/files.csv"]\nlog-format = "json"\n'
+        f'split = "random"\ncompare = true\nmodels = "LDA"\n'
+        f'export = ["files={tmp_path}/files.csv"]\nlog-format = "json"\n'
     )
     work = Mock(return_value=Outcome("r", "s"))
     with pytest.MonkeyPatch.context() as patch:
@@ -487,6 +516,7 @@ def test_a_config_file_holds_the_options(night: Night, command: Command, tmp_pat
     one, other = [{"sources": call.args[0], **call.kwargs} for call in work.call_args_list]
     given = {"sources": ["a", "b"], "store": str(night.root), "neighbours": 4, "max_failed": 0.25}
     given |= {"split": "random", "exports": [f"files={tmp_path}/files.csv"]}
+    given |= {"compare": True, "models": "LDA"}
     assert one == one | given | {"labels": "parent", "tolerance": 0.01, "level": None}
     assert other == other | {"sources": ["c"], "neighbours": 7, "split": "by-track"}
 
