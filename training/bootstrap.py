@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import scipy.sparse
+from scipy import sparse
 
 RESAMPLES = 2000
 """Bootstrap resamples. The ends of an interval vary by about 2 % of its width with the seed."""
@@ -127,7 +127,7 @@ def resample(
     _, first, cell_of = np.unique(codes, return_index=True, return_inverse=True)
     singles, large = _units(cell_of, groups)
     counts = _counts_of_cells([column[first] for column in columns], n_classes)
-    of_units = scipy.sparse.vstack([counts, large @ counts]).T.tocsr()
+    of_units = sparse.vstack([counts, large @ counts]).T.tocsr()
     generator = np.random.default_rng(seed)
     step = max(1, _MAX_WEIGHTS // of_units.shape[1])
     found: list[list[Resampled]] = [[] for _ in predictions]
@@ -146,9 +146,7 @@ def resample(
 _NAMES = ("accuracy", "macro_f1", "f1")
 
 
-def _units(
-    cell_of: np.ndarray, groups: np.ndarray | None
-) -> tuple[np.ndarray, scipy.sparse.csr_array]:
+def _units(cell_of: np.ndarray, groups: np.ndarray | None) -> tuple[np.ndarray, sparse.csr_array]:
     """Return the number of groups of one row, by cell, and the rows of all larger groups, by cell.
 
     Groups of one row and one cell are alike, so that any number of them costs as much as one. The
@@ -167,7 +165,7 @@ def _units(
     ones = np.ones(len(where[0]), np.int64)
     shape = (min(n_large, MAX_GROUPS), n_cells)
     singles = np.bincount(cell_of[~in_large], minlength=n_cells)
-    return singles, scipy.sparse.coo_array((ones, where), shape).tocsr()
+    return singles, sparse.coo_array((ones, where), shape).tocsr()
 
 
 def _draw(
@@ -187,7 +185,7 @@ def _draw(
     return np.concatenate([drawn[:, :-1], of_large], axis=1)
 
 
-def _counts_of_cells(columns: Sequence[np.ndarray], n_classes: int) -> scipy.sparse.csr_array:
+def _counts_of_cells(columns: Sequence[np.ndarray], n_classes: int) -> sparse.csr_array:
     """Return what a row of each cell adds to the counts of true, predicted and correct classes.
 
     The result [shape=(n_cells, (1 + 2 * n_predictions) * n_classes)] has a block of columns for
@@ -201,7 +199,7 @@ def _counts_of_cells(columns: Sequence[np.ndarray], n_classes: int) -> scipy.spa
     where = [(cells[kept], i * n_classes + of[kept]) for i, (of, kept) in enumerate(blocks)]
     index, column = (np.concatenate(found) for found in zip(*where, strict=True))
     shape = (len(truth), len(blocks) * n_classes)
-    return scipy.sparse.coo_array((np.ones(len(index), np.int64), (index, column)), shape).tocsr()
+    return sparse.coo_array((np.ones(len(index), np.int64), (index, column)), shape).tocsr()
 
 
 def _score(true: np.ndarray, predicted: np.ndarray, correct: np.ndarray) -> Resampled:
