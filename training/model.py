@@ -20,6 +20,10 @@ MODEL_FORMAT = 2
 """Version of the layout of ``model.json``. Boosted trees have 1, which an older songmill reads."""
 
 
+MAX_FOLDS = 100
+"""Maximum number of folds of a model that is read; songmill makes a few."""
+
+
 class ModelError(Exception):
     """A model's files are damaged or do not belong together; the text says how."""
 
@@ -159,7 +163,8 @@ class Description:
             "digests": isinstance(self.digests, dict),
             "kind": self.kind in KINDS,
             "candidates": isinstance(self.candidates, dict),
-            "folds": self.folds is None or (type(self.folds) is int and self.folds >= 0),
+            "folds": self.folds is None
+            or (type(self.folds) is int and 0 <= self.folds <= MAX_FOLDS),
             "scores": isinstance(scores, dict)
             and isinstance(scores.get("track"), dict)
             and all(isinstance(scores["track"].get(name), int | float) for name in numbers),

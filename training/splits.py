@@ -52,6 +52,11 @@ class Tracks:
     classes: tuple[str, ...]
     groups: np.ndarray | None = None
 
+    @property
+    def group_of_track(self) -> np.ndarray:
+        """Group of each track [shape=(n_tracks,), int]."""
+        return np.arange(len(self.ids)) if self.groups is None else self.groups
+
 
 def folds(tracks: Tracks, k: int) -> np.ndarray:
     """Assign the tracks to ``k`` folds, each with about the same share of every class.
@@ -101,7 +106,7 @@ def cross_validation_folds(tracks: Tracks, k: int) -> np.ndarray:
     >>> cross_validation_folds(tracks, 2)
     array([ 1,  0,  1,  0, -1])
     """
-    _, group_of = np.unique(_groups(tracks), return_inverse=True)
+    _, group_of = np.unique(tracks.group_of_track, return_inverse=True)
     k = min(k, int(group_of.max()) + 1)
     assigned = folds(tracks, k)
     counts = np.zeros((k, len(tracks.classes)), int)
@@ -149,6 +154,34 @@ def parts(tracks: Tracks, previous: dict[str, Part] | None = None) -> np.ndarray
         tracks, np.array(SHARES)[order], position[before], balance_sizes=False
     )
     return np.asarray(order[assigned])
+
+
+def join_groups(one: np.ndarray, other: np.ndarray) -> np.ndarray:
+    """Join two groupings: tracks that share a group of either one share a group of the result.
+
+    Parameters
+    ----------
+    one, other : np.ndarray [shape=(n_tracks,), int]
+        Group of each track.
+
+    Returns
+    -------
+    np.ndarray [shape=(n_tracks,), int]
+        Group of each track.
+
+    Examples
+    --------
+    >>> join_groups(np.array([1, 1, 2, 3]), np.array([5, 6, 6, 7]))
+    array([0, 0, 0, 1], dtype=int32)
+    """
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import connected_components
+
+    n = len(one)
+    # The groups are nodes of a graph, and each track connects two of them.
+    ends = [np.unique(groups, return_inverse=True)[1] for groups in (one, other)]
+    graph = coo_array((np.ones(n, bool), (ends[0], n + ends[1])), shape=(2 * n, 2 * n))
+    return np.asarray(connected_components(graph, directed=False)[1][ends[0]])
 
 
 def random_rows(count: int) -> tuple[np.ndarray, np.ndarray]:
@@ -203,7 +236,7 @@ def _assign_groups(
     np.ndarray [shape=(n_tracks,), range=[0, n_parts), int]
         Part of each track.
     """
-    _, first, group_of = np.unique(_groups(tracks), return_index=True, return_inverse=True)
+    _, first, group_of = np.unique(tracks.group_of_track, return_index=True, return_inverse=True)
     # Groups are numbered by their first tracks, so that their given numbers do not matter.
     group_of = np.argsort(np.argsort(first))[group_of]
     group_sizes = np.bincount(group_of)
@@ -236,11 +269,6 @@ def _assign_groups(
         tied = [part for part, level in enumerate(fill) if level <= threshold]
         assign(group, min(tied, key=sizes.__getitem__) if balance_sizes else tied[0])
     return assigned[group_of]
-
-
-def _groups(tracks: Tracks) -> np.ndarray:
-    """Return the group of each track."""
-    return np.arange(len(tracks.ids)) if tracks.groups is None else tracks.groups
 
 
 def _count_labels(group_of: np.ndarray, labels: np.ndarray) -> list[list[tuple[int, int]]]:

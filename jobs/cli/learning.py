@@ -1,4 +1,4 @@
-"""`compare`, `train`, `predict`, `models` and `promote`: the commands and their output."""
+"""`compare`, `train`, `predict`, `suspects`, `models`, `promote`: commands and their output."""
 
 from dataclasses import asdict
 from functools import partial
@@ -105,7 +105,7 @@ MAX_CLASSES = 3
 
 def print_predicted_files(outcome: "FilesOutcome", *, segments: bool) -> None:
     """Show the predictions of recordings, and with ``segments`` those of their segments."""
-    rows = []
+    rows, learnt = [], 0
     for one in outcome.files:
         if one.predicted is None:
             rows.append((one.file, "-", "", f"{one.error}: {one.message}"))
@@ -113,12 +113,15 @@ def print_predicted_files(outcome: "FilesOutcome", *, segments: bool) -> None:
         first, *others = list(one.probabilities.items())[:MAX_CLASSES]
         then = ", ".join(f"{name} {share:.2f}" for name, share in others)
         rows.append((one.file, first[0], f"{first[1]:.2f}", then))
+        learnt += one.learnt
         for segment in one.segments if segments else []:
             where = f"  {segment.start_s:.1f} to {segment.end_s:.1f} s"
             share = segment.probabilities[segment.predicted]
             rows.append((where, segment.predicted, f"{share:.2f}", ""))
     show_table(("file", "predicted", "probability", "then"), rows)
     show(f"By the model {outcome.model}.")
+    if learnt:
+        show(f"It has learnt {counted(learnt, 'file')}, so the probabilities there are too high.")
 
 
 def print_predicted_store(outcome: "StoreOutcome", store: str) -> None:
@@ -133,6 +136,34 @@ def print_predicted_store(outcome: "StoreOutcome", store: str) -> None:
         f"Predicted {counted(outcome.tracks, 'track')}{segments} by the model {outcome.model}, "
         f"into {printable(store)}/predictions."
     )
+    if outcome.learnt:
+        show(
+            f"The model has learnt {counted(outcome.learnt, 'track')}, so the probabilities there "
+            "are too high."
+        )
+    if outcome.suspects:
+        show(
+            f"{counted(outcome.suspects, 'label')} may be wrong: "
+            f"songmill suspects --store {printable(store)}"
+        )
+
+
+MAX_SUSPECTS = 50
+
+
+def print_suspects(rows: list[dict[str, Any]], store: str) -> None:
+    """Show the first suspected mislabels."""
+    if not rows:
+        show("No label is suspected to be wrong.")
+        return
+    names = ("rank", "track", "label", "suggested", "probability", "of its label")
+    cells = []
+    for row in rows[:MAX_SUSPECTS]:
+        numbers = [f"{row[name]:.2f}" for name in ("probability", "self_confidence")]
+        cells.append([str(row["rank"]), row["track_id"], row["label"], row["suggested"], *numbers])
+    show_table(names, cells)
+    if len(rows) > MAX_SUSPECTS:
+        show(f"and {len(rows) - MAX_SUSPECTS:,} more in {printable(store)}/suspects")
 
 
 def print_models(found: "list[Version]", wrong: list[str]) -> None:
@@ -245,6 +276,13 @@ def predict(
     segments: Annotated[
         bool, typer.Option("--segments", help="Also predict each segment.")
     ] = False,
+    long: Annotated[
+        bool,
+        typer.Option(
+            "--long",
+            help="With --all, also write STORE/predictions-long, a row for each track and label.",
+        ),
+    ] = False,
     scheduler: options.Scheduler = None,
     workers: options.Workers = None,
     log_format: options.LogFormat = "text",
@@ -252,7 +290,8 @@ def predict(
 ) -> None:
     """Predict the labels of recordings with the champion of STORE.
 
-    FILEs are analysed in this process; --all runs on the cluster.
+    FILEs are analysed in this process; --all runs on the cluster. A labelled track of STORE is
+    predicted by a model that has not learnt it.
     """
     from jobs.learning.predict_files import as_json as to_json
     from jobs.learning.predict_files import predict_files
@@ -260,9 +299,12 @@ def predict(
 
     if bool(files) == every:
         raise typer.BadParameter("give either FILEs, or --all for every track of the store")
+    if long and not every:
+        raise typer.BadParameter("--long needs --all")
     arguments: dict[str, Any] = {"store": store, "log_format": log_format, "as_json": as_json}
     if every:
-        arguments |= {"segments": segments, "scheduler": scheduler, "workers": workers}
+        arguments |= {"segments": segments, "long": long}
+        arguments |= {"scheduler": scheduler, "workers": workers}
         run_job(predict_all, partial(print_predicted_store, store=store), **arguments)
         return
     found = run_job(
@@ -274,6 +316,21 @@ def predict(
     )
     if found.failed:
         raise SongmillError(f"{found.failed} of {len(found.files)} files gave no prediction")
+
+
+def suspects(store: options.Store, as_json: options.Json = False) -> None:
+    """List the labels of STORE that may be wrong, the most suspicious first.
+
+    `songmill predict --all` finds them: a model that has not learnt the track contradicts its
+    label confidently.
+    """
+    from jobs.learning.suspects import suspects as run
+
+    rows = run(store)
+    if as_json:
+        print_json({"suspects": rows})
+    else:
+        print_suspects(rows, store)
 
 
 def models(store: options.Store, as_json: options.Json = False) -> None:

@@ -83,8 +83,8 @@ def run(
         typer.Option(
             "--export",
             metavar="TABLE=URL",
-            help="Export a table (similarity, duplicates, predictions, features or files) to a "
-            "URL, as for `songmill export`. May be given several times.",
+            help="Export a table (similarity, duplicates, predictions, predictions-long, suspects, "
+            "features or files) to a URL, as for `songmill export`. May be given several times.",
         ),
     ] = [],  # noqa: B006  # Typer requires a list
     schema: options.Schema = None,

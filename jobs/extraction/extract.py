@@ -54,9 +54,11 @@ from jobs.store.schemas import (
     FILES,
     MATRIX,
     NEIGHBOUR_METRICS,
+    PREDICTED_LONG,
     PREDICTED_SEGMENTS,
     PREDICTED_TRACKS,
     SIMILARITY,
+    SUSPECTS,
     features_folder,
 )
 from jobs.store.tables import STORE_JSON, Settings, current_settings, read_settings
@@ -548,6 +550,7 @@ class _Extraction:
             pc.any(pc.is_in(rows["track_id"], value_set=replaced)).as_py()
             for rows in self.rows.values()
         )
+        relabelled = pa.concat_arrays([replaced, pa.array([*plan.relabelled], pa.string())])
         features = (lambda rows: relabel(drop(rows)), stale or bool(plan.relabelled))
         tables = extracted_tables(self.store.settings.feature_sets | self.settings.feature_sets)
         for table, schema in tables.items():
@@ -566,6 +569,8 @@ class _Extraction:
             # Results of features that are replaced, or of tracks that are gone, become stale.
             PREDICTED_TRACKS: features,
             PREDICTED_SEGMENTS: features,
+            PREDICTED_LONG: (drop, stale),
+            SUSPECTS: (commit.without_tracks(relabelled), bool(len(relabelled))),
             SIMILARITY: (commit.without_tracks(replaced, "track_id", "neighbour_id"), stale),
             DUPLICATES: (commit.without_tracks(replaced, "track_id", "duplicate_id"), stale),
             MATRIX: (commit.without_any, stale),

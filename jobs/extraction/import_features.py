@@ -330,9 +330,24 @@ def _read_parquet(path: str) -> tuple[list[str], Iterator[_Chunk]]:
                 rows = list(range(first, first + batch.num_rows))
                 first += batch.num_rows
                 if rows:
-                    yield rows, dict(zip(columns, batch.columns, strict=True))
+                    values = dict(zip(columns, batch.columns, strict=True))
+                    _check_no_null(path, rows, values)
+                    yield rows, values
 
     return columns, chunks()
+
+
+def _check_no_null(path: str, lines: list[int], values: dict[str, pa.Array]) -> None:
+    """Raise UsageError if a text has a null character, which databases refuse."""
+    for name, column in values.items():
+        if pa.types.is_primitive(column.type):  # numbers
+            continue
+        row = pc.index(pc.match_substring(column.cast(pa.string()), "\0"), True).as_py()
+        if row >= 0:
+            raise UsageError(
+                f"{_place(path, lines[row])}: {name} is {column[row].as_py()!r}, which has a null "
+                "character. Remove it"
+            )
 
 
 def _form_of(path: str, columns: list[str]) -> _Form:

@@ -16,6 +16,7 @@ import stat
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from itertools import chain
 from typing import Any
 
 from featurizer.formats import AUDIO_SUFFIXES
@@ -121,6 +122,10 @@ def list_sources(sources: Paths, is_known: Callable[[str], bool] = lambda _: Fal
 
 def _list_source(source: str, unlisted: list[str]) -> tuple[str, Iterator[SourceFile]]:
     """Return the absolute path or public address of a source, and its recordings."""
+    if source.startswith("s3://"):
+        check_bucket(source)
+        address = source.removesuffix("/")
+        return address, _list_bucket(address)
     if "://" in source and not source.startswith("file://"):
         # A signature may end in a slash.
         address = source if _is_web(source) and "?" in source else source.rstrip("/")
@@ -148,8 +153,7 @@ def _walk(root: str, steps: list[str], unlisted: list[str], *, source: str) -> I
     Links to folders are followed, cycles excepted; ``*`` and ``**`` match no hidden name. Folders
     that cannot be listed are added to ``unlisted``; :func:`glob.glob` would skip them silently.
     """
-    if steps[-1] == "**":
-        steps = [*steps, "*"]
+    steps = _complete(steps)
     pending = [(root, frozenset[tuple[int, int]](), frozenset([0]))]
     while pending:
         raise_if_interrupted()
@@ -171,6 +175,19 @@ def _walk(root: str, steps: list[str], unlisted: list[str], *, source: str) -> I
                 yield _listed(entry.path, root, source)
             elif is_folder and deeper and _inode(entry.path) not in visited:
                 pending.append((entry.path, visited, deeper))
+
+
+def _complete(steps: list[str]) -> list[str]:
+    """Return the steps of a glob; ``**`` at the end means all files below."""
+    return [*steps, "*"] if steps[-1] == "**" else steps
+
+
+def _matches(steps: list[str], names: list[str]) -> bool:
+    """Tell whether the names of a path match the steps of a glob."""
+    current = frozenset([0])
+    for name in names:
+        current = _advance(steps, current - {len(steps)}, name)
+    return len(steps) in current
 
 
 def _advance(steps: list[str], current: frozenset[int], name: str) -> frozenset[int]:
@@ -266,14 +283,39 @@ def _stat(path: str) -> tuple[int | None, int | None]:
     return state.st_size, state.st_mtime_ns // 1000
 
 
+def _list_bucket(source: str) -> Iterator[SourceFile]:
+    """Yield the recordings below an address of an object store.
+
+    The address is literal. If there is no such object, it may be a glob.
+    """
+    with _redact_errors(source), translate_errors(source):
+        found = list_objects(source)
+        first = next(found, None)
+        root, steps = source, ["**", "*"]
+        if first is not None:
+            found = chain([first], found)
+        elif glob.has_magic(source):
+            root = _glob_root(source)
+            steps = _complete(source.removeprefix(f"{root}/").split("/"))
+            found = list_objects(root)
+        for path, info in found:
+            raise_if_interrupted()
+            uri = f"s3://{path}"
+            if uri == root:
+                yield _listed_remote(uri, uri, path.rpartition("/")[2], source, info)
+                continue
+            track = uri.removeprefix(f"{root}/")
+            if _is_audio(track) and _matches(steps, track.split("/")):
+                yield _listed_remote(uri, uri, track, source, info)
+
+
 def _list_remote(source: str) -> Iterator[SourceFile]:
-    """Yield the recordings below an address of fsspec."""
+    """Yield the recordings below an address of fsspec, other than those of an object store."""
     public = public_address(source)
-    is_web, is_glob = _is_web(source), glob.has_magic(public)
-    if source.startswith("s3://"):
-        check_bucket(source)
     with _redact_errors(source), translate_errors(public):
         system, root = _resolve(source)
+        is_web = _is_web(source)
+        is_glob = glob.has_magic(public) and not system.exists(root)
         if is_web and not is_glob and ("?" in source or _is_audio(public)):
             # fsspec lists the links of a web page, but not below an address with a query.
             name = public.rpartition("/")[2]
@@ -284,8 +326,6 @@ def _list_remote(source: str) -> Iterator[SourceFile]:
         if is_glob:
             found = system.glob(root, detail=True).items()
             root, base = _glob_root(root), _glob_root(source)
-        elif source.startswith("s3://"):
-            found = list_objects(source)
         else:
             found = system.find(root, detail=True).items()
         public_root, public_base = public_address(root), public_address(base)

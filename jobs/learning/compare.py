@@ -27,7 +27,8 @@ from jobs.inputs.labels import warn_of_few_tracks
 from jobs.interruption import raise_if_interrupted
 from jobs.learning import finished_fits
 from jobs.learning.dataset import Labelled, choose_rows, labelled_tracks
-from jobs.learning.split_option import OUTSIDE, Folds, choose_folds
+from jobs.learning.groups import group_duplicates
+from jobs.learning.split_option import OUTSIDE, Folds, choose_folds, learnt_for
 from jobs.progress import Progress, clock
 from jobs.stage import Session, open_session
 from jobs.store import commit
@@ -146,6 +147,8 @@ def compare(
         if labelled.unlabelled:
             progress.warn(f"tracks without a label, which are left out: {labelled.unlabelled}")
         labelled = _sample(labelled, progress)
+        grouped = group_duplicates(run.store, labelled.tracks, progress)
+        labelled = replace(labelled, tracks=grouped)
         chosen = [
             choose_folds(one, run.store, labelled.tracks, folds) for one in dict.fromkeys(split)
         ]
@@ -155,6 +158,11 @@ def compare(
             left_out = 0 if one.of_track is None else int((one.of_track == OUTSIDE).sum())
             if left_out:
                 progress.warn(f"labelled tracks that --split {one.name} leaves out: {left_out}")
+            if one.copies:
+                progress.warn(
+                    f"tracks that are left out when --split {one.name} tests the same recording: "
+                    f"{one.copies}"
+                )
             if one.ungrouped:
                 progress.warn(
                     f"tracks without a group in --split {one.name}, each treated as a group of "
@@ -283,8 +291,12 @@ def _write_rows(
     # The order of the published table, on which the tutorial's split depends.
     rows = pa.concat_tables(found).sort_by([(name, "ascending") for name in order])
     index = rows["track"].to_numpy()
-    columns: dict[str, Any] = {"track": index, "class": tracks.labels[index]}
-    columns |= {name: rows[name].to_numpy() for name in names}
+    columns: dict[str, Any] = {
+        "track": index,
+        "class": tracks.labels[index],
+        "recording": tracks.group_of_track[index],
+        **{name: rows[name].to_numpy() for name in names},
+    }
     digest = hashlib.sha256(repr(names).encode())
     for values in columns.values():
         digest.update(np.ascontiguousarray(values))
@@ -310,8 +322,9 @@ def _read_rows(root: str, name: str, features: str) -> tuple[pa.Table, np.ndarra
 def _assess(assignment: _Assignment) -> _Assessment:
     """Fit a model to all folds but one, and score it on that one. Runs on a worker.
 
-    Classes without training rows are never predicted. Scaling and encoding see only training rows;
-    with the leaky split, scaling sees all rows, as in the tutorial.
+    Tracks of other folds that are the same recording as a test track are left out. Classes without
+    training rows are never predicted. Scaling and encoding see only training rows; with the leaky
+    split, scaling sees all rows, as in the tutorial.
     """
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import LabelEncoder, MinMaxScaler
@@ -329,7 +342,8 @@ def _assess(assignment: _Assignment) -> _Assessment:
         model = make_pipeline(MinMaxScaler(), model)
         fold = table[f"fold {assignment.split}"].to_numpy()
         test = np.flatnonzero(fold == assignment.fold)
-        learn = np.flatnonzero((fold != assignment.fold) & (fold != OUTSIDE))
+        recordings = table["recording"].to_numpy()
+        learn = np.flatnonzero(learnt_for(assignment.fold, fold, recordings))
     encoder = LabelEncoder().fit(classes[learn])
     # More threads would change the order of sums, and take more than the worker's core.
     with threadpool_limits(limits=1), warnings.catch_warnings(record=True) as caught:

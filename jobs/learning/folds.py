@@ -139,7 +139,7 @@ def read_learnt(store: Store, described: Description) -> Learnt:
         folds, n_folds = np.full(table.num_rows, NO_FOLD), 0
         is_complete = table.num_rows == described.data["tracks"]
     else:
-        table = registry.read_table(store, described.version, registry.FOLDS)
+        table = registry.read_folds(store, described)
         folds = table["fold"].fill_null(NO_FOLD).to_numpy().astype(np.int64)
         n_folds, is_complete = described.folds, True
     return Learnt(table["track_id"].combine_chunks(), folds, n_folds, is_complete)

@@ -85,10 +85,12 @@ def evaluate(
     model: str,
     outputs: np.ndarray,
     *,
+    groups: np.ndarray,
     tick: Tick,
 ) -> tuple[Scores, TrackPredictions]:
     """Score the model in the file ``model`` by row, and by the mean probabilities of each track.
 
+    ``groups`` [shape=(n_tracks,), int] has the group of each labelled track, for the intervals.
     ``outputs`` [shape=(n_classes,), int] has the index of the model's output for each current
     class, followed by classes that no longer exist; -1 for a class that the model does not know.
     """
@@ -96,15 +98,12 @@ def evaluate(
     found = list(map_ordered(pool, _predict, arguments, purpose=_PURPOSE, tick=tick))
     tracks, means = _mean_by_track((of_tracks for _, of_tracks in found), labelled, len(outputs))
     truth = labelled.tracks.labels[tracks]
-    group_of = labelled.tracks.groups
-    if group_of is None:
-        group_of = np.arange(len(labelled.tracks.ids))
     tracks_of_rows, classes, predicted, true_probability = map(
         np.concatenate, zip(*(rows for rows, _ in found), strict=True)
     )
-    groups = group_of[tracks_of_rows]
-    by_row = score_predicted(classes, predicted, true_probability, len(outputs), groups)
-    by_track = score(truth, means, group_of[tracks])
+    of_rows = groups[tracks_of_rows]
+    by_row = score_predicted(classes, predicted, true_probability, len(outputs), of_rows)
+    by_track = score(truth, means, groups[tracks])
     return by_row, TrackPredictions(tracks, truth, means.argmax(axis=1), by_track)
 
 

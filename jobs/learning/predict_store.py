@@ -26,6 +26,7 @@ from jobs.learning import registry
 from jobs.learning.dataset import READ_ROWS
 from jobs.learning.folds import FoldedModel, Learnt, read_learnt
 from jobs.learning.ordered import map_ordered
+from jobs.learning.suspects import suspect_rows
 from jobs.progress import Progress
 from jobs.stage import Session, Stage, open_session
 from jobs.store import commit
@@ -33,8 +34,13 @@ from jobs.store.address import storage_of
 from jobs.store.counts import count_tracks
 from jobs.store.levels import feature_matrix
 from jobs.store.schemas import (
+    PREDICTED_LONG,
     PREDICTED_SEGMENTS,
     PREDICTED_TRACKS,
+    PREDICTION_LONG,
+    PROBABILITY,
+    SUSPECT,
+    SUSPECTS,
     features_folder,
     predictions,
 )
@@ -61,12 +67,18 @@ class StoreOutcome:
         Number of rows written; 0 segments unless they were requested.
     labels : dict of str to int
         Number of tracks predicted as each class.
+    learnt : int
+        Number of tracks that the predicting model has learnt.
+    suspects : int
+        Number of suspected mislabels.
     """
 
     model: str
     tracks: int
     segments: int
     labels: dict[str, int]
+    learnt: int
+    suspects: int
     seconds: float
 
 
@@ -74,11 +86,12 @@ def predict_all(
     *,
     store: str | Session,
     segments: bool = False,
+    long: bool = False,
     scheduler: str | None = None,
     workers: int | None = None,
     progress: Progress | None = None,
 ) -> StoreOutcome:
-    """Predict every track of the store, and write ``predictions``.
+    """Predict every track of the store, and write ``predictions`` and ``suspects``.
 
     Parameters
     ----------
@@ -86,6 +99,8 @@ def predict_all(
         Address of the store; or the session of a run.
     segments : bool
         Whether to write a row for each segment too.
+    long : bool
+        Whether to write ``predictions-long`` too, a row for each track and class.
     scheduler, workers, progress
         As for :func:`jobs.extraction.extract.extract`.
 
@@ -113,6 +128,11 @@ def predict_all(
         _warn_of_unknown_labels(tracks, described, session.progress)
         change = commit.Change()
         commit.stage_replacement(run.store, change, PREDICTED_TRACKS, [tracks], tracks.schema)
+        suspects = suspect_rows(tracks, described.classes)
+        commit.stage_replacement(run.store, change, SUSPECTS, [suspects], SUSPECT)
+        if long or run.store.parts(PREDICTED_LONG):
+            rows = _long_rows(tracks, described) if long else iter(())
+            commit.stage_replacement(run.store, change, PREDICTED_LONG, rows, PREDICTION_LONG)
         storage = run.store.storage
         names = [entry.name for entry in storage.list(run.work) if ".segments." in entry.name]
         if segments or run.store.parts(PREDICTED_SEGMENTS):
@@ -128,8 +148,24 @@ def predict_all(
             tracks=tracks.num_rows,
             segments=written,
             labels={row["values"]: row["counts"] for row in counts},
+            learnt=pc.sum(tracks["learnt"]).as_py() or 0,
+            suspects=suspects.num_rows,
             seconds=time.time() - run.started,
         )
+
+
+def _long_rows(tracks: pa.Table, described: Description) -> Iterator[pa.Table]:
+    """Yield the rows of ``predictions-long``, some tracks at a time."""
+    classes = pa.array(described.classes, pa.string())
+    for batch in tracks.to_batches(max_chunksize=max(1, commit.PART_ROWS // len(classes))):
+        found = np.column_stack([batch[PROBABILITY + name] for name in described.classes])
+        index = np.arange(found.size)
+        columns = [
+            batch["track_id"].take(pa.array(index // len(classes))),
+            classes.take(pa.array(index % len(classes))),
+            pa.array(found.ravel(), pa.float32()),
+        ]
+        yield pa.table(columns, schema=PREDICTION_LONG)
 
 
 def _warn_of_unknown_labels(tracks: pa.Table, described: Description, progress: Progress) -> None:

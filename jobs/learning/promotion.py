@@ -14,6 +14,7 @@ from training.evaluate import chance, macro_f1
 from training.model import Description
 from training.predictor import Predictor
 from training.promotion import LEVEL, MAX_NIGHTS, Difference, Night, change, compare
+from training.splits import Tracks
 
 
 @dataclass(frozen=True)
@@ -54,8 +55,8 @@ class Earlier:
     judged: HeldOut
 
 
-def read_earlier(store: Store, version: str, ids: np.ndarray) -> Earlier:
-    """Load the models of a version that can predict the tracks with these names.
+def read_earlier(store: Store, version: str, tracks: Tracks) -> Earlier:
+    """Load the models of a version that can predict these tracks.
 
     Raises
     ------
@@ -64,8 +65,21 @@ def read_earlier(store: Store, version: str, ids: np.ndarray) -> Earlier:
     """
     described = describe(store, version)
     features = check_fit(described, store.settings).name
-    folds = HeldOut(*held_out_models(store, described, ids)) if described.folds else None
-    return Earlier(described, features, folds, HeldOut(*judged_model(store, described, ids)))
+    folds = None
+    if described.folds:
+        folds = _without_copies(*held_out_models(store, described, tracks.ids), tracks)
+    judged = _without_copies(*judged_model(store, described, tracks.ids), tracks)
+    return Earlier(described, features, folds, judged)
+
+
+def _without_copies(models: list[Predictor], model_of: np.ndarray, tracks: Tracks) -> HeldOut:
+    """Leave out tracks of the last model if it has learnt a track of the same recording.
+
+    It has learnt all tracks that it does not predict.
+    """
+    groups, last = tracks.group_of_track, len(models) - 1
+    is_copy = (model_of == last) & np.isin(groups, groups[model_of != last])
+    return HeldOut(models, np.where(is_copy, -1, model_of))
 
 
 @dataclass(frozen=True)

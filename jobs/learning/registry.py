@@ -10,6 +10,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import asdict, astuple, dataclass
 from datetime import UTC, datetime
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -220,6 +221,17 @@ def read_split(store: Store, version: str) -> dict[str, Part]:
         if unknown:
             raise ModelError(f"has unknown sets: {unknown}")
     return found
+
+
+def read_folds(store: Store, described: Description) -> pa.Table:
+    """Return the rows of :data:`jobs.store.schemas.FOLDS`; StoreError if they are damaged."""
+    name = file_of(described.version, FOLDS)
+    with _report_damage(store, name, FileNotFoundError, ModelError):
+        table = store.storage.read_table(name, ["track_id", "fold"])
+        known = table["fold"].drop_null().to_numpy()
+        if not np.isin(known, np.arange(described.folds or 0)).all():
+            raise ModelError(f"has other folds than the {described.folds} of model.json")
+    return table
 
 
 def read_table(store: Store, version: str, name: str) -> pa.Table:

@@ -27,6 +27,7 @@ from jobs.inputs.labels import warn_of_few_tracks
 from jobs.learning import registry
 from jobs.learning.dataset import RowPlan, choose_rows, labelled_tracks, load_share
 from jobs.learning.folds import MAX_TASK_ROWS, fit_side_by_side
+from jobs.learning.groups import count_duplicates, group_duplicates
 from jobs.learning.judge import (
     OutOfFold,
     TrackPredictions,
@@ -184,15 +185,26 @@ class _Training:
     def __post_init__(self) -> None:
         self.store = self.stage.store
         self.progress = self.stage.session.progress
-        self.labelled = labelled_tracks(self.store, self.features, self.level)
+        labelled = labelled_tracks(self.store, self.features, self.level)
+        tracks = group_duplicates(self.store, labelled.tracks, self.progress)
+        self.labelled = replace(labelled, tracks=tracks)
         self.champion, known, self.no_comparison = self._read_champion()
         self.record, self.best = self._read_best()
-        self.parts, ungrouped = choose_parts(self.split, self.store, self.labelled.tracks, known)
-        outside = f"labelled tracks that --split {self.split} leaves out until the final model"
+        chosen = choose_parts(self.split, self.store, tracks, known)
+        self.parts, self.groups = chosen.of_track, chosen.groups
+        outside = int((self.parts == OUTSIDE).sum()) - chosen.copies
+        copies = (
+            f"tracks left out until the final model, because --split {self.split} has the same "
+            "recording in the test or validation part"
+        )
         for what, count in (
-            ("tracks without a label, which are left out", self.labelled.unlabelled),
-            (outside, int((self.parts == OUTSIDE).sum())),
-            ("tracks without a group, each treated as a group of its own", ungrouped),
+            ("tracks without a label, which are left out", labelled.unlabelled),
+            (
+                f"labelled tracks that --split {self.split} leaves out until the final model",
+                outside,
+            ),
+            (copies, chosen.copies),
+            ("tracks without a group, each treated as a group of its own", chosen.ungrouped),
         ):
             if count:
                 self.progress.warn(f"{what}: {count}")
@@ -239,7 +251,7 @@ class _Training:
                 return None, None, f"the champion cannot be judged: {error}"
             same_split = described.split["name"] == self.split
             parts = registry.read_split(self.store, version) if same_split else None
-            return read_earlier(self.store, version, self.labelled.tracks.ids), parts, ""
+            return read_earlier(self.store, version, self.labelled.tracks), parts, ""
         except StoreError as error:
             if not self.promote:
                 raise StoreError(f"{error}; or replace it by `songmill train --promote`") from None
@@ -258,7 +270,7 @@ class _Training:
         if record is None or record.version == described.version:
             return record, self.champion if record else None
         try:
-            return record, read_earlier(self.store, record.version, self.labelled.tracks.ids)
+            return record, read_earlier(self.store, record.version, self.labelled.tracks)
         except StoreError as error:
             self.progress.warn(f"the best champion so far cannot be judged: {error}")
             return registry.Best(described.version, self.split), self.champion
@@ -505,8 +517,8 @@ class _Training:
     def _evaluate(
         self, pool: "WorkerPool", file: str, outputs: np.ndarray, plan: RowPlan, part: int
     ) -> tuple[Scores, TrackPredictions]:
-        tick = self.progress.workers
-        return evaluate(pool, plan.pieces((part,)), self.labelled, file, outputs, tick=tick)
+        pieces, tick = plan.pieces((part,)), self.progress.workers
+        return evaluate(pool, pieces, self.labelled, file, outputs, groups=self.groups, tick=tick)
 
     def _decide(
         self, pool: "WorkerPool", tested: TrackPredictions, found: OutOfFold | None
@@ -574,7 +586,7 @@ class _Training:
             newcomer.truth[compared],
             newcomer.predicted[compared],
             predicted[tracks[compared]],
-            None if labelled.groups is None else labelled.groups[tracks[compared]],
+            self.groups[tracks[compared]],
         )
 
     def _importance(self, pool: "WorkerPool", file: str) -> list[dict[str, Any]]:
@@ -620,7 +632,11 @@ class _Training:
             parameters=parameters[kind],
             rounds=final.rounds,
             stopped_early=self.has_validation and kind == "xgboost",
-            split={"name": self.split, "tracks": dict(zip(PARTS, per_part.tolist(), strict=True))},
+            split={
+                "name": self.split,
+                "tracks": dict(zip(PARTS, per_part.tolist(), strict=True)),
+                "duplicates": count_duplicates(tracks),
+            },
             data={
                 "fingerprint": data,
                 "rows": int(self.labelled.rows.sum()),

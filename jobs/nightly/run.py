@@ -191,6 +191,7 @@ def run(
         "level": level,
         "models": compared,
     }
+    long = any(table == "predictions-long" for table, *_ in exported)
     steps = [
         _Step("extract", "extract", lambda: _extract(session, sources, extraction)),
         _Step(
@@ -229,8 +230,9 @@ def run(
         _Step(
             "predict",
             "predict",
-            lambda: _predict(session),
+            lambda: _predict(session, long=long),
             inputs=("features", "champion"),
+            options={"long": long},
             has_result=lambda store: bool(store.parts(PREDICTED_TRACKS)),
             obstacle=lambda store: "" if registry.champion(store) else "there is no champion yet",
         ),
@@ -242,7 +244,7 @@ def run(
                 check=functools.partial(check_target, table, target, schema, in_database),
                 inputs=("features", *_EXPORT_INPUTS.get(table, ())),
                 options={"schema": schema},
-                obstacle=_no_predictions if table == "predictions" else lambda _: "",
+                obstacle=_no_predictions if table in _PREDICTED else lambda _: "",
             )
             for table, to, target, in_database in exported
         ),
@@ -283,10 +285,13 @@ def _parse_export(text: str, schema: str | None) -> tuple[TableName, str, Target
     return name, to, *resolve_target(name, to, schema=schema)
 
 
+_PREDICTED: tuple[TableName, ...] = ("predictions", "predictions-long", "suspects")
+"""Tables of the stage predict."""
+
 _EXPORT_INPUTS: dict[TableName, tuple[str, ...]] = {
     "similarity": ("similarity",),
     "duplicates": ("similarity",),
-    "predictions": ("predictions",),
+    **dict.fromkeys(_PREDICTED, ("predictions",)),
     "files": ("files",),
 }
 """Inputs of an export besides the features."""
@@ -469,10 +474,10 @@ def _similarity(session: Session, neighbours: int, metric: Name | None) -> _Resu
     return summary, asdict(found)
 
 
-def _predict(session: Session) -> _Result:
+def _predict(session: Session, *, long: bool) -> _Result:
     from jobs.learning.predict_store import predict_all
 
-    found = predict_all(store=session)
+    found = predict_all(store=session, long=long)
     return f"{found.tracks} tracks by {found.model}", asdict(found)
 
 

@@ -24,7 +24,7 @@ from jobs.reporting import overview
 from jobs.reporting.overview import Sample
 from jobs.store.atomic import check_writable, write_file
 from jobs.store.counts import count_labels, most_first
-from jobs.store.schemas import MODELS, SEGMENTS, SIMILARITY, comparison_table
+from jobs.store.schemas import MODELS, SEGMENTS, SIMILARITY, SUSPECTS, comparison_table
 from jobs.store.tables import Store, open_store
 from pages import collection, models
 from pages.page import Cell, Content, Page, Section, Table, number, render
@@ -46,6 +46,7 @@ _PERCENTILES = (5, 50, 95)
 _MAX_IMPORTANCE_BARS = 20
 _MAX_TRACKS = 8
 _MAX_NEIGHBOURS = 5
+_MAX_SUSPECTS = 50
 _MAX_RUNS = 30
 _MAX_COUNTS = 12
 _MAX_CLASSES = 40
@@ -113,6 +114,7 @@ def report(
         ("model", "The model that predicts", contents.champion),
         ("neighbours", "Neighbours", contents.neighbours),
         ("duplicates", "Duplicates", contents.duplicates),
+        ("suspects", "Suspected mislabels", contents.suspects),
         ("runs", "Runs", contents.runs),
     ):
         progress.step(f"drawing: {title}")
@@ -455,6 +457,31 @@ class _Report:
             text += " Those with two different labels come first: one of the labels is wrong."
         table = Table("Pairs to look at", ("track", "is also", "cosine"), rows, note=note)
         return Content(text=text, tables=(table,))
+
+    def suspects(self) -> Content:
+        """Show the labels that are most likely wrong."""
+        if not self._store.parts(SUSPECTS):
+            return Content(command=self._command("predict --all"))
+        found = self._store.read(SUSPECTS).sort_by("rank")
+        if not found.num_rows:
+            return Content(text="No label is suspected to be wrong.")
+        rows = [
+            [
+                number(row["rank"]),
+                self._track(printable(row["track_id"]), row["label"]),
+                self._label(row["suggested"]),
+                number(row["probability"], ".2f"),
+                number(row["self_confidence"], ".2f"),
+            ]
+            for row in found.slice(0, _MAX_SUSPECTS).to_pylist()
+        ]
+        shown = f"The first {len(rows)} of" if len(rows) < found.num_rows else "All"
+        columns = ("rank", "track, label", "suggested", "probability", "of its label")
+        return Content(
+            text="Tracks whose label a model contradicts confidently that has not learnt them. "
+            "Listen to them, and correct the labels that are wrong.",
+            tables=[Table(f"{shown} {found.num_rows:,} suspects", columns, rows)],
+        )
 
     def runs(self) -> Content:
         """Show the last runs, and all models."""

@@ -199,6 +199,7 @@ FOLDS = pa.schema(
 def table_schemas() -> dict[str, pa.Schema]:
     """Return the schema of each table with fixed columns, by its folder."""
     others = {"files": FILES, "runs": RUNS, NEIGHBOUR_METRICS: NEIGHBOUR_METRIC}
+    others |= {PREDICTED_LONG: PREDICTION_LONG, SUSPECTS: SUSPECT}
     comparisons = {comparison_table(name): COMPARISON for name in feature_sets()}
     return feature_tables(feature_sets()) | others | comparisons
 
@@ -224,6 +225,30 @@ def predictions(classes: list[str], *, segments: bool) -> pa.Schema:
         ]
     )
 
+
+PREDICTED_LONG = "predictions-long"
+PREDICTION_LONG = pa.schema(
+    [
+        ("track_id", pa.string()),
+        ("class", pa.string()),
+        ("probability", pa.float32()),
+    ]
+)
+
+SUSPECTS = "suspects"
+SUSPECT = pa.schema(
+    [
+        ("rank", pa.int32()),  # from 1
+        ("track_id", pa.string()),
+        ("label", pa.string()),
+        ("suggested", pa.string()),
+        ("probability", pa.float32()),  # of the suggested label
+        ("self_confidence", pa.float32()),  # probability of the track's own label
+        ("margin", pa.float32()),  # probability - self_confidence: the rank is by margin
+        ("reason", pa.string()),  # for people
+        ("model", pa.string()),
+    ]
+)
 
 SIMILARITY = "similarity"
 DUPLICATES = "duplicates"
@@ -284,6 +309,8 @@ DERIVED = (
     NEIGHBOUR_METRICS,
     PREDICTED_TRACKS,
     PREDICTED_SEGMENTS,
+    PREDICTED_LONG,
+    SUSPECTS,
     SIMILARITY,
     DUPLICATES,
     MATRIX,

@@ -1,11 +1,9 @@
 """Exports, read back as their readers do: from real databases, and from files."""
 
-import contextlib
 import functools
 import os
 import resource
 import signal
-import sqlite3
 import stat
 import threading
 from collections.abc import Callable, Iterator
@@ -14,8 +12,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import adbc_driver_postgresql.dbapi
-import duckdb
 import numpy as np
 import pandas as pd
 import psutil
@@ -24,6 +20,7 @@ import pytest
 from support import postgres
 from support.cluster_processes import Job, Processes, processes, wait_until
 from support.command_line import Command
+from support.databases import ask, connect, table_of
 from support.made_models import put_model
 from support.made_stores import make_store, put, write_part
 
@@ -109,51 +106,12 @@ def same(found: pd.DataFrame, expected: pd.DataFrame) -> None:
         assert one[one.notna()].tolist() == other[other.notna()].tolist(), name
 
 
-@pytest.fixture(scope="module")
-def database() -> Iterator[str]:
-    with postgres.server() as uri:
-        yield uri
-
-
 @pytest.fixture(params=["postgresql", "sqlite", "duckdb"])
 def target(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     """A database of each kind."""
     if request.param == "postgresql":
         return str(request.getfixturevalue("database"))
     return f"{request.param}:///{tmp_path}/x.db"
-
-
-@contextlib.contextmanager
-def connect(to: str) -> Iterator[Any]:
-    """Connect to a database; yield a cursor."""
-    kind, _, path = to.partition(":///")
-    connection: Any
-    if kind == "sqlite":
-        connection = sqlite3.connect(path, isolation_level=None)
-    elif kind == "duckdb":
-        connection = duckdb.connect(path)
-    else:
-        connection = adbc_driver_postgresql.dbapi.connect(to, autocommit=True)
-    with contextlib.closing(connection), contextlib.closing(connection.cursor()) as cursor:
-        yield cursor
-
-
-def ask(to: str, query: str) -> Any:
-    """Run SQL, and return the rows."""
-    with connect(to) as cursor:
-        cursor.execute(query)
-        return cursor.fetchall() if cursor.description else None
-
-
-def table_of(to: str, name: str) -> pd.DataFrame:
-    query = f'SELECT * FROM "{name}"'
-    with connect(to) as cursor:
-        if isinstance(cursor, duckdb.DuckDBPyConnection):
-            return cursor.sql(query).to_arrow_table().to_pandas()
-        cursor.execute(query)
-        if isinstance(cursor, sqlite3.Cursor):
-            return pd.DataFrame(cursor.fetchall(), columns=[one[0] for one in cursor.description])
-        return cursor.fetch_arrow_table().to_pandas()
 
 
 # Reading back

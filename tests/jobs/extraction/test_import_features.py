@@ -556,6 +556,7 @@ def test_parquet_tables_that_are_not_as_they_should_be_are_refused() -> None:
         (rich_table("a", **both), ["features of gtzan and rich"]),
         (rich_table("a", ""), ["row 2", "the track is empty"]),
         (rich_table("a", "b", "a"), ["row 3 (a)", "repeats", "row 1 (a)"]),
+        (rich_table("a", "b", artist=["x", "y\0z"]), ["row 2: artist is", "null character"]),
         (rich_table(), ["no rows"]),
     ):
         path = write_parquet("r.parquet", table)

@@ -172,6 +172,7 @@ def test_a_cell_may_hold_newlines_quotes_and_commas(read: Read) -> None:
         (b"track_id,label\nblues.00000,b,c\n", ["line 2", "2 columns"]),
         (b"track_id,label\nblues.00000,caf\xe9\n", ["not a CSV in UTF-8"]),
         ("track_id,label\na,b\n".encode("utf-16"), ["not a CSV in UTF-8"]),
+        (b"track_id,label\na,b\0c\n", ["null character", "line 2"]),
         (b'track_id,label\n"a"b,c\n', ["not a CSV in UTF-8"]),
         (b'track_id,label\n"a,b\n', ["not a CSV in UTF-8"]),
     ],

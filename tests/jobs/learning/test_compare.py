@@ -70,10 +70,17 @@ def assess(tmp_path: Path) -> Assess:
     """Assess a model on rows in the format of a comparison's file."""
 
     def run(
-        classes: Any, features: Any = None, *, folds: Any, tracks: Any = None, **options: Any
+        classes: Any,
+        features: Any = None,
+        *,
+        folds: Any,
+        tracks: Any = None,
+        recordings: Any = None,
+        **options: Any,
     ) -> _Assessment:
         rows = pd.DataFrame(made_rows(classes) if features is None else features, columns=FEATURES)
         rows["track"] = rows.index if tracks is None else tracks
+        rows["recording"] = rows["track"] if recordings is None else recordings
         rows = rows.assign(**{"class": classes, "fold 0": folds})
         name = f"{len(list(tmp_path.iterdir()))}.parquet"  # workers cache rows by their name
         rows.to_parquet(tmp_path / name)

@@ -240,6 +240,7 @@ def test_rows_that_have_no_analysis_are_refused_and_left_to_trees(
     root: Path, do: Train, spoil: Any, error: str
 ) -> None:
     edit_rows(fill_rich(root), spoil)
+    make_store(root, LABELS.items(), level="track")  # these tell the recordings apart
     with pytest.raises(UsageError, match=f"{error}.* --model xgboost"):
         do(model="lda")
     assert not (root / "models").exists()

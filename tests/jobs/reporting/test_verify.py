@@ -100,7 +100,8 @@ def make_anew(folder: Path, root: Path, cluster: str, *, model: bool = False) ->
     extract([str(folder / "music")], labels=str(folder / "labels.csv"), **options, **where)
     if model:
         store = open_store(where["store"])
-        put_model(store, VERSION, CLASSES, champion=True)
+        folds = {f"style{i % 3}/take00{i}.wav": i % 2 for i in range(COUNT)}
+        put_model(store, VERSION, CLASSES, champion=True, folds=folds)
         model_tables(store, VERSION, CLASSES)
     similarity(k=3, full=True, **where)
     predict_all(segments=True, scheduler=cluster, **where)
@@ -534,8 +535,10 @@ def rename_a_class(path: Path) -> None:
     ("name", "damage"),
     [
         *itertools.product(
-            ("model.json", "model.ubj", "judged.ubj", "split.parquet"), (delete, cut_off)
+            ("model.json", "model.ubj", "judged.ubj", "fold-1.ubj", "split.parquet"),
+            (delete, cut_off),
         ),
+        ("folds.parquet", delete),
         ("model.json", rename_a_class),
     ],
 )
