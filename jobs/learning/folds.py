@@ -225,16 +225,22 @@ def held_out_models(
     StoreError
         A file of the version is damaged.
     """
-    version = described.version
     if described.folds is None:
-        judged = registry.load(store, version, registry.JUDGED).predictor
-        parts = registry.read_split(store, version)
-        is_learnt = np.array([parts.get(i) in ("train", "valid") for i in ids.tolist()], bool)
-        return [judged], np.where(is_learnt, -1, 0)
+        return judged_model(store, described, ids)
     folded = FoldedModel(store, described)
     model_of, is_learnt = folded.learnt.choose(pa.array(ids, pa.string()))
     models = [folded[i].predictor for i in range(described.folds + 1)]
     return models, np.where(is_learnt, -1, model_of)
+
+
+def judged_model(
+    store: Store, described: Description, ids: np.ndarray
+) -> tuple[list[Predictor], np.ndarray]:
+    """Return what :func:`held_out_models` does, with the model of the training part alone."""
+    judged = registry.load(store, described.version, registry.JUDGED).predictor
+    parts = registry.read_split(store, described.version)
+    is_learnt = np.array([parts.get(i) in ("train", "valid") for i in ids.tolist()], bool)
+    return [judged], np.where(is_learnt, -1, 0)
 
 
 def model_stems(n_folds: int) -> list[str]:
