@@ -299,7 +299,7 @@ def _write_rows(
     }
     digest = hashlib.sha256(repr(names).encode())
     for values in columns.values():
-        digest.update(np.ascontiguousarray(values))
+        digest.update(np.ascontiguousarray(values).data)
     sizes, digests = [], []
     for i, folds in enumerate(chosen):
         fold = np.zeros(len(index), int) if folds.of_track is None else folds.of_track[index]
@@ -307,7 +307,7 @@ def _write_rows(
         taken = fold != OUTSIDE
         sizes.append((int(taken.sum()), len(np.unique(index[taken]))))
         of_split = digest.copy()
-        of_split.update(np.ascontiguousarray(fold, np.int64))
+        of_split.update(np.ascontiguousarray(fold, np.int64).data)
         digests.append(of_split.hexdigest())
     store.storage.write_table(file, pa.table(columns))
     return sizes, digests

@@ -22,6 +22,7 @@ from jobs.neighbours.metrics import DESCRIPTIONS
 from jobs.progress import Progress, clock, printable
 from jobs.reporting import overview
 from jobs.reporting.overview import Sample
+from jobs.store.address import absolute_path
 from jobs.store.atomic import check_writable, write_file
 from jobs.store.counts import count_labels, most_first
 from jobs.store.schemas import MODELS, SEGMENTS, SIMILARITY, SUSPECTS, comparison_table
@@ -133,7 +134,7 @@ def report(
         sections=sections,
     )
     if out:
-        path = os.path.join(os.path.abspath(out), PAGE)
+        path = os.path.join(absolute_path(out), PAGE)
         write_file(path, render(page))
     else:
         path = store.storage.path(f"report/{PAGE}")

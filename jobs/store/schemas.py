@@ -162,9 +162,13 @@ METRICS = pa.schema(
     [
         ("level", pa.string()),  # segment | track, of the test part
         ("label", pa.string()),
-        ("metric", pa.string()),  # accuracy, macro_f1, log_loss, chance, precision, recall, f1
+        # accuracy, macro_f1, log_loss, chance, precision, recall, f1; and changes of macro F1:
+        # since_champion, since_best, and trend_since_best by a line through the nights
+        ("metric", pa.string()),
         ("value", pa.float64()),
-        ("count", pa.int64()),  # rows or tracks
+        ("count", pa.int64()),  # rows or tracks; nights of trend_since_best
+        ("lower", pa.float64()),  # ends of the confidence interval; null if there is none
+        ("upper", pa.float64()),
     ]
 )
 CONFUSION = pa.schema(

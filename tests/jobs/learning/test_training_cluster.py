@@ -28,6 +28,7 @@ from jobs.cluster.pool import WorkerPool
 from jobs.errors import ClusterError
 from jobs.extraction.extract import extract
 from jobs.learning import dataset, distributed_boosting, registry, workers
+from jobs.learning.judge import importance
 from jobs.learning.predict_store import predict_all
 from jobs.learning.promote import promote
 from jobs.learning.train import Outcome, train
@@ -81,6 +82,8 @@ def _quick() -> Iterator[None]:
         patch.setattr(distributed_boosting, "RENDEZVOUS_TIMEOUT_S", 3)
         patch.setattr(distributed_boosting, "_LOSS_NOTICE_S", 1.5)
         patch.setattr(jobs.learning.train, "MIN_SHARE_ROWS", 30)
+        # Its 57 tasks take longer than everything else.
+        patch.setattr(jobs.learning.train, "importance", lambda *args, **options: [])
         yield
 
 
@@ -120,7 +123,9 @@ def trained(nannies: Processes, tmp_path_factory: pytest.TempPathFactory) -> Pat
     # One part is empty, and one track is in two parts.
     make_store(root, ROWS[:100], [], ROWS[100:], shift=SHIFT)
     make_store(root, [*LABELS.items(), ("nobody.wav", None)], level="track", shift=SHIFT)
-    assert do(nannies, root).description.workers == 3
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(jobs.learning.train, "importance", importance)
+        assert do(nannies, root).description.workers == 3
     return root
 
 
