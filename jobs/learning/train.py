@@ -38,7 +38,7 @@ from jobs.learning.judge import (
 )
 from jobs.learning.promotion import Answers, Earlier, Verdict, decide, read_earlier
 from jobs.learning.score_tables import confusion_table, metrics_table, overall_scores
-from jobs.learning.split_option import OUTSIDE, choose_parts, choose_training_folds
+from jobs.learning.split_option import OUTSIDE, choose_parts
 from jobs.progress import Progress
 from jobs.stage import Session, Stage, open_session
 from jobs.store import commit
@@ -211,7 +211,8 @@ class _Training:
         warn_of_few_tracks(self.labelled.counts(), self.progress.warn, defaults.FOLDS)
         self.plan = self._plan("roster", self.parts)
         self.has_validation = bool(self.plan.count((VALID,)))
-        self.folds = choose_training_folds(self.split, self.store, self.labelled.tracks)
+        grouped = replace(tracks, groups=chosen.groups)
+        self.folds = splits.cross_validation_folds(grouped, defaults.FOLDS)
         self.kinds: tuple[Kind, ...] = KINDS if self.model == "auto" else (self.model,)
         self.candidates: dict[str, float] = {}
         self._warn_without_validation()
