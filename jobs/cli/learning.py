@@ -33,8 +33,8 @@ def print_comparison(outcome: "Comparison") -> None:
     by_model: dict[str, list[str]] = {}
     for row in outcome.rows:
         cells = by_model.setdefault(row["model"], [row["model"]])
-        cells += [_mean(row, "accuracy"), _mean(row, "macro_f1")]
-        cells += [_mean(row, "vote_accuracy")] if voted else []
+        cells += [_score(row, "accuracy"), _score(row, "macro_f1")]
+        cells += [_score(row, "vote_accuracy")] if voted else []
         cells += ["" if row["seconds"] is None else f"{row['seconds']:.1f} s"]
     show_table(names, by_model.values())
     for row in outcome.rows:
@@ -45,8 +45,9 @@ def print_comparison(outcome: "Comparison") -> None:
             "leaky: segments of one track are on both sides, so the scores do not hold for new "
             "tracks."
         )
+    show("In parentheses: 95 % confidence intervals, by the bootstrap over tracks.")
     if any(row["folds"] > 1 for row in outcome.rows):
-        show("With several folds: mean ± standard deviation over folds.")
+        show("With several folds: means over folds.")
 
 
 MAX_FEATURES = 10
@@ -73,14 +74,19 @@ def print_training(outcome: "Training") -> None:
         show(f"Macro F1 by track on the validation part: {', '.join(found)}.")
     rows = []
     for level, scores in described.scores.items():
-        shown = [f"{scores[name]:.3f}" for name in ("accuracy", "macro_f1", "chance", "log_loss")]
+        shown = [_score(scores, name) for name in ("accuracy", "macro_f1")]
+        shown += [f"{scores[name]:.3f}" for name in ("chance", "log_loss")]
         rows.append([f"{level}s", *shown, f"{scores['count']:,}"])
-    show_table(("", "accuracy", "macro F1", "by chance", "log loss, nats", "count"), rows)
+    names = ("accuracy", "macro F1", "99th percentile of\nrandom predictions", "log loss, nats")
+    show_table(("", *names, "count"), rows)
     rows = []
     for label, of_class in list(outcome.per_class.items())[:MAX_LABELS]:
         shown = [f"{of_class[name]:.2f}" for name in ("precision", "recall", "f1")]
-        rows.append([label, *shown, f"{of_class['support']:,}"])
+        shown[-1] += f" ({of_class['lower']:.2f} to {of_class['upper']:.2f})"
+        few = " (few tracks)" if of_class["support"] < defaults.FEW_TRACKS else ""
+        rows.append([label, *shown, f"{of_class['support']:,.0f}{few}"])
     show_table(("label", "precision", "recall", "F1", "tracks"), rows)
+    show("In parentheses: 95 % confidence intervals, by the bootstrap over tracks.")
     if len(outcome.per_class) > MAX_LABELS:
         show(f"and {len(outcome.per_class) - MAX_LABELS} more labels")
     first = outcome.importance[:MAX_FEATURES]
@@ -88,7 +94,7 @@ def print_training(outcome: "Training") -> None:
     show_table(("feature", "accuracy lost when shuffled", "±"), rows)
     track = described.scores["track"]
     if track["macro_f1"] <= track["chance"]:
-        show("Its macro F1 by track is no better than chance.")
+        show("Its macro F1 by track is no better than that of random predictions.")
     verdict = outcome.verdict
     status = "is the new champion" if verdict.promoted else "is kept, but not promoted"
     show(f"The model {described.version} {status}: {printable(verdict.reason)}.")
@@ -177,19 +183,20 @@ def print_models(found: "list[Version]", wrong: list[str]) -> None:
             cells += [f"{described.feature_set} {described.level}s"]
             cells += [described.split["name"], f"{described.data['tracks']:,}"]
             scores = described.scores["track"]
-            cells += [f"{scores[name]:.3f}" for name in ("accuracy", "macro_f1")]
+            cells += [_score(scores, name) for name in ("accuracy", "macro_f1")]
         rows.append(cells)
     show_table((*names, "accuracy", "macro F1"), rows)
     for text in wrong:
         show(f"warning: {printable(text)}")
 
 
-def _mean(row: dict[str, Any], name: str) -> str:
-    """Return a score with its spread over folds, if there are several."""
-    if row[name] is None:
+def _score(scores: dict[str, Any], name: str) -> str:
+    """Return a score with its confidence interval, if it is known; a hyphen without a score."""
+    if scores[name] is None:
         return "-"
-    spread = f" ± {row[f'{name}_std']:.3f}" if row["folds"] > 1 else ""
-    return f"{row[name]:.3f}{spread}"
+    lower, upper = scores.get(f"{name}_lower"), scores.get(f"{name}_upper")
+    ends = "" if lower is None else f" ({lower:.3f} to {upper:.3f})"
+    return f"{scores[name]:.3f}{ends}"
 
 
 def compare(

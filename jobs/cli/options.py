@@ -136,7 +136,7 @@ Tolerance = Annotated[
         min=0.0,
         max=1.0,
         help="The new model replaces the champion (the model that predicts) unless its macro F1 "
-        "by track is lower by more than this.",
+        "by track is clearly lower. This much may be lost beyond the confidence interval.",
     ),
 ]
 

@@ -26,6 +26,7 @@ from jobs.inputs.csv_file import Sheet, csv_rows, read_sheet
 from jobs.progress import Progress
 from jobs.stage import Session, open_session
 from jobs.store import commit
+from jobs.store.address import expand_home
 from jobs.store.schemas import (
     DERIVED,
     FILES,
@@ -230,7 +231,7 @@ def _read_tables(paths: list[str], progress: Progress) -> _Given:
     found: dict[str, list[pa.Table]] = defaultdict(list)
     further = [pa.table({"track_id": pa.array([], pa.string())})]
     sets = set()
-    for path in paths:
+    for path in map(expand_home, paths):
         progress.step(f"reading {path}")
         form, level, rows = _read_table(path)
         folder = features_folder(form.features.name, level)

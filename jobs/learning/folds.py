@@ -106,7 +106,7 @@ class Learnt:
         Parameters
         ----------
         track_ids : pa.Array or pa.ChunkedArray [shape=(n,), string]
-            Names of tracks.
+            Names of tracks; null for a recording that is no track of the store.
 
         Returns
         -------
@@ -124,7 +124,10 @@ class Learnt:
         """
         index = pc.fill_null(pc.index_in(track_ids, value_set=self.ids), -1).to_numpy()
         fold = np.append(self.folds, NO_FOLD)[index]
-        learnt = (fold == NO_FOLD) & ((index >= 0) | (not self.is_complete))
+        may_be_learnt = index >= 0
+        if not self.is_complete:
+            may_be_learnt = pc.is_valid(track_ids).to_numpy(zero_copy_only=False)
+        learnt = (fold == NO_FOLD) & may_be_learnt
         return np.where(fold == NO_FOLD, self.n_folds, fold), learnt
 
 
@@ -222,16 +225,22 @@ def held_out_models(
     StoreError
         A file of the version is damaged.
     """
-    version = described.version
     if described.folds is None:
-        judged = registry.load(store, version, registry.JUDGED).predictor
-        parts = registry.read_split(store, version)
-        is_learnt = np.array([parts.get(i) in ("train", "valid") for i in ids.tolist()], bool)
-        return [judged], np.where(is_learnt, -1, 0)
+        return judged_model(store, described, ids)
     folded = FoldedModel(store, described)
     model_of, is_learnt = folded.learnt.choose(pa.array(ids, pa.string()))
     models = [folded[i].predictor for i in range(described.folds + 1)]
     return models, np.where(is_learnt, -1, model_of)
+
+
+def judged_model(
+    store: Store, described: Description, ids: np.ndarray
+) -> tuple[list[Predictor], np.ndarray]:
+    """Return what :func:`held_out_models` does, with the model of the training part alone."""
+    judged = registry.load(store, described.version, registry.JUDGED).predictor
+    parts = registry.read_split(store, described.version)
+    is_learnt = np.array([parts.get(i) in ("train", "valid") for i in ids.tolist()], bool)
+    return [judged], np.where(is_learnt, -1, 0)
 
 
 def model_stems(n_folds: int) -> list[str]:

@@ -85,10 +85,12 @@ def evaluate(
     model: str,
     outputs: np.ndarray,
     *,
+    groups: np.ndarray,
     tick: Tick,
 ) -> tuple[Scores, TrackPredictions]:
     """Score the model in the file ``model`` by row, and by the mean probabilities of each track.
 
+    ``groups`` [shape=(n_tracks,), int] has the group of each labelled track, for the intervals.
     ``outputs`` [shape=(n_classes,), int] has the index of the model's output for each current
     class, followed by classes that no longer exist; -1 for a class that the model does not know.
     """
@@ -96,11 +98,13 @@ def evaluate(
     found = list(map_ordered(pool, _predict, arguments, purpose=_PURPOSE, tick=tick))
     tracks, means = _mean_by_track((of_tracks for _, of_tracks in found), labelled, len(outputs))
     truth = labelled.tracks.labels[tracks]
-    classes, predicted, true_probability = map(
+    tracks_of_rows, classes, predicted, true_probability = map(
         np.concatenate, zip(*(rows for rows, _ in found), strict=True)
     )
-    by_row = score_predicted(classes, predicted, true_probability, len(outputs))
-    return by_row, TrackPredictions(tracks, truth, means.argmax(axis=1), score(truth, means))
+    of_rows = groups[tracks_of_rows]
+    by_row = score_predicted(classes, predicted, true_probability, len(outputs), of_rows)
+    by_track = score(truth, means, groups[tracks])
+    return by_row, TrackPredictions(tracks, truth, means.argmax(axis=1), by_track)
 
 
 def out_of_fold(
@@ -209,11 +213,12 @@ def _predictor(root: str, name: str) -> Predictor:
 _Arrays = tuple[np.ndarray, np.ndarray, np.ndarray]
 
 
-def _predict(rows: Rows, model: str, outputs: np.ndarray) -> tuple[_Arrays, _Arrays]:
-    """Return each row's class, prediction and probability of its class; and the sums by track."""
+def _predict(rows: Rows, model: str, outputs: np.ndarray) -> tuple[tuple[np.ndarray, ...], _Arrays]:
+    """Return each row's track, class, prediction and probability of its class; sums by track."""
     loaded = load(rows)
     found = _probabilities(rows.root, model, loaded.features, outputs)
-    of_rows = loaded.classes, found.argmax(axis=1), found[np.arange(len(found)), loaded.classes]
+    of_classes = found[np.arange(len(found)), loaded.classes]
+    of_rows = loaded.tracks, loaded.classes, found.argmax(axis=1), of_classes
     return of_rows, sum_by_track(loaded.tracks, found)
 
 

@@ -36,14 +36,16 @@ from jobs.learning.judge import (
     importance,
     out_of_fold,
 )
-from jobs.learning.split_option import OUTSIDE, choose_parts, choose_training_folds
+from jobs.learning.promotion import Answers, Earlier, Verdict, decide, read_earlier
+from jobs.learning.score_tables import confusion_table, metrics_table, overall_scores
+from jobs.learning.split_option import OUTSIDE, choose_parts
 from jobs.progress import Progress
 from jobs.stage import Session, Stage, open_session
 from jobs.store import commit
-from jobs.store.schemas import CONFUSION, FOLDS, IMPORTANCE, METRICS, PUBLISHED, SPLIT
+from jobs.store.schemas import FOLDS, IMPORTANCE, PUBLISHED, SPLIT
 from training import splits
-from training.evaluate import Scores, chance, macro_f1
-from training.model import Description, Model, digest
+from training.evaluate import Scores
+from training.model import Description, digest
 from training.predictor import KINDS, SUFFIXES, Kind, Predictor, Trees, kind_of, to_bytes
 from training.splits import NO_FOLD, PARTS, TEST, TRAIN, VALID, Part
 
@@ -63,29 +65,6 @@ Of more rows, whole tracks are sampled. The time grows with both.
 
 ALL_FOLDS = tuple(range(defaults.FOLDS + 1))
 """Codes of the folds, and of the tracks without a fold."""
-
-
-@dataclass(frozen=True)
-class Verdict:
-    """Whether the new model becomes the champion, and why.
-
-    Parameters
-    ----------
-    promoted : bool
-        Whether it becomes the champion.
-    reason : str
-        Explanation for a person.
-    newcomer, champion : float or None [range=[0, 1]]
-        Macro F1 of both on the same test tracks; None if they were not compared.
-    tracks : int
-        Number of these tracks.
-    """
-
-    promoted: bool
-    reason: str
-    newcomer: float | None = None
-    champion: float | None = None
-    tracks: int = 0
 
 
 @dataclass(frozen=True)
@@ -159,10 +138,12 @@ def train(
     model : {"auto", "lda", "xgboost"}
         Linear discriminant analysis, boosted trees, or by default the better on the validation
         part.
-    tolerance : float [range=(0, 1)]
-        Loss of macro F1 by track at which the new model still replaces the champion.
+    tolerance : float [range=[0, 1]]
+        Loss of macro F1 by track, beyond its confidence interval, with which the new model still
+        becomes the champion.
     promote : bool, optional
-        Whether the new model becomes the champion; by default its score decides.
+        Whether the new model becomes the champion; by default if its score is not worse
+        (:mod:`training.promotion`).
     keep_models : int
         Models kept besides the champion, the newest ones. Older ones are removed.
     scheduler, workers, progress
@@ -207,13 +188,10 @@ class _Training:
         labelled = labelled_tracks(self.store, self.features, self.level)
         tracks = group_duplicates(self.store, labelled.tracks, self.progress)
         self.labelled = replace(labelled, tracks=tracks)
-        self.champion, self.champion_parts, self.no_comparison = self._read_champion()
-        # Another split has its own parts. Tracks that the champion was trained on are left out
-        # when both models are compared.
-        same_split = self.champion and self.champion.description.split["name"] == self.split
-        known = self.champion_parts if same_split else None
+        self.champion, known, self.no_comparison = self._read_champion()
+        self.record, self.best = self._read_best()
         chosen = choose_parts(self.split, self.store, tracks, known)
-        self.parts = chosen.of_track
+        self.parts, self.groups = chosen.of_track, chosen.groups
         outside = int((self.parts == OUTSIDE).sum()) - chosen.copies
         copies = (
             f"tracks left out until the final model, because --split {self.split} has the same "
@@ -233,7 +211,8 @@ class _Training:
         warn_of_few_tracks(self.labelled.counts(), self.progress.warn, defaults.FOLDS)
         self.plan = self._plan("roster", self.parts)
         self.has_validation = bool(self.plan.count((VALID,)))
-        self.folds = choose_training_folds(self.split, self.store, self.labelled.tracks)
+        grouped = replace(tracks, groups=chosen.groups)
+        self.folds = splits.cross_validation_folds(grouped, defaults.FOLDS)
         self.kinds: tuple[Kind, ...] = KINDS if self.model == "auto" else (self.model,)
         self.candidates: dict[str, float] = {}
         self._warn_without_validation()
@@ -252,8 +231,11 @@ class _Training:
         if self.kinds[0] == "xgboost":
             self.progress.warn(f"{without}: {FIXED_ROUNDS} rounds, without early stopping")
 
-    def _read_champion(self) -> tuple[Model | None, dict[str, Part], str]:
-        """Return the champion's evaluated model and its split, or None and the reason."""
+    def _read_champion(self) -> tuple[Earlier | None, dict[str, Part] | None, str]:
+        """Return the champion, or None and the reason; and its parts, if it has the same split.
+
+        Tracks keep these parts.
+        """
         reason = "it is the first"
         if self.promote is False:
             reason = "--no-promote"
@@ -262,19 +244,37 @@ class _Training:
         try:
             version = registry.champion(self.store)
             if version is None:
-                return None, {}, reason
+                return None, None, reason
             described = registry.describe(self.store, version)
             try:
-                self.champion_features = registry.check_fit(described, self.store.settings).name
+                registry.check_fit(described, self.store.settings)
             except StoreError as error:
-                return None, {}, f"the champion cannot be judged: {error}"
-            evaluated = registry.load(self.store, version, registry.JUDGED)
-            return evaluated, registry.read_split(self.store, version), ""
+                return None, None, f"the champion cannot be judged: {error}"
+            same_split = described.split["name"] == self.split
+            parts = registry.read_split(self.store, version) if same_split else None
+            return read_earlier(self.store, version, self.labelled.tracks), parts, ""
         except StoreError as error:
             if not self.promote:
                 raise StoreError(f"{error}; or replace it by `songmill train --promote`") from None
             self.progress.warn(str(error))
-            return None, {}, reason
+            return None, None, reason
+
+    def _read_best(self) -> tuple[registry.Best | None, Earlier | None]:
+        """Return the best champion so far on this split; the champion, if none is known."""
+        if self.champion is None:
+            return None, None
+        record = registry.best(self.store)
+        described = self.champion.described
+        if record is None or record.split != self.split:
+            same_split = described.split["name"] == self.split
+            record = registry.Best(described.version, self.split) if same_split else None
+        if record is None or record.version == described.version:
+            return record, self.champion if record else None
+        try:
+            return record, read_earlier(self.store, record.version, self.labelled.tracks)
+        except StoreError as error:
+            self.progress.warn(f"the best champion so far cannot be judged: {error}")
+            return registry.Best(described.version, self.split), self.champion
 
     def _plan(self, roster: str, parts: np.ndarray, **rows: Any) -> RowPlan:
         """Return the rows of ``parts``; ``rows`` may name another feature set and level."""
@@ -298,6 +298,7 @@ class _Training:
             file = self._write_model("newcomer", newcomer.predictor)
             outputs = np.arange(len(classes))
             by_row, tracks = self._evaluate(pool, file, outputs, self.plan, TEST)
+            found = None
             if of_folds:
                 found = self._out_of_fold(pool, "folds", of_folds, self.folds, outputs)
                 right = np.mean(found.truth == found.predicted)
@@ -305,7 +306,7 @@ class _Training:
                 self.progress.write(
                     "info", f"right out of fold: {right:.1%} of {count:,} labelled tracks"
                 )
-            verdict = self._decide(pool, tracks)
+            verdict, record = self._decide(pool, tracks, found)
             self.progress.step("shuffling features, one after the other")
             feature_importance = self._importance(pool, file)
             pieces = self.plan_of_all.pieces(ALL_FOLDS)
@@ -335,14 +336,17 @@ class _Training:
         tables = {
             registry.SPLIT: pa.table([ids, sets], schema=SPLIT),
             registry.FOLDS: pa.table([all_ids, folds], schema=FOLDS),
-            "metrics.parquet": pa.table(_metrics(scores, classes), schema=METRICS),
-            "confusion.parquet": pa.table(_confusion(scores, classes), schema=CONFUSION),
+            "metrics.parquet": metrics_table(scores, classes, verdict),
+            "confusion.parquet": confusion_table(scores, classes),
             "importance.parquet": pa.Table.from_pylist(feature_importance, schema=IMPORTANCE),
         }
         change = commit.Change()
         registry.stage_model(self.store, change, description.version, files, tables)
+        record = record or registry.Best(description.version, self.split)
         if verdict.promoted:
-            registry.stage_champion(self.store, change, description.version)
+            registry.stage_champion(self.store, change, description.version, record)
+        elif self.best:
+            registry.stage_best(self.store, change, record)
         promoted = "promoted" if verdict.promoted else "not promoted"
         self.stage.commit(change, message=f"{promoted}: {verdict.reason}", workers=final.workers)
         return Outcome(
@@ -514,76 +518,77 @@ class _Training:
     def _evaluate(
         self, pool: "WorkerPool", file: str, outputs: np.ndarray, plan: RowPlan, part: int
     ) -> tuple[Scores, TrackPredictions]:
-        tick = self.progress.workers
-        return evaluate(pool, plan.pieces((part,)), self.labelled, file, outputs, tick=tick)
+        pieces, tick = plan.pieces((part,)), self.progress.workers
+        return evaluate(pool, pieces, self.labelled, file, outputs, groups=self.groups, tick=tick)
 
-    def _decide(self, pool: "WorkerPool", newcomer: TrackPredictions) -> Verdict:
-        """Compare the new model with the champion on tracks that neither was trained on."""
-        if self.champion is None:
-            return Verdict(self.promote is not False, self.no_comparison)
-        held_out = ~self._known_to_champion()[newcomer.tracks]
-        if not held_out.any():
-            reason = (
-                f"the champion {self.champion.description.version} has learnt from every "
-                "test track of this split, so the models cannot be compared. Use the champion's "
-                "split, or --promote"
-            )
-            return Verdict(self.promote is True, reason)
-        champion = self._judge_champion(pool, newcomer, self.champion)[held_out]
-        truth, predicted = newcomer.truth[held_out], newcomer.predicted[held_out]
-        ours, theirs = macro_f1(truth, predicted), macro_f1(truth, champion)
-        reason = (
-            f"macro F1 by track {ours:.3f}, the champion's {theirs:.3f}, on the same {len(truth)} "
-            "test tracks"
-        )
-        worse = ours < theirs - self.tolerance
-        earlier = self.champion.description.scores["track"]["macro_f1"]
-        # With random labels no model is worse than another. Too few tracks cannot show that:
-        # chance might reach the champion's earlier score.
-        guessing = ours <= chance(truth, predicted) and theirs <= chance(truth, champion) < earlier
-        promoted = not worse and not guessing
-        if worse:
-            reason += f": worse by more than {self.tolerance:g}"
-        elif guessing:
-            reason += (
-                f": neither is better than chance, but the champion had {earlier:.3f} when it was "
-                "trained. Check the labels"
-            )
-        if self.promote is not None and self.promote != promoted:
-            promoted = self.promote
-            reason += "; --promote" if promoted else "; --no-promote"
-        return Verdict(promoted, reason, ours, theirs, len(truth))
+    def _decide(
+        self, pool: "WorkerPool", tested: TrackPredictions, found: OutOfFold | None
+    ) -> tuple[Verdict, registry.Best | None]:
+        """Decide by the predictions of the test tracks, or those out of fold of all tracks.
 
-    def _known_to_champion(self) -> np.ndarray:
-        """Return whether the champion has learnt from each track, or from the same recording."""
-        tracks = self.labelled.tracks
-        parts = map(self.champion_parts.get, tracks.ids.tolist())
-        learnt = np.array([part in ("train", "valid") for part in parts])
-        return np.isin(tracks.group_of_track, tracks.group_of_track[learnt])
-
-    def _judge_champion(
-        self, pool: "WorkerPool", newcomer: TrackPredictions, champion: Model
-    ) -> np.ndarray:
-        """Return the champion's predictions for the new model's tracks, as current classes.
-
-        The champion gets rows of its own feature set and level; a track without any is predicted
-        as -1.
+        Return the record of the best champion, too; None if the new model is the best.
         """
-        described = champion.description
+        if self.champion is None:
+            return Verdict(self.promote is not False, self.no_comparison), None
+        champion = self._compare(pool, "champion", tested, found, self.champion)
+        if champion is None:
+            reason = (
+                f"the champion {self.champion.described.version} has learnt from every test track "
+                "of this split, so the models cannot be compared. Use the champion's split, or "
+                "--promote"
+            )
+            return Verdict(self.promote is True, reason), None if self.promote else self.record
+        best: Answers | None = champion
+        if self.best is not self.champion:
+            best = self._compare(pool, "best", tested, found, self.best) if self.best else None
+        return decide(
+            champion,
+            best,
+            self.record,
+            earlier_score=self.champion.described.scores["track"]["macro_f1"],
+            tolerance=self.tolerance,
+            promote=self.promote,
+        )
+
+    def _compare(
+        self,
+        pool: "WorkerPool",
+        name: str,
+        tested: TrackPredictions,
+        found: OutOfFold | None,
+        earlier: Earlier,
+    ) -> Answers | None:
+        """Predict tracks by an earlier model; None if it has learnt them all.
+
+        Tracks out of fold are compared if both models have folds, else those of the test part: a
+        model of a fold has learnt more tracks than one of the training part. An earlier model gets
+        rows of its own feature set and level; a track without any is predicted as -1.
+        """
+        newcomer: TrackPredictions | OutOfFold = tested
+        held_out = earlier.judged
+        if found is not None and earlier.folds is not None:
+            newcomer, held_out = found, earlier.folds
+        tracks, labelled = newcomer.tracks, self.labelled.tracks
+        model_of = np.full(len(labelled.ids), -1)
+        model_of[tracks] = held_out.model_of[tracks]
+        compared = model_of[tracks] >= 0
+        if not compared.any():
+            return None
+        described = earlier.described
         output_of = {name: index for index, name in enumerate(described.classes)}
-        today = list(self.labelled.tracks.classes)
-        gone = [name for name in described.classes if name not in today]
-        outputs = np.array([output_of.get(name, -1) for name in today + gone])
-        file = self._write_model("champion", champion.predictor)
-        plan = self.plan
-        if (self.champion_features, described.level) != (self.features, self.level):
-            rows = {"features": self.champion_features, "level": described.level}
-            plan = self._plan("champion", self.parts, **rows)
-        predicted = np.full(len(self.labelled.tracks.ids), -1)
-        if plan.count((TEST,)):
-            _, found = self._evaluate(pool, file, outputs, plan, TEST)
-            predicted[found.tracks] = found.predicted
-        return np.asarray(predicted[newcomer.tracks])
+        gone = [name for name in described.classes if name not in labelled.classes]
+        outputs = np.array([output_of.get(name, -1) for name in (*labelled.classes, *gone)])
+        rows = {"features": earlier.features, "level": described.level}
+        answers = self._out_of_fold(pool, name, held_out.models, model_of, outputs, **rows)
+        predicted = np.full(len(labelled.ids), -1)
+        predicted[answers.tracks] = answers.predicted
+        return Answers(
+            described.version,
+            newcomer.truth[compared],
+            newcomer.predicted[compared],
+            predicted[tracks[compared]],
+            self.groups[tracks[compared]],
+        )
 
     def _importance(self, pool: "WorkerPool", file: str) -> list[dict[str, Any]]:
         """Return the importance of each feature for the new model, the most important first."""
@@ -639,10 +644,7 @@ class _Training:
                 "tracks": len(tracks.ids),
                 "labels": dict(zip(tracks.classes, per_class.tolist(), strict=True)),
             },
-            scores={
-                level: {name: getattr(found, name) for name in (*_OVERALL, "count")}
-                for level, found in scores.items()
-            },
+            scores={level: overall_scores(found) for level, found in scores.items()},
             digests={name: digest(content) for name, content in files.items()},
             libraries={
                 "songmill": songmill_version(),
@@ -655,32 +657,6 @@ class _Training:
             candidates=self.candidates,
             folds=self.n_folds,
         )
-
-
-_OVERALL = ("accuracy", "macro_f1", "log_loss", "chance")
-
-
-def _metrics(scores: dict[str, Scores], classes: tuple[str, ...]) -> list[tuple[Any, ...]]:
-    """Return the columns of ``metrics.parquet``."""
-    rows: list[tuple[Any, ...]] = []
-    for level, found in scores.items():
-        for metric in _OVERALL:
-            rows.append((level, None, metric, getattr(found, metric), found.count))
-        for name, of_class in zip(classes, found.classes, strict=True):
-            for metric in ("precision", "recall", "f1"):
-                rows.append((level, name, metric, getattr(of_class, metric), of_class.support))
-    return list(zip(*rows, strict=True))
-
-
-def _confusion(scores: dict[str, Scores], classes: tuple[str, ...]) -> list[tuple[Any, ...]]:
-    """Return the columns of ``confusion.parquet``."""
-    rows = [
-        (level, label, predicted, int(found.confusion[i, j]))
-        for level, found in scores.items()
-        for i, label in enumerate(classes)
-        for j, predicted in enumerate(classes)
-    ]
-    return list(zip(*rows, strict=True))
 
 
 def as_json(outcome: Outcome) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from jobs.neighbours.metrics import FEATURES, choose_metric
 from jobs.neighbours.vectors import Space, duplicates_metric, kept_space
 from jobs.progress import Progress
 from jobs.redaction import public_address
+from jobs.store.address import expand_home
 from jobs.store.schemas import SEGMENTS
 from jobs.store.tables import Store, open_store
 from jobs.store.track_names import ambiguity_error, matching_tracks
@@ -210,7 +211,7 @@ def _find_track(space: Space, recording: str) -> int | None:
 
 
 def _is_file(recording: str) -> bool:
-    return os.path.isfile(recording) or "://" in recording
+    return os.path.isfile(expand_home(recording)) or "://" in recording
 
 
 def _analyse(recording: str, sets: set[str], store: Store) -> "dict[str, FeatureRows]":

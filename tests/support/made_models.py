@@ -125,7 +125,7 @@ def put_model(
         tables,
     )
     if champion:
-        registry.stage_champion(store, change, version)
+        registry.stage_champion(store, change, version, registry.Best(version, "by-track"))
     with lock_of(store.storage) as lock:
         commit.commit(lock, change)
     return description

@@ -58,6 +58,8 @@ def make_predictions(root: Path, rows: list[tuple[str, str]], classes: list[str]
         "track_id": [track for track, _ in rows],
         "label": [label for _, label in rows],
         "predicted": [classes[-1]] * len(rows),
+        "probability": [1.0] * len(rows),
+        "learnt": [False] * len(rows),
         "model": ["20260301T120000-aaaaaa"] * len(rows),
     }
     columns |= {f"p_{name}": [(i + 1) / len(classes)] * len(rows) for i, name in enumerate(classes)}
