@@ -254,6 +254,7 @@ def test_a_file_that_leaves_only_copies_to_learn_from_is_refused(
 models_and_groups = st.lists(st.tuples(st.integers(-1, 3), st.integers(0, 5)), min_size=1)
 
 
+@settings(deadline=None)
 @given(models_and_groups)
 def test_a_held_out_model_has_learnt_no_copy(drawn: list[tuple[int, int]]) -> None:
     """Three folds and the model 3 of new tracks: fold i is learnt by all models but i."""
