@@ -2,7 +2,7 @@
 
 from dataclasses import asdict
 from functools import partial
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -244,12 +244,27 @@ def predict(
     segments: Annotated[
         bool, typer.Option("--segments", help="Also predict each segment.")
     ] = False,
+    features: Annotated[
+        str | None,
+        typer.Option(
+            metavar="SET",
+            help="Predict by a model of this feature set: the champion, or the newest one if the "
+            "champion is of another set.",
+        ),
+    ] = None,
+    model: Annotated[
+        Literal["lda", "xgboost"] | None,
+        typer.Option(
+            help="Predict by a model of this kind: the champion, or the newest one if the champion "
+            "is of another kind."
+        ),
+    ] = None,
     scheduler: options.Scheduler = None,
     workers: options.Workers = None,
     log_format: options.LogFormat = "text",
     as_json: options.Json = False,
 ) -> None:
-    """Predict the labels of recordings with the champion of STORE.
+    """Predict the labels of recordings with the champion of STORE, or with another of its models.
 
     FILEs are analysed in this process; --all runs on the cluster.
     """
@@ -259,7 +274,8 @@ def predict(
 
     if bool(files) == every:
         raise typer.BadParameter("give either FILEs, or --all for every track of the store")
-    arguments: dict[str, Any] = {"store": store, "log_format": log_format, "as_json": as_json}
+    arguments: dict[str, Any] = {"store": store, "features": features, "model": model}
+    arguments |= {"log_format": log_format, "as_json": as_json}
     if every:
         arguments |= {"segments": segments, "scheduler": scheduler, "workers": workers}
         run_job(predict_all, partial(print_predicted_store, store=store), **arguments)

@@ -61,7 +61,21 @@ def fit_lda(
         raise UsageError(f"{error}. Use --model xgboost") from None
 
 
+def calibrate(
+    pool: "WorkerPool", pieces: Iterable[Rows], lda: Lda, *, tick: Callable[[int], None]
+) -> Lda:
+    """Return the analysis at the temperature that suits rows which it was not fitted to."""
+    calls = ((rows, lda) for rows in pieces)
+    losses = map_ordered(pool, _losses, calls, purpose="calibrate the probabilities", tick=tick)
+    return lda.calibrated(reduce(add, losses))
+
+
 # On workers
+
+
+def _losses(rows: Rows, lda: Lda) -> np.ndarray:
+    _use_single_thread()
+    return reduce(add, (lda.losses(*block) for block in _blocks(rows)))
 
 
 def _column_sums(rows: Rows) -> ColumnSums:

@@ -1,4 +1,4 @@
-"""Predictions of recordings by the champion.
+"""Predictions of recordings, by the champion unless another model is chosen.
 
 A model of segments predicts a recording by the mean of its segments' probabilities; a recording
 shorter than one segment by the features of the whole. A recording that is too short for the model's
@@ -20,6 +20,7 @@ from jobs.learning import registry
 from jobs.progress import Progress
 from jobs.store.tables import Store, current_settings, open_store
 from training.model import Description, Model
+from training.predictor import Kind
 
 if TYPE_CHECKING:
     from featurizer.extract import Features
@@ -93,7 +94,12 @@ class FilesOutcome:
 
 
 def predict_files(
-    files: Paths, *, store: str | Store, progress: Progress | None = None
+    files: Paths,
+    *,
+    store: str | Store,
+    features: str | None = None,
+    model: Kind | None = None,
+    progress: Progress | None = None,
 ) -> FilesOutcome:
     """Predict recordings, which need not be in the store, one after another.
 
@@ -103,13 +109,18 @@ def predict_files(
         Files, folders, globs or list files, as for an extraction.
     store : str or Store
         The store with the model, or its address.
+    features : str, optional
+        Name of the feature set that the model was trained on. If the champion was trained on
+        another one, the newest such model predicts.
+    model : {"lda", "xgboost"}, optional
+        Kind of the model, in the same way.
     progress : Progress, optional
         Shows the progress; by default lines on stderr.
 
     Raises
     ------
     SongmillError
-        A file does not exist, or the store has no champion for this songmill's features.
+        A file does not exist, or the store has no such model for this songmill's features.
 
     Examples
     --------
@@ -117,32 +128,24 @@ def predict_files(
     0
     """
     progress = progress or Progress()
-    model, features = load_champion_for_files(open_store(store))
+    chosen = registry.choose(open_store(store), progress, features=features, kind=model)
+    of_model = feature_set_of(chosen)
     recordings = list_sources(files).recordings
     predictions: list[FilePrediction] = []
     with single_thread():
         for recording in recordings:
             progress.update(f"{len(predictions)} of {len(recordings)} files")
-            found = _predict_file(model, features, recording.uri, recording.path)
+            found = _predict_file(chosen, of_model, recording.uri, recording.path)
             if found.error:
                 progress.warn(f"{found.file}: {found.error}: {found.message}")
             predictions.append(found)
-    return FilesOutcome(model.description.version, predictions)
+    return FilesOutcome(chosen.description.version, predictions)
 
 
-def load_champion_for_files(store: Store) -> tuple[Model, FeatureSet]:
-    """Return the champion and its feature set, which this songmill has.
-
-    Raises
-    ------
-    UsageError
-        The store has no champion.
-    StoreError
-        The champion is damaged, or needs other features.
-    """
-    model = registry.load_champion(store)
+def feature_set_of(model: Model) -> FeatureSet:
+    """Return the feature set of a model; StoreError if this songmill does not have it."""
     settings = current_settings(feature_sets(), model.description.segment_seconds)
-    return model, registry.check_fit(model.description, settings)
+    return registry.check_fit(model.description, settings)
 
 
 def _predict_file(model: Model, features: FeatureSet, uri: str, path: str) -> FilePrediction:

@@ -32,6 +32,7 @@ from jobs.store import commit
 from jobs.store.schemas import CONFUSION, IMPORTANCE, METRICS, PUBLISHED, SPLIT
 from training import splits
 from training.evaluate import Scores, chance, macro_f1
+from training.lda import Lda
 from training.model import Description, Model, digest
 from training.predictor import KINDS, SUFFIXES, Kind, Predictor, Trees, kind_of, to_bytes
 from training.splits import PARTS, TEST, TRAIN, VALID, Part
@@ -277,7 +278,7 @@ class _Training:
             pieces = self.plan_of_all.pieces(ALL_PARTS)
             data = fingerprint(pool, pieces, self.labelled, tick=self.progress.workers)
         kind = kind_of(newcomer.predictor)
-        final = self._fit(pool, kind, "learning from all rows", ALL_PARTS, rounds=newcomer.rounds)
+        final = self._fit(pool, kind, "learning from all rows", ALL_PARTS, like=newcomer)
         scores = {"track": tracks.scores} | ({"segment": by_row} if self.level == "segment" else {})
         files = {
             f"{stem}{SUFFIXES[kind]}": to_bytes(fitted.predictor)
@@ -338,17 +339,26 @@ class _Training:
         what: str,
         wanted: tuple[int, ...],
         *,
-        rounds: int | None = None,
+        like: Fitted | None = None,
     ) -> Fitted:
-        """Fit a model to parts of the split; trees with this number of rounds, or their own."""
+        """Fit a model to parts of the split.
+
+        The rounds of trees or the temperature of an analysis are those of the model ``like``; by
+        default those that suit the validation part.
+        """
         plan = self.plan_of_all if wanted == ALL_PARTS else self.plan
         if kind == "xgboost":
-            return self._boost(pool, what, plan, wanted, rounds)
-        from jobs.learning.distributed_lda import fit_lda
+            return self._boost(pool, what, plan, wanted, like.rounds if like else None)
+        from jobs.learning.distributed_lda import calibrate, fit_lda
 
         self.progress.step(f"{what}: linear discriminant analysis")
         pieces, tick = functools.partial(plan.pieces, wanted), self.progress.workers
         predictor = fit_lda(pool, pieces, self.labelled, tick=tick)
+        if like:
+            assert isinstance(like.predictor, Lda)
+            predictor = replace(predictor, temperature=like.predictor.temperature)
+        elif self.has_validation:
+            predictor = calibrate(pool, plan.pieces((VALID,)), predictor, tick=tick)
         return Fitted(predictor, 0, pool.most_workers)
 
     def _boost(
@@ -507,10 +517,9 @@ class _Training:
         from training import boosting
 
         tracks, kind = self.labelled.tracks, kind_of(final.predictor)
-        parameters = {
-            "lda": distributed_lda.PARAMETERS,
-            "xgboost": {**boosting.PARAMETERS, "num_class": len(tracks.classes)},
-        }
+        parameters = {**boosting.PARAMETERS, "num_class": len(tracks.classes)}
+        if isinstance(final.predictor, Lda):
+            parameters = distributed_lda.PARAMETERS | {"temperature": final.predictor.temperature}
         per_part = np.bincount(self.parts[self.parts != OUTSIDE], minlength=len(PARTS))
         per_class = np.bincount(tracks.labels, minlength=len(tracks.classes))
         return Description(
@@ -521,7 +530,7 @@ class _Training:
             level=self.level,
             feature_set=self.store.settings.feature_sets[self.features],
             segment_seconds=self.store.settings.segment_seconds,
-            parameters=parameters[kind],
+            parameters=parameters,
             rounds=final.rounds,
             stopped_early=self.has_validation and kind == "xgboost",
             split={"name": self.split, "tracks": dict(zip(PARTS, per_part.tolist(), strict=True))},

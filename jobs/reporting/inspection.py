@@ -17,7 +17,7 @@ from featurizer.waveform import zero_crossings
 from jobs.errors import UsageError
 from jobs.inputs.recordings import decode_recording
 from jobs.learning import registry
-from jobs.learning.predict_files import FilePrediction, load_champion_for_files, predict_features
+from jobs.learning.predict_files import FilePrediction, feature_set_of, predict_features
 from jobs.progress import Progress, printable
 from jobs.redaction import public_address
 from jobs.reporting.overview import feature_cell, label_styles, percentiles, sample_tracks
@@ -157,7 +157,8 @@ def inspect(
     shown = public_address(path)
     model, of_model = None, _PUBLISHED
     if store and registry.champion(store):
-        model, of_model = load_champion_for_files(store)
+        model = registry.load_champion(store)
+        of_model = feature_set_of(model)
     stem = os.path.splitext(os.path.basename(shown.rstrip("/")))[0]
     folder = os.path.abspath(out or f"inspect-{printable(stem)}")
     check_writable(folder)
