@@ -32,8 +32,8 @@ MIN_TRACKS = 0.9
 READ_ROWS = 50_000
 """Maximum rows that a task reads at a time."""
 
-_READ_VALUES = 2**23
-"""Maximum features that a task reads at a time: 18,000 rows of the rich ones, which take 34 MB."""
+_READ_VALUES = 2**22
+"""Maximum features that a task reads at a time: 9,000 rows of the rich ones, which take 17 MB."""
 
 
 def rows_at_a_time(features: str) -> int:

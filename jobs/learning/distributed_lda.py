@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 PARAMETERS: dict[str, Any] = {"shrinkage": SHRINKAGE, "clip": CLIP}
 """Parameters of the analysis: the covariance's shrinkage, and the largest z-score."""
 
-BLOCK_ROWS = 5_000
-"""Rows that a worker sums at a time, which take 18 MB in double precision if they are rich."""
+BLOCK_ROWS = 2_000
+"""Rows that a worker sums at a time, which take 7 MB in double precision if they are rich."""
 
 
 def fit_lda(

@@ -191,7 +191,10 @@ class Storage(ABC):
         """
         with self._parquet(name, is_footer, buffer_size=_BUFFER_BYTES) as file:
             _check_columns(file, columns)
-            yield from file.iter_batches(_BATCH_ROWS, columns=columns, use_threads=False)
+            for i in range(file.num_row_groups):  # Arrow would keep those that were read
+                yield from file.iter_batches(
+                    _BATCH_ROWS, row_groups=[i], columns=columns, use_threads=False
+                )
 
     def read_slice(
         self, name: str, columns: Sequence[str], start: int, stop: int
