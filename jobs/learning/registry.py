@@ -203,8 +203,8 @@ def choose(
             name is None or described.feature_set == feature_set(name).version
         ):
             if version != best:
-                other = f"the champion {best} is another" if best else "the store has no champion"
-                progress.write("info", f"predicting by {version}, the newest {wanted}: {other}")
+                other = f"the champion is {best}" if best else "there is no champion"
+                progress.write("info", f"predicting by {version}, the newest {wanted} ({other})")
             return load(store, version)
     root = store.storage.root
     options = (f"--features {name}" if name else "", f"--model {kind}" if kind else "")

@@ -131,7 +131,7 @@ def test_the_champion_or_else_the_newest_model_of_a_feature_set_or_kind_predicts
     assert chosen() == chosen(features="gtzan", kind="xgboost") == NEW
     assert log.getvalue() == ""
     assert chosen(features="rich") == chosen(kind="lda") == LATER
-    text = f"predicting by {LATER}, the newest model of rich features: the champion {NEW} is"
+    text = f"predicting by {LATER}, the newest model of rich features (the champion is {NEW})"
     assert text in log.getvalue()
     put_lda(store, "2", to_bytes(make_lda(CLASSES, features="rich")), champion=True, **OF_RICH)
     assert chosen(features="rich") == "2"
