@@ -99,7 +99,7 @@ def main() -> None:
         print("Accuracy by `compare`:\n")
         compare(store, protocols)
         print("\nBy `train`, on the test part of the fault-filtered split:\n")
-        print("| model | training and validation tracks | rounds | accuracy | macro F1 | log loss |")
+        print("| model | train and valid tracks | rounds | accuracy | macro F1 | log loss |")
         print("|---|---|---|---|---|---|")
         for split in (protocols[0], without_valid):
             for model in ("lda", "xgboost"):

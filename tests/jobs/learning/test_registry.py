@@ -125,7 +125,7 @@ def test_the_champion_or_else_the_newest_model_of_a_feature_set_or_kind_predicts
     progress = Progress(Console(file=log, width=300))
 
     def chosen(**options: Any) -> str:
-        return registry.choose(store, progress, **options).description.version
+        return registry.choose(store, progress, **options).version
 
     put_lda(store, LATER, to_bytes(make_lda(CLASSES, features="rich")), **OF_RICH)
     assert chosen() == chosen(features="gtzan", kind="xgboost") == NEW
@@ -154,7 +154,7 @@ def test_a_damaged_model_is_passed_over_unless_it_is_the_champion(store: Store) 
     put_lda(store, LATER, to_bytes(make_lda(CLASSES)))
     put_lda(store, "20260305", to_bytes(make_lda(CLASSES)))
     store.storage.write("models/20260305/model.json", b"{")
-    assert registry.choose(store, progress, kind="lda").description.version == LATER
+    assert registry.choose(store, progress, kind="lda").version == LATER
     assert "20260305/model.json is malformed" in log.getvalue()
     store.storage.write(f"models/{NEW}/model.json", b"{")
     with pytest.raises(DamageError, match="is malformed"):
