@@ -99,7 +99,7 @@ def sample_tracks(store: Store, name: str, size: int = SAMPLE_SIZE) -> Sample:
     del rows  # as large as the matrix
     # NaN, of an unknown length, is not larger.
     is_large = (matrix >= _MAX_FEATURE) | (matrix <= -_MAX_FEATURE)
-    too_large: np.ndarray = is_large.any(axis=1)
+    too_large = np.asarray(is_large.any(axis=1))
     order = pc.sort_indices(sampled["track_id"]).to_numpy()
     order = order[~too_large[order]]
     return Sample(
