@@ -6,6 +6,7 @@ from typing import Any
 
 import pyarrow.compute as pc
 
+from featurizer.recording import SILENT
 from jobs.errors import StoreError
 from jobs.extraction.attempts import finished_attempts
 from jobs.learning.registry import champion, versions
@@ -31,6 +32,8 @@ class Status:
         Rows of segments.
     hours : float
         Total duration of the files.
+    silent : int
+        Files whose samples are all 0; their features say nothing.
     labels : dict of (str or None) to int
         Tracks of each label in descending order; None counts tracks without a label.
     failures : dict of str to int
@@ -54,6 +57,7 @@ class Status:
     tracks: int
     segments: int
     hours: float
+    silent: int
     labels: dict[str | None, int]
     failures: dict[str, int]
     failed_files: list[dict[str, Any]]
@@ -91,6 +95,7 @@ def read_status(store: str | Store) -> Status:
         tracks=max(tracks_of.values()),
         segments=store.count_rows(SEGMENTS),
         hours=(pc.sum(files["duration_s"]).as_py() or 0.0) / 3600,
+        silent=pc.sum(pc.match_substring(files["message"], SILENT)).as_py() or 0,
         labels=dict(count_labels(store)),
         failures=dict(most_first(Counter(failed["error"].to_pylist()))),
         failed_files=failed.select(["track_id", "error", "message", "uri"]).to_pylist(),
