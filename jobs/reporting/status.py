@@ -32,8 +32,6 @@ class Status:
         Rows of segments.
     hours : float
         Total duration of the files.
-    silent : int
-        Files whose samples are all 0; their features say nothing.
     labels : dict of (str or None) to int
         Tracks of each label in descending order; None counts tracks without a label.
     failures : dict of str to int
@@ -48,6 +46,8 @@ class Status:
         Finished batches of an interrupted run, which the next run takes over.
     tracks_of : dict of str to int
         Tracks that have a row in each feature set.
+    silent : int
+        Files with no sample other than 0, whose features have no meaning.
     """
 
     store: str
@@ -57,7 +57,6 @@ class Status:
     tracks: int
     segments: int
     hours: float
-    silent: int
     labels: dict[str | None, int]
     failures: dict[str, int]
     failed_files: list[dict[str, Any]]
@@ -65,6 +64,7 @@ class Status:
     model: str | None
     waiting: int
     tracks_of: dict[str, int]
+    silent: int
 
 
 def read_status(store: str | Store) -> Status:
@@ -95,7 +95,6 @@ def read_status(store: str | Store) -> Status:
         tracks=max(tracks_of.values()),
         segments=store.count_rows(SEGMENTS),
         hours=(pc.sum(files["duration_s"]).as_py() or 0.0) / 3600,
-        silent=pc.sum(pc.match_substring(files["message"], SILENT)).as_py() or 0,
         labels=dict(count_labels(store)),
         failures=dict(most_first(Counter(failed["error"].to_pylist()))),
         failed_files=failed.select(["track_id", "error", "message", "uri"]).to_pylist(),
@@ -103,4 +102,5 @@ def read_status(store: str | Store) -> Status:
         model=model,
         waiting=sum(1 for _ in finished_attempts(store.storage)),
         tracks_of=tracks_of,
+        silent=pc.sum(pc.match_substring(files["message"], SILENT)).as_py() or 0,
     )
