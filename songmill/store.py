@@ -97,8 +97,9 @@ class Store:
 
         Returns
         -------
-        pd.DataFrame [shape=(<=k, 6)]
-            ``rank`` (from 1), ``track_id``, ``label``, ``score``, ``cosine`` and ``duplicate``.
+        pd.DataFrame [shape=(<=k, 7)]
+            ``rank`` (from 1), ``track_id``, ``label``, ``score``, ``cosine``, ``duplicate`` and
+            ``perhaps`` (it may be the same recording).
 
         Raises
         ------

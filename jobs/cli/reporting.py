@@ -82,7 +82,8 @@ def print_inspection(outcome: "Inspection") -> None:
     if outcome.prediction and outcome.prediction.predicted:
         first = next(iter(outcome.prediction.probabilities.values()))
         predicted = printable(outcome.prediction.predicted)
-        table.add_row("sounds like", f"{predicted} ({first:.2f}), by {outcome.model}")
+        learnt = ", which has learnt it" if outcome.prediction.learnt else ""
+        table.add_row("sounds like", f"{predicted} ({first:.2f}), by {outcome.model}{learnt}")
     elif outcome.prediction:
         table.add_row("sounds like", f"unknown: {printable(outcome.prediction.message or '')}")
     show(table)

@@ -93,6 +93,11 @@ class Labelled:
         """The folder of the rows' table."""
         return features_folder(self.features, self.level)
 
+    def counts(self) -> dict[str, int]:
+        """Return the number of tracks of each label."""
+        sizes = np.bincount(self.tracks.labels, minlength=len(self.tracks.classes))
+        return dict(zip(self.tracks.classes, sizes.tolist(), strict=True))
+
 
 def labelled_tracks(store: Store, features: str, level: Level) -> Labelled:
     """Return the labelled tracks of a store.
@@ -175,12 +180,15 @@ class Loaded:
         Index of each row's track in the roster.
     classes : np.ndarray [shape=(n,), int32]
         Class of each row.
+    parts : np.ndarray [shape=(n,), int8]
+        Part of each row's track in the roster.
     features : np.ndarray [shape=(n, n_columns), float32]
         In the order of the feature set.
     """
 
     tracks: np.ndarray
     classes: np.ndarray
+    parts: np.ndarray
     features: np.ndarray
 
 
@@ -204,7 +212,7 @@ def load(rows: Rows) -> Loaded:
         tracks.append(index[wanted])
         features.append(feature_matrix(table, rows.features)[wanted])
     found = np.concatenate(tracks)
-    return Loaded(found, classes[found], np.concatenate(features))
+    return Loaded(found, classes[found], parts[found], np.concatenate(features))
 
 
 def load_share(rows: Rows) -> tuple[np.ndarray, np.ndarray]:

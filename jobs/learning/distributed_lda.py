@@ -53,7 +53,10 @@ def fit_lda(
         return reduce(add, map_ordered(pool, function, calls, purpose="add the rows", tick=tick))
 
     scaling = sum_on_workers(_column_sums).scaling()
-    sums = sum_on_workers(_class_sums, scaling, len(classes))
+    return _fit(classes, scaling, sum_on_workers(_class_sums, scaling, len(classes)))
+
+
+def _fit(classes: tuple[str, ...], scaling: Scaling, sums: ClassSums) -> Lda:
     try:
         with threadpool_limits(limits=1):
             return Lda.fit(classes, scaling, sums)
@@ -62,6 +65,12 @@ def fit_lda(
 
 
 # On workers
+
+
+def fit_lda_alone(rows: Rows, classes: tuple[str, ...]) -> Lda:
+    """Fit as :func:`fit_lda` does, without other workers."""
+    scaling = _column_sums(rows).scaling()
+    return _fit(classes, scaling, _class_sums(rows, scaling, len(classes)))
 
 
 def _column_sums(rows: Rows) -> ColumnSums:

@@ -240,6 +240,7 @@ def test_rows_that_have_no_analysis_are_refused_and_left_to_trees(
     root: Path, do: Train, spoil: Any, error: str
 ) -> None:
     edit_rows(fill_rich(root), spoil)
+    make_store(root, LABELS.items(), level="track")  # these tell the recordings apart
     with pytest.raises(UsageError, match=f"{error}.* --model xgboost"):
         do(model="lda")
     assert not (root / "models").exists()
@@ -341,9 +342,13 @@ def test_tracks_with_rich_features_are_predicted_and_others_are_counted(
     assert "tracks without rich features, which get no prediction: 1" in capfd.readouterr().err
     found = read_predictions(root, "track")
     rows = read_rows(root, "track", "rich").sort_values("track_id")
-    expected = probabilities(registry.load(store, version), rows)
-    assert found["track_id"].tolist() == rows["track_id"].tolist()
-    assert np.array_equal(found[["p_blues", "p_jazz", "p_rock"]], expected)
+    folds = pd.read_parquet(root / "models" / version / "folds.parquet")
+    assert found["track_id"].tolist() == rows["track_id"].tolist() == folds["track_id"].tolist()
+    for fold in range(5):
+        held_out = (folds["fold"] == fold).to_numpy()
+        expected = probabilities(registry.load(store, version, f"fold-{fold}"), rows[held_out])
+        given = found.loc[held_out, ["p_blues", "p_jazz", "p_rock"]]
+        np.testing.assert_allclose(given, expected, atol=1e-6)
     with pytest.raises(UsageError, match="was trained on tracks"):
         predict_all(store=str(root), segments=True, scheduler=in_process_cluster)
 

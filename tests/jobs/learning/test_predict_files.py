@@ -10,12 +10,14 @@ import pytest
 import soundfile
 from support.command_line import Command
 from support.made_models import MISFITS, TRICKY_CLASSES, plainly, put_model
-from support.made_stores import make_store
+from support.made_stores import make_store, put
 
 from featurizer.extract import extract
 from featurizer.feature_set import feature_set
 from jobs.errors import StoreError, UsageError
 from jobs.learning.predict_files import FilesOutcome, predict_files
+from jobs.store.schemas import FILES
+from jobs.store.tables import open_store
 
 GTZAN = feature_set("gtzan")
 
@@ -72,6 +74,34 @@ def test_recordings_are_judged_by_the_mean_of_their_segments(root: Path, takes: 
             assert segment.end_s - segment.start_s == pytest.approx(LENGTH, abs=2 / SR)
             assert segment.predicted == TRICKY_CLASSES[given.argmax()]
             assert in_order(segment.probabilities) == pytest.approx(given.tolist())
+
+
+def test_a_file_of_the_store_is_predicted_by_the_model_of_its_fold(
+    root: Path, takes: Path, command: Command
+) -> None:
+    make_champion(root, folds={"a": 1, "b": None, "c": 0})
+    tracks = {"a": "take0.wav", "b": "take1.wav"}
+    files = [
+        {"track_id": track, "uri": str(takes / name), "status": "ok"}
+        for track, name in tracks.items()
+    ]
+    put(open_store(str(root)), "files", files, FILES)
+    outcome = predict(root, takes / "take0.wav", takes / "take1.wav", takes / "take2.wav")
+    assert [one.learnt for one in outcome.files] == [False, True, False]
+    for one, stem in zip(outcome.files, ("fold-1", "model", "model"), strict=True):
+        found = extract(one.file, segment_seconds=LENGTH).rows["gtzan"]
+        rows = found.segments if len(found.segments) else found.track[np.newaxis]
+        frame = pd.DataFrame(rows, columns=list(GTZAN.names))
+        expected = plainly(root, VERSION, frame, f"{stem}.ubj")[1].mean(axis=0)
+        assert in_order(one.probabilities) == pytest.approx(expected.tolist())
+    _, out, _ = command("predict", takes / "take1.wav", "--store", root)
+    assert "It has learnt 1 file" in out
+
+
+def test_a_file_that_is_in_no_store_is_not_learnt(root: Path, takes: Path) -> None:
+    """Even if the model of an older songmill does not list all tracks that it has learnt."""
+    make_champion(root, data={"tracks": 9})
+    assert not predict(root, takes / "take2.wav").files[0].learnt
 
 
 @pytest.mark.parametrize(("level", "take"), [("segment", "take2.wav"), ("track", "take0.wav")])
