@@ -10,8 +10,10 @@ import math
 import time
 import warnings
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
+from statistics import NormalDist
 from typing import Any
 
 import numpy as np
@@ -34,10 +36,11 @@ from jobs.stage import Session, open_session
 from jobs.store import commit
 from jobs.store.address import storage_of
 from jobs.store.levels import feature_matrix
-from jobs.store.schemas import COMPARISON, comparison_table
+from jobs.store.schemas import COMPARISON, comparison_table, complete
 from jobs.store.storage import Storage
 from jobs.store.tables import Store
 from training import splits
+from training.bootstrap import LEVEL, resample
 from training.classifiers import CLASSIFIERS, MORE_CLASSIFIERS, SLOWEST_FIRST
 from training.evaluate import macro_f1, majority_vote
 
@@ -46,6 +49,9 @@ TUTORIAL = "tutorial"
 
 MAX_ROWS = 100_000
 """Maximum rows to compare; of more, whole tracks are sampled. An SVM's time grows quadratically."""
+
+_Z = NormalDist().inv_cdf((1 + LEVEL) / 2)
+"""Half the width of a confidence interval, in standard deviations."""
 
 _SCORES = ("accuracy", "macro_f1", "vote_accuracy", "vote_macro_f1")
 
@@ -92,11 +98,15 @@ class _Assignment:
 
 @dataclass(frozen=True)
 class _Assessment:
-    """Scores of a model on a fold (None: no votes), seconds to fit, and its library's warnings."""
+    """Scores of a model on a fold (None: no votes), seconds to fit, and its library's warnings.
+
+    ``deviations`` are the bootstrap's standard deviations of the scores, over recordings.
+    """
 
     scores: dict[str, float | None]
     seconds: float
     warnings: str
+    deviations: dict[str, float] = field(default_factory=dict)
 
 
 def compare(
@@ -353,16 +363,24 @@ def _assess(assignment: _Assignment) -> _Assessment:
         seconds = time.perf_counter() - began
         predicted = encoder.inverse_transform(model.predict(features[test]))
     messages = {str(warning.message).splitlines()[0] for warning in caught}
-    truth = classes[test]
+    truth, recordings = classes[test], table["recording"].to_numpy()[test]
     scores: dict[str, float | None] = dict.fromkeys(_SCORES)
-    scores["accuracy"] = float(np.mean(predicted == truth))
-    scores["macro_f1"] = macro_f1(truth, predicted)
+    deviations: dict[str, float] = {}
+    n_classes = int(classes.max()) + 1
+
+    def assess(prefix: str, truth: np.ndarray, predicted: np.ndarray, groups: np.ndarray) -> None:
+        (resampled,) = resample(truth, [predicted], n_classes, groups)
+        scores[f"{prefix}accuracy"] = float(np.mean(predicted == truth))
+        scores[f"{prefix}macro_f1"] = macro_f1(truth, predicted)
+        deviations[f"{prefix}accuracy"] = float(resampled.accuracy.std())
+        deviations[f"{prefix}macro_f1"] = float(resampled.macro_f1.std())
+
+    assess("", truth, predicted, recordings)
     if len(np.unique(tracks)) < len(tracks):
         _, first = np.unique(tracks[test], return_index=True)
-        voted = majority_vote(tracks[test], predicted, int(classes.max()) + 1)
-        scores["vote_accuracy"] = float(np.mean(voted == truth[first]))
-        scores["vote_macro_f1"] = macro_f1(truth[first], voted)
-    return _Assessment(scores, seconds, "; ".join(sorted(messages)))
+        voted = majority_vote(tracks[test], predicted, n_classes)
+        assess("vote_", truth[first], voted, recordings[first])
+    return _Assessment(scores, seconds, "; ".join(sorted(messages)), deviations)
 
 
 @dataclass
@@ -383,7 +401,8 @@ class _Fits:
     def __post_init__(self) -> None:
         keys = {self._key(one): one for one in self.assignments}
         for name, result in finished_fits.read(self.storage, keys).items():
-            self.results[keys[name]] = _Assessment(**result)
+            with suppress(TypeError):  # damaged, or of an older songmill
+                self.results[keys[name]] = _Assessment(**result)
         self.kept = len(self.results)
         if self.kept:
             kept = f"{self.kept} of {len(self.assignments)}"
@@ -460,7 +479,7 @@ def _seconds_left(
 
 
 def _summary(results: Sequence[_Assessment | BaseException]) -> dict[str, Any]:
-    """Return means and standard deviations over folds, or the reason for a failure."""
+    """Return means over folds with their spread and interval, or the reason for a failure."""
     failed = [_reason(result) for result in results if isinstance(result, BaseException)]
     if failed:
         return {"message": min(failed)}
@@ -473,6 +492,12 @@ def _summary(results: Sequence[_Assessment | BaseException]) -> dict[str, Any]:
             mean = math.fsum(values) / len(values)
             variance = math.fsum((value - mean) ** 2 for value in values) / len(values)
             found |= {name: mean, f"{name}_std": math.sqrt(variance)}
+        if values and all(name in one.deviations for one in done):
+            # Folds have different tracks, so the noise of their scores is independent.
+            noise = math.fsum(one.deviations[name] ** 2 for one in done)
+            margin = _Z * math.sqrt(noise) / len(done)
+            found |= {f"{name}_lower": max(mean - margin, 0.0)}
+            found |= {f"{name}_upper": min(mean + margin, 1.0)}
     found["seconds"] = sum(one.seconds for one in done) / len(done)
     found["message"] = "; ".join(sorted({one.warnings for one in done} - {""})) or None
     return found
@@ -491,6 +516,7 @@ def _drop_rows(level: Level, names: list[str], rows: pa.Table) -> pa.Table:
     """Return the rows without those of earlier comparisons of the same level and splits."""
     of_splits = pc.is_in(rows["split"], value_set=pa.array(names))
     same = pc.and_(pc.equal(rows["level"], level), of_splits)
+    rows = complete(rows, COMPARISON)
     return rows.filter(pc.invert(same)) if pc.any(same).as_py() else rows
 
 

@@ -144,14 +144,23 @@ COMPARISON = pa.schema(
         ("folds", pa.int32()),
         ("rows", pa.int64()),
         ("tracks", pa.int64()),
-        ("accuracy", pa.float64()),  # of rows: mean and standard deviation over folds
+        # of rows: mean and standard deviation over folds, and ends of the mean's interval
+        ("accuracy", pa.float64()),
         ("accuracy_std", pa.float64()),
+        ("accuracy_lower", pa.float64()),
+        ("accuracy_upper", pa.float64()),
         ("macro_f1", pa.float64()),
         ("macro_f1_std", pa.float64()),
+        ("macro_f1_lower", pa.float64()),
+        ("macro_f1_upper", pa.float64()),
         ("vote_accuracy", pa.float64()),  # of tracks, by majority vote of their segments
         ("vote_accuracy_std", pa.float64()),
+        ("vote_accuracy_lower", pa.float64()),
+        ("vote_accuracy_upper", pa.float64()),
         ("vote_macro_f1", pa.float64()),
         ("vote_macro_f1_std", pa.float64()),
+        ("vote_macro_f1_lower", pa.float64()),
+        ("vote_macro_f1_upper", pa.float64()),
         ("seconds", pa.float64()),  # of fitting, mean over folds
         ("message", pa.string()),  # why it has no scores, or its library's warning
     ]
@@ -194,6 +203,27 @@ FOLDS = pa.schema(
         ("fold", pa.int32()),  # null: the models of all folds have learnt it too
     ]
 )
+
+
+def without_intervals(schema: pa.Schema) -> pa.Schema:
+    """Return the schema that an older songmill gave to a table of scores."""
+    return pa.schema([field for field in schema if not field.name.endswith(("lower", "upper"))])
+
+
+def complete(rows: pa.Table, schema: pa.Schema) -> pa.Table:
+    """Return the rows of a table of scores with nulls for intervals that an older songmill lacks.
+
+    Examples
+    --------
+    >>> rows = pa.table({"level": ["track"], "label": ["jazz"], "metric": ["f1"], "value": [0.5]})
+    >>> rows = rows.append_column("count", pa.array([8]))
+    >>> complete(rows, METRICS)["lower"].to_pylist()
+    [None]
+    """
+    if rows.schema == schema or rows.schema != without_intervals(schema):
+        return rows
+    found = {field.name: pa.nulls(rows.num_rows, field.type) for field in schema}
+    return pa.table(found | {name: rows[name] for name in rows.column_names}, schema=schema)
 
 
 def table_schemas() -> dict[str, pa.Schema]:

@@ -75,6 +75,9 @@ def store(tmp_path_factory: pytest.TempPathFactory, in_process_cluster: str) -> 
     write_part(made, part, twice)
     similarity(store=str(root), k=4)
     predict_all(store=str(root), segments=True, long=True, scheduler=in_process_cluster)
+    suspect = {"label": "jazz", "suggested": 'c"d', "probability": 0.7, "reason": NASTY[0]}
+    rows = [suspect | {"rank": 2 - i, "track_id": name} for i, name in enumerate(NASTY[:2])]
+    put(made, "suspects", rows, schemas.SUSPECT)
     return root
 
 
