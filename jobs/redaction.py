@@ -104,10 +104,13 @@ def _split(link: str) -> tuple[str, str, str, str, str]:
     end = host.rfind("@")
     if end < 0 and ":" in host and not host.startswith("["):
         # A password with / ? # looks like a port that is not a number, or has no path after it.
-        port, following = host.rpartition(":")[2], rest[len(host) : len(host) + 1]
-        if not port.isdigit() or following in ("?", "#"):
+        name, _, port = host.rpartition(":")
+        following = rest[len(host) : len(host) + 1]
+        if ":" in name or not port.isdigit() or following in ("?", "#"):
             end = rest.rfind("@")
     user, path = rest[: max(end, 0)], rest[end + 1 :]
+    if scheme == "s3":  # a `?` is part of the key
+        return start, scheme, user, path, ""
     query = re.search(r"[?#]", path) if scheme in _URI_SCHEMES else _QUERY.search(path)
     stop = query.start() if query else len(path)
     return start, scheme, user, path[:stop], path[stop + 1 :]

@@ -24,9 +24,19 @@ def print_export(outcome: "Export") -> None:
 def export(
     *,
     name: Annotated[
-        Literal["similarity", "duplicates", "predictions", "features", "files"],
+        Literal[
+            "similarity",
+            "duplicates",
+            "predictions",
+            "predictions-long",
+            "suspects",
+            "features",
+            "files",
+        ],
         typer.Argument(
-            metavar="TABLE", help="similarity, duplicates, predictions, features or files."
+            metavar="TABLE",
+            help="similarity, duplicates, predictions, predictions-long, suspects, features or "
+            "files.",
         ),
     ],
     store: options.Store,

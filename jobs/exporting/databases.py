@@ -16,6 +16,7 @@ from uuid import uuid4
 import pyarrow as pa
 
 from jobs.errors import ExportError, UsageError
+from jobs.exporting.limits import POSTGRESQL_NAME_BYTES, fold_case
 from jobs.exporting.rows import Rows
 from jobs.exporting.target import Kind, Target
 from jobs.redaction import redact
@@ -32,10 +33,10 @@ MAX_SWAP_ATTEMPTS = 60
 INDEX_COLUMNS = ("track_id", "segment", "rank")
 """Columns of the index; those that a table has."""
 
-MAX_NAME_BYTES = 63
-"""Length limit of names in PostgreSQL."""
-
 _LOCK_NOT_AVAILABLE = "55P03"  # SQLSTATE
+
+_NOT_IN_ENCODING = ("22P05", "22021")
+"""SQLSTATEs of text that has no equivalent in the encoding of a database."""
 
 
 def check_postgresql(target: Target, schema: str | None, table: str, keys: tuple[str, ...]) -> None:
@@ -48,9 +49,7 @@ def check_postgresql(target: Target, schema: str | None, table: str, keys: tuple
     ExportError
         The server is unreachable, the user lacks a right, or others depend on the table.
     """
-    from adbc_driver_postgresql import dbapi
-
-    with _connect(dbapi, target) as (connection, cursor):
+    with _connect_postgresql(target) as (connection, cursor):
         schema, where, old = _find_table(cursor, target, schema, table, keys)
         # The server itself knows the rights to a schema, and whether it is read-only.
         cursor.execute(f"CREATE TABLE {_quote(schema)}._songmill_{uuid4().hex} ()")
@@ -84,32 +83,29 @@ def to_postgresql(
     ExportError
         The server is unreachable or reports an error.
     """
-    from adbc_driver_postgresql import dbapi
-
-    with _connect(dbapi, target, rows) as (connection, cursor):
+    with _connect_postgresql(target, rows) as (connection, cursor):
         schema, where, _ = _find_table(cursor, target, schema, table, keys)
-        temporary = f"_songmill_{hashlib.sha256(table.encode()).hexdigest()[:16]}"
-        new = f"{_quote(schema)}.{_quote(temporary)}"
+        _check_text(connection, cursor, rows, target)
         _acquire_advisory_lock(cursor, where, target)
         _check_replaceable(cursor, where, keys)
-        if _check_replaceable(cursor, new, keys) is not None:
-            cursor.execute(f"DROP TABLE {new}")  # left by a killed export
-        cursor.adbc_ingest(temporary, rows.reader(), mode="create", db_schema_name=schema)
-        _create_index(cursor, f"{temporary}_index", new, rows.schema)
+        prefix = f"_songmill_{hashlib.sha256(table.encode()).hexdigest()[:16]}"
+        _drop_leftovers(cursor, schema, prefix)
+        staging = f"{prefix}_{uuid4().hex[:8]}"
+        new = f"{_quote(schema)}.{_quote(staging)}"
+        cursor.adbc_ingest(staging, rows.reader(), mode="create", db_schema_name=schema)
+        _create_index(cursor, f"{staging}_index", new, rows.schema)
         # Readers that wait for the swap must find the rows in the new table, but some (COPY) keep
         # the snapshot from before they waited. So the rows are committed before the swap.
         connection.commit()
-        cursor.execute(f"ANALYZE {new}")
         try:
+            cursor.execute(f"ANALYZE {new}")
             old = _check_replaceable(cursor, where, keys)
             if old is not None:
                 _copy_privileges(cursor, old, new)
                 cursor.execute(_lock_statement(where))
                 cursor.execute(f"DROP TABLE {where}")
-            index = _quote(f"{table[: MAX_NAME_BYTES // 2]}_index")
-            query = "SELECT to_regclass($1)::text"
-            if _fetch_value(cursor, query, f"{_quote(schema)}.{index}") is None:
-                cursor.execute(f"ALTER INDEX {_quote(schema)}.{temporary}_index RENAME TO {index}")
+            index = _quote(_free_index_name(cursor, schema, table))
+            cursor.execute(f"ALTER INDEX {_quote(schema)}.{staging}_index RENAME TO {index}")
             cursor.execute(f"ALTER TABLE {new} RENAME TO {_quote(table)}")
             connection.commit()
         except BaseException:
@@ -124,7 +120,7 @@ def check_sqlite(target: Target, schema: str | None, table: str, keys: tuple[str
     from adbc_driver_sqlite import dbapi
 
     with _connect(dbapi, _existing(target)) as (_, cursor):
-        _exists_in_sqlite(cursor, table, keys)
+        _find_in_sqlite(cursor, table, keys)
 
 
 def to_sqlite(
@@ -136,21 +132,23 @@ def to_sqlite(
     """
     from adbc_driver_sqlite import dbapi
 
-    temporary = _quote(f"{table}_new")
+    staging = f"_songmill_{uuid4().hex}"
     with _connect(dbapi, target, rows) as (connection, cursor):
         # Lock readers out during the commit only, not whenever the cache is full.
         cursor.execute("PRAGMA cache_spill = OFF")
         # Views of the old table keep working with the new one.
         cursor.execute("PRAGMA legacy_alter_table = ON")
-        exists = _exists_in_sqlite(cursor, table, keys)
+        old = _find_in_sqlite(cursor, table, keys)
         typed = (f"{_quote(field.name)} {_sqlite_type(field.type)}" for field in rows.schema)
-        cursor.execute(f"CREATE TABLE {temporary} ({', '.join(typed)})")
-        cursor.adbc_ingest(f"{table}_new", rows.reader(), mode="append")
+        cursor.execute(f"CREATE TABLE {_quote(staging)} ({', '.join(typed)})")
+        cursor.adbc_ingest(staging, rows.reader(), mode="append")
         where = _quote(table)
-        if exists:
-            cursor.execute(f"DROP TABLE {where}")
-        cursor.execute(f"ALTER TABLE {temporary} RENAME TO {where}")
-        _create_index(cursor, _quote(f"{table}_index"), where, rows.schema)
+        if old is not None:
+            cursor.execute(f"DROP TABLE {_quote(old)}")
+        cursor.execute(f"ALTER TABLE {_quote(staging)} RENAME TO {where}")
+        cursor.execute("SELECT name FROM sqlite_master")
+        index = _free_name(table, {fold_case(name) for (name,) in cursor.fetchall()})
+        _create_index(cursor, _quote(index), where, rows.schema)
         connection.commit()
 
 
@@ -181,7 +179,9 @@ def to_duckdb(
         where = _find_in_duckdb(cursor, target, schema, table, keys)
         cursor.register("exported", rows.reader())
         cursor.execute(f"CREATE OR REPLACE TABLE {where} AS SELECT * FROM exported")
-        _create_index(cursor, _quote(f"{table}_index"), where, rows.schema)
+        cursor.execute("SELECT index_name FROM duckdb_indexes()")
+        index = _free_name(table, {fold_case(name) for (name,) in cursor.fetchall()})
+        _create_index(cursor, _quote(index), where, rows.schema)
         cursor.execute("COMMIT")
 
 
@@ -222,6 +222,18 @@ def _connect(driver: Any, target: Target, rows: Rows | None = None) -> Iterator[
         ) from None
 
 
+@contextlib.contextmanager
+def _connect_postgresql(target: Target, rows: Rows | None = None) -> Iterator[tuple[Any, Any]]:
+    """Yield a connection to PostgreSQL, as :func:`_connect` does, and its cursor."""
+    from adbc_driver_postgresql import dbapi
+
+    with _connect(dbapi, target, rows) as (connection, cursor):
+        # The driver sends UTF-8, and the user's environment or role may have announced another.
+        cursor.execute("SET client_encoding TO 'UTF8'")
+        connection.commit()
+        yield connection, cursor
+
+
 def _shorten_message(text: str) -> str:
     """Remove error codes and SQL from a driver's message."""
     text = " ".join(text.split())
@@ -238,6 +250,18 @@ def _quote(name: str) -> str:
 def _create_index(cursor: Any, name: str, where: str, schema: pa.Schema) -> None:
     columns = ", ".join(_quote(column) for column in INDEX_COLUMNS if column in schema.names)
     cursor.execute(f"CREATE INDEX {name} ON {where} ({columns})")
+
+
+def _free_name(table: str, taken: set[str]) -> str:
+    """Return a name for the index of a table that is not in ``taken``, without regard to case.
+
+    A table that was renamed keeps the name of its index.
+    """
+    for mark in ("_index", f"_{uuid4().hex[:8]}_index"):
+        kept = table.encode()[: POSTGRESQL_NAME_BYTES - len(mark)].decode(errors="ignore")
+        if fold_case(kept + mark) not in {*taken, fold_case(table)}:
+            break
+    return kept + mark
 
 
 def _fetch_value(cursor: Any, query: str, *values: str) -> Any:
@@ -267,11 +291,70 @@ def _find_table(
     cursor: Any, target: Target, schema: str | None, table: str, keys: tuple[str, ...]
 ) -> tuple[str, str, int | None]:
     """Return the schema, the quoted name of a table, and its object id if it exists."""
-    if not 1 <= len(table.encode()) <= MAX_NAME_BYTES:
-        raise UsageError(f"--table {table!r}: PostgreSQL's names have 1 to {MAX_NAME_BYTES} bytes")
+    if not 1 <= len(table.encode()) <= POSTGRESQL_NAME_BYTES:
+        raise UsageError(
+            f"--table {table!r}: PostgreSQL's names have 1 to {POSTGRESQL_NAME_BYTES} bytes"
+        )
     schema = _resolve_schema(cursor, schema, target)
     where = f"{_quote(schema)}.{_quote(table)}"
     return schema, where, _check_replaceable(cursor, where, keys)
+
+
+def _check_text(connection: Any, cursor: Any, rows: Rows, target: Target) -> None:
+    """Check that a database can hold all text and names of a table, before any of it is loaded.
+
+    Raises
+    ------
+    ExportError
+        It cannot. The message names the character, and where it stands.
+    """
+    encoding = str(_fetch_value(cursor, "SELECT current_setting('server_encoding')"))
+    # SQL_ASCII keeps bytes as they are.
+    every = encoding in ("UTF8", "SQL_ASCII")
+    uses = rows.find_characters(r"\x00" if every else r"[^\x01-\x7f]")
+    refused, system, remedy = None, "PostgreSQL", "Correct the text, or export to a file"
+    if "\0" in uses:
+        refused = "\0"
+    elif not _can_hold(connection, cursor, "".join(uses)):
+        refused = next((one for one in uses if not _can_hold(connection, cursor, one)), None)
+        system = f"a database in {encoding}"
+        remedy = "Export to a database in UTF8, or to a file"
+    if refused is not None:
+        column, text = uses[refused]
+        raise ExportError(
+            f"nothing was exported to {target.shown}: {system} cannot hold the character "
+            f"{refused!r} of {text!r} in the column {column!r}. {remedy}"
+        )
+
+
+def _can_hold(connection: Any, cursor: Any, text: str) -> bool:
+    """Tell whether a text has an equivalent in the encoding of a database."""
+    try:
+        _fetch_value(cursor, "SELECT $1::text", text)
+    except Exception as error:
+        if getattr(error, "sqlstate", None) not in _NOT_IN_ENCODING:
+            raise
+        connection.rollback()
+        return False
+    return True
+
+
+def _drop_leftovers(cursor: Any, schema: str, prefix: str) -> None:
+    """Drop what killed exports to a table have loaded; the caller holds its advisory lock."""
+    cursor.execute(
+        "SELECT relname::text FROM pg_class WHERE relnamespace = $1::regnamespace "
+        "AND starts_with(relname::text, $2) AND relkind = 'r' AND pg_has_role(relowner, 'USAGE')",
+        (_quote(schema), prefix),
+    )
+    for (name,) in cursor.fetchall():
+        cursor.execute(f"DROP TABLE {_quote(schema)}.{_quote(name)}")
+
+
+def _free_index_name(cursor: Any, schema: str, table: str) -> str:
+    """Return a name for the index of a table that nothing in the schema has."""
+    query = "SELECT relname::text FROM pg_class WHERE relnamespace = $1::regnamespace"
+    cursor.execute(query, (_quote(schema),))
+    return _free_name(table, {fold_case(name) for (name,) in cursor.fetchall()})
 
 
 def _check_droppable(cursor: Any, old: int, where: str, target: Target) -> None:
@@ -389,14 +472,21 @@ def _existing(target: Target) -> Target:
     return target
 
 
-def _exists_in_sqlite(cursor: Any, table: str, keys: tuple[str, ...]) -> bool:
-    """Tell whether there is an earlier export; UsageError if there is another table."""
-    kind = _fetch_value(cursor, "SELECT type FROM sqlite_master WHERE name = ?", table)
-    if kind is not None:
-        cursor.execute("SELECT name FROM pragma_table_info(?)", (table,))
-        columns = {name for (name,) in cursor.fetchall()}
-        _check_earlier_export(kind == "table", columns, table, keys)
-    return kind is not None
+def _find_in_sqlite(cursor: Any, table: str, keys: tuple[str, ...]) -> str | None:
+    """Return the name of an earlier export, in its own case; None if there is none.
+
+    UsageError if there is another table or view of this name.
+    """
+    if fold_case(table).startswith("sqlite_"):
+        raise UsageError(f"--table {table!r}: SQLite keeps names that begin with sqlite_ to itself")
+    cursor.execute("SELECT name, type FROM sqlite_master WHERE type <> 'trigger'")
+    for name, kind in cursor.fetchall():
+        if fold_case(name) == fold_case(table):
+            cursor.execute("SELECT name FROM pragma_table_info(?)", (name,))
+            columns = {column for (column,) in cursor.fetchall()}
+            _check_earlier_export(kind == "table", columns, name, keys)
+            return str(name)
+    return None
 
 
 def _find_in_duckdb(
@@ -406,17 +496,18 @@ def _find_in_duckdb(
     schema = schema or "main"
     where = f"{_quote(schema)}.{_quote(table)}"
     query = "SELECT schema_name FROM duckdb_schemas() WHERE database_name = current_database()"
-    if _fetch_value(cursor, f"{query} AND schema_name = ?", schema) is None:
+    if _fetch_value(cursor, f"{query} AND lower(schema_name) = lower(?)", schema) is None:
         raise UsageError(f"{target.shown} has no schema {schema!r}")
     cursor.execute(
-        "SELECT table_type, list(column_name) FROM information_schema.tables "
+        "SELECT table_name, table_type, list(column_name) FROM information_schema.tables "
         "JOIN information_schema.columns USING (table_catalog, table_schema, table_name) "
-        "WHERE table_catalog = current_database() AND table_schema = ? AND table_name = ? "
-        "GROUP BY table_type",
-        (schema, table),
+        "WHERE table_catalog = current_database() AND lower(table_schema) = lower(?) "
+        "GROUP BY table_name, table_type",
+        (schema,),
     )
-    for kind, columns in cursor.fetchall():
-        _check_earlier_export(kind == "BASE TABLE", set(columns), where, keys)
+    for name, kind, columns in cursor.fetchall():
+        if fold_case(name) == fold_case(table):
+            _check_earlier_export(kind == "BASE TABLE", set(columns), where, keys)
     return where
 
 

@@ -11,6 +11,7 @@ import pyarrow as pa
 
 from featurizer.feature_set import Level
 from jobs.errors import UsageError
+from jobs.exporting.limits import check_columns
 from jobs.exporting.rows import Rows
 from jobs.exporting.target import Target, parse_target
 from jobs.progress import Progress
@@ -27,12 +28,16 @@ from jobs.store.schemas import (
 )
 from jobs.store.tables import Store
 
-TableName = Literal["similarity", "duplicates", "predictions", "features", "files"]
+TableName = Literal[
+    "similarity", "duplicates", "predictions", "predictions-long", "suspects", "features", "files"
+]
 
 MADE_BY: dict[TableName, str] = {
     "similarity": "songmill similarity",
     "duplicates": "songmill similarity",
     "predictions": "songmill predict --all",
+    "predictions-long": "songmill predict --all --long",
+    "suspects": "songmill predict --all",
     "features": "songmill extract",
     "files": "songmill extract",
 }
@@ -42,6 +47,8 @@ KEYS: dict[TableName, tuple[str, ...]] = {
     "similarity": ("track_id", "rank", "neighbour_id", "cosine"),
     "duplicates": ("track_id", "duplicate_id", "cosine"),
     "predictions": ("track_id", "label", "predicted", "model"),
+    "predictions-long": ("track_id", "class", "probability"),
+    "suspects": ("track_id", "suggested", "self_confidence", "margin"),
     "features": ("track_id", "label", "length", "tempo"),
     "files": ("track_id", "uri", "status", "error"),
 }
@@ -83,8 +90,8 @@ def export(
 
     Parameters
     ----------
-    name : {"similarity", "duplicates", "predictions", "features", "files"}
-        Table of the store.
+    name : str
+        Table of the store: a key of :data:`MADE_BY`.
     store : str or Session
         Address of the store; or the session of a run.
     to : str
@@ -95,7 +102,7 @@ def export(
     schema : str, optional
         Schema of the database.
     table : str, optional
-        Name of the table in the database; by default ``name``.
+        Name of the table in the database; by default ``name``, with ``_`` for a hyphen.
     progress : Progress, optional
         By default lines on stderr.
 
@@ -104,7 +111,8 @@ def export(
     UsageError
         The store has no such table, or the target does not fit.
     ExportError
-        The target is unreachable or reports an error. The old table is still there.
+        The target is unreachable, reports an error, or cannot name or hold a column. The old table
+        is still there.
 
     Examples
     --------
@@ -120,6 +128,7 @@ def export(
         check_target(name, target, schema, in_database)
         parts, columns = _find_table(run.store, name, level)
         rows = Rows(run.store, parts, columns, session.progress)
+        check_columns(rows.schema.names, target)
         session.progress.step(f"exporting {rows.count:,} rows to {target.shown}")
         if target.kind == "file":
             write_file(rows, target.address)
@@ -147,9 +156,11 @@ def resolve_target(
         raise UsageError("--schema and --table are for databases: leave them out")
     if target.kind == "sqlite" and schema:
         raise UsageError("SQLite has no schemas: leave out --schema")
-    if level == "segment" and name == "files":
-        raise UsageError("files are neither tracks nor segments: leave out --level")
-    return target, table or name + ("_segments" * (level == "segment"))
+    if level == "segment" and name in ("files", "predictions-long", "suspects"):
+        raise UsageError(f"{name} has no rows of segments: leave out --level")
+    if "\0" in f"{schema}{table}":
+        raise UsageError("a name of a table or schema cannot have a null character")
+    return target, table or name.replace("-", "_") + ("_segments" * (level == "segment"))
 
 
 def check_target(name: TableName, target: Target, schema: str | None, table: str) -> None:

@@ -1,9 +1,12 @@
 """The rows of a table of the store as a stream of Arrow batches."""
 
+import re
 from collections.abc import Iterator
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
+from jobs.interruption import raise_if_interrupted
 from jobs.progress import Progress
 from jobs.store.tables import Store
 
@@ -26,6 +29,8 @@ class Rows:
 
     Attributes
     ----------
+    schema : pa.Schema
+        Columns of the stream.
     count : int
         Number of rows.
     failure : BaseException or None
@@ -41,6 +46,37 @@ class Rows:
         self._store = store
         self._parts = parts
         self._progress = progress
+
+    def find_characters(self, pattern: str) -> dict[str, tuple[str, str]]:
+        """Return the characters that match a pattern, in all texts and names of columns.
+
+        Parameters
+        ----------
+        pattern : str
+            A regular expression for one character, in the syntax that Python and RE2 share.
+
+        Returns
+        -------
+        uses : dict of str to (str, str)
+            For each character, a column and a text in it (or its name) that has the character.
+        """
+        uses: dict[str, tuple[str, str]] = {}
+        for column, texts in self._texts():
+            raise_if_interrupted()
+            for text in texts.filter(pc.match_substring_regex(texts, pattern)).to_pylist():
+                for character in re.findall(pattern, text):
+                    uses.setdefault(character, (column, text))
+        return uses
+
+    def _texts(self) -> Iterator[tuple[str, pa.Array]]:
+        """Yield the name and the distinct texts of each column, for each part."""
+        for name in self.schema.names:
+            yield name, pa.array([name])
+        columns = [field.name for field in self.schema if pa.types.is_string(field.type)]
+        for part in self._parts:
+            rows = self._store.read_part(part, columns)
+            for name in columns:
+                yield name, pc.unique(rows[name])
 
     def reader(self) -> pa.RecordBatchReader:
         """Return a stream of the rows."""

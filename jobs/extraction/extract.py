@@ -7,6 +7,7 @@ is committed at the end at once, so readers have the old rows until the new ones
 
 import functools
 import time
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
@@ -41,6 +42,7 @@ from jobs.extraction.losses import knows_source, too_many_gone
 from jobs.extraction.plan import Plan, make_batches, make_plan, with_public_sources
 from jobs.extraction.remarks import is_long_enough, with_remarks
 from jobs.extraction.rows import Rows
+from jobs.extraction.same_files import read_known, with_known_names, without_repeats
 from jobs.inputs import labels as label_table
 from jobs.inputs.recordings import check_feature_sets, check_segment_seconds
 from jobs.inputs.sources import Listing, Paths, SourceFile, is_missing, list_sources
@@ -53,9 +55,11 @@ from jobs.store.schemas import (
     FILES,
     MATRIX,
     NEIGHBOUR_METRICS,
+    PREDICTED_LONG,
     PREDICTED_SEGMENTS,
     PREDICTED_TRACKS,
     SIMILARITY,
+    SUSPECTS,
     features_folder,
 )
 from jobs.store.tables import STORE_JSON, Settings, current_settings, read_settings
@@ -228,6 +232,8 @@ def extract(
     listing = list_sources(sources, functools.partial(knows_source, session.storage))
     for folder in listing.unlisted:
         progress.warn(f"the folder {folder} cannot be read; its known files stay as they are")
+    files = read_known(session.storage, settings)
+    listing = without_repeats(with_known_names(listing, files), files, progress.warn)
     labelling = label_table.label_tracks(labels, listing.recordings)
     if read_settings(session.storage) is None:  # the stage would create the store
         label_table.check_matches(labelling, labels)
@@ -243,6 +249,8 @@ def extract(
         # After the check of gone files: they may be those that the CSV names.
         label_table.check_matches(labelling, labels)
         label_table.warn_of_unmatched(labelling, labels, progress.warn)
+        counts = Counter(filter(None, labelling.by_track.values()))
+        label_table.warn_of_few_tracks(counts, progress.warn)
         command = {
             "sources": listing.sources,
             "segment_seconds": segment_seconds,
@@ -545,6 +553,7 @@ class _Extraction:
             pc.any(pc.is_in(rows["track_id"], value_set=replaced)).as_py()
             for rows in self.rows.values()
         )
+        relabelled = pa.concat_arrays([replaced, pa.array([*plan.relabelled], pa.string())])
         features = (lambda rows: relabel(drop(rows)), stale or bool(plan.relabelled))
         tables = extracted_tables(self.store.settings.feature_sets | self.settings.feature_sets)
         for table, schema in tables.items():
@@ -563,6 +572,8 @@ class _Extraction:
             # Results of features that are replaced, or of tracks that are gone, become stale.
             PREDICTED_TRACKS: features,
             PREDICTED_SEGMENTS: features,
+            PREDICTED_LONG: (drop, stale),
+            SUSPECTS: (commit.without_tracks(relabelled), bool(len(relabelled))),
             SIMILARITY: (commit.without_tracks(replaced, "track_id", "neighbour_id"), stale),
             DUPLICATES: (commit.without_tracks(replaced, "track_id", "duplicate_id"), stale),
             MATRIX: (commit.without_any, stale),

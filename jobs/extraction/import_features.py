@@ -26,6 +26,7 @@ from jobs.inputs.csv_file import Sheet, csv_rows, read_sheet
 from jobs.progress import Progress
 from jobs.stage import Session, open_session
 from jobs.store import commit
+from jobs.store.address import expand_home
 from jobs.store.schemas import (
     DERIVED,
     FILES,
@@ -230,7 +231,7 @@ def _read_tables(paths: list[str], progress: Progress) -> _Given:
     found: dict[str, list[pa.Table]] = defaultdict(list)
     further = [pa.table({"track_id": pa.array([], pa.string())})]
     sets = set()
-    for path in paths:
+    for path in map(expand_home, paths):
         progress.step(f"reading {path}")
         form, level, rows = _read_table(path)
         folder = features_folder(form.features.name, level)
@@ -330,9 +331,24 @@ def _read_parquet(path: str) -> tuple[list[str], Iterator[_Chunk]]:
                 rows = list(range(first, first + batch.num_rows))
                 first += batch.num_rows
                 if rows:
-                    yield rows, dict(zip(columns, batch.columns, strict=True))
+                    values = dict(zip(columns, batch.columns, strict=True))
+                    _check_no_null(path, rows, values)
+                    yield rows, values
 
     return columns, chunks()
+
+
+def _check_no_null(path: str, lines: list[int], values: dict[str, pa.Array]) -> None:
+    """Raise UsageError if a text has a null character, which databases refuse."""
+    for name, column in values.items():
+        if pa.types.is_primitive(column.type):  # numbers
+            continue
+        row = pc.index(pc.match_substring(column.cast(pa.string()), "\0"), True).as_py()
+        if row >= 0:
+            raise UsageError(
+                f"{_place(path, lines[row])}: {name} is {column[row].as_py()!r}, which has a null "
+                "character. Remove it"
+            )
 
 
 def _form_of(path: str, columns: list[str]) -> _Form:
@@ -395,9 +411,10 @@ def _convert(path: str, form: _Form, lines: list[int], values: dict[str, pa.Arra
     if wrong:
         row, name = min(wrong)
         needed = "a positive whole number (samples)" if name == "length" else "a finite number"
+        value = values[name][row].as_py()
+        given = "missing" if value is None else repr(value)
         raise UsageError(
-            f"{_place(path, lines[row])} ({names[row]}): {name} is {values[name][row].as_py()!r}, "
-            f"but must be {needed}"
+            f"{_place(path, lines[row])} ({names[row]}): {name} is {given}, but must be {needed}"
         )
     count = len(lines)
     length = numbers.pop("length", pa.nulls(count, pa.float64()))

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from jobs.errors import UsageError
 from jobs.interruption import raise_if_interrupted
+from jobs.store.address import expand_home
 
 
 def csv_rows(path: str) -> Iterator[tuple[int, list[str]]]:
@@ -13,13 +14,14 @@ def csv_rows(path: str) -> Iterator[tuple[int, list[str]]]:
 
     Lines count from 1; a row of several lines has the number of its last. Empty lines are skipped.
     An empty file yields ``(0, [])``. OSError if the file cannot be read; UsageError if it is not a
-    CSV in UTF-8, names a column twice, or has a row with too many or too few cells.
+    CSV in UTF-8, names a column twice, has a null character, or a row with too many or too few
+    cells.
     """
     try:
-        with open(path, encoding="utf-8-sig", newline="") as file:
+        with open(expand_home(path), encoding="utf-8-sig", newline="") as file:
             # Strict, because an unclosed quote would otherwise swallow all further rows.
             reader = csv.reader(file, strict=True)
-            rows = ((reader.line_num, cells) for cells in reader if cells)
+            rows = ((reader.line_num, _without_null(cells)) for cells in reader if cells)
             line, columns = next(rows, (0, []))
             if len(set(columns)) < len(columns):
                 raise UsageError(f"{path} names a column twice: {', '.join(columns)}")
@@ -35,6 +37,14 @@ def csv_rows(path: str) -> Iterator[tuple[int, list[str]]]:
     except (csv.Error, UnicodeDecodeError) as error:
         where = f" (line {reader.line_num})" if isinstance(error, csv.Error) else ""
         raise UsageError(f"{path} is not a CSV in UTF-8: {error}{where}") from None
+
+
+def _without_null(cells: list[str]) -> list[str]:
+    """Return the cells of a row; csv.Error if one has a null character, which databases refuse."""
+    for cell in cells:
+        if "\0" in cell:
+            raise csv.Error(f"{cell!r} has a null character")
+    return cells
 
 
 @dataclass(frozen=True)

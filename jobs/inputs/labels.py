@@ -8,7 +8,7 @@ labels already, which imported tables provide.
 
 import io
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import pyarrow as pa
@@ -20,11 +20,17 @@ from jobs.inputs.sources import SourceFile
 from jobs.store.commit import Change, stage_file
 from jobs.store.storage import write_parquet
 from jobs.store.tables import Store
-from jobs.store.track_names import aliases
+from jobs.store.track_names import aliases, normal_form
 
 PART = "labels/part-0.parquet"
 """The only part of the table. The user may change its columns, and all parts of a table must have
 the same; so a commit replaces the part under its name, and no emptied part stays."""
+
+MANY_LABELS = 20
+"""Number of labels from which they may be albums."""
+
+ALBUM_TRACKS = 20
+"""Number of tracks that many labels of genres have, and albums do not."""
 
 _EMPTY = pa.schema([("track_id", pa.string()), ("label", pa.string())]).empty_table()
 
@@ -35,7 +41,7 @@ class Labels:
 
     by_track: dict[str, str | None]
     table: pa.Table | None = None  # matched rows, with full track_ids; None without a CSV
-    unmatched: int = 0  # rows that name none of the tracks
+    unmatched: Sequence[str] = ()  # names in rows that name none of the tracks
 
 
 def label_tracks(choice: str, recordings: list[SourceFile]) -> Labels:
@@ -63,6 +69,7 @@ def match(sheet: Sheet, current: dict[str, str | None]) -> Labels:
     """Match the rows of a CSV to tracks.
 
     The tracks keep their ``current`` labels if the CSV has no column ``label``, or no row for them.
+    Names are equal if their normal forms (NFC) are: macOS writes ``é`` as two characters.
     UsageError if a row is ambiguous, or a track has two rows.
 
     Examples
@@ -72,19 +79,23 @@ def match(sheet: Sheet, current: dict[str, str | None]) -> Labels:
     >>> match(sheet, {"x/a.wav": None, "x/b.wav": "pop"}).by_track
     {'x/a.wav': 'jazz', 'x/b.wav': 'pop'}
     """
-    names = {row["track_id"] for _, row in sheet.rows}
+    names = {normal_form(row["track_id"] or "") for _, row in sheet.rows}
     named: dict[str, list[str]] = defaultdict(list)
     for track_id in current:
-        for alias in aliases(track_id):
+        for alias in aliases(normal_form(track_id)):
             if alias in names:
                 named[alias].append(track_id)
 
     line_of: dict[str, int] = {}
     matched: list[dict[str, str | None]] = []
+    unmatched: list[str] = []
     for line, row in sheet.rows:
         name = row["track_id"] or ""
-        candidates = [name] if name in current else named.get(name, [])
+        candidates = [name] if name in current else named.get(normal_form(name), [])
+        if len(candidates) > 1:
+            candidates = [one for one in candidates if name in aliases(one)] or candidates
         if not candidates:
+            unmatched.append(name)
             continue
         if len(candidates) > 1:
             raise UsageError(
@@ -105,7 +116,7 @@ def match(sheet: Sheet, current: dict[str, str | None]) -> Labels:
         by_track.update({str(row["track_id"]): row["label"] for row in matched})
     schema = pa.schema([(column, pa.string()) for column in sheet.columns])
     table = pa.Table.from_pylist(matched, schema=schema)
-    return Labels(by_track, table, len(sheet.rows) - len(matched))
+    return Labels(by_track, table, unmatched)
 
 
 def check_matches(labels: Labels, path: str) -> None:
@@ -120,10 +131,51 @@ def check_matches(labels: Labels, path: str) -> None:
 def warn_of_unmatched(labels: Labels, path: str, warn: Callable[[str], None]) -> None:
     """Warn of rows of the CSV at ``path`` without a track, and of tracks without a row."""
     if labels.unmatched:
-        warn(f"rows of {path} that name no track: {labels.unmatched}")
+        example = labels.unmatched[0]
+        warn(f"rows of {path} that name no track: {len(labels.unmatched)}, such as {example!r}")
     unlabelled = 0 if labels.table is None else len(labels.by_track) - labels.table.num_rows
-    if unlabelled:
-        warn(f"tracks without a row in {path}: {unlabelled}")
+    if unlabelled and labels.table is not None:
+        labelled = set(labels.table["track_id"].to_pylist())
+        example = next(track for track in labels.by_track if track not in labelled)
+        warn(f"tracks without a row in {path}: {unlabelled}, such as {example!r}")
+
+
+def warn_of_few_tracks(
+    counts: Mapping[str, int], warn: Callable[[str], None], folds: int | None = None
+) -> None:
+    """Warn of labels that look like albums, or of labels with fewer tracks than ``folds``.
+
+    Parameters
+    ----------
+    counts : mapping of str to int
+        Number of tracks of each label.
+    warn : callable
+        Takes the warning.
+    folds : int, optional
+        Number of folds that every label needs a track for; by default labels only look like albums.
+
+    Examples
+    --------
+    >>> warn_of_few_tracks({"jazz": 70, "polka": 2}, lambda text: print(text[:60]), folds=5)
+    labels with fewer than 5 tracks: 1 of 2, such as 'polka' (2)
+    """
+    if not counts:
+        return
+    sizes = sorted(counts.values())
+    fewest = min(counts, key=lambda label: (counts[label], label))
+    example = f"such as {fewest!r} ({counts[fewest]})"
+    remedy = "with --labels FILE.csv (columns track_id and label)"
+    if len(counts) >= MANY_LABELS and sizes[len(sizes) // 2] < ALBUM_TRACKS:
+        warn(
+            f"most of the {len(counts)} labels have fewer than {ALBUM_TRACKS} tracks, {example}. "
+            f"Are they albums? Name genres {remedy}"
+        )
+    elif folds and sizes[0] < folds:
+        few = sum(size < folds for size in sizes)
+        warn(
+            f"labels with fewer than {folds} tracks: {few} of {len(counts)}, {example}. Their "
+            f"scores say little: add tracks, or join labels {remedy}"
+        )
 
 
 def read(store: Store) -> pa.Table:

@@ -15,12 +15,14 @@ from featurizer.extract import Features, analyse
 from featurizer.feature_set import FeatureSet, feature_set
 from featurizer.waveform import zero_crossings
 from jobs.errors import UsageError
+from jobs.inputs.path_text import from_text
 from jobs.inputs.recordings import decode_recording
 from jobs.learning import registry
-from jobs.learning.predict_files import FilePrediction, load_champion_for_files, predict_features
+from jobs.learning.predict_files import LEARNT, ChosenModel, FilePrediction
 from jobs.progress import Progress, printable
 from jobs.redaction import public_address
 from jobs.reporting.overview import feature_cell, label_styles, percentiles, sample_tracks
+from jobs.store.address import absolute_path, expand_home
 from jobs.store.atomic import check_writable, write_file
 from jobs.store.counts import count_labels
 from jobs.store.tables import Store, open_store
@@ -155,17 +157,19 @@ def inspect(
     progress = progress or Progress()
     path = _resolve_path(recording, store)
     shown = public_address(path)
-    model, of_model = None, _PUBLISHED
+    champion, uri = None, shown if "://" in shown else os.path.abspath(shown)
     if store and registry.champion(store):
-        model, of_model = load_champion_for_files(store)
+        champion = ChosenModel(store, registry.load_champion(store).description, [uri])
     stem = os.path.splitext(os.path.basename(shown.rstrip("/")))[0]
-    folder = os.path.abspath(out or f"inspect-{printable(stem)}")
+    folder = absolute_path(out or f"inspect-{printable(stem)}")
     check_writable(folder)
     progress.step(f"analysing {shown}")
     with decode_recording(path) as audio:
         curves = Curves(audio.y)
-        seconds = model.description.segment_seconds if model else SEGMENT_SECONDS
-        sets = {_PUBLISHED.name, _RICH.name, of_model.name}
+        seconds, sets = SEGMENT_SECONDS, {_PUBLISHED.name, _RICH.name}
+        if champion:
+            seconds = champion.description.segment_seconds
+            sets.add(champion.features.name)
         features = analyse(audio, sets=sorted(sets), segment_seconds=seconds, curves=curves)
     by_name, rich = _by_name(features, _PUBLISHED), _by_name(features, _RICH)
     assert by_name is not None
@@ -179,9 +183,9 @@ def inspect(
         progress.update_live(f"drawing: {len(pictures)} pictures")
     sections = _sections(facts, tuple(pictures), tables, features.rows[_RICH.name].too_short)
     prediction = None
-    if store and model:
-        prediction = predict_features(model, of_model, shown, features)
-        section = _prediction_section(store, model.description, prediction)
+    if store and champion:
+        prediction = champion.predict(shown, uri, features)
+        section = _prediction_section(store, champion.description, prediction)
         sections.insert(1, section)
         pictures += section.content.pictures
     for picture in pictures:
@@ -205,7 +209,7 @@ def inspect(
         features=by_name,
         rich=rich,
         prediction=prediction,
-        model=model.description.version if model else None,
+        model=champion.description.version if champion else None,
         folder=folder,
         page=os.path.join(folder, PAGE),
         pictures=[f"{picture.name}.png" for picture in pictures],
@@ -214,6 +218,7 @@ def inspect(
 
 def _resolve_path(recording: str, store: Store | None) -> str:
     """Return the path of a file, or of a track's file."""
+    recording = expand_home(recording)
     if os.path.isfile(recording) or "://" in recording:
         return recording
     if os.path.isdir(recording):
@@ -231,7 +236,10 @@ def _resolve_path(recording: str, store: Store | None) -> str:
     if len(matches) > 1:
         raise ambiguity_error(tracks, recording, matches)
     path = str(files["uri"][matches[0]].as_py())
-    if "://" not in path and not os.path.isfile(path):
+    if "://" in path:
+        return path
+    path = path if os.path.isfile(path) else from_text(path)
+    if not os.path.isfile(path):
         track = tracks[matches[0]].as_py()
         raise UsageError(f"the file of the track {track!r} does not exist: {path}")
     return path
@@ -330,8 +338,11 @@ def _prediction_section(store: Store, model: Description, prediction: FilePredic
         for name, p in prediction.probabilities.items()
     ]
     how = "mean over the segments" if prediction.segments else "from the whole recording"
+    text = f"Predicted label: {printable(prediction.predicted or '')} (model {model.version})."
+    if prediction.learnt:
+        text += f" {LEARNT}"
     content = Content(
-        text=f"Predicted label: {printable(prediction.predicted or '')} (model {model.version}).",
+        text=text,
         pictures=pictures,
         tables=(Table(f"Probability of each label, {how}", ("label", "probability"), rows),),
     )

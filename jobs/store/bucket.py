@@ -12,11 +12,20 @@ from typing import IO, Any
 
 import pyarrow as pa
 
-from jobs.store.s3 import file_system, impatient_file_system, translate_errors
+from jobs.store.s3 import (
+    bucket_of,
+    file_system,
+    impatient_file_system,
+    split_path,
+    translate_errors,
+)
 from jobs.store.storage import Entry, Storage
 
 COPIED_LAST = "model.json"
 """The file of a folder that is copied last: a model without it does not count."""
+
+_DELETED_AT_ONCE = 1000
+"""Maximum number of objects that one request removes (S3's limit)."""
 
 _CONDITION_FAILED = ("PreconditionFailed", "ConditionalRequestConflict")
 
@@ -150,9 +159,12 @@ class Bucket(Storage):
             self._call("rm_file", self.path(name))
 
     def remove_folder(self, name: str) -> None:
-        keys = self._find("find", self.path(name))
-        if keys:
-            self._call("rm", keys)
+        keys = [split_path(path)[1] for path in self._find("find", self.path(name))]
+        # Not `rm`, which takes brackets in a key for a pattern.
+        for start in range(0, len(keys), _DELETED_AT_ONCE):
+            objects = [{"Key": key} for key in keys[start : start + _DELETED_AT_ONCE]]
+            deleted = {"Objects": objects, "Quiet": True}
+            self._call("call_s3", "delete_objects", Bucket=bucket_of(self.root), Delete=deleted)
 
     def sync(self, name: str) -> None:
         """Do nothing: an object store has no folders, and confirmed objects are durable."""

@@ -42,9 +42,25 @@ def _connect(attempts: int, connect_s: float, read_s: float) -> Any:
     retries = {"mode": "standard", "total_max_attempts": attempts}
     timeouts = {"connect_timeout": connect_s, "read_timeout": read_s}
     # Other processes write to the store: cached listings would be stale.
-    return fsspec.filesystem(
+    system = fsspec.filesystem(
         "s3", use_listings_cache=False, config_kwargs={"retries": retries, **timeouts}
     )
+    system.split_path = split_path
+    return system
+
+
+def split_path(path: str) -> tuple[str, str, None]:
+    """Return the bucket and the key of a path, and no version: every key is taken literally.
+
+    s3fs itself would take ``?versionId=`` in a key for a version.
+
+    Examples
+    --------
+    >>> split_path("music/a//b?versionId=7.wav")
+    ('music', 'a//b?versionId=7.wav', None)
+    """
+    bucket, _, key = path.removeprefix("s3://").partition("/")
+    return bucket, key, None
 
 
 def resolve(address: str) -> tuple[Any, str]:
@@ -87,7 +103,7 @@ def list_objects(address: str) -> Iterator[tuple[str, dict[str, Any]]]:
     metadata : dict
         As in fsspec's listings: ``type``, ``size`` in bytes, ``LastModified``.
     """
-    bucket, _, prefix = address.removeprefix("s3://").rstrip("/").partition("/")
+    bucket, prefix, _ = split_path(address)
     system = file_system()
     query: dict[str, Any] = {"Prefix": f"{prefix}/"} if prefix else {}
     empty = True

@@ -50,6 +50,7 @@ def test_a_public_address_has_no_password_and_no_query(address: str, public: str
             "s3://",
             "s3://b",
         ),
+        *("s3://bucket/take?versionId=7.wav", "s3://bucket/a//b.wav"),
         *("s3://bucket/why?/a#1.wav", "s3://bucket/@me/a.wav", "memory://bucket/take?.wav"),
         *(
             "http://host:8080/@me/a.wav",

@@ -1,11 +1,9 @@
 """Exports, read back as their readers do: from real databases, and from files."""
 
-import contextlib
 import functools
 import os
 import resource
 import signal
-import sqlite3
 import stat
 import threading
 from collections.abc import Callable, Iterator
@@ -14,8 +12,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import adbc_driver_postgresql.dbapi
-import duckdb
 import numpy as np
 import pandas as pd
 import psutil
@@ -24,6 +20,7 @@ import pytest
 from support import postgres
 from support.cluster_processes import Job, Processes, processes, wait_until
 from support.command_line import Command
+from support.databases import ask, connect, table_of
 from support.made_models import put_model
 from support.made_stores import make_store, put, write_part
 
@@ -68,7 +65,8 @@ def store(tmp_path_factory: pytest.TempPathFactory, in_process_cluster: str) -> 
     failure = {"error": "too-short", "message": 'is, "too" short', "duration_s": None}
     files[0] |= {"status": "failed", **failure}
     put(made, "files", files, FILES)
-    put_model(made, "20260301T120000-aaaaaa", ["a,b", 'c"d', "jazz"], champion=True)
+    classes, folds = ["a,b", 'c"d', "jazz"], {name: i % 2 for i, name in enumerate(names)}
+    put_model(made, "20260301T120000-aaaaaa", classes, champion=True, folds=folds)
     # One recording twice.
     part = made.parts("features/level=track")[1]
     rows_there = made.read_part(part)
@@ -76,7 +74,10 @@ def store(tmp_path_factory: pytest.TempPathFactory, in_process_cluster: str) -> 
     twice = twice.set_column(0, "track_id", rows_there["track_id"])
     write_part(made, part, twice)
     similarity(store=str(root), k=4)
-    predict_all(store=str(root), segments=True, scheduler=in_process_cluster)
+    predict_all(store=str(root), segments=True, long=True, scheduler=in_process_cluster)
+    suspect = {"label": "jazz", "suggested": 'c"d', "probability": 0.7, "reason": NASTY[0]}
+    rows = [suspect | {"rank": 2 - i, "track_id": name} for i, name in enumerate(NASTY[:2])]
+    put(made, "suspects", rows, schemas.SUSPECT)
     return root
 
 
@@ -85,6 +86,7 @@ TABLES = [
     ("duplicates", "track", "duplicates"),
     ("predictions", "track", "predictions/level=track"),
     ("predictions", "segment", "predictions/level=segment"),
+    ("suspects", "track", "suspects"),
     ("features", "track", "features/level=track"),
     ("features", "segment", "features/level=segment"),
     ("files", "track", "files"),
@@ -109,51 +111,12 @@ def same(found: pd.DataFrame, expected: pd.DataFrame) -> None:
         assert one[one.notna()].tolist() == other[other.notna()].tolist(), name
 
 
-@pytest.fixture(scope="module")
-def database() -> Iterator[str]:
-    with postgres.server() as uri:
-        yield uri
-
-
 @pytest.fixture(params=["postgresql", "sqlite", "duckdb"])
 def target(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     """A database of each kind."""
     if request.param == "postgresql":
         return str(request.getfixturevalue("database"))
     return f"{request.param}:///{tmp_path}/x.db"
-
-
-@contextlib.contextmanager
-def connect(to: str) -> Iterator[Any]:
-    """Connect to a database; yield a cursor."""
-    kind, _, path = to.partition(":///")
-    connection: Any
-    if kind == "sqlite":
-        connection = sqlite3.connect(path, isolation_level=None)
-    elif kind == "duckdb":
-        connection = duckdb.connect(path)
-    else:
-        connection = adbc_driver_postgresql.dbapi.connect(to, autocommit=True)
-    with contextlib.closing(connection), contextlib.closing(connection.cursor()) as cursor:
-        yield cursor
-
-
-def ask(to: str, query: str) -> Any:
-    """Run SQL, and return the rows."""
-    with connect(to) as cursor:
-        cursor.execute(query)
-        return cursor.fetchall() if cursor.description else None
-
-
-def table_of(to: str, name: str) -> pd.DataFrame:
-    query = f'SELECT * FROM "{name}"'
-    with connect(to) as cursor:
-        if isinstance(cursor, duckdb.DuckDBPyConnection):
-            return cursor.sql(query).to_arrow_table().to_pandas()
-        cursor.execute(query)
-        if isinstance(cursor, sqlite3.Cursor):
-            return pd.DataFrame(cursor.fetchall(), columns=[one[0] for one in cursor.description])
-        return cursor.fetch_arrow_table().to_pandas()
 
 
 # Reading back
@@ -198,6 +161,17 @@ READERS: dict[str, Callable[..., pd.DataFrame]] = {
     ".parquet": pd.read_parquet,
     ".arrow": pd.read_feather,
 }
+
+
+def test_long_predictions_have_a_name_for_sql(store: Path, tmp_path: Path) -> None:
+    target = f"sqlite:///{tmp_path}/x.db"
+    assert export_to(store, "predictions-long", target).table == "predictions_long"
+    found, expected = (
+        rows.sort_values(["track_id", "class"], ignore_index=True)
+        for rows in (table_of(target, "predictions_long"), read(store, "predictions-long"))
+    )
+    assert len(found) == 3 * 30
+    same(found, expected)
 
 
 @pytest.mark.parametrize(

@@ -556,6 +556,7 @@ def test_parquet_tables_that_are_not_as_they_should_be_are_refused() -> None:
         (rich_table("a", **both), ["features of gtzan and rich"]),
         (rich_table("a", ""), ["row 2", "the track is empty"]),
         (rich_table("a", "b", "a"), ["row 3 (a)", "repeats", "row 1 (a)"]),
+        (rich_table("a", "b", artist=["x", "y\0z"]), ["row 2: artist is", "null character"]),
         (rich_table(), ["no rows"]),
     ):
         path = write_parquet("r.parquet", table)
@@ -657,8 +658,8 @@ def test_labels_of_a_csv_overrule_those_of_the_tables(capfd: pytest.CaptureFixtu
         {"artist": "B", "label": None, "track_id": "x/b.wav"},
     ]
     err = capfd.readouterr().err
-    assert "that name no track: 1\n" in err
-    assert f"tracks without a row in {sheet}: 1\n" in err
+    assert "that name no track: 1, such as 'zzz'\n" in err
+    assert f"tracks without a row in {sheet}: 1, such as 'c.wav'\n" in err
 
 
 def test_a_csv_without_labels_leaves_those_of_the_tables() -> None:

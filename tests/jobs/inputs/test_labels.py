@@ -12,12 +12,12 @@ from support.made_stores import make_store
 
 from jobs.errors import UsageError
 from jobs.inputs import labels
-from jobs.inputs.labels import Labels, label_tracks
+from jobs.inputs.labels import Labels, label_tracks, warn_of_few_tracks
 from jobs.inputs.sources import SourceFile
 from jobs.store.address import lock_of
 from jobs.store.commit import Change, commit
 from jobs.store.tables import Store
-from jobs.store.track_names import aliases
+from jobs.store.track_names import aliases, matching_tracks
 
 Read = Callable[..., Labels]
 
@@ -84,7 +84,7 @@ def test_any_unambiguous_alias_names_a_track(read: Read, tail: str) -> None:
 def test_a_part_of_a_name_is_no_alias(read: Read, part: str) -> None:
     found = read(f"track_id,label\n{part},sad\n")
     assert set(found.by_track.values()) == {None}
-    assert found.unmatched == 1
+    assert len(found.unmatched) == 1
 
 
 def test_aliases_of_a_deep_path_with_dots() -> None:
@@ -129,7 +129,18 @@ def test_further_columns_are_kept_in_any_order_and_other_rows_counted(read: Read
         {"artist": "A", "label": "x", "track_id": TRACKS[0]},
         {"artist": "B", "label": None, "track_id": TRACKS[2]},
     ]
-    assert found.unmatched == 2
+    assert len(found.unmatched) == 2
+
+
+def test_names_are_compared_in_one_normal_form(read: Read) -> None:
+    composed, decomposed = "caf\xe9.wav", "cafe\u0301.wav"
+    for name, track in ((composed, decomposed), (decomposed, composed)):
+        found = read(f"track_id,label\n{name},x\n", f"pop/{track}", "b.wav")
+        assert found.table.to_pylist() == [{"track_id": f"pop/{track}", "label": "x"}]
+        tracks = pa.chunked_array([["b.wav", f"pop/{track}"]])
+        assert matching_tracks(tracks, name.removesuffix(".wav")) == [1]
+    both = read(f"track_id,label\n{decomposed},x\n{composed},y\n", composed, decomposed)
+    assert both.by_track == {composed: "y", decomposed: "x"}
 
 
 def test_two_rows_of_one_track_are_refused_with_both_lines(read: Read) -> None:
@@ -150,7 +161,7 @@ def test_two_rows_of_one_track_are_refused_with_both_lines(read: Read) -> None:
 def test_csvs_of_spreadsheets_are_read(read: Read, text: str) -> None:
     found = read(text)
     assert found.by_track[TRACKS[0]] == "x"
-    assert found.unmatched == 0
+    assert not found.unmatched
 
 
 def test_a_cell_may_hold_newlines_quotes_and_commas(read: Read) -> None:
@@ -172,6 +183,7 @@ def test_a_cell_may_hold_newlines_quotes_and_commas(read: Read) -> None:
         (b"track_id,label\nblues.00000,b,c\n", ["line 2", "2 columns"]),
         (b"track_id,label\nblues.00000,caf\xe9\n", ["not a CSV in UTF-8"]),
         ("track_id,label\na,b\n".encode("utf-16"), ["not a CSV in UTF-8"]),
+        (b"track_id,label\na,b\0c\n", ["null character", "line 2"]),
         (b'track_id,label\n"a"b,c\n', ["not a CSV in UTF-8"]),
         (b'track_id,label\n"a,b\n', ["not a CSV in UTF-8"]),
     ],
@@ -302,3 +314,37 @@ def test_rows_leave_with_their_tracks_and_with_the_csv(store: Store) -> None:
     assert rows(store) == [{"track_id": "c", "label": "z"}]
     put(store, Labels({"c": None}))
     assert rows(store) == []
+
+
+# Labels with few tracks
+
+ALBUMS = "Are they albums? Name genres with --labels FILE.csv (columns track_id and label)"
+OF_TWO = f"most of the 40 labels have fewer than 20 tracks, such as 'l00' (2). {ALBUMS}"
+LONG = f"most of the 20 labels have fewer than 20 tracks, such as 'l00' (19). {ALBUMS}"
+FEW = (
+    "labels with fewer than 5 tracks: 3 of 5, such as 'l03' (3). Their scores say little: add "
+    "tracks, or join labels with --labels FILE.csv (columns track_id and label)"
+)
+
+
+@pytest.mark.parametrize(
+    ("sizes", "folds", "expected"),
+    [
+        ([2] * 40, 5, [OF_TWO]),
+        ([2] * 40, None, [OF_TWO]),
+        ([19] * 11 + [500] * 9, None, [LONG]),
+        ([19] * 9 + [500] * 11, 5, []),
+        ([19] * 19, 5, []),
+        ([100, 4, 5, 3, 3], 5, [FEW]),
+        ([100, 4, 5, 3, 3], None, []),
+        ([5, 5], 5, []),
+        ([], 5, []),
+    ],
+)
+def test_labels_that_look_like_albums_or_have_fewer_tracks_than_folds(
+    sizes: list[int], folds: int | None, expected: list[str]
+) -> None:
+    warnings: list[str] = []
+    counts = {f"l{i:02}": size for i, size in enumerate(sizes)}
+    warn_of_few_tracks(counts, warnings.append, folds)
+    assert warnings == expected

@@ -26,6 +26,7 @@ from jobs.neighbours.query import Outcome, similar
 from jobs.neighbours.similarity import similarity
 from jobs.store.tables import open_store
 from recommend.metric import Name
+from recommend.recognise import Distances
 
 GTZAN, RICH = feature_set("gtzan"), feature_set("rich")
 
@@ -284,6 +285,26 @@ def test_an_excerpt_finds_its_track_in_the_demo(demo: Path, tmp_path: Path) -> N
         found = ask(demo / "store", tmp_path / f"{i}.wav", k=2)
         named = {one.track_id for one in found.neighbours}
         assert str(path.relative_to(demo / "collection")) in named
+
+
+def test_what_may_be_the_same_recording_comes_first_and_is_marked(
+    demo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: Command
+) -> None:
+    track = read_rows(demo / "store", "track")["track_id"].iloc[3]
+    y, sr = soundfile.read(demo / "collection" / track)
+    soundfile.write(tmp_path / "cut.wav", y[len(y) // 5 : -len(y) // 5], sr)
+    arguments = ("similar", tmp_path / "cut.wav", "--store", demo / "store", "-k", 2)
+
+    def ask_where(call: str, *options: str) -> str:
+        monkeypatch.setattr(Distances, "call", lambda *_: call)
+        return command(*arguments, *options)[1]
+
+    assert ask_where("perhaps").splitlines()[2].rstrip().endswith("perhaps")
+    left = json.loads(ask_where("perhaps", "--json", "--no-duplicates"))["neighbours"][0]
+    assert (left["track_id"], left["duplicate"], left["perhaps"]) == (track, False, True)
+    left = json.loads(ask_where("no", "--json"))["neighbours"][0]
+    assert not left["duplicate"]
+    assert not left["perhaps"]
 
 
 def test_a_store_without_tracks_and_a_file_without_features_are_refused(tmp_path: Path) -> None:

@@ -145,6 +145,14 @@ def test_a_listing_is_paged_and_stays_below_its_prefix(server: ObjectStore, prox
     assert (one.track_id, one.uri, one.size) == ("00007.wav", "s3://music/many/00007.wav", 1)
 
 
+def test_brackets_in_the_address_of_a_store_are_no_pattern() -> None:
+    storage, other = storage_of("s3://music/Album [2]"), storage_of("s3://music/Album 2")
+    for one in (storage, other):
+        one.write("old/a", b"")
+    storage.remove_folder("old")
+    assert (storage.exists("old/a"), other.exists("old/a")) == (False, True)
+
+
 def test_failed_requests_are_retried(proxy: Proxy, monkeypatch: pytest.MonkeyPatch) -> None:
     reconnect(monkeypatch, {}, attempts=8)
     proxy.refused = 0.3
