@@ -292,7 +292,8 @@ def test_a_training_keeps_copies_together_and_says_so(
     assert split["duplicates"] == {"groups": 2, "tracks": 5}
     assert SAID in capfd.readouterr().err
     # All three are no test of the champion.
-    assert outcome.verdict.tracks == (sets == "test").sum() - 3
+    assert outcome.verdict.champion
+    assert outcome.verdict.champion.tracks == (sets == "test").sum() - 3
 
 
 PAIRS = {f"{i:02}.wav": f"{i - 1:02}.wav" for i in range(1, 60, 2)}

@@ -196,6 +196,22 @@ def test_each_feature_set_of_a_store_has_its_pictures_and_percentiles(
     assert len(page.table("The 57 gtzan features, over all 60 tracks").rows) == 58
 
 
+def test_tracks_without_a_tempo_are_left_out_of_its_picture(store: Store, tmp_path: Path) -> None:
+    with edited_tracks(store) as frame:
+        frame.loc[frame.index[::2], "tempo"] = 0.0
+        expected = frame[frame["tempo"] > 0].groupby("label")["tempo"].agg(["count", "median"])
+    _, page = read(Path(store.storage.root))
+    found = page.table("Tempo by label")
+    counts = dict(zip(found.column("label"), map(int, found.column("tracks")), strict=True))
+    medians = dict(zip(found.column("label"), map(float, found.column("median")), strict=True))
+    assert counts == expected["count"].to_dict()
+    assert medians == pytest.approx(expected["median"].to_dict(), abs=0.005)
+    with edited_tracks(store) as frame:
+        frame["tempo"] = 0.0
+    _, page = read(Path(store.storage.root))
+    assert "No track has a tempo." in page.text
+
+
 def test_a_store_of_rich_features_only_has_no_tempo(tmp_path: Path) -> None:
     store = make_store(tmp_path / "s", TRACKS, level="track", features="rich")
     with edited_tracks(store, "rich") as frame:
