@@ -1,7 +1,18 @@
-"""Decode a recording with the first decoder that accepts it.
+"""Decode a recording, completely or with a note on what is missing.
 
 libsndfile reads the formats it supports (WAV, FLAC, Ogg, Opus, MP3, AIFF, AU …). FFmpeg reads the
-others (AAC, M4A, WMA, WebM …). :func:`featurizer.formats.sniff` decides which decoders may try.
+others (AAC, M4A, WMA, WebM …), and those that libsndfile gives up or ends before the file does.
+:func:`featurizer.formats.sniff` decides which decoders may try.
+
+A file is decoded to its end, whatever its header says:
+
+- Recordings joined in a file are decoded one after the other, with a decoder each.
+- Where the sample rate or the number of channels changes, each piece is averaged and resampled on
+  its own. This holds within a stream and between joined recordings.
+- Damaged packets are left out. At least 60 % of a damaged recording must be decoded
+  (:data:`featurizer.recording.MIN_SHARE`); otherwise it fails.
+- More than 0.1 s that is missing (:data:`featurizer.recording.MIN_MISSING_S`) is noted, with the
+  decoded length and the length of the whole.
 """
 
 import contextlib
@@ -26,6 +37,7 @@ from featurizer.recording import (
     MIN_MISSING_S,
     MIN_SHARE,
     NO_SAMPLES,
+    SILENT,
     Decoded,
     Recording,
     RejectedByDecoderError,
@@ -44,9 +56,7 @@ def decode(
 ) -> Recording:
     """Decode a recording to a mono signal at 22,050 Hz.
 
-    An error that a decoder reports makes the recording fail. A recording that merely ends before
-    its header says is decoded and gets a note. Signals too short for analysis are not rejected
-    here.
+    Signals too short for analysis are not rejected here.
 
     Parameters
     ----------
@@ -93,7 +103,10 @@ def decode(
             if found is None:
                 raise RecordingError("unreadable", _unknown_format(file, size))
             encoded = _Encoded(file, descriptor, size, found.container, deadline)
-            return _decode_all(encoded, found.start)
+            recording = _decode_all(encoded, found.start)
+    if recording.y.any():
+        return recording
+    return replace(recording, note=" ".join(filter(None, [recording.note, SILENT])))
 
 
 @dataclass(frozen=True)

@@ -160,7 +160,7 @@ def _tag_bytes(before: Any, packet: Any) -> int:
         start = tag.start()
         end = min(start + tag_length(content[start : start + 32])[0], len(content))
         found += max(0, end - max(start, begin))
-    return min(found, packet.size)
+    return min(found, len(content) - begin)
 
 
 def _channels(frame: Any) -> np.ndarray:

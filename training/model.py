@@ -56,7 +56,8 @@ class Description:
     stopped_early : bool
         Whether ``rounds`` is the round with the lowest validation loss.
     split : dict of str to Any
-        ``name``, and ``tracks``: the number of tracks in each part.
+        ``name``; ``tracks``: the number of tracks in each part; ``duplicates``: the number of
+        ``groups`` of tracks that are the same recording, and of the ``tracks`` in them.
     data : dict of str to Any
         ``fingerprint`` of all rows that the final model was trained on; numbers of ``rows`` and
         ``tracks``; ``labels``: the number of tracks of each class.

@@ -15,7 +15,7 @@ def read_config(path: Path, names: list[str]) -> dict[str, Any]:
     the file cannot be read, is not TOML, or has an option that is not in ``names``.
     """
     try:
-        found = tomllib.loads(path.read_text(encoding="utf-8"))
+        found = tomllib.loads(path.expanduser().read_text(encoding="utf-8"))
     except OSError as error:
         raise UsageError(f"--config {path} cannot be read ({error.strerror})") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:

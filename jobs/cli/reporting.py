@@ -29,6 +29,8 @@ def print_status(status: "Status") -> None:
             facts.add_row(f"  {name}", f"{count:,}")
     facts.add_row("segments", f"{status.segments:,}")
     facts.add_row("hours", f"{status.hours:,.2f}")
+    if status.silent:
+        facts.add_row("silent", f"{status.silent:,}")
     facts.add_row("failed", f"{len(status.failed_files):,}")
     facts.add_row("model", status.model or "none yet: run `songmill train`")
     if status.waiting:

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 from jobs.cluster.certificates import make_certificates
 from jobs.errors import ClusterError, RunInterruptedError, UsageError
 from jobs.interruption import in_thread, raise_if_interrupted, wait_for
+from jobs.store.address import expand_home
 
 if TYPE_CHECKING:
     from distributed import Client, LocalCluster
@@ -37,6 +38,7 @@ def scheduler_address(scheduler: str | None, workers: int | None) -> str | None:
     """
     if not scheduler:
         return None
+    scheduler = expand_home(scheduler)
     if workers:
         raise UsageError("--workers is for a local cluster: leave it out with --scheduler")
     if not os.path.isfile(scheduler):

@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 
 from jobs.errors import UsageError
 from jobs.redaction import public_address
+from jobs.store.address import expand_home
 
 SUFFIXES = (".csv", ".csv.gz", ".jsonl", ".jsonl.gz", ".parquet", ".arrow")
 """Suffixes of files, which determine the format."""
@@ -64,7 +65,8 @@ def parse_target(given: str) -> Target:
         return Target("sqlite" if scheme == "sqlite" else "duckdb", path, f"{scheme}:///{path}")
     path = given if not separator else rest if scheme == "file" else ""
     if path.lower().endswith(SUFFIXES) and not _MISSPELT.match(given):
-        return Target("file", _check_folder(path), path)
+        path = _check_folder(path)
+        return Target("file", path, path)
     # Anything else may hold a password: only a scheme, or a plain name, is shown.
     shown = "…"
     if separator and re.fullmatch("[a-z0-9+.-]*", scheme):
@@ -95,7 +97,8 @@ def _parse_postgresql(given: str) -> Target:
 
 
 def _check_folder(path: str) -> str:
-    """Return ``path``; raise UsageError unless a file can be created there."""
+    """Return ``path`` without ``~``; raise UsageError unless a file can be created there."""
+    path = expand_home(path)
     folder = os.path.dirname(os.path.abspath(path))
     if not os.path.isdir(folder):
         raise UsageError(f"there is no folder {folder} to export to: create it first")

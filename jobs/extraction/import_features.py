@@ -26,6 +26,7 @@ from jobs.inputs.csv_file import Sheet, csv_rows, read_sheet
 from jobs.progress import Progress
 from jobs.stage import Session, open_session
 from jobs.store import commit
+from jobs.store.address import expand_home
 from jobs.store.schemas import (
     DERIVED,
     FILES,
@@ -230,7 +231,7 @@ def _read_tables(paths: list[str], progress: Progress) -> _Given:
     found: dict[str, list[pa.Table]] = defaultdict(list)
     further = [pa.table({"track_id": pa.array([], pa.string())})]
     sets = set()
-    for path in paths:
+    for path in map(expand_home, paths):
         progress.step(f"reading {path}")
         form, level, rows = _read_table(path)
         folder = features_folder(form.features.name, level)
@@ -410,9 +411,10 @@ def _convert(path: str, form: _Form, lines: list[int], values: dict[str, pa.Arra
     if wrong:
         row, name = min(wrong)
         needed = "a positive whole number (samples)" if name == "length" else "a finite number"
+        value = values[name][row].as_py()
+        given = "missing" if value is None else repr(value)
         raise UsageError(
-            f"{_place(path, lines[row])} ({names[row]}): {name} is {values[name][row].as_py()!r}, "
-            f"but must be {needed}"
+            f"{_place(path, lines[row])} ({names[row]}): {name} is {given}, but must be {needed}"
         )
     count = len(lines)
     length = numbers.pop("length", pa.nulls(count, pa.float64()))

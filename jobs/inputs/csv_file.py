@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from jobs.errors import UsageError
 from jobs.interruption import raise_if_interrupted
+from jobs.store.address import expand_home
 
 
 def csv_rows(path: str) -> Iterator[tuple[int, list[str]]]:
@@ -17,7 +18,7 @@ def csv_rows(path: str) -> Iterator[tuple[int, list[str]]]:
     cells.
     """
     try:
-        with open(path, encoding="utf-8-sig", newline="") as file:
+        with open(expand_home(path), encoding="utf-8-sig", newline="") as file:
             # Strict, because an unclosed quote would otherwise swallow all further rows.
             reader = csv.reader(file, strict=True)
             rows = ((reader.line_num, _without_null(cells)) for cells in reader if cells)

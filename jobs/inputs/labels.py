@@ -8,7 +8,7 @@ labels already, which imported tables provide.
 
 import io
 from collections import defaultdict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import pyarrow as pa
@@ -20,7 +20,7 @@ from jobs.inputs.sources import SourceFile
 from jobs.store.commit import Change, stage_file
 from jobs.store.storage import write_parquet
 from jobs.store.tables import Store
-from jobs.store.track_names import aliases
+from jobs.store.track_names import aliases, normal_form
 
 PART = "labels/part-0.parquet"
 """The only part of the table. The user may change its columns, and all parts of a table must have
@@ -41,7 +41,7 @@ class Labels:
 
     by_track: dict[str, str | None]
     table: pa.Table | None = None  # matched rows, with full track_ids; None without a CSV
-    unmatched: int = 0  # rows that name none of the tracks
+    unmatched: Sequence[str] = ()  # names in rows that name none of the tracks
 
 
 def label_tracks(choice: str, recordings: list[SourceFile]) -> Labels:
@@ -69,6 +69,7 @@ def match(sheet: Sheet, current: dict[str, str | None]) -> Labels:
     """Match the rows of a CSV to tracks.
 
     The tracks keep their ``current`` labels if the CSV has no column ``label``, or no row for them.
+    Names are equal if their normal forms (NFC) are: macOS writes ``é`` as two characters.
     UsageError if a row is ambiguous, or a track has two rows.
 
     Examples
@@ -78,19 +79,23 @@ def match(sheet: Sheet, current: dict[str, str | None]) -> Labels:
     >>> match(sheet, {"x/a.wav": None, "x/b.wav": "pop"}).by_track
     {'x/a.wav': 'jazz', 'x/b.wav': 'pop'}
     """
-    names = {row["track_id"] for _, row in sheet.rows}
+    names = {normal_form(row["track_id"] or "") for _, row in sheet.rows}
     named: dict[str, list[str]] = defaultdict(list)
     for track_id in current:
-        for alias in aliases(track_id):
+        for alias in aliases(normal_form(track_id)):
             if alias in names:
                 named[alias].append(track_id)
 
     line_of: dict[str, int] = {}
     matched: list[dict[str, str | None]] = []
+    unmatched: list[str] = []
     for line, row in sheet.rows:
         name = row["track_id"] or ""
-        candidates = [name] if name in current else named.get(name, [])
+        candidates = [name] if name in current else named.get(normal_form(name), [])
+        if len(candidates) > 1:
+            candidates = [one for one in candidates if name in aliases(one)] or candidates
         if not candidates:
+            unmatched.append(name)
             continue
         if len(candidates) > 1:
             raise UsageError(
@@ -111,7 +116,7 @@ def match(sheet: Sheet, current: dict[str, str | None]) -> Labels:
         by_track.update({str(row["track_id"]): row["label"] for row in matched})
     schema = pa.schema([(column, pa.string()) for column in sheet.columns])
     table = pa.Table.from_pylist(matched, schema=schema)
-    return Labels(by_track, table, len(sheet.rows) - len(matched))
+    return Labels(by_track, table, unmatched)
 
 
 def check_matches(labels: Labels, path: str) -> None:
@@ -126,10 +131,13 @@ def check_matches(labels: Labels, path: str) -> None:
 def warn_of_unmatched(labels: Labels, path: str, warn: Callable[[str], None]) -> None:
     """Warn of rows of the CSV at ``path`` without a track, and of tracks without a row."""
     if labels.unmatched:
-        warn(f"rows of {path} that name no track: {labels.unmatched}")
+        example = labels.unmatched[0]
+        warn(f"rows of {path} that name no track: {len(labels.unmatched)}, such as {example!r}")
     unlabelled = 0 if labels.table is None else len(labels.by_track) - labels.table.num_rows
-    if unlabelled:
-        warn(f"tracks without a row in {path}: {unlabelled}")
+    if unlabelled and labels.table is not None:
+        labelled = set(labels.table["track_id"].to_pylist())
+        example = next(track for track in labels.by_track if track not in labelled)
+        warn(f"tracks without a row in {path}: {unlabelled}, such as {example!r}")
 
 
 def warn_of_few_tracks(

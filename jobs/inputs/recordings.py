@@ -12,6 +12,7 @@ from jobs import defaults
 from jobs.errors import SongmillError, UsageError
 from jobs.inputs.sources import SourceFile
 from jobs.redaction import public_address, redact
+from jobs.store.address import expand_home
 from jobs.store.s3 import may_be_outage, probe, resolve
 
 if TYPE_CHECKING:
@@ -98,7 +99,7 @@ def open_recording(path: str) -> Iterator[str | BinaryIO]:
     A RecordingError does not contain the secrets of the address.
     """
     if "://" not in path:
-        yield path
+        yield expand_home(path)
         return
     try:
         with _open_address(path) as file:

@@ -11,7 +11,6 @@ Addresses may contain secrets (:mod:`jobs.redaction`). Only ``SourceFile.path`` 
 import fnmatch
 import glob
 import os
-import re
 import stat
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -21,12 +20,12 @@ from typing import Any
 
 from featurizer.formats import AUDIO_SUFFIXES
 from jobs.errors import SongmillError, StoreError, UsageError
+from jobs.inputs import list_file
+from jobs.inputs.path_text import from_text, to_text
 from jobs.interruption import raise_if_interrupted
 from jobs.redaction import public_address, redact
 from jobs.store.address import absolute_path
 from jobs.store.s3 import check_bucket, list_objects, probe, resolve, translate_errors
-
-LIST_SUFFIXES = (".txt", ".lst", ".m3u", ".m3u8")
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +33,7 @@ class SourceFile:
     """A recording as its source lists it."""
 
     track_id: str  # path below the root of the source, with "/" and the suffix
-    uri: str  # absolute path or public address; bytes that are not UTF-8 are written as \xff
+    uri: str  # absolute path or public address; as jobs.inputs.path_text has it
     source: str  # source that lists the recording: an absolute path or a public address
     path: str = field(repr=False)  # path or address to open; it may hold secrets
     size: int | None  # bytes; None if the file cannot be examined
@@ -52,6 +51,7 @@ class Listing:
     sources: list[str]  # absolute paths or public addresses
     unlisted: list[str]  # folders that could not be listed
     empty: list[str] = field(default_factory=list)  # sources without a recording
+    may_repeat: bool = False  # links, lists or several sources may name a file twice
 
 
 Paths = str | os.PathLike[str] | Sequence[str | os.PathLike[str]]
@@ -78,10 +78,11 @@ def list_sources(sources: Paths, is_known: Callable[[str], bool] = lambda _: Fal
     names: list[str] = []
     unlisted: list[str] = []
     empty: list[str] = []
+    links: list[str] = []
     given = [sources] if isinstance(sources, str | os.PathLike) else sources
     for source in [os.fspath(path) for path in given]:
         count, before = 0, len(unlisted)
-        name, found = _list_source(source, unlisted)
+        name, found = _list_source(source, unlisted, links)
         names.append(name)
         for recording in found:
             raise_if_interrupted()
@@ -92,18 +93,19 @@ def list_sources(sources: Paths, is_known: Callable[[str], bool] = lambda _: Fal
                     continue
                 paths.add(recording.path)
             other = by_track.setdefault(recording.track_id, recording)
-            if other.path != recording.path and other.uri == recording.uri:
+            if _is_same_file(other.path, recording.path):
+                continue
+            if other.uri == recording.uri:
                 raise UsageError(
                     f"two addresses of {recording.uri} differ only in their user, password or "
                     "query, which the store does not keep. Leave one out, or extract them into two "
                     "stores"
                 )
-            if other.path != recording.path:
-                raise UsageError(
-                    f"two recordings have the track_id {recording.track_id!r}: {other.uri} and "
-                    f"{recording.uri}. Name a folder above both as the source, or extract them "
-                    "into two stores"
-                )
+            raise UsageError(
+                f"two recordings have the track_id {recording.track_id!r}: {other.uri} and "
+                f"{recording.uri}. Name a folder above both as the source, or extract them into "
+                "two stores"
+            )
         if not count and (name in unlisted or (len(unlisted) > before and is_known(name))):
             raise UsageError(
                 f"the folder {unlisted[before]} of {source} cannot be read. Check that it exists, "
@@ -117,11 +119,25 @@ def list_sources(sources: Paths, is_known: Callable[[str], bool] = lambda _: Fal
                 f".flac, .mp3, .ogg, .m4a or one of {len(AUDIO_SUFFIXES) - 5} other suffixes. "
                 "Nothing was changed"
             )
-    return Listing([by_track[track] for track in sorted(by_track)], names, unlisted, empty)
+    recordings = [by_track[track] for track in sorted(by_track)]
+    return Listing(recordings, names, unlisted, empty, len(given) > 1 or bool(links))
 
 
-def _list_source(source: str, unlisted: list[str]) -> tuple[str, Iterator[SourceFile]]:
-    """Return the absolute path or public address of a source, and its recordings."""
+def _is_same_file(path: str, other: str) -> bool:
+    """Tell whether two paths or addresses are equal, or lead to the same file by links."""
+    if path == other:
+        return True
+    return "://" not in path + other and os.path.realpath(path) == os.path.realpath(other)
+
+
+def _list_source(
+    source: str, unlisted: list[str], links: list[str]
+) -> tuple[str, Iterator[SourceFile]]:
+    """Return the absolute path or public address of a source, and its recordings.
+
+    Folders that cannot be read are added to ``unlisted``, and what may name a file twice to
+    ``links``.
+    """
     if source.startswith("s3://"):
         check_bucket(source)
         address = source.removesuffix("/")
@@ -132,26 +148,30 @@ def _list_source(source: str, unlisted: list[str]) -> tuple[str, Iterator[Source
         return public_address(address), _list_remote(address)
     path = absolute_path(source)
     if os.path.isdir(path):
-        return _to_text(path), _walk(path, ["**", "*"], unlisted, source=path)
+        return to_text(path), _walk(path, ["**", "*"], unlisted, links, source=path)
     if os.path.lexists(path):
-        if path.lower().endswith(LIST_SUFFIXES):
-            return _to_text(path), _read_list(path)
-        return _to_text(path), iter([_listed(path, os.path.dirname(path), path)])
+        if path.lower().endswith(list_file.SUFFIXES):
+            links.append(path)
+            return to_text(path), _list_entries(path)
+        return to_text(path), iter([_listed(path, os.path.dirname(path), path)])
     if glob.has_magic(path):
         root = _glob_root(path)
         steps = path.removeprefix(root).lstrip("/").split("/")
-        return _to_text(path), _walk(root, steps, unlisted, source=path)
+        return to_text(path), _walk(root, steps, unlisted, links, source=path)
     raise UsageError(
         f"there is no {public_address(source)}. A source is a folder, a file, a glob in quotes or "
-        f"a list file ({', '.join(LIST_SUFFIXES)})"
+        f"a list file ({', '.join(list_file.SUFFIXES)})"
     )
 
 
-def _walk(root: str, steps: list[str], unlisted: list[str], *, source: str) -> Iterator[SourceFile]:
+def _walk(
+    root: str, steps: list[str], unlisted: list[str], links: list[str], *, source: str
+) -> Iterator[SourceFile]:
     """Yield the recordings below ``root`` that match the ``steps`` of a glob.
 
     Links to folders are followed, cycles excepted; ``*`` and ``**`` match no hidden name. Folders
     that cannot be listed are added to ``unlisted``; :func:`glob.glob` would skip them silently.
+    Links are added to ``links``.
     """
     steps = _complete(steps)
     pending = [(root, frozenset[tuple[int, int]](), frozenset([0]))]
@@ -163,9 +183,11 @@ def _walk(root: str, steps: list[str], unlisted: list[str], *, source: str) -> I
             with os.scandir(folder) as found:
                 entries = list(found)
         except OSError:
-            unlisted.append(_to_text(folder))
+            unlisted.append(to_text(folder))
             continue
         for entry in entries:
+            if entry.is_symlink():
+                links.append(entry.path)
             following = _advance(steps, current, entry.name)
             ends = len(steps) in following and _is_audio(entry.name)
             deeper = following - {len(steps)}
@@ -206,33 +228,16 @@ def _advance(steps: list[str], current: frozenset[int], name: str) -> frozenset[
     return frozenset(following)
 
 
-def _read_list(path: str) -> Iterator[SourceFile]:
-    playlist = path.lower().endswith((".m3u", ".m3u8"))
+def _list_entries(path: str) -> Iterator[SourceFile]:
+    """Yield the recordings that a list file names."""
     root = os.path.dirname(path)
-    with open(path, encoding="utf-8-sig", errors="surrogateescape") as lines:
-        for number, line in enumerate(lines, 1):
-            entry = line.rstrip("\r\n")
-            if "\0" in entry:
-                raise UsageError(
-                    f"{path}, line {number}, contains a null byte. A list is text in UTF-8 with "
-                    "one path per line"
-                )
-            if not entry.strip() or (playlist and entry.startswith("#")):
-                continue
-            if "://" in entry and not entry.startswith("file://"):
-                uri = public_address(entry)
-                yield _listed_remote(entry, uri, uri.partition("://")[2], path, None)
-                continue
-            full = os.path.normpath(os.path.join(root, entry.removeprefix("file://")))
-            public = public_address(entry)
-            if public != entry and not os.path.lexists(full):
-                # A misspelt address would be stored with its secret, as a file that is missing.
-                raise UsageError(
-                    f"{path}, line {number}: there is no {public}. An address has :// after its "
-                    "protocol"
-                )
-            below = full.startswith(root.rstrip("/") + "/")
-            yield _listed(full, root if below else "/", path)
+    for entry in list_file.read_list(path):
+        if "://" in entry:
+            uri = public_address(entry)
+            yield _listed_remote(entry, uri, uri.partition("://")[2], path, None)
+            continue
+        below = entry.startswith(root.rstrip("/") + "/")
+        yield _listed(entry, root if below else "/", path)
 
 
 def refresh(recording: SourceFile) -> SourceFile:
@@ -257,7 +262,7 @@ def is_visible(source: str) -> bool:
         return True
     return any(
         os.path.lexists(path) or (glob.has_magic(path) and os.path.isdir(_glob_root(path)))
-        for path in (source, _from_text(source))
+        for path in (source, from_text(source))
     )
 
 
@@ -269,7 +274,7 @@ def _glob_root(pattern: str) -> str:
 
 def _listed(path: str, root: str, source: str) -> SourceFile:
     track = os.path.relpath(path, root).replace(os.sep, "/")
-    return SourceFile(_to_text(track), _to_text(path), _to_text(source), path, *_stat(path))
+    return SourceFile(to_text(track), to_text(path), to_text(source), path, *_stat(path))
 
 
 def _stat(path: str) -> tuple[int | None, int | None]:
@@ -389,7 +394,7 @@ def _listed_remote(
     if moment is not None:
         seconds = moment.timestamp() if hasattr(moment, "timestamp") else float(moment)
         modified = round(seconds * 1e6)
-    return SourceFile(track, uri, _to_text(source), path, info.get("size"), modified)
+    return SourceFile(track, uri, to_text(source), path, info.get("size"), modified)
 
 
 def _is_folder(entry: os.DirEntry[str]) -> bool:
@@ -418,13 +423,3 @@ def _inode(folder: str) -> tuple[int, int]:
 
 def _is_audio(name: str) -> bool:
     return os.path.splitext(name)[1].lower() in AUDIO_SUFFIXES
-
-
-def _to_text(path: str) -> str:
-    """Return ``path`` as valid UTF-8, with other bytes escaped."""
-    return path.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
-
-
-def _from_text(text: str) -> str:
-    """Undo the escapes of :func:`_to_text`."""
-    return re.sub(r"\\x([89a-f][0-9a-f])", lambda found: os.fsdecode(bytes.fromhex(found[1])), text)

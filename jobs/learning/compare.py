@@ -10,6 +10,7 @@ import math
 import time
 import warnings
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from statistics import NormalDist
@@ -308,7 +309,7 @@ def _write_rows(
     }
     digest = hashlib.sha256(repr(names).encode())
     for values in columns.values():
-        digest.update(np.ascontiguousarray(values))
+        digest.update(np.ascontiguousarray(values).data)
     sizes, digests = [], []
     for i, folds in enumerate(chosen):
         fold = np.zeros(len(index), int) if folds.of_track is None else folds.of_track[index]
@@ -316,7 +317,7 @@ def _write_rows(
         taken = fold != OUTSIDE
         sizes.append((int(taken.sum()), len(np.unique(index[taken]))))
         of_split = digest.copy()
-        of_split.update(np.ascontiguousarray(fold, np.int64))
+        of_split.update(np.ascontiguousarray(fold, np.int64).data)
         digests.append(of_split.hexdigest())
     store.storage.write_table(file, pa.table(columns))
     return sizes, digests
@@ -400,7 +401,8 @@ class _Fits:
     def __post_init__(self) -> None:
         keys = {self._key(one): one for one in self.assignments}
         for name, result in finished_fits.read(self.storage, keys).items():
-            self.results[keys[name]] = _Assessment(**result)
+            with suppress(TypeError):  # damaged, or of an older songmill
+                self.results[keys[name]] = _Assessment(**result)
         self.kept = len(self.results)
         if self.kept:
             kept = f"{self.kept} of {len(self.assignments)}"

@@ -31,7 +31,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import xgboost
-import xgboost.dask
 
 from jobs.cluster.failures import wait_for_finished
 from jobs.interruption import raise_if_interrupted
@@ -287,6 +286,8 @@ class _Attempt:
         return not set(self.workers) <= set(worker_names(self.pool))
 
     def _train(self, parameters: dict[str, Any], rounds: int) -> None:
+        import xgboost.dask
+
         try:
             train = self._matrix([share.train for share in self.shares])
             evals, callbacks = [], [_RoundReport(self.topic)]
@@ -316,6 +317,7 @@ class _Attempt:
     def _matrix(self, rows: list[Any], ref: Any = None) -> Any:
         """Return a matrix in which each worker holds its own rows."""
         import dask.array as da
+        import xgboost.dask
 
         features, classes, shapes = [], [], []
         for share, worker in zip(rows, self.workers, strict=True):

@@ -106,7 +106,7 @@ class Learnt:
         Parameters
         ----------
         track_ids : pa.Array or pa.ChunkedArray [shape=(n,), string]
-            Names of tracks.
+            Names of tracks; null for a recording that is no track of the store.
 
         Returns
         -------
@@ -124,7 +124,10 @@ class Learnt:
         """
         index = pc.fill_null(pc.index_in(track_ids, value_set=self.ids), -1).to_numpy()
         fold = np.append(self.folds, NO_FOLD)[index]
-        learnt = (fold == NO_FOLD) & ((index >= 0) | (not self.is_complete))
+        may_be_learnt = index >= 0
+        if not self.is_complete:
+            may_be_learnt = pc.is_valid(track_ids).to_numpy(zero_copy_only=False)
+        learnt = (fold == NO_FOLD) & may_be_learnt
         return np.where(fold == NO_FOLD, self.n_folds, fold), learnt
 
 

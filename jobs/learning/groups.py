@@ -49,10 +49,11 @@ def group_duplicates(store: Store, tracks: Tracks, progress: Progress) -> Tracks
     grouped = replace(tracks, groups=groups)
     counts = count_duplicates(grouped)
     if counts["groups"]:
+        number = "1 group" if counts["groups"] == 1 else f"{counts['groups']:,} groups"
         progress.write(
             "info",
-            f"{counts['tracks']} tracks in {counts['groups']} groups of the same recording stay "
-            "on one side of the split",
+            f"{counts['tracks']:,} tracks in {number} of the same recording stay on one side of "
+            "the split",
         )
     return grouped
 
@@ -62,3 +63,37 @@ def count_duplicates(tracks: Tracks) -> dict[str, int]:
     sizes = np.unique(tracks.group_of_track, return_counts=True)[1]
     several = sizes[sizes > 1]
     return {"groups": len(several), "tracks": int(several.sum())}
+
+
+def held_out_by_group(model_of: np.ndarray, groups: np.ndarray, of_new: int) -> np.ndarray:
+    """Return for each track a model that has learnt no track of its group.
+
+    Parameters
+    ----------
+    model_of : np.ndarray [shape=(n_tracks,), range=[-1, of_new], int]
+        A model that has not learnt the track itself; -1 if all have.
+    groups : np.ndarray [shape=(n_tracks,), int]
+        Group of each track.
+    of_new : int
+        Model of the tracks that no model has learnt; it has learnt all others.
+
+    Returns
+    -------
+    np.ndarray [shape=(n_tracks,), range=[-1, of_new], int]
+        -1 if all models have learnt a track of the group.
+
+    Examples
+    --------
+    A new track with a copy in fold 1, and copies in two folds:
+
+    >>> held_out_by_group(np.array([5, 1, 0, 2, 5]), np.array([7, 7, 8, 8, 9]), of_new=5)
+    array([ 1,  1, -1, -1,  5])
+    """
+    group_of = np.unique(groups, return_inverse=True)[1]
+    least = np.full(len(groups), of_new)
+    greatest = np.full(len(groups), -1)
+    is_learnt = model_of != of_new
+    np.minimum.at(least, group_of, model_of)
+    np.maximum.at(greatest, group_of[is_learnt], model_of[is_learnt])
+    agree = (least == greatest) | (least == of_new)
+    return np.where(agree, least, -1)[group_of]

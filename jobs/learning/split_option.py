@@ -6,7 +6,6 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from jobs.defaults import FOLDS
 from jobs.errors import UsageError
 from jobs.inputs import labels
 from jobs.inputs.csv_file import read_sheet
@@ -154,16 +153,6 @@ def learnt_for(fold: int, fold_of: np.ndarray, recordings: np.ndarray) -> np.nda
     others = (fold_of != fold) & (fold_of != OUTSIDE)
     learnt: np.ndarray = others & ~np.isin(recordings, recordings[fold_of == fold])
     return learnt
-
-
-def choose_training_folds(choice: str, store: Store, tracks: Tracks) -> np.ndarray:
-    """Return the fold of each track for the out-of-fold predictions of a training.
-
-    The folds are those of :func:`choose_folds`, and by track if ``choice`` is a file. A track may
-    have :data:`training.splits.NO_FOLD`.
-    """
-    groups, _ = _groups(choice if _column(choice) else BY_TRACK, store, tracks)
-    return splits.cross_validation_folds(replace(tracks, groups=groups), FOLDS)
 
 
 def choose_parts(choice: str, store: Store, tracks: Tracks, known: dict[str, Part] | None) -> Parts:

@@ -15,12 +15,14 @@ from featurizer.extract import Features, analyse
 from featurizer.feature_set import FeatureSet, feature_set
 from featurizer.waveform import zero_crossings
 from jobs.errors import UsageError
+from jobs.inputs.path_text import from_text
 from jobs.inputs.recordings import decode_recording
 from jobs.learning import registry
-from jobs.learning.predict_files import LEARNT, Champion, FilePrediction
+from jobs.learning.predict_files import LEARNT, ChosenModel, FilePrediction
 from jobs.progress import Progress, printable
 from jobs.redaction import public_address
 from jobs.reporting.overview import feature_cell, label_styles, percentiles, sample_tracks
+from jobs.store.address import absolute_path, expand_home
 from jobs.store.atomic import check_writable, write_file
 from jobs.store.counts import count_labels
 from jobs.store.tables import Store, open_store
@@ -157,9 +159,9 @@ def inspect(
     shown = public_address(path)
     champion, uri = None, shown if "://" in shown else os.path.abspath(shown)
     if store and registry.champion(store):
-        champion = Champion(store, [uri])
+        champion = ChosenModel(store, registry.load_champion(store).description, [uri])
     stem = os.path.splitext(os.path.basename(shown.rstrip("/")))[0]
-    folder = os.path.abspath(out or f"inspect-{printable(stem)}")
+    folder = absolute_path(out or f"inspect-{printable(stem)}")
     check_writable(folder)
     progress.step(f"analysing {shown}")
     with decode_recording(path) as audio:
@@ -216,6 +218,7 @@ def inspect(
 
 def _resolve_path(recording: str, store: Store | None) -> str:
     """Return the path of a file, or of a track's file."""
+    recording = expand_home(recording)
     if os.path.isfile(recording) or "://" in recording:
         return recording
     if os.path.isdir(recording):
@@ -233,7 +236,10 @@ def _resolve_path(recording: str, store: Store | None) -> str:
     if len(matches) > 1:
         raise ambiguity_error(tracks, recording, matches)
     path = str(files["uri"][matches[0]].as_py())
-    if "://" not in path and not os.path.isfile(path):
+    if "://" in path:
+        return path
+    path = path if os.path.isfile(path) else from_text(path)
+    if not os.path.isfile(path):
         track = tracks[matches[0]].as_py()
         raise UsageError(f"the file of the track {track!r} does not exist: {path}")
     return path

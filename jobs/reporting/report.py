@@ -23,6 +23,7 @@ from jobs.neighbours.metrics import DESCRIPTIONS
 from jobs.progress import Progress, clock, printable
 from jobs.reporting import overview
 from jobs.reporting.overview import Sample
+from jobs.store.address import absolute_path
 from jobs.store.atomic import check_writable, write_file
 from jobs.store.counts import count_labels, most_first
 from jobs.store.schemas import MODELS, SEGMENTS, SIMILARITY, SUSPECTS, comparison_table
@@ -135,7 +136,7 @@ def report(
         sections=sections,
     )
     if out:
-        path = os.path.join(os.path.abspath(out), PAGE)
+        path = os.path.join(absolute_path(out), PAGE)
         write_file(path, render(page))
     else:
         path = store.storage.path(f"report/{PAGE}")
@@ -240,14 +241,17 @@ class _Report:
         return Content(pictures=pictures, tables=tables)
 
     def tempo(self) -> Content:
-        """Show tempo by label."""
+        """Show tempo by label, of the tracks that have one."""
         if not self._samples:
             return self._no_tracks()
         sample = next((one for one in self._samples if _TEMPO in one.feature_set.names), None)
         if sample is None:
             return Content(text=f"None of the store's feature sets has a column {_TEMPO}.")
         tempos = sample.features[:, sample.feature_set.names.index(_TEMPO)]
-        labels = np.array(self._labels(sample), object)
+        has_tempo = tempos > 0  # a silent recording has none
+        if not has_tempo.any():
+            return Content(text="No track has a tempo.")
+        tempos, labels = tempos[has_tempo], np.array(self._labels(sample), object)[has_tempo]
         found, rows = [], []
         for name in sorted(set(labels)):
             one = Distribution(name, np.sort(tempos[labels == name]))

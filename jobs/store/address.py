@@ -18,8 +18,20 @@ def absolute_path(path: str) -> str:
     >>> absolute_path("file:///music/../tables")
     '/tables'
     """
-    path = path.removeprefix("file://")
-    return os.path.abspath(path if os.path.lexists(path) else os.path.expanduser(path))
+    return os.path.abspath(expand_home(path.removeprefix("file://")))
+
+
+def expand_home(path: str) -> str:
+    """Return a path with ``~`` as the home folder, unless there is a file of this very name.
+
+    Shells do not expand it in ``--store=~/tables``, and not in a file of options.
+
+    Examples
+    --------
+    >>> expand_home("/music"), expand_home("~/music") == os.path.expanduser("~/music")
+    ('/music', True)
+    """
+    return path if os.path.lexists(path) else os.path.expanduser(path)
 
 
 def storage_of(root: str) -> Storage:

@@ -1,6 +1,7 @@
 """Names of tracks: a track can also be named by the end of its path."""
 
 import os
+import unicodedata
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -28,10 +29,22 @@ def aliases(track_id: str) -> list[str]:
     return names
 
 
+def normal_form(name: str) -> str:
+    """Return a name in Unicode's normal form C, in which names are compared.
+
+    Examples
+    --------
+    >>> normal_form("cafe\u0301") == "caf\u00e9"
+    True
+    """
+    return unicodedata.normalize("NFC", name)
+
+
 def matching_tracks(tracks: pa.ChunkedArray, name: str) -> list[int]:
     """Return the indices of the tracks that ``name`` may refer to.
 
-    An exact match excludes all others.
+    An exact match excludes all others. Names in another normal form of Unicode match if no other
+    name does.
 
     Parameters
     ----------
@@ -51,7 +64,12 @@ def matching_tracks(tracks: pa.ChunkedArray, name: str) -> list[int]:
         return [int(exact)]
     # Compiled code narrows the search down: every alias is a substring.
     candidates = pc.indices_nonzero(pc.match_substring(tracks, name)).to_pylist()
-    return [index for index in candidates if name in aliases(tracks[index].as_py())]
+    found = [index for index in candidates if name in aliases(tracks[index].as_py())]
+    if found or name.isascii():
+        return found
+    normal = pc.utf8_normalize(tracks, "NFC")
+    candidates = pc.indices_nonzero(pc.match_substring(normal, normal_form(name))).to_pylist()
+    return [index for index in candidates if normal_form(name) in aliases(normal[index].as_py())]
 
 
 def ambiguity_error(tracks: pa.ChunkedArray, name: str, indices: list[int]) -> UsageError:

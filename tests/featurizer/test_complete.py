@@ -22,7 +22,7 @@ from support.audio_files import (
 from support.spoiled_files import CODECS, OGG, SECONDS, id3, spoiled
 
 from featurizer.decoding import decode
-from featurizer.recording import MIN_SHARE
+from featurizer.recording import MIN_SHARE, SILENT
 
 
 def packets_seconds(content: bytes, demuxer: str) -> float:
@@ -283,3 +283,11 @@ def test_an_unreadable_part_of_a_joined_recording_gets_a_note():
     assert recording.note.startswith("1 of the 2 recordings in the file are incomplete: ")
     whole, _ = sf.read(io.BytesIO(good))
     assert len(whole) == 3 * 44100
+
+
+def test_a_silent_recording_gets_a_note():
+    silent = flac_with_length(sndfile_bytes(np.zeros((3 * SR, 2), np.int16), SR, "FLAC"), 4 * SR)
+    notes = ["The recording ends after 3.0 s, but its header promises 4.0 s.", SILENT]
+    assert decode_bytes(silent).note == " ".join(notes)
+    assert decode_bytes(sndfile_bytes(np.zeros((SR, 1), np.int16))).note == SILENT
+    assert decode_bytes(sndfile_bytes(np.eye(1, SR, 7, dtype=np.int16).T)).note is None

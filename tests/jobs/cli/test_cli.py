@@ -330,6 +330,19 @@ def test_status_without_a_store_is_wrong_usage(command: Command, tmp_path: Path)
     )
 
 
+def test_a_tilde_is_the_home_folder_although_no_shell_expands_it(
+    command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    monkeypatch.chdir(tmp_path)
+    assert f"no store at {tmp_path}/home/x:" in command("status", "--store=~/x")[2]
+    (tmp_path / "home").mkdir()
+    (tmp_path / "home/night.toml").write_text("sources = ['~/music']\nstore = '~/x'\n")
+    code, _, err = command("run", "--config=~/night.toml")
+    assert (code, "there is no ~/music" in err) == (2, True)
+    assert [path.name for path in tmp_path.iterdir()] == ["home"]
+
+
 @pytest.mark.parametrize("options", [[], ["--json"], ["--failed"], ["--failed", "--json"]])
 def test_a_terminal_without_unicode_does_not_end_the_command(
     store: Path, monkeypatch: pytest.MonkeyPatch, options: list[str]

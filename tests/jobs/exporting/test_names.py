@@ -58,6 +58,8 @@ def make_predictions(root: Path, rows: list[tuple[str, str]], classes: list[str]
         "track_id": [track for track, _ in rows],
         "label": [label for _, label in rows],
         "predicted": [classes[-1]] * len(rows),
+        "probability": [1.0] * len(rows),
+        "learnt": [False] * len(rows),
         "model": ["20260301T120000-aaaaaa"] * len(rows),
     }
     columns |= {f"p_{name}": [(i + 1) / len(classes)] * len(rows) for i, name in enumerate(classes)}
@@ -109,9 +111,11 @@ READERS: dict[str, Callable[[str], Content]] = {
 
 
 def typed(content: Content) -> list[tuple[Any, ...]]:
-    """Return rows with their probabilities as float32, which formats print in several ways."""
+    """Return rows with the numbers and truth values that formats print in several ways."""
 
     def parse(name: str, text: str) -> object:
+        if name == "learnt":
+            return text in ("True", "true", "1")
         return np.float32(text) if name.startswith("p_") or name == "probability" else text
 
     names, *rows = content

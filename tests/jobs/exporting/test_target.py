@@ -49,6 +49,13 @@ def test_a_password_in_a_drivers_message_is_hidden() -> None:
     assert redact("as it is", "postgresql://me@h/d") == "as it is"
 
 
+def test_a_tilde_is_the_home_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    for given, name in (("~/x.csv", "x.csv"), ("sqlite:///~/x.db", "x.db")):
+        assert parse_target(given).address == f"{tmp_path}/{name}"
+        assert f"{tmp_path}/{name}" in parse_target(given).shown
+
+
 def test_files_are_recognised_by_their_suffix_unless_they_are_folders(tmp_path: Path) -> None:
     for name in ("x.csv", "x.CSV.gz", "x.y.jsonl", "x.jsonl.gz", "a b.parquet", "x.arrow"):
         target = parse_target(str(tmp_path / name))

@@ -658,8 +658,8 @@ def test_labels_of_a_csv_overrule_those_of_the_tables(capfd: pytest.CaptureFixtu
         {"artist": "B", "label": None, "track_id": "x/b.wav"},
     ]
     err = capfd.readouterr().err
-    assert "that name no track: 1\n" in err
-    assert f"tracks without a row in {sheet}: 1\n" in err
+    assert "that name no track: 1, such as 'zzz'\n" in err
+    assert f"tracks without a row in {sheet}: 1, such as 'c.wav'\n" in err
 
 
 def test_a_csv_without_labels_leaves_those_of_the_tables() -> None:

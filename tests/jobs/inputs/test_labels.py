@@ -17,7 +17,7 @@ from jobs.inputs.sources import SourceFile
 from jobs.store.address import lock_of
 from jobs.store.commit import Change, commit
 from jobs.store.tables import Store
-from jobs.store.track_names import aliases
+from jobs.store.track_names import aliases, matching_tracks
 
 Read = Callable[..., Labels]
 
@@ -84,7 +84,7 @@ def test_any_unambiguous_alias_names_a_track(read: Read, tail: str) -> None:
 def test_a_part_of_a_name_is_no_alias(read: Read, part: str) -> None:
     found = read(f"track_id,label\n{part},sad\n")
     assert set(found.by_track.values()) == {None}
-    assert found.unmatched == 1
+    assert len(found.unmatched) == 1
 
 
 def test_aliases_of_a_deep_path_with_dots() -> None:
@@ -129,7 +129,18 @@ def test_further_columns_are_kept_in_any_order_and_other_rows_counted(read: Read
         {"artist": "A", "label": "x", "track_id": TRACKS[0]},
         {"artist": "B", "label": None, "track_id": TRACKS[2]},
     ]
-    assert found.unmatched == 2
+    assert len(found.unmatched) == 2
+
+
+def test_names_are_compared_in_one_normal_form(read: Read) -> None:
+    composed, decomposed = "caf\xe9.wav", "cafe\u0301.wav"
+    for name, track in ((composed, decomposed), (decomposed, composed)):
+        found = read(f"track_id,label\n{name},x\n", f"pop/{track}", "b.wav")
+        assert found.table.to_pylist() == [{"track_id": f"pop/{track}", "label": "x"}]
+        tracks = pa.chunked_array([["b.wav", f"pop/{track}"]])
+        assert matching_tracks(tracks, name.removesuffix(".wav")) == [1]
+    both = read(f"track_id,label\n{decomposed},x\n{composed},y\n", composed, decomposed)
+    assert both.by_track == {composed: "y", decomposed: "x"}
 
 
 def test_two_rows_of_one_track_are_refused_with_both_lines(read: Read) -> None:
@@ -150,7 +161,7 @@ def test_two_rows_of_one_track_are_refused_with_both_lines(read: Read) -> None:
 def test_csvs_of_spreadsheets_are_read(read: Read, text: str) -> None:
     found = read(text)
     assert found.by_track[TRACKS[0]] == "x"
-    assert found.unmatched == 0
+    assert not found.unmatched
 
 
 def test_a_cell_may_hold_newlines_quotes_and_commas(read: Read) -> None:

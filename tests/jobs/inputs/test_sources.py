@@ -6,8 +6,11 @@ from pathlib import Path
 
 import fsspec
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
 
 from jobs.errors import UsageError
+from jobs.inputs.path_text import from_text, to_text
 from jobs.inputs.sources import Listing, is_visible, list_sources, refresh
 
 MakeTree = Callable[..., Path]
@@ -126,6 +129,28 @@ def test_a_name_that_is_no_utf8_is_listed_as_text_and_can_be_opened(tmp_path: Pa
     assert (recording.track_id, recording.size) == (r"caf\xe9/\xff\xfe.wav", 3)
 
 
+def test_a_byte_and_the_text_of_its_escape_are_two_names(tmp_path: Path) -> None:
+    names = [b"\xff.wav", rb"\xff.wav", rb"\x5cxff.wav", rb"\x5c.wav", rb"\\xff.wav", rb"AC\DC.wav"]
+    for name in names:
+        Path(os.fsdecode(os.fsencode(tmp_path) + b"/" + name)).write_bytes(name)
+    found = listing_of(tmp_path).recordings
+    assert sorted(Path(one.path).read_bytes() for one in found) == sorted(names)
+    # Stores of older versions have these names.
+    for name, text in ((names[0], r"\xff.wav"), (names[5], r"AC\DC.wav")):
+        (one,) = (
+            one for one in found if one.path == os.fsdecode(os.fsencode(tmp_path) + b"/" + name)
+        )
+        assert (one.track_id, one.uri) == (text, f"{tmp_path}/{text}")
+
+
+@given(st.binary() | st.text(st.sampled_from("\\x5cf")).map(str.encode))
+@example(rb"\x5" + b"\xff")
+def test_a_path_can_be_read_from_its_text(path: bytes) -> None:
+    text = to_text(path.decode(errors="surrogateescape"))
+    text.encode()
+    assert from_text(text).encode(errors="surrogateescape") == path
+
+
 # Files
 
 
@@ -223,6 +248,39 @@ def test_a_list_without_recordings_is_refused(tree: MakeTree, text: bytes, error
     root = tree("a.wav")
     with pytest.raises(UsageError, match=error):
         listed_in(root, "list.txt", text)
+
+
+@pytest.mark.parametrize(
+    ("entry", "name"),
+    [
+        (b"rock%20live/caf%C3%A9.wav", "rock live/caf\xe9.wav"),
+        (b"rock%20live/caf%E9.wav", "rock live/caf\xe9.wav"),
+        (b"rock live/caf\xe9.wav", "rock live/caf\xe9.wav"),
+        (b"rock live/\x93caf\xe9\x94.wav", "rock live/\u201ccaf\xe9\u201d.wav"),
+        (b"rock live\\caf\xc3\xa9.wav", "rock live/caf\xe9.wav"),
+        (b".\\rock live\\caf\xe9.wav \t", "rock live/caf\xe9.wav"),
+        (b"  a.wav  ", "a.wav"),
+        (b"cafe\xcc\x81.wav", "caf\xe9.wav"),
+        (b"caf\xc3\xa9.wav", "cafe\u0301.wav"),
+        (b"file://ROOT/caf%C3%A9.wav", "caf\xe9.wav"),
+        (b"file://localhostROOT/a%20b.wav\r", "a b.wav"),
+        # What is there is literal.
+        (b"a%20b.wav", "a%20b.wav"),
+        (b"a.wav ", "a.wav "),
+        (b"back\\slash.wav", "back\\slash.wav"),
+    ],
+)
+def test_entries_are_found_as_players_write_them(tree: MakeTree, entry: bytes, name: str) -> None:
+    root = tree(name, "a b.wav", "a.wav", "back/slash.wav")
+    entry = entry.replace(b"ROOT", os.fsencode(root))
+    (root / "list.m3u").write_bytes(b"#EXTM3U\n" + entry + b"\n")
+    (recording,) = listing_of(root / "list.m3u").recordings
+    assert (recording.track_id, recording.size) == (name, 1)
+
+
+def test_an_entry_that_no_reading_finds_is_literal(tree: MakeTree) -> None:
+    root = tree("a.wav")
+    assert listed_in(root, "list.m3u", b"x%20y.wav\nb\\c.wav\n") == ["b\\c.wav", "x%20y.wav"]
 
 
 # Several sources

@@ -348,9 +348,9 @@ def test_fits_are_kept_as_they_finish_and_taken_for_the_same_rows_only(
     assert again.kept == 3
     assert "fits of an interrupted comparison: 3 of 6" in capfd.readouterr().err
     damaged = root / finished_fits.FOLDER / f"{again._key(again.assignments[0])}.json"
-    damaged.write_text("{")
-    assert list(make_fits(root).results) == [again.assignments[i] for i in (3, 4)]
-    assert not damaged.exists()
+    for text in ("{", '{"score": 1}'):
+        damaged.write_text(text)
+        assert set(make_fits(root).results) == {again.assignments[i] for i in (3, 4)}
     assert make_fits(root, "other rows").results == {}
     assert make_fits(root).results == {}
 

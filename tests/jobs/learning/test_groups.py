@@ -24,7 +24,7 @@ from featurizer.feature_set import Level, feature_set
 from jobs.errors import UsageError
 from jobs.learning.compare import compare
 from jobs.learning.dataset import labelled_tracks
-from jobs.learning.groups import count_duplicates, group_duplicates
+from jobs.learning.groups import count_duplicates, group_duplicates, held_out_by_group
 from jobs.learning.split_option import (
     OUTSIDE,
     choose_folds,
@@ -33,6 +33,7 @@ from jobs.learning.split_option import (
     learnt_for,
 )
 from jobs.learning.train import train
+from jobs.neighbours.rows import read_segment_means
 from jobs.neighbours.similarity import similarity
 from jobs.progress import Progress
 from jobs.store.schemas import features_folder
@@ -102,6 +103,16 @@ def found_groups(store: Store, level: Level = "track") -> tuple[set[frozenset[st
 def test_copies_are_found_across_labels_and_through_other_tracks(root: Path, level: Level) -> None:
     store = copied_store(root, COPIES, LABELS, level=level)
     assert found_groups(store, level) == (GROUPS, f"{SAID}\n")
+
+
+def test_segments_are_compared_by_the_means_of_their_tracks(root: Path) -> None:
+    rows = [("a.wav", "x"), ("b.wav", None), ("a.wav", "x"), ("c.wav", "y"), ("a.wav", "x")]
+    store = make_store(root, rows[:2], [], rows[2:])
+    found = read_segment_means(store)
+    expected = read_rows(root).groupby("track_id")[FEATURES].mean()
+    np.testing.assert_allclose(found.features, expected, rtol=1e-12)
+    assert found.names["track_id"].to_pylist() == expected.index.tolist()
+    assert found.names["label"].to_pylist() == ["x", None, "y"]
 
 
 def test_groups_are_those_of_the_table_of_duplicates(root: Path) -> None:
@@ -240,6 +251,22 @@ def test_a_file_that_leaves_only_copies_to_learn_from_is_refused(
         choose_folds("by-track", artists, tracks, 3)
 
 
+models_and_groups = st.lists(st.tuples(st.integers(-1, 3), st.integers(0, 5)), min_size=1)
+
+
+@given(models_and_groups)
+def test_a_held_out_model_has_learnt_no_copy(drawn: list[tuple[int, int]]) -> None:
+    """Three folds and the model 3 of new tracks: fold i is learnt by all models but i."""
+    model_of, groups = np.array(drawn).T
+    found = held_out_by_group(model_of, groups, 3)
+    for group, model in zip(groups, found.tolist(), strict=True):
+        learnt_by = set()
+        for own in model_of[groups == group].tolist():
+            learnt_by |= set() if own == 3 else {0, 1, 2, 3} - {own}
+        fit = {0, 1, 2, 3} - learnt_by
+        assert model == (3 if len(fit) == 4 else min(fit, default=-1))
+
+
 # Trainings and comparisons
 
 
@@ -265,7 +292,8 @@ def test_a_training_keeps_copies_together_and_says_so(
     assert split["duplicates"] == {"groups": 2, "tracks": 5}
     assert SAID in capfd.readouterr().err
     # All three are no test of the champion.
-    assert outcome.verdict.tracks == (sets == "test").sum() - 3
+    assert outcome.verdict.champion
+    assert outcome.verdict.champion.tracks == (sets == "test").sum() - 3
 
 
 PAIRS = {f"{i:02}.wav": f"{i - 1:02}.wav" for i in range(1, 60, 2)}

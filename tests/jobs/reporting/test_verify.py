@@ -298,6 +298,15 @@ def test_neighbours_of_an_older_songmill_are_sound(root: Path) -> None:
         assert checked(root).outcome == ("damaged" if "duplicate" in columns else "sound")
 
 
+def test_predictions_of_an_older_songmill_are_sound(root: Path) -> None:
+    (root / MANIFEST).unlink()
+    path = root / part_of(root, PREDICTED_TRACKS)
+    for columns in (["probability", "learnt"], ["predicted"]):
+        rows = pq.ParquetFile(path).read().drop_columns(columns)
+        pq.write_table(rows, path)
+        assert checked(root).outcome == ("damaged" if "predicted" in columns else "sound")
+
+
 def test_a_part_with_other_columns_is_named(root: Path) -> None:
     (root / MANIFEST).unlink()
     path = root / part_of(root, SIMILARITY)
