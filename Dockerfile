@@ -64,4 +64,6 @@ ENV NUMBA_CACHE_DIR=/machine-code \
     MALLOC_TRIM_THRESHOLD_=65536
 WORKDIR /tmp
 USER songmill
+# A new volume of machine code begins with this folder's.
+RUN python -m containers.compile_kernels
 CMD ["songmill", "--help"]

@@ -13,7 +13,7 @@ unexport PYTHONDONTWRITEBYTECODE
 
 help:
 	@echo "make demo    synthesise a small collection and extract it (about a minute; seconds when repeated)"
-	@echo "make test    run make check, then the tests, quick ones first"
+	@echo "make test    run make check, then the tests"
 	@echo "make check   run only ruff, mypy and the import contracts"
 	@echo "make storm   run the longer fault tests: kills and full disks at many moments (about a quarter of an hour)"
 	@echo "             STORM_PART=0/4 runs the first of four shares of these moments"
@@ -43,13 +43,14 @@ check: $(VENV)/installed-dev
 	$(BIN)/lint-imports --no-logo
 
 # All test processes start with these kernels, which take longer to compile than the checks.
+kernels-songmill: COMPILE = containers.compile_kernels
+kernels-librosa: COMPILE = tests.support.compile_kernels
 kernels-songmill kernels-librosa: $(VENV)/installed
-	NUMBA_CACHE_DIR=tests/__pycache__/compiled $(BIN)/python -m tests.support.compile_kernels $(@:kernels-%=%)
+	NUMBA_CACHE_DIR=tests/__pycache__/compiled $(BIN)/python -m $(COMPILE)
 
 test: $(VENV)/installed
 	$(MAKE) --jobs kernels-librosa kernels-songmill check
-	$(BIN)/python -m pytest -m 'not slow and not storm and not containers' -n auto --dist loadfile --max-worker-restart 0
-	$(BIN)/python -m pytest -m 'slow and not storm' -n auto --dist loadfile --max-worker-restart 0 --durations 15
+	$(BIN)/python -m pytest -m 'not storm and not containers' -n auto --dist loadfile --no-loadscope-reorder --max-worker-restart 0 --durations 15
 
 storm: $(VENV)/installed-dev
 	$(BIN)/python -m pytest -m storm -n auto --dist worksteal --durations 5 --max-worker-restart 0

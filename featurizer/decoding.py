@@ -1,20 +1,54 @@
-"""Decode a recording with the first decoder that accepts it.
+"""Decode a recording, completely or with a note on what is missing.
 
 libsndfile reads the formats it supports (WAV, FLAC, Ogg, Opus, MP3, AIFF, AU …). FFmpeg reads the
-others (AAC, M4A, WMA, WebM …). :func:`featurizer.formats.sniff` decides which decoders may try.
+others (AAC, M4A, WMA, WebM …), and those that libsndfile gives up or ends before the file does.
+:func:`featurizer.formats.sniff` decides which decoders may try.
+
+A file is decoded to its end, whatever its header says:
+
+- Recordings joined in a file are decoded one after the other, with a decoder each.
+- Where the sample rate or the number of channels changes, each piece is averaged and resampled on
+  its own. This holds within a stream and between joined recordings.
+- Damaged packets are left out. At least 60 % of a damaged recording must be decoded
+  (:data:`featurizer.recording.MIN_SHARE`); otherwise it fails.
+- More than 0.1 s that is missing (:data:`featurizer.recording.MIN_MISSING_S`) is noted, with the
+  decoded length and the length of the whole.
 """
 
 import contextlib
 import os
+from dataclasses import dataclass, replace
 from typing import BinaryIO
 
 from featurizer.deadline import Deadline
 from featurizer.errors import RecordingError
-from featurizer.ffmpeg import decode_with_ffmpeg
-from featurizer.file_access import DecoderFile, open_regular_file
-from featurizer.formats import USUAL_FORMATS, sniff
+from featurizer.ffmpeg import decode_with_ffmpeg, packets_seconds
+from featurizer.file_access import DecoderFile, FilePart, open_regular_file
+from featurizer.formats import (
+    USUAL_FORMATS,
+    Container,
+    next_recording,
+    sniff,
+    unexplained_bytes,
+)
 from featurizer.libsndfile import decode_with_libsndfile
-from featurizer.recording import NO_SAMPLES, Recording, RejectedByDecoderError
+from featurizer.mono_signal import MAX_HOURS, too_long
+from featurizer.recording import (
+    MIN_MISSING_S,
+    MIN_SHARE,
+    NO_SAMPLES,
+    SILENT,
+    Decoded,
+    Recording,
+    RejectedByDecoderError,
+    finish_recording,
+)
+
+_READ_AHEAD = 1 << 14
+"""Bytes that libsndfile may have read beyond the last sample, at most."""
+
+_DAMAGED = ("unreadable", "empty")
+"""Failures of a part of a file that leave the other parts readable."""
 
 
 def decode(
@@ -22,9 +56,7 @@ def decode(
 ) -> Recording:
     """Decode a recording to a mono signal at 22,050 Hz.
 
-    An error that a decoder reports makes the recording fail. A recording that merely ends before
-    its header says is decoded and gets a note. Signals too short for analysis are not rejected
-    here.
+    Signals too short for analysis are not rejected here.
 
     Parameters
     ----------
@@ -67,29 +99,160 @@ def decode(
             size = file.seek(0, os.SEEK_END)
             if size == 0:
                 raise RecordingError("empty", "The file is empty. Copy it again.")
-            container = sniff(file)
-            if container is None:
+            found = sniff(file)
+            if found is None:
                 raise RecordingError("unreadable", _unknown_format(file, size))
-            reasons = []
-            if container.sndfile:
-                try:
-                    return decode_with_libsndfile(file, descriptor, container, size, deadline)
-                except RejectedByDecoderError as reason:
-                    reasons.append(f"libsndfile: {reason}")
-            if container.demuxer is not None:
-                try:
-                    return decode_with_ffmpeg(file, container, size, deadline)
-                except RejectedByDecoderError as reason:
-                    reasons.append(f"FFmpeg: {reason}")
-        if any(reason.endswith(NO_SAMPLES) for reason in reasons):
-            raise RecordingError(
-                "empty", f"The {container.name} file contains no samples. Copy it again."
-            )
+            encoded = _Encoded(file, descriptor, size, found.container, deadline)
+            recording = _decode_all(encoded, found.start)
+    if recording.y.any():
+        return recording
+    return replace(recording, note=" ".join(filter(None, [recording.note, SILENT])))
+
+
+@dataclass(frozen=True)
+class _Encoded:
+    """A file of a known format."""
+
+    file: DecoderFile
+    descriptor: int | None
+    size: int
+    container: Container
+    deadline: Deadline | None
+
+
+def _decode_all(encoded: _Encoded, start: int) -> Recording:
+    """Decode the recording that starts at an offset, and those of its format that follow it."""
+    failure = None
+    end = start
+    try:
+        recording, end = _decode_part(encoded, start, encoded.size)
+    except RecordingError as error:
+        if error.kind not in _DAMAGED:
+            raise
+        failure = error
+    following = _next(encoded, max(start, end - _READ_AHEAD))
+    if following is not None:
+        # Each part is decoded on its own: the headers of one may not describe the next one.
+        return _decode_joined(encoded, start, following)
+    if failure is not None:
+        raise failure
+    return recording
+
+
+def _next(encoded: _Encoded, start: int) -> int | None:
+    return next_recording(encoded.file, encoded.container, start + 1)
+
+
+def _decode_joined(encoded: _Encoded, start: int, following: int | None) -> Recording:
+    first: Recording | None = None
+    failure: RecordingError | None = None
+    notes: list[str] = []
+    seconds = 0.0
+    decoded_bytes = parts = 0
+    begin = start
+    while True:
+        stop = encoded.size if following is None else following
+        parts += 1
+        try:
+            part, _ = _decode_part(encoded, start, stop)
+        except RecordingError as error:
+            if error.kind not in _DAMAGED:
+                raise
+            failure = failure or error
+            notes.append(error.message)
+        else:
+            decoded_bytes += stop - start
+            seconds += part.duration_s
+            if seconds > MAX_HOURS * 3600:
+                raise too_long(None)
+            if part.note is not None:
+                notes.append(part.note)
+            if first is None:
+                first = part
+            else:
+                n = len(first.y)
+                first.y.resize(n + len(part.y), refcheck=False)
+                first.y[n:] = part.y
+        if following is None:
+            break
+        start, following = following, _next(encoded, following)
+    if first is None or decoded_bytes < MIN_SHARE * (encoded.size - begin):
+        assert failure is not None
+        raise failure
+    note = None
+    if notes:
+        note = f"{len(notes)} of the {parts} recordings in the file are incomplete: {notes[0]}"
+    return replace(first, duration_s=seconds, note=note)
+
+
+def _decode_part(encoded: _Encoded, start: int, stop: int) -> tuple[Recording, int]:
+    """Decode a part of a file; return the recording and the offset of the end of its samples."""
+    file = FilePart(encoded.file, start, stop)
+    descriptor = encoded.descriptor if file.size == encoded.size else None
+    container, deadline = encoded.container, encoded.deadline
+    first: Decoded | None = None
+    first_s, promised_s = 0.0, None
+    reasons = []
+    if container.sndfile:
+        try:
+            first = decode_with_libsndfile(file, descriptor, deadline)
+        except RejectedByDecoderError as reason:
+            reasons.append(f"libsndfile: {reason}")
+        else:
+            if container.demuxer is None or _is_complete(file, container, first):
+                return _finish(file, container, first), start + first.end
+            first_s, promised_s = first.seconds, first.promised_s
+            del first  # the signals of two decoders would take too much memory
+    if container.demuxer is not None:
+        try:
+            second = decode_with_ffmpeg(file, container, deadline)
+        except RejectedByDecoderError as reason:
+            reasons.append(f"FFmpeg: {reason}")
+        else:
+            if second.seconds >= first_s:
+                second = replace(second, promised_s=second.promised_s or promised_s)
+                return _finish(file, container, second), start + second.end
+            del second
+    if first_s:
+        first = decode_with_libsndfile(file, descriptor, deadline)
+        return _finish(file, container, first), start + first.end
+    if any(reason.endswith(NO_SAMPLES) for reason in reasons):
         raise RecordingError(
-            "unreadable",
-            f"The file starts like {container.name}, but no decoder can read it"
-            f" ({'; '.join(reasons)}). Copy it again.",
+            "empty", f"The {container.name} file contains no samples. Copy it again."
         )
+    raise RecordingError(
+        "unreadable",
+        f"The file starts like {container.name}, but no decoder can read it"
+        f" ({'; '.join(reasons)}). Copy it again.",
+    )
+
+
+def _is_complete(file: FilePart, container: Container, decoded: Decoded) -> bool:
+    """Check that FFmpeg would not read more than libsndfile did."""
+    if decoded.failure is not None:
+        return False
+    if max(decoded.missing_s, _undecoded_seconds(file, container, decoded)) <= MIN_MISSING_S:
+        return True
+    return packets_seconds(file, container) <= decoded.seconds + MIN_MISSING_S
+
+
+def _finish(file: FilePart, container: Container, decoded: Decoded) -> Recording:
+    return finish_recording(decoded, container, _undecoded_seconds(file, container, decoded))
+
+
+def _undecoded_seconds(file: FilePart, container: Container, decoded: Decoded) -> float:
+    """Return about how long the audio would be that the rest of the file can hold."""
+    rest = unexplained_bytes(file, decoded.unread, file.size)
+    if not rest:
+        return 0.0
+    following = next_recording(file, container, max(1, decoded.end - _READ_AHEAD))
+    if following is not None:
+        rest = max(0, following - decoded.unread)
+    # The rate is too high where all samples were read together with the header.
+    bytes_per_second = min(
+        decoded.size / decoded.seconds, 8 * decoded.sample_rate * decoded.channels
+    )
+    return rest / bytes_per_second
 
 
 def _unknown_format(file: DecoderFile, size: int) -> str:

@@ -1,41 +1,48 @@
 """Decode with FFmpeg, through PyAV."""
 
+import contextlib
+import io
+import re
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import numpy as np
 
 from featurizer.deadline import Deadline
 from featurizer.errors import RecordingError
-from featurizer.file_access import DecoderFile
-from featurizer.formats import USUAL_FORMATS, Container
+from featurizer.file_access import FilePart
+from featurizer.formats import USUAL_FORMATS, Container, tag_length, unexplained_bytes
 from featurizer.mono_signal import MonoSignal, expected_seconds
-from featurizer.recording import (
-    NO_SAMPLES,
-    Recording,
-    RejectedByDecoderError,
-    decoder_failure,
-    finish_recording,
-)
+from featurizer.recording import NO_SAMPLES, Decoded, RejectedByDecoderError
 
 _ROUNDING_S = 1e-4
 """Rounding of durations, in seconds: FFmpeg's are whole microseconds, some headers' coarser."""
 
-_FULL_SCALE = {"u1": 1 << 7, "i2": 1 << 15, "i4": 1 << 31}
+_FULL_SCALE = {"u1": 1 << 7, "i2": 1 << 15, "i4": 1 << 31, "i8": 1 << 63}
 """Value that stands for 1.0, by NumPy type; floating-point types need no scaling."""
 
+_BOUNDED = frozenset(
+    ("aiff", "ape", "au", "caf", "mov", "mpc8", "nistsphere", "tta", "voc", "w64", "wav")
+)
+"""Demuxers that stop where the header says; the others read everything."""
 
-def decode_with_ffmpeg(
-    file: DecoderFile, container: Container, size: int, deadline: Deadline | None
-) -> Recording:
+_CHECKED = frozenset(("flac", "tta", "wavpack"))
+"""Lossless codecs with a checksum in every packet; FFmpeg ignores it unless told to check it."""
+
+_TAG = re.compile(rb"ID3[\x02-\x04]\0|APETAGEX")
+
+
+def decode_with_ffmpeg(file: FilePart, container: Container, deadline: Deadline | None) -> Decoded:
     """Decode the first audio stream of a file with FFmpeg.
+
+    Packets that cannot be decoded are left out. Channels are averaged frame by frame, and each
+    piece of one sample rate is resampled on its own.
 
     Parameters
     ----------
-    file : DecoderFile
+    file : FilePart
     container : Container
         With a demuxer.
-    size : int > 0
-        Size of the file in bytes.
     deadline : Deadline or None
         Checked once per block.
 
@@ -46,6 +53,72 @@ def decode_with_ffmpeg(
     RecordingError
         Of kind unreadable, not-finite, too-long or timeout.
     """
+    import av
+
+    with _opened(file, container) as (media, stream):
+        promised_s = None
+        # That of MPEG audio may be an estimate from the first bit rate.
+        if container.has_duration and media.duration and container.demuxer != "mp3":
+            promised_s = media.duration / av.time_base
+        expected_s = expected_seconds(promised_s, file.size)
+        signal: MonoSignal | None = None
+        sample_rate = channels = 0
+        failure = None
+        size = end = damaged = padding = 0
+        try:
+            for packet, before in _with_previous(media.demux(stream)):
+                try:
+                    frames = packet.decode()
+                except av.error.FFmpegError as error:
+                    failure = error.strerror
+                    lost = packet.size - _tag_bytes(before, packet)
+                    damaged += lost
+                    # Padding and chunks are no damage if no further frame follows.
+                    content = io.BytesIO(bytes(packet))
+                    padding += max(0, lost - unexplained_bytes(content, 0, packet.size))
+                    continue
+                for frame in frames:
+                    if signal is None:
+                        sample_rate, channels = frame.sample_rate, frame.layout.nb_channels
+                        signal = MonoSignal(sample_rate, expected_s, deadline)
+                    elif frame.sample_rate != signal.sample_rate:
+                        signal.change_rate(frame.sample_rate)
+                    signal.append_mean(_channels(frame))
+                if packet.size:
+                    size += packet.size
+                    end = max(end, (packet.pos or 0) + packet.size)
+                    padding = 0
+        except av.error.FFmpegError as error:
+            failure = error.strerror
+            damaged += file.size - end
+        if signal is None:
+            raise RejectedByDecoderError(failure or NO_SAMPLES)
+    seconds = signal.seconds
+    damaged_s = (damaged - padding) / max(size, 1) * seconds
+    if promised_s is not None and seconds >= promised_s - _ROUNDING_S:
+        damaged_s = 0.0  # Errors after the promised end come from appended tags or padding.
+    unread = end if container.demuxer in _BOUNDED else file.size
+    return Decoded(
+        signal, sample_rate, channels, promised_s, max(size, 1), end, unread, damaged_s, failure
+    )
+
+
+def packets_seconds(file: FilePart, container: Container) -> float:
+    """Return the duration of all packets of a file, in seconds, without decoding them."""
+    import av
+
+    seconds = 0.0
+    errors = (RejectedByDecoderError, RecordingError, av.error.FFmpegError)
+    with contextlib.suppress(*errors), _opened(file, container) as (media, stream):
+        for packet in media.demux(stream):
+            if packet.duration is not None:
+                seconds += float(packet.duration * packet.time_base)
+    return seconds
+
+
+@contextlib.contextmanager
+def _opened(file: FilePart, container: Container) -> Iterator[tuple[Any, Any]]:
+    """Open a file with FFmpeg, and yield it and its first audio stream."""
     import av
 
     file.seek(0)
@@ -65,39 +138,39 @@ def decode_with_ffmpeg(
                 "unreadable",
                 f"The {container.name} file uses an unknown audio codec. Use {USUAL_FORMATS}.",
             )
-        promised_s = None
-        if container.has_duration and media.duration:
-            promised_s = media.duration / av.time_base
-        expected_s = expected_seconds(promised_s, size)
-        signal: MonoSignal | None = None
-        channels = 0
-        try:
-            for frame in media.decode(stream):
-                if signal is None:
-                    signal = MonoSignal(frame.sample_rate, expected_s, deadline)
-                    channels = frame.layout.nb_channels
-                elif frame.sample_rate != signal.sample_rate:
-                    raise RecordingError(
-                        "unreadable",
-                        f"The sample rate changes from {signal.sample_rate} to"
-                        f" {frame.sample_rate} Hz after {signal.seconds:.1f} s."
-                        " Convert the file to one sample rate.",
-                    )
-                signal.append_mean(_channels(frame))
-        except av.error.FFmpegError as error:
-            if signal is None:
-                raise RejectedByDecoderError(error.strerror) from error
-            # Errors after the promised end come from appended tags or padding.
-            if promised_s is None or signal.seconds < promised_s - _ROUNDING_S:
-                raise decoder_failure(container, signal.seconds, error.strerror) from error
-        if signal is None:
-            raise RejectedByDecoderError(NO_SAMPLES)
-    return finish_recording(signal, channels, promised_s)
+        if stream.codec_context.name in _CHECKED:
+            stream.codec_context.options = {"err_detect": "crccheck+explode"}
+        yield media, stream
+
+
+def _with_previous(packets: Iterable[Any]) -> Iterator[tuple[Any, Any]]:
+    before = None
+    for packet in packets:
+        yield packet, before
+        before = packet
+
+
+def _tag_bytes(before: Any, packet: Any) -> int:
+    """Return the bytes of a packet that belong to tags, which may start in the packet before."""
+    content = b"" if before is None else bytes(before)
+    begin = len(content)
+    content += bytes(packet)
+    found = 0
+    for tag in _TAG.finditer(content):
+        start = tag.start()
+        end = min(start + tag_length(content[start : start + 32])[0], len(content))
+        found += max(0, end - max(start, begin))
+    return min(found, len(content) - begin)
 
 
 def _channels(frame: Any) -> np.ndarray:
     """Return the samples of a decoded frame [shape=(n_channels, n), float32]."""
-    samples: np.ndarray = frame.to_ndarray()
+    samples: np.ndarray
+    if frame.format.name.startswith("s64"):  # PyAV knows no NumPy type for it
+        n = frame.samples * (1 if frame.format.is_planar else frame.layout.nb_channels)
+        samples = np.array([np.frombuffer(plane, np.int64, n) for plane in frame.planes])
+    else:
+        samples = frame.to_ndarray()
     if not frame.format.is_planar:
         samples = samples.reshape(frame.samples, frame.layout.nb_channels).T
     with np.errstate(over="ignore"):  # MonoSignal.commit reports non-finite samples

@@ -144,3 +144,48 @@ class DecoderFile:
     def tell(self) -> int:
         """Return the position."""
         return self.seek(0, os.SEEK_CUR)
+
+
+class FilePart:
+    """A part of a file for decoders, with positions that count from its start.
+
+    Parameters
+    ----------
+    file : DecoderFile
+    start, stop : int
+        First byte and end of the part.
+
+    Examples
+    --------
+    >>> import io
+    >>> part = FilePart(DecoderFile(io.BytesIO(b"0123456789"), None), 3, 7)
+    >>> part.size, part.read(2), part.seek(-1, os.SEEK_END), part.read()
+    (4, b'34', 3, b'6')
+    """
+
+    def __init__(self, file: DecoderFile, start: int, stop: int) -> None:
+        self._file = file
+        self._start = start
+        self.size = stop - start
+        self._at = 0
+        self.seek(0)
+
+    def read(self, size: int = -1) -> bytes:
+        """Read at most `size` bytes; return no bytes at the end or after an error."""
+        rest = max(0, self.size - self._at)
+        content = self._file.read(rest if size < 0 else min(size, rest))
+        self._at += len(content)
+        return content
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        """Set the position; return it, or -1 if it lies before the start."""
+        at = offset + {os.SEEK_SET: 0, os.SEEK_CUR: self._at, os.SEEK_END: self.size}[whence]
+        if at < 0:
+            return -1
+        self._at = at
+        self._file.seek(self._start + at)
+        return at
+
+    def tell(self) -> int:
+        """Return the position."""
+        return self._at

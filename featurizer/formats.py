@@ -12,6 +12,7 @@ more or, in formats without a file header, by a run of frames that follow each o
 # ruff: noqa: PLR2004 - the numbers are bit fields and limits from the standards cited here.
 
 import re
+import struct
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
@@ -45,7 +46,7 @@ class Container:
     sndfile : bool
         Whether libsndfile reads the format.
     has_duration : bool
-        Whether the header gives the duration; decoders guess it otherwise.
+        Whether the header gives the duration.
     """
 
     name: str
@@ -54,60 +55,113 @@ class Container:
     has_duration: bool = False
 
 
-_MPEG_AUDIO = Container("MP3", "mp3", sndfile=True)
-_MPEG_AUDIO_WITH_DURATION = Container("MP3", "mp3", sndfile=True, has_duration=True)
-_MPEG_AUDIO_AFTER_GARBAGE = Container("MP3", "mp3")
+_MPEG_AUDIO = Container("MP3", "mp3")
+_MPEG_AUDIO_WITH_COUNT = Container("MP3", "mp3", sndfile=True, has_duration=True)
 _ADTS = Container("AAC", "aac")
 _AC3 = Container("AC-3", "ac3")
 _EAC3 = Container("E-AC-3", "eac3")
 _MP4 = Container("MP4", "mov", has_duration=True)
-_AIFF = Container("AIFF", "aiff", sndfile=True, has_duration=True)
-_SVX = Container("8SVX", None, sndfile=True, has_duration=True)
-_IRCAM = Container("IRCAM", None, sndfile=True, has_duration=True)
+_WAV = Container("WAV", "wav", sndfile=True, has_duration=True)
+_MUSEPACK_8 = Container("Musepack", "mpc8", has_duration=True)
 
-# The bytes to find at each offset, and the format they identify.
-_SIGNATURES: tuple[tuple[tuple[tuple[int, bytes], ...], Container], ...] = (
-    (((0, b"RIFF"), (8, b"WAVE")), Container("WAV", "wav", sndfile=True, has_duration=True)),
-    (((0, b"RIFX"), (8, b"WAVE")), Container("WAV", "wav", sndfile=True, has_duration=True)),
-    (((0, b"RF64"), (8, b"WAVE")), Container("RF64", "wav", sndfile=True, has_duration=True)),
-    (((0, b"BW64"), (8, b"WAVE")), Container("BW64", "wav", sndfile=True, has_duration=True)),
-    (((0, b"riff\x2e\x91\xcf\x11"),), Container("W64", "w64", sndfile=True, has_duration=True)),
-    (((0, b"fLaC"),), Container("FLAC", "flac", sndfile=True, has_duration=True)),
-    (((0, b"OggS"),), Container("Ogg", "ogg", sndfile=True, has_duration=True)),
-    (((0, b"FORM"), (8, b"AIFF")), _AIFF),
-    (((0, b"FORM"), (8, b"AIFC")), _AIFF),
-    (((0, b"FORM"), (8, b"8SVX")), _SVX),
-    (((0, b"FORM"), (8, b"16SV")), _SVX),
-    (((0, b".snd"),), Container("AU", "au", sndfile=True, has_duration=True)),
-    (((0, b"caff"),), Container("CAF", "caf", sndfile=True, has_duration=True)),
-    (((0, b"Creative Voice File"),), Container("VOC", "voc", sndfile=True, has_duration=True)),
-    (((0, b"NIST_1A"),), Container("NIST SPHERE", "nistsphere", sndfile=True, has_duration=True)),
-    (((0, b"\x64\xa3\x01\x00"),), _IRCAM),
-    (((0, b"\x64\xa3\x02\x00"),), _IRCAM),
-    (((0, b"\x64\xa3\x03\x00"),), _IRCAM),
-    (((0, b"\x64\xa3\x04\x00"),), _IRCAM),
-    (((4, b"ftyp"),), _MP4),
-    (((4, b"moov"),), _MP4),
-    (((4, b"mdat"),), _MP4),
-    (((4, b"wide"),), _MP4),
-    (((0, b"\x1a\x45\xdf\xa3"),), Container("Matroska or WebM", "matroska", has_duration=True)),
-    (((0, b"\x30\x26\xb2\x75\x8e\x66\xcf\x11"),), Container("WMA", "asf", has_duration=True)),
-    (((0, b"#!AMR"),), Container("AMR", "amr")),
-    (((0, b"MAC "),), Container("Monkey's Audio", "ape", has_duration=True)),
-    (((0, b"wvpk"),), Container("WavPack", "wv", has_duration=True)),
-    (((0, b"TTA1"),), Container("True Audio", "tta", has_duration=True)),
-    (((0, b"MP+"),), Container("Musepack", "mpc")),
-    (((0, b"MPCK"),), Container("Musepack", "mpc8", has_duration=True)),
+# The container, the bytes that identify it at the start of a file, and the bytes after them that,
+# together with them, identify it anywhere; None if a recording cannot be found by its signature,
+# because the signature is too short or is that of every block.
+_SIGNATURES: tuple[tuple[Container, bytes, bytes | None], ...] = (
+    (_WAV, rb"RIFF.{4}WAVE", b""),
+    (_WAV, rb"RIFX.{4}WAVE", b""),
+    (Container("RF64", "wav", sndfile=True, has_duration=True), rb"RF64.{4}WAVE", b""),
+    (Container("BW64", "wav", sndfile=True, has_duration=True), rb"BW64.{4}WAVE", b""),
+    (
+        Container("W64", "w64", sndfile=True, has_duration=True),
+        rb"riff\x2e\x91\xcf\x11",
+        rb"\xa5\xd6\x28\xdb",
+    ),
+    (Container("FLAC", "flac", sndfile=True, has_duration=True), rb"fLaC", rb"[\0\x80]\0\0\x22"),
+    (
+        Container("Ogg", "ogg", sndfile=True, has_duration=True),
+        rb"OggS",
+        # The page that starts a logical stream, and the first bytes of its only packet.
+        rb"\0[\x02\x06].{20}\x01.(?:\x01vorbis|OpusHead|\x7fFLAC|Speex   )",
+    ),
+    (Container("AIFF", "aiff", sndfile=True, has_duration=True), rb"FORM.{4}AIF[FC]", b""),
+    (Container("8SVX", None, sndfile=True, has_duration=True), rb"FORM.{4}(?:8SVX|16SV)", b""),
+    (
+        Container("AU", "au", sndfile=True, has_duration=True),
+        rb"\.snd",
+        rb"\0\0.{2}.{4}\0\0\0[\x01-\x1b]\0",
+    ),
+    (Container("CAF", "caf", sndfile=True, has_duration=True), rb"caff", rb"\0\x01\0\0desc"),
+    (Container("VOC", "voc", sndfile=True, has_duration=True), rb"Creative Voice File", b""),
+    (Container("NIST SPHERE", "nistsphere", sndfile=True, has_duration=True), rb"NIST_1A", rb"\n"),
+    (
+        Container("IRCAM", None, sndfile=True, has_duration=True),
+        rb"\x64\xa3[\x01-\x04]\0",
+        None,
+    ),
+    (_MP4, rb"\0\0.{2}ftyp", rb"[ -~]{4}"),
+    (_MP4, rb".{4}(?:moov|mdat|wide|free|skip)", None),
+    (
+        Container("Matroska or WebM", "matroska", has_duration=True),
+        rb"\x1a\x45\xdf\xa3",
+        rb".{1,8}\x42[\x82\x86\xf2\xf3\xf7]",
+    ),
+    (
+        Container("WMA", "asf", has_duration=True),
+        rb"\x30\x26\xb2\x75\x8e\x66\xcf\x11",
+        rb"\xa6\xd9",
+    ),
+    (Container("AMR", "amr"), rb"#!AMR", rb"(?:-WB)?\n"),
+    (Container("Monkey's Audio", "ape", has_duration=True), rb"MAC ", None),
+    (
+        Container("WavPack", "wv", has_duration=True),
+        rb"wvpk",
+        rb".{4}.\x04.{6}\0{4}",  # the block of the first sample
+    ),
+    (
+        Container("True Audio", "tta", has_duration=True),
+        rb"TTA1",
+        rb"[\x01-\x03]\0[\x01-\x20]\0[\x08-\x20]\0",
+    ),
+    (Container("Musepack", "mpc"), rb"MP\+", None),
+    (_MUSEPACK_8, rb"MPCK", rb"SH"),
+)
+_AT_START = [(re.compile(at, re.DOTALL), container) for container, at, _ in _SIGNATURES]
+_ANYWHERE = {
+    container: re.compile(
+        rb"|".join(
+            at + more for same, at, more in _SIGNATURES if same == container and more is not None
+        ),
+        re.DOTALL,
+    )
+    for container, _, more in _SIGNATURES
+    if more is not None
+}
+
+# The first bytes of a frame of MPEG audio, ADTS or (Enhanced) AC-3; or a signature.
+_CANDIDATE = re.compile(
+    rb"|".join(
+        (
+            rb"\xff[\xe2-\xe5\xf2-\xf5\xfa-\xfd][\x10-\xeb]",
+            rb"\xff[\xf0\xf1\xf8\xf9][\x00-\xf3]",
+            rb"\x0b\x77",
+            *(mark.pattern for mark in _ANYWHERE.values()),
+        )
+    ),
+    re.DOTALL,
+)
+_MAX_SIGNATURE_BYTES = 64
+
+# Archives, pictures, films and programs, which may contain a recording after a short header.
+_NOT_AUDIO = re.compile(
+    rb"PK\x03\x04|Rar!|7z\xbc\xaf|%PDF|.{257}ustar|\x1f\x8b\x08|BZh|\xfd7zXZ|\x28\xb5\x2f\xfd"
+    rb"|\xff\xd8\xff|\x89PNG|GIF8|RIFF|FLV\x01|[FC]WS|\0\0\x01[\xb3\xba]"
+    rb"|\x7fELF|MZ|SQLite format",
+    re.DOTALL,
 )
 
-# Archives and documents, which may contain a recording after a short header.
-_NOT_AUDIO: tuple[tuple[int, bytes], ...] = (
-    (0, b"PK\x03\x04"),
-    (0, b"Rar!"),
-    (0, b"7z\xbc\xaf"),
-    (0, b"%PDF"),
-    (257, b"ustar"),
-)
+_CHUNK_NAME = re.compile(rb"[A-Za-z0-9 _-]{4}(?=.{4})", re.DOTALL)
+_MIN_PADDING = 16
 
 _RUN_FRAMES = 8
 """Consecutive frames that identify a format without a file header."""
@@ -115,8 +169,14 @@ _RUN_FRAMES = 8
 _HEAD_BYTES = 1 << 16
 """Bytes to look at, from the start of the file or the end of its tags."""
 
+_SEARCH_BYTES = 1 << 23
+"""Bytes in which to search for the start of a recording that follows something else."""
+
+_BLOCK_BYTES = 1 << 20
+"""Bytes to search at a time."""
+
 _MAX_TAGS = 8
-"""ID3 tags to skip."""
+"""Tags to skip."""
 
 
 class Readable(Protocol):
@@ -129,8 +189,27 @@ class Readable(Protocol):
         """Set the position, counted from the start."""
 
 
-def sniff(file: Readable) -> Container | None:
-    """Recognise a recording by its content.
+@dataclass(frozen=True)
+class Found:
+    """A recording in a file.
+
+    Parameters
+    ----------
+    container : Container
+    start : int >= 0
+        Offset in bytes of what the decoders are to read. Correct ID3 tags in front of an MP3
+        are included: libsndfile skips them, and reads a whole file faster than a part.
+    """
+
+    container: Container
+    start: int
+
+
+def sniff(file: Readable) -> Found | None:
+    r"""Find the recording in a file by its content.
+
+    A recording may follow tags, and then anything that is not known to be another kind of file:
+    the rest of a frame, zeros, or the content of a tag with a wrong size.
 
     Parameters
     ----------
@@ -139,58 +218,214 @@ def sniff(file: Readable) -> Container | None:
 
     Returns
     -------
-    Container or None
+    Found or None
         None if the content is not a known audio format.
 
     Examples
     --------
     >>> import io
-    >>> sniff(io.BytesIO(b"fLaC")).name
+    >>> sniff(io.BytesIO(b"fLaC")).container.name
     'FLAC'
+    >>> sniff(io.BytesIO(bytes(100_000) + b"fLaC\0\0\0\x22")).start
+    100000
     >>> sniff(io.BytesIO(b"%PDF-1.7")) is None
     True
     """
-    start = 0
-    head = _read(file, start)
+    start = begin = 0
+    head = _read(file, 0, _HEAD_BYTES)
     for _ in range(_MAX_TAGS):
-        if head[:3] != b"ID3" or len(head) < 10 or max(head[6:10]) >= 0x80:
+        length, is_skipped = tag_length(head)
+        if not length:
             break
+        begin += length
+        if not is_skipped:
+            start = begin
+        head = _read(file, begin, _HEAD_BYTES)
+    container = _identify(head)
+    if container is not None:
+        return Found(container, start if container.demuxer == "mp3" else begin)
+    if _NOT_AUDIO.match(head):
+        return None
+    return _search(file)
+
+
+def tag_length(head: bytes) -> tuple[int, bool]:
+    r"""Return the size of the tag at the start of some bytes.
+
+    Parameters
+    ----------
+    head : bytes
+        At least 32 bytes, unless the file is shorter.
+
+    Returns
+    -------
+    length : int >= 0
+        In bytes; 0 if there is no tag.
+    is_skipped : bool
+        Whether decoders skip it.
+
+    Examples
+    --------
+    >>> tag_length(b"ID3\x04\0\0\0\0\x02\0" + bytes(256))
+    (266, True)
+    >>> tag_length(b"fLaC")
+    (0, False)
+    """
+    if head.startswith(b"ID3") and len(head) >= 10:
+        if max(head[6:10]) >= 0x80:  # a plain number, which some writers left there
+            return 10 + int.from_bytes(head[6:10], "big"), False
         # ID3v2.4, 3.1: four bytes of seven bits, excluding header and footer of ten bytes each.
         size = head[6] << 21 | head[7] << 14 | head[8] << 7 | head[9]
-        start += 10 + size + (10 if head[5] & 0x10 else 0)
-        head = _read(file, start)
-    for signature, container in _SIGNATURES:
-        if all(head.startswith(mark, offset) for offset, mark in signature):
+        return 10 + size + (10 if head[5] & 0x10 else 0), True
+    if head.startswith(b"APETAGEX") and len(head) >= 32:
+        # APEv2: the size excludes the header, unless this is the footer that ends the tag.
+        is_header = head[23] & 0x20
+        return 32 + (int.from_bytes(head[12:16], "little") if is_header else 0), False
+    if head.startswith(b"TAG"):
+        return 128, False  # ID3v1
+    return 0, False
+
+
+def _identify(head: bytes) -> Container | None:
+    for signature, container in _AT_START:
+        if signature.match(head):
             return container
-    if any(head.startswith(mark, offset) for offset, mark in _NOT_AUDIO):
-        return None
     whole = len(head) < _HEAD_BYTES
-    for container, frame in (
-        (_MPEG_AUDIO, _mpeg_audio_frame),
-        (_ADTS, _adts_frame),
-        (_AC3, _ac3_frame),
-        (_EAC3, _eac3_frame),
-    ):
-        if _is_run(head, 0, whole, frame):
-            if container is _MPEG_AUDIO and _FRAME_COUNT_TAG.search(head, 0, _MAX_FRAME_BYTES):
-                return _MPEG_AUDIO_WITH_DURATION
-            return container
-    # Excerpts of a broadcast start inside a frame, and removed tags leave zeros.
-    zeros = len(head) - len(head.lstrip(b"\0"))
-    for container, frame in ((_MPEG_AUDIO_AFTER_GARBAGE, _mpeg_audio_frame), (_ADTS, _adts_frame)):
-        offset = 0
-        while 0 <= (offset := head.find(b"\xff", offset + 1)) < zeros + _MAX_FRAME_BYTES:
-            if _is_run(head, offset, False, frame):
-                return container
+    return _identify_frames(head, 0, whole)
+
+
+def _identify_frames(head: bytes, offset: int, whole: bool) -> Container | None:
+    for container, frame in _FRAME_FORMATS:
+        if _is_run(head, offset, whole, frame):
+            return _with_count(head, offset) if container is _MPEG_AUDIO else container
     return None
 
 
-def _read(file: Readable, start: int) -> bytes:
+def _with_count(head: bytes, offset: int) -> Container:
+    """Return the container of MPEG audio, which depends on a count of frames in the first one."""
+    tag = _FRAME_COUNT_TAG.search(head, offset, offset + _MAX_FRAME_BYTES)
+    if tag is None:
+        return _MPEG_AUDIO
+    at, has_count = tag.end(), True
+    if tag[0] == b"VBRI":
+        at += 10
+    else:
+        has_count = bool(int.from_bytes(head[at : at + 4], "big") & 1)
+        at += 4
+    count = int.from_bytes(head[at : at + 4], "big")
+    return _MPEG_AUDIO_WITH_COUNT if has_count and count else _MPEG_AUDIO
+
+
+def _search(file: Readable) -> Found | None:
+    """Search for the first run of frames or signature in a file that starts with neither."""
+    for start in range(0, _SEARCH_BYTES, _BLOCK_BYTES):
+        block = _read(file, start, _BLOCK_BYTES + _HEAD_BYTES)
+        for found in _CANDIDATE.finditer(block, 0, _BLOCK_BYTES + _MAX_SIGNATURE_BYTES):
+            offset = found.start()
+            if block[offset] in b"\xff\x0b":
+                container = _identify_frames(block, offset, False)
+            else:
+                marks = _ANYWHERE.items()
+                container = next(one for one, mark in marks if mark.match(block, offset))
+            if container is not None:
+                return Found(container, start + offset)
+        if len(block) < _BLOCK_BYTES:
+            break
+    return None
+
+
+def next_recording(file: Readable, container: Container, start: int) -> int | None:
+    r"""Return the offset of the next recording of a format in a file.
+
+    Parameters
+    ----------
+    file : Readable
+        A binary file. Its position afterwards is undefined.
+    container : Container
+        The format.
+    start : int >= 0
+        Where to start the search. The recording that is there or before is not counted.
+
+    Returns
+    -------
+    offset : int or None
+        None if there is none, or if the format's signature does not tell a recording's start from
+        its other blocks.
+
+    Examples
+    --------
+    >>> import io
+    >>> one = b"fLaC\0\0\0\x22" + bytes(34)
+    >>> file = io.BytesIO(one + bytes(1000) + one)
+    >>> next_recording(file, sniff(file).container, 1)
+    1042
+    """
+    mark = _ANYWHERE.get(container)
+    if mark is None:
+        return None
+    while block := _read(file, start, _BLOCK_BYTES + _MAX_SIGNATURE_BYTES):
+        found = mark.search(block)
+        if found is not None:
+            return start + found.start()
+        start += _BLOCK_BYTES
+    return None
+
+
+def unexplained_bytes(file: Readable, start: int, stop: int) -> int:
+    r"""Count the bytes after a recording that are neither tags nor chunks nor padding.
+
+    Parameters
+    ----------
+    file : Readable
+        A binary file. Its position afterwards is undefined.
+    start, stop : int
+        End of the last sample, and size of the file.
+
+    Returns
+    -------
+    n : int >= 0
+        The bytes from the first one that is none of these to the end.
+
+    Examples
+    --------
+    >>> import io
+    >>> unexplained_bytes(io.BytesIO(b"LIST\x02\0\0\0abTAG" + bytes(125)), 0, 138)
+    0
+    >>> unexplained_bytes(io.BytesIO(bytes(1000) + b"what is this?"), 0, 1013)
+    13
+    """
+    while start < stop:
+        head = _read(file, start, _BLOCK_BYTES // 256)
+        length, _ = tag_length(head)
+        if not length:
+            length = _chunk_length(head, stop - start)
+        if not length:
+            # Padding repeats one byte.
+            length = len(head) - len(head.lstrip(head[:1]))
+            if length < min(_MIN_PADDING, stop - start):
+                break
+        start += length
+    return max(0, stop - start)
+
+
+def _chunk_length(head: bytes, longest: int) -> int:
+    """Return the size of the chunk of RIFF or IFF, or box of MP4, at the start of some bytes."""
+    sizes = []
+    if _CHUNK_NAME.match(head):
+        for order in (">", "<"):
+            size = int(struct.unpack_from(f"{order}I", head, 4)[0]) + 8
+            sizes.append(size + size % 2)
+    if _CHUNK_NAME.match(head, 4):
+        sizes.append(int(struct.unpack_from(">I", head)[0]))
+    return min((size for size in sizes if 8 <= size <= longest + 1), default=0)
+
+
+def _read(file: Readable, start: int, size: int) -> bytes:
     file.seek(start)
-    head = b""
-    while len(head) < _HEAD_BYTES and (more := file.read(_HEAD_BYTES - len(head))):
-        head += more
-    return head
+    content = b""
+    while len(content) < size and (more := file.read(size - len(content))):
+        content += more
+    return content
 
 
 # A parser of frame headers: the frame's length in bytes and the fields that all frames of a file
@@ -298,3 +533,11 @@ def _eac3_frame(head: bytes, offset: int) -> tuple[int, tuple[int, ...]] | None:
     if not 11 <= version <= 16:
         return None
     return 2 * (((header[2] & 7) << 8 | header[3]) + 1), (rate, version)
+
+
+_FRAME_FORMATS = (
+    (_MPEG_AUDIO, _mpeg_audio_frame),
+    (_ADTS, _adts_frame),
+    (_AC3, _ac3_frame),
+    (_EAC3, _eac3_frame),
+)

@@ -10,20 +10,17 @@ import numpy as np
 import soundfile
 
 from featurizer.deadline import Deadline
-from featurizer.file_access import DecoderFile
-from featurizer.formats import Container
+from featurizer.file_access import FilePart
 from featurizer.mono_signal import BLOCK_FRAMES, MonoSignal, expected_seconds
-from featurizer.recording import (
-    Recording,
-    RejectedByDecoderError,
-    decoder_failure,
-    finish_recording,
-)
+from featurizer.recording import NO_SAMPLES, Decoded, RejectedByDecoderError
 
 # libsndfile's log of a chunk that is longer in the header than in the file.
 _TRUNCATED_CHUNK = re.compile(
     r"^\s*(?:data|SSND|BODY|Data Size|riff|Riff size)\s*:\s*(\d+) \(should be (\d+)\)", re.MULTILINE
 )
+
+# libsndfile's log of the number of samples in the header of a compressed WAV.
+_FACT_CHUNK = re.compile(r"^\s*fact\s*:.*\n\s*frames\s*:\s*(\d+)", re.MULTILINE)
 
 _CONSTANT_RATE_SUBTYPES = ("PCM_", "FLOAT", "DOUBLE", "ULAW", "ALAW")
 """Start of the names of encodings with a fixed number of bytes per sample."""
@@ -40,29 +37,22 @@ _UNKNOWN_FRAMES = 1 << 62
 
 
 def decode_with_libsndfile(
-    file: DecoderFile,
-    descriptor: int | None,
-    container: Container,
-    size: int,
-    deadline: Deadline | None,
-) -> Recording:
+    file: FilePart, descriptor: int | None, deadline: Deadline | None
+) -> Decoded:
     """Decode a recording with libsndfile.
 
     Parameters
     ----------
-    file : DecoderFile
+    file : FilePart
     descriptor : int or None
         The file's descriptor, for libsndfile to read directly instead of through Python.
-    container : Container
-    size : int > 0
-        Size of the file in bytes.
     deadline : Deadline or None
         Checked once per block.
 
     Raises
     ------
     RejectedByDecoderError
-        libsndfile does not accept the file, finds no samples, or guesses its length.
+        libsndfile does not accept the file or finds no samples.
     RecordingError
         Of kind unreadable, not-finite, too-long or timeout.
     """
@@ -74,8 +64,10 @@ def decode_with_libsndfile(
             raise RejectedByDecoderError(error.error_string.rstrip(".")) from error
         with sound:
             rate, channels = sound.samplerate, sound.channels
-            promised_s = _promised_seconds(sound) if container.has_duration else None
-            signal = MonoSignal(rate, expected_seconds(promised_s, size), deadline)
+            begin = _position(file, descriptor)
+            promised_s = _promised_seconds(sound)
+            signal = MonoSignal(rate, expected_seconds(promised_s, file.size), deadline)
+            failure = None
             interleaved = None
             if channels > 1:
                 interleaved = np.empty((2 * BLOCK_FRAMES // channels, channels), dtype=np.float32)
@@ -85,19 +77,26 @@ def decode_with_libsndfile(
                     remaining = sound.frames - signal.frames
                     frames = sound.buffer_read_into(block[:remaining], "float32")
                 except soundfile.LibsndfileError as error:
-                    seconds = max(sound.tell(), signal.frames) / rate
-                    reason = error.error_string.rstrip(".")
-                    raise decoder_failure(container, seconds, reason) from error
+                    failure = error.error_string.rstrip(".")
+                    break
                 if frames == 0:
                     break
                 if interleaved is None:
                     signal.commit(block[:frames])
                 else:
                     signal.append_mean(block[:frames].T)
-    if container.name == "MP3" and not container.has_duration and signal.frames >= sound.frames:
-        # libsndfile stopped at a length guessed from the file size and the first bit rate.
-        raise RejectedByDecoderError("no header gives the length")
-    return finish_recording(signal, channels, promised_s)
+    if signal.frames == 0:
+        raise RejectedByDecoderError(failure or NO_SAMPLES)
+    end = _position(file, descriptor)
+    size = end - begin if end > begin else end  # all was read with the header
+    damaged_s = 0.0
+    if failure is not None:
+        damaged_s = max(0.0, (promised_s or 0.0) - signal.seconds)
+    return Decoded(signal, rate, channels, promised_s, size, end, end, damaged_s, failure)
+
+
+def _position(file: FilePart, descriptor: int | None) -> int:
+    return file.tell() if descriptor is None else os.lseek(descriptor, 0, os.SEEK_CUR)
 
 
 class _SequentialFile(soundfile.SoundFile):  # type: ignore[misc]
@@ -116,8 +115,11 @@ def _promised_seconds(sound: soundfile.SoundFile) -> float | None:
     frames: int = sound.frames
     if frames >= _UNKNOWN_FRAMES:
         return None
+    if not sound.subtype.startswith(_CONSTANT_RATE_SUBTYPES):
+        fact = _FACT_CHUNK.search(sound.extra_info)
+        return max(frames, int(fact[1]) if fact else 0) / int(sound.samplerate)
     truncated = _TRUNCATED_CHUNK.search(sound.extra_info)
-    if truncated is not None and sound.subtype.startswith(_CONSTANT_RATE_SUBTYPES):
+    if truncated is not None:
         promised, found = int(truncated[1]), int(truncated[2])
         if 0 < found < promised and 0 < promised & 0x7FFFFFFF < _UNKNOWN_SIZE:
             frames = frames * promised // found

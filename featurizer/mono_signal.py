@@ -53,6 +53,13 @@ class MonoSignal:
     """
 
     def __init__(self, sample_rate: int, expected_s: float, deadline: Deadline | None) -> None:
+        self._deadline = deadline
+        self._y = np.empty(BLOCK_FRAMES + int(expected_s * SAMPLE_RATE), dtype=np.float32)
+        self._n = 0
+        self._earlier_s = 0.0
+        self._start_piece(sample_rate)
+
+    def _start_piece(self, sample_rate: int) -> None:
         if sample_rate < MIN_SAMPLE_RATE:
             raise RecordingError(
                 "unreadable",
@@ -60,14 +67,12 @@ class MonoSignal:
                 " are needed. Use a file with a correct header.",
             )
         self.sample_rate = sample_rate
+        self._piece = self._n
         self._committed = 0
         self._pending = 0
-        self._ratio = SAMPLE_RATE / sample_rate
-        self._deadline = deadline
-        self._n = 0
+        ratio = SAMPLE_RATE / sample_rate
         # Smaller blocks where upsampling multiplies the samples.
-        self._block_frames = max(1, min(BLOCK_FRAMES, int(BLOCK_FRAMES / self._ratio)))
-        self._y = np.empty(BLOCK_FRAMES + int(expected_s * SAMPLE_RATE), dtype=np.float32)
+        self._block_frames = max(1, min(BLOCK_FRAMES, int(BLOCK_FRAMES / ratio)))
         self._resampler: soxr.ResampleStream | None = None
         if sample_rate != SAMPLE_RATE:
             self._resampler = soxr.ResampleStream(
@@ -77,13 +82,41 @@ class MonoSignal:
 
     @property
     def frames(self) -> int:
-        """Length so far, in samples at the recording's own rate."""
+        """Length since the last change of the sample rate, in samples at that rate."""
         return self._committed + self._pending
 
     @property
     def seconds(self) -> float:
         """Length so far, in seconds."""
-        return self.frames / self.sample_rate
+        return self._earlier_s + self.frames / self.sample_rate
+
+    def change_rate(self, sample_rate: int) -> None:
+        """Continue at another sample rate.
+
+        Each piece between two changes is resampled on its own, as a recording of that rate.
+
+        Parameters
+        ----------
+        sample_rate : int > 0
+            Sample rate of the blocks that follow, in Hz.
+
+        Raises
+        ------
+        RecordingError
+            As the constructor and :meth:`commit`.
+
+        Examples
+        --------
+        >>> signal = MonoSignal(22050, expected_s=0.0, deadline=None)
+        >>> signal.append_mean(np.ones((1, 3), dtype=np.float32))
+        >>> signal.change_rate(44100)
+        >>> signal.append_mean(np.zeros((1, 6), dtype=np.float32))
+        >>> print(signal.finish().round(1))
+        [1. 1. 1. 0. 0. 0.]
+        """
+        self._end_piece()
+        self._earlier_s = self.seconds
+        self._start_piece(sample_rate)
 
     def buffer(self) -> np.ndarray:
         """Return the buffer for the next mono block; it is valid until :meth:`commit`."""
@@ -112,12 +145,12 @@ class MonoSignal:
             first = int(np.argmin(finite))
             raise RecordingError(
                 "not-finite",
-                f"The sample at {(self._committed + first) / self.sample_rate:.3f} s is"
+                f"The sample at {self.seconds + first / self.sample_rate:.3f} s is"
                 f" {block[first]}, not a finite number. Export the recording again.",
             )
         self._committed += len(block)
-        if self._committed > MAX_HOURS * 3600 * self.sample_rate:
-            raise _too_long(None)
+        if self.seconds > MAX_HOURS * 3600:
+            raise too_long(None)
         if self._resampler is None:
             self._n += len(block)
         else:
@@ -158,17 +191,20 @@ class MonoSignal:
         Returns
         -------
         y : np.ndarray [shape=(n,), float32]
-            As many samples as :func:`resampled_length` returns.
+            As many samples as :func:`resampled_length` returns for each piece of one rate.
         """
+        self._end_piece()
+        self._y.resize(self._n, refcheck=False)
+        return self._y
+
+    def _end_piece(self) -> None:
         self._commit_pending()
         if self._resampler is not None:
             self._append(self._resampler.resample_chunk(np.empty(0, np.float32), last=True))
-            n = int(resampled_length(self._committed, self.sample_rate))
+            n = self._piece + int(resampled_length(self._committed, self.sample_rate))
             self._ensure_capacity(max(0, n - self._n))
             self._y[self._n : n] = 0
             self._n = n
-        self._y.resize(self._n, refcheck=False)
-        return self._y
 
     def _append(self, samples: np.ndarray) -> None:
         self._ensure_capacity(len(samples))
@@ -239,11 +275,18 @@ def expected_seconds(promised_s: float | None, size: int) -> float:
         return 0.0
     max_s = size / _MIN_BYTES_PER_SECOND
     if MAX_HOURS * 3600 < promised_s <= max_s:
-        raise _too_long(promised_s / 3600)
+        raise too_long(promised_s / 3600)
     return min(promised_s, max_s, MAX_HOURS * 3600)
 
 
-def _too_long(hours: float | None) -> RecordingError:
+def too_long(hours: float | None) -> RecordingError:
+    """Return the error for a recording above the limit, of known or unknown length in hours.
+
+    Examples
+    --------
+    >>> print(too_long(5))
+    The recording lasts 5.00 hours; the limit is 4 hours. Split it.
+    """
     if hours is None:
         return RecordingError(
             "too-long", f"The recording is longer than the limit of {MAX_HOURS} hours. Split it."

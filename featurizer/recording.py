@@ -11,8 +11,15 @@ from featurizer.mono_signal import MonoSignal
 NO_SAMPLES = "no samples"
 """Reason of a decoder that finds no samples in a file."""
 
-_MIN_MISSING_S = 0.1
-"""Seconds that a recording must be shorter than its header says to get a note."""
+MIN_MISSING_S = 0.1
+"""Seconds that must be missing from a recording for it to get a note."""
+
+MIN_SHARE = 0.6
+"""Share of a damaged recording that must be decoded for it to be kept."""
+
+
+SILENT = "The recording is silent."
+"""Note on a recording without any sample other than 0."""
 
 
 @dataclass(frozen=True)
@@ -44,64 +51,102 @@ class RejectedByDecoderError(Exception):
     """A decoder does not accept the file; another one may."""
 
 
-def finish_recording(signal: MonoSignal, channels: int, promised_s: float | None) -> Recording:
-    """Finish a signal and describe the recording.
+@dataclass(frozen=True)
+class Decoded:
+    """What a decoder read of a recording.
 
     Parameters
     ----------
     signal : MonoSignal
-        All decoded samples.
-    channels : int > 0
-        Channels of the file.
+        All decoded samples, at least one.
+    sample_rate, channels : int > 0
+        Sample rate in Hz and channels of the file; those of its start if they change.
     promised_s : float or None
         Duration in the header, in seconds.
+    size : int > 0
+        Size of the encoded samples in bytes.
+    end : int > 0
+        Offset in bytes of the end of the last sample.
+    unread : int > 0
+        Offset of the first byte that the decoder did not search for samples.
+    damaged_s : float >= 0
+        Approximate duration that the decoder left out because it is damaged, in seconds.
+    failure : str or None
+        The decoder's reason for leaving something out.
+    """
+
+    signal: MonoSignal
+    sample_rate: int
+    channels: int
+    promised_s: float | None
+    size: int
+    end: int
+    unread: int
+    damaged_s: float = 0.0
+    failure: str | None = None
+
+    @property
+    def seconds(self) -> float:
+        """Duration of the decoded samples, in seconds."""
+        return self.signal.seconds
+
+    @property
+    def missing_s(self) -> float:
+        """Duration that is damaged or that the header promises, but the samples do not have."""
+        return max(self.damaged_s, (self.promised_s or 0.0) - self.seconds)
+
+
+def finish_recording(decoded: Decoded, container: Container, undecoded_s: float = 0.0) -> Recording:
+    """Finish the signal of a decoded recording, and describe the recording.
+
+    Parameters
+    ----------
+    decoded : Decoded
+    container : Container
+    undecoded_s : float >= 0
+        Approximate duration of what follows the last sample in the file, in seconds.
 
     Returns
     -------
     Recording
-        With a note where more than 0.1 s of the promised duration is missing.
+        With a note where more than 0.1 s is missing.
 
     Raises
     ------
-    RejectedByDecoderError
-        The signal has no samples.
+    RecordingError
+        Of kind unreadable, if the decoder left out more than it read.
 
     Examples
     --------
     >>> signal = MonoSignal(22050, expected_s=1.0, deadline=None)
     >>> signal.append_mean(np.zeros((2, 22050), dtype=np.float32))
-    >>> finish_recording(signal, channels=2, promised_s=3.0).note
+    >>> decoded = Decoded(signal, 22050, 2, 3.0, size=88200, end=88244, unread=88244)
+    >>> finish_recording(decoded, Container("WAV", "wav")).note
     'The recording ends after 1.0 s, but its header promises 3.0 s.'
     """
-    if signal.frames == 0:
-        raise RejectedByDecoderError(NO_SAMPLES)
-    seconds = signal.seconds
-    note = None
-    if promised_s is not None and promised_s - seconds > _MIN_MISSING_S:
-        note = (
-            f"The recording ends after {seconds:.1f} s, but its header promises {promised_s:.1f} s."
+    seconds = decoded.seconds
+    if decoded.failure is not None and seconds < MIN_SHARE * (seconds + decoded.damaged_s):
+        raise RecordingError(
+            "unreadable",
+            f"The {container.name} decoder gave up after {seconds:.1f} s ({decoded.failure})."
+            " Replace the file with an undamaged copy.",
         )
-    return Recording(signal.finish(), seconds, signal.sample_rate, channels, note)
-
-
-def decoder_failure(container: Container, seconds: float, reason: object) -> RecordingError:
-    """Return the error for a decoder that stops in the middle of a recording.
-
-    Parameters
-    ----------
-    container : Container
-    seconds : float >= 0
-        Duration decoded so far.
-    reason : object
-        The decoder's own error text.
-
-    Examples
-    --------
-    >>> print(decoder_failure(Container("FLAC", "flac"), 7.3, "lost sync"))
-    The FLAC decoder gave up after 7.3 s (lost sync). Replace the file with an undamaged copy.
-    """
-    return RecordingError(
-        "unreadable",
-        f"The {container.name} decoder gave up after {seconds:.1f} s ({reason})."
-        " Replace the file with an undamaged copy.",
-    )
+    note = None
+    unkept_s = (decoded.promised_s or 0.0) - seconds
+    if unkept_s > max(decoded.damaged_s, MIN_MISSING_S):
+        note = (
+            f"The recording ends after {seconds:.1f} s, but its header promises"
+            f" {decoded.promised_s:.1f} s."
+        )
+    elif decoded.damaged_s > MIN_MISSING_S:
+        note = (
+            f"The file is damaged: {seconds:.1f} s of about {seconds + decoded.damaged_s:.1f} s"
+            " could be decoded."
+        )
+    elif undecoded_s > MIN_MISSING_S:
+        note = (
+            f"The recording ends after {seconds:.1f} s, but the size of its file suffices for"
+            f" {seconds + undecoded_s:.1f} s."
+        )
+    y = decoded.signal.finish()
+    return Recording(y, seconds, decoded.sample_rate, decoded.channels, note)

@@ -164,12 +164,16 @@ class Score:
         Scores by track, 0 … 1.
     champion : bool
         Whether this model makes the predictions.
+    macro_f1_interval, accuracy_interval : tuple of float or None
+        Ends of the confidence intervals; None if unknown.
     """
 
     trained_at: np.datetime64
     macro_f1: float
     accuracy: float
     champion: bool
+    macro_f1_interval: tuple[float, float] | None = None
+    accuracy_interval: tuple[float, float] | None = None
 
 
 def scores_over_time(scores: Sequence[Score]) -> Picture:
@@ -195,7 +199,13 @@ def scores_over_time(scores: Sequence[Score]) -> Picture:
             ("accuracy", [one.accuracy for one in scores], "s"),
             ("macro F1", [one.macro_f1 for one in scores], "o"),
         ):
-            axes.plot(dates, values, marker=marker, markersize=5, linewidth=1.2, label=name)
+            (line,) = axes.plot(
+                dates, values, marker=marker, markersize=5, linewidth=1.2, label=name
+            )
+            attribute = f"{name.lower().replace(' ', '_')}_interval"
+            known = [i for i, one in enumerate(scores) if getattr(one, attribute)]
+            ends = [getattr(scores[i], attribute) for i in known]
+            axes.vlines(dates[known], *_columns(ends), colors=line.get_color(), linewidth=1.2)
         champions = [i for i, one in enumerate(scores) if one.champion]
         axes.plot(
             dates[champions],
@@ -224,6 +234,106 @@ def scores_over_time(scores: Sequence[Score]) -> Picture:
         title="Scores over time",
         alt=f"Accuracy and macro F1 by track of {len(scores)} models, in order of training. "
         f"Macro F1 is {first.macro_f1:.3f} for the first and {last.macro_f1:.3f} for the last.",
-        caption="Each model is scored on its own test tracks.",
+        caption="Each model is scored on its own test tracks. Bars are 95 % confidence intervals.",
         heights=(330, 280),
+    )
+
+
+def _columns(pairs: Sequence[tuple[float, float]]) -> tuple[list[float], list[float]]:
+    """Return the first and the second values of pairs."""
+    return [one for one, _ in pairs], [other for _, other in pairs]
+
+
+@dataclass(frozen=True)
+class Change:
+    """A change of macro F1 with its confidence interval.
+
+    Parameters
+    ----------
+    value, lower, upper : float [range=[-1, 1]]
+        The change, and the ends of the interval.
+    """
+
+    value: float
+    lower: float
+    upper: float
+
+
+@dataclass(frozen=True)
+class ModelChanges:
+    """Changes of macro F1 from earlier models to a new one.
+
+    Parameters
+    ----------
+    name : str
+        Name of the new model.
+    since_champion, since_best : Change or None
+        Changes since the champion of the time, and over the nights since the best one; None if
+        they were not compared.
+    """
+
+    name: str
+    since_champion: Change | None
+    since_best: Change | None
+
+
+def changes(models: Sequence[ModelChanges]) -> Picture:
+    """Draw changes of macro F1 as points with intervals, a row for each model.
+
+    Parameters
+    ----------
+    models : sequence of ModelChanges
+        The newest first.
+
+    Examples
+    --------
+    >>> worse = Change(-0.05, -0.08, -0.02)
+    >>> found = changes([ModelChanges("the second", worse, worse)])
+    >>> found.alt.partition("champion: ")[2]
+    'the second -0.050 (-0.080 to -0.020).'
+    """
+    rows = np.arange(len(models))
+
+    def paint(figure: Figure, variant: Variant) -> None:
+        axes = figure.subplots()
+        for name, attribute, marker, offset in (
+            ("the champion", "since_champion", "o", -0.14),
+            ("the best so far", "since_best", "s", 0.14),
+        ):
+            known = [i for i, one in enumerate(models) if getattr(one, attribute)]
+            found = [getattr(models[i], attribute) for i in known]
+            (line,) = axes.plot(
+                [one.value for one in found],
+                rows[known] + offset,
+                linestyle="none",
+                marker=marker,
+                markersize=5,
+                label=name,
+            )
+            ends = _columns([(one.lower, one.upper) for one in found])
+            axes.hlines(rows[known] + offset, *ends, colors=line.get_color(), linewidth=1.4)
+        axes.axvline(0.0, color=variant.scheme.text, linewidth=0.8)
+        axes.set_yticks(rows, [one.name for one in models])
+        axes.set_ylim(len(models) - 0.5, -0.5)
+        axes.tick_params(axis="y", length=0)
+        axes.locator_params(axis="x", nbins=4 if variant.narrow else 8)
+        axes.set_xlabel("change of macro F1")
+        axes.grid(axis="x")
+        axes.set_axisbelow(True)
+        figure.legend(loc="outside upper left", ncols=2, handlelength=1.4)
+
+    said = [(one.name, one.since_champion) for one in models if one.since_champion]
+    listed = ", ".join(
+        f"{name} {one.value:+.3f} ({one.lower:+.3f} to {one.upper:+.3f})" for name, one in said[:3]
+    )
+    return draw(
+        paint,
+        name="changes",
+        title="New models against earlier ones",
+        alt=f"Changes of macro F1 of {len(models)} models, the newest first. Since the champion: "
+        f"{listed or 'unknown'}.",
+        caption="Change of macro F1 since the champion of the time, and over all nights since the "
+        "best champion, with 99 % confidence intervals. A model is refused if one of them lies "
+        "below 0.",
+        heights=(130 + 34 * len(models), 120 + 30 * len(models)),
     )

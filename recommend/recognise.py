@@ -2,17 +2,111 @@
 
 Each segment of an excerpt is close to some segment of the original. A re-encoding may shift all
 features at once, but hardly changes how each segment differs from the recording's mean. Either
-match makes the distance small.
+match makes the distance small. ``python -m benchmarks.recognise`` measures how often the calls are
+right.
 """
+
+from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 
-MIN_RATIO = 1.3
-"""Minimum ratio of the second distance to the first for a match (ratio test of Lowe, Distinctive
-image features from scale-invariant keypoints, IJCV 2004)."""
+BLOCK = 100
+"""Segments compared at a time, which bounds the memory for long recordings."""
+
+Call = Literal["yes", "perhaps", "no"]
+"""Whether two recordings are the same."""
 
 
-def distances(segments: np.ndarray, known: np.ndarray, owners: np.ndarray, n: int) -> np.ndarray:
+@dataclass(frozen=True)
+class Limits:
+    """Limits of a call.
+
+    Parameters
+    ----------
+    ratio : float
+        Minimum ratio of the second distance to the first (ratio test of Lowe, Distinctive image
+        features from scale-invariant keypoints, IJCV 2004).
+    direct, deviation : float [range=[0, 1]]
+        Maximum distances of the first recording.
+    """
+
+    ratio: float
+    direct: float
+    deviation: float
+
+
+ONE_SEGMENT: dict[Call, Limits] = {"yes": Limits(2.0, 0.2, 0.3), "perhaps": Limits(1.4, 0.3, 0.5)}
+"""Limits by one segment, of which all must be kept."""
+
+SEVERAL_SEGMENTS: dict[Call, Limits] = {
+    "yes": Limits(4.0, 1.0, 0.5),
+    "perhaps": Limits(2.0, 1.0, 0.6),
+}
+"""Limits by several segments. A re-encoding may have any direct distance."""
+
+
+@dataclass(frozen=True)
+class Distances:
+    """Distances of a recording from n known ones, by its segments.
+
+    Parameters
+    ----------
+    direct : np.ndarray [shape=(n,), range=[0, 1], float64]
+        By the segments: 0 for the same ones, 1 for a known recording without segments.
+    deviation : np.ndarray [shape=(n,), range=[0, 1], float64]
+        By the segments' deviations from the mean of their recording. A single segment is compared
+        by its deviation from the mean of the known recording.
+    segments : int
+        Number of the recording's segments, at least 1.
+    """
+
+    direct: np.ndarray
+    deviation: np.ndarray
+    segments: int
+
+    @property
+    def total(self) -> np.ndarray:
+        """The distances to rank by [shape=(n,)]."""
+        return self.direct if self.segments == 1 else self.direct * self.deviation
+
+    def call(self, same: np.ndarray) -> Call:
+        """Return whether the nearest recording is the same.
+
+        Parameters
+        ----------
+        same : np.ndarray [shape=(n,), bool]
+            Whether a known recording is the nearest one or a copy of it. Copies do not count as
+            second.
+
+        Returns
+        -------
+        {"yes", "perhaps", "no"}
+            "no" without a second recording.
+
+        Examples
+        --------
+        >>> distances = Distances(np.array([0.1, 0.5]), np.array([0.2, 0.9]), segments=4)
+        >>> distances.call(np.array([True, False]))
+        'yes'
+        >>> Distances(np.array([0.5, 0.6]), np.array([0.5, 0.6]), 4).call(np.array([True, False]))
+        'no'
+        """
+        others = self.total[~same]
+        if not len(others):
+            return "no"
+        nearest = int(self.total.argmin())
+        for call, limit in (ONE_SEGMENT if self.segments == 1 else SEVERAL_SEGMENTS).items():
+            if (
+                self.total[nearest] * limit.ratio <= others.min()
+                and self.direct[nearest] <= limit.direct
+                and self.deviation[nearest] <= limit.deviation
+            ):
+                return call
+        return "no"
+
+
+def distances(segments: np.ndarray, known: np.ndarray, owners: np.ndarray, n: int) -> Distances:
     """Return the distances of a recording from n known ones, by their segments.
 
     Parameters
@@ -20,70 +114,54 @@ def distances(segments: np.ndarray, known: np.ndarray, owners: np.ndarray, n: in
     segments : np.ndarray [shape=(m, d), float64]
         z-scores of the recording's segments; m is at least 1.
     known : np.ndarray [shape=(p, d), float64]
-        z-scores of the segments of the known recordings, by the same scaling.
+        z-scores of the segments of the known recordings, by the same scaling, in playing order.
     owners : np.ndarray [shape=(p,), range=[0, n), int]
-        Recording of each known segment.
+        Recording of each known segment, ascending.
     n : int
         Number of known recordings.
-
-    Returns
-    -------
-    distances : np.ndarray [shape=(n,), range=[0, 1], float64]
-        0 for the same segments; 1 for a known recording without segments.
 
     Examples
     --------
     >>> known = np.array([[1.0, 0.0], [0.0, 1.0], [-1.0, 0.0], [0.0, -1.0]])
-    >>> distances(known[:1], known, owners=np.array([0, 0, 1, 1]), n=2)
+    >>> distances(known[:1], known, owners=np.array([0, 0, 1, 1]), n=2).direct
     array([0., 1.])
     """
-    result: np.ndarray = 1 - _mean_best_cosine(segments, known, owners, n)
-    if len(segments) > 1:
-        counts = np.maximum(np.bincount(owners, minlength=n), 1)
-        sums = np.zeros((n, known.shape[1]))
-        np.add.at(sums, owners, known)
-        means = sums / counts[:, np.newaxis]
-        centred = segments - segments.mean(axis=0)
-        result *= 1 - _mean_best_cosine(centred, known - means[owners], owners, n)
-    return result
+    counts = np.maximum(np.bincount(owners, minlength=n), 1)
+    means = np.zeros((n, known.shape[1]))
+    np.add.at(means, owners, known)
+    means /= counts[:, np.newaxis]
+    # A segment of an excerpt starts anywhere, and so overlaps two consecutive known ones.
+    overlapped = np.flatnonzero(owners[1:] == owners[:-1])
+    known = np.concatenate([known, (known[overlapped] + known[overlapped + 1]) / 2])
+    owners = np.concatenate([owners, owners[overlapped]])
+    order = np.argsort(owners, kind="stable")
+    known, owners = known[order], owners[order]
+    unit_known, deviations = _unit(known), _unit(known - means[owners])
+    direct = np.zeros(n)
+    deviation = np.zeros(n)
+    for start in range(0, len(segments), BLOCK):
+        block = segments[start : start + BLOCK]
+        direct += _sum_of_best(_unit(block) @ unit_known.T, owners, n)
+        if len(segments) == 1:
+            centred = _unit(block - means)
+            cosines = np.einsum("pd,pd->p", centred[owners], deviations)[np.newaxis]
+        else:
+            cosines = _unit(block - segments.mean(axis=0)) @ deviations.T
+        deviation += _sum_of_best(cosines, owners, n)
+    return Distances(1 - direct / len(segments), 1 - deviation / len(segments), len(segments))
 
 
-def passes_ratio_test(distances: np.ndarray, same: np.ndarray) -> bool:
-    """Return whether the nearest recording is near enough, relative to the second, for a match.
+def _sum_of_best(cosines: np.ndarray, owners: np.ndarray, n: int) -> np.ndarray:
+    """Return, per recording, the sum over segments of the best cosine, 0 or more [shape=(n,)].
 
-    Parameters
-    ----------
-    distances : np.ndarray [shape=(n,), float64]
-        Distances, as from :func:`distances`.
-    same : np.ndarray [shape=(n,), bool]
-        Whether a recording is the nearest one or a copy of it. Copies do not count as second.
-
-    Returns
-    -------
-    bool
-        False without a second recording.
-
-    Examples
-    --------
-    >>> passes_ratio_test(np.array([0.1, 0.5, 0.1]), np.array([True, False, True]))
-    True
-    >>> passes_ratio_test(np.array([0.4, 0.5]), np.array([True, False]))
-    False
+    ``cosines`` [shape=(m, p)] are those of the segments with the known ones.
     """
-    others = distances[~same]
-    return len(others) > 0 and bool(distances.min() * MIN_RATIO <= others.min())
-
-
-def _mean_best_cosine(
-    segments: np.ndarray, known: np.ndarray, owners: np.ndarray, n: int
-) -> np.ndarray:
-    """Return, per recording, the mean over ``segments`` of the best cosine [shape=(n,)]."""
-    cosines = _unit(segments) @ _unit(known).T
-    best = np.zeros((len(segments), n))
-    for row, of_segment in zip(best, cosines, strict=True):
-        np.maximum.at(row, owners, of_segment)
-    mean: np.ndarray = best.mean(axis=0)
-    return mean
+    sums = np.zeros(n)
+    if len(owners):
+        starts = np.flatnonzero(np.diff(owners, prepend=-1))
+        best = np.maximum(np.maximum.reduceat(cosines, starts, axis=1), 0)
+        sums[owners[starts]] = best.sum(axis=0)
+    return sums
 
 
 def _unit(rows: np.ndarray) -> np.ndarray:

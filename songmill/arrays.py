@@ -13,7 +13,7 @@ from featurizer.extract import analyse, segment_step
 from featurizer.feature_set import feature_set
 from featurizer.mono_signal import MIN_SAMPLE_RATE, MonoSignal
 from featurizer.process import single_thread
-from featurizer.recording import Recording, finish_recording
+from featurizer.recording import Recording
 from jobs import defaults
 from jobs.errors import SongmillError, UsageError
 from jobs.inputs.recordings import (
@@ -130,7 +130,8 @@ def _from_samples(y: npt.ArrayLike, sample_rate: int) -> Recording:
         )
     signal = MonoSignal(int(sample_rate), channels.shape[1] / sample_rate, None)
     signal.append_mean(channels.astype(np.float32, copy=False))
-    return finish_recording(signal, len(channels), None)
+    seconds = signal.seconds
+    return Recording(signal.finish(), seconds, signal.sample_rate, len(channels), None)
 
 
 def nearest(X: npt.ArrayLike, k: int = defaults.NEIGHBOURS) -> tuple[np.ndarray, np.ndarray]:

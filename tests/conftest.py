@@ -12,6 +12,9 @@ from numba.core import config
 from support.command_line import Command, in_process
 from support.private_code import private_code
 
+# Until all tests are collected: searching the imported modules for garbage takes seconds.
+gc.disable()
+
 SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 
 # Numba's cache of librosa's functions is unsafe with concurrent processes: one folder each.
@@ -37,12 +40,17 @@ def pytest_xdist_auto_num_workers() -> Generator[None, int, int]:
     return (yield) + 1
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the tests of the whole system: they take longest."""
+    items.sort(key=lambda item: "system" not in item.path.parts)
+
+
 def pytest_collection_finish() -> None:
     """Keep the garbage collector from searching the imported modules and the tests: a sixth of
     the time of the quick tests.
     """
-    gc.collect()
     gc.freeze()
+    gc.enable()
 
 
 def pytest_sessionfinish() -> None:

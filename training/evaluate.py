@@ -1,4 +1,4 @@
-"""Scores of predictions, for rows and for tracks.
+"""Scores of predictions, for rows and for tracks, with confidence intervals.
 
 Macro F1 is averaged over the classes that occur in the truth. A class without test rows does not
 change it.
@@ -7,6 +7,8 @@ change it.
 from dataclasses import dataclass
 
 import numpy as np
+
+from training.bootstrap import Interval, interval, resample
 
 CHANCE_PERMUTATIONS = 1000
 """Number of random permutations of the predictions."""
@@ -28,12 +30,16 @@ class ClassScores:
         0 if the class is never predicted or never true.
     support : int
         Rows (or tracks) of this class.
+    lower, upper : float [range=[0, 1]]
+        Ends of the confidence interval of F1; 0 and 1 if the class is never true.
     """
 
     precision: float
     recall: float
     f1: float
     support: int
+    lower: float
+    upper: float
 
 
 @dataclass(frozen=True)
@@ -56,6 +62,8 @@ class Scores:
         Scores of each class.
     confusion : np.ndarray [shape=(n_classes, n_classes), int]
         Number of rows of class i predicted as class j.
+    intervals : dict of str to Interval
+        Confidence intervals of ``accuracy`` and ``macro_f1``.
     """
 
     accuracy: float
@@ -65,6 +73,7 @@ class Scores:
     count: int
     classes: list[ClassScores]
     confusion: np.ndarray
+    intervals: dict[str, Interval]
 
 
 def macro_f1(truth: np.ndarray, predicted: np.ndarray) -> float:
@@ -84,14 +93,15 @@ def macro_f1(truth: np.ndarray, predicted: np.ndarray) -> float:
     >>> round(macro_f1(np.array([0, 0, 4, 4]), np.array([0, 0, 4, 2])), 3)
     0.833
     """
-    from sklearn.metrics import f1_score
+    n_classes = int(max(truth.max(), predicted.max())) + 1
+    correct = np.bincount(truth[truth == predicted], minlength=n_classes)
+    totals = np.bincount(truth, minlength=n_classes)
+    totals += np.bincount(predicted[predicted >= 0], minlength=n_classes)
+    present = np.unique(truth)
+    return float((2 * correct[present] / totals[present]).mean())
 
-    return float(
-        f1_score(truth, predicted, labels=np.unique(truth), average="macro", zero_division=0.0)
-    )
 
-
-def score(truth: np.ndarray, probabilities: np.ndarray) -> Scores:
+def score(truth: np.ndarray, probabilities: np.ndarray, groups: np.ndarray | None = None) -> Scores:
     """Score class probabilities.
 
     Parameters
@@ -100,6 +110,8 @@ def score(truth: np.ndarray, probabilities: np.ndarray) -> Scores:
         True classes.
     probabilities : np.ndarray [shape=(n, n_classes), range=[0, 1]]
         Probability of each class. The most probable class is the prediction.
+    groups : np.ndarray [shape=(n,), int], optional
+        Group of each row, for the intervals. By default each row is a group of its own.
 
     Returns
     -------
@@ -119,11 +131,16 @@ def score(truth: np.ndarray, probabilities: np.ndarray) -> Scores:
         probabilities.argmax(axis=1),
         probabilities[np.arange(len(truth)), truth],
         probabilities.shape[1],
+        groups,
     )
 
 
 def score_predicted(
-    truth: np.ndarray, predicted: np.ndarray, true_probabilities: np.ndarray, n_classes: int
+    truth: np.ndarray,
+    predicted: np.ndarray,
+    true_probabilities: np.ndarray,
+    n_classes: int,
+    groups: np.ndarray | None = None,
 ) -> Scores:
     """Score predicted classes.
 
@@ -135,6 +152,8 @@ def score_predicted(
         Predicted probability of the true class.
     n_classes : int
         Number of classes.
+    groups : np.ndarray [shape=(n,), int], optional
+        Group of each row, for the intervals. By default each row is a group of its own.
 
     Returns
     -------
@@ -142,10 +161,10 @@ def score_predicted(
 
     Examples
     --------
-    >>> truth, predicted = np.array([0, 1, 1]), np.array([0, 0, 1])
-    >>> scores = score_predicted(truth, predicted, np.array([0.9, 0.4, 0.8]), n_classes=2)
-    >>> scores.classes[1]
-    ClassScores(precision=1.0, recall=0.5, f1=0.6666666666666666, support=2)
+    >>> truth, predicted = np.arange(100) % 2, np.repeat([1, 0, 1], [20, 30, 50])
+    >>> scores = score_predicted(truth, predicted, np.full(100, 0.9), n_classes=2)
+    >>> scores.accuracy, scores.intervals["accuracy"]
+    (0.5, Interval(lower=0.4, upper=0.6))
     """
     from sklearn.metrics import confusion_matrix, precision_recall_fscore_support
 
@@ -155,6 +174,8 @@ def score_predicted(
         strict=True,
     )
     confusion = confusion_matrix(truth, predicted, labels=labels)
+    (resampled,) = resample(truth, [predicted], n_classes, groups)
+    of_classes = map(interval, resampled.f1.T)
     # A true class with probability 0 would make the loss infinite.
     floor = np.finfo(np.float32).eps
     return Scores(
@@ -164,10 +185,16 @@ def score_predicted(
         chance=chance(truth, predicted),
         count=len(truth),
         classes=[
-            ClassScores(float(precision), float(recall), float(f1), int(support))
-            for precision, recall, f1, support in by_class
+            ClassScores(
+                float(precision), float(recall), float(f1), int(support), ends.lower, ends.upper
+            )
+            for (precision, recall, f1, support), ends in zip(by_class, of_classes, strict=True)
         ],
         confusion=confusion,
+        intervals={
+            "accuracy": interval(resampled.accuracy),
+            "macro_f1": interval(resampled.macro_f1),
+        },
     )
 
 

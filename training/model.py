@@ -20,6 +20,10 @@ MODEL_FORMAT = 2
 """Version of the layout of ``model.json``. Boosted trees have 1, which an older songmill reads."""
 
 
+MAX_FOLDS = 100
+"""Maximum number of folds of a model that is read; songmill makes a few."""
+
+
 class ModelError(Exception):
     """A model's files are damaged or do not belong together; the text says how."""
 
@@ -52,7 +56,8 @@ class Description:
     stopped_early : bool
         Whether ``rounds`` is the round with the lowest validation loss.
     split : dict of str to Any
-        ``name``, and ``tracks``: the number of tracks in each part.
+        ``name``; ``tracks``: the number of tracks in each part; ``duplicates``: the number of
+        ``groups`` of tracks that are the same recording, and of the ``tracks`` in them.
     data : dict of str to Any
         ``fingerprint`` of all rows that the final model was trained on; numbers of ``rows`` and
         ``tracks``; ``labels``: the number of tracks of each class.
@@ -69,6 +74,9 @@ class Description:
         Linear discriminant analysis or boosted trees.
     candidates : dict of str to float
         Macro F1 by track of each kind on the validation part, if the better one was chosen.
+    folds : int or None
+        Number of models that have learnt all tracks but those of a fold; None of an older songmill,
+        which made no such models.
     """
 
     version: str
@@ -89,6 +97,7 @@ class Description:
     workers: int
     kind: Kind = "xgboost"
     candidates: dict[str, float] = field(default_factory=dict)
+    folds: int | None = None
 
     def file_name(self, stem: str) -> str:
         """Return the name of the file of trees or numbers with this stem."""
@@ -155,6 +164,8 @@ class Description:
             "digests": isinstance(self.digests, dict),
             "kind": self.kind in KINDS,
             "candidates": isinstance(self.candidates, dict),
+            "folds": self.folds is None
+            or (type(self.folds) is int and 0 <= self.folds <= MAX_FOLDS),
             "scores": isinstance(scores, dict)
             and isinstance(scores.get("track"), dict)
             and all(isinstance(scores["track"].get(name), int | float) for name in numbers),

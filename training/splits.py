@@ -26,6 +26,10 @@ RANDOM_TEST_SHARE = 0.3
 """Share of the rows that :func:`random_rows` tests with; the tutorial's."""
 
 
+NO_FOLD = -1
+"""Fold of a track that :func:`cross_validation_folds` leaves out: every model learns it."""
+
+
 @dataclass(frozen=True)
 class Tracks:
     """Labelled tracks to split, in order of ``ids``.
@@ -47,6 +51,11 @@ class Tracks:
     labels: np.ndarray
     classes: tuple[str, ...]
     groups: np.ndarray | None = None
+
+    @property
+    def group_of_track(self) -> np.ndarray:
+        """Group of each track [shape=(n_tracks,), int]."""
+        return np.arange(len(self.ids)) if self.groups is None else self.groups
 
 
 def folds(tracks: Tracks, k: int) -> np.ndarray:
@@ -72,6 +81,41 @@ def folds(tracks: Tracks, k: int) -> np.ndarray:
     array([1, 0, 1, 0])
     """
     return _assign_groups(tracks, np.full(k, 1.0 / k), np.full(len(tracks.ids), -1))
+
+
+def cross_validation_folds(tracks: Tracks, k: int) -> np.ndarray:
+    """Assign the tracks to folds so that a model of the other tracks knows every label of a fold.
+
+    Parameters
+    ----------
+    tracks : Tracks
+        Tracks to assign.
+    k : int
+        Maximum number of folds, 2 or more. There are at most as many as groups.
+
+    Returns
+    -------
+    np.ndarray [shape=(n_tracks,), range=[-1, k), int]
+        Fold of each track, as by :func:`folds`; every fold from 0 to the largest has tracks. If all
+        tracks of a label are in one fold, their groups have :data:`NO_FOLD`.
+
+    Examples
+    --------
+    >>> ids = np.array(["a.wav", "b.wav", "c.wav", "d.wav", "e.wav"])
+    >>> tracks = Tracks(ids, np.array([0, 0, 1, 1, 2]), ("jazz", "rock", "polka"))
+    >>> cross_validation_folds(tracks, 2)
+    array([ 1,  0,  1,  0, -1])
+    """
+    _, group_of = np.unique(tracks.group_of_track, return_inverse=True)
+    k = min(k, int(group_of.max()) + 1)
+    assigned = folds(tracks, k)
+    counts = np.zeros((k, len(tracks.classes)), int)
+    np.add.at(counts, (assigned, tracks.labels), 1)
+    is_only_fold = counts[assigned, tracks.labels] == counts.sum(axis=0)[tracks.labels]
+    has_fold = ~np.isin(group_of, group_of[is_only_fold])
+    numbers = np.full(len(assigned), NO_FOLD)
+    numbers[has_fold] = np.unique(assigned[has_fold], return_inverse=True)[1]
+    return numbers
 
 
 def parts(tracks: Tracks, previous: dict[str, Part] | None = None) -> np.ndarray:
@@ -110,6 +154,34 @@ def parts(tracks: Tracks, previous: dict[str, Part] | None = None) -> np.ndarray
         tracks, np.array(SHARES)[order], position[before], balance_sizes=False
     )
     return np.asarray(order[assigned])
+
+
+def join_groups(one: np.ndarray, other: np.ndarray) -> np.ndarray:
+    """Join two groupings: tracks that share a group of either one share a group of the result.
+
+    Parameters
+    ----------
+    one, other : np.ndarray [shape=(n_tracks,), int]
+        Group of each track.
+
+    Returns
+    -------
+    np.ndarray [shape=(n_tracks,), int]
+        Group of each track.
+
+    Examples
+    --------
+    >>> join_groups(np.array([1, 1, 2, 3]), np.array([5, 6, 6, 7]))
+    array([0, 0, 0, 1], dtype=int32)
+    """
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import connected_components
+
+    n = len(one)
+    # The groups are nodes of a graph, and each track connects two of them.
+    ends = [np.unique(groups, return_inverse=True)[1] for groups in (one, other)]
+    graph = coo_array((np.ones(n, bool), (ends[0], n + ends[1])), shape=(2 * n, 2 * n))
+    return np.asarray(connected_components(graph, directed=False)[1][ends[0]])
 
 
 def random_rows(count: int) -> tuple[np.ndarray, np.ndarray]:
@@ -164,8 +236,7 @@ def _assign_groups(
     np.ndarray [shape=(n_tracks,), range=[0, n_parts), int]
         Part of each track.
     """
-    groups = np.arange(len(tracks.ids)) if tracks.groups is None else tracks.groups
-    _, first, group_of = np.unique(groups, return_index=True, return_inverse=True)
+    _, first, group_of = np.unique(tracks.group_of_track, return_index=True, return_inverse=True)
     # Groups are numbered by their first tracks, so that their given numbers do not matter.
     group_of = np.argsort(np.argsort(first))[group_of]
     group_sizes = np.bincount(group_of)

@@ -24,9 +24,19 @@ def print_export(outcome: "Export") -> None:
 def export(
     *,
     name: Annotated[
-        Literal["similarity", "duplicates", "predictions", "features", "files"],
+        Literal[
+            "similarity",
+            "duplicates",
+            "predictions",
+            "predictions-long",
+            "suspects",
+            "features",
+            "files",
+        ],
         typer.Argument(
-            metavar="TABLE", help="similarity, duplicates, predictions, features or files."
+            metavar="TABLE",
+            help="similarity, duplicates, predictions, predictions-long, suspects, features or "
+            "files.",
         ),
     ],
     store: options.Store,
@@ -44,12 +54,6 @@ def export(
     level: Annotated[
         Literal["track", "segment"], typer.Option(help="Level of the rows, for tables with both.")
     ] = "track",
-    long: Annotated[
-        bool,
-        typer.Option(
-            "--long", help="Of predictions: a row for each class, instead of a column for each."
-        ),
-    ] = False,
     schema: options.Schema = None,
     table: Annotated[
         str | None,

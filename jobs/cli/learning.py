@@ -1,8 +1,8 @@
-"""`compare`, `train`, `predict`, `models` and `promote`: the commands and their output."""
+"""`compare`, `train`, `predict`, `suspects`, `models`, `promote`: commands and their output."""
 
 from dataclasses import asdict
 from functools import partial
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -33,8 +33,8 @@ def print_comparison(outcome: "Comparison") -> None:
     by_model: dict[str, list[str]] = {}
     for row in outcome.rows:
         cells = by_model.setdefault(row["model"], [row["model"]])
-        cells += [_mean(row, "accuracy"), _mean(row, "macro_f1")]
-        cells += [_mean(row, "vote_accuracy")] if voted else []
+        cells += [_score(row, "accuracy"), _score(row, "macro_f1")]
+        cells += [_score(row, "vote_accuracy")] if voted else []
         cells += ["" if row["seconds"] is None else f"{row['seconds']:.1f} s"]
     show_table(names, by_model.values())
     for row in outcome.rows:
@@ -45,8 +45,9 @@ def print_comparison(outcome: "Comparison") -> None:
             "leaky: segments of one track are on both sides, so the scores do not hold for new "
             "tracks."
         )
+    show("In parentheses: 95 % confidence intervals, by the bootstrap over tracks.")
     if any(row["folds"] > 1 for row in outcome.rows):
-        show("With several folds: mean ± standard deviation over folds.")
+        show("With several folds: means over folds.")
 
 
 MAX_FEATURES = 10
@@ -73,14 +74,19 @@ def print_training(outcome: "Training") -> None:
         show(f"Macro F1 by track on the validation part: {', '.join(found)}.")
     rows = []
     for level, scores in described.scores.items():
-        shown = [f"{scores[name]:.3f}" for name in ("accuracy", "macro_f1", "chance", "log_loss")]
+        shown = [_score(scores, name) for name in ("accuracy", "macro_f1")]
+        shown += [f"{scores[name]:.3f}" for name in ("chance", "log_loss")]
         rows.append([f"{level}s", *shown, f"{scores['count']:,}"])
-    show_table(("", "accuracy", "macro F1", "by chance", "log loss, nats", "count"), rows)
+    names = ("accuracy", "macro F1", "99th percentile of\nrandom predictions", "log loss, nats")
+    show_table(("", *names, "count"), rows)
     rows = []
     for label, of_class in list(outcome.per_class.items())[:MAX_LABELS]:
         shown = [f"{of_class[name]:.2f}" for name in ("precision", "recall", "f1")]
-        rows.append([label, *shown, f"{of_class['support']:,}"])
+        shown[-1] += f" ({of_class['lower']:.2f} to {of_class['upper']:.2f})"
+        few = " (few tracks)" if of_class["support"] < defaults.FEW_TRACKS else ""
+        rows.append([label, *shown, f"{of_class['support']:,.0f}{few}"])
     show_table(("label", "precision", "recall", "F1", "tracks"), rows)
+    show("In parentheses: 95 % confidence intervals, by the bootstrap over tracks.")
     if len(outcome.per_class) > MAX_LABELS:
         show(f"and {len(outcome.per_class) - MAX_LABELS} more labels")
     first = outcome.importance[:MAX_FEATURES]
@@ -88,7 +94,7 @@ def print_training(outcome: "Training") -> None:
     show_table(("feature", "accuracy lost when shuffled", "±"), rows)
     track = described.scores["track"]
     if track["macro_f1"] <= track["chance"]:
-        show("Its macro F1 by track is no better than chance.")
+        show("Its macro F1 by track is no better than that of random predictions.")
     verdict = outcome.verdict
     status = "is the new champion" if verdict.promoted else "is kept, but not promoted"
     show(f"The model {described.version} {status}: {printable(verdict.reason)}.")
@@ -99,7 +105,7 @@ MAX_CLASSES = 3
 
 def print_predicted_files(outcome: "FilesOutcome", *, segments: bool) -> None:
     """Show the predictions of recordings, and with ``segments`` those of their segments."""
-    rows = []
+    rows, learnt = [], 0
     for one in outcome.files:
         if one.predicted is None:
             rows.append((one.file, "-", "", f"{one.error}: {one.message}"))
@@ -107,12 +113,15 @@ def print_predicted_files(outcome: "FilesOutcome", *, segments: bool) -> None:
         first, *others = list(one.probabilities.items())[:MAX_CLASSES]
         then = ", ".join(f"{name} {share:.2f}" for name, share in others)
         rows.append((one.file, first[0], f"{first[1]:.2f}", then))
+        learnt += one.learnt
         for segment in one.segments if segments else []:
             where = f"  {segment.start_s:.1f} to {segment.end_s:.1f} s"
             share = segment.probabilities[segment.predicted]
             rows.append((where, segment.predicted, f"{share:.2f}", ""))
     show_table(("file", "predicted", "probability", "then"), rows)
     show(f"By the model {outcome.model}.")
+    if learnt:
+        show(f"It has learnt {counted(learnt, 'file')}, so the probabilities there are too high.")
 
 
 def print_predicted_store(outcome: "StoreOutcome", store: str) -> None:
@@ -127,6 +136,34 @@ def print_predicted_store(outcome: "StoreOutcome", store: str) -> None:
         f"Predicted {counted(outcome.tracks, 'track')}{segments} by the model {outcome.model}, "
         f"into {printable(store)}/predictions."
     )
+    if outcome.learnt:
+        show(
+            f"The model has learnt {counted(outcome.learnt, 'track')}, so the probabilities there "
+            "are too high."
+        )
+    if outcome.suspects:
+        show(
+            f"{counted(outcome.suspects, 'label')} may be wrong: "
+            f"songmill suspects --store {printable(store)}"
+        )
+
+
+MAX_SUSPECTS = 50
+
+
+def print_suspects(rows: list[dict[str, Any]], store: str) -> None:
+    """Show the first suspected mislabels."""
+    if not rows:
+        show("No label is suspected to be wrong.")
+        return
+    names = ("rank", "track", "label", "suggested", "probability", "of its label")
+    cells = []
+    for row in rows[:MAX_SUSPECTS]:
+        numbers = [f"{row[name]:.2f}" for name in ("probability", "self_confidence")]
+        cells.append([str(row["rank"]), row["track_id"], row["label"], row["suggested"], *numbers])
+    show_table(names, cells)
+    if len(rows) > MAX_SUSPECTS:
+        show(f"and {len(rows) - MAX_SUSPECTS:,} more in {printable(store)}/suspects")
 
 
 def print_models(found: "list[Version]", wrong: list[str]) -> None:
@@ -146,19 +183,20 @@ def print_models(found: "list[Version]", wrong: list[str]) -> None:
             cells += [f"{described.feature_set} {described.level}s"]
             cells += [described.split["name"], f"{described.data['tracks']:,}"]
             scores = described.scores["track"]
-            cells += [f"{scores[name]:.3f}" for name in ("accuracy", "macro_f1")]
+            cells += [_score(scores, name) for name in ("accuracy", "macro_f1")]
         rows.append(cells)
     show_table((*names, "accuracy", "macro F1"), rows)
     for text in wrong:
         show(f"warning: {printable(text)}")
 
 
-def _mean(row: dict[str, Any], name: str) -> str:
-    """Return a score with its spread over folds, if there are several."""
-    if row[name] is None:
+def _score(scores: dict[str, Any], name: str) -> str:
+    """Return a score with its confidence interval, if it is known; a hyphen without a score."""
+    if scores[name] is None:
         return "-"
-    spread = f" ± {row[f'{name}_std']:.3f}" if row["folds"] > 1 else ""
-    return f"{row[name]:.3f}{spread}"
+    lower, upper = scores.get(f"{name}_lower"), scores.get(f"{name}_upper")
+    ends = "" if lower is None else f" ({lower:.3f} to {upper:.3f})"
+    return f"{scores[name]:.3f}{ends}"
 
 
 def compare(
@@ -170,14 +208,7 @@ def compare(
     ] = defaults.FOLDS,
     features: options.LearnFeatures = None,
     level: options.Level = None,
-    models: Annotated[
-        str,
-        typer.Option(
-            metavar="MODELS",
-            help="The models to compare, with commas between them: tutorial (its ten models), one "
-            "of these, or LDA, tuned-SVM and tuned-XGB, which suit the rich features.",
-        ),
-    ] = "tutorial",
+    models: options.Models = "tutorial",
     scheduler: options.Scheduler = None,
     workers: options.Workers = None,
     log_format: options.LogFormat = "text",
@@ -186,7 +217,8 @@ def compare(
     """Fit models, and write and show their scores (STORE/comparison).
 
     Give --split twice to see two splits side by side. The tutorial's split, random, is too
-    optimistic, because segments of one track are on both sides.
+    optimistic, because segments of one track are on both sides. An interrupted comparison goes on
+    from its finished fits.
     """
     arguments = dict(locals())
     from jobs.learning.compare import as_json as to_json
@@ -244,14 +276,37 @@ def predict(
     segments: Annotated[
         bool, typer.Option("--segments", help="Also predict each segment.")
     ] = False,
+    long: Annotated[
+        bool,
+        typer.Option(
+            "--long",
+            help="With --all, also write STORE/predictions-long, a row for each track and label.",
+        ),
+    ] = False,
+    features: Annotated[
+        str | None,
+        typer.Option(
+            metavar="SET",
+            help="Predict by a model of this feature set: the champion, or the newest one if the "
+            "champion is of another set.",
+        ),
+    ] = None,
+    model: Annotated[
+        Literal["lda", "xgboost"] | None,
+        typer.Option(
+            help="Predict by a model of this kind: the champion, or the newest one if the champion "
+            "is of another kind."
+        ),
+    ] = None,
     scheduler: options.Scheduler = None,
     workers: options.Workers = None,
     log_format: options.LogFormat = "text",
     as_json: options.Json = False,
 ) -> None:
-    """Predict the labels of recordings with the champion of STORE.
+    """Predict the labels of recordings with the champion of STORE, or with another of its models.
 
-    FILEs are analysed in this process; --all runs on the cluster.
+    FILEs are analysed in this process; --all runs on the cluster. A labelled track of STORE is
+    predicted by a model that has not learnt it.
     """
     from jobs.learning.predict_files import as_json as to_json
     from jobs.learning.predict_files import predict_files
@@ -259,9 +314,13 @@ def predict(
 
     if bool(files) == every:
         raise typer.BadParameter("give either FILEs, or --all for every track of the store")
-    arguments: dict[str, Any] = {"store": store, "log_format": log_format, "as_json": as_json}
+    if long and not every:
+        raise typer.BadParameter("--long needs --all")
+    arguments: dict[str, Any] = {"store": store, "features": features, "model": model}
+    arguments |= {"log_format": log_format, "as_json": as_json}
     if every:
-        arguments |= {"segments": segments, "scheduler": scheduler, "workers": workers}
+        arguments |= {"segments": segments, "long": long}
+        arguments |= {"scheduler": scheduler, "workers": workers}
         run_job(predict_all, partial(print_predicted_store, store=store), **arguments)
         return
     found = run_job(
@@ -273,6 +332,21 @@ def predict(
     )
     if found.failed:
         raise SongmillError(f"{found.failed} of {len(found.files)} files gave no prediction")
+
+
+def suspects(store: options.Store, as_json: options.Json = False) -> None:
+    """List the labels of STORE that may be wrong, the most suspicious first.
+
+    `songmill predict --all` finds them: a model that has not learnt the track contradicts its
+    label confidently.
+    """
+    from jobs.learning.suspects import suspects as run
+
+    rows = run(store)
+    if as_json:
+        print_json({"suspects": rows})
+    else:
+        print_suspects(rows, store)
 
 
 def models(store: options.Store, as_json: options.Json = False) -> None:

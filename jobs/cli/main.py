@@ -69,6 +69,7 @@ for _command in (
     learning.compare,
     learning.train,
     learning.predict,
+    learning.suspects,
     learning.models,
     learning.promote,
     neighbours.similarity,

@@ -51,7 +51,7 @@ def print_similar(outcome: "Similar") -> None:
     rows = []
     for one in outcome.neighbours:
         values = [f"{getattr(one, number):.6f}" for number in numbers]
-        same = "yes" if one.duplicate else ""
+        same = "yes" if one.duplicate else "perhaps" if one.perhaps else ""
         rows.append((str(one.rank), one.track_id, one.label or "", *values, same))
     show_table(("", "track", "label", *numbers, "same recording"), rows)
     show(f"By the metric {_describe(outcome)}.")

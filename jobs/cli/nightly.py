@@ -71,6 +71,11 @@ def run(
     model: options.Model = "auto",
     tolerance: options.Tolerance = defaults.TOLERANCE,
     keep_models: options.KeepModels = defaults.KEEP_MODELS,
+    compare: Annotated[
+        bool,
+        typer.Option("--compare", help="Also compare models, with the split of the training."),
+    ] = False,
+    models: options.Models = "tutorial",
     neighbours: options.Neighbours = defaults.NEIGHBOURS,
     metric: options.Metric = None,
     exports: Annotated[
@@ -78,8 +83,8 @@ def run(
         typer.Option(
             "--export",
             metavar="TABLE=URL",
-            help="Export a table (similarity, duplicates, predictions, features or files) to a "
-            "URL, as for `songmill export`. May be given several times.",
+            help="Export a table (similarity, duplicates, predictions, predictions-long, suspects, "
+            "features or files) to a URL, as for `songmill export`. May be given several times.",
         ),
     ] = [],  # noqa: B006  # Typer requires a list
     schema: options.Schema = None,
@@ -98,9 +103,9 @@ def run(
 ) -> None:
     """Bring everything in STORE up to date, for example every night.
 
-    Extract new and changed files, train and evaluate a model, promote it unless it is worse, find
-    similar tracks, predict, export, report. A stage is skipped if its input has not changed. After
-    an interruption run the same command again.
+    Extract new and changed files, train and evaluate a model, promote it unless it is worse, with
+    --compare compare models, find similar tracks, predict, export, report. A stage is skipped if
+    its input has not changed. After an interruption run the same command again.
     """
     arguments = {**locals(), "segment_seconds": options.check_segment_seconds(segment_seconds)}
     for name in ("sources", "config", "log_format", "as_json"):

@@ -136,7 +136,7 @@ Tolerance = Annotated[
         min=0.0,
         max=1.0,
         help="The new model replaces the champion (the model that predicts) unless its macro F1 "
-        "by track is lower by more than this.",
+        "by track is clearly lower. This much may be lost beyond the confidence interval.",
     ),
 ]
 
@@ -166,7 +166,17 @@ Schema = Annotated[
     str | None, typer.Option(metavar="NAME", help="Schema of the database to load into.")
 ]
 
-StageName = Literal["extract", "train", "similarity", "predict", "export", "report"]
+Models = Annotated[
+    str,
+    typer.Option(
+        metavar="MODELS",
+        help="The models to compare, with commas between them: tutorial (its ten models), one of "
+        "these, or LDA, tuned-SVM and tuned-XGB, which suit the rich features. An unknown name "
+        "lists them all.",
+    ),
+]
+
+StageName = Literal["extract", "train", "compare", "similarity", "predict", "export", "report"]
 
 LogFormat = Annotated[
     Literal["text", "json"],

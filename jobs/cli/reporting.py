@@ -29,6 +29,8 @@ def print_status(status: "Status") -> None:
             facts.add_row(f"  {name}", f"{count:,}")
     facts.add_row("segments", f"{status.segments:,}")
     facts.add_row("hours", f"{status.hours:,.2f}")
+    if status.silent:
+        facts.add_row("silent", f"{status.silent:,}")
     facts.add_row("failed", f"{len(status.failed_files):,}")
     facts.add_row("model", status.model or "none yet: run `songmill train`")
     if status.waiting:
@@ -80,7 +82,8 @@ def print_inspection(outcome: "Inspection") -> None:
     if outcome.prediction and outcome.prediction.predicted:
         first = next(iter(outcome.prediction.probabilities.values()))
         predicted = printable(outcome.prediction.predicted)
-        table.add_row("sounds like", f"{predicted} ({first:.2f}), by {outcome.model}")
+        learnt = ", which has learnt it" if outcome.prediction.learnt else ""
+        table.add_row("sounds like", f"{predicted} ({first:.2f}), by {outcome.model}{learnt}")
     elif outcome.prediction:
         table.add_row("sounds like", f"unknown: {printable(outcome.prediction.message or '')}")
     show(table)

@@ -22,7 +22,7 @@ MAX_LABELS = 20
 
 _TEXT_COLUMNS = (
     *("stage", "outcome", "message", "label", "predicted"),
-    *("then", "rows of", "split", "track", "is also"),
+    *("then", "rows of", "split", "track", "is also", "suggested"),
 )
 
 

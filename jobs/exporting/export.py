@@ -28,12 +28,16 @@ from jobs.store.schemas import (
 )
 from jobs.store.tables import Store
 
-TableName = Literal["similarity", "duplicates", "predictions", "features", "files"]
+TableName = Literal[
+    "similarity", "duplicates", "predictions", "predictions-long", "suspects", "features", "files"
+]
 
 MADE_BY: dict[TableName, str] = {
     "similarity": "songmill similarity",
     "duplicates": "songmill similarity",
     "predictions": "songmill predict --all",
+    "predictions-long": "songmill predict --all --long",
+    "suspects": "songmill predict --all",
     "features": "songmill extract",
     "files": "songmill extract",
 }
@@ -43,6 +47,8 @@ KEYS: dict[TableName, tuple[str, ...]] = {
     "similarity": ("track_id", "rank", "neighbour_id", "cosine"),
     "duplicates": ("track_id", "duplicate_id", "cosine"),
     "predictions": ("track_id", "label", "predicted", "model"),
+    "predictions-long": ("track_id", "class", "probability"),
+    "suspects": ("track_id", "suggested", "self_confidence", "margin"),
     "features": ("track_id", "label", "length", "tempo"),
     "files": ("track_id", "uri", "status", "error"),
 }
@@ -76,7 +82,6 @@ def export(
     store: str | Session,
     to: str,
     level: Level = "track",
-    long: bool = False,
     schema: str | None = None,
     table: str | None = None,
     progress: Progress | None = None,
@@ -85,8 +90,8 @@ def export(
 
     Parameters
     ----------
-    name : {"similarity", "duplicates", "predictions", "features", "files"}
-        Table of the store.
+    name : str
+        Table of the store: a key of :data:`MADE_BY`.
     store : str or Session
         Address of the store; or the session of a run.
     to : str
@@ -94,14 +99,10 @@ def export(
         ``.csv``, ``.csv.gz``, ``.jsonl``, ``.jsonl.gz``, ``.parquet`` or ``.arrow``.
     level : {"track", "segment"}
         Rows to export, for tables of both levels.
-    long : bool
-        Whether predictions have a row for each class, with the columns ``class`` and
-        ``probability``, instead of a column for each class.
     schema : str, optional
         Schema of the database.
     table : str, optional
-        Name of the table in the database; by default ``name``, with ``_segments`` and ``_long``
-        where these apply.
+        Name of the table in the database; by default ``name``, with ``_`` for a hyphen.
     progress : Progress, optional
         By default lines on stderr.
 
@@ -121,14 +122,12 @@ def export(
     from jobs.exporting.databases import LOADERS
     from jobs.exporting.files import write_file
 
-    target, in_database = resolve_target(
-        name, to, level=level, long=long, schema=schema, table=table
-    )
+    target, in_database = resolve_target(name, to, level=level, schema=schema, table=table)
     session = open_session(store, progress=progress)
     with session.stage("export") as run:
         check_target(name, target, schema, in_database)
         parts, columns = _find_table(run.store, name, level)
-        rows = Rows(run.store, parts, columns, session.progress, by_class=long)
+        rows = Rows(run.store, parts, columns, session.progress)
         check_columns(rows.schema.names, target)
         session.progress.step(f"exporting {rows.count:,} rows to {target.shown}")
         if target.kind == "file":
@@ -145,7 +144,6 @@ def resolve_target(
     to: str,
     *,
     level: Level = "track",
-    long: bool = False,
     schema: str | None = None,
     table: str | None = None,
 ) -> tuple[Target, str]:
@@ -158,13 +156,11 @@ def resolve_target(
         raise UsageError("--schema and --table are for databases: leave them out")
     if target.kind == "sqlite" and schema:
         raise UsageError("SQLite has no schemas: leave out --schema")
-    if level == "segment" and name == "files":
-        raise UsageError("files are neither tracks nor segments: leave out --level")
-    if long and name != "predictions":
-        raise UsageError(f"--long is for predictions: leave it out to export {name}")
+    if level == "segment" and name in ("files", "predictions-long", "suspects"):
+        raise UsageError(f"{name} has no rows of segments: leave out --level")
     if "\0" in f"{schema}{table}":
         raise UsageError("a name of a table or schema cannot have a null character")
-    return target, table or name + "_segments" * (level == "segment") + "_long" * long
+    return target, table or name.replace("-", "_") + ("_segments" * (level == "segment"))
 
 
 def check_target(name: TableName, target: Target, schema: str | None, table: str) -> None:

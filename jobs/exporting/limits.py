@@ -84,14 +84,15 @@ def check_columns(names: Iterable[str], target: Target) -> None:
     Traceback (most recent call last):
         ...
     jobs.errors.ExportError: nothing was exported to sqlite:///x.db: the columns 'p_Rock' and \
-'p_rock' differ only in case, and to SQLite they are one. Add --long: it makes a row for each class
+'p_rock' differ only in case, and to SQLite they are one. Export predictions-long instead, which \
+`songmill predict --all --long` writes with a row for each class
     """
     limits, names = limits_of(target), list(names)
     problem = _find_problem(limits, names)
     if problem:
         raise ExportError(
-            f"nothing was exported to {target.shown}: {problem}. Add --long: it makes a row for "
-            "each class"
+            f"nothing was exported to {target.shown}: {problem}. Export predictions-long "
+            "instead, which `songmill predict --all --long` writes with a row for each class"
         )
 
 

@@ -3,13 +3,11 @@
 import re
 from collections.abc import Iterator
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from jobs.interruption import raise_if_interrupted
 from jobs.progress import Progress
-from jobs.store.schemas import PROBABILITY
 from jobs.store.tables import Store
 
 _BATCH_ROWS = 50_000
@@ -28,8 +26,6 @@ class Rows:
         Columns of the table.
     progress : Progress
         Shows how many rows have been read.
-    by_class : bool
-        Whether a row of predictions becomes a row for each class, with its probability.
 
     Attributes
     ----------
@@ -42,23 +38,14 @@ class Rows:
     """
 
     def __init__(
-        self,
-        store: Store,
-        parts: list[str],
-        schema: pa.Schema,
-        progress: Progress,
-        *,
-        by_class: bool = False,
+        self, store: Store, parts: list[str], schema: pa.Schema, progress: Progress
     ) -> None:
-        self.schema = _by_class_schema(schema) if by_class else schema
-        rows = sum(store.storage.count_rows(part) for part in parts)
-        self.count = rows * (len(_classes(schema)) if by_class else 1)
+        self.schema = schema
+        self.count = sum(store.storage.count_rows(part) for part in parts)
         self.failure: BaseException | None = None
         self._store = store
         self._parts = parts
-        self._stored_schema = schema
         self._progress = progress
-        self._by_class = by_class
 
     def find_characters(self, pattern: str) -> dict[str, tuple[str, str]]:
         """Return the characters that match a pattern, in all texts and names of columns.
@@ -83,9 +70,9 @@ class Rows:
 
     def _texts(self) -> Iterator[tuple[str, pa.Array]]:
         """Yield the name and the distinct texts of each column, for each part."""
-        for name in self._stored_schema.names:
+        for name in self.schema.names:
             yield name, pa.array([name])
-        columns = [field.name for field in self._stored_schema if pa.types.is_string(field.type)]
+        columns = [field.name for field in self.schema if pa.types.is_string(field.type)]
         for part in self._parts:
             rows = self._store.read_part(part, columns)
             for name in columns:
@@ -97,41 +84,15 @@ class Rows:
 
     def _batches(self) -> Iterator[pa.RecordBatch]:
         done = 0
-        size = _BATCH_ROWS
-        if self._by_class:
-            size = max(1, size // len(_classes(self._stored_schema)))
         try:
             for part in self._parts:
                 rows = self._store.read_part(part).replace_schema_metadata(None)
-                for batch in rows.cast(self._stored_schema).to_batches(max_chunksize=size):
-                    exported = _with_row_for_each_class(batch) if self._by_class else batch
-                    yield exported
-                    done += exported.num_rows
+                for batch in rows.cast(self.schema).to_batches(max_chunksize=_BATCH_ROWS):
+                    yield batch
+                    done += batch.num_rows
                     self._progress.update(f"{done:,} of {self.count:,} rows")
         except GeneratorExit:
             raise
         except BaseException as error:
             self.failure = error
             raise
-
-
-def _classes(schema: pa.Schema) -> list[str]:
-    return [name for name in schema.names if name.startswith(PROBABILITY)]
-
-
-def _by_class_schema(schema: pa.Schema) -> pa.Schema:
-    others = [field for field in schema if not field.name.startswith(PROBABILITY)]
-    return pa.schema([*others, ("class", pa.string()), ("probability", pa.float32())])
-
-
-def _with_row_for_each_class(batch: pa.RecordBatch) -> pa.RecordBatch:
-    """Return rows of predictions with a row for each class, in the order of the columns."""
-    classes = _classes(batch.schema)
-    schema = _by_class_schema(batch.schema)
-    rows = np.repeat(np.arange(batch.num_rows), len(classes))
-    others = batch.select(schema.names[:-2]).take(pa.array(rows))
-    names = pa.array([name.removeprefix(PROBABILITY) for name in classes], pa.string())
-    positions = np.tile(np.arange(len(classes)), batch.num_rows)
-    probabilities = np.column_stack([batch[name].to_numpy() for name in classes]).ravel()
-    columns = [*others.columns, names.take(pa.array(positions)), pa.array(probabilities)]
-    return pa.RecordBatch.from_arrays(columns, schema=schema)

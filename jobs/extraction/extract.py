@@ -7,6 +7,7 @@ is committed at the end at once, so readers have the old rows until the new ones
 
 import functools
 import time
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
@@ -54,9 +55,11 @@ from jobs.store.schemas import (
     FILES,
     MATRIX,
     NEIGHBOUR_METRICS,
+    PREDICTED_LONG,
     PREDICTED_SEGMENTS,
     PREDICTED_TRACKS,
     SIMILARITY,
+    SUSPECTS,
     features_folder,
 )
 from jobs.store.tables import STORE_JSON, Settings, current_settings, read_settings
@@ -246,6 +249,8 @@ def extract(
         # After the check of gone files: they may be those that the CSV names.
         label_table.check_matches(labelling, labels)
         label_table.warn_of_unmatched(labelling, labels, progress.warn)
+        counts = Counter(filter(None, labelling.by_track.values()))
+        label_table.warn_of_few_tracks(counts, progress.warn)
         command = {
             "sources": listing.sources,
             "segment_seconds": segment_seconds,
@@ -548,6 +553,7 @@ class _Extraction:
             pc.any(pc.is_in(rows["track_id"], value_set=replaced)).as_py()
             for rows in self.rows.values()
         )
+        relabelled = pa.concat_arrays([replaced, pa.array([*plan.relabelled], pa.string())])
         features = (lambda rows: relabel(drop(rows)), stale or bool(plan.relabelled))
         tables = extracted_tables(self.store.settings.feature_sets | self.settings.feature_sets)
         for table, schema in tables.items():
@@ -566,6 +572,8 @@ class _Extraction:
             # Results of features that are replaced, or of tracks that are gone, become stale.
             PREDICTED_TRACKS: features,
             PREDICTED_SEGMENTS: features,
+            PREDICTED_LONG: (drop, stale),
+            SUSPECTS: (commit.without_tracks(relabelled), bool(len(relabelled))),
             SIMILARITY: (commit.without_tracks(replaced, "track_id", "neighbour_id"), stale),
             DUPLICATES: (commit.without_tracks(replaced, "track_id", "duplicate_id"), stale),
             MATRIX: (commit.without_any, stale),

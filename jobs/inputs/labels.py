@@ -8,7 +8,7 @@ labels already, which imported tables provide.
 
 import io
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import pyarrow as pa
@@ -25,6 +25,12 @@ from jobs.store.track_names import aliases, normal_form
 PART = "labels/part-0.parquet"
 """The only part of the table. The user may change its columns, and all parts of a table must have
 the same; so a commit replaces the part under its name, and no emptied part stays."""
+
+MANY_LABELS = 20
+"""Number of labels from which they may be albums."""
+
+ALBUM_TRACKS = 20
+"""Number of tracks that many labels of genres have, and albums do not."""
 
 _EMPTY = pa.schema([("track_id", pa.string()), ("label", pa.string())]).empty_table()
 
@@ -132,6 +138,44 @@ def warn_of_unmatched(labels: Labels, path: str, warn: Callable[[str], None]) ->
         labelled = set(labels.table["track_id"].to_pylist())
         example = next(track for track in labels.by_track if track not in labelled)
         warn(f"tracks without a row in {path}: {unlabelled}, such as {example!r}")
+
+
+def warn_of_few_tracks(
+    counts: Mapping[str, int], warn: Callable[[str], None], folds: int | None = None
+) -> None:
+    """Warn of labels that look like albums, or of labels with fewer tracks than ``folds``.
+
+    Parameters
+    ----------
+    counts : mapping of str to int
+        Number of tracks of each label.
+    warn : callable
+        Takes the warning.
+    folds : int, optional
+        Number of folds that every label needs a track for; by default labels only look like albums.
+
+    Examples
+    --------
+    >>> warn_of_few_tracks({"jazz": 70, "polka": 2}, lambda text: print(text[:60]), folds=5)
+    labels with fewer than 5 tracks: 1 of 2, such as 'polka' (2)
+    """
+    if not counts:
+        return
+    sizes = sorted(counts.values())
+    fewest = min(counts, key=lambda label: (counts[label], label))
+    example = f"such as {fewest!r} ({counts[fewest]})"
+    remedy = "with --labels FILE.csv (columns track_id and label)"
+    if len(counts) >= MANY_LABELS and sizes[len(sizes) // 2] < ALBUM_TRACKS:
+        warn(
+            f"most of the {len(counts)} labels have fewer than {ALBUM_TRACKS} tracks, {example}. "
+            f"Are they albums? Name genres {remedy}"
+        )
+    elif folds and sizes[0] < folds:
+        few = sum(size < folds for size in sizes)
+        warn(
+            f"labels with fewer than {folds} tracks: {few} of {len(counts)}, {example}. Their "
+            f"scores say little: add tracks, or join labels {remedy}"
+        )
 
 
 def read(store: Store) -> pa.Table:

@@ -1,17 +1,19 @@
 """The comparison of models, by default the tutorial's ten, fitted in parallel on the cluster.
 
 The job writes the rows to one file under ``_work``, which each worker reads. A task is one model on
-one fold.
+one fold. Its result is kept until the comparison is committed (:mod:`jobs.learning.finished_fits`).
 """
 
 import functools
+import hashlib
 import math
 import time
 import warnings
-from collections import defaultdict
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
+from statistics import NormalDist
 from typing import Any
 
 import numpy as np
@@ -23,17 +25,22 @@ from jobs import defaults
 from jobs.cluster.pool import WorkerPool
 from jobs.cluster.window import map_unordered
 from jobs.errors import UsageError
+from jobs.inputs.labels import warn_of_few_tracks
 from jobs.interruption import raise_if_interrupted
+from jobs.learning import finished_fits
 from jobs.learning.dataset import Labelled, choose_rows, labelled_tracks
-from jobs.learning.split_option import OUTSIDE, Folds, choose_folds
-from jobs.progress import Progress
+from jobs.learning.groups import group_duplicates
+from jobs.learning.split_option import OUTSIDE, Folds, choose_folds, learnt_for
+from jobs.progress import Progress, clock
 from jobs.stage import Session, open_session
 from jobs.store import commit
 from jobs.store.address import storage_of
 from jobs.store.levels import feature_matrix
-from jobs.store.schemas import COMPARISON, comparison_table
+from jobs.store.schemas import COMPARISON, comparison_table, complete
+from jobs.store.storage import Storage
 from jobs.store.tables import Store
 from training import splits
+from training.bootstrap import LEVEL, resample
 from training.classifiers import CLASSIFIERS, MORE_CLASSIFIERS, SLOWEST_FIRST
 from training.evaluate import macro_f1, majority_vote
 
@@ -42,6 +49,9 @@ TUTORIAL = "tutorial"
 
 MAX_ROWS = 100_000
 """Maximum rows to compare; of more, whole tracks are sampled. An SVM's time grows quadratically."""
+
+_Z = NormalDist().inv_cdf((1 + LEVEL) / 2)
+"""Half the width of a confidence interval, in standard deviations."""
 
 _SCORES = ("accuracy", "macro_f1", "vote_accuracy", "vote_macro_f1")
 
@@ -54,6 +64,8 @@ class Outcome:
     ----------
     features : str
         Name of the feature set.
+    kept : int
+        Number of fits that an interrupted comparison had finished.
     rows : list of dict
         Rows of :data:`jobs.store.schemas.COMPARISON`: for each model, a row for each split.
     """
@@ -62,6 +74,7 @@ class Outcome:
     features: str
     level: Level
     seconds: float
+    kept: int
     rows: list[dict[str, Any]]
 
     @property
@@ -85,11 +98,15 @@ class _Assignment:
 
 @dataclass(frozen=True)
 class _Assessment:
-    """Scores of a model on a fold (None: no votes), seconds to fit, and its library's warnings."""
+    """Scores of a model on a fold (None: no votes), seconds to fit, and its library's warnings.
+
+    ``deviations`` are the bootstrap's standard deviations of the scores, over recordings.
+    """
 
     scores: dict[str, float | None]
     seconds: float
     warnings: str
+    deviations: dict[str, float] = field(default_factory=dict)
 
 
 def compare(
@@ -140,13 +157,22 @@ def compare(
         if labelled.unlabelled:
             progress.warn(f"tracks without a label, which are left out: {labelled.unlabelled}")
         labelled = _sample(labelled, progress)
+        grouped = group_duplicates(run.store, labelled.tracks, progress)
+        labelled = replace(labelled, tracks=grouped)
         chosen = [
             choose_folds(one, run.store, labelled.tracks, folds) for one in dict.fromkeys(split)
         ]
+        most_folds = max(len(one.tested) for one in chosen)
+        warn_of_few_tracks(labelled.counts(), progress.warn, most_folds)
         for one in chosen:
             left_out = 0 if one.of_track is None else int((one.of_track == OUTSIDE).sum())
             if left_out:
                 progress.warn(f"labelled tracks that --split {one.name} leaves out: {left_out}")
+            if one.copies:
+                progress.warn(
+                    f"tracks that are left out when --split {one.name} tests the same recording: "
+                    f"{one.copies}"
+                )
             if one.ungrouped:
                 progress.warn(
                     f"tracks without a group in --split {one.name}, each treated as a group of "
@@ -154,7 +180,7 @@ def compare(
                 )
         # The run's name makes it unique: workers outlive the run and cache what they read.
         file = f"{run.work}/{run.run_id}.parquet"
-        sizes = _write_rows(run.store, labelled, chosen, file)
+        sizes, digests = _write_rows(run.store, labelled, chosen, file)
         pool = run.pool()
         assignments = [
             _Assignment(run.store.storage.root, file, name, i, fold, model, one.leaky)
@@ -163,7 +189,8 @@ def compare(
             for i, one in enumerate(chosen)
             for fold in one.tested
         ]
-        found = _assess_all(pool, assignments, progress)
+        fits = _Fits(run.store.storage, chosen, digests, assignments, progress)
+        fits.run(pool)
         rows = [
             {
                 **dict.fromkeys(COMPARISON.names),
@@ -176,7 +203,7 @@ def compare(
                 "folds": len(one.tested),
                 "rows": sizes[i][0],
                 "tracks": sizes[i][1],
-                **_summary(found[i, model]),
+                **_summary(fits.of(i, model)),
             }
             for model in wanted
             for i, one in enumerate(chosen)
@@ -191,7 +218,8 @@ def compare(
             tidy=True,
         )
         run.commit(change, workers=pool.most_workers)
-        return Outcome(run.run_id, name, level, time.time() - run.started, rows)
+        finished_fits.clear(run.store.storage)
+        return Outcome(run.run_id, name, level, time.time() - run.started, fits.kept, rows)
 
 
 def choose_models(names: str | Sequence[str]) -> tuple[str, ...]:
@@ -201,8 +229,8 @@ def choose_models(names: str | Sequence[str]) -> tuple[str, ...]:
     ----------
     names : str or sequence of str
         Names of :data:`training.classifiers.CLASSIFIERS` and ``MORE_CLASSIFIERS``, and
-        :data:`TUTORIAL`. Text has commas between them. Spaces may be hyphens, and case does not
-        matter.
+        :data:`TUTORIAL`. Text has commas between them. Spaces may be hyphens, XGB may be written
+        as xgboost, and case does not matter.
 
     Raises
     ------
@@ -226,7 +254,7 @@ def choose_models(names: str | Sequence[str]) -> tuple[str, ...]:
 
 
 def _key(name: str) -> str:
-    return name.strip().lower().replace("-", " ")
+    return name.strip().lower().replace("-", " ").replace("xgboost", "xgb")
 
 
 def _sample(labelled: Labelled, progress: Progress) -> Labelled:
@@ -255,8 +283,11 @@ def _sample(labelled: Labelled, progress: Progress) -> Labelled:
 
 def _write_rows(
     store: Store, labelled: Labelled, chosen: list[Folds], file: str
-) -> list[tuple[int, int]]:
-    """Write the rows for the workers; return the number of rows and tracks of each split."""
+) -> tuple[list[tuple[int, int]], list[str]]:
+    """Write the rows for the workers.
+
+    Return the number of rows and tracks of each split, and a digest of its rows and folds.
+    """
     tracks = labelled.tracks
     ids = pa.array(tracks.ids, pa.string())
     found: list[pa.Table] = []
@@ -270,16 +301,26 @@ def _write_rows(
     # The order of the published table, on which the tutorial's split depends.
     rows = pa.concat_tables(found).sort_by([(name, "ascending") for name in order])
     index = rows["track"].to_numpy()
-    columns: dict[str, Any] = {"track": index, "class": tracks.labels[index]}
-    sizes = []
+    columns: dict[str, Any] = {
+        "track": index,
+        "class": tracks.labels[index],
+        "recording": tracks.group_of_track[index],
+        **{name: rows[name].to_numpy() for name in names},
+    }
+    digest = hashlib.sha256(repr(names).encode())
+    for values in columns.values():
+        digest.update(np.ascontiguousarray(values).data)
+    sizes, digests = [], []
     for i, folds in enumerate(chosen):
         fold = np.zeros(len(index), int) if folds.of_track is None else folds.of_track[index]
         columns[f"fold {i}"] = fold
         taken = fold != OUTSIDE
         sizes.append((int(taken.sum()), len(np.unique(index[taken]))))
-    columns |= {name: rows[name] for name in names}
+        of_split = digest.copy()
+        of_split.update(np.ascontiguousarray(fold, np.int64).data)
+        digests.append(of_split.hexdigest())
     store.storage.write_table(file, pa.table(columns))
-    return sizes
+    return sizes, digests
 
 
 @functools.lru_cache(maxsize=1)
@@ -291,8 +332,9 @@ def _read_rows(root: str, name: str, features: str) -> tuple[pa.Table, np.ndarra
 def _assess(assignment: _Assignment) -> _Assessment:
     """Fit a model to all folds but one, and score it on that one. Runs on a worker.
 
-    Classes without training rows are never predicted. Scaling and encoding see only training rows;
-    with the leaky split, scaling sees all rows, as in the tutorial.
+    Tracks of other folds that are the same recording as a test track are left out. Classes without
+    training rows are never predicted. Scaling and encoding see only training rows; with the leaky
+    split, scaling sees all rows, as in the tutorial.
     """
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import LabelEncoder, MinMaxScaler
@@ -310,7 +352,8 @@ def _assess(assignment: _Assignment) -> _Assessment:
         model = make_pipeline(MinMaxScaler(), model)
         fold = table[f"fold {assignment.split}"].to_numpy()
         test = np.flatnonzero(fold == assignment.fold)
-        learn = np.flatnonzero((fold != assignment.fold) & (fold != OUTSIDE))
+        recordings = table["recording"].to_numpy()
+        learn = np.flatnonzero(learnt_for(assignment.fold, fold, recordings))
     encoder = LabelEncoder().fit(classes[learn])
     # More threads would change the order of sums, and take more than the worker's core.
     with threadpool_limits(limits=1), warnings.catch_warnings(record=True) as caught:
@@ -320,45 +363,123 @@ def _assess(assignment: _Assignment) -> _Assessment:
         seconds = time.perf_counter() - began
         predicted = encoder.inverse_transform(model.predict(features[test]))
     messages = {str(warning.message).splitlines()[0] for warning in caught}
-    truth = classes[test]
+    truth, recordings = classes[test], table["recording"].to_numpy()[test]
     scores: dict[str, float | None] = dict.fromkeys(_SCORES)
-    scores["accuracy"] = float(np.mean(predicted == truth))
-    scores["macro_f1"] = macro_f1(truth, predicted)
+    deviations: dict[str, float] = {}
+    n_classes = int(classes.max()) + 1
+
+    def assess(prefix: str, truth: np.ndarray, predicted: np.ndarray, groups: np.ndarray) -> None:
+        (resampled,) = resample(truth, [predicted], n_classes, groups)
+        scores[f"{prefix}accuracy"] = float(np.mean(predicted == truth))
+        scores[f"{prefix}macro_f1"] = macro_f1(truth, predicted)
+        deviations[f"{prefix}accuracy"] = float(resampled.accuracy.std())
+        deviations[f"{prefix}macro_f1"] = float(resampled.macro_f1.std())
+
+    assess("", truth, predicted, recordings)
     if len(np.unique(tracks)) < len(tracks):
         _, first = np.unique(tracks[test], return_index=True)
-        voted = majority_vote(tracks[test], predicted, int(classes.max()) + 1)
-        scores["vote_accuracy"] = float(np.mean(voted == truth[first]))
-        scores["vote_macro_f1"] = macro_f1(truth[first], voted)
-    return _Assessment(scores, seconds, "; ".join(sorted(messages)))
+        voted = majority_vote(tracks[test], predicted, n_classes)
+        assess("vote_", truth[first], voted, recordings[first])
+    return _Assessment(scores, seconds, "; ".join(sorted(messages)), deviations)
 
 
-def _assess_all(
-    pool: WorkerPool, assignments: list[_Assignment], progress: Progress
-) -> dict[tuple[int, str], list[_Assessment | BaseException]]:
-    """Return the results of all folds of each split and model."""
-    from distributed.scheduler import KilledWorker
+@dataclass
+class _Fits:
+    """The fits of a comparison: those of an interrupted one, and the others as they finish.
 
-    results: dict[_Assignment, _Assessment | BaseException] = {}
+    ``digests`` are those of :func:`_write_rows`, one for each of the ``splits``.
+    """
 
-    def tick(threads: int) -> None:
-        progress.workers(threads)
-        progress.update(f"{len(results)} of {len(assignments)} fits, {threads} at a time")
+    storage: Storage
+    splits: list[Folds]
+    digests: list[str]
+    assignments: list[_Assignment]
+    progress: Progress
+    kept: int = 0
+    results: dict[_Assignment, _Assessment | BaseException] = field(default_factory=dict)
 
-    for index, result in map_unordered(pool, _assess, ((one,) for one in assignments), tick=tick):
-        if not isinstance(result, KilledWorker):
-            results[assignments[index]] = result
-    # Dask blames every task of a worker that died. A task that dies alone is to blame.
-    for assignment in [one for one in assignments if one not in results]:
-        for _, result in map_unordered(pool, _assess, [(assignment,)], tick=tick):
-            results[assignment] = result
-    found: dict[tuple[int, str], list[_Assessment | BaseException]] = defaultdict(list)
-    for assignment, result in results.items():
-        found[assignment.split, assignment.model].append(result)
-    return found
+    def __post_init__(self) -> None:
+        keys = {self._key(one): one for one in self.assignments}
+        for name, result in finished_fits.read(self.storage, keys).items():
+            with suppress(TypeError):  # damaged, or of an older songmill
+                self.results[keys[name]] = _Assessment(**result)
+        self.kept = len(self.results)
+        if self.kept:
+            kept = f"{self.kept} of {len(self.assignments)}"
+            self.progress.write("info", f"fits of an interrupted comparison: {kept}")
+
+    def _key(self, one: _Assignment) -> str:
+        digest = self.digests[one.split]
+        return finished_fits.key(digest, one.features, one.leaky, one.fold, one.model)
+
+    def of(self, split: int, model: str) -> list[_Assessment | BaseException]:
+        """Return the results so far of a model on the folds of a split."""
+        return [
+            result
+            for one, result in self.results.items()
+            if (one.split, one.model) == (split, model)
+        ]
+
+    def run(self, pool: WorkerPool) -> None:
+        """Do the fits that are left."""
+        from distributed.scheduler import KilledWorker
+
+        left = [one for one in self.assignments if one not in self.results]
+        tasks = ((one,) for one in left)
+        for index, result in map_unordered(pool, _assess, tasks, tick=self._tick):
+            if not isinstance(result, KilledWorker):
+                self._add(left[index], result)
+        # Dask blames every task of a worker that died. A task that dies alone is to blame.
+        for assignment in [one for one in left if one not in self.results]:
+            for _, result in map_unordered(pool, _assess, [(assignment,)], tick=self._tick):
+                self._add(assignment, result)
+
+    def _tick(self, threads: int) -> None:
+        self.progress.workers(threads)
+        done, total = len(self.results), len(self.assignments)
+        text = f"{done} of {total} fits, {threads} at a time"
+        left = _seconds_left(self.results, self.assignments, threads)
+        self.progress.update(text if left is None else f"{text}, about {clock(left)} left")
+
+    def _add(self, assignment: _Assignment, result: _Assessment | BaseException) -> None:
+        """Keep a result. Show the scores of a model that has them for all folds of a split."""
+        self.results[assignment] = result
+        if isinstance(result, _Assessment):
+            finished_fits.write(self.storage, self._key(assignment), asdict(result))
+        split = self.splits[assignment.split]
+        results = self.of(assignment.split, assignment.model)
+        if len(results) == len(split.tested):
+            found = _summary(results)
+            scores = f"no scores: {found['message']}"
+            if "accuracy" in found:
+                scores = f"accuracy {found['accuracy']:.3f}, macro F1 {found['macro_f1']:.3f}, "
+                scores += f"{found['seconds']:.1f} s to fit"
+            self.progress.write("info", f"{assignment.model}, {split.name}: {scores}")
+
+
+def _seconds_left(
+    results: Mapping[_Assignment, _Assessment | BaseException],
+    assignments: Sequence[_Assignment],
+    threads: int,
+) -> float | None:
+    """Return an estimate of the seconds until all fits are finished; None without results.
+
+    A model without results counts as the quickest of the others, because slow ones start first.
+    """
+    seconds: dict[str, list[float]] = {}
+    for one, result in results.items():
+        if isinstance(result, _Assessment):
+            seconds.setdefault(one.model, []).append(result.seconds)
+    means = {model: sum(found) / len(found) for model, found in seconds.items()}
+    if not means:
+        return None
+    quickest = min(means.values())
+    left = [means.get(one.model, quickest) for one in assignments if one not in results]
+    return sum(left) / max(threads, 1)
 
 
 def _summary(results: Sequence[_Assessment | BaseException]) -> dict[str, Any]:
-    """Return means and standard deviations over folds, or the reason for a failure."""
+    """Return means over folds with their spread and interval, or the reason for a failure."""
     failed = [_reason(result) for result in results if isinstance(result, BaseException)]
     if failed:
         return {"message": min(failed)}
@@ -371,6 +492,12 @@ def _summary(results: Sequence[_Assessment | BaseException]) -> dict[str, Any]:
             mean = math.fsum(values) / len(values)
             variance = math.fsum((value - mean) ** 2 for value in values) / len(values)
             found |= {name: mean, f"{name}_std": math.sqrt(variance)}
+        if values and all(name in one.deviations for one in done):
+            # Folds have different tracks, so the noise of their scores is independent.
+            noise = math.fsum(one.deviations[name] ** 2 for one in done)
+            margin = _Z * math.sqrt(noise) / len(done)
+            found |= {f"{name}_lower": max(mean - margin, 0.0)}
+            found |= {f"{name}_upper": min(mean + margin, 1.0)}
     found["seconds"] = sum(one.seconds for one in done) / len(done)
     found["message"] = "; ".join(sorted({one.warnings for one in done} - {""})) or None
     return found
@@ -389,6 +516,7 @@ def _drop_rows(level: Level, names: list[str], rows: pa.Table) -> pa.Table:
     """Return the rows without those of earlier comparisons of the same level and splits."""
     of_splits = pc.is_in(rows["split"], value_set=pa.array(names))
     same = pc.and_(pc.equal(rows["level"], level), of_splits)
+    rows = complete(rows, COMPARISON)
     return rows.filter(pc.invert(same)) if pc.any(same).as_py() else rows
 
 

@@ -31,7 +31,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import xgboost
-import xgboost.dask
 
 from jobs.cluster.failures import wait_for_finished
 from jobs.interruption import raise_if_interrupted
@@ -216,8 +215,8 @@ class _Attempt:
 
     def run_alone(self, parameters: dict[str, Any], rounds: int) -> TrainedBooster:
         """Train as :meth:`run` does, on one worker and without connections of XGBoost's."""
-        arguments = (self.load, self.shares[0], parameters, rounds, self.topic)
-        future = self.pool.submit(_train_alone, *arguments, workers=self.workers)
+        arguments = (self.load, self.shares[0], parameters, rounds)
+        future = self.pool.submit(train_alone, *arguments, topic=self.topic, workers=self.workers)
         while not wait_for_finished(self.client, [future]):
             if self._worker_lost():
                 raise _WorkerLostError
@@ -287,6 +286,8 @@ class _Attempt:
         return not set(self.workers) <= set(worker_names(self.pool))
 
     def _train(self, parameters: dict[str, Any], rounds: int) -> None:
+        import xgboost.dask
+
         try:
             train = self._matrix([share.train for share in self.shares])
             evals, callbacks = [], [_RoundReport(self.topic)]
@@ -316,6 +317,7 @@ class _Attempt:
     def _matrix(self, rows: list[Any], ref: Any = None) -> Any:
         """Return a matrix in which each worker holds its own rows."""
         import dask.array as da
+        import xgboost.dask
 
         features, classes, shapes = [], [], []
         for share, worker in zip(rows, self.workers, strict=True):
@@ -347,13 +349,22 @@ def _training_error(error: BaseException) -> TrainingError:
     return TrainingError(f"the workers could not train: {type(error).__name__}: {first_line}")
 
 
-def _train_alone(
-    load: Load, share: Share, parameters: dict[str, Any], rounds: int, topic: str
+def train_alone(
+    load: Load,
+    share: Share,
+    parameters: dict[str, Any],
+    rounds: int,
+    *,
+    topic: str | None = None,
+    threads: int | None = None,
 ) -> dict[str, Any]:
-    """Train on one worker; return the booster and its history, as ``xgboost.dask.train`` does."""
+    """Train on one worker; return the booster and its history, as ``xgboost.dask.train`` does.
+
+    Without a ``topic``, rounds are not reported. By default all ``threads`` of the worker are used.
+    """
     from distributed import get_worker
 
-    threads = get_worker().state.nthreads
+    threads = threads or get_worker().state.nthreads
 
     def matrix(rows: Any, ref: Any = None) -> Any:
         features, classes = _load_share(load, rows)
@@ -385,7 +396,7 @@ def _load_share(load: Load, rows: Any) -> tuple[np.ndarray, np.ndarray]:
 class _RoundReport(xgboost.callback.TrainingCallback):  # type: ignore[misc]
     """Reports finished rounds to the client, and ends training when the client is gone."""
 
-    def __init__(self, topic: str) -> None:
+    def __init__(self, topic: str | None) -> None:
         self.topic = topic
         self._last_report = 0.0
 
@@ -399,7 +410,8 @@ class _RoundReport(xgboost.callback.TrainingCallback):  # type: ignore[misc]
         if xgboost.collective.allreduce(cancelled, xgboost.collective.Op.MAX)[0]:
             return True
         now = time.monotonic()
-        if now - self._last_report >= _REPORT_INTERVAL_S and xgboost.collective.get_rank() == 0:
+        is_due = self.topic is not None and now - self._last_report >= _REPORT_INTERVAL_S
+        if is_due and xgboost.collective.get_rank() == 0:
             self._last_report = now
             losses = validation_losses(evals_log)
             loss = float(losses[-1]) if losses else None

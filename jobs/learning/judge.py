@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from featurizer.feature_set import feature_set
+from jobs.defaults import FOLDS
 from jobs.learning.dataset import Labelled, Rows, load
 from jobs.learning.ordered import map_ordered
 from jobs.store.address import storage_of
@@ -53,6 +54,30 @@ class TrackPredictions:
     scores: Scores
 
 
+@dataclass(frozen=True)
+class OutOfFold:
+    """Predictions of labelled tracks, each by a model that has not learnt the track.
+
+    Parameters
+    ----------
+    tracks : np.ndarray [shape=(n,), int]
+        Indices of the tracks among the labelled ones, ascending.
+    truth : np.ndarray [shape=(n,), int]
+        True class of each.
+    probabilities : np.ndarray [shape=(n, n_classes), range=[0, 1], float64]
+        Mean probabilities of each track's rows.
+    """
+
+    tracks: np.ndarray
+    truth: np.ndarray
+    probabilities: np.ndarray
+
+    @property
+    def predicted(self) -> np.ndarray:
+        """The most probable class of each track [shape=(n,), int]."""
+        return np.asarray(self.probabilities.argmax(axis=1))
+
+
 def evaluate(
     pool: "WorkerPool",
     pieces: Iterable[Rows],
@@ -60,28 +85,58 @@ def evaluate(
     model: str,
     outputs: np.ndarray,
     *,
+    groups: np.ndarray,
     tick: Tick,
 ) -> tuple[Scores, TrackPredictions]:
     """Score the model in the file ``model`` by row, and by the mean probabilities of each track.
 
+    ``groups`` [shape=(n_tracks,), int] has the group of each labelled track, for the intervals.
     ``outputs`` [shape=(n_classes,), int] has the index of the model's output for each current
     class, followed by classes that no longer exist; -1 for a class that the model does not know.
     """
     arguments = ((rows, model, outputs) for rows in pieces)
     found = list(map_ordered(pool, _predict, arguments, purpose=_PURPOSE, tick=tick))
-    sums = np.zeros((len(labelled.tracks.ids), len(outputs)))
+    tracks, means = _mean_by_track((of_tracks for _, of_tracks in found), labelled, len(outputs))
+    truth = labelled.tracks.labels[tracks]
+    tracks_of_rows, classes, predicted, true_probability = map(
+        np.concatenate, zip(*(rows for rows, _ in found), strict=True)
+    )
+    of_rows = groups[tracks_of_rows]
+    by_row = score_predicted(classes, predicted, true_probability, len(outputs), of_rows)
+    by_track = score(truth, means, groups[tracks])
+    return by_row, TrackPredictions(tracks, truth, means.argmax(axis=1), by_track)
+
+
+def out_of_fold(
+    pool: "WorkerPool",
+    pieces: Iterable[Rows],
+    labelled: Labelled,
+    models: Sequence[str],
+    outputs: np.ndarray,
+    *,
+    tick: Tick,
+) -> OutOfFold:
+    """Predict tracks by several models: those of part ``i`` by the model in the file ``models[i]``.
+
+    ``outputs`` is that of :func:`evaluate`.
+    """
+    arguments = ((rows, tuple(models), outputs) for rows in pieces)
+    found = map_ordered(pool, _predict_by_part, arguments, purpose=_PURPOSE, tick=tick)
+    tracks, means = _mean_by_track(found, labelled, len(outputs))
+    return OutOfFold(tracks, labelled.tracks.labels[tracks], means)
+
+
+def _mean_by_track(
+    found: Iterable["_Arrays"], labelled: Labelled, n_outputs: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the tracks that have rows, ascending, and their mean probabilities."""
+    sums = np.zeros((len(labelled.tracks.ids), n_outputs))
     counts = np.zeros(len(sums), np.int64)
-    for _, (tracks, sums_of_piece, counts_of_piece) in found:
+    for tracks, sums_of_piece, counts_of_piece in found:
         sums[tracks] += sums_of_piece
         counts[tracks] += counts_of_piece
     tracks = np.flatnonzero(counts)
-    means = sums[tracks] / counts[tracks, np.newaxis]
-    truth = labelled.tracks.labels[tracks]
-    classes, predicted, true_probability = map(
-        np.concatenate, zip(*(rows for rows, _ in found), strict=True)
-    )
-    by_row = score_predicted(classes, predicted, true_probability, len(outputs))
-    return by_row, TrackPredictions(tracks, truth, means.argmax(axis=1), score(truth, means))
+    return tracks, sums[tracks] / counts[tracks, np.newaxis]
 
 
 def importance(
@@ -150,7 +205,7 @@ def fingerprint(
 # On workers
 
 
-@functools.lru_cache(maxsize=4)
+@functools.lru_cache(maxsize=2 * FOLDS)
 def _predictor(root: str, name: str) -> Predictor:
     return read_predictor(name, storage_of(root).read(name))
 
@@ -158,15 +213,32 @@ def _predictor(root: str, name: str) -> Predictor:
 _Arrays = tuple[np.ndarray, np.ndarray, np.ndarray]
 
 
-def _predict(rows: Rows, model: str, outputs: np.ndarray) -> tuple[_Arrays, _Arrays]:
-    """Return each row's class, prediction and probability of its class; and the sums by track."""
+def _predict(rows: Rows, model: str, outputs: np.ndarray) -> tuple[tuple[np.ndarray, ...], _Arrays]:
+    """Return each row's track, class, prediction and probability of its class; sums by track."""
     loaded = load(rows)
+    found = _probabilities(rows.root, model, loaded.features, outputs)
+    of_classes = found[np.arange(len(found)), loaded.classes]
+    of_rows = loaded.tracks, loaded.classes, found.argmax(axis=1), of_classes
+    return of_rows, sum_by_track(loaded.tracks, found)
+
+
+def _predict_by_part(rows: Rows, models: tuple[str, ...], outputs: np.ndarray) -> _Arrays:
+    """Return the sums by track of the probabilities by the model of each track's part."""
+    loaded = load(rows)
+    found = np.zeros((len(loaded.tracks), len(outputs)), np.float32)
+    for part in np.unique(loaded.parts).tolist():
+        chosen = loaded.parts == part
+        found[chosen] = _probabilities(rows.root, models[part], loaded.features[chosen], outputs)
+    return sum_by_track(loaded.tracks, found)
+
+
+def _probabilities(root: str, model: str, features: np.ndarray, outputs: np.ndarray) -> np.ndarray:
+    """Return the probability of each current class [shape=(n, n_classes), float32]."""
     known = outputs >= 0
-    given = _predictor(rows.root, model).probabilities(loaded.features)
+    given = _predictor(root, model).probabilities(features)
     found = np.zeros((len(given), len(outputs)), np.float32)
     found[:, known] = given[:, outputs[known]]
-    of_rows = loaded.classes, found.argmax(axis=1), found[np.arange(len(found)), loaded.classes]
-    return of_rows, sum_by_track(loaded.tracks, found)
+    return found
 
 
 _load_once = functools.lru_cache(maxsize=1)(load)

@@ -1,4 +1,6 @@
-"""Predictions of recordings by the champion.
+"""Predictions of recordings, by the champion unless another model is chosen.
+
+A file of the store that the model has learnt is predicted by the model of its fold, which has not.
 
 A model of segments predicts a recording by the mean of its segments' probabilities; a recording
 shorter than one segment by the features of the whole. A recording that is too short for the model's
@@ -9,6 +11,8 @@ from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from featurizer.columns import SAMPLE_RATE
 from featurizer.errors import RecordingError
@@ -17,12 +21,17 @@ from featurizer.process import single_thread
 from jobs.inputs.recordings import open_recording
 from jobs.inputs.sources import Paths, list_sources
 from jobs.learning import registry
+from jobs.learning.folds import FoldedModel
 from jobs.progress import Progress
 from jobs.store.tables import Store, current_settings, open_store
 from training.model import Description, Model
+from training.predictor import Kind
 
 if TYPE_CHECKING:
     from featurizer.extract import Features
+
+LEARNT = "The model has learnt this recording, so its probabilities are too high."
+"""Caution for a prediction that is not out of fold."""
 
 
 @dataclass(frozen=True)
@@ -55,6 +64,8 @@ class FilePrediction:
         Path or address.
     predicted : str or None
         The most probable class; None if the file gave no features.
+    learnt : bool
+        Whether the model has learnt this recording, so that the probabilities say little.
     probabilities : dict of str to float
         Probability of each class, the most probable first.
     segments : list of SegmentPrediction
@@ -65,6 +76,7 @@ class FilePrediction:
 
     file: str
     predicted: str | None = None
+    learnt: bool = False
     probabilities: dict[str, float] = field(default_factory=dict)
     segments: list[SegmentPrediction] = field(default_factory=list)
     error: str | None = None
@@ -93,7 +105,12 @@ class FilesOutcome:
 
 
 def predict_files(
-    files: Paths, *, store: str | Store, progress: Progress | None = None
+    files: Paths,
+    *,
+    store: str | Store,
+    features: str | None = None,
+    model: Kind | None = None,
+    progress: Progress | None = None,
 ) -> FilesOutcome:
     """Predict recordings, which need not be in the store, one after another.
 
@@ -103,13 +120,18 @@ def predict_files(
         Files, folders, globs or list files, as for an extraction.
     store : str or Store
         The store with the model, or its address.
+    features : str, optional
+        Name of the feature set that the model was trained on. If the champion was trained on
+        another one, the newest such model predicts.
+    model : {"lda", "xgboost"}, optional
+        Kind of the model, in the same way.
     progress : Progress, optional
         Shows the progress; by default lines on stderr.
 
     Raises
     ------
     SongmillError
-        A file does not exist, or the store has no champion for this songmill's features.
+        A file does not exist, or the store has no such model for this songmill's features.
 
     Examples
     --------
@@ -117,51 +139,73 @@ def predict_files(
     0
     """
     progress = progress or Progress()
-    model, features = load_champion_for_files(open_store(store))
+    store = open_store(store)
+    described = registry.choose(store, progress, features=features, kind=model)
     recordings = list_sources(files).recordings
+    chosen = ChosenModel(store, described, [recording.uri for recording in recordings])
     predictions: list[FilePrediction] = []
     with single_thread():
         for recording in recordings:
             progress.update(f"{len(predictions)} of {len(recordings)} files")
-            found = _predict_file(model, features, recording.uri, recording.path)
+            found = _predict_file(chosen, recording.uri, recording.path)
             if found.error:
                 progress.warn(f"{found.file}: {found.error}: {found.message}")
             predictions.append(found)
-    return FilesOutcome(model.description.version, predictions)
+    return FilesOutcome(described.version, predictions)
 
 
-def load_champion_for_files(store: Store) -> tuple[Model, FeatureSet]:
-    """Return the champion and its feature set, which this songmill has.
+class ChosenModel:
+    """A model of a store, to predict recordings.
+
+    Parameters
+    ----------
+    store : Store
+        The store.
+    described : Description
+        The model's description.
+    uris : list of str
+        Absolute paths or public addresses of the recordings, as in the table ``files``.
 
     Raises
     ------
-    UsageError
-        The store has no champion.
     StoreError
-        The champion is damaged, or needs other features.
+        The model is damaged, or needs other features than this songmill has.
     """
-    model = registry.load_champion(store)
-    settings = current_settings(feature_sets(), model.description.segment_seconds)
-    return model, registry.check_fit(model.description, settings)
+
+    def __init__(self, store: Store, described: Description, uris: list[str]) -> None:
+        self.description = described
+        settings = current_settings(feature_sets(), self.description.segment_seconds)
+        self.features: FeatureSet = registry.check_fit(self.description, settings)
+        self._models = FoldedModel(store, self.description)
+        self._track_of: dict[str, str] = {}
+        wanted = pa.array(uris, pa.string())
+        for batch in store.read_batches("files", ["uri", "track_id"]):
+            known = pa.table(batch).filter(pc.is_in(batch["uri"], value_set=wanted))
+            self._track_of.update(zip(*(column.to_pylist() for column in known), strict=True))
+
+    def predict(self, file: str, uri: str, found: "Features") -> FilePrediction:
+        """Predict the recording ``file`` from its features, with segments of the model's length."""
+        track = pa.array([self._track_of.get(uri)], pa.string())
+        [index], [learnt] = self._models.learnt.choose(track)
+        model = self._models[index]
+        return _predict_features(model, self.features, file, found, learnt=bool(learnt))
 
 
-def _predict_file(model: Model, features: FeatureSet, uri: str, path: str) -> FilePrediction:
+def _predict_file(model: ChosenModel, uri: str, path: str) -> FilePrediction:
     from featurizer.extract import extract
 
+    sets, seconds = (model.features.name,), model.description.segment_seconds
     try:
         with open_recording(path) as source:
-            found = extract(
-                source, sets=(features.name,), segment_seconds=model.description.segment_seconds
-            )
+            found = extract(source, sets=sets, segment_seconds=seconds)
     except RecordingError as error:
         return FilePrediction(uri, error=error.kind, message=error.message)
-    return predict_features(model, features, uri, found)
+    return model.predict(uri, uri, found)
 
 
-def predict_features(
-    model: Model, features: FeatureSet, file: str, found: "Features"
+def _predict_features(
+    model: Model, features: FeatureSet, file: str, found: "Features", *, learnt: bool
 ) -> FilePrediction:
-    """Predict the recording ``file`` from what was found, with segments of the model's length."""
     described = model.description
     of_set = found.rows[features.name]
     by_segment = described.level == "segment" and len(of_set.segments) > 0
@@ -177,7 +221,8 @@ def predict_features(
             SegmentPrediction(i * step, i * step + length, *_by_class(described, row))
             for i, row in enumerate(probabilities)
         ]
-    return FilePrediction(file, *_by_class(described, mean), segments)
+    predicted, by_class = _by_class(described, mean)
+    return FilePrediction(file, predicted, learnt, by_class, segments)
 
 
 def _by_class(described: Description, probabilities: np.ndarray) -> tuple[str, dict[str, float]]:

@@ -1,5 +1,8 @@
 """Predictions of every track of the store by the champion, written to ``predictions``.
 
+A track that the champion has learnt is predicted by the model of its fold, which has not. The
+labels that these models contradict are written to ``suspects``.
+
 A model of segments predicts a track by the mean of its segments' probabilities; a track shorter
 than one segment by its track row. A track without a row in the model's feature set has no
 prediction.
@@ -20,8 +23,10 @@ from jobs.cluster.pool import WorkerPool
 from jobs.errors import UsageError
 from jobs.interruption import raise_if_interrupted
 from jobs.learning import registry
-from jobs.learning.dataset import READ_ROWS
+from jobs.learning.dataset import rows_at_a_time
+from jobs.learning.folds import FoldedModel, Learnt, read_learnt
 from jobs.learning.ordered import map_ordered
+from jobs.learning.suspects import suspect_rows
 from jobs.progress import Progress
 from jobs.stage import Session, Stage, open_session
 from jobs.store import commit
@@ -29,14 +34,20 @@ from jobs.store.address import storage_of
 from jobs.store.counts import count_tracks
 from jobs.store.levels import feature_matrix
 from jobs.store.schemas import (
+    PREDICTED_LONG,
     PREDICTED_SEGMENTS,
     PREDICTED_TRACKS,
+    PREDICTION_LONG,
+    PROBABILITY,
+    SUSPECT,
+    SUSPECTS,
     features_folder,
     predictions,
 )
 from jobs.store.tables import open_store
 from training.evaluate import sum_by_track
-from training.model import Description, Model
+from training.model import Description
+from training.predictor import Kind
 
 MAX_NAMED_LABELS = 5
 """Unknown labels that a warning names."""
@@ -57,12 +68,18 @@ class StoreOutcome:
         Number of rows written; 0 segments unless they were requested.
     labels : dict of str to int
         Number of tracks predicted as each class.
+    learnt : int
+        Number of tracks that the predicting model has learnt.
+    suspects : int
+        Number of suspected mislabels.
     """
 
     model: str
     tracks: int
     segments: int
     labels: dict[str, int]
+    learnt: int
+    suspects: int
     seconds: float
 
 
@@ -70,11 +87,14 @@ def predict_all(
     *,
     store: str | Session,
     segments: bool = False,
+    long: bool = False,
+    features: str | None = None,
+    model: Kind | None = None,
     scheduler: str | None = None,
     workers: int | None = None,
     progress: Progress | None = None,
 ) -> StoreOutcome:
-    """Predict every track of the store, and write ``predictions``.
+    """Predict every track of the store, and write ``predictions`` and ``suspects``.
 
     Parameters
     ----------
@@ -82,33 +102,42 @@ def predict_all(
         Address of the store; or the session of a run.
     segments : bool
         Whether to write a row for each segment too.
+    long : bool
+        Whether to write ``predictions-long`` too, a row for each track and class.
+    features, model
+        As for :func:`jobs.learning.predict_files.predict_files`.
     scheduler, workers, progress
         As for :func:`jobs.extraction.extract.extract`.
 
     Raises
     ------
     SongmillError
-        The store has no champion, or its champion needs other features.
+        The store has no such model, or the model needs other features.
     """
     session = open_session(store, scheduler=scheduler, workers=workers, progress=progress)
     with session.stage("predict") as run:
-        described = registry.load_champion(run.store).description
-        features = registry.check_fit(described, run.store.settings)
+        described = registry.choose(run.store, session.progress, features=features, kind=model)
+        feature_set = registry.check_fit(described, run.store.settings)
         if segments and described.level == "track":
             raise UsageError(
                 f"the model {described.version} was trained on tracks, not segments: leave out "
                 "--segments, or train with --level segment"
             )
         pool = run.pool()
-        tracks = _predict_tracks(pool, run, described, features, write=segments)
+        tracks = _predict_tracks(pool, run, described, feature_set, write=segments)
         without = max(count_tracks(run.store).values()) - tracks.num_rows
         if without > 0:
             session.progress.warn(
-                f"tracks without {features.name} features, which get no prediction: {without}"
+                f"tracks without {feature_set.name} features, which get no prediction: {without}"
             )
         _warn_of_unknown_labels(tracks, described, session.progress)
         change = commit.Change()
         commit.stage_replacement(run.store, change, PREDICTED_TRACKS, [tracks], tracks.schema)
+        suspects = suspect_rows(tracks, described.classes)
+        commit.stage_replacement(run.store, change, SUSPECTS, [suspects], SUSPECT)
+        if long or run.store.parts(PREDICTED_LONG):
+            rows = _long_rows(tracks, described) if long else iter(())
+            commit.stage_replacement(run.store, change, PREDICTED_LONG, rows, PREDICTION_LONG)
         storage = run.store.storage
         names = [entry.name for entry in storage.list(run.work) if ".segments." in entry.name]
         if segments or run.store.parts(PREDICTED_SEGMENTS):
@@ -124,8 +153,24 @@ def predict_all(
             tracks=tracks.num_rows,
             segments=written,
             labels={row["values"]: row["counts"] for row in counts},
+            learnt=pc.sum(tracks["learnt"]).as_py() or 0,
+            suspects=suspects.num_rows,
             seconds=time.time() - run.started,
         )
+
+
+def _long_rows(tracks: pa.Table, described: Description) -> Iterator[pa.Table]:
+    """Yield the rows of ``predictions-long``, some tracks at a time."""
+    classes = pa.array(described.classes, pa.string())
+    for batch in tracks.to_batches(max_chunksize=max(1, commit.PART_ROWS // len(classes))):
+        found = np.column_stack([batch[PROBABILITY + name] for name in described.classes])
+        index = np.arange(found.size)
+        columns = [
+            batch["track_id"].take(pa.array(index // len(classes))),
+            classes.take(pa.array(index % len(classes))),
+            pa.array(found.ravel(), pa.float32()),
+        ]
+        yield pa.table(columns, schema=PREDICTION_LONG)
 
 
 def _warn_of_unknown_labels(tracks: pa.Table, described: Description, progress: Progress) -> None:
@@ -178,7 +223,8 @@ def _predict_tracks(
     }
     totals = np.array(list(sums.values())).reshape(-1, len(described.classes))
     means = totals / np.array(list(counts.values()), float).reshape(-1, 1)
-    return _rows(described, columns, means.astype(np.float32), segments=False)
+    learnt = read_learnt(run.store, described)
+    return _rows(described, learnt, columns, means.astype(np.float32), segments=False)
 
 
 @dataclass(frozen=True)
@@ -213,11 +259,12 @@ def _predict_parts(
     """Yield the sums of each piece of a table, in the order of the pieces."""
     storage, progress = run.store.storage, run.session.progress
     pieces: list[_Piece] = []
+    size = rows_at_a_time(features.name)
     for name in run.store.parts(table):
         raise_if_interrupted()
         rows = run.store.read_part(name, []).num_rows
-        for start in range(0, rows, READ_ROWS):
-            stop = min(start + READ_ROWS, rows)
+        for start in range(0, rows, size):
+            stop = min(start + size, rows)
             output = f"{run.work}/{len(pieces):08d}.segments.parquet" if write else None
             where = (storage.root, described.version, features.name, name)
             pieces.append(_Piece(*where, start, stop, excluded, output))
@@ -236,16 +283,18 @@ def _predict(piece: _Piece) -> tuple[list[str], list[str | None], np.ndarray, li
     """Predict a piece on a worker; return the columns of its :data:`_TrackSum` rows."""
     store = open_store(piece.root)
     model = _model(piece.root, piece.version)
+    described = model.description
     position = ["segment", "start_s"] if piece.output else []
-    rows = store.read_part(piece.name, ["track_id", "label", *position, *model.description.columns])
-    rows = rows.slice(piece.start, piece.stop - piece.start)
+    columns = ["track_id", "label", *position, *described.columns]
+    slices = store.storage.read_slice(piece.name, columns, piece.start, piece.stop)
+    rows = pa.concat_tables(slices)
     if piece.excluded:
         excluded = _excluded_tracks(piece.root, piece.excluded)
         rows = rows.filter(pc.invert(pc.is_in(rows["track_id"], value_set=excluded)))
-    probabilities = model.probabilities(feature_matrix(rows, piece.features))
+    probabilities = model.probabilities(feature_matrix(rows, piece.features), rows["track_id"])
     if piece.output:
-        columns = {name: rows[name] for name in ("track_id", "label", *position)}
-        predicted = _rows(model.description, columns, probabilities, segments=True)
+        keys = {name: rows[name] for name in ("track_id", "label", *position)}
+        predicted = _rows(described, model.learnt, keys, probabilities, segments=True)
         store.storage.write_table(piece.output, predicted)
     ids = rows["track_id"].combine_chunks().dictionary_encode()
     codes, sums, counts = sum_by_track(ids.indices.to_numpy(), probabilities)
@@ -259,8 +308,9 @@ def _predict(piece: _Piece) -> tuple[list[str], list[str | None], np.ndarray, li
 
 
 @functools.lru_cache(maxsize=1)
-def _model(root: str, version: str) -> Model:
-    return registry.load(open_store(root), version)
+def _model(root: str, version: str) -> FoldedModel:
+    store = open_store(root)
+    return FoldedModel(store, registry.describe(store, version))
 
 
 @functools.lru_cache(maxsize=1)
@@ -269,7 +319,12 @@ def _excluded_tracks(root: str, name: str) -> pa.Array:
 
 
 def _rows(
-    described: Description, columns: dict[str, Any], probabilities: np.ndarray, *, segments: bool
+    described: Description,
+    learnt: Learnt,
+    columns: dict[str, Any],
+    probabilities: np.ndarray,
+    *,
+    segments: bool,
 ) -> pa.Table:
     """Return rows of ``predictions``."""
     schema = predictions(described.classes, segments=segments)
@@ -277,6 +332,8 @@ def _rows(
     columns = {
         **columns,
         "predicted": pa.array(described.classes, pa.string()).take(pa.array(best)),
+        "probability": pa.array(probabilities[np.arange(len(best)), best], pa.float32()),
+        "learnt": pa.array(learnt.choose(columns["track_id"])[1]),
         "model": pa.repeat(described.version, len(probabilities)),
     }
     known = schema.names[: len(schema) - len(described.classes)]

@@ -3,7 +3,7 @@
 from typing import Any
 
 from jobs.errors import StoreError, UsageError
-from jobs.learning.registry import champion, check_fit, load, stage_champion, versions
+from jobs.learning.registry import Best, champion, check_fit, load, stage_champion, versions
 from jobs.stage import Session, open_session
 from jobs.store import commit
 
@@ -59,6 +59,8 @@ def promote(version: str, *, store: str | Session) -> dict[str, Any]:
         except StoreError:
             before = None  # a promotion repairs a damaged champion.json
         change = commit.Change()
-        stage_champion(run.store, change, found[0])
+        # Whoever rolls back accepts the model's score.
+        best = Best(found[0], model.description.split["name"])
+        stage_champion(run.store, change, found[0], best)
         run.commit(change, message=f"promoted {found[0]}")
         return {"version": found[0], "before": before}

@@ -3,21 +3,28 @@
 The folder ``models/<version>/`` is written atomically and never changes. Old versions are removed.
 """
 
+import itertools
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import asdict, astuple, dataclass
 from datetime import UTC, datetime
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from featurizer.feature_set import FeatureSet, feature_sets
+from featurizer.feature_set import FeatureSet, feature_set, feature_sets
 from jobs.errors import DamageError, StoreError, UsageError
+from jobs.inputs.recordings import check_feature_sets
+from jobs.progress import Progress
 from jobs.store import commit
 from jobs.store.schemas import MODELS, PREDICTED_SEGMENTS, PREDICTED_TRACKS
 from jobs.store.storage import Storage, as_json
 from jobs.store.tables import Settings, Store, is_segment_length, open_store
 from training.model import Description, Model, ModelError
+from training.predictor import Kind
+from training.promotion import BEST_ITSELF, Night
 from training.splits import PARTS, Part
 
 CHAMPION = f"{MODELS}/champion.json"
@@ -28,6 +35,8 @@ FINAL = "model"
 JUDGED = "judged"
 """Stem of the file of the model of the training part, for the scores."""
 SPLIT = "split.parquet"
+FOLDS = "folds.parquet"
+"""Fold of each track that was learnt."""
 
 REMOVED = "_work/removed-models"
 """Folder of marks: a file for each version that is being removed."""
@@ -50,6 +59,25 @@ class Version:
     version: str
     description: Description | None
     champion: bool
+
+
+@dataclass(frozen=True)
+class Best:
+    """The best champion so far on a split.
+
+    Parameters
+    ----------
+    version : str
+        Name of the version.
+    split : str
+        The split, as given.
+    nights : tuple of Night
+        Differences of the new models since, in order; first that of the best itself, 0.
+    """
+
+    version: str
+    split: str
+    nights: tuple[Night, ...] = (BEST_ITSELF,)
 
 
 def versions(store: Store) -> list[str]:
@@ -83,9 +111,9 @@ def list_models(address: str) -> tuple[list[Version], list[str]]:
     """
     store = open_store(address)
     wrong: list[str] = []
-    best = None
+    current = None
     try:
-        best = champion(store)
+        current = champion(store)
     except StoreError as error:
         wrong.append(str(error))
     found = []
@@ -95,7 +123,7 @@ def list_models(address: str) -> tuple[list[Version], list[str]]:
             description = describe(store, version)
         except StoreError as error:
             wrong.append(str(error))
-        found.append(Version(version, description, version == best))
+        found.append(Version(version, description, version == current))
     return found, wrong
 
 
@@ -126,6 +154,20 @@ def champion(store: Store) -> str | None:
     return version
 
 
+def best(store: Store) -> Best | None:
+    """Return the record of the best champion so far; None if it is unknown or damaged."""
+    with suppress(FileNotFoundError, ValueError, KeyError, TypeError, AttributeError):
+        found = store.storage.read_json(CHAMPION)["best"]
+        nights = tuple(
+            Night(float(night["difference"]), float(night["deviation"]))
+            for night in found["nights"]
+        )
+        finite = all(map(math.isfinite, itertools.chain(*map(astuple, nights))))
+        if nights and finite and found["version"] in versions(store):
+            return Best(found["version"], str(found["split"]), nights)
+    return None
+
+
 def load_champion(store: Store) -> Model:
     """Return the champion's model.
 
@@ -149,6 +191,65 @@ def load_champion(store: Store) -> Model:
             f"the store {root} has no champion. Run `songmill {command} --store {root}`"
         )
     return load(store, version)
+
+
+def choose(
+    store: Store, progress: Progress, *, features: str | None = None, kind: Kind | None = None
+) -> Description:
+    """Describe the champion, or the newest model of a feature set or kind if the champion is not.
+
+    A line says if it is not the champion.
+
+    Parameters
+    ----------
+    store : Store
+        The store.
+    progress : Progress
+        Shows the line.
+    features : str, optional
+        Name of the feature set that the model was trained on; by default any.
+    kind : {"lda", "xgboost"}, optional
+        Kind of the model; by default any.
+
+    Raises
+    ------
+    UsageError
+        The store has no such model, or by default no champion.
+    StoreError
+        The model or the champion is damaged.
+
+    Examples
+    --------
+    >>> choose(open_store("trained"), Progress(), features="gtzan").kind
+    'xgboost'
+    """
+    if features is None and kind is None:
+        return load_champion(store).description
+    [name] = check_feature_sets([features]) if features else [None]
+    wanted = " ".join(filter(None, [kind, "model", name and f"of {name} features"]))
+    best, known = champion(store), versions(store)
+    having: list[str] = []
+    for version in ([best] if best else []) + known[::-1]:
+        try:
+            described = describe(store, version)
+        except StoreError as error:
+            if version == best:
+                raise
+            progress.warn(str(error))
+            continue
+        having.append(f"{described.kind} of {described.feature_set}")
+        if kind in (None, described.kind) and (
+            name is None or described.feature_set == feature_set(name).version
+        ):
+            if version != best:
+                other = f"the champion is {best}" if best else "there is no champion"
+                progress.write("info", f"predicting by {version}, the newest {wanted} ({other})")
+            return load(store, version).description
+    root = store.storage.root
+    options = (f"--features {name}" if name else "", f"--model {kind}" if kind else "")
+    command = " ".join(filter(None, ["songmill train --store", root, *options]))
+    found = f"it has {', '.join(dict.fromkeys(having))}" if having else "it has none at all"
+    raise UsageError(f"the store {root} has no {wanted} ({found}). Run `{command}`")
 
 
 def describe(store: Store, version: str) -> Description:
@@ -182,6 +283,17 @@ def read_split(store: Store, version: str) -> dict[str, Part]:
         if unknown:
             raise ModelError(f"has unknown sets: {unknown}")
     return found
+
+
+def read_folds(store: Store, described: Description) -> pa.Table:
+    """Return the rows of :data:`jobs.store.schemas.FOLDS`; StoreError if they are damaged."""
+    name = file_of(described.version, FOLDS)
+    with _report_damage(store, name, FileNotFoundError, ModelError):
+        table = store.storage.read_table(name, ["track_id", "fold"])
+        known = table["fold"].drop_null().to_numpy()
+        if not np.isin(known, np.arange(described.folds or 0)).all():
+            raise ModelError(f"has other folds than the {described.folds} of model.json")
+    return table
 
 
 def read_table(store: Store, version: str, name: str) -> pa.Table:
@@ -240,8 +352,8 @@ def stage_model(
     change.add.append((staged, f"{MODELS}/{version}"))
 
 
-def stage_champion(store: Store, change: commit.Change, version: str) -> None:
-    """Make ``version`` the champion, with the commit."""
+def stage_champion(store: Store, change: commit.Change, version: str, best: Best) -> None:
+    """Make ``version`` the champion, and ``best`` the record of the best, with the commit."""
     now = datetime.now(UTC).isoformat(timespec="seconds")
     try:
         before = champion(store)
@@ -249,7 +361,13 @@ def stage_champion(store: Store, change: commit.Change, version: str) -> None:
         before = None
     if before == version:
         before = _previous(store)
-    content = {"version": version, "promoted_at": now, "previous": before}
+    content = {"version": version, "promoted_at": now, "previous": before, "best": asdict(best)}
+    commit.stage_file(store, change, CHAMPION, as_json(content))
+
+
+def stage_best(store: Store, change: commit.Change, best: Best) -> None:
+    """Make ``best`` the record of the best champion so far, with the commit."""
+    content = {**store.storage.read_json(CHAMPION), "best": asdict(best)}
     commit.stage_file(store, change, CHAMPION, as_json(content))
 
 
@@ -264,12 +382,14 @@ def _previous(store: Store) -> str | None:
 def remove_old(store: Store, keep: int, newest: str) -> list[str]:
     """Remove all but the ``keep`` newest versions; return the removed ones.
 
-    The champion, the one before it, the version that the predictions name, and ``newest`` are kept;
-    only ``newest`` counts. The caller must hold the store's lock. If the process is killed, the
-    next call completes the removal; until then a version is whole, or not listed.
+    The champion, the one before it, the best champion so far, the version that the predictions
+    name, and ``newest`` are kept; only ``newest`` counts. The caller must hold the store's lock. If
+    the process is killed, the next call completes the removal; until then a version is whole, or
+    not listed.
     """
+    record = best(store)
     try:
-        kept = {champion(store), _previous(store)} | {
+        kept = {champion(store), _previous(store), record and record.version} | {
             version
             for table in (PREDICTED_TRACKS, PREDICTED_SEGMENTS)
             for batch in store.read_batches(table, ["model"])
@@ -294,6 +414,11 @@ def remove(storage: Storage, version: str) -> None:
     """Remove a model. The caller must hold the store's lock."""
     storage.remove(file_of(version, MODEL_JSON))  # without it, the rest is no model
     storage.remove_folder(f"{MODELS}/{version}")
+
+
+def fold_stem(fold: int) -> str:
+    """Return the stem of the file of a fold's model."""
+    return f"fold-{fold}"
 
 
 def file_of(version: str, name: str) -> str:

@@ -41,17 +41,42 @@ class Folds:
         Folds to test, each with models trained on all other folds.
     ungrouped : int
         Number of tracks without a group, each treated as a group of its own.
+    copies : int
+        Number of tracks that are left out when a fold with the same recording is tested.
     """
 
     name: str
     of_track: np.ndarray | None
     tested: tuple[int, ...]
     ungrouped: int = 0
+    copies: int = 0
 
     @property
     def leaky(self) -> bool:
         """Whether segments of one track may be in both the training and the test part."""
         return self.of_track is None
+
+
+@dataclass(frozen=True)
+class Parts:
+    """The split of a training.
+
+    Parameters
+    ----------
+    of_track : np.ndarray [shape=(n_tracks,), int]
+        Part of each track, a code of :data:`training.splits.PARTS`, or :data:`OUTSIDE`.
+    groups : np.ndarray [shape=(n_tracks,), int]
+        Group of each track. Tracks of a group have the same part, or are :data:`OUTSIDE`.
+    ungrouped : int
+        Number of tracks without a group, each treated as a group of its own.
+    copies : int
+        Number of tracks that are :data:`OUTSIDE` because the same recording judges the model.
+    """
+
+    of_track: np.ndarray
+    groups: np.ndarray
+    ungrouped: int = 0
+    copies: int = 0
 
 
 def choose_folds(choice: str, store: Store, tracks: Tracks, k: int) -> Folds:
@@ -67,17 +92,16 @@ def choose_folds(choice: str, store: Store, tracks: Tracks, k: int) -> Folds:
     if choice == RANDOM:
         return Folds(choice, None, (0,))
     if choice == BY_TRACK or _column(choice):
-        grouped, ungrouped = _grouped(choice, store, tracks)
-        what, groups = "groups", grouped.groups
-        if groups is None:
-            what, groups = "tracks", np.arange(len(tracks.ids))
+        groups, ungrouped = _groups(choice, store, tracks)
         count = len(np.unique(groups))
         if count < k:
+            what = "groups" if _column(choice) else "recordings"
             raise UsageError(
                 f"--split {choice}: {count} labelled {what} are too few for {k} folds. Use "
                 "fewer --folds"
             )
-        return Folds(choice, splits.folds(grouped, k), tuple(range(k)), ungrouped)
+        of_track = splits.folds(replace(tracks, groups=groups), k)
+        return Folds(choice, of_track, tuple(range(k)), ungrouped)
     column, values = _read_file(choice, tracks)
     if column == "set":
         codes = _part_codes(choice, values)
@@ -94,21 +118,49 @@ def choose_folds(choice: str, store: Store, tracks: Tracks, k: int) -> Folds:
             f"the split {choice} leaves no labelled track of the store to test with, or none to "
             "learn from: does it name these tracks?"
         )
+    copies = np.zeros(len(of_track), bool)
     for fold in tested:
-        training = (of_track != OUTSIDE) & (of_track != fold)
-        if len(np.unique(tracks.labels[training])) < 2:  # noqa: PLR2004
+        learnt = learnt_for(fold, of_track, tracks.group_of_track)
+        if len(np.unique(tracks.labels[learnt])) < 2:  # noqa: PLR2004
             raise UsageError(f"the split {choice} leaves only one label to learn from")
-    return Folds(choice, of_track, tested)
+        copies |= (of_track != OUTSIDE) & (of_track != fold) & ~learnt
+    return Folds(choice, of_track, tested, copies=int(copies.sum()))
 
 
-def choose_parts(
-    choice: str, store: Store, tracks: Tracks, known: dict[str, Part] | None
-) -> tuple[np.ndarray, int]:
-    """Return the part of each track for a training, and the number of tracks without a group.
+def learnt_for(fold: int, fold_of: np.ndarray, recordings: np.ndarray) -> np.ndarray:
+    """Return whether tracks, or rows, are learnt for the test of a fold.
 
-    ``choice`` is the value of ``--split``. A part is a code of :data:`training.splits.PARTS`, or
-    :data:`OUTSIDE`. Tracks keep their ``known`` part, that of the champion's training, unless a
-    split file overrides it.
+    Those of the other folds are, unless the same recording is tested.
+
+    Parameters
+    ----------
+    fold : int
+        Fold to test.
+    fold_of : np.ndarray [shape=(n,), int]
+        Fold of each track or row, or :data:`OUTSIDE`.
+    recordings : np.ndarray [shape=(n,), int]
+        Number of the recording of each.
+
+    Returns
+    -------
+    np.ndarray [shape=(n,), bool]
+
+    Examples
+    --------
+    >>> learnt_for(0, np.array([0, 1, 1, 2, OUTSIDE]), np.array([7, 7, 8, 9, 10]))
+    array([False, False,  True,  True, False])
+    """
+    others = (fold_of != fold) & (fold_of != OUTSIDE)
+    learnt: np.ndarray = others & ~np.isin(recordings, recordings[fold_of == fold])
+    return learnt
+
+
+def choose_parts(choice: str, store: Store, tracks: Tracks, known: dict[str, Part] | None) -> Parts:
+    """Return the parts of a training for ``choice``, the value of ``--split``.
+
+    Tracks keep their ``known`` part, that of the champion's training, unless a split file overrides
+    it. Of tracks that are the same recording, such a file may have some in the test part and some
+    in others. The latter are left out; so are training tracks with a copy in the validation part.
 
     Raises
     ------
@@ -121,10 +173,10 @@ def choose_parts(
             "part, and the score says nothing about new tracks. Use by-track. `songmill compare` "
             "shows both"
         )
-    ungrouped = 0
+    groups, ungrouped = _groups(choice, store, tracks)
+    copies = 0
     if choice == BY_TRACK or _column(choice):
-        grouped, ungrouped = _grouped(choice, store, tracks)
-        parts = splits.parts(grouped, known)
+        parts = splits.parts(replace(tracks, groups=groups), known)
     else:
         column, values = _read_file(choice, tracks)
         if column != "set":
@@ -133,16 +185,21 @@ def choose_parts(
                 "test. `songmill compare` takes folds"
             )
         parts = _part_codes(choice, values)
+        named = int((parts != OUTSIDE).sum())
+        for judges, others in ((TEST, (TRAIN, VALID)), (VALID, (TRAIN,))):
+            judged = np.isin(groups, groups[parts == judges])
+            parts[judged & np.isin(parts, others)] = OUTSIDE
+        copies = named - int((parts != OUTSIDE).sum())
     for code, part in ((TRAIN, "train"), (TEST, "test")):
         if not (parts == code).any():
             raise UsageError(
                 f"--split {choice} leaves none of the {len(tracks.ids)} labelled tracks of the "
                 f"store for the part {part!r}. A file must name some of them; by track or by "
-                "group, one label needs two tracks"
+                "group, one label needs two tracks that are not the same recording or group"
             )
     if len(np.unique(tracks.labels[parts == TRAIN])) < 2:  # noqa: PLR2004
         raise UsageError(f"--split {choice} leaves only one label to learn from")
-    return parts, ungrouped
+    return Parts(parts, groups, ungrouped, copies)
 
 
 def _column(choice: str) -> str:
@@ -158,11 +215,14 @@ def _column(choice: str) -> str:
     return column
 
 
-def _grouped(choice: str, store: Store, tracks: Tracks) -> tuple[Tracks, int]:
-    """Return the tracks with their groups, and the number of tracks without a group."""
+def _groups(choice: str, store: Store, tracks: Tracks) -> tuple[np.ndarray, int]:
+    """Return the group of each track, and the number of tracks without one in the column.
+
+    Tracks that are the same recording are in one group, whatever the column says.
+    """
     column = _column(choice)
     if not column:
-        return tracks, 0
+        return tracks.group_of_track, 0
     table = labels.read(store)
     columns = [name for name in table.column_names if name not in ("track_id", "label")]
     if column not in columns:
@@ -176,7 +236,7 @@ def _grouped(choice: str, store: Store, tracks: Tracks) -> tuple[Tracks, int]:
     groups = names.dictionary_encode().indices.fill_null(-1).to_numpy()
     # A track without a group is a group of its own.
     groups = np.where(groups < 0, -1 - np.arange(len(groups)), groups)
-    return replace(tracks, groups=groups), names.null_count
+    return splits.join_groups(tracks.group_of_track, groups), names.null_count
 
 
 def _read_file(path: str, tracks: Tracks) -> tuple[str, list[str | None]]:

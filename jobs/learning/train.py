@@ -9,6 +9,7 @@ their training part, not by the one of all rows.
 import functools
 import platform
 import time
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from importlib import metadata
@@ -22,19 +23,32 @@ from jobs import defaults
 from jobs.cluster.failures import translate_errors
 from jobs.cluster.fitness import songmill_version
 from jobs.errors import ClusterError, StoreError, UsageError
+from jobs.inputs.labels import warn_of_few_tracks
 from jobs.learning import registry
 from jobs.learning.dataset import RowPlan, choose_rows, labelled_tracks, load_share
-from jobs.learning.judge import TrackPredictions, evaluate, fingerprint, importance
+from jobs.learning.folds import MAX_TASK_ROWS, fit_side_by_side
+from jobs.learning.groups import count_duplicates, group_duplicates
+from jobs.learning.judge import (
+    OutOfFold,
+    TrackPredictions,
+    evaluate,
+    fingerprint,
+    importance,
+    out_of_fold,
+)
+from jobs.learning.promotion import Answers, Earlier, Verdict, decide, read_earlier
+from jobs.learning.score_tables import confusion_table, metrics_table, overall_scores
 from jobs.learning.split_option import OUTSIDE, choose_parts
 from jobs.progress import Progress
 from jobs.stage import Session, Stage, open_session
 from jobs.store import commit
-from jobs.store.schemas import CONFUSION, IMPORTANCE, METRICS, PUBLISHED, SPLIT
+from jobs.store.schemas import FOLDS, IMPORTANCE, PUBLISHED, SPLIT
 from training import splits
-from training.evaluate import Scores, chance, macro_f1
-from training.model import Description, Model, digest
+from training.evaluate import Scores
+from training.lda import Lda
+from training.model import Description, digest
 from training.predictor import KINDS, SUFFIXES, Kind, Predictor, Trees, kind_of, to_bytes
-from training.splits import PARTS, TEST, TRAIN, VALID, Part
+from training.splits import NO_FOLD, PARTS, TEST, TRAIN, VALID, Part
 
 if TYPE_CHECKING:
     from jobs.cluster.pool import WorkerPool
@@ -50,30 +64,8 @@ MAX_IMPORTANCE_VALUES = 285_000
 Of more rows, whole tracks are sampled. The time grows with both.
 """
 
-ALL_PARTS = (TRAIN, VALID, TEST)
-
-
-@dataclass(frozen=True)
-class Verdict:
-    """Whether the new model becomes the champion, and why.
-
-    Parameters
-    ----------
-    promoted : bool
-        Whether it becomes the champion.
-    reason : str
-        Explanation for a person.
-    newcomer, champion : float or None [range=[0, 1]]
-        Macro F1 of both on the same test tracks; None if they were not compared.
-    tracks : int
-        Number of these tracks.
-    """
-
-    promoted: bool
-    reason: str
-    newcomer: float | None = None
-    champion: float | None = None
-    tracks: int = 0
+ALL_FOLDS = tuple(range(defaults.FOLDS + 1))
+"""Codes of the folds, and of the tracks without a fold."""
 
 
 @dataclass(frozen=True)
@@ -147,10 +139,12 @@ def train(
     model : {"auto", "lda", "xgboost"}
         Linear discriminant analysis, boosted trees, or by default the better on the validation
         part.
-    tolerance : float [range=(0, 1)]
-        Loss of macro F1 by track at which the new model still replaces the champion.
+    tolerance : float [range=[0, 1]]
+        Loss of macro F1 by track, beyond its confidence interval, with which the new model still
+        becomes the champion.
     promote : bool, optional
-        Whether the new model becomes the champion; by default its score decides.
+        Whether the new model becomes the champion; by default if its score is not worse
+        (:mod:`training.promotion`).
     keep_models : int
         Models kept besides the champion, the newest ones. Older ones are removed.
     scheduler, workers, progress
@@ -192,23 +186,34 @@ class _Training:
     def __post_init__(self) -> None:
         self.store = self.stage.store
         self.progress = self.stage.session.progress
-        self.labelled = labelled_tracks(self.store, self.features, self.level)
-        self.champion, self.champion_parts, self.no_comparison = self._read_champion()
-        # Another split has its own parts. Tracks that the champion was trained on are left out
-        # when both models are compared.
-        same_split = self.champion and self.champion.description.split["name"] == self.split
-        known = self.champion_parts if same_split else None
-        self.parts, ungrouped = choose_parts(self.split, self.store, self.labelled.tracks, known)
-        outside = f"labelled tracks that --split {self.split} leaves out until the final model"
+        labelled = labelled_tracks(self.store, self.features, self.level)
+        tracks = group_duplicates(self.store, labelled.tracks, self.progress)
+        self.labelled = replace(labelled, tracks=tracks)
+        self.champion, known, self.no_comparison = self._read_champion()
+        self.record, self.best = self._read_best()
+        chosen = choose_parts(self.split, self.store, tracks, known)
+        self.parts, self.groups = chosen.of_track, chosen.groups
+        outside = int((self.parts == OUTSIDE).sum()) - chosen.copies
+        copies = (
+            f"tracks left out until the final model, because --split {self.split} has the same "
+            "recording in the test or validation part"
+        )
         for what, count in (
-            ("tracks without a label, which are left out", self.labelled.unlabelled),
-            (outside, int((self.parts == OUTSIDE).sum())),
-            ("tracks without a group, each treated as a group of its own", ungrouped),
+            ("tracks without a label, which are left out", labelled.unlabelled),
+            (
+                f"labelled tracks that --split {self.split} leaves out until the final model",
+                outside,
+            ),
+            (copies, chosen.copies),
+            ("tracks without a group, each treated as a group of its own", chosen.ungrouped),
         ):
             if count:
                 self.progress.warn(f"{what}: {count}")
+        warn_of_few_tracks(self.labelled.counts(), self.progress.warn, defaults.FOLDS)
         self.plan = self._plan("roster", self.parts)
         self.has_validation = bool(self.plan.count((VALID,)))
+        grouped = replace(tracks, groups=chosen.groups)
+        self.folds = splits.cross_validation_folds(grouped, defaults.FOLDS)
         self.kinds: tuple[Kind, ...] = KINDS if self.model == "auto" else (self.model,)
         self.candidates: dict[str, float] = {}
         self._warn_without_validation()
@@ -227,8 +232,11 @@ class _Training:
         if self.kinds[0] == "xgboost":
             self.progress.warn(f"{without}: {FIXED_ROUNDS} rounds, without early stopping")
 
-    def _read_champion(self) -> tuple[Model | None, dict[str, Part], str]:
-        """Return the champion's evaluated model and its split, or None and the reason."""
+    def _read_champion(self) -> tuple[Earlier | None, dict[str, Part] | None, str]:
+        """Return the champion, or None and the reason; and its parts, if it has the same split.
+
+        Tracks keep these parts.
+        """
         reason = "it is the first"
         if self.promote is False:
             reason = "--no-promote"
@@ -237,19 +245,37 @@ class _Training:
         try:
             version = registry.champion(self.store)
             if version is None:
-                return None, {}, reason
+                return None, None, reason
             described = registry.describe(self.store, version)
             try:
-                self.champion_features = registry.check_fit(described, self.store.settings).name
+                registry.check_fit(described, self.store.settings)
             except StoreError as error:
-                return None, {}, f"the champion cannot be judged: {error}"
-            evaluated = registry.load(self.store, version, registry.JUDGED)
-            return evaluated, registry.read_split(self.store, version), ""
+                return None, None, f"the champion cannot be judged: {error}"
+            same_split = described.split["name"] == self.split
+            parts = registry.read_split(self.store, version) if same_split else None
+            return read_earlier(self.store, version, self.labelled.tracks), parts, ""
         except StoreError as error:
             if not self.promote:
                 raise StoreError(f"{error}; or replace it by `songmill train --promote`") from None
             self.progress.warn(str(error))
-            return None, {}, reason
+            return None, None, reason
+
+    def _read_best(self) -> tuple[registry.Best | None, Earlier | None]:
+        """Return the best champion so far on this split; the champion, if none is known."""
+        if self.champion is None:
+            return None, None
+        record = registry.best(self.store)
+        described = self.champion.described
+        if record is None or record.split != self.split:
+            same_split = described.split["name"] == self.split
+            record = registry.Best(described.version, self.split) if same_split else None
+        if record is None or record.version == described.version:
+            return record, self.champion if record else None
+        try:
+            return record, read_earlier(self.store, record.version, self.labelled.tracks)
+        except StoreError as error:
+            self.progress.warn(f"the best champion so far cannot be judged: {error}")
+            return registry.Best(described.version, self.split), self.champion
 
     def _plan(self, roster: str, parts: np.ndarray, **rows: Any) -> RowPlan:
         """Return the rows of ``parts``; ``rows`` may name another feature set and level."""
@@ -265,39 +291,58 @@ class _Training:
         with translate_errors(pool.client):
             pool.wait(self.progress.workers)
         newcomer = self._learn(pool)
+        kind = kind_of(newcomer.predictor)
+        of_folds = self._fit_folds(pool, kind, newcomer)
         classes = self.labelled.tracks.classes
         with translate_errors(pool.client):
             self.progress.step("judging")
             file = self._write_model("newcomer", newcomer.predictor)
             outputs = np.arange(len(classes))
             by_row, tracks = self._evaluate(pool, file, outputs, self.plan, TEST)
-            verdict = self._decide(pool, tracks)
+            found = None
+            if of_folds:
+                found = self._out_of_fold(pool, "folds", of_folds, self.folds, outputs)
+                right = np.mean(found.truth == found.predicted)
+                count = len(found.truth)
+                self.progress.write(
+                    "info", f"right out of fold: {right:.1%} of {count:,} labelled tracks"
+                )
+            verdict, record = self._decide(pool, tracks, found)
             self.progress.step("shuffling features, one after the other")
             feature_importance = self._importance(pool, file)
-            pieces = self.plan_of_all.pieces(ALL_PARTS)
+            pieces = self.plan_of_all.pieces(ALL_FOLDS)
             data = fingerprint(pool, pieces, self.labelled, tick=self.progress.workers)
-        kind = kind_of(newcomer.predictor)
-        final = self._fit(pool, kind, "learning from all rows", ALL_PARTS, rounds=newcomer.rounds)
+        final = self._fit(
+            pool, kind, "learning from all rows", self.plan_of_all, ALL_FOLDS, like=newcomer
+        )
         scores = {"track": tracks.scores} | ({"segment": by_row} if self.level == "segment" else {})
         files = {
             f"{stem}{SUFFIXES[kind]}": to_bytes(fitted.predictor)
             for stem, fitted in ((registry.FINAL, final), (registry.JUDGED, newcomer))
         }
+        for fold, predictor in enumerate(of_folds):
+            files[f"{registry.fold_stem(fold)}{SUFFIXES[kind]}"] = to_bytes(predictor)
         description = self._describe(final, files, scores, data)
         files[registry.MODEL_JSON] = description.to_json()
         takes_part = self.parts != OUTSIDE
         ids = pa.array(self.labelled.tracks.ids[takes_part], pa.string())
         sets = pa.array([PARTS[code] for code in self.parts[takes_part]], pa.string())
+        all_ids = pa.array(self.labelled.tracks.ids, pa.string())
+        folds = pa.array(self.folds, pa.int32(), mask=self.folds == NO_FOLD)
         tables = {
             registry.SPLIT: pa.table([ids, sets], schema=SPLIT),
-            "metrics.parquet": pa.table(_metrics(scores, classes), schema=METRICS),
-            "confusion.parquet": pa.table(_confusion(scores, classes), schema=CONFUSION),
+            registry.FOLDS: pa.table([all_ids, folds], schema=FOLDS),
+            "metrics.parquet": metrics_table(scores, classes, verdict),
+            "confusion.parquet": confusion_table(scores, classes),
             "importance.parquet": pa.Table.from_pylist(feature_importance, schema=IMPORTANCE),
         }
         change = commit.Change()
         registry.stage_model(self.store, change, description.version, files, tables)
+        record = record or registry.Best(description.version, self.split)
         if verdict.promoted:
-            registry.stage_champion(self.store, change, description.version)
+            registry.stage_champion(self.store, change, description.version, record)
+        elif self.best:
+            registry.stage_best(self.store, change, record)
         promoted = "promoted" if verdict.promoted else "not promoted"
         self.stage.commit(change, message=f"{promoted}: {verdict.reason}", workers=final.workers)
         return Outcome(
@@ -313,7 +358,7 @@ class _Training:
         found: dict[Kind, Fitted] = {}
         for kind in self.kinds:
             try:
-                found[kind] = self._fit(pool, kind, "learning", (TRAIN,))
+                found[kind] = self._fit(pool, kind, "learning", self.plan, (TRAIN,))
             except UsageError as error:  # rows that one kind cannot learn from
                 if self.model != "auto":
                     raise
@@ -331,25 +376,86 @@ class _Training:
             self.progress.write("info", f"macro F1 by track of the validation part: {shown}")
         return max(found.items(), key=lambda item: self.candidates.get(item[0], 0.0))[1]
 
+    def _fit_folds(self, pool: "WorkerPool", kind: Kind, like: Fitted) -> list[Predictor]:
+        """Fit a model for each fold, to all tracks but those of the fold.
+
+        The rounds of trees or the temperature of an analysis are those of the model ``like``. If
+        the kind of model cannot learn from the rows, there are no folds.
+        """
+        count, plan, what = self.n_folds, self.plan_of_all, "learning without each fold"
+        others = [tuple(code for code in ALL_FOLDS if code != fold) for fold in range(count)]
+        self.progress.step(what)
+        try:
+            if max(map(plan.count, others), default=0) > MAX_TASK_ROWS:
+                return [
+                    self._fit(pool, kind, what, plan, wanted, like=like).predictor
+                    for wanted in others
+                ]
+            with translate_errors(pool.client):
+                found = fit_side_by_side(
+                    pool,
+                    (plan.shares(wanted, 1)[0] for wanted in others),
+                    kind,
+                    self.labelled.tracks.classes,
+                    like.rounds,
+                    tick=self.progress.workers,
+                    on_result=lambda done: self.progress.update(f"{what}: {done} of {count}"),
+                )
+            return [_tempered(one, like) for one in found]
+        except UsageError as error:
+            self.progress.warn(f"no track can be predicted out of fold: {error}")
+            self.folds = np.full(len(self.folds), NO_FOLD)
+            return []
+
+    def _out_of_fold(
+        self,
+        pool: "WorkerPool",
+        name: str,
+        models: Sequence[Predictor],
+        model_of: np.ndarray,
+        outputs: np.ndarray,
+        **rows: Any,
+    ) -> OutOfFold:
+        """Predict each labelled track by the model with its index ``model_of``; -1 for none.
+
+        ``name`` is unique among the predictions of this training, and ``rows`` may name another
+        feature set and level.
+        """
+        files = [self._write_model(f"{name}-{i}", model) for i, model in enumerate(models)]
+        pieces = self._plan(name, model_of, **rows).pieces(tuple(range(len(files))))
+        tick = self.progress.workers
+        return out_of_fold(pool, pieces, self.labelled, files, outputs, tick=tick)
+
+    @property
+    def n_folds(self) -> int:
+        """Number of folds with tracks."""
+        return int(self.folds.max()) + 1
+
     def _fit(
         self,
         pool: "WorkerPool",
         kind: Kind,
         what: str,
+        plan: RowPlan,
         wanted: tuple[int, ...],
         *,
-        rounds: int | None = None,
+        like: Fitted | None = None,
     ) -> Fitted:
-        """Fit a model to parts of the split; trees with this number of rounds, or their own."""
-        plan = self.plan_of_all if wanted == ALL_PARTS else self.plan
+        """Fit a model to parts of a plan.
+
+        The rounds of trees or the temperature of an analysis are those of the model ``like``; by
+        default those that suit the validation part.
+        """
         if kind == "xgboost":
-            return self._boost(pool, what, plan, wanted, rounds)
-        from jobs.learning.distributed_lda import fit_lda
+            return self._boost(pool, what, plan, wanted, like.rounds if like else None)
+        from jobs.learning.distributed_lda import calibrate, fit_lda
 
         self.progress.step(f"{what}: linear discriminant analysis")
         pieces, tick = functools.partial(plan.pieces, wanted), self.progress.workers
         predictor = fit_lda(pool, pieces, self.labelled, tick=tick)
-        return Fitted(predictor, 0, pool.most_workers)
+        if like is None and self.has_validation:
+            predictor = calibrate(pool, plan.pieces((VALID,)), predictor, tick=tick)
+        return Fitted(_tempered(predictor, like), 0, pool.most_workers)
 
     def _boost(
         self,
@@ -404,8 +510,8 @@ class _Training:
 
     @functools.cached_property
     def plan_of_all(self) -> RowPlan:
-        """The rows of all labelled tracks, including those that the split leaves out."""
-        return self._plan("all", np.where(self.parts == OUTSIDE, TRAIN, self.parts))
+        """The rows of all labelled tracks by fold; those without a fold are the last part."""
+        return self._plan("all", np.where(self.folds == NO_FOLD, self.n_folds, self.folds))
 
     def _write_model(self, name: str, predictor: Predictor) -> str:
         """Write a model for the workers; return the name of its file."""
@@ -416,70 +522,77 @@ class _Training:
     def _evaluate(
         self, pool: "WorkerPool", file: str, outputs: np.ndarray, plan: RowPlan, part: int
     ) -> tuple[Scores, TrackPredictions]:
-        tick = self.progress.workers
-        return evaluate(pool, plan.pieces((part,)), self.labelled, file, outputs, tick=tick)
+        pieces, tick = plan.pieces((part,)), self.progress.workers
+        return evaluate(pool, pieces, self.labelled, file, outputs, groups=self.groups, tick=tick)
 
-    def _decide(self, pool: "WorkerPool", newcomer: TrackPredictions) -> Verdict:
-        """Compare the new model with the champion on tracks that neither was trained on."""
-        if self.champion is None:
-            return Verdict(self.promote is not False, self.no_comparison)
-        ids = self.labelled.tracks.ids[newcomer.tracks]
-        held_out = np.array([self.champion_parts.get(i) not in ("train", "valid") for i in ids])
-        if not held_out.any():
-            reason = (
-                f"the champion {self.champion.description.version} has learnt from every "
-                "test track of this split, so the models cannot be compared. Use the champion's "
-                "split, or --promote"
-            )
-            return Verdict(self.promote is True, reason)
-        champion = self._judge_champion(pool, newcomer, self.champion)[held_out]
-        truth, predicted = newcomer.truth[held_out], newcomer.predicted[held_out]
-        ours, theirs = macro_f1(truth, predicted), macro_f1(truth, champion)
-        reason = (
-            f"macro F1 by track {ours:.3f}, the champion's {theirs:.3f}, on the same {len(truth)} "
-            "test tracks"
-        )
-        worse = ours < theirs - self.tolerance
-        earlier = self.champion.description.scores["track"]["macro_f1"]
-        # With random labels no model is worse than another. Too few tracks cannot show that:
-        # chance might reach the champion's earlier score.
-        guessing = ours <= chance(truth, predicted) and theirs <= chance(truth, champion) < earlier
-        promoted = not worse and not guessing
-        if worse:
-            reason += f": worse by more than {self.tolerance:g}"
-        elif guessing:
-            reason += (
-                f": neither is better than chance, but the champion had {earlier:.3f} when it was "
-                "trained. Check the labels"
-            )
-        if self.promote is not None and self.promote != promoted:
-            promoted = self.promote
-            reason += "; --promote" if promoted else "; --no-promote"
-        return Verdict(promoted, reason, ours, theirs, len(truth))
+    def _decide(
+        self, pool: "WorkerPool", tested: TrackPredictions, found: OutOfFold | None
+    ) -> tuple[Verdict, registry.Best | None]:
+        """Decide by the predictions of the test tracks, or those out of fold of all tracks.
 
-    def _judge_champion(
-        self, pool: "WorkerPool", newcomer: TrackPredictions, champion: Model
-    ) -> np.ndarray:
-        """Return the champion's predictions for the new model's tracks, as current classes.
-
-        The champion gets rows of its own feature set and level; a track without any is predicted
-        as -1.
+        Return the record of the best champion, too; None if the new model is the best.
         """
-        described = champion.description
+        if self.champion is None:
+            return Verdict(self.promote is not False, self.no_comparison), None
+        champion = self._compare(pool, "champion", tested, found, self.champion)
+        if champion is None:
+            reason = (
+                f"the champion {self.champion.described.version} has learnt from every test track "
+                "of this split, so the models cannot be compared. Use the champion's split, or "
+                "--promote"
+            )
+            return Verdict(self.promote is True, reason), None if self.promote else self.record
+        best: Answers | None = champion
+        if self.best is not self.champion:
+            best = self._compare(pool, "best", tested, found, self.best) if self.best else None
+        return decide(
+            champion,
+            best,
+            self.record,
+            earlier_score=self.champion.described.scores["track"]["macro_f1"],
+            tolerance=self.tolerance,
+            promote=self.promote,
+        )
+
+    def _compare(
+        self,
+        pool: "WorkerPool",
+        name: str,
+        tested: TrackPredictions,
+        found: OutOfFold | None,
+        earlier: Earlier,
+    ) -> Answers | None:
+        """Predict tracks by an earlier model; None if it has learnt them all.
+
+        Tracks out of fold are compared if both models have folds, else those of the test part: a
+        model of a fold has learnt more tracks than one of the training part. An earlier model gets
+        rows of its own feature set and level; a track without any is predicted as -1.
+        """
+        newcomer: TrackPredictions | OutOfFold = tested
+        held_out = earlier.judged
+        if found is not None and earlier.folds is not None:
+            newcomer, held_out = found, earlier.folds
+        tracks, labelled = newcomer.tracks, self.labelled.tracks
+        model_of = np.full(len(labelled.ids), -1)
+        model_of[tracks] = held_out.model_of[tracks]
+        compared = model_of[tracks] >= 0
+        if not compared.any():
+            return None
+        described = earlier.described
         output_of = {name: index for index, name in enumerate(described.classes)}
-        today = list(self.labelled.tracks.classes)
-        gone = [name for name in described.classes if name not in today]
-        outputs = np.array([output_of.get(name, -1) for name in today + gone])
-        file = self._write_model("champion", champion.predictor)
-        plan = self.plan
-        if (self.champion_features, described.level) != (self.features, self.level):
-            rows = {"features": self.champion_features, "level": described.level}
-            plan = self._plan("champion", self.parts, **rows)
-        predicted = np.full(len(self.labelled.tracks.ids), -1)
-        if plan.count((TEST,)):
-            _, found = self._evaluate(pool, file, outputs, plan, TEST)
-            predicted[found.tracks] = found.predicted
-        return np.asarray(predicted[newcomer.tracks])
+        gone = [name for name in described.classes if name not in labelled.classes]
+        outputs = np.array([output_of.get(name, -1) for name in (*labelled.classes, *gone)])
+        rows = {"features": earlier.features, "level": described.level}
+        answers = self._out_of_fold(pool, name, held_out.models, model_of, outputs, **rows)
+        predicted = np.full(len(labelled.ids), -1)
+        predicted[answers.tracks] = answers.predicted
+        return Answers(
+            described.version,
+            newcomer.truth[compared],
+            newcomer.predicted[compared],
+            predicted[tracks[compared]],
+            self.groups[tracks[compared]],
+        )
 
     def _importance(self, pool: "WorkerPool", file: str) -> list[dict[str, Any]]:
         """Return the importance of each feature for the new model, the most important first."""
@@ -507,10 +620,9 @@ class _Training:
         from training import boosting
 
         tracks, kind = self.labelled.tracks, kind_of(final.predictor)
-        parameters = {
-            "lda": distributed_lda.PARAMETERS,
-            "xgboost": {**boosting.PARAMETERS, "num_class": len(tracks.classes)},
-        }
+        parameters = {**boosting.PARAMETERS, "num_class": len(tracks.classes)}
+        if isinstance(final.predictor, Lda):
+            parameters = distributed_lda.PARAMETERS | {"temperature": final.predictor.temperature}
         per_part = np.bincount(self.parts[self.parts != OUTSIDE], minlength=len(PARTS))
         per_class = np.bincount(tracks.labels, minlength=len(tracks.classes))
         return Description(
@@ -521,20 +633,21 @@ class _Training:
             level=self.level,
             feature_set=self.store.settings.feature_sets[self.features],
             segment_seconds=self.store.settings.segment_seconds,
-            parameters=parameters[kind],
+            parameters=parameters,
             rounds=final.rounds,
             stopped_early=self.has_validation and kind == "xgboost",
-            split={"name": self.split, "tracks": dict(zip(PARTS, per_part.tolist(), strict=True))},
+            split={
+                "name": self.split,
+                "tracks": dict(zip(PARTS, per_part.tolist(), strict=True)),
+                "duplicates": count_duplicates(tracks),
+            },
             data={
                 "fingerprint": data,
                 "rows": int(self.labelled.rows.sum()),
                 "tracks": len(tracks.ids),
                 "labels": dict(zip(tracks.classes, per_class.tolist(), strict=True)),
             },
-            scores={
-                level: {name: getattr(found, name) for name in (*_OVERALL, "count")}
-                for level, found in scores.items()
-            },
+            scores={level: overall_scores(found) for level, found in scores.items()},
             digests={name: digest(content) for name, content in files.items()},
             libraries={
                 "songmill": songmill_version(),
@@ -545,33 +658,15 @@ class _Training:
             workers=final.workers,
             kind=kind,
             candidates=self.candidates,
+            folds=self.n_folds,
         )
 
 
-_OVERALL = ("accuracy", "macro_f1", "log_loss", "chance")
-
-
-def _metrics(scores: dict[str, Scores], classes: tuple[str, ...]) -> list[tuple[Any, ...]]:
-    """Return the columns of ``metrics.parquet``."""
-    rows: list[tuple[Any, ...]] = []
-    for level, found in scores.items():
-        for metric in _OVERALL:
-            rows.append((level, None, metric, getattr(found, metric), found.count))
-        for name, of_class in zip(classes, found.classes, strict=True):
-            for metric in ("precision", "recall", "f1"):
-                rows.append((level, name, metric, getattr(of_class, metric), of_class.support))
-    return list(zip(*rows, strict=True))
-
-
-def _confusion(scores: dict[str, Scores], classes: tuple[str, ...]) -> list[tuple[Any, ...]]:
-    """Return the columns of ``confusion.parquet``."""
-    rows = [
-        (level, label, predicted, int(found.confusion[i, j]))
-        for level, found in scores.items()
-        for i, label in enumerate(classes)
-        for j, predicted in enumerate(classes)
-    ]
-    return list(zip(*rows, strict=True))
+def _tempered(predictor: Predictor, like: Fitted | None) -> Predictor:
+    """Return an analysis at the temperature of another one; trees, and without one, as they are."""
+    if isinstance(predictor, Lda) and like and isinstance(like.predictor, Lda):
+        return replace(predictor, temperature=like.predictor.temperature)
+    return predictor
 
 
 def as_json(outcome: Outcome) -> dict[str, Any]:

@@ -21,7 +21,7 @@ from jobs.store.schemas import SEGMENTS
 from jobs.store.tables import Store, open_store
 from jobs.store.track_names import ambiguity_error, matching_tracks
 from recommend.metric import Name
-from recommend.recognise import distances, passes_ratio_test
+from recommend.recognise import Call, distances
 from recommend.topk import cosines_with
 
 if TYPE_CHECKING:
@@ -49,6 +49,8 @@ class Neighbour:
     duplicate : bool
         Whether both are the same recording: by the cosine of the published features or, for
         excerpts and re-encodings, by the segments (:mod:`recommend.recognise`).
+    perhaps : bool
+        Whether both may be the same recording: by the segments, but not with certainty.
     """
 
     rank: int
@@ -57,6 +59,7 @@ class Neighbour:
     score: float
     cosine: float
     duplicate: bool
+    perhaps: bool
 
 
 @dataclass(frozen=True)
@@ -76,7 +79,8 @@ class Outcome:
     labels : list of str
         Labels that the metric was fitted to.
     neighbours : list of Neighbour
-        Duplicates first, then by descending score; ties by ``track_id``.
+        Duplicates first, then those that may be some, then by descending score; ties by
+        ``track_id``.
     """
 
     track_id: str | None
@@ -148,6 +152,7 @@ def similar(
             space, index = copies, in_copies
     if index is not None:
         vector, copy_vectors = space.vectors[index], copies.vectors_of(space)
+        may_be = np.zeros(len(copy_vectors), bool)
         is_duplicate = cosines_with(copy_vectors, copy_vectors[index]) >= defaults.DUPLICATE_COSINE
     elif _is_file(recording):
         progress.step(f"analysing {public_address(recording)}")
@@ -158,9 +163,10 @@ def similar(
                 raise UsageError(f"{public_address(recording)} cannot be compared: {too_short}")
             space = copies
         vector = _vector(space, rows)
-        is_copy = _find_copies(store, copies, rows, progress)
+        is_copy, may_be_copy = _find_copies(store, copies, rows, progress)
         # An index of -1 is that of the last, which no track has.
         is_duplicate = np.append(is_copy, False)[copies.index_of(space)]
+        may_be = np.append(may_be_copy, False)[copies.index_of(space)]
     else:
         raise UsageError(
             f"{recording!r} is neither a track of the store {store.storage.root} nor a file. Name "
@@ -169,7 +175,7 @@ def similar(
         )
     cosines = cosines_with(space.vectors, vector)
     scores = space.scores(cosines, slice(None))
-    order = np.lexsort((np.arange(len(scores)), -scores, ~is_duplicate))
+    order = np.lexsort((np.arange(len(scores)), -scores, ~may_be, ~is_duplicate))
     if not duplicates:
         order = order[~is_duplicate[order]]
     order = order[order != index][:k] if index is not None else order[:k]
@@ -181,6 +187,7 @@ def similar(
             score=float(scores[i]),
             cosine=float(cosines[i]),
             duplicate=bool(is_duplicate[i]),
+            perhaps=bool(may_be[i]),
         )
         for rank, (i, row) in enumerate(zip(order, named, strict=True), 1)
     ]
@@ -226,22 +233,24 @@ def _vector(space: Space, rows: "dict[str, FeatureRows]") -> np.ndarray:
 
 def _find_copies(
     store: Store, copies: Space, rows: "dict[str, FeatureRows]", progress: Progress
-) -> np.ndarray:
-    """Return a mask of the tracks in ``copies`` that a file is a copy or an excerpt of."""
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return masks of the tracks in ``copies`` that a file is, or may be, a copy or excerpt of."""
     cosines = cosines_with(copies.vectors, _vector(copies, rows))
     is_copy: np.ndarray = cosines >= defaults.DUPLICATE_COSINE
     segments = rows[FEATURES[copies.fitted.metric.name]].segments
     if is_copy.any() or not len(segments):
-        return is_copy
+        return is_copy, np.zeros_like(is_copy)
     progress.step("comparing its segments")
     return _find_copies_by_segment(store, copies, segments, cosines)
 
 
 def _find_copies_by_segment(
     store: Store, copies: Space, segments: np.ndarray, cosines: np.ndarray
-) -> np.ndarray:
-    """Return a mask of the tracks that a file is an excerpt or a re-encoding of."""
-    is_copy = np.zeros(len(cosines), bool)
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return masks of the tracks that a file is, or may be, an excerpt or a re-encoding of."""
+    masks: dict[Call, np.ndarray] = {
+        call: np.zeros(len(cosines), bool) for call in ("yes", "perhaps", "no")
+    }
     candidates = np.argsort(-cosines, kind="stable")[:MAX_CANDIDATES]
     tracks = copies.names["track_id"].take(pa.array(candidates)).combine_chunks()
     scaling = copies.fitted.metric.scaling
@@ -250,19 +259,21 @@ def _find_copies_by_segment(
         raise_if_interrupted()
         mask = pc.is_in(store.read_part(part, ["track_id"])["track_id"], value_set=tracks)
         if pc.any(mask).as_py():
-            found.append(store.read_part(part, ["track_id", *scaling.columns]).filter(mask))
+            columns = ["track_id", "segment", *scaling.columns]
+            found.append(store.read_part(part, columns).filter(mask))
     if not found:
-        return is_copy
+        return masks["yes"], masks["perhaps"]
     rows = pa.concat_tables(found)
-    owners = pc.index_in(rows["track_id"], value_set=tracks).to_numpy()
+    rows = rows.append_column("owner", pc.index_in(rows["track_id"], value_set=tracks))
+    rows = rows.sort_by([("owner", "ascending"), ("segment", "ascending")])
+    owners = rows["owner"].to_numpy()
     references = np.column_stack([rows[name].to_numpy() for name in scaling.columns])
     to_tracks = distances(
         scaling.z_scores(segments), scaling.z_scores(references), owners, len(candidates)
     )
-    nearest = int(to_tracks.argmin())
+    nearest = int(to_tracks.total.argmin())
     cosines = cosines_with(copies.vectors[candidates], copies.vectors[candidates[nearest]])
     is_near = cosines >= defaults.DUPLICATE_COSINE
     is_near[nearest] = True
-    if passes_ratio_test(to_tracks, is_near):
-        is_copy[candidates[is_near]] = True
-    return is_copy
+    masks[to_tracks.call(is_near)][candidates[is_near]] = True
+    return masks["yes"], masks["perhaps"]

@@ -8,7 +8,7 @@ import pyarrow.compute as pc
 
 from featurizer.feature_set import Level, feature_set
 from jobs.interruption import raise_if_interrupted
-from jobs.store.schemas import features_folder
+from jobs.store.schemas import PUBLISHED, SEGMENTS, features_folder
 from jobs.store.tables import Store
 
 
@@ -50,3 +50,25 @@ def read_rows(store: Store, features: str, level: Level) -> Rows:
             matrix[indices, column] = values.to_numpy()
         start += rows.num_rows
     return Rows(level, names.take(order).combine_chunks(), matrix)
+
+
+def read_segment_means(store: Store) -> Rows:
+    """Read the mean published features of each track's segments, as rows of tracks."""
+    names, keys = feature_set(PUBLISHED).names, ["track_id", "label"]
+    sums: list[pa.Table] = []
+    for part in store.parts(SEGMENTS):
+        raise_if_interrupted()
+        rows = store.read_part(part, [*keys, *names])
+        rows = rows.append_column("rows", pa.repeat(1, rows.num_rows))
+        sums.append(_sum_by(keys, rows))
+    found = _sum_by(keys, pa.concat_tables(sums)).sort_by("track_id")
+    matrix = np.stack([found[name].to_numpy() for name in names], axis=1)
+    matrix /= found["rows"].to_numpy()[:, np.newaxis]
+    return Rows("track", found.select(keys).combine_chunks(), matrix)
+
+
+def _sum_by(keys: list[str], rows: pa.Table) -> pa.Table:
+    """Return the sums of the other columns, by keys. Threads would add in another order."""
+    columns = [name for name in rows.column_names if name not in keys]
+    found = rows.group_by(keys, use_threads=False).aggregate([(name, "sum") for name in columns])
+    return found.rename_columns([*keys, *columns])

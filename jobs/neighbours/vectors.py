@@ -11,7 +11,7 @@ from featurizer.feature_set import Level
 from jobs.errors import UsageError
 from jobs.neighbours import metrics
 from jobs.neighbours.metrics import FEATURES, FittedMetric, blocks, total
-from jobs.neighbours.rows import Rows, read_rows
+from jobs.neighbours.rows import Rows, read_rows, read_segment_means
 from jobs.progress import Progress
 from jobs.store.levels import levels_with_rows
 from jobs.store.tables import Store
@@ -69,6 +69,26 @@ def fit_space(store: Store, name: Name, level: Level) -> Space:
         ``learned`` lacks labels, or a value is not finite.
     """
     return _make_space(store, name, read_rows(store, FEATURES[name], level), None)
+
+
+def recordings_space(store: Store) -> Space | None:
+    """Return the tracks of a store as the vectors by which duplicates are found.
+
+    In a store of segments alone, they are those of the means of each track's segments. None if the
+    store has no rows.
+
+    Raises
+    ------
+    UsageError
+        A value is not finite.
+    """
+    name = duplicates_metric(store)
+    levels = levels_with_rows(store, FEATURES[name])
+    if "track" in levels:
+        return replace(fit_space(store, name, "track"), offsets=None)
+    if "segment" in levels_with_rows(store, FEATURES["cosine"]):
+        return _make_space(store, "cosine", read_segment_means(store), None)
+    return None
 
 
 def kept_space(store: Store, name: Name, progress: Progress) -> Space:

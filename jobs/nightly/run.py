@@ -1,9 +1,9 @@
-"""The nightly run: extract, train, similarity, predict, export, report.
+"""The nightly run: extract, train, compare (if asked for), similarity, predict, export, report.
 
 The store is locked throughout. The targets of exports are checked before the first stage. A stage
 is skipped if its inputs are unchanged since its last run (:mod:`jobs.nightly.freshness`). A stage
-that fails ends the run, except an export, on which no other stage depends. Each stage adds a row to
-``runs``, all with the same ``run_id``.
+that fails ends the run, except a comparison and an export, on which no other stage depends. Each
+stage adds a row to ``runs``, all with the same ``run_id``.
 """
 
 import contextlib
@@ -21,6 +21,7 @@ from jobs.exporting.export import MADE_BY, TableName, check_target, resolve_targ
 from jobs.exporting.target import Target
 from jobs.inputs.sources import Paths
 from jobs.learning import registry
+from jobs.learning.compare import TUTORIAL, choose_models
 from jobs.nightly.freshness import fingerprint, read_fingerprints, read_state, write_fingerprint
 from jobs.progress import Progress, clock
 from jobs.redaction import redact
@@ -28,13 +29,16 @@ from jobs.reporting.report import PAGE
 from jobs.stage import Session, open_session
 from jobs.store import commit
 from jobs.store.counts import count_labels, count_tracks
-from jobs.store.schemas import PREDICTED_TRACKS, SIMILARITY
+from jobs.store.schemas import PREDICTED_TRACKS, SIMILARITY, comparison_table
 from jobs.store.tables import Store, read_settings
 from recommend.metric import Name
 
-StageName = Literal["extract", "train", "similarity", "predict", "export", "report"]
+StageName = Literal["extract", "train", "compare", "similarity", "predict", "export", "report"]
 
 STAGES: tuple[StageName, ...] = get_args(StageName)
+
+INDEPENDENT: tuple[StageName, ...] = ("compare", "export")
+"""Stages on which no other depends."""
 
 
 @dataclass
@@ -105,6 +109,8 @@ def run(
     model: Literal["auto", "lda", "xgboost"] = "auto",
     tolerance: float = defaults.TOLERANCE,
     keep_models: int = defaults.KEEP_MODELS,
+    compare: bool = False,
+    models: str | Sequence[str] = TUTORIAL,
     neighbours: int = defaults.NEIGHBOURS,
     metric: Name | None = None,
     exports: Sequence[str] = (),
@@ -129,6 +135,10 @@ def run(
         As for :func:`jobs.learning.train.train`.
     train_features : str, optional
         Name of the feature set to learn from: ``features`` of :func:`jobs.learning.train.train`.
+    compare : bool
+        Whether to compare models, by the same ``split``, features and ``level``.
+    models : str or sequence of str
+        Models to compare, as for :func:`jobs.learning.compare.compare`.
     neighbours : int
         Neighbours of each track: ``k`` of :func:`jobs.neighbours.similarity.similarity`.
     metric : {"cosine", "rich", "learned"}, optional
@@ -155,6 +165,7 @@ def run(
     if only and first:
         raise UsageError("--only and --from exclude each other: use one of them")
     exported = [_parse_export(text, schema) for text in exports]
+    compared = choose_models(models)
     started = time.time()
     session = open_session(
         store, create=True, scheduler=scheduler, workers=workers, progress=progress
@@ -174,6 +185,13 @@ def run(
         "model": model,
         "tolerance": tolerance,
     }
+    comparison = {
+        "split": [split],
+        "features": train_features,
+        "level": level,
+        "models": compared,
+    }
+    long = any(table == "predictions-long" for table, *_ in exported)
     steps = [
         _Step("extract", "extract", lambda: _extract(session, sources, extraction)),
         _Step(
@@ -184,6 +202,21 @@ def run(
             options=training,
             has_result=lambda store: registry.champion(store) is not None,
             obstacle=_too_few_labels,
+        ),
+        *(
+            [
+                _Step(
+                    "compare",
+                    "compare",
+                    lambda: _compare(session, comparison),
+                    inputs=("features", "labels"),
+                    options=comparison,
+                    has_result=_has_comparison,
+                    obstacle=_too_few_labels,
+                )
+            ]
+            if compare or "compare" in (only, first)
+            else []
         ),
         _Step(
             "similarity",
@@ -197,8 +230,9 @@ def run(
         _Step(
             "predict",
             "predict",
-            lambda: _predict(session),
-            inputs=("features", "champion"),
+            lambda: _predict(session, long=long),
+            inputs=("features", "champion", "predictions"),  # others may have replaced them
+            options={"long": long},
             has_result=lambda store: bool(store.parts(PREDICTED_TRACKS)),
             obstacle=lambda store: "" if registry.champion(store) else "there is no champion yet",
         ),
@@ -210,7 +244,7 @@ def run(
                 check=functools.partial(check_target, table, target, schema, in_database),
                 inputs=("features", *_EXPORT_INPUTS.get(table, ())),
                 options={"schema": schema},
-                obstacle=_no_predictions if table == "predictions" else lambda _: "",
+                obstacle=_no_predictions if table in _PREDICTED else lambda _: "",
             )
             for table, to, target, in_database in exported
         ),
@@ -251,10 +285,13 @@ def _parse_export(text: str, schema: str | None) -> tuple[TableName, str, Target
     return name, to, *resolve_target(name, to, schema=schema)
 
 
+_PREDICTED: tuple[TableName, ...] = ("predictions", "predictions-long", "suspects")
+"""Tables of the stage predict."""
+
 _EXPORT_INPUTS: dict[TableName, tuple[str, ...]] = {
     "similarity": ("similarity",),
     "duplicates": ("similarity",),
-    "predictions": ("predictions",),
+    **dict.fromkeys(_PREDICTED, ("predictions",)),
     "files": ("files",),
 }
 """Inputs of an export besides the features."""
@@ -332,7 +369,7 @@ class _Running:
             try:
                 message, one.details = step.work()
             except (SongmillError, OSError) as error:
-                if step.stage != "export":
+                if step.stage not in INDEPENDENT:
                     raise
                 self.abort(error)
                 progress.write("error", f"{one.stage}: {error}")
@@ -350,7 +387,7 @@ class _Running:
                 return
 
     def abort(self, error: SongmillError | OSError | RunInterruptedError) -> None:
-        """Record an exception that ended the run, or an export."""
+        """Record an exception that ended the run, or one of :data:`INDEPENDENT`."""
         outcome, message = self.outcome, redact(str(error))
         outcome.outcome = "interrupted" if isinstance(error, RunInterruptedError) else "failed"
         outcome.exit_code = 1 if isinstance(error, OSError) else error.exit_code
@@ -415,6 +452,19 @@ def _train(session: Session, keep_models: int, options: dict[str, Any]) -> _Resu
     return f"{version} {verdict}: {found.verdict.reason}", as_json(found)
 
 
+def _compare(session: Session, options: dict[str, Any]) -> _Result:
+    from jobs.learning.compare import as_json, compare
+
+    found = compare(store=session, **options)
+    scored = [row for row in found.rows if row["macro_f1"] is not None]
+    if not scored:
+        raise SongmillError("no model could be fitted")
+    best = max(scored, key=lambda row: row["macro_f1"])
+    failed = f", {found.failed} failed" if found.failed else ""
+    summary = f"{len(found.rows)} models{failed}; the best is {best['model']}"
+    return f"{summary}, macro F1 {best['macro_f1']:.3f}", as_json(found)
+
+
 def _similarity(session: Session, neighbours: int, metric: Name | None) -> _Result:
     from jobs.neighbours.similarity import similarity
 
@@ -424,10 +474,10 @@ def _similarity(session: Session, neighbours: int, metric: Name | None) -> _Resu
     return summary, asdict(found)
 
 
-def _predict(session: Session) -> _Result:
+def _predict(session: Session, *, long: bool) -> _Result:
     from jobs.learning.predict_store import predict_all
 
-    found = predict_all(store=session)
+    found = predict_all(store=session, long=long)
     return f"{found.tracks} tracks by {found.model}", asdict(found)
 
 
@@ -447,7 +497,11 @@ def _report(session: Session) -> _Result:
     return found.page, asdict(found)
 
 
-# Obstacles
+# Results and obstacles
+
+
+def _has_comparison(store: Store) -> bool:
+    return any(store.parts(comparison_table(name)) for name in store.settings.feature_sets)
 
 
 def _too_few_labels(store: Store, learner: str = "a model") -> str:

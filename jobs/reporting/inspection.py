@@ -18,7 +18,7 @@ from jobs.errors import UsageError
 from jobs.inputs.path_text import from_text
 from jobs.inputs.recordings import decode_recording
 from jobs.learning import registry
-from jobs.learning.predict_files import FilePrediction, load_champion_for_files, predict_features
+from jobs.learning.predict_files import LEARNT, ChosenModel, FilePrediction
 from jobs.progress import Progress, printable
 from jobs.redaction import public_address
 from jobs.reporting.overview import feature_cell, label_styles, percentiles, sample_tracks
@@ -157,17 +157,19 @@ def inspect(
     progress = progress or Progress()
     path = _resolve_path(recording, store)
     shown = public_address(path)
-    model, of_model = None, _PUBLISHED
+    champion, uri = None, shown if "://" in shown else os.path.abspath(shown)
     if store and registry.champion(store):
-        model, of_model = load_champion_for_files(store)
+        champion = ChosenModel(store, registry.load_champion(store).description, [uri])
     stem = os.path.splitext(os.path.basename(shown.rstrip("/")))[0]
     folder = absolute_path(out or f"inspect-{printable(stem)}")
     check_writable(folder)
     progress.step(f"analysing {shown}")
     with decode_recording(path) as audio:
         curves = Curves(audio.y)
-        seconds = model.description.segment_seconds if model else SEGMENT_SECONDS
-        sets = {_PUBLISHED.name, _RICH.name, of_model.name}
+        seconds, sets = SEGMENT_SECONDS, {_PUBLISHED.name, _RICH.name}
+        if champion:
+            seconds = champion.description.segment_seconds
+            sets.add(champion.features.name)
         features = analyse(audio, sets=sorted(sets), segment_seconds=seconds, curves=curves)
     by_name, rich = _by_name(features, _PUBLISHED), _by_name(features, _RICH)
     assert by_name is not None
@@ -181,9 +183,9 @@ def inspect(
         progress.update_live(f"drawing: {len(pictures)} pictures")
     sections = _sections(facts, tuple(pictures), tables, features.rows[_RICH.name].too_short)
     prediction = None
-    if store and model:
-        prediction = predict_features(model, of_model, shown, features)
-        section = _prediction_section(store, model.description, prediction)
+    if store and champion:
+        prediction = champion.predict(shown, uri, features)
+        section = _prediction_section(store, champion.description, prediction)
         sections.insert(1, section)
         pictures += section.content.pictures
     for picture in pictures:
@@ -207,7 +209,7 @@ def inspect(
         features=by_name,
         rich=rich,
         prediction=prediction,
-        model=model.description.version if model else None,
+        model=champion.description.version if champion else None,
         folder=folder,
         page=os.path.join(folder, PAGE),
         pictures=[f"{picture.name}.png" for picture in pictures],
@@ -336,8 +338,11 @@ def _prediction_section(store: Store, model: Description, prediction: FilePredic
         for name, p in prediction.probabilities.items()
     ]
     how = "mean over the segments" if prediction.segments else "from the whole recording"
+    text = f"Predicted label: {printable(prediction.predicted or '')} (model {model.version})."
+    if prediction.learnt:
+        text += f" {LEARNT}"
     content = Content(
-        text=f"Predicted label: {printable(prediction.predicted or '')} (model {model.version}).",
+        text=text,
         pictures=pictures,
         tables=(Table(f"Probability of each label, {how}", ("label", "probability"), rows),),
     )

@@ -20,6 +20,7 @@ from featurizer.feature_set import Level, feature_set, feature_sets
 from jobs.errors import DamageError, StoreError
 from jobs.extraction.remarks import is_long_enough
 from jobs.learning import registry
+from jobs.learning.folds import model_stems
 from jobs.neighbours import metrics
 from jobs.progress import Progress
 from jobs.store import manifest, schemas
@@ -30,10 +31,12 @@ from jobs.store.schemas import (
     DUPLICATES,
     MATRIX,
     NEIGHBOUR_METRICS,
+    PREDICTED_LONG,
     PREDICTED_SEGMENTS,
     PREDICTED_TRACKS,
     PROBABILITY,
     SIMILARITY,
+    SUSPECTS,
     features_folder,
     table_folders,
     table_schemas,
@@ -58,6 +61,8 @@ _KEYS = {
     "files": ["track_id", "status", "uri", "source", "duration_s", "sample_rate"],
     PREDICTED_TRACKS: ["track_id", "model"],
     PREDICTED_SEGMENTS: ["track_id", "model"],
+    PREDICTED_LONG: ["track_id"],
+    SUSPECTS: ["track_id"],
     SIMILARITY: ["track_id", "neighbour_id"],
     DUPLICATES: ["track_id", "duplicate_id"],
     MATRIX: ["track_id"],
@@ -323,7 +328,8 @@ class Check:
     def _is_valid(self, table: str, schema: pa.Schema) -> bool:
         """Return whether a part has the columns of its table, and those of its other parts."""
         if table in table_schemas():
-            return bool(schema == table_schemas()[table])
+            own = table_schemas()[table]
+            return schema in (own, schemas.without_intervals(own))
         known = "track_id" in schema.names
         if table in (SIMILARITY, DUPLICATES):
             make = schemas.similarity if table == SIMILARITY else schemas.duplicates
@@ -331,7 +337,8 @@ class Check:
             known = any(schema in (one, _without_metric(one)) for one in expected)
         elif table in (PREDICTED_TRACKS, PREDICTED_SEGMENTS):
             segments = table == PREDICTED_SEGMENTS
-            known = schema == schemas.predictions(_classes(schema), segments=segments)
+            made = schemas.predictions(_classes(schema), segments=segments)
+            known = schema in (made, _without_learnt(made))
         return known and bool(schema == self._schemas.setdefault(table, schema))
 
     # Rows
@@ -491,24 +498,33 @@ class Check:
         except DamageError as error:
             yield registry.MODEL_JSON, error.problem
             return
-        for stem in (registry.FINAL, registry.JUDGED):
+        for stem in (*model_stems(described.folds or 0), registry.JUDGED):
             try:
                 registry.load(self.store, version, stem)
             except DamageError as error:
                 yield described.file_name(stem), error.problem
-        for name, schema in {registry.SPLIT: schemas.SPLIT, **_REPORT_TABLES}.items():
+        tables = {registry.SPLIT: schemas.SPLIT, **_REPORT_TABLES}
+        if described.folds is not None:
+            tables[registry.FOLDS] = schemas.FOLDS
+        for name, schema in tables.items():
             try:
                 rows = registry.read_table(self.store, version, name)
             except DamageError as error:
                 yield name, error.problem
             else:
-                if rows.schema != schema:
+                if rows.schema not in (schema, schemas.without_intervals(schema)):
                     yield name, "has other columns than its table"
 
 
 def _without_metric(schema: pa.Schema) -> pa.Schema:
     """Return the schema that an older songmill gave to a table of neighbours."""
     return pa.schema([field for field in schema if field.name not in ("score", "metric")])
+
+
+def _without_learnt(schema: pa.Schema) -> pa.Schema:
+    """Return the schema that an older songmill gave to a table of predictions."""
+    names = ("probability", "learnt")
+    return pa.schema([field for field in schema if field.name not in names])
 
 
 def _classes(schema: pa.Schema) -> list[str]:

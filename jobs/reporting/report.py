@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from featurizer.feature_set import feature_sets
+from jobs import defaults
 from jobs.errors import StoreError
 from jobs.learning import registry
 from jobs.neighbours import metrics
@@ -25,7 +26,7 @@ from jobs.reporting.overview import Sample
 from jobs.store.address import absolute_path
 from jobs.store.atomic import check_writable, write_file
 from jobs.store.counts import count_labels, most_first
-from jobs.store.schemas import MODELS, SEGMENTS, SIMILARITY, comparison_table
+from jobs.store.schemas import MODELS, SEGMENTS, SIMILARITY, SUSPECTS, comparison_table
 from jobs.store.tables import Store, open_store
 from pages import collection, models
 from pages.page import Cell, Content, Page, Section, Table, number, render
@@ -47,7 +48,9 @@ _PERCENTILES = (5, 50, 95)
 _MAX_IMPORTANCE_BARS = 20
 _MAX_TRACKS = 8
 _MAX_NEIGHBOURS = 5
+_MAX_SUSPECTS = 50
 _MAX_RUNS = 30
+_MAX_COMPARED = 12
 _MAX_COUNTS = 12
 _MAX_CLASSES = 40
 _TEMPO = "tempo"
@@ -114,6 +117,7 @@ def report(
         ("model", "The model that predicts", contents.champion),
         ("neighbours", "Neighbours", contents.neighbours),
         ("duplicates", "Duplicates", contents.duplicates),
+        ("suspects", "Suspected mislabels", contents.suspects),
         ("runs", "Runs", contents.runs),
     ):
         progress.step(f"drawing: {title}")
@@ -237,14 +241,17 @@ class _Report:
         return Content(pictures=pictures, tables=tables)
 
     def tempo(self) -> Content:
-        """Show tempo by label."""
+        """Show tempo by label, of the tracks that have one."""
         if not self._samples:
             return self._no_tracks()
         sample = next((one for one in self._samples if _TEMPO in one.feature_set.names), None)
         if sample is None:
             return Content(text=f"None of the store's feature sets has a column {_TEMPO}.")
         tempos = sample.features[:, sample.feature_set.names.index(_TEMPO)]
-        labels = np.array(self._labels(sample), object)
+        has_tempo = tempos > 0  # a silent recording has none
+        if not has_tempo.any():
+            return Content(text="No track has a tempo.")
+        tempos, labels = tempos[has_tempo], np.array(self._labels(sample), object)[has_tempo]
         found, rows = [], []
         for name in sorted(set(labels)):
             one = Distribution(name, np.sort(tempos[labels == name]))
@@ -331,9 +338,9 @@ class _Report:
             ("trained on", f"{described.level}s, {described.feature_set}"),
             ("split", printable(described.split["name"])),
             ("tracks for training, validation, testing", sizes),
-            ("accuracy by track", f"{score['accuracy']:.3f}"),
-            ("macro F1 by track", f"{score['macro_f1']:.3f}"),
-            ("macro F1 by chance", f"{score['chance']:.3f}"),
+            ("accuracy by track", _with_interval(score, "accuracy")),
+            ("macro F1 by track", _with_interval(score, "macro_f1")),
+            ("99th percentile of random predictions", f"{score['chance']:.3f}"),
         )
         classes = described.classes
         index = {name: i for i, name in enumerate(classes)}
@@ -392,11 +399,20 @@ class _Report:
         rows = []
         for label, of_class in found.items():
             values = [of_class[name]["value"] if name in of_class else None for name in names]
-            tested = of_class["f1"]["count"] if "f1" in of_class else None
             cells = [number(value, ".3f") for value in values]
-            rows.append([self._label(label), *cells, number(tested)])
+            tested = number(None)
+            if "f1" in of_class:
+                f1 = of_class["f1"]
+                few = "few tracks" if f1["count"] < defaults.FEW_TRACKS else ""
+                tested = Cell(f"{f1['count']:,}", f1["count"], subtext=few)
+                cells[-1] = Cell(f"{f1['value']:.3f}", f1["value"], subtext=_ends(f1))
+            rows.append([self._label(label), *cells, tested])
         return Table(
-            "Test tracks, by label", ("label", "precision", "recall", "F1", "tracks"), rows
+            "Test tracks, by label",
+            ("label", "precision", "recall", "F1", "tracks"),
+            rows,
+            note="Under F1: its 95 % confidence interval. Few tracks: fewer than "
+            f"{defaults.FEW_TRACKS}.",
         )
 
     def neighbours(self) -> Content:
@@ -457,6 +473,31 @@ class _Report:
         table = Table("Pairs to look at", ("track", "is also", "cosine"), rows, note=note)
         return Content(text=text, tables=(table,))
 
+    def suspects(self) -> Content:
+        """Show the labels that are most likely wrong."""
+        if not self._store.parts(SUSPECTS):
+            return Content(command=self._command("predict --all"))
+        found = self._store.read(SUSPECTS).sort_by("rank")
+        if not found.num_rows:
+            return Content(text="No label is suspected to be wrong.")
+        rows = [
+            [
+                number(row["rank"]),
+                self._track(printable(row["track_id"]), row["label"]),
+                self._label(row["suggested"]),
+                number(row["probability"], ".2f"),
+                number(row["self_confidence"], ".2f"),
+            ]
+            for row in found.slice(0, _MAX_SUSPECTS).to_pylist()
+        ]
+        shown = f"The first {len(rows)} of" if len(rows) < found.num_rows else "All"
+        columns = ("rank", "track, label", "suggested", "probability", "of its label")
+        return Content(
+            text="Tracks whose label a model contradicts confidently that has not learnt them. "
+            "Listen to them, and correct the labels that are wrong.",
+            tables=[Table(f"{shown} {found.num_rows:,} suspects", columns, rows)],
+        )
+
     def runs(self) -> Content:
         """Show the last runs, and all models."""
         runs = self._store.read("runs").sort_by([("started_at", "descending")])
@@ -479,7 +520,28 @@ class _Report:
         if rows:
             tables.insert(0, Table(f"{shown} runs, the newest first (UTC)", columns, rows))
         pictures = [models.scores_over_time(scores)] if len(scores) > 1 else []
+        compared = self._changes()
+        pictures += [models.changes(compared)] if compared else []
         return Content(pictures=pictures, tables=tables)
+
+    def _changes(self) -> list[models.ModelChanges]:
+        """Return the changes since earlier models of the newest models that were compared."""
+        found = []
+        for version in reversed(registry.versions(self._store)):
+            try:
+                created = registry.describe(self._store, version).created_at
+                table = registry.read_table(self._store, version, "metrics.parquet")
+            except StoreError:
+                continue
+            since = {
+                row["metric"]: models.Change(row["value"], row["lower"], row["upper"])
+                for row in table.to_pylist()
+                if row.get("lower") is not None and "since" in row["metric"]
+            }
+            if since:
+                pair = since.get("since_champion"), since.get("trend_since_best")
+                found.append(models.ModelChanges(created[:16].replace("T", " "), *pair))
+        return found[:_MAX_COMPARED]
 
     def _models(self) -> tuple[list[models.Score], Table]:
         try:
@@ -496,9 +558,20 @@ class _Report:
                 continue
             score, best = described.scores["track"], version == champion
             time = np.datetime64(datetime.fromisoformat(described.created_at).replace(tzinfo=None))
-            scores.append(models.Score(time, score["macro_f1"], score["accuracy"], best))
+            intervals = [
+                (score[f"{name}_lower"], score[f"{name}_upper"])
+                if f"{name}_lower" in score
+                else None
+                for name in ("macro_f1", "accuracy")
+            ]
+            scores.append(
+                models.Score(time, score["macro_f1"], score["accuracy"], best, *intervals)
+            )
             cell = Cell(version, subtext=described.created_at[:16].replace("T", " "))
-            numbers = (number(score[name], ".3f") for name in ("accuracy", "macro_f1"))
+            numbers = (
+                Cell(f"{score[name]:.3f}", score[name], subtext=_ends(score, f"{name}_"))
+                for name in ("accuracy", "macro_f1")
+            )
             rows.append([cell, *numbers, Cell("yes" if best else "")])
         columns = ("model", "accuracy", "macro F1", "predicts")
         return scores, Table("Models, judged by track (UTC)", columns, rows[::-1])
@@ -604,5 +677,15 @@ def _comparison_table(rows_of: str, split: str, rows: list[dict[str, Any]]) -> T
 def _score_cell(row: dict[str, Any], name: str) -> Cell:
     if row[name] is None:
         return number(None)
-    spread = f"± {row[f'{name}_std']:.3f}" if row["folds"] > 1 else ""
-    return Cell(f"{row[name]:.3f}", row[name], subtext=spread)
+    return Cell(f"{row[name]:.3f}", row[name], subtext=_ends(row, f"{name}_"))
+
+
+def _ends(found: dict[str, Any], prefix: str = "") -> str:
+    """Return an interval in words; an empty text for scores of an older songmill, without one."""
+    lower, upper = found.get(f"{prefix}lower"), found.get(f"{prefix}upper")
+    return "" if lower is None else f"{lower:.3f} to {upper:.3f}"
+
+
+def _with_interval(scores: dict[str, Any], name: str) -> str:
+    ends = _ends(scores, f"{name}_")
+    return f"{scores[name]:.3f}" + (f" ({ends})" if ends else "")

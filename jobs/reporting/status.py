@@ -6,6 +6,7 @@ from typing import Any
 
 import pyarrow.compute as pc
 
+from featurizer.recording import SILENT
 from jobs.errors import StoreError
 from jobs.extraction.attempts import finished_attempts
 from jobs.learning.registry import champion, versions
@@ -45,6 +46,8 @@ class Status:
         Finished batches of an interrupted run, which the next run takes over.
     tracks_of : dict of str to int
         Tracks that have a row in each feature set.
+    silent : int
+        Files with no sample other than 0, whose features have no meaning.
     """
 
     store: str
@@ -61,6 +64,7 @@ class Status:
     model: str | None
     waiting: int
     tracks_of: dict[str, int]
+    silent: int
 
 
 def read_status(store: str | Store) -> Status:
@@ -98,4 +102,5 @@ def read_status(store: str | Store) -> Status:
         model=model,
         waiting=sum(1 for _ in finished_attempts(store.storage)),
         tracks_of=tracks_of,
+        silent=pc.sum(pc.match_substring(files["message"], SILENT)).as_py() or 0,
     )

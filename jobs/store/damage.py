@@ -11,8 +11,10 @@ _MADE_BY = {
     "metrics": "`songmill similarity`",
     "models": "`songmill train`",
     "predictions": "`songmill predict --all`",
+    "predictions-long": "`songmill predict --all --long`",
     "similarity": "`songmill similarity`",
     "similarity-matrix": "`songmill similarity --full`",
+    "suspects": "`songmill predict --all`",
 }
 """Commands that make the contents of a folder anew. Nothing else can be made anew."""
 

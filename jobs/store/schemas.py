@@ -144,14 +144,23 @@ COMPARISON = pa.schema(
         ("folds", pa.int32()),
         ("rows", pa.int64()),
         ("tracks", pa.int64()),
-        ("accuracy", pa.float64()),  # of rows: mean and standard deviation over folds
+        # of rows: mean and standard deviation over folds, and ends of the mean's interval
+        ("accuracy", pa.float64()),
         ("accuracy_std", pa.float64()),
+        ("accuracy_lower", pa.float64()),
+        ("accuracy_upper", pa.float64()),
         ("macro_f1", pa.float64()),
         ("macro_f1_std", pa.float64()),
+        ("macro_f1_lower", pa.float64()),
+        ("macro_f1_upper", pa.float64()),
         ("vote_accuracy", pa.float64()),  # of tracks, by majority vote of their segments
         ("vote_accuracy_std", pa.float64()),
+        ("vote_accuracy_lower", pa.float64()),
+        ("vote_accuracy_upper", pa.float64()),
         ("vote_macro_f1", pa.float64()),
         ("vote_macro_f1_std", pa.float64()),
+        ("vote_macro_f1_lower", pa.float64()),
+        ("vote_macro_f1_upper", pa.float64()),
         ("seconds", pa.float64()),  # of fitting, mean over folds
         ("message", pa.string()),  # why it has no scores, or its library's warning
     ]
@@ -162,9 +171,13 @@ METRICS = pa.schema(
     [
         ("level", pa.string()),  # segment | track, of the test part
         ("label", pa.string()),
-        ("metric", pa.string()),  # accuracy, macro_f1, log_loss, chance, precision, recall, f1
+        # accuracy, macro_f1, log_loss, chance, precision, recall, f1; and changes of macro F1:
+        # since_champion, since_best, and trend_since_best by a line through the nights
+        ("metric", pa.string()),
         ("value", pa.float64()),
-        ("count", pa.int64()),  # rows or tracks
+        ("count", pa.int64()),  # rows or tracks; nights of trend_since_best
+        ("lower", pa.float64()),  # ends of the confidence interval; null if there is none
+        ("upper", pa.float64()),
     ]
 )
 CONFUSION = pa.schema(
@@ -184,11 +197,39 @@ IMPORTANCE = pa.schema(
     ]
 )
 SPLIT = pa.schema([("track_id", pa.string()), ("set", pa.string())])
+FOLDS = pa.schema(
+    [
+        ("track_id", pa.string()),  # every track that the final model has learnt
+        ("fold", pa.int32()),  # null: the models of all folds have learnt it too
+    ]
+)
+
+
+def without_intervals(schema: pa.Schema) -> pa.Schema:
+    """Return the schema that an older songmill gave to a table of scores."""
+    return pa.schema([field for field in schema if not field.name.endswith(("lower", "upper"))])
+
+
+def complete(rows: pa.Table, schema: pa.Schema) -> pa.Table:
+    """Return the rows of a table of scores with nulls for intervals that an older songmill lacks.
+
+    Examples
+    --------
+    >>> rows = pa.table({"level": ["track"], "label": ["jazz"], "metric": ["f1"], "value": [0.5]})
+    >>> rows = rows.append_column("count", pa.array([8]))
+    >>> complete(rows, METRICS)["lower"].to_pylist()
+    [None]
+    """
+    if rows.schema == schema or rows.schema != without_intervals(schema):
+        return rows
+    found = {field.name: pa.nulls(rows.num_rows, field.type) for field in schema}
+    return pa.table(found | {name: rows[name] for name in rows.column_names}, schema=schema)
 
 
 def table_schemas() -> dict[str, pa.Schema]:
     """Return the schema of each table with fixed columns, by its folder."""
     others = {"files": FILES, "runs": RUNS, NEIGHBOUR_METRICS: NEIGHBOUR_METRIC}
+    others |= {PREDICTED_LONG: PREDICTION_LONG, SUSPECTS: SUSPECT}
     comparisons = {comparison_table(name): COMPARISON for name in feature_sets()}
     return feature_tables(feature_sets()) | others | comparisons
 
@@ -207,11 +248,37 @@ def predictions(classes: list[str], *, segments: bool) -> pa.Schema:
             *_LABELLED,
             *(_POSITION if segments else []),
             ("predicted", pa.string()),
+            ("probability", pa.float32()),  # of the predicted class
+            ("learnt", pa.bool_()),  # whether the predicting model has learnt the track
             ("model", pa.string()),  # the model's version
             *((PROBABILITY + name, pa.float32()) for name in classes),
         ]
     )
 
+
+PREDICTED_LONG = "predictions-long"
+PREDICTION_LONG = pa.schema(
+    [
+        ("track_id", pa.string()),
+        ("class", pa.string()),
+        ("probability", pa.float32()),
+    ]
+)
+
+SUSPECTS = "suspects"
+SUSPECT = pa.schema(
+    [
+        ("rank", pa.int32()),  # from 1
+        ("track_id", pa.string()),
+        ("label", pa.string()),
+        ("suggested", pa.string()),
+        ("probability", pa.float32()),  # of the suggested label
+        ("self_confidence", pa.float32()),  # probability of the track's own label
+        ("margin", pa.float32()),  # probability - self_confidence: the rank is by margin
+        ("reason", pa.string()),  # for people
+        ("model", pa.string()),
+    ]
+)
 
 SIMILARITY = "similarity"
 DUPLICATES = "duplicates"
@@ -272,6 +339,8 @@ DERIVED = (
     NEIGHBOUR_METRICS,
     PREDICTED_TRACKS,
     PREDICTED_SEGMENTS,
+    PREDICTED_LONG,
+    SUSPECTS,
     SIMILARITY,
     DUPLICATES,
     MATRIX,

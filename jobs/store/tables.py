@@ -17,7 +17,7 @@ from jobs.store import manifest
 from jobs.store.address import storage_at
 from jobs.store.damage import damage_error
 from jobs.store.lock import is_committing
-from jobs.store.schemas import PUBLISHED, table_schemas
+from jobs.store.schemas import PUBLISHED, complete, table_schemas
 from jobs.store.storage import Part, Storage, as_json, json_checksum
 
 STORE_JSON = "store.json"
@@ -119,7 +119,7 @@ class Store:
             schema = pa.schema([schema.field(name) for name in columns])
         tables = [schema.empty_table()]
         for name in self.parts(table):
-            rows = self.read_part(name, columns)
+            rows = complete(self.read_part(name, columns), schema)
             if not rows.schema.equals(schema):
                 raise damage_error(self.storage.root, name, "has other columns than its table")
             tables.append(rows)

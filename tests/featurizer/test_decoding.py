@@ -104,18 +104,14 @@ def test_a_truncated_recording_is_a_failure_or_a_shorter_recording(m4a, kind, sh
         recording = decode_bytes(cut)
     except RecordingError as error:
         assert error.kind in ("unreadable", "empty")  # noqa: PT017 - most truncations do not fail
-        assert kind in ("FLAC", "adts", "m4a") or share < 0.4  # noqa: PT017
-        if "gave up" in error.message:
-            seconds = float(error.message.split("gave up after ")[1].split(" s")[0])
-            assert abs(seconds - 3 * share) < 0.5
+        assert share < 0.4  # noqa: PT017 - the headers alone
     else:
-        assert kind in ("MP3", "OGG", "webm", "adts", "m4a")
         assert len(recording.y) < len(reference)
         # The last frames have no successor to overlap with.
         n = min(len(recording.y), len(reference)) - 4000
         if n > 0:
             np.testing.assert_allclose(recording.y[:n], reference[:n], rtol=0, atol=1e-4)
-        if kind in ("MP3", "webm") and share < 0.9:
+        if kind in ("FLAC", "MP3", "webm", "m4a") and share < 0.9:
             assert recording.note is not None
             assert recording.note.endswith("but its header promises 3.0 s.")
 

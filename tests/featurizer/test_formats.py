@@ -1,18 +1,21 @@
 """Recognising recordings: suffixes, and the output of real encoders."""
 
 import io
+import struct
 import subprocess
 import sys
+from functools import cache
 from itertools import product
 from unittest.mock import Mock
 
 import numpy as np
 import pytest
-from support.audio_files import chord, ffmpeg_bytes
+from support.audio_files import chord, decode_bytes, ffmpeg_bytes, picture, sndfile_bytes
 
 from featurizer.formats import AUDIO_SUFFIXES, sniff
 
 
+@cache
 def encode(muxer: str, rate: int, kbits: int | None = None) -> bytes:
     """Encode one second of a chord, in stereo and without a tag."""
     codec = {"mp3": "libmp3lame", "adts": "aac"}.get(muxer, muxer)
@@ -25,8 +28,8 @@ def encode(muxer: str, rate: int, kbits: int | None = None) -> bytes:
 
 
 def demuxer_of(content: bytes) -> str | None:
-    container = sniff(io.BytesIO(content))
-    return container and container.demuxer
+    found = sniff(io.BytesIO(content))
+    return found and found.container.demuxer
 
 
 def test_importing_the_suffixes_imports_no_decoder():
@@ -106,7 +109,7 @@ def test_a_recording_may_start_inside_a_frame_but_not_inside_an_archive():
     content = encode("mp3", 44100)
     assert demuxer_of(content[37:]) == "mp3"
     assert demuxer_of(bytes(10_000) + content) == "mp3"
-    assert demuxer_of(np.random.default_rng(0).bytes(5000) + content) is None
+    assert demuxer_of(np.random.default_rng(0).bytes(5000) + content) == "mp3"
     name = b"song.mp3"
     header = b"PK\x03\x04" + bytes(22) + len(name).to_bytes(2, "little") + bytes(2) + name
     assert demuxer_of(header + content) is None
@@ -118,10 +121,82 @@ def test_a_tag_may_have_a_footer():
     tag = bytearray(id3(200))
     tag[5] |= 0x10
     footer = b"3DI" + bytes(tag[3:10])
-    assert sniff(io.BytesIO(bytes(tag) + footer + content)) == sniff(io.BytesIO(content))
+    found, expected = (sniff(io.BytesIO(start + content)) for start in (bytes(tag) + footer, b""))
+    assert found is not None
+    assert expected is not None
+    assert found.container == expected.container
 
 
 def test_only_a_few_tags_are_skipped():
     file = Mock(wraps=io.BytesIO(id3(0) * 10_000))
     assert sniff(file) is None
     assert file.read.call_count < 100
+
+
+def ape_tag(size: int) -> bytes:
+    """Return an APEv2 tag with a header and a footer."""
+    fields = b"APETAGEX" + struct.pack("<III", 2000, size + 32, 1)
+    header, footer = (fields + flags + bytes(8) for flags in (b"\0\0\0\xa0", b"\0\0\0\x80"))
+    return header + bytes(size) + footer
+
+
+def bad_id3(size: int, stated: int) -> bytes:
+    """Return an ID3v2 tag with a plain number as its size."""
+    return b"ID3\x03\0\0" + stated.to_bytes(4, "big") + bytes(size)
+
+
+NOISE = np.random.default_rng(0).bytes(90_000)
+BEFORE = {
+    "size not syncsafe": bad_id3(3000, 3000),
+    "size not syncsafe, but it looks so": bad_id3(10_000, 10_000),
+    "size of a picture not syncsafe": bad_id3(0, 90_000) + NOISE,
+    "size 0": bad_id3(3000, 0),
+    "size too large": b"ID3\x03\0\0\0\0\x20\0" + bytes(1000),
+    "size beyond the end": b"ID3\x03\0\0\x7f\x7f\x7f\x7f" + bytes(1000),
+    "APE": ape_tag(500),
+    "ID3 and APE": id3(300) + ape_tag(200_000),
+    "APE and ID3": ape_tag(500) + id3(300),
+    "ID3v1": b"TAG" + bytes(125),
+    "zeros": bytes(200_000),
+    "noise": NOISE,
+    "a megabyte": bytes((1 << 20) - 1),
+    "HTTP header": b"HTTP/1.0 200 OK\r\nContent-Type: audio/mpeg\r\n\r\n",
+    "a part of a frame": encode("mp3", 44100)[-150:],
+}
+
+
+@pytest.mark.parametrize("before", BEFORE)
+@pytest.mark.parametrize("kind", ["mp3", "adts", "ac3", "FLAC", "OGG", "WAV"])
+def test_a_recording_may_follow_tags_and_junk(kind, before):
+    is_sndfile = kind.isupper()
+    content = sndfile_bytes(chord(44100), 44100, kind) if is_sndfile else encode(kind, 44100)
+    found = sniff(io.BytesIO(BEFORE[before] + content))
+    alone = sniff(io.BytesIO(content))
+    assert found is not None
+    assert alone is not None
+    assert found.container == alone.container
+    recording, expected = decode_bytes(BEFORE[before] + content), decode_bytes(content)
+    np.testing.assert_array_equal(recording.y, expected.y)
+    assert recording.note is None
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        picture("png") + encode("mp3", 44100),
+        picture("mjpeg") + encode("mp3", 44100),
+        b"RIFF\0\0\1\0AVI LIST" + bytes(3000) + encode("mp3", 44100),
+        b"\x7fELF\x02\x01\x01" + bytes(5000) + encode("mp3", 44100),
+        id3(300) + picture("mjpeg"),
+        ape_tag(300) + b"These are the words of a song.\n" * 100,
+        b"RIFF and fLaC and OggS are the first words of recordings.\n" * 1000,
+    ],
+)
+def test_other_files_are_no_recordings(content):
+    assert sniff(io.BytesIO(content)) is None
+
+
+def test_the_search_for_a_recording_ends():
+    file = Mock(wraps=io.BytesIO(bytes(40 << 20) + encode("mp3", 44100)))
+    assert sniff(file) is None
+    assert sum(call.args[0] for call in file.read.call_args_list) < 16 << 20

@@ -57,7 +57,7 @@ def test_similar_tracks_are_those_of_the_query(
 ) -> None:
     found = songmill.open_store(root).similar("d", k=2)
     assert capsys.readouterr() == ("", "")
-    assert list(found) == ["rank", "track_id", "label", "score", "cosine", "duplicate"]
+    assert list(found) == ["rank", "track_id", "label", "score", "cosine", "duplicate", "perhaps"]
     expected = songmill.similar("d", store=str(root), k=2).neighbours
     assert found.to_dict("records") == [vars(one) for one in expected]
     make_store(root, TRACKS, level="track", features="rich")

@@ -1,4 +1,4 @@
-"""Processes that start without imports: a server imports everything once, and forks them.
+"""Processes that start at once: a server imports everything and loads the kernels, and forks them.
 
 Each runs and ends as ``python -m MODULE ARGUMENTS`` does. Its parent, also forked from the server,
 waits for it and writes its exit code to a file. All of them are killed when the tests end or die.
@@ -22,20 +22,30 @@ from pathlib import Path
 import dask
 import psutil
 
+from containers import compile_kernels
+
 TESTS = str(Path(__file__).parents[1])
 
 IMPORTED = (
     "distributed.cli.dask_scheduler",
     "distributed.cli.dask_worker",
+    "duckdb",
     "featurizer.extract",
     "jobs.cli.main",
+    "jobs.exporting.databases",
+    "jobs.exporting.files",
     "jobs.extraction.batch",
+    "jobs.extraction.dispatch",
     "jobs.extraction.extract",
     "jobs.learning.train",
     "jobs.reporting.report",
-    "numba",
+    "pyarrow.acero",
     "pyarrow.dataset",
+    "pytest",
     "s3fs",
+    "sklearn.decomposition",
+    "sklearn.svm",
+    "songmill.worker",
     "typer._adapters",  # imported by each command's options
     "xgboost",
 )
@@ -122,6 +132,7 @@ def start(arguments: list[str], environment: dict[str, str], folder: Path, outpu
 def _serve() -> None:
     for module in IMPORTED:
         importlib.import_module(module)
+    compile_kernels.main()
     assert threading.active_count() == 1, threading.enumerate()
     gc.freeze()  # Otherwise each process would traverse all imported objects when it ends.
     for line in sys.stdin:

@@ -2,6 +2,7 @@
 
 import functools
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from featurizer.feature_set import feature_set
 from jobs.learning import registry
 from jobs.store import commit
 from jobs.store.address import lock_of
-from jobs.store.schemas import CONFUSION, IMPORTANCE, METRICS, SPLIT
+from jobs.store.schemas import CONFUSION, FOLDS, IMPORTANCE, METRICS, SPLIT
 from jobs.store.tables import Store
 from training.lda import ClassSums, Lda
 from training.model import Description, digest
@@ -37,7 +38,8 @@ MISFITS: list[tuple[dict[str, Any], str]] = [
 """Changes to a model that make it unfit for a store, and a part of the error."""
 
 MODEL_FILES = {
-    *("model.ubj", "judged.ubj", "model.json", "split.parquet"),
+    *("model.ubj", "judged.ubj", "model.json", "split.parquet", "folds.parquet"),
+    *(f"fold-{fold}.ubj" for fold in range(5)),
     *("metrics.parquet", "confusion.parquet", "importance.parquet"),
 }
 """Files of a version."""
@@ -76,12 +78,18 @@ def put_model(
     split: dict[str, str] | None = None,
     trees: bytes | None = None,
     judged: bytes | None = None,
+    folds: Mapping[str, int | None] | None = None,
     **changes: Any,
 ) -> Description:
-    """Commit a model to a store; ``changes`` replace entries of model.json."""
+    """Commit a model to a store; ``changes`` replace entries of model.json.
+
+    Without ``folds`` of the tracks that it has learnt, it is as an older songmill made it.
+    """
     suffix = SUFFIXES[changes.get("kind", "xgboost")]
     final = trees or make_trees(len(classes))
     files = {f"model{suffix}": final, f"judged{suffix}": judged or final}
+    used = {fold for fold in (folds or {}).values() if fold is not None}
+    files |= {f"fold-{fold}{suffix}": make_trees(len(classes), seed=1 + fold) for fold in used}
     score = {"accuracy": 0.9, "macro_f1": 0.9, "log_loss": 0.3, "chance": 0.5, "count": 10}
     described: dict[str, Any] = {
         "version": version,
@@ -100,19 +108,24 @@ def put_model(
         "digests": {name: digest(data) for name, data in files.items()},
         "libraries": {},
         "workers": 1,
+        "folds": None if folds is None else len(used),
     }
     description = Description(**{**described, **changes})
     parts = {"track_id": list(split or {}), "set": list((split or {}).values())}
+    tables = {"split.parquet": pa.table(parts, schema=SPLIT)}
+    if folds is not None:
+        learnt = {"track_id": list(folds), "fold": list(folds.values())}
+        tables["folds.parquet"] = pa.table(learnt, schema=FOLDS)
     change = commit.Change()
     registry.stage_model(
         store,
         change,
         version,
         {**files, "model.json": description.to_json()},
-        {"split.parquet": pa.table(parts, schema=SPLIT)},
+        tables,
     )
     if champion:
-        registry.stage_champion(store, change, version)
+        registry.stage_champion(store, change, version, registry.Best(version, "by-track"))
     with lock_of(store.storage) as lock:
         commit.commit(lock, change)
     return description

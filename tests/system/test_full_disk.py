@@ -9,6 +9,7 @@ import pytest
 from support.cluster_processes import Job, Processes, assert_tidy, processes
 from support.recordings import collection, tables
 from support.small_disk import small_disk
+from support.storm import share
 
 pytestmark = pytest.mark.storm
 
@@ -51,7 +52,7 @@ def check_tables(store: Path, calm: Calm, at: int) -> None:
         pd.testing.assert_frame_equal(found, expected, check_exact=True, obj=f"{at}: {name}")
 
 
-@pytest.mark.parametrize("moment", range(MOMENTS))
+@pytest.mark.parametrize("moment", share(range(MOMENTS)))
 def test_a_full_disk_is_reported_and_survived(moment: int, calm: Calm, tmp_path: Path) -> None:
     at = (2 * moment + 1) * calm.operations // (2 * MOMENTS)
     started = calm.started

@@ -39,7 +39,7 @@ def test_scores_are_scikit_learns(count: int, n_classes: int) -> None:
     expected = metrics.precision_recall_fscore_support(
         truth, predicted, labels=labels, zero_division=0.0
     )
-    by_class = [astuple(one) for one in found.classes]
+    by_class = [astuple(one)[:4] for one in found.classes]
     np.testing.assert_allclose(by_class, np.transpose(expected))
     present = np.isin(labels, truth)
     assert found.macro_f1 == pytest.approx(np.mean(expected[2][present]))

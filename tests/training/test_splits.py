@@ -10,7 +10,19 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.model_selection import StratifiedGroupKFold, train_test_split
 
-from training.splits import PARTS, SHARES, TEST, TRAIN, VALID, Tracks, folds, parts, random_rows
+from training.splits import (
+    NO_FOLD,
+    PARTS,
+    SHARES,
+    TEST,
+    TRAIN,
+    VALID,
+    Tracks,
+    cross_validation_folds,
+    folds,
+    parts,
+    random_rows,
+)
 
 
 def make_tracks(labels: Any, groups: Any = None) -> Tracks:
@@ -53,6 +65,24 @@ def test_folds_differ_by_at_most_one_track_of_each_class(tracks: Tracks, k: int)
 def test_folds_of_rare_classes_have_equal_sizes() -> None:
     # Without balanced sizes, the first fold would get the only track of every class.
     assert np.bincount(folds(make_tracks(np.arange(100)), 5)).tolist() == [20] * 5
+
+
+@settings(deadline=None)
+@given(grouped, st.integers(2, 9))
+def test_every_label_of_a_cross_validation_fold_is_known_without_it(tracks: Tracks, k: int) -> None:
+    assigned = cross_validation_folds(tracks, k)
+    assert_groups_are_whole(tracks, assigned)
+    numbers = set(assigned.tolist()) - {NO_FOLD}
+    assert numbers == set(range(len(numbers)))
+    assert len(numbers) <= k
+    for fold in numbers:
+        held_out = assigned == fold
+        assert set(tracks.labels[held_out]) <= set(tracks.labels[~held_out])
+    # Only groups with a label that has no other group, or no other fold, are left out.
+    whole = folds(tracks, min(k, len(np.unique(tracks.groups))))
+    of_label = pd.Series(whole).groupby(tracks.labels).transform("nunique") == 1
+    needed = of_label.groupby(tracks.groups).transform("any").to_numpy()
+    assert np.array_equal(assigned == NO_FOLD, needed)
 
 
 @settings(deadline=None)

@@ -65,7 +65,8 @@ def store(tmp_path_factory: pytest.TempPathFactory, in_process_cluster: str) -> 
     failure = {"error": "too-short", "message": 'is, "too" short', "duration_s": None}
     files[0] |= {"status": "failed", **failure}
     put(made, "files", files, FILES)
-    put_model(made, "20260301T120000-aaaaaa", ["a,b", 'c"d', "jazz"], champion=True)
+    classes, folds = ["a,b", 'c"d', "jazz"], {name: i % 2 for i, name in enumerate(names)}
+    put_model(made, "20260301T120000-aaaaaa", classes, champion=True, folds=folds)
     # One recording twice.
     part = made.parts("features/level=track")[1]
     rows_there = made.read_part(part)
@@ -73,7 +74,10 @@ def store(tmp_path_factory: pytest.TempPathFactory, in_process_cluster: str) -> 
     twice = twice.set_column(0, "track_id", rows_there["track_id"])
     write_part(made, part, twice)
     similarity(store=str(root), k=4)
-    predict_all(store=str(root), segments=True, scheduler=in_process_cluster)
+    predict_all(store=str(root), segments=True, long=True, scheduler=in_process_cluster)
+    suspect = {"label": "jazz", "suggested": 'c"d', "probability": 0.7, "reason": NASTY[0]}
+    rows = [suspect | {"rank": 2 - i, "track_id": name} for i, name in enumerate(NASTY[:2])]
+    put(made, "suspects", rows, schemas.SUSPECT)
     return root
 
 
@@ -82,6 +86,7 @@ TABLES = [
     ("duplicates", "track", "duplicates"),
     ("predictions", "track", "predictions/level=track"),
     ("predictions", "segment", "predictions/level=segment"),
+    ("suspects", "track", "suspects"),
     ("features", "track", "features/level=track"),
     ("features", "segment", "features/level=segment"),
     ("files", "track", "files"),
@@ -158,8 +163,24 @@ READERS: dict[str, Callable[..., pd.DataFrame]] = {
 }
 
 
-@pytest.mark.parametrize("end", [".csv", ".csv.gz", ".jsonl", ".jsonl.gz", ".parquet", ".arrow"])
-@pytest.mark.parametrize(("name", "level", "folder"), TABLES)
+def test_long_predictions_have_a_name_for_sql(store: Path, tmp_path: Path) -> None:
+    target = f"sqlite:///{tmp_path}/x.db"
+    assert export_to(store, "predictions-long", target).table == "predictions_long"
+    found, expected = (
+        rows.sort_values(["track_id", "class"], ignore_index=True)
+        for rows in (table_of(target, "predictions_long"), read(store, "predictions-long"))
+    )
+    assert len(found) == 3 * 30
+    same(found, expected)
+
+
+@pytest.mark.parametrize(
+    ("name", "level", "folder", "end"),
+    [
+        *((*table, end) for table in TABLES for end in (".csv", ".jsonl", ".parquet", ".arrow")),
+        *((*TABLES[0], end) for end in (".csv.gz", ".jsonl.gz")),
+    ],
+)
 def test_a_table_comes_back_from_a_file(
     store: Path, tmp_path: Path, name: str, level: str, folder: str, end: str
 ) -> None:

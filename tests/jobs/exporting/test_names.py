@@ -46,8 +46,7 @@ def target(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     kind = request.param
     if kind in ("utf8", "latin1"):
         to = str(request.getfixturevalue("latin1" if kind == "latin1" else "database"))
-        for name in ("predictions", "predictions_long"):
-            ask(to, f"DROP TABLE IF EXISTS {name}")
+        ask(to, "DROP TABLE IF EXISTS predictions")
         return to
     return f"{kind}:///{tmp_path}/x.db" if kind in ("sqlite", "duckdb") else f"{tmp_path}/x.{kind}"
 
@@ -59,6 +58,8 @@ def make_predictions(root: Path, rows: list[tuple[str, str]], classes: list[str]
         "track_id": [track for track, _ in rows],
         "label": [label for _, label in rows],
         "predicted": [classes[-1]] * len(rows),
+        "probability": [1.0] * len(rows),
+        "learnt": [False] * len(rows),
         "model": ["20260301T120000-aaaaaa"] * len(rows),
     }
     columns |= {f"p_{name}": [(i + 1) / len(classes)] * len(rows) for i, name in enumerate(classes)}
@@ -110,9 +111,11 @@ READERS: dict[str, Callable[[str], Content]] = {
 
 
 def typed(content: Content) -> list[tuple[Any, ...]]:
-    """Return rows with their probabilities as float32, which formats print in several ways."""
+    """Return rows with the numbers and truth values that formats print in several ways."""
 
     def parse(name: str, text: str) -> object:
+        if name == "learnt":
+            return text in ("True", "true", "1")
         return np.float32(text) if name.startswith("p_") or name == "probability" else text
 
     names, *rows = content
@@ -159,7 +162,7 @@ CASES: dict[str, tuple[list[str], list[str], set[str], str]] = {
         ["a"],
         ["pop", "\xe9" * 31],
         {"utf8", "latin1"},
-        f"the column {'p_' + 31 * chr(0xE9)!r} has 64 bytes, and PostgreSQL allows 63. Add --long",
+        f"the column {'p_' + 31 * chr(0xE9)!r} has 64 bytes, and PostgreSQL allows 63.",
     ),
     "class with a null character": (
         ["a"],
@@ -218,26 +221,6 @@ def test_the_limits_on_columns_are_those_of_the_databases(database: str, tmp_pat
             with pytest.raises(ExportError, match=f"{count:,} columns.* allows {most:,}.*--long"):
                 check_columns(names, target)
     check_columns(map(str, range(3000)), parse_target("x.csv"))
-
-
-@pytest.mark.parametrize("target", ["utf8", "sqlite", "csv", "parquet"], indirect=True)
-@pytest.mark.parametrize("case", ["classes in two cases", "class of 62 bytes"])
-def test_a_row_for_each_class_can_be_exported_everywhere(made: Any, target: str, case: str) -> None:
-    outcome = export("predictions", store=str(made(case)), to=target, long=True)
-    names, *rows = expected_of(made(case))
-    long = [
-        (*row[:4], column.removeprefix("p_"), probability)
-        for row in rows
-        for column, probability in zip(names[4:], row[4:], strict=True)
-    ]
-    assert outcome.rows == len(long)
-    found = read_back(target, "predictions_long")
-    assert typed(found) == typed([(*names[:4], "class", "probability"), *sorted(long)])
-
-
-def test_long_is_for_predictions(made: Any, tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="--long is for predictions"):
-        export("features", store=str(made("Latin-1")), to=f"{tmp_path}/x.csv", long=True)
 
 
 # The encoding of a session

@@ -98,12 +98,9 @@ def music(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def job(sources: Paths = MUSIC, store: Path = STORE, **options: Any) -> Outcome:
-    return extract(
-        sources,
-        store=str(store),
-        progress=Progress(Console(file=io.StringIO())),
-        **{"features": "gtzan", "segment_seconds": 0.1, "max_failed": 1.0, **options},
-    )
+    quick: dict[str, Any] = {"features": "gtzan", "segment_seconds": 0.1, "max_failed": 1.0}
+    quick["progress"] = Progress(Console(file=io.StringIO()))
+    return extract(sources, store=str(store), **quick | options)
 
 
 @pytest.fixture
@@ -383,6 +380,16 @@ def test_a_run_without_changes_starts_no_cluster(run: Run, without_cluster: Run)
     assert list(runs["workers"]) == [2, 0]
     assert set(runs["outcome"]) == {"done"}
     assert runs["run_id"].is_unique
+
+
+def test_folders_that_look_like_albums_are_pointed_out(run: Run, tmp_path: Path) -> None:
+    for i in range(20):
+        (tmp_path / f"albums/CD{i}").mkdir(parents=True)
+        (tmp_path / f"albums/CD{i}/1.wav").touch()
+    for labels, warned in (("parent", True), ("none", False)):
+        log = io.StringIO()
+        run(tmp_path / "albums", labels=labels, progress=Progress(Console(file=log, width=500)))
+        assert ("most of the 20 labels have fewer than 20 tracks" in log.getvalue()) == warned
 
 
 @pytest.mark.slow

@@ -12,7 +12,7 @@ from support.made_stores import make_store
 
 from jobs.errors import UsageError
 from jobs.inputs import labels
-from jobs.inputs.labels import Labels, label_tracks
+from jobs.inputs.labels import Labels, label_tracks, warn_of_few_tracks
 from jobs.inputs.sources import SourceFile
 from jobs.store.address import lock_of
 from jobs.store.commit import Change, commit
@@ -314,3 +314,37 @@ def test_rows_leave_with_their_tracks_and_with_the_csv(store: Store) -> None:
     assert rows(store) == [{"track_id": "c", "label": "z"}]
     put(store, Labels({"c": None}))
     assert rows(store) == []
+
+
+# Labels with few tracks
+
+ALBUMS = "Are they albums? Name genres with --labels FILE.csv (columns track_id and label)"
+OF_TWO = f"most of the 40 labels have fewer than 20 tracks, such as 'l00' (2). {ALBUMS}"
+LONG = f"most of the 20 labels have fewer than 20 tracks, such as 'l00' (19). {ALBUMS}"
+FEW = (
+    "labels with fewer than 5 tracks: 3 of 5, such as 'l03' (3). Their scores say little: add "
+    "tracks, or join labels with --labels FILE.csv (columns track_id and label)"
+)
+
+
+@pytest.mark.parametrize(
+    ("sizes", "folds", "expected"),
+    [
+        ([2] * 40, 5, [OF_TWO]),
+        ([2] * 40, None, [OF_TWO]),
+        ([19] * 11 + [500] * 9, None, [LONG]),
+        ([19] * 9 + [500] * 11, 5, []),
+        ([19] * 19, 5, []),
+        ([100, 4, 5, 3, 3], 5, [FEW]),
+        ([100, 4, 5, 3, 3], None, []),
+        ([5, 5], 5, []),
+        ([], 5, []),
+    ],
+)
+def test_labels_that_look_like_albums_or_have_fewer_tracks_than_folds(
+    sizes: list[int], folds: int | None, expected: list[str]
+) -> None:
+    warnings: list[str] = []
+    counts = {f"l{i:02}": size for i, size in enumerate(sizes)}
+    warn_of_few_tracks(counts, warnings.append, folds)
+    assert warnings == expected

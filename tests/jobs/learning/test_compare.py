@@ -1,5 +1,7 @@
 """The comparison of models, against scikit-learn."""
 
+import json
+import signal
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -24,20 +26,25 @@ from sklearn.naive_bayes import GaussianNB
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, MinMaxScaler, StandardScaler
 from sklearn.tree import DecisionTreeClassifier
+from support.command_line import Command
 from support.made_stores import Row, make_store, read_rows
 
 from featurizer.feature_set import feature_set
-from jobs.errors import UsageError
+from jobs.errors import RunInterruptedError, UsageError
 from jobs.extraction.import_features import import_features
 from jobs.learning import compare as compare_module
+from jobs.learning import finished_fits
 from jobs.learning.compare import (
     Outcome,
     _Assessment,
     _Assignment,
+    _Fits,
     choose_models,
     compare,
 )
+from jobs.learning.split_option import Folds
 from jobs.progress import Progress
+from jobs.store.folder import Folder
 from jobs.store.tables import open_store
 from training import classifiers, splits
 
@@ -63,10 +70,17 @@ def assess(tmp_path: Path) -> Assess:
     """Assess a model on rows in the format of a comparison's file."""
 
     def run(
-        classes: Any, features: Any = None, *, folds: Any, tracks: Any = None, **options: Any
+        classes: Any,
+        features: Any = None,
+        *,
+        folds: Any,
+        tracks: Any = None,
+        recordings: Any = None,
+        **options: Any,
     ) -> _Assessment:
         rows = pd.DataFrame(made_rows(classes) if features is None else features, columns=FEATURES)
         rows["track"] = rows.index if tracks is None else tracks
+        rows["recording"] = rows["track"] if recordings is None else recordings
         rows = rows.assign(**{"class": classes, "fold 0": folds})
         name = f"{len(list(tmp_path.iterdir()))}.parquet"  # workers cache rows by their name
         rows.to_parquet(tmp_path / name)
@@ -255,7 +269,9 @@ def test_a_fold_that_failed_says_why_the_row_has_no_scores() -> None:
     assert "too little memory?" in compare_module._summary([killed])["message"]
 
 
-def test_tasks_of_a_dead_worker_are_retried_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_tasks_of_a_dead_worker_are_retried_alone(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     at_a_time: list[int] = []
     killed = KilledWorker("_assess-1", SimpleNamespace(address="a"), 4)
 
@@ -268,15 +284,84 @@ def test_tasks_of_a_dead_worker_are_retried_alone(monkeypatch: pytest.MonkeyPatc
             yield index, killed if lost else assessment(assignment.fold)
 
     monkeypatch.setattr(compare_module, "map_unordered", map_unordered)
-    names = ("SVM", "MLP")
-    assignments = [
-        _Assignment("", "", "gtzan", 0, fold, name, False) for name in names for fold in range(3)
-    ]
-    found = compare_module._assess_all(None, assignments, Progress())
+    fits = make_fits(root)
+    fits.run(Mock())
     assert at_a_time == [6, 1, 1, 1, 1]
-    scores = [one.scores["accuracy"] for one in found[0, "SVM"] if isinstance(one, _Assessment)]
+    scores = [one.scores["accuracy"] for one in fits.of(0, "SVM") if isinstance(one, _Assessment)]
     assert sorted(scores) == [0, 1, 2]
-    assert found[0, "MLP"] == [killed] * 3
+    assert fits.of(0, "MLP") == [killed] * 3
+
+
+def make_fits(root: Path, digest: str = "rows") -> _Fits:
+    """Return fits of two models on three folds."""
+    assignments = [
+        _Assignment("", "", "gtzan", 0, fold, name, False)
+        for name in ("MLP", "SVM")
+        for fold in range(3)
+    ]
+    folds = Folds("by-track", np.arange(6) % 3, (0, 1, 2))
+    return _Fits(Folder(str(root)), [folds], [digest], assignments, Progress())
+
+
+def test_fits_are_kept_as_they_finish_and_taken_for_the_same_rows_only(
+    root: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    results = [assessment(0.1, 0.3, 1 / 3), assessment(0.7), ValueError("no"), assessment(0.2)]
+
+    def map_unordered(pool: Any, function: Any, arguments: Any, **_: Any) -> Any:
+        given = [assignment for (assignment,) in arguments]
+        yield from zip([3, 0, 1, 4], results, strict=True)
+        assert len(given) == 6
+        raise RunInterruptedError(2)
+
+    monkeypatch.setattr(compare_module, "map_unordered", map_unordered)
+    first = make_fits(root)
+    with pytest.raises(RunInterruptedError):
+        first.run(Mock())
+    again = make_fits(root)
+    # The fit that failed is tried again; the others are equal to the last bit.
+    expected = {one: result for one, result in first.results.items() if result is not results[2]}
+    assert again.results == expected
+    assert again.kept == 3
+    assert "fits of an interrupted comparison: 3 of 6" in capfd.readouterr().err
+    damaged = root / finished_fits.FOLDER / f"{again._key(again.assignments[0])}.json"
+    for text in ("{", '{"score": 1}'):
+        damaged.write_text(text)
+        assert set(make_fits(root).results) == {again.assignments[i] for i in (3, 4)}
+    assert make_fits(root, "other rows").results == {}
+    assert make_fits(root).results == {}
+
+
+def test_scores_are_shown_once_a_model_has_them_for_all_folds(
+    root: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    fits = make_fits(root)
+    mlp, svm = fits.assignments[:3], fits.assignments[3:]
+    for one, accuracy in zip((svm[0], mlp[0], svm[2]), (0.5, 0.1, 0.7), strict=True):
+        fits._add(one, assessment(accuracy))
+    assert capfd.readouterr().err == ""
+    fits._add(svm[1], assessment(0.9, seconds=4))
+    assert capfd.readouterr().err == "SVM, by-track: accuracy 0.700, macro F1 0.350, 2.0 s to fit\n"
+    for one in mlp[1:]:
+        fits._add(one, MemoryError("of 9 GB"))
+    assert capfd.readouterr().err == "MLP, by-track: no scores: MemoryError: of 9 GB\n"
+
+
+def test_the_time_left_goes_by_the_models_own_fits() -> None:
+    assignments = [
+        _Assignment("", "", "gtzan", 0, fold, name, False)
+        for name in ("MLP", "SVM", "KNN")
+        for fold in range(3)
+    ]
+    results: dict[_Assignment, Any] = {assignments[0]: ValueError()}
+    assert compare_module._seconds_left(results, assignments, 2) is None
+    results |= {assignments[1]: assessment(1, seconds=100), assignments[3]: assessment(1)}
+    results[assignments[4]] = assessment(1, seconds=3)
+    # A fit of the MLP and one of the SVM; KNN starts last, so its three take as long as the SVM's.
+    assert compare_module._seconds_left(results, assignments, 2) == (100 + 2 + 3 * 2) / 2
+    assert compare_module._seconds_left(results, assignments, 0) == 108
+    everything = dict.fromkeys(assignments, assessment(1))
+    assert compare_module._seconds_left(everything, assignments, 2) == 0
 
 
 # Whole comparisons
@@ -388,12 +473,63 @@ def test_tracks_outside_a_file_take_no_part(do: Compare, root: Path, tmp_path: P
         assert (row["rows"], row["tracks"]) == (30, 6)
 
 
+def test_labels_that_look_like_albums_are_pointed_out(
+    do: Compare, root: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    make_store(root, [(f"{i:02}.wav", f"CD{i // 2:02}") for i in range(40)], level="track")
+    do("random", models="naive-Bayes")
+    assert "most of the 20 labels have fewer than 20 tracks, such as 'CD00' (2)" in (
+        capfd.readouterr().err
+    )
+    make_store(root, [(f"{i}.wav", "xxxxxxyyyz"[i]) for i in range(10)], level="track")
+    do("random", models="naive-Bayes")
+    assert "fewer" not in capfd.readouterr().err
+    do("by-track", models="naive-Bayes")
+    warning = "labels with fewer than 3 tracks: 1 of 3, such as 'z' (1)"
+    assert warning in capfd.readouterr().err
+
+
 def test_a_split_that_does_not_fit_changes_nothing(do: Compare, root: Path) -> None:
     make_store(root, *two_parts())
     with pytest.raises(UsageError, match="too few for 13 folds"):
         do("random", "by-track", folds=13)
     assert not (root / "comparison").exists()
     assert not list((root / "_work").glob("compare*"))
+
+
+def test_an_interrupted_comparison_goes_on_from_its_finished_fits(
+    do: Compare,
+    root: Path,
+    command: Command,
+    in_process_cluster: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    make_store(root, *two_parts())
+    expected = {row["model"]: row["accuracy"] for row in do("by-track").rows}
+    arguments = ["compare", "--store", root, "--folds", 3, "--scheduler", in_process_cluster]
+    arguments += ["--models", "naive-Bayes,decision-tree", "--json"]
+    write = finished_fits.write
+    written = []
+
+    def write_and_interrupt(*result: Any) -> None:
+        write(*result)
+        written.append(result)
+        if len(written) == 4:
+            raise RunInterruptedError(signal.SIGTERM)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(finished_fits, "write", write_and_interrupt)
+        code, _, err = command(*arguments)
+    assert code == 143
+    assert "decision tree, by-track: accuracy" in err
+    assert len(list((root / finished_fits.FOLDER).iterdir())) == 4
+    code, out, err = command(*arguments)
+    assert code == 0
+    assert "fits of an interrupted comparison: 4 of 6" in err
+    found = json.loads(out)
+    assert found["kept"] == 4
+    assert {row["model"]: row["accuracy"] for row in found["rows"]} == expected
+    assert not (root / finished_fits.FOLDER).exists()
 
 
 # The choice of models and features
@@ -404,6 +540,9 @@ def test_models_are_chosen_by_name_and_an_unknown_name_lists_them() -> None:
     wanted = (*classifiers.CLASSIFIERS, "LDA", "tuned SVM")
     for names in ("LDA,tuned-SVM,tutorial", "tutorial, tuned svm ,lda", wanted[::-1]):
         assert choose_models(names) == wanted
+    every = (*classifiers.CLASSIFIERS, *classifiers.MORE_CLASSIFIERS)
+    assert choose_models(",".join(every).upper()) == every
+    assert choose_models("svm,xgboost,tuned-XGBoost") == ("SVM", "XGB", "tuned XGB")
     known = "use tutorial, naive-Bayes, .*, LDA, tuned-SVM, tuned-XGB"
     for wrong in ("LDA,QDA", ["QDA"], "", "LDA,"):
         with pytest.raises(UsageError, match=known):

@@ -11,7 +11,9 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 from rich.console import Console
+from scipy.special import softmax
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
+from sklearn.metrics import log_loss
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
 from support.in_process import RecordedBoosting
@@ -29,6 +31,7 @@ from jobs.progress import Progress
 from jobs.store.schemas import features_folder
 from jobs.store.tables import Store
 from training.evaluate import macro_f1
+from training.lda import TEMPERATURES
 from training.model import Model
 from training.predictor import to_bytes
 
@@ -99,6 +102,18 @@ def probabilities(model: Model, rows: pd.DataFrame) -> np.ndarray:
 # The analysis
 
 
+def temperature_of(root: Path, outcome: Outcome) -> float:
+    """Return the temperature that suits the validation part best, by scikit-learn's scores."""
+    valid = rows_of(root, outcome, "valid")
+    theirs = scikit_learns(rows_of(root, outcome, "train"))
+    scores = theirs.decision_function(valid[list(RICH.names)].to_numpy(np.float64))
+    losses = [log_loss(valid["label"], softmax(scores / t, axis=1)) for t in TEMPERATURES]
+    found = float(TEMPERATURES[np.argmin(losses)])
+    assert found > 1
+    assert outcome.description.parameters["temperature"] == found
+    return found
+
+
 def test_it_is_scikit_learns_of_the_same_rows(root: Path, do: Train) -> None:
     store = fill_rich(root, {**LABELS, "nobody.wav": None})
     outcome = do(model="lda")
@@ -110,7 +125,8 @@ def test_it_is_scikit_learns_of_the_same_rows(root: Path, do: Train) -> None:
     for stem, parts in (("judged", ("train",)), ("model", ("train", "valid", "test"))):
         theirs = scikit_learns(rows_of(root, outcome, *parts))
         given = probabilities(registry.load(store, described.version, stem), test)
-        expected = theirs.predict_proba(test[list(RICH.names)].to_numpy(np.float64))
+        expected = theirs.decision_function(test[list(RICH.names)].to_numpy(np.float64))
+        expected = softmax(expected / temperature_of(root, outcome), axis=1)
         assert list(theirs.classes_) == described.classes
         np.testing.assert_allclose(given, expected, atol=1e-6)
         if stem == "judged":
@@ -151,6 +167,7 @@ def test_any_order_and_number_of_workers_gives_the_same_bits(
         monkeypatch.setattr(ordered, "map_unordered", in_this_process(order))
         pool: Any = None
         lda = distributed_lda.fit_lda(pool, lambda: plan.pieces((0,)), labelled, tick=int)
+        lda = distributed_lda.calibrate(pool, plan.pieces((0,)), lda, tick=int)
         made.add(to_bytes(lda))
     assert len(made) == 1
     # Another division rounds otherwise, in the last digits.
@@ -240,6 +257,7 @@ def test_rows_that_have_no_analysis_are_refused_and_left_to_trees(
     root: Path, do: Train, spoil: Any, error: str
 ) -> None:
     edit_rows(fill_rich(root), spoil)
+    make_store(root, LABELS.items(), level="track")  # these tell the recordings apart
     with pytest.raises(UsageError, match=f"{error}.* --model xgboost"):
         do(model="lda")
     assert not (root / "models").exists()
@@ -341,9 +359,13 @@ def test_tracks_with_rich_features_are_predicted_and_others_are_counted(
     assert "tracks without rich features, which get no prediction: 1" in capfd.readouterr().err
     found = read_predictions(root, "track")
     rows = read_rows(root, "track", "rich").sort_values("track_id")
-    expected = probabilities(registry.load(store, version), rows)
-    assert found["track_id"].tolist() == rows["track_id"].tolist()
-    assert np.array_equal(found[["p_blues", "p_jazz", "p_rock"]], expected)
+    folds = pd.read_parquet(root / "models" / version / "folds.parquet")
+    assert found["track_id"].tolist() == rows["track_id"].tolist() == folds["track_id"].tolist()
+    for fold in range(5):
+        held_out = (folds["fold"] == fold).to_numpy()
+        expected = probabilities(registry.load(store, version, f"fold-{fold}"), rows[held_out])
+        given = found.loc[held_out, ["p_blues", "p_jazz", "p_rock"]]
+        np.testing.assert_allclose(given, expected, atol=1e-6)
     with pytest.raises(UsageError, match="was trained on tracks"):
         predict_all(store=str(root), segments=True, scheduler=in_process_cluster)
 

@@ -9,13 +9,16 @@ import pandas as pd
 import pytest
 import soundfile
 from support.command_line import Command
-from support.made_models import MISFITS, TRICKY_CLASSES, plainly, put_model
-from support.made_stores import make_store
+from support.made_models import MISFITS, TRICKY_CLASSES, make_lda, plainly, put_model
+from support.made_stores import make_store, put
 
 from featurizer.extract import extract
 from featurizer.feature_set import feature_set
 from jobs.errors import StoreError, UsageError
 from jobs.learning.predict_files import FilesOutcome, predict_files
+from jobs.store.schemas import FILES
+from jobs.store.tables import open_store
+from training.predictor import to_bytes
 
 GTZAN = feature_set("gtzan")
 
@@ -74,6 +77,34 @@ def test_recordings_are_judged_by_the_mean_of_their_segments(root: Path, takes: 
             assert in_order(segment.probabilities) == pytest.approx(given.tolist())
 
 
+def test_a_file_of_the_store_is_predicted_by_the_model_of_its_fold(
+    root: Path, takes: Path, command: Command
+) -> None:
+    make_champion(root, folds={"a": 1, "b": None, "c": 0})
+    tracks = {"a": "take0.wav", "b": "take1.wav"}
+    files = [
+        {"track_id": track, "uri": str(takes / name), "status": "ok"}
+        for track, name in tracks.items()
+    ]
+    put(open_store(str(root)), "files", files, FILES)
+    outcome = predict(root, takes / "take0.wav", takes / "take1.wav", takes / "take2.wav")
+    assert [one.learnt for one in outcome.files] == [False, True, False]
+    for one, stem in zip(outcome.files, ("fold-1", "model", "model"), strict=True):
+        found = extract(one.file, segment_seconds=LENGTH).rows["gtzan"]
+        rows = found.segments if len(found.segments) else found.track[np.newaxis]
+        frame = pd.DataFrame(rows, columns=list(GTZAN.names))
+        expected = plainly(root, VERSION, frame, f"{stem}.ubj")[1].mean(axis=0)
+        assert in_order(one.probabilities) == pytest.approx(expected.tolist())
+    _, out, _ = command("predict", takes / "take1.wav", "--store", root)
+    assert "It has learnt 1 file" in out
+
+
+def test_a_file_that_is_in_no_store_is_not_learnt(root: Path, takes: Path) -> None:
+    """Even if the model of an older songmill does not list all tracks that it has learnt."""
+    make_champion(root, data={"tracks": 9})
+    assert not predict(root, takes / "take2.wav").files[0].learnt
+
+
 @pytest.mark.parametrize(("level", "take"), [("segment", "take2.wav"), ("track", "take0.wav")])
 def test_a_short_recording_and_any_by_a_model_of_tracks_is_judged_as_a_whole(
     root: Path, takes: Path, level: str, take: str
@@ -121,3 +152,21 @@ def test_without_a_model_nothing_is_predicted(root: Path, takes: Path) -> None:
     put_model(store, VERSION, TRICKY_CLASSES)
     with pytest.raises(UsageError, match="songmill promote"):
         predict(root, takes / "take0.wav")
+
+
+def test_a_model_of_another_kind_than_the_champions_predicts_if_it_is_asked_for(
+    root: Path, takes: Path, command: Command
+) -> None:
+    make_champion(root)
+    classes = sorted(TRICKY_CLASSES)
+    lda = to_bytes(make_lda(classes))
+    options: dict[str, Any] = {"kind": "lda", "rounds": 0, "level": "track"}
+    put_model(open_store(str(root)), "lda", classes, trees=lda, **options)
+    arguments = ("predict", takes / "take0.wav", "--store", root, "--json")
+    code, out, err = command(*arguments, "--model", "lda", "--features", "gtzan")
+    assert (code, json.loads(out)["model"]) == (0, "lda")
+    assert "predicting by lda, the newest lda model of gtzan features (the champion is" in err
+    assert json.loads(command(*arguments, "--model", "xgboost")[1])["model"] == VERSION
+    code, _, err = command("predict", "--all", "--store", root, "--features", "rich")
+    assert code == 2
+    assert f"has no model of rich features (it has xgboost of {GTZAN.version}, lda of" in err

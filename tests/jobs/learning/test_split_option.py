@@ -9,7 +9,7 @@ import pytest
 from support.made_stores import make_store
 
 from jobs.errors import UsageError
-from jobs.learning.split_option import OUTSIDE, choose_folds, choose_parts
+from jobs.learning.split_option import OUTSIDE, Parts, choose_folds, choose_parts
 from jobs.store.tables import Store
 from training import splits
 from training.splits import TEST, TRAIN, VALID, Part, Tracks
@@ -41,7 +41,7 @@ class Chooser:
     def folds(self, choice: str, k: int = 5) -> Any:
         return choose_folds(choice, self.store, self.tracks, k)
 
-    def parts(self, choice: str, known: dict[str, Part] | None = None) -> tuple[np.ndarray, int]:
+    def parts(self, choice: str, known: dict[str, Part] | None = None) -> Parts:
         return choose_parts(choice, self.store, self.tracks, known)
 
     def refuses(self, choice: str, error: str, by: tuple[str, ...] = BOTH, k: int = 5) -> None:
@@ -75,34 +75,34 @@ def test_by_track_deals_tracks(chooser: Chooser) -> None:
     assert np.array_equal(found.of_track, splits.folds(TRACKS, 5))
     assert (found.name, found.leaky, found.tested) == ("by-track", False, (0, 1, 2, 3, 4))
     assert found.ungrouped == 0
-    parts, ungrouped = chooser.parts("by-track")
-    assert np.array_equal(parts, splits.parts(TRACKS))
-    assert ungrouped == 0
+    parts = chooser.parts("by-track")
+    assert np.array_equal(parts.of_track, splits.parts(TRACKS))
+    assert parts.ungrouped == 0
 
 
 def test_by_group_keeps_groups_whole_and_takes_others_each_alone(chooser: Chooser) -> None:
     found = chooser.folds("by-group:artist", 9)
-    parts, ungrouped = chooser.parts("by-group:artist")
-    assert found.ungrouped == ungrouped == 3
+    parts = chooser.parts("by-group:artist")
+    assert found.ungrouped == parts.ungrouped == 3
     assert not found.leaky
     # The same as if each track without an artist had an artist of its own.
     artists = [ARTISTS.get(name) or name for name in NAMES]
     own = [artists.index(artist) for artist in artists]
     alone = Tracks(TRACKS.ids, TRACKS.labels, TRACKS.classes, np.array(own))
     assert np.array_equal(found.of_track, splits.folds(alone, 9))
-    assert np.array_equal(parts, splits.parts(alone))
-    for sides in (found.of_track, parts):
+    assert np.array_equal(parts.of_track, splits.parts(alone))
+    for sides in (found.of_track, parts.of_track):
         for artist in set(artists):
             assert len({sides[i] for i, other in enumerate(artists) if other == artist}) == 1
 
 
 def test_known_parts_are_kept_but_not_by_a_file(chooser: Chooser) -> None:
     known = dict.fromkeys(NAMES[:3], splits.PARTS[TEST])
-    parts, _ = chooser.parts("by-track", known)
+    parts = chooser.parts("by-track", known).of_track
     assert np.array_equal(parts, splits.parts(TRACKS, known))
     assert (parts[:3] == TEST).all()
     path = chooser.file(rows_of("set", *["train", "test"] * 10))
-    assert chooser.parts(path, known)[0].tolist() == [TRAIN, TEST] * 10
+    assert chooser.parts(path, known).of_track.tolist() == [TRAIN, TEST] * 10
 
 
 def test_a_file_of_sets_names_tracks_by_their_aliases(chooser: Chooser) -> None:
@@ -110,10 +110,10 @@ def test_a_file_of_sets_names_tracks_by_their_aliases(chooser: Chooser) -> None:
         "set,track_id,more\nTrain,blues.00,x\n test ,rock/rock.00.wav,\nvalidation,rock.01.wav,\n"
         "train,rock.02,\n,rock.03,\ntrain,unknown,\nvalid,blues/blues.01,\n"
     )
-    parts, ungrouped = chooser.parts(path)
+    parts = chooser.parts(path)
     named = {0: TRAIN, 1: VALID, 10: TEST, 11: VALID, 12: TRAIN}
     expected = [named.get(i, OUTSIDE) for i in range(20)]
-    assert (parts.tolist(), ungrouped) == (expected, 0)
+    assert (parts.of_track.tolist(), parts.ungrouped) == (expected, 0)
     # A comparison does not stop early: it learns from the validation part too.
     to_fold = {TEST: 0, TRAIN: 1, VALID: 1, OUTSIDE: OUTSIDE}
     folds = chooser.folds(path)

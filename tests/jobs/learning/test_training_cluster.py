@@ -20,7 +20,7 @@ from distributed import Client
 from rich.console import Console
 from support.cluster_processes import Job, Processes, processes, wait_until
 from support.made_models import MODEL_FILES, champion_of, plainly, put_model, read_predictions
-from support.made_stores import make_store, read_rows
+from support.made_stores import make_store, put, read_rows
 from support.recordings import write_recording
 
 import jobs.learning.train
@@ -28,11 +28,13 @@ from jobs.cluster.pool import WorkerPool
 from jobs.errors import ClusterError
 from jobs.extraction.extract import extract
 from jobs.learning import dataset, distributed_boosting, registry, workers
+from jobs.learning.judge import importance
 from jobs.learning.predict_store import predict_all
 from jobs.learning.promote import promote
 from jobs.learning.train import Outcome, train
 from jobs.neighbours.similarity import similarity
 from jobs.progress import Progress
+from jobs.store.schemas import SUSPECT
 from jobs.store.tables import open_store
 from training import boosting
 from training.importance import REPEATS
@@ -81,6 +83,8 @@ def _quick() -> Iterator[None]:
         patch.setattr(distributed_boosting, "RENDEZVOUS_TIMEOUT_S", 3)
         patch.setattr(distributed_boosting, "_LOSS_NOTICE_S", 1.5)
         patch.setattr(jobs.learning.train, "MIN_SHARE_ROWS", 30)
+        # Its 57 tasks take longer than everything else.
+        patch.setattr(jobs.learning.train, "importance", lambda *args, **options: [])
         yield
 
 
@@ -120,7 +124,9 @@ def trained(nannies: Processes, tmp_path_factory: pytest.TempPathFactory) -> Pat
     # One part is empty, and one track is in two parts.
     make_store(root, ROWS[:100], [], ROWS[100:], shift=SHIFT)
     make_store(root, [*LABELS.items(), ("nobody.wav", None)], level="track", shift=SHIFT)
-    assert do(nannies, root).description.workers == 3
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(jobs.learning.train, "importance", importance)
+        assert do(nannies, root).description.workers == 3
     return root
 
 
@@ -412,8 +418,11 @@ def test_derived_rows_leave_with_their_tracks(cluster: Processes, tmp_path: Path
     for seed, name in enumerate(("blues/a.wav", "blues/b.wav", "rock/c.wav", "rock/d.wav")):
         write_recording(music / name, seed)
     extract_all("parent")
-    put_model(open_store(str(root)), "1", ["blues", "rock"], champion=True)
-    predict_all(segments=True, **where)
+    store = open_store(str(root))
+    put_model(store, "1", ["blues", "rock"], champion=True)
+    predict_all(segments=True, long=True, **where)
+    suspects = [{"track_id": f"{name}.wav"} for name in ("blues/a", "rock/c", "rock/d")]
+    put(store, "suspects", suspects, SUSPECT)
     # Each track is a duplicate of every other.
     similar: Any = {"k": 3, "duplicate_from": -1.0, "full": True, **where}
     similarity(**similar)
@@ -424,7 +433,7 @@ def test_derived_rows_leave_with_their_tracks(cluster: Processes, tmp_path: Path
     (music / "blues/b.wav").unlink()
     write_recording(music / "rock/c.wav", 9)
     write_recording(music / "rock/e.wav", 10)
-    (tmp_path / "labels.csv").write_text("track_id,label\na.wav,folk\n")
+    (tmp_path / "labels.csv").write_text("track_id,label\na.wav,folk\nd.wav,rock\n")
     extract_all(str(tmp_path / "labels.csv"))
     for level, old in before.items():
         kept = old[old["track_id"].isin(["blues/a.wav", "rock/d.wav"])].reset_index(drop=True)
@@ -432,6 +441,9 @@ def test_derived_rows_leave_with_their_tracks(cluster: Processes, tmp_path: Path
         pd.testing.assert_frame_equal(found.drop(columns="label"), kept.drop(columns="label"))
         assert dict(zip(found["track_id"], found["label"], strict=True))["blues/a.wav"] == "folk"
     stay = {"blues/a.wav", "rock/d.wav"}
+    assert set(pd.read_parquet(root / "predictions-long")["track_id"]) == stay
+    # The other one has another label now.
+    assert pd.read_parquet(root / "suspects")["track_id"].tolist() == ["rock/d.wav"]
     near = pd.read_parquet(root / "similarity")
     assert set(zip(near["track_id"], near["neighbour_id"], strict=True)) == set(permutations(stay))
     pairs = pd.read_parquet(root / "duplicates")

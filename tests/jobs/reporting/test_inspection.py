@@ -20,10 +20,12 @@ from featurizer.extract import extract
 from featurizer.feature_set import feature_set
 from featurizer.process import single_thread
 from jobs.errors import SongmillError, UsageError
+from jobs.learning.predict_files import LEARNT
 from jobs.reporting.inspection import Outcome, inspect
 from jobs.reporting.overview import Sample, percentiles
 from jobs.reporting.report import report
 from jobs.store.schemas import FILES
+from jobs.store.tables import open_store
 from training.predictor import to_bytes
 
 GTZAN, RICH = feature_set("gtzan"), feature_set("rich")
@@ -236,6 +238,15 @@ def test_the_command_prints_facts_features_and_files(
     for words in ("44,100 Hz, 2 channels, 10.000 s", "220,500 samples at 22,050 Hz", "by v1"):
         assert words in out
     assert f"15 pictures are in {tmp_path}/inspect-a song" in out
+
+
+def test_the_page_says_that_the_model_has_learnt_the_track(store: Path, tmp_path: Path) -> None:
+    folds = {"x/a song.wav": None, "y/b.wav": 0}
+    put_model(open_store(str(store)), "v2", ["blues", "rock"], champion=True, folds=folds)
+    outcome, page = look("a song", tmp_path / "out", store)
+    assert outcome.prediction
+    assert outcome.prediction.learnt
+    assert LEARNT in page.text
 
 
 def test_a_name_that_is_no_utf_8_is_valid_json(

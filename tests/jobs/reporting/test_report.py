@@ -19,8 +19,8 @@ from jobs.errors import StoreError, UsageError
 from jobs.extraction.import_features import import_features
 from jobs.neighbours.similarity import similarity
 from jobs.reporting import overview
-from jobs.reporting.report import Outcome, report
-from jobs.store.schemas import COMPARISON, FILES, IMPORTANCE, RUNS, features_folder
+from jobs.reporting.report import Outcome, _Report, report
+from jobs.store.schemas import COMPARISON, FILES, IMPORTANCE, RUNS, SUSPECT, features_folder
 from jobs.store.tables import Store
 from recommend.metric import Name
 from training.predictor import to_bytes
@@ -57,12 +57,13 @@ def test_a_store_of_nothing_says_which_commands_make_something(tmp_path: Path) -
     outcome, page = read(Path(store.storage.root))
     assert outcome.missing == [
         *("The collection", "Correlations", "Tempo", "Principal components", "Features"),
-        *("Compared models", "The model that predicts", "Neighbours", "Duplicates", "Runs"),
+        *("Compared models", "The model that predicts", "Neighbours", "Duplicates"),
+        *("Suspected mislabels", "Runs"),
     ]
     option = f"--store '{store.storage.root}'"
     for command in (
         f"extract SOURCE… {option} or songmill import-features CSV…",
-        *("compare --split by-track --split random", "train"),
+        *("compare --split by-track --split random", "train", "predict --all"),
     ):
         assert f"No data yet. Run: songmill {command} {option}" in page.text
     assert page.text.count(f"songmill similarity {option}") == 2
@@ -195,6 +196,22 @@ def test_each_feature_set_of_a_store_has_its_pictures_and_percentiles(
     assert len(page.table("The 57 gtzan features, over all 60 tracks").rows) == 58
 
 
+def test_tracks_without_a_tempo_are_left_out_of_its_picture(store: Store, tmp_path: Path) -> None:
+    with edited_tracks(store) as frame:
+        frame.loc[frame.index[::2], "tempo"] = 0.0
+        expected = frame[frame["tempo"] > 0].groupby("label")["tempo"].agg(["count", "median"])
+    _, page = read(Path(store.storage.root))
+    found = page.table("Tempo by label")
+    counts = dict(zip(found.column("label"), map(int, found.column("tracks")), strict=True))
+    medians = dict(zip(found.column("label"), map(float, found.column("median")), strict=True))
+    assert counts == expected["count"].to_dict()
+    assert medians == pytest.approx(expected["median"].to_dict(), abs=0.005)
+    with edited_tracks(store) as frame:
+        frame["tempo"] = 0.0
+    _, page = read(Path(store.storage.root))
+    assert "No track has a tempo." in page.text
+
+
 def test_a_store_of_rich_features_only_has_no_tempo(tmp_path: Path) -> None:
     store = make_store(tmp_path / "s", TRACKS, level="track", features="rich")
     with edited_tracks(store, "rich") as frame:
@@ -255,6 +272,19 @@ def test_neighbours_and_duplicates(tmp_path: Path) -> None:
         assert one.column("cosine") == [f"{cosine:.4f}" for cosine in rows["cosine"]]
         assert "score" not in one.rows[0]
     assert "by the metric cosine: the cosine of z-scored features." in page.text
+
+
+def test_suspected_mislabels_are_shown_by_rank(store: Store) -> None:
+    suspect = {"label": "blues", "suggested": "jazz", "probability": 0.876, "self_confidence": 0.01}
+    suspects = [suspect | {"rank": rank, "track_id": f"{rank}.wav"} for rank in range(60, 0, -1)]
+    put(store, "suspects", suspects, SUSPECT)
+    [table] = _Report(store, []).suspects().tables
+    assert table.caption == "The first 50 of 60 suspects"
+    assert [row[1].text for row in table.rows] == [f"{rank}.wav" for rank in range(1, 51)]
+    shown = [(cell.text, cell.subtext) for cell in table.rows[0]]
+    assert shown == [("1", ""), ("1.wav", "blues"), ("jazz", ""), ("0.88", ""), ("0.01", "")]
+    put(store, "suspects", [], SUSPECT)
+    assert "No label is suspected" in _Report(store, []).suspects().text
 
 
 @pytest.mark.parametrize("metric", ["rich", "learned"])

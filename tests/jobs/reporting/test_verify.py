@@ -100,7 +100,8 @@ def make_anew(folder: Path, root: Path, cluster: str, *, model: bool = False) ->
     extract([str(folder / "music")], labels=str(folder / "labels.csv"), **options, **where)
     if model:
         store = open_store(where["store"])
-        put_model(store, VERSION, CLASSES, champion=True)
+        folds = {f"style{i % 3}/take00{i}.wav": i % 2 for i in range(COUNT)}
+        put_model(store, VERSION, CLASSES, champion=True, folds=folds)
         model_tables(store, VERSION, CLASSES)
     similarity(k=3, full=True, **where)
     predict_all(segments=True, scheduler=cluster, **where)
@@ -295,6 +296,15 @@ def test_neighbours_of_an_older_songmill_are_sound(root: Path) -> None:
         rows = pq.ParquetFile(path).read().drop_columns(columns)
         pq.write_table(rows, path)
         assert checked(root).outcome == ("damaged" if "duplicate" in columns else "sound")
+
+
+def test_predictions_of_an_older_songmill_are_sound(root: Path) -> None:
+    (root / MANIFEST).unlink()
+    path = root / part_of(root, PREDICTED_TRACKS)
+    for columns in (["probability", "learnt"], ["predicted"]):
+        rows = pq.ParquetFile(path).read().drop_columns(columns)
+        pq.write_table(rows, path)
+        assert checked(root).outcome == ("damaged" if "predicted" in columns else "sound")
 
 
 def test_a_part_with_other_columns_is_named(root: Path) -> None:
@@ -534,8 +544,10 @@ def rename_a_class(path: Path) -> None:
     ("name", "damage"),
     [
         *itertools.product(
-            ("model.json", "model.ubj", "judged.ubj", "split.parquet"), (delete, cut_off)
+            ("model.json", "model.ubj", "judged.ubj", "fold-1.ubj", "split.parquet"),
+            (delete, cut_off),
         ),
+        ("folds.parquet", delete),
         ("model.json", rename_a_class),
     ],
 )

@@ -12,11 +12,17 @@ from jobs.store.folder import Folder
 from jobs.store.storage import Storage
 
 
-@pytest.fixture(scope="module")
-def server() -> Iterator[ObjectStore]:
-    with object_store() as found, as_our_own(found):
+@pytest.fixture(scope="session")
+def started_server() -> Iterator[ObjectStore]:
+    with object_store() as found:
         found.system().mkdir("music")
         yield found
+
+
+@pytest.fixture(scope="module")
+def server(started_server: ObjectStore) -> Iterator[ObjectStore]:
+    with as_our_own(started_server):
+        yield started_server
 
 
 @pytest.fixture

@@ -75,7 +75,7 @@ def assert_refused(store: Store, text: bytes, error: str = "") -> None:
         ),
     ):
         recover(lock)
-    assert content(store.storage) == before
+    assert content(store.storage) == before, text
 
 
 ELSEWHERE: list[Any] = [
@@ -88,28 +88,25 @@ ELSEWHERE: list[Any] = [
 """Names that every entry refuses: outside the store, not part of a commit, or not normalised."""
 
 
-@pytest.mark.parametrize(
-    "name", [*ELSEWHERE, STORE_JSON, "files/x", "models/x", "x/part-1.parquet"]
-)
-def test_a_journal_empties_no_other_file_than_a_part(store: Store, name: Any) -> None:
-    assert_refused(store, journal(remove=[name]))
+def test_a_journal_empties_no_other_file_than_a_part(store: Store) -> None:
+    for name in (*ELSEWHERE, STORE_JSON, "files/x", "models/x", "x/part-1.parquet"):
+        assert_refused(store, journal(remove=[name]))
 
 
-@pytest.mark.parametrize("name", [*ELSEWHERE, PART, STORE_JSON, STAGE, f"{STAGE}/", f"{STAGE}/a/b"])
-def test_a_journal_moves_no_other_file_than_a_staged_one(store: Store, name: Any) -> None:
-    assert_refused(store, journal(add=[[name, PART]]))
+def test_a_journal_moves_no_other_file_than_a_staged_one(store: Store) -> None:
+    for name in (*ELSEWHERE, PART, STORE_JSON, STAGE, f"{STAGE}/", f"{STAGE}/a/b"):
+        assert_refused(store, journal(add=[[name, PART]]))
 
 
-@pytest.mark.parametrize(
-    "name", [*ELSEWHERE, "files/x", "models", "models/", "models/..", "models/a/b", "models/../x"]
-)
-def test_a_journal_moves_a_file_to_no_other_place(store: Store, name: Any) -> None:
-    assert_refused(store, journal(add=[[f"{STAGE}/new", name]]))
+def test_a_journal_moves_a_file_to_no_other_place(store: Store) -> None:
+    further = ("files/x", "models", "models/", "models/..", "models/a/b", "models/../x")
+    for name in (*ELSEWHERE, *further):
+        assert_refused(store, journal(add=[[f"{STAGE}/new", name]]))
 
 
-@pytest.mark.parametrize("name", [*ELSEWHERE, PART, STORE_JSON, "_work/done/../../x"])
-def test_a_journal_forgets_no_other_file_than_a_temporary_one(store: Store, name: Any) -> None:
-    assert_refused(store, journal(forget=[name]))
+def test_a_journal_forgets_no_other_file_than_a_temporary_one(store: Store) -> None:
+    for name in (*ELSEWHERE, PART, STORE_JSON, "_work/done/../../x"):
+        assert_refused(store, journal(forget=[name]))
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,293 @@
+"""All the audio of a file is decoded, or a note says what is missing."""
+
+import io
+import struct
+
+import av
+import numpy as np
+import pytest
+import soundfile as sf
+from support.audio_files import (
+    SR,
+    chord,
+    decode_bytes,
+    decode_error,
+    ffmpeg_bytes,
+    flac_with_length,
+    lag,
+    loaded_as_librosa,
+    sndfile_bytes,
+    snr_db,
+)
+from support.spoiled_files import CODECS, OGG, SECONDS, id3, spoiled
+
+from featurizer.decoding import decode
+from featurizer.recording import MIN_SHARE, SILENT
+
+
+def packets_seconds(content: bytes, demuxer: str) -> float:
+    """Return the duration of all packets that FFmpeg can decode, whatever the headers say."""
+    seconds = 0.0
+    with av.open(io.BytesIO(content), format=demuxer, metadata_errors="replace") as media:
+        for packet in media.demux(media.streams.audio[0]):
+            try:
+                seconds += sum(frame.samples / frame.sample_rate for frame in packet.decode())
+            except av.error.InvalidDataError:
+                continue
+    return seconds
+
+
+def mp3(rate: int = 44100, seconds: float = 3.0, channels: int = 1, **options: str) -> bytes:
+    samples = chord(rate, seconds, channels)
+    options = {"id3v2_version": "0", **options}
+    return ffmpeg_bytes(samples, rate, "mp3", "libmp3lame", muxer_options=options)
+
+
+def ogg(rate: int = 44100, seconds: float = 3.0, channels: int = 1, codec: str = "VORBIS") -> bytes:
+    return sndfile_bytes(chord(rate, seconds, channels), rate, "OGG", codec)
+
+
+def flac(rate: int = 44100, seconds: float = 3.0, channels: int = 1) -> bytes:
+    return sndfile_bytes(chord(rate, seconds, channels), rate, "FLAC")
+
+
+def aac(rate: int = 44100, seconds: float = 3.0, channels: int = 1) -> bytes:
+    return ffmpeg_bytes(chord(rate, seconds, channels), rate, "adts", "aac")
+
+
+@pytest.mark.parametrize("codec", CODECS)
+def test_a_spoiled_recording_is_decoded_as_a_whole_or_gets_a_note(codec):
+    for how, content, held_s in spoiled(codec):
+        # An MP4 without its index, and one with wrong offsets, cannot be decoded at all.
+        if how in UNREADABLE.get(codec, ()):
+            assert decode_error(content).kind == "unreadable", how
+            continue
+        recording = decode_bytes(content)
+        seconds = recording.duration_s
+        if recording.note is None:
+            # A truncated page is lost, and the end of an Ogg stream is where its last page says.
+            lost = 0.5 if codec in OGG and how in ("truncated", "header too short") else 0.1
+            assert seconds > held_s - lost, how
+            assert how != "truncated" or codec in WITHOUT_LENGTH
+        else:
+            assert how not in ("whole", "joined", "tag before"), recording.note
+            assert f"{seconds:.1f} s" in recording.note
+        # Encoders add padding, and AMR's decoder plays zeros.
+        assert seconds < held_s + 0.2 or codec == "amr", how
+
+
+WITHOUT_LENGTH = (
+    *OGG,
+    "mp3 without count",
+    "mp2",
+    "aac",
+    "ac3",
+    "eac3",
+    "amr",
+    *("caf", "voc", "nist"),
+)
+UNREADABLE = {
+    "m4a": ("truncated", "tag inside"),
+    "alac": ("truncated", "tag inside"),
+    "m4a with index first": ("tag inside",),
+    "m4a in fragments": ("tag inside",),
+    # One of three blocks is damaged, and what follows it is lost.
+    "wavpack": ("tag inside",),
+    "tta": ("tag inside", "header too long", "header too short"),
+}
+
+
+PAIRS = {
+    "flac": (flac(44100, 2, 1), flac(48000, 3, 2)),
+    "flac of one rate": (flac(44100, 2), flac(44100, 3)),
+    "vorbis": (ogg(44100, 2, 1), ogg(48000, 3, 2)),
+    "vorbis of one rate": (ogg(44100, 2), ogg(44100, 3)),
+    "opus": (ogg(48000, 2, 1, "OPUS"), ogg(48000, 3, 2, "OPUS")),
+    "wav": (sndfile_bytes(chord(44100, 2)), sndfile_bytes(chord(SR, 3, 2))),
+    "aiff": (sndfile_bytes(chord(44100, 2), format="AIFF"), sndfile_bytes(chord(), format="AIFF")),
+    "very short": (flac(44100, 0.1), flac(44100, 0.01)),
+    "three": (ogg(44100, 1), ogg(32000, 1) + ogg(48000, 1, 2)),
+}
+
+
+@pytest.mark.parametrize("codec", PAIRS)
+def test_recordings_joined_in_a_file_are_decoded_one_by_one(codec):
+    first, second = PAIRS[codec]
+    recording = decode_bytes(first + second)
+    parts = [decode_bytes(first), decode_bytes(second)]
+    np.testing.assert_array_equal(recording.y, np.concatenate([part.y for part in parts]))
+    assert recording.duration_s == pytest.approx(sum(part.duration_s for part in parts))
+    assert recording.sample_rate == parts[0].sample_rate
+    assert recording.channels == parts[0].channels
+    assert recording.note is None
+
+
+@pytest.mark.parametrize("encode", [mp3, aac])
+@pytest.mark.parametrize(
+    ("before", "after"), [((44100, 1), (44100, 2)), ((44100, 2), (48000, 2)), ((48000, 2), (SR, 1))]
+)
+def test_a_change_of_rate_or_channels_midway_is_followed(encode, before, after):
+    first, second = (encode(rate, 3, channels) for rate, channels in (before, after))
+    content = first + second
+    recording = decode_bytes(content)
+    demuxer = "mp3" if encode is mp3 else "aac"
+    assert recording.duration_s == pytest.approx(packets_seconds(content, demuxer), abs=0.001)
+    assert recording.duration_s > 5.9
+    assert (recording.sample_rate, recording.channels) == before
+    assert recording.note is None
+    y, expected = recording.y, [decode_bytes(part).y for part in (first, second)]
+    delay = lag(y, expected[0])
+    assert abs(delay) < 1200
+    assert snr_db(y[max(delay, 0) : 60000], expected[0][max(-delay, 0) :]) > 20
+    late = y[len(y) - len(expected[1]) :]
+    delay = lag(late, expected[1])
+    assert abs(delay) < 4000
+    assert snr_db(late[max(delay, 0) + 5000 :], expected[1][max(-delay, 0) + 5000 :]) > 20
+
+
+def without_frame_count(content: bytes, how: str) -> bytes:
+    at = max(content.find(b"Xing"), content.find(b"Info"))
+    assert at > 0
+    if how == "zero":
+        return content[: at + 8] + bytes(4) + content[at + 12 :]
+    return content[: at + 4] + b"\0\0\0\x0e" + content[at + 8 :]  # neither flag nor number
+
+
+@pytest.mark.parametrize("how", ["zero", "absent"])
+@pytest.mark.parametrize("quality", [None, "2"])
+def test_a_frame_count_that_a_killed_encoder_left_empty_is_ignored(how, quality):
+    samples = chord(44100, 12)
+    samples[44100 * 2 :] //= 64  # the bit rate of the start says nothing about the rest
+    options = {"flags": "+qscale", "global_quality": str(118 * 2)} if quality else None
+    content = ffmpeg_bytes(
+        samples,
+        44100,
+        "mp3",
+        "libmp3lame",
+        muxer_options={"id3v2_version": "0"},
+        codec_options=options,
+    )
+    recording = decode_bytes(without_frame_count(content, how))
+    assert 12 <= recording.duration_s < 12.2
+    assert recording.note is None
+
+
+@pytest.mark.parametrize(
+    "between",
+    [
+        bytes(2048),
+        b"\x55" * 700,
+        id3(100_000),
+        np.random.default_rng(0).bytes(500),
+        b"TAG" + bytes(125),
+    ],
+    ids=["zeros", "junk", "tag with a picture", "noise", "old tag"],
+)
+@pytest.mark.parametrize("options", [{}, {"write_xing": "0"}], ids=["counted", "uncounted"])
+def test_what_lies_between_two_mp3s_is_skipped(between, options):
+    content = mp3(44100, 2, 1, **options) + between + mp3(44100, 3, 1, **options)
+    recording = decode_bytes(content)
+    assert recording.duration_s == pytest.approx(packets_seconds(content, "mp3"), abs=0.001)
+    assert 4.9 < recording.duration_s < 5.2
+
+
+@pytest.mark.parametrize("at", [0.3, 0.5, 0.9])
+@pytest.mark.parametrize(
+    "inside", [b"\x55" * 700, id3(30_000), bytes(9000)], ids=["junk", "tag", "zeros"]
+)
+def test_an_mp3_with_something_inside_a_frame_is_played_on(at, inside):
+    content = mp3(seconds=6)
+    cut = int(len(content) * at)
+    recording = decode_bytes(content[:cut] + inside + content[cut:])
+    assert 5.9 < recording.duration_s < 6.1
+
+
+def test_a_hole_in_a_recording_gets_a_note_with_both_lengths():
+    content = mp3(seconds=8)
+    begin, end = len(content) // 4, len(content) // 2
+    recording = decode_bytes(content[:begin] + bytes(end - begin) + content[end:])
+    assert recording.duration_s == pytest.approx(6, abs=0.1)
+    assert recording.note == "The file is damaged: 6.0 s of about 8.0 s could be decoded."
+
+
+@pytest.mark.parametrize("missing", [0.2, 0.7])
+def test_most_of_a_damaged_recording_must_be_readable(missing):
+    content = bytearray(aac(seconds=6))
+    # Frames are found by their headers, but their content is noise.
+    at, rng = 0, np.random.default_rng(0)
+    while at < len(content):
+        length = (content[at + 3] & 3) << 11 | content[at + 4] << 3 | content[at + 5] >> 5
+        if at > (1 - missing) * len(content):
+            content[at + 7 : at + length] = rng.bytes(length - 7)
+        at += length
+    if missing < 1 - MIN_SHARE:
+        recording = decode_bytes(bytes(content))
+        assert recording.note is not None
+        assert recording.note.startswith("The file is damaged: ")
+    else:
+        assert "gave up after" in decode_error(bytes(content)).message
+
+
+@pytest.mark.parametrize("frames", [1, 44100, 88200])
+def test_a_flac_whose_header_counts_too_few_samples_is_read_to_its_end(frames):
+    content = flac(44100, 3)
+    recording = decode_bytes(flac_with_length(content, frames))
+    np.testing.assert_array_equal(recording.y, decode_bytes(content).y)
+    assert recording.note is None
+
+
+def int64_wav(samples: np.ndarray, rate: int) -> bytes:
+    data = (samples.astype(np.int64) << 48).astype("<i8").tobytes()
+    n = samples.shape[1]
+    header = struct.pack("<HHIIHH", 1, n, rate, rate * 8 * n, 8 * n, 64)
+    sizes = (struct.pack("<I", size) for size in (36 + len(data), 16, len(data)))
+    return b"".join(
+        [b"RIFF", next(sizes), b"WAVEfmt ", next(sizes), header, b"data", next(sizes), data]
+    )
+
+
+@pytest.mark.parametrize("channels", [1, 2])
+def test_64_bit_integers_are_scaled_like_the_others(channels):
+    samples = chord(channels=channels)
+    recording = decode_bytes(int64_wav(samples, SR))
+    np.testing.assert_array_equal(recording.y, decode_bytes(sndfile_bytes(samples)).y)
+    assert (recording.channels, recording.duration_s) == (channels, SECONDS)
+
+
+def test_a_joined_recording_is_resampled_piece_by_piece(tmp_path):
+    parts = []
+    for i, (rate, channels) in enumerate([(44100, 2), (48000, 1), (SR, 2)]):
+        (tmp_path / f"{i}.flac").write_bytes(flac(rate, 1, channels))
+        parts.append(loaded_as_librosa(tmp_path / f"{i}.flac"))
+    joined = tmp_path / "joined"
+    joined.write_bytes(b"".join((tmp_path / f"{i}.flac").read_bytes() for i in range(3)))
+    np.testing.assert_allclose(decode(joined).y, np.concatenate(parts), rtol=0, atol=1e-6)
+
+
+def test_a_wav_with_more_samples_than_its_header_says_gets_a_note():
+    content = sndfile_bytes(chord(seconds=8))
+    at = content.index(b"data") + 4
+    short = content[:at] + struct.pack("<I", 2 * SR * 3) + content[at + 4 :]
+    recording = decode_bytes(short)
+    assert recording.duration_s == 3
+    assert recording.note == (
+        "The recording ends after 3.0 s, but the size of its file suffices for 8.0 s."
+    )
+
+
+def test_an_unreadable_part_of_a_joined_recording_gets_a_note():
+    good = flac(44100, 3)
+    recording = decode_bytes(good + good[:200])
+    assert recording.duration_s == 3
+    assert recording.note is not None
+    assert recording.note.startswith("1 of the 2 recordings in the file are incomplete: ")
+    whole, _ = sf.read(io.BytesIO(good))
+    assert len(whole) == 3 * 44100
+
+
+def test_a_silent_recording_gets_a_note():
+    silent = flac_with_length(sndfile_bytes(np.zeros((3 * SR, 2), np.int16), SR, "FLAC"), 4 * SR)
+    notes = ["The recording ends after 3.0 s, but its header promises 4.0 s.", SILENT]
+    assert decode_bytes(silent).note == " ".join(notes)
+    assert decode_bytes(sndfile_bytes(np.zeros((SR, 1), np.int16))).note == SILENT
+    assert decode_bytes(sndfile_bytes(np.eye(1, SR, 7, dtype=np.int16).T)).note is None
