@@ -1,7 +1,18 @@
-"""Decode a recording with the first decoder that accepts it.
+"""Decode a recording, completely or with a note on what is missing.
 
 libsndfile reads the formats it supports (WAV, FLAC, Ogg, Opus, MP3, AIFF, AU …). FFmpeg reads the
-others (AAC, M4A, WMA, WebM …). :func:`featurizer.formats.sniff` decides which decoders may try.
+others (AAC, M4A, WMA, WebM …), and those that libsndfile gives up or ends before the file does.
+:func:`featurizer.formats.sniff` decides which decoders may try.
+
+A file is decoded to its end, whatever its header says:
+
+- Recordings joined in a file are decoded one after the other, with a decoder each.
+- Where the sample rate or the number of channels changes, each piece is averaged and resampled on
+  its own. This holds within a stream and between joined recordings.
+- Damaged packets are left out. At least 60 % of a damaged recording must be decoded
+  (:data:`featurizer.recording.MIN_SHARE`); otherwise it fails.
+- More than 0.1 s that is missing (:data:`featurizer.recording.MIN_MISSING_S`) is noted, with the
+  decoded length and the length of the whole.
 """
 
 import contextlib
@@ -11,7 +22,7 @@ from typing import BinaryIO
 
 from featurizer.deadline import Deadline
 from featurizer.errors import RecordingError
-from featurizer.ffmpeg import decode_with_ffmpeg, packets_seconds
+from featurizer.ffmpeg import BOUNDED, decode_with_ffmpeg, packets_seconds
 from featurizer.file_access import DecoderFile, FilePart, open_regular_file
 from featurizer.formats import (
     USUAL_FORMATS,
@@ -26,6 +37,7 @@ from featurizer.recording import (
     MIN_MISSING_S,
     MIN_SHARE,
     NO_SAMPLES,
+    SILENT,
     Decoded,
     Recording,
     RejectedByDecoderError,
@@ -44,9 +56,7 @@ def decode(
 ) -> Recording:
     """Decode a recording to a mono signal at 22,050 Hz.
 
-    An error that a decoder reports makes the recording fail. A recording that merely ends before
-    its header says is decoded and gets a note. Signals too short for analysis are not rejected
-    here.
+    Signals too short for analysis are not rejected here.
 
     Parameters
     ----------
@@ -93,7 +103,10 @@ def decode(
             if found is None:
                 raise RecordingError("unreadable", _unknown_format(file, size))
             encoded = _Encoded(file, descriptor, size, found.container, deadline)
-            return _decode_all(encoded, found.start)
+            recording = _decode_all(encoded, found.start)
+    if recording.y.any():
+        return recording
+    return replace(recording, note=" ".join(filter(None, [recording.note, SILENT])))
 
 
 @dataclass(frozen=True)
@@ -109,21 +122,19 @@ class _Encoded:
 
 def _decode_all(encoded: _Encoded, start: int) -> Recording:
     """Decode the recording that starts at an offset, and those of its format that follow it."""
-    failure = None
-    end = start
     try:
         recording, end = _decode_part(encoded, start, encoded.size)
     except RecordingError as error:
-        if error.kind not in _DAMAGED:
+        following = _next(encoded, start) if error.kind in _DAMAGED else None
+        if following is None:
             raise
-        failure = error
-    following = _next(encoded, max(start, end - _READ_AHEAD))
-    if following is not None:
-        # Each part is decoded on its own: the headers of one may not describe the next one.
-        return _decode_joined(encoded, start, following)
-    if failure is not None:
-        raise failure
-    return recording
+    else:
+        following = _next(encoded, max(start, end - _READ_AHEAD))
+        if following is None:
+            return recording
+        del recording  # its memory
+    # Each part is decoded on its own: the headers of one may not describe the next one.
+    return _decode_joined(encoded, start, following)
 
 
 def _next(encoded: _Encoded, start: int) -> int | None:
@@ -177,8 +188,7 @@ def _decode_part(encoded: _Encoded, start: int, stop: int) -> tuple[Recording, i
     file = FilePart(encoded.file, start, stop)
     descriptor = encoded.descriptor if file.size == encoded.size else None
     container, deadline = encoded.container, encoded.deadline
-    first: Decoded | None = None
-    first_s, promised_s = 0.0, None
+    enough_s, promised_s = 0.0, None
     reasons = []
     if container.sndfile:
         try:
@@ -188,7 +198,9 @@ def _decode_part(encoded: _Encoded, start: int, stop: int) -> tuple[Recording, i
         else:
             if container.demuxer is None or _is_complete(file, container, first):
                 return _finish(file, container, first), start + first.end
-            first_s, promised_s = first.seconds, first.promised_s
+            # A decoder that did not give up is right if the other one finds about as much.
+            enough_s = first.seconds + (0.0 if first.failure else MIN_MISSING_S)
+            promised_s = first.promised_s
             del first  # the signals of two decoders would take too much memory
     if container.demuxer is not None:
         try:
@@ -196,11 +208,11 @@ def _decode_part(encoded: _Encoded, start: int, stop: int) -> tuple[Recording, i
         except RejectedByDecoderError as reason:
             reasons.append(f"FFmpeg: {reason}")
         else:
-            if second.seconds >= first_s:
+            if second.seconds >= enough_s:
                 second = replace(second, promised_s=second.promised_s or promised_s)
                 return _finish(file, container, second), start + second.end
             del second
-    if first_s:
+    if enough_s:
         first = decode_with_libsndfile(file, descriptor, deadline)
         return _finish(file, container, first), start + first.end
     if any(reason.endswith(NO_SAMPLES) for reason in reasons):
@@ -224,7 +236,11 @@ def _is_complete(file: FilePart, container: Container, decoded: Decoded) -> bool
 
 
 def _finish(file: FilePart, container: Container, decoded: Decoded) -> Recording:
-    return finish_recording(decoded, container, _undecoded_seconds(file, container, decoded))
+    undecoded_s = 0.0
+    if container.demuxer is None or container.demuxer in BOUNDED:
+        # In other formats, FFmpeg has searched the rest for packets.
+        undecoded_s = _undecoded_seconds(file, container, decoded)
+    return finish_recording(decoded, container, undecoded_s)
 
 
 def _undecoded_seconds(file: FilePart, container: Container, decoded: Decoded) -> float:

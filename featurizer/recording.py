@@ -18,6 +18,10 @@ MIN_SHARE = 0.6
 """Share of a damaged recording that must be decoded for it to be kept."""
 
 
+SILENT = "The recording is silent."
+"""Note on a recording without any sample other than 0."""
+
+
 @dataclass(frozen=True)
 class Recording:
     """A decoded recording.

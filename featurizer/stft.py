@@ -40,11 +40,12 @@ MAX_BLOCK_FRAMES = 3 * BLOCK_FRAMES // 2
 _EDGE = N_FFT // 2
 
 # Limits of the sum of the magnitudes divided by their Euclidean norm, which is 1.6 for a pure tone,
-# 5 to 20 for music, and 32 for a click.
+# 5 to 20 for music, 28.4 for white noise, and 32 for a click, or 31.4 if it was resampled.
 _LINE = 4.0
-_FLAT = 0.999 * np.sqrt(N_BINS)
-# Power of a frame below which the power of its bins may be a subnormal number.
-_FAINT = 1e-25
+_FLAT = 0.95 * np.sqrt(N_BINS)
+# Power of a frame below which its bins at -120 dB may have subnormal numbers as their power. A
+# thousand of these bins still widen the bandwidth of a chord.
+_FAINT = 1e-29
 
 
 def n_frames(n: int) -> int:
@@ -183,7 +184,7 @@ def stft(
     _apply_window(x, np.arange(count), window(), frames)
     D: npt.NDArray[np.complex64] = scipy.fft.rfft(frames)
     S = workspace("stft.magnitudes", P.shape)
-    imprecise = np.flatnonzero(_magnitudes(D, P, S))
+    imprecise = np.flatnonzero(_magnitudes(x, D, P, S))
     if imprecise.size:
         wide = workspace("stft.wide", (imprecise.size, N_FFT), np.float64)
         _apply_window(x, imprecise, _hann(), wide)
@@ -210,7 +211,10 @@ def _apply_window(
 
 @compiled
 def _magnitudes(
-    D: npt.NDArray[np.complex64], P: npt.NDArray[np.float32], S: npt.NDArray[np.float32]
+    x: npt.NDArray[np.float32],
+    D: npt.NDArray[np.complex64],
+    P: npt.NDArray[np.float32],
+    S: npt.NDArray[np.float32],
 ) -> npt.NDArray[np.bool_]:
     imprecise = np.empty(len(D), dtype=np.bool_)
     for t in range(len(D)):
@@ -221,16 +225,17 @@ def _magnitudes(
         total = sum_of_bins(S[t])
         power = sum_of_bins(P[t])
         norm = np.sqrt(power)
-        faint = power < _FAINT and not _silent(D[t])
+        faint = power < _FAINT and not _silent(x[t * HOP_LENGTH : t * HOP_LENGTH + N_FFT])
         imprecise[t] = faint or total < _LINE * norm or total > _FLAT * norm
     return imprecise
 
 
 @compiled
-def _silent(spectrum: npt.NDArray[np.complex64]) -> bool:
+def _silent(frame: npt.NDArray[np.float32]) -> bool:
+    # Not the spectrum, which may have underflowed.
     sounding = 0
-    for k in range(N_BINS):
-        sounding += (spectrum[k].real != 0) | (spectrum[k].imag != 0)
+    for i in range(N_FFT):
+        sounding += frame[i] != 0
     return sounding == 0
 
 

@@ -241,14 +241,17 @@ class _Report:
         return Content(pictures=pictures, tables=tables)
 
     def tempo(self) -> Content:
-        """Show tempo by label."""
+        """Show tempo by label, of the tracks that have one."""
         if not self._samples:
             return self._no_tracks()
         sample = next((one for one in self._samples if _TEMPO in one.feature_set.names), None)
         if sample is None:
             return Content(text=f"None of the store's feature sets has a column {_TEMPO}.")
         tempos = sample.features[:, sample.feature_set.names.index(_TEMPO)]
-        labels = np.array(self._labels(sample), object)
+        has_tempo = tempos > 0  # a silent recording has none
+        if not has_tempo.any():
+            return Content(text="No track has a tempo.")
+        tempos, labels = tempos[has_tempo], np.array(self._labels(sample), object)[has_tempo]
         found, rows = [], []
         for name in sorted(set(labels)):
             one = Distribution(name, np.sort(tempos[labels == name]))

@@ -4,6 +4,7 @@ import sys
 from typing import Any
 from unittest.mock import Mock
 
+import librosa
 import numpy as np
 import pytest
 from support.audio_files import sndfile_bytes
@@ -45,6 +46,11 @@ SIGNALS = {
     "noise, then silence": np.where(T < 2, NOISE, 0.0),
     "silence, then a constant": np.where(T < 2, 0.0, 1.0),
     "clicks": np.where(np.arange(N) % 11025 == 0, 1.0, 0.0),
+    "clicks, resampled": librosa.resample(
+        np.where(np.arange(2 * N) % 22050 == 7, 0.7, 0.0), orig_sr=44100, target_sr=22050
+    ),
+    "tone that decays to nothing": np.exp(-50 * T) * np.sin(2 * np.pi * 440 * T),
+    "noise that decays to nothing": np.exp(-200 * T) * NOISE,
     "chord with offset and clicks": 0.1
     + 0.2 * sum(np.sin(2 * np.pi * 445 * 2 ** (k / 12) * T) for k in (0, 4, 7))
     + np.where(np.arange(N) % 11025 < 30, 0.3 * NOISE, 0.0),
@@ -88,6 +94,15 @@ def check(row: np.ndarray, expected: np.ndarray) -> None:
 @pytest.mark.parametrize("name", SIGNALS)
 def test_every_kind_of_signal_gives_the_plain_recipes_row(name: str) -> None:
     y = SIGNALS[name].astype(np.float32)
+    check(features(y)[0], plain_features(y))
+
+
+@pytest.mark.parametrize("level", [10**-17.75, 1e-18, 1e-19, 1e-20])
+def test_a_chord_far_below_audibility_gives_the_plain_recipes_row(level: float) -> None:
+    y = 1e-6 * NOISE[:66150]
+    for k in range(8):
+        y += np.sin(2 * np.pi * 445 * 2 ** (k / 6) * T[:66150] + 4 * k * k) / 8
+    y = (level * y).astype(np.float32)
     check(features(y)[0], plain_features(y))
 
 

@@ -1,6 +1,9 @@
+from unittest.mock import Mock
+
 import librosa
 import numpy as np
 import pytest
+import scipy.fft
 from hypothesis import given, settings
 from support.random_arrays import signals
 
@@ -104,3 +107,13 @@ def test_spectra_so_faint_that_squares_underflow_have_magnitudes() -> None:
     D, S, _ = transform(y, 0, n_frames(5000))
     np.testing.assert_allclose(S, np.abs(D), rtol=1e-6)
     assert S.min() > 0
+
+
+@pytest.mark.parametrize("level", [1.0, 1e-16])
+def test_noise_is_not_transformed_twice(level: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    rfft = Mock(wraps=scipy.fft.rfft)
+    monkeypatch.setattr(scipy.fft, "rfft", rfft)
+    transform(noise(50_000) * np.float32(level), 2, 90)
+    assert [call.args[0].dtype for call in rfft.call_args_list] == [np.float32]
+    transform(noise(50_000) * np.float32(1e-19), 2, 90)
+    assert rfft.call_args.args[0].dtype == np.float64
