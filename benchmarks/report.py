@@ -1,11 +1,13 @@
 """Time and memory of `songmill report`, for a small and a large store.
 
-    python -m benchmarks.report
+    python -m benchmarks.report [TRACKS …]
 
-The stores have 50,000 and 1,000,000 synthetic tracks with their files, 20 neighbours of each track
-and some duplicates, but no segments. `songmill report` runs in its own process.
+The stores have 50,000 and 1,000,000 synthetic tracks with their files, both feature sets, 20
+neighbours of each track and some duplicates, but no segments. `songmill report` runs in its own
+process.
 """
 
+import resource
 import subprocess
 import sys
 import tempfile
@@ -18,12 +20,18 @@ import psutil
 import pyarrow as pa
 
 from benchmarks.processes import PeakMemory
-from featurizer.feature_set import feature_set
+from featurizer.feature_set import DEFAULT_SETS, FeatureSet, feature_set
 from jobs.store.folder import Folder
-from jobs.store.schemas import DUPLICATES, FILES, SIMILARITY, TRACK, TRACKS, duplicates, similarity
-from jobs.store.tables import STORE_JSON, Settings
-
-GTZAN = feature_set("gtzan")
+from jobs.store.schemas import (
+    DUPLICATES,
+    FILES,
+    SIMILARITY,
+    duplicates,
+    features_folder,
+    features_schema,
+    similarity,
+)
+from jobs.store.tables import STORE_JSON, current_settings
 
 SIZES = (50_000, 1_000_000)
 ROWS_PER_PART = 100_000
@@ -33,30 +41,44 @@ LABELS = 10
 
 def main() -> None:
     """Measure and print."""
-    print("| tracks | seconds | peak memory, MB | page, MB |")
-    print("|---|---|---|---|")
-    for tracks in SIZES:
+    print("| tracks | seconds | CPU seconds | peak memory, MB | page, MB |")
+    print("|---|---|---|---|---|")
+    for tracks in map(int, sys.argv[1:] or SIZES):
         with tempfile.TemporaryDirectory() as folder:
             write_store(Path(folder), tracks)
-            began = time.perf_counter()
+            began, used = time.perf_counter(), cpu_seconds()
             command = [sys.executable, "-m", "songmill", "report", "--store", folder]
             job = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
             peak = PeakMemory(interval=0.02)
             peak.watch("report", psutil.Process(job.pid))
             if job.wait():
                 sys.exit("the report failed")
-            seconds = time.perf_counter() - began
+            seconds = f"{time.perf_counter() - began:.0f} | {cpu_seconds() - used:.0f}"
             page = (Path(folder) / "report" / "index.html").stat().st_size
             memory = peak.megabytes()["report"]
-            print(f"| {tracks:,} | {seconds:.0f} | {memory:.0f} | {page / 1e6:.1f} |")
+            print(f"| {tracks:,} | {seconds} | {memory:,.0f} | {page / 1e6:.1f} |", flush=True)
+
+
+def cpu_seconds() -> float:
+    """Return the CPU seconds of all ended child processes."""
+    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return usage.ru_utime + usage.ru_stime
 
 
 def write_store(root: Path, tracks: int) -> None:
     """Write the tables of a store, part by part."""
     storage = Folder(str(root))
-    storage.write(STORE_JSON, Settings({"gtzan": GTZAN.version}, 3.0).to_json())
+    storage.write(STORE_JSON, current_settings(DEFAULT_SETS, 3.0).to_json())
+    sets = map(feature_set, DEFAULT_SETS)
     for name, schema, parts in (
-        (TRACKS, TRACK, track_rows(tracks)),
+        *(
+            (
+                features_folder(one.name, "track"),
+                features_schema(one.name, "track"),
+                track_rows(tracks, one),
+            )
+            for one in sets
+        ),
         ("files", FILES, file_rows(tracks)),
         (SIMILARITY, similarity("track"), neighbour_rows(tracks)),
         (DUPLICATES, duplicates("track"), duplicate_rows(tracks)),
@@ -79,11 +101,14 @@ def parts_of(tracks: int, size: int) -> Iterator[np.ndarray]:
         yield np.arange(start, min(start + size, tracks))
 
 
-def track_rows(tracks: int) -> Iterator[dict[str, pa.Array]]:
-    """Yield each part of the table of tracks, as columns."""
+def track_rows(tracks: int, features: FeatureSet) -> Iterator[dict[str, pa.Array]]:
+    """Yield each part of a feature set's table of tracks, as columns."""
     rng = np.random.default_rng(0)
     for part in parts_of(tracks, ROWS_PER_PART):
-        columns = {name: pa.array(rng.normal(size=len(part))) for name in GTZAN.names}
+        columns = {
+            name: pa.array(rng.standard_normal(len(part)).astype(features.dtype))
+            for name in features.names
+        }
         columns["track_id"] = names(part)
         columns["label"] = pa.array([f"label {i % LABELS}" for i in part.tolist()])
         columns["length"] = pa.array(np.full(len(part), 661_500))
@@ -114,8 +139,10 @@ def neighbour_rows(tracks: int) -> Iterator[dict[str, pa.Array]]:
             "track_id": names(np.repeat(part, NEIGHBOURS)),
             "rank": pa.array(np.tile(np.arange(1, NEIGHBOURS + 1, dtype=np.int32), len(part))),
             "neighbour_id": names(rng.integers(0, tracks, count)),
-            "cosine": pa.array(rng.random(count)),
+            "score": (scores := pa.array(rng.random(count))),
+            "cosine": scores,
             "duplicate": pa.array(np.zeros(count, bool)),
+            "metric": pa.repeat("rich", count),
         }
 
 

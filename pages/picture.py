@@ -115,7 +115,9 @@ def draw(
 
 
 def _png(paint: Painter, variant: Variant, height: int) -> bytes:
-    with mpl.rc_context(variant.rc_params()), warnings.catch_warnings():
+    with mpl.rc_context(), warnings.catch_warnings():
+        mpl.rcdefaults()  # the user's matplotlibrc may ask for LaTeX
+        mpl.rcParams.update(variant.rc_params())
         # Scripts without an installed font are drawn as boxes; the page's text shows them.
         warnings.filterwarnings("ignore", message="Glyph .* missing from font")
         figure = Figure(

@@ -146,7 +146,7 @@ class Variant:
         return LegendPosition("outside lower center", columns)
 
     def rc_params(self) -> dict[str, Any]:
-        """Return the settings for :func:`matplotlib.rc_context`."""
+        """Return the settings of matplotlib that differ from its defaults."""
         scheme = self.scheme
         return {
             "axes.edgecolor": scheme.muted,
@@ -165,6 +165,7 @@ class Variant:
             "legend.frameon": False,
             "savefig.facecolor": scheme.background,
             "text.color": scheme.text,
+            "timezone": "UTC",
             # Names come from outside: a dollar sign in one must not start a formula.
             "text.parse_math": False,
             "xtick.color": scheme.muted,

@@ -11,6 +11,9 @@ from typing import Literal
 
 import numpy as np
 
+BLOCK = 100
+"""Segments compared at a time, which bounds the memory for long recordings."""
+
 Call = Literal["yes", "perhaps", "no"]
 """Whether two recordings are the same."""
 
@@ -37,8 +40,8 @@ ONE_SEGMENT: dict[Call, Limits] = {"yes": Limits(2.0, 0.2, 0.3), "perhaps": Limi
 """Limits by one segment, of which all must be kept."""
 
 SEVERAL_SEGMENTS: dict[Call, Limits] = {
-    "yes": Limits(3.0, 1.0, 0.5),
-    "perhaps": Limits(1.5, 1.0, 0.7),
+    "yes": Limits(4.0, 1.0, 0.5),
+    "perhaps": Limits(2.0, 1.0, 0.6),
 }
 """Limits by several segments. A re-encoding may have any direct distance."""
 
@@ -133,29 +136,32 @@ def distances(segments: np.ndarray, known: np.ndarray, owners: np.ndarray, n: in
     owners = np.concatenate([owners, owners[overlapped]])
     order = np.argsort(owners, kind="stable")
     known, owners = known[order], owners[order]
-    direct = _unit(segments) @ _unit(known).T
-    deviations = _unit(known - means[owners])
-    if len(segments) == 1:
-        of_segment = _unit(segments - means)
-        deviation = np.einsum("pd,pd->p", of_segment[owners], deviations)[np.newaxis]
-    else:
-        deviation = _unit(segments - segments.mean(axis=0)) @ deviations.T
-    return Distances(
-        1 - _mean_best(direct, owners, n), 1 - _mean_best(deviation, owners, n), len(segments)
-    )
+    unit_known, deviations = _unit(known), _unit(known - means[owners])
+    direct = np.zeros(n)
+    deviation = np.zeros(n)
+    for start in range(0, len(segments), BLOCK):
+        block = segments[start : start + BLOCK]
+        direct += _sum_of_best(_unit(block) @ unit_known.T, owners, n)
+        if len(segments) == 1:
+            centred = _unit(block - means)
+            cosines = np.einsum("pd,pd->p", centred[owners], deviations)[np.newaxis]
+        else:
+            cosines = _unit(block - segments.mean(axis=0)) @ deviations.T
+        deviation += _sum_of_best(cosines, owners, n)
+    return Distances(1 - direct / len(segments), 1 - deviation / len(segments), len(segments))
 
 
-def _mean_best(cosines: np.ndarray, owners: np.ndarray, n: int) -> np.ndarray:
-    """Return, per recording, the mean over segments of the best cosine, 0 or more [shape=(n,)].
+def _sum_of_best(cosines: np.ndarray, owners: np.ndarray, n: int) -> np.ndarray:
+    """Return, per recording, the sum over segments of the best cosine, 0 or more [shape=(n,)].
 
     ``cosines`` [shape=(m, p)] are those of the segments with the known ones.
     """
-    mean = np.zeros(n)
+    sums = np.zeros(n)
     if len(owners):
         starts = np.flatnonzero(np.diff(owners, prepend=-1))
         best = np.maximum(np.maximum.reduceat(cosines, starts, axis=1), 0)
-        mean[owners[starts]] = best.mean(axis=0)
-    return mean
+        sums[owners[starts]] = best.sum(axis=0)
+    return sums
 
 
 def _unit(rows: np.ndarray) -> np.ndarray:

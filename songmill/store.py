@@ -17,6 +17,7 @@ from jobs.progress import Progress
 from jobs.store import schemas, tables
 from jobs.store.counts import count_tracks
 from recommend.metric import Name
+from training.predictor import Kind
 
 
 class Store:
@@ -122,13 +123,19 @@ class Store:
         columns = list(Neighbour.__dataclass_fields__)
         return pd.DataFrame([asdict(one) for one in found.neighbours], columns=columns)
 
-    def predict(self, files: Paths) -> pd.DataFrame:
-        """Predict recordings with the store's champion, as :func:`songmill.predict_files`.
+    def predict(
+        self, files: Paths, *, features: str | None = None, model: Kind | None = None
+    ) -> pd.DataFrame:
+        """Predict recordings with one of the store's models, as :func:`songmill.predict_files`.
 
         Parameters
         ----------
         files : str, path, or sequence of them
             Files, folders, globs or list files.
+        features : str, optional
+            Name of the feature set that the model was trained on; by default the champion's.
+        model : {"lda", "xgboost"}, optional
+            Kind of the model; by default the champion's.
 
         Returns
         -------
@@ -147,7 +154,9 @@ class Store:
         >>> list(found)
         ['file', 'predicted', 'p_blues', 'p_rock', 'error', 'message']
         """
-        found = predict_files(files, store=self._store, progress=_silent())
+        found = predict_files(
+            files, store=self._store, features=features, model=model, progress=_silent()
+        )
         rows = []
         for one in found.files:
             probabilities = {schemas.PROBABILITY + name: p for name, p in one.probabilities.items()}

@@ -7,7 +7,7 @@ Hastie, Tibshirani and Friedman, "The Elements of Statistical Learning", 2009, s
 results are those of scikit-learn's ``LinearDiscriminantAnalysis`` with the same shrinkage.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -16,6 +16,9 @@ from training.scaling import Scaling
 
 SHRINKAGE = 0.3
 """Shrinkage of the classifier's covariance: the best of .1 to .9 on six genres of GTZAN."""
+
+TEMPERATURES = 2.0 ** (np.arange(29) / 4)
+"""Temperatures that are tried, from 1 to 128; the loss is flat between neighbours."""
 
 
 @dataclass(frozen=True)
@@ -200,6 +203,9 @@ class Lda:
         Weights of the z-scores for each class.
     intercepts : np.ndarray [shape=(n_classes,), float64]
         Constants of each class, without the logarithm of its prior.
+    temperature : float [range=(0, inf)]
+        Divisor of the scores. Above 1, probabilities are less extreme; the order of the classes
+        stays. Guo, Pleiss, Sun and Weinberger, "On calibration of modern neural networks", 2017.
 
     Examples
     --------
@@ -218,6 +224,7 @@ class Lda:
     priors: np.ndarray
     coefficients: np.ndarray
     intercepts: np.ndarray
+    temperature: float = 1.0
 
     @classmethod
     def fit(cls, classes: tuple[str, ...], scaling: Scaling, sums: ClassSums) -> "Lda":
@@ -267,15 +274,64 @@ class Lda:
         ValueError
             A value is NaN or infinite; the message names its column.
         """
-        with np.errstate(divide="ignore"):  # a class without rows: -inf
-            constants = self.intercepts + np.log(self.priors)
-        scores = self.scaling.clipped(features) @ self.coefficients.T + constants
-        scores -= scores.max(axis=1, keepdims=True)
-        return np.asarray(scores - np.log(np.exp(scores).sum(axis=1, keepdims=True)))
+        return _log_softmax(self._scores(features) / self.temperature)
 
     def probabilities(self, features: np.ndarray) -> np.ndarray:
         """Return the probability of each class; otherwise as :meth:`log_probabilities`."""
         return np.asarray(np.exp(self.log_probabilities(features)))
+
+    def losses(self, features: np.ndarray, classes: np.ndarray) -> np.ndarray:
+        """Return the log loss of a block of rows at each of :data:`TEMPERATURES`.
+
+        The losses of several blocks are added, for :meth:`calibrated`.
+
+        Parameters
+        ----------
+        features : np.ndarray [shape=(n, d), float]
+            Features of rows that the classifier was not fitted to, unscaled.
+        classes : np.ndarray [shape=(n,), range=[0, n_classes), int]
+            Class of each row. Rows of classes that the classifier was not fitted to do not count.
+
+        Returns
+        -------
+        np.ndarray [shape=(n_temperatures,), float64]
+            Sums over the rows, in nats.
+        """
+        known = self.priors[classes] > 0
+        scores, own = self._scores(features[known]), classes[known, np.newaxis]
+        return np.array(
+            [-np.take_along_axis(_log_softmax(scores / t), own, 1).sum() for t in TEMPERATURES]
+        )
+
+    def calibrated(self, losses: np.ndarray) -> "Lda":
+        """Return the classifier at the temperature of the smallest loss.
+
+        Parameters
+        ----------
+        losses : np.ndarray [shape=(n_temperatures,)]
+            Sum of the :meth:`losses` of all rows; without rows, the temperature becomes 1.
+
+        Examples
+        --------
+        >>> from training.scaling import ColumnSums
+        >>> rows, classes = np.array([[0.0], [1.0], [5.0], [6.0]]), np.array([0, 0, 1, 1])
+        >>> scaling = ColumnSums.of(rows, ("tempo",)).scaling()
+        >>> sums = ClassSums.of(scaling.clipped(rows), classes, 2)
+        >>> model = Lda.fit(("jazz", "rock"), scaling, sums)
+        >>> others, of_others = np.array([[1.0], [4.0], [2.0], [5.0]]), np.array([0, 0, 1, 1])
+        >>> model.probabilities(others[1:2]).round(2)
+        array([[0.03, 0.97]])
+        >>> model = model.calibrated(model.losses(others, of_others))
+        >>> model.temperature, model.probabilities(others[1:2]).round(2)
+        (8.0, array([[0.39, 0.61]]))
+        """
+        return replace(self, temperature=float(TEMPERATURES[losses.argmin()]))
+
+    def _scores(self, features: np.ndarray) -> np.ndarray:
+        """Return the score of each class, up to a constant for each row."""
+        with np.errstate(divide="ignore"):  # a class without rows: -inf
+            constants = self.intercepts + np.log(self.priors)
+        return np.asarray(self.scaling.clipped(features) @ self.coefficients.T + constants)
 
     def to_arrays(self) -> Arrays:
         """Return the arrays of :meth:`from_arrays`."""
@@ -285,6 +341,7 @@ class Lda:
             "priors": self.priors,
             "coefficients": self.coefficients,
             "intercepts": self.intercepts,
+            "temperature": np.array(self.temperature),
         }
 
     @classmethod
@@ -295,13 +352,24 @@ class Lda:
         priors = numbers(arrays, "priors", n_classes)
         if (priors < 0).any() or not np.isclose(priors.sum(), 1):
             raise ValueError("priors are not shares that add up to 1")
+        # A file of an older songmill has none.
+        temperature = numbers({"temperature": np.array(1.0), **arrays}, "temperature").item()
+        if temperature <= 0:
+            raise ValueError("temperature is not above 0")
         return cls(
             classes=classes,
             scaling=scaling,
             priors=priors,
             coefficients=numbers(arrays, "coefficients", n_classes, d),
             intercepts=numbers(arrays, "intercepts", n_classes),
+            temperature=temperature,
         )
+
+
+def _log_softmax(scores: np.ndarray) -> np.ndarray:
+    """Return the logarithm of the probability of each class by its score [shape=(n, n_classes)]."""
+    scores = scores - scores.max(axis=1, keepdims=True)
+    return np.asarray(scores - np.log(np.exp(scores).sum(axis=1, keepdims=True)))
 
 
 def _check(sums: ClassSums) -> int:

@@ -45,6 +45,8 @@ def print_outcome(outcome: "Outcome", store: str) -> None:
 def print_import(outcome: "ImportOutcome", store: str) -> None:
     """Print what an import did."""
     counts = (counted(outcome.tracks, "track"), counted(outcome.segments, "segment"))
+    if outcome.tracks > outcome.listed:  # of several feature sets
+        counts = (f"{outcome.tracks:,} rows of {counted(outcome.listed, 'track')}", counts[1])
     if outcome.tracks:
         text = " and ".join(counts) if outcome.segments else counts[0]
     else:

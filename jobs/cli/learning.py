@@ -2,7 +2,7 @@
 
 from dataclasses import asdict
 from functools import partial
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -283,12 +283,27 @@ def predict(
             help="With --all, also write STORE/predictions-long, a row for each track and label.",
         ),
     ] = False,
+    features: Annotated[
+        str | None,
+        typer.Option(
+            metavar="SET",
+            help="Predict by a model of this feature set: the champion, or the newest one if the "
+            "champion is of another set.",
+        ),
+    ] = None,
+    model: Annotated[
+        Literal["lda", "xgboost"] | None,
+        typer.Option(
+            help="Predict by a model of this kind: the champion, or the newest one if the champion "
+            "is of another kind."
+        ),
+    ] = None,
     scheduler: options.Scheduler = None,
     workers: options.Workers = None,
     log_format: options.LogFormat = "text",
     as_json: options.Json = False,
 ) -> None:
-    """Predict the labels of recordings with the champion of STORE.
+    """Predict the labels of recordings with the champion of STORE, or with another of its models.
 
     FILEs are analysed in this process; --all runs on the cluster. A labelled track of STORE is
     predicted by a model that has not learnt it.
@@ -301,7 +316,8 @@ def predict(
         raise typer.BadParameter("give either FILEs, or --all for every track of the store")
     if long and not every:
         raise typer.BadParameter("--long needs --all")
-    arguments: dict[str, Any] = {"store": store, "log_format": log_format, "as_json": as_json}
+    arguments: dict[str, Any] = {"store": store, "features": features, "model": model}
+    arguments |= {"log_format": log_format, "as_json": as_json}
     if every:
         arguments |= {"segments": segments, "long": long}
         arguments |= {"scheduler": scheduler, "workers": workers}

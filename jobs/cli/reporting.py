@@ -32,6 +32,7 @@ def print_status(status: "Status") -> None:
     if status.silent:
         facts.add_row("silent", f"{status.silent:,}")
     facts.add_row("failed", f"{len(status.failed_files):,}")
+    facts.add_row("warnings", f"{len(status.warned_files):,}")
     facts.add_row("model", status.model or "none yet: run `songmill train`")
     if status.waiting:
         facts.add_row("waiting", f"{status.waiting} batches of an unfinished run: run it again")
@@ -64,6 +65,14 @@ def print_failed(status: "Status") -> None:
     for row in status.failed_files:
         line = "\t".join(printable(row[name]) for name in ("error", "track_id", "message"))
         typer.echo(line)  # Rich would replace the tabs by spaces
+
+
+def print_warnings(status: "Status") -> None:
+    """List the files with a remark, one per line, with a tab between the columns."""
+    if not status.warned_files:
+        show("No file has a remark.")
+    for row in status.warned_files:
+        typer.echo("\t".join(printable(row[name]) for name in ("track_id", "message")))
 
 
 def print_inspection(outcome: "Inspection") -> None:
@@ -184,6 +193,12 @@ def status(
     failed: Annotated[
         bool, typer.Option("--failed", help="List the files that failed, and why.")
     ] = False,
+    warnings: Annotated[
+        bool,
+        typer.Option(
+            "--warnings", help="List the files with a remark, such as that they are incomplete."
+        ),
+    ] = False,
     as_json: options.Json = False,
 ) -> None:
     """Show the content of STORE: tracks, segments, hours, labels, failures, the last runs."""
@@ -192,12 +207,18 @@ def status(
     found = read_status(store)
     if as_json:
         labels = [{"label": label, "tracks": count} for label, count in found.labels.items()]
-        content = {**asdict(found), "labels": labels, "failed": len(found.failed_files)}
+        counts = {"failed": len(found.failed_files), "warnings": len(found.warned_files)}
+        content = {**asdict(found), "labels": labels, **counts}
         if not failed:
             del content["failed_files"]
+        if not warnings:
+            del content["warned_files"]
         print_json(content)
-    elif failed:
-        print_failed(found)
+    elif failed or warnings:
+        if failed:
+            print_failed(found)
+        if warnings:
+            print_warnings(found)
     else:
         print_status(found)
 

@@ -108,9 +108,12 @@ def connect(
 
 def _silence_dask_logs() -> None:
     """Drop Dask's logs of workers and schedulers that die: the job reports them itself."""
+    level = logging.CRITICAL + 1
     for name in ("distributed", "tornado", "asyncio", *logging.root.manager.loggerDict):
         if name.partition(".")[0] in ("distributed", "tornado", "asyncio"):
-            logging.getLogger(name).setLevel(logging.CRITICAL + 1)
+            logger = logging.getLogger(name)
+            if logger.level != level:  # setLevel goes through all loggers
+                logger.setLevel(level)
 
 
 def _explain(address: str, error: Exception) -> str:
@@ -169,19 +172,8 @@ def _local_cluster(workers: int | None) -> Iterator[Any]:
     import dask
     from dask.system import CPU_COUNT
 
-    settings = {
-        # The environment must be set before the workers' processes start.
-        "distributed.nanny.pre-spawn-environ": {
-            "OMP_NUM_THREADS": "1",
-            "MKL_NUM_THREADS": "1",
-            "OPENBLAS_NUM_THREADS": "1",
-            "NUMBA_NUM_THREADS": "1",
-        },
-        "distributed.scheduler.http.routes": [],
-        "distributed.worker.http.routes": [],
-    }
     with (
-        dask.config.set(settings),
+        dask.config.set(_own_settings()),
         _loop_with_blocked_signals() as loop,
         _start_cluster(
             loop=loop,
@@ -204,6 +196,32 @@ def _local_cluster(workers: int | None) -> Iterator[Any]:
                 nanny.auto_restart = False
             _kill_workers()
             raise
+
+
+def _own_settings() -> dict[str, Any]:
+    """Return Dask's settings of a local cluster: its defaults, without those of the user.
+
+    The user's are for other clusters: with them, this one might spill to disk or end when idle.
+    Modules that workers load first (``distributed.worker.preload``) are loaded all the same.
+    """
+    import dask
+    import distributed  # noqa: F401  # adds its defaults
+
+    defaults: dict[str, Any] = dask.config.merge(*dask.config.defaults)
+    preload = "distributed.worker.preload"
+    return {
+        **defaults,
+        preload: dask.config.get(preload),
+        # The environment must be set before the workers' processes start.
+        "distributed.nanny.pre-spawn-environ": {
+            "OMP_NUM_THREADS": "1",
+            "MKL_NUM_THREADS": "1",
+            "OPENBLAS_NUM_THREADS": "1",
+            "NUMBA_NUM_THREADS": "1",
+        },
+        "distributed.scheduler.http.routes": [],
+        "distributed.worker.http.routes": [],
+    }
 
 
 def _new_security() -> "Security":

@@ -411,9 +411,10 @@ def _convert(path: str, form: _Form, lines: list[int], values: dict[str, pa.Arra
     if wrong:
         row, name = min(wrong)
         needed = "a positive whole number (samples)" if name == "length" else "a finite number"
+        value = values[name][row].as_py()
+        given = "missing" if value is None else repr(value)
         raise UsageError(
-            f"{_place(path, lines[row])} ({names[row]}): {name} is {values[name][row].as_py()!r}, "
-            f"but must be {needed}"
+            f"{_place(path, lines[row])} ({names[row]}): {name} is {given}, but must be {needed}"
         )
     count = len(lines)
     length = numbers.pop("length", pa.nulls(count, pa.float64()))

@@ -10,6 +10,7 @@ import math
 import time
 import warnings
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from statistics import NormalDist
@@ -400,7 +401,8 @@ class _Fits:
     def __post_init__(self) -> None:
         keys = {self._key(one): one for one in self.assignments}
         for name, result in finished_fits.read(self.storage, keys).items():
-            self.results[keys[name]] = _Assessment(**result)
+            with suppress(TypeError):  # damaged, or of an older songmill
+                self.results[keys[name]] = _Assessment(**result)
         self.kept = len(self.results)
         if self.kept:
             kept = f"{self.kept} of {len(self.assignments)}"

@@ -30,7 +30,15 @@ MIN_TRACKS = 0.9
 """
 
 READ_ROWS = 50_000
-"""Rows that a task reads at a time."""
+"""Maximum rows that a task reads at a time."""
+
+_READ_VALUES = 2**22
+"""Maximum features that a task reads at a time: 9,000 rows of the rich ones, which take 17 MB."""
+
+
+def rows_at_a_time(features: str) -> int:
+    """Return the number of rows of a feature set that a task reads at a time."""
+    return min(READ_ROWS, _READ_VALUES // len(feature_set(features).names))
 
 
 def choose_rows(store: Store, features: str | None, level: Level | None) -> tuple[str, Level]:
@@ -206,11 +214,11 @@ def load(rows: Rows) -> Loaded:
     tracks = [np.empty(0, np.int64)]
     features = [np.empty((0, len(names)), np.float32)]
     for name, start, stop in rows.slices:
-        table = storage.read_table(name, ["track_id", *names]).slice(start, stop - start)
-        index = pc.fill_null(pc.index_in(table["track_id"], value_set=ids), -1).to_numpy()
-        wanted = (index >= 0) & np.isin(parts[index], rows.wanted)
-        tracks.append(index[wanted])
-        features.append(feature_matrix(table, rows.features)[wanted])
+        for table in storage.read_slice(name, ["track_id", *names], start, stop):
+            index = pc.fill_null(pc.index_in(table["track_id"], value_set=ids), -1).to_numpy()
+            wanted = (index >= 0) & np.isin(parts[index], rows.wanted)
+            tracks.append(index[wanted])
+            features.append(feature_matrix(table, rows.features)[wanted])
     found = np.concatenate(tracks)
     return Loaded(found, classes[found], parts[found], np.concatenate(features))
 
@@ -279,11 +287,12 @@ class RowPlan:
         return [self._rows(wanted, tuple(found)) for found in slices]
 
     def pieces(self, wanted: tuple[int, ...]) -> Iterator[Rows]:
-        """Yield the rows of some parts of the split, at most :data:`READ_ROWS` at a time."""
+        """Yield the rows of some parts of the split, :func:`rows_at_a_time` at most."""
+        size = rows_at_a_time(self._features)
         for name, codes in self._codes:
             rows = np.flatnonzero(np.isin(codes, wanted))
-            for first in range(0, len(rows), READ_ROWS):
-                last = min(first + READ_ROWS, len(rows)) - 1
+            for first in range(0, len(rows), size):
+                last = min(first + size, len(rows)) - 1
                 found = ((name, int(rows[first]), int(rows[last]) + 1),)
                 yield self._rows(wanted, found)
 

@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 PARAMETERS: dict[str, Any] = {"shrinkage": SHRINKAGE, "clip": CLIP}
 """Parameters of the analysis: the covariance's shrinkage, and the largest z-score."""
 
-BLOCK_ROWS = 5_000
-"""Rows that a worker sums at a time, which take 18 MB in double precision if they are rich."""
+BLOCK_ROWS = 2_000
+"""Rows that a worker sums at a time, which take 7 MB in double precision if they are rich."""
 
 
 def fit_lda(
@@ -64,6 +64,15 @@ def _fit(classes: tuple[str, ...], scaling: Scaling, sums: ClassSums) -> Lda:
         raise UsageError(f"{error}. Use --model xgboost") from None
 
 
+def calibrate(
+    pool: "WorkerPool", pieces: Iterable[Rows], lda: Lda, *, tick: Callable[[int], None]
+) -> Lda:
+    """Return the analysis at the temperature that suits rows which it was not fitted to."""
+    calls = ((rows, lda) for rows in pieces)
+    losses = map_ordered(pool, _losses, calls, purpose="calibrate the probabilities", tick=tick)
+    return lda.calibrated(reduce(add, losses))
+
+
 # On workers
 
 
@@ -71,6 +80,11 @@ def fit_lda_alone(rows: Rows, classes: tuple[str, ...]) -> Lda:
     """Fit as :func:`fit_lda` does, without other workers."""
     scaling = _column_sums(rows).scaling()
     return _fit(classes, scaling, _class_sums(rows, scaling, len(classes)))
+
+
+def _losses(rows: Rows, lda: Lda) -> np.ndarray:
+    _use_single_thread()
+    return reduce(add, (lda.losses(*block) for block in _blocks(rows)))
 
 
 def _column_sums(rows: Rows) -> ColumnSums:

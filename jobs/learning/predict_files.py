@@ -1,7 +1,6 @@
-"""Predictions of recordings by the champion.
+"""Predictions of recordings, by the champion unless another model is chosen.
 
-A file of the store that the champion has learnt is predicted by the model of its fold, which has
-not.
+A file of the store that the model has learnt is predicted by the model of its fold, which has not.
 
 A model of segments predicts a recording by the mean of its segments' probabilities; a recording
 shorter than one segment by the features of the whole. A recording that is too short for the model's
@@ -26,6 +25,7 @@ from jobs.learning.folds import FoldedModel
 from jobs.progress import Progress
 from jobs.store.tables import Store, current_settings, open_store
 from training.model import Description, Model
+from training.predictor import Kind
 
 if TYPE_CHECKING:
     from featurizer.extract import Features
@@ -105,7 +105,12 @@ class FilesOutcome:
 
 
 def predict_files(
-    files: Paths, *, store: str | Store, progress: Progress | None = None
+    files: Paths,
+    *,
+    store: str | Store,
+    features: str | None = None,
+    model: Kind | None = None,
+    progress: Progress | None = None,
 ) -> FilesOutcome:
     """Predict recordings, which need not be in the store, one after another.
 
@@ -115,13 +120,18 @@ def predict_files(
         Files, folders, globs or list files, as for an extraction.
     store : str or Store
         The store with the model, or its address.
+    features : str, optional
+        Name of the feature set that the model was trained on. If the champion was trained on
+        another one, the newest such model predicts.
+    model : {"lda", "xgboost"}, optional
+        Kind of the model, in the same way.
     progress : Progress, optional
         Shows the progress; by default lines on stderr.
 
     Raises
     ------
     SongmillError
-        A file does not exist, or the store has no champion for this songmill's features.
+        A file does not exist, or the store has no such model for this songmill's features.
 
     Examples
     --------
@@ -130,39 +140,40 @@ def predict_files(
     """
     progress = progress or Progress()
     store = open_store(store)
+    described = registry.choose(store, progress, features=features, kind=model)
     recordings = list_sources(files).recordings
-    champion = Champion(store, [recording.uri for recording in recordings])
+    chosen = ChosenModel(store, described, [recording.uri for recording in recordings])
     predictions: list[FilePrediction] = []
     with single_thread():
         for recording in recordings:
             progress.update(f"{len(predictions)} of {len(recordings)} files")
-            found = _predict_file(champion, recording.uri, recording.path)
+            found = _predict_file(chosen, recording.uri, recording.path)
             if found.error:
                 progress.warn(f"{found.file}: {found.error}: {found.message}")
             predictions.append(found)
-    return FilesOutcome(champion.description.version, predictions)
+    return FilesOutcome(described.version, predictions)
 
 
-class Champion:
-    """The champion of a store, to predict recordings.
+class ChosenModel:
+    """A model of a store, to predict recordings.
 
     Parameters
     ----------
     store : Store
         The store.
+    described : Description
+        The model's description.
     uris : list of str
         Absolute paths or public addresses of the recordings, as in the table ``files``.
 
     Raises
     ------
-    UsageError
-        The store has no champion.
     StoreError
-        The champion is damaged, or needs other features than this songmill has.
+        The model is damaged, or needs other features than this songmill has.
     """
 
-    def __init__(self, store: Store, uris: list[str]) -> None:
-        self.description = registry.load_champion(store).description
+    def __init__(self, store: Store, described: Description, uris: list[str]) -> None:
+        self.description = described
         settings = current_settings(feature_sets(), self.description.segment_seconds)
         self.features: FeatureSet = registry.check_fit(self.description, settings)
         self._models = FoldedModel(store, self.description)
@@ -180,16 +191,16 @@ class Champion:
         return _predict_features(model, self.features, file, found, learnt=bool(learnt))
 
 
-def _predict_file(champion: Champion, uri: str, path: str) -> FilePrediction:
+def _predict_file(model: ChosenModel, uri: str, path: str) -> FilePrediction:
     from featurizer.extract import extract
 
-    sets, seconds = (champion.features.name,), champion.description.segment_seconds
+    sets, seconds = (model.features.name,), model.description.segment_seconds
     try:
         with open_recording(path) as source:
             found = extract(source, sets=sets, segment_seconds=seconds)
     except RecordingError as error:
         return FilePrediction(uri, error=error.kind, message=error.message)
-    return champion.predict(uri, uri, found)
+    return model.predict(uri, uri, found)
 
 
 def _predict_features(

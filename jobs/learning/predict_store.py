@@ -23,7 +23,7 @@ from jobs.cluster.pool import WorkerPool
 from jobs.errors import UsageError
 from jobs.interruption import raise_if_interrupted
 from jobs.learning import registry
-from jobs.learning.dataset import READ_ROWS
+from jobs.learning.dataset import rows_at_a_time
 from jobs.learning.folds import FoldedModel, Learnt, read_learnt
 from jobs.learning.ordered import map_ordered
 from jobs.learning.suspects import suspect_rows
@@ -47,6 +47,7 @@ from jobs.store.schemas import (
 from jobs.store.tables import open_store
 from training.evaluate import sum_by_track
 from training.model import Description
+from training.predictor import Kind
 
 MAX_NAMED_LABELS = 5
 """Unknown labels that a warning names."""
@@ -87,6 +88,8 @@ def predict_all(
     store: str | Session,
     segments: bool = False,
     long: bool = False,
+    features: str | None = None,
+    model: Kind | None = None,
     scheduler: str | None = None,
     workers: int | None = None,
     progress: Progress | None = None,
@@ -101,29 +104,31 @@ def predict_all(
         Whether to write a row for each segment too.
     long : bool
         Whether to write ``predictions-long`` too, a row for each track and class.
+    features, model
+        As for :func:`jobs.learning.predict_files.predict_files`.
     scheduler, workers, progress
         As for :func:`jobs.extraction.extract.extract`.
 
     Raises
     ------
     SongmillError
-        The store has no champion, or its champion needs other features.
+        The store has no such model, or the model needs other features.
     """
     session = open_session(store, scheduler=scheduler, workers=workers, progress=progress)
     with session.stage("predict") as run:
-        described = registry.load_champion(run.store).description
-        features = registry.check_fit(described, run.store.settings)
+        described = registry.choose(run.store, session.progress, features=features, kind=model)
+        feature_set = registry.check_fit(described, run.store.settings)
         if segments and described.level == "track":
             raise UsageError(
                 f"the model {described.version} was trained on tracks, not segments: leave out "
                 "--segments, or train with --level segment"
             )
         pool = run.pool()
-        tracks = _predict_tracks(pool, run, described, features, write=segments)
+        tracks = _predict_tracks(pool, run, described, feature_set, write=segments)
         without = max(count_tracks(run.store).values()) - tracks.num_rows
         if without > 0:
             session.progress.warn(
-                f"tracks without {features.name} features, which get no prediction: {without}"
+                f"tracks without {feature_set.name} features, which get no prediction: {without}"
             )
         _warn_of_unknown_labels(tracks, described, session.progress)
         change = commit.Change()
@@ -254,11 +259,12 @@ def _predict_parts(
     """Yield the sums of each piece of a table, in the order of the pieces."""
     storage, progress = run.store.storage, run.session.progress
     pieces: list[_Piece] = []
+    size = rows_at_a_time(features.name)
     for name in run.store.parts(table):
         raise_if_interrupted()
         rows = run.store.read_part(name, []).num_rows
-        for start in range(0, rows, READ_ROWS):
-            stop = min(start + READ_ROWS, rows)
+        for start in range(0, rows, size):
+            stop = min(start + size, rows)
             output = f"{run.work}/{len(pieces):08d}.segments.parquet" if write else None
             where = (storage.root, described.version, features.name, name)
             pieces.append(_Piece(*where, start, stop, excluded, output))
@@ -279,15 +285,16 @@ def _predict(piece: _Piece) -> tuple[list[str], list[str | None], np.ndarray, li
     model = _model(piece.root, piece.version)
     described = model.description
     position = ["segment", "start_s"] if piece.output else []
-    rows = store.read_part(piece.name, ["track_id", "label", *position, *described.columns])
-    rows = rows.slice(piece.start, piece.stop - piece.start)
+    columns = ["track_id", "label", *position, *described.columns]
+    slices = store.storage.read_slice(piece.name, columns, piece.start, piece.stop)
+    rows = pa.concat_tables(slices)
     if piece.excluded:
         excluded = _excluded_tracks(piece.root, piece.excluded)
         rows = rows.filter(pc.invert(pc.is_in(rows["track_id"], value_set=excluded)))
     probabilities = model.probabilities(feature_matrix(rows, piece.features), rows["track_id"])
     if piece.output:
-        columns = {name: rows[name] for name in ("track_id", "label", *position)}
-        predicted = _rows(described, model.learnt, columns, probabilities, segments=True)
+        keys = {name: rows[name] for name in ("track_id", "label", *position)}
+        predicted = _rows(described, model.learnt, keys, probabilities, segments=True)
         store.storage.write_table(piece.output, predicted)
     ids = rows["track_id"].combine_chunks().dictionary_encode()
     codes, sums, counts = sum_by_track(ids.indices.to_numpy(), probabilities)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from jobs.learning.folds import held_out_models, judged_model
+from jobs.learning.groups import held_out_by_group
 from jobs.learning.registry import Best, check_fit, describe
 from jobs.store.tables import Store
 from training.evaluate import chance, macro_f1
@@ -65,21 +66,14 @@ def read_earlier(store: Store, version: str, tracks: Tracks) -> Earlier:
     """
     described = describe(store, version)
     features = check_fit(described, store.settings).name
-    folds = None
+    groups, folds = tracks.group_of_track, None
     if described.folds:
-        folds = _without_copies(*held_out_models(store, described, tracks.ids), tracks)
-    judged = _without_copies(*judged_model(store, described, tracks.ids), tracks)
-    return Earlier(described, features, folds, judged)
-
-
-def _without_copies(models: list[Predictor], model_of: np.ndarray, tracks: Tracks) -> HeldOut:
-    """Leave out tracks of the last model if it has learnt a track of the same recording.
-
-    It has learnt all tracks that it does not predict.
-    """
-    groups, last = tracks.group_of_track, len(models) - 1
-    is_copy = (model_of == last) & np.isin(groups, groups[model_of != last])
-    return HeldOut(models, np.where(is_copy, -1, model_of))
+        models, model_of = held_out_models(store, described, tracks.ids)
+        folds = HeldOut(models, held_out_by_group(model_of, groups, described.folds))
+    models, model_of = judged_model(store, described, tracks.ids)
+    return Earlier(
+        described, features, folds, HeldOut(models, held_out_by_group(model_of, groups, 1))
+    )
 
 
 @dataclass(frozen=True)

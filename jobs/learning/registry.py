@@ -14,13 +14,16 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from featurizer.feature_set import FeatureSet, feature_sets
+from featurizer.feature_set import FeatureSet, feature_set, feature_sets
 from jobs.errors import DamageError, StoreError, UsageError
+from jobs.inputs.recordings import check_feature_sets
+from jobs.progress import Progress
 from jobs.store import commit
 from jobs.store.schemas import MODELS, PREDICTED_SEGMENTS, PREDICTED_TRACKS
 from jobs.store.storage import Storage, as_json
 from jobs.store.tables import Settings, Store, is_segment_length, open_store
 from training.model import Description, Model, ModelError
+from training.predictor import Kind
 from training.promotion import BEST_ITSELF, Night
 from training.splits import PARTS, Part
 
@@ -188,6 +191,65 @@ def load_champion(store: Store) -> Model:
             f"the store {root} has no champion. Run `songmill {command} --store {root}`"
         )
     return load(store, version)
+
+
+def choose(
+    store: Store, progress: Progress, *, features: str | None = None, kind: Kind | None = None
+) -> Description:
+    """Describe the champion, or the newest model of a feature set or kind if the champion is not.
+
+    A line says if it is not the champion.
+
+    Parameters
+    ----------
+    store : Store
+        The store.
+    progress : Progress
+        Shows the line.
+    features : str, optional
+        Name of the feature set that the model was trained on; by default any.
+    kind : {"lda", "xgboost"}, optional
+        Kind of the model; by default any.
+
+    Raises
+    ------
+    UsageError
+        The store has no such model, or by default no champion.
+    StoreError
+        The model or the champion is damaged.
+
+    Examples
+    --------
+    >>> choose(open_store("trained"), Progress(), features="gtzan").kind
+    'xgboost'
+    """
+    if features is None and kind is None:
+        return load_champion(store).description
+    [name] = check_feature_sets([features]) if features else [None]
+    wanted = " ".join(filter(None, [kind, "model", name and f"of {name} features"]))
+    best, known = champion(store), versions(store)
+    having: list[str] = []
+    for version in ([best] if best else []) + known[::-1]:
+        try:
+            described = describe(store, version)
+        except StoreError as error:
+            if version == best:
+                raise
+            progress.warn(str(error))
+            continue
+        having.append(f"{described.kind} of {described.feature_set}")
+        if kind in (None, described.kind) and (
+            name is None or described.feature_set == feature_set(name).version
+        ):
+            if version != best:
+                other = f"the champion is {best}" if best else "there is no champion"
+                progress.write("info", f"predicting by {version}, the newest {wanted} ({other})")
+            return load(store, version).description
+    root = store.storage.root
+    options = (f"--features {name}" if name else "", f"--model {kind}" if kind else "")
+    command = " ".join(filter(None, ["songmill train --store", root, *options]))
+    found = f"it has {', '.join(dict.fromkeys(having))}" if having else "it has none at all"
+    raise UsageError(f"the store {root} has no {wanted} ({found}). Run `{command}`")
 
 
 def describe(store: Store, version: str) -> Description:

@@ -45,6 +45,7 @@ from jobs.store import commit
 from jobs.store.schemas import FOLDS, IMPORTANCE, PUBLISHED, SPLIT
 from training import splits
 from training.evaluate import Scores
+from training.lda import Lda
 from training.model import Description, digest
 from training.predictor import KINDS, SUFFIXES, Kind, Predictor, Trees, kind_of, to_bytes
 from training.splits import NO_FOLD, PARTS, TEST, TRAIN, VALID, Part
@@ -291,7 +292,7 @@ class _Training:
             pool.wait(self.progress.workers)
         newcomer = self._learn(pool)
         kind = kind_of(newcomer.predictor)
-        of_folds = self._fit_folds(pool, kind, newcomer.rounds)
+        of_folds = self._fit_folds(pool, kind, newcomer)
         classes = self.labelled.tracks.classes
         with translate_errors(pool.client):
             self.progress.step("judging")
@@ -312,12 +313,7 @@ class _Training:
             pieces = self.plan_of_all.pieces(ALL_FOLDS)
             data = fingerprint(pool, pieces, self.labelled, tick=self.progress.workers)
         final = self._fit(
-            pool,
-            kind,
-            "learning from all rows",
-            self.plan_of_all,
-            ALL_FOLDS,
-            rounds=newcomer.rounds,
+            pool, kind, "learning from all rows", self.plan_of_all, ALL_FOLDS, like=newcomer
         )
         scores = {"track": tracks.scores} | ({"segment": by_row} if self.level == "segment" else {})
         files = {
@@ -380,10 +376,11 @@ class _Training:
             self.progress.write("info", f"macro F1 by track of the validation part: {shown}")
         return max(found.items(), key=lambda item: self.candidates.get(item[0], 0.0))[1]
 
-    def _fit_folds(self, pool: "WorkerPool", kind: Kind, rounds: int) -> list[Predictor]:
+    def _fit_folds(self, pool: "WorkerPool", kind: Kind, like: Fitted) -> list[Predictor]:
         """Fit a model for each fold, to all tracks but those of the fold.
 
-        If the kind of model cannot learn from the rows, there are no folds.
+        The rounds of trees or the temperature of an analysis are those of the model ``like``. If
+        the kind of model cannot learn from the rows, there are no folds.
         """
         count, plan, what = self.n_folds, self.plan_of_all, "learning without each fold"
         others = [tuple(code for code in ALL_FOLDS if code != fold) for fold in range(count)]
@@ -391,19 +388,20 @@ class _Training:
         try:
             if max(map(plan.count, others), default=0) > MAX_TASK_ROWS:
                 return [
-                    self._fit(pool, kind, what, plan, wanted, rounds=rounds).predictor
+                    self._fit(pool, kind, what, plan, wanted, like=like).predictor
                     for wanted in others
                 ]
             with translate_errors(pool.client):
-                return fit_side_by_side(
+                found = fit_side_by_side(
                     pool,
                     (plan.shares(wanted, 1)[0] for wanted in others),
                     kind,
                     self.labelled.tracks.classes,
-                    rounds,
+                    like.rounds,
                     tick=self.progress.workers,
                     on_result=lambda done: self.progress.update(f"{what}: {done} of {count}"),
                 )
+            return [_tempered(one, like) for one in found]
         except UsageError as error:
             self.progress.warn(f"no track can be predicted out of fold: {error}")
             self.folds = np.full(len(self.folds), NO_FOLD)
@@ -441,17 +439,23 @@ class _Training:
         plan: RowPlan,
         wanted: tuple[int, ...],
         *,
-        rounds: int | None = None,
+        like: Fitted | None = None,
     ) -> Fitted:
-        """Fit a model to parts of a plan; trees with this number of rounds, or their own."""
+        """Fit a model to parts of a plan.
+
+        The rounds of trees or the temperature of an analysis are those of the model ``like``; by
+        default those that suit the validation part.
+        """
         if kind == "xgboost":
-            return self._boost(pool, what, plan, wanted, rounds)
-        from jobs.learning.distributed_lda import fit_lda
+            return self._boost(pool, what, plan, wanted, like.rounds if like else None)
+        from jobs.learning.distributed_lda import calibrate, fit_lda
 
         self.progress.step(f"{what}: linear discriminant analysis")
         pieces, tick = functools.partial(plan.pieces, wanted), self.progress.workers
         predictor = fit_lda(pool, pieces, self.labelled, tick=tick)
-        return Fitted(predictor, 0, pool.most_workers)
+        if like is None and self.has_validation:
+            predictor = calibrate(pool, plan.pieces((VALID,)), predictor, tick=tick)
+        return Fitted(_tempered(predictor, like), 0, pool.most_workers)
 
     def _boost(
         self,
@@ -616,10 +620,9 @@ class _Training:
         from training import boosting
 
         tracks, kind = self.labelled.tracks, kind_of(final.predictor)
-        parameters = {
-            "lda": distributed_lda.PARAMETERS,
-            "xgboost": {**boosting.PARAMETERS, "num_class": len(tracks.classes)},
-        }
+        parameters = {**boosting.PARAMETERS, "num_class": len(tracks.classes)}
+        if isinstance(final.predictor, Lda):
+            parameters = distributed_lda.PARAMETERS | {"temperature": final.predictor.temperature}
         per_part = np.bincount(self.parts[self.parts != OUTSIDE], minlength=len(PARTS))
         per_class = np.bincount(tracks.labels, minlength=len(tracks.classes))
         return Description(
@@ -630,7 +633,7 @@ class _Training:
             level=self.level,
             feature_set=self.store.settings.feature_sets[self.features],
             segment_seconds=self.store.settings.segment_seconds,
-            parameters=parameters[kind],
+            parameters=parameters,
             rounds=final.rounds,
             stopped_early=self.has_validation and kind == "xgboost",
             split={
@@ -657,6 +660,13 @@ class _Training:
             candidates=self.candidates,
             folds=self.n_folds,
         )
+
+
+def _tempered(predictor: Predictor, like: Fitted | None) -> Predictor:
+    """Return an analysis at the temperature of another one; trees, and without one, as they are."""
+    if isinstance(predictor, Lda) and like and isinstance(like.predictor, Lda):
+        return replace(predictor, temperature=like.predictor.temperature)
+    return predictor
 
 
 def as_json(outcome: Outcome) -> dict[str, Any]:

@@ -231,7 +231,7 @@ def run(
             "predict",
             "predict",
             lambda: _predict(session, long=long),
-            inputs=("features", "champion"),
+            inputs=("features", "champion", "predictions"),  # others may have replaced them
             options={"long": long},
             has_result=lambda store: bool(store.parts(PREDICTED_TRACKS)),
             obstacle=lambda store: "" if registry.champion(store) else "there is no champion yet",

@@ -18,7 +18,7 @@ from jobs.errors import UsageError
 from jobs.inputs.path_text import from_text
 from jobs.inputs.recordings import decode_recording
 from jobs.learning import registry
-from jobs.learning.predict_files import LEARNT, Champion, FilePrediction
+from jobs.learning.predict_files import LEARNT, ChosenModel, FilePrediction
 from jobs.progress import Progress, printable
 from jobs.redaction import public_address
 from jobs.reporting.overview import feature_cell, label_styles, percentiles, sample_tracks
@@ -159,7 +159,7 @@ def inspect(
     shown = public_address(path)
     champion, uri = None, shown if "://" in shown else os.path.abspath(shown)
     if store and registry.champion(store):
-        champion = Champion(store, [uri])
+        champion = ChosenModel(store, registry.load_champion(store).description, [uri])
     stem = os.path.splitext(os.path.basename(shown.rstrip("/")))[0]
     folder = absolute_path(out or f"inspect-{printable(stem)}")
     check_writable(folder)

@@ -96,9 +96,12 @@ def sample_tracks(store: Store, name: str, size: int = SAMPLE_SIZE) -> Sample:
         values = [batch[one].to_numpy(zero_copy_only=False)[chosen] for one in columns]
         rows.append(np.column_stack(values))
     sampled, matrix = pa.concat_tables(names), np.concatenate(rows)
-    order = pc.sort_indices(sampled["track_id"]).to_numpy()
+    del rows  # as large as the matrix
     # NaN, of an unknown length, is not larger.
-    order = order[~(np.abs(matrix[order]) >= _MAX_FEATURE).any(axis=1)]
+    is_large = (matrix >= _MAX_FEATURE) | (matrix <= -_MAX_FEATURE)
+    too_large = np.asarray(is_large.any(axis=1))
+    order = pc.sort_indices(sampled["track_id"]).to_numpy()
+    order = order[~too_large[order]]
     return Sample(
         feature_set=described,
         total=total,

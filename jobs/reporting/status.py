@@ -1,4 +1,4 @@
-"""Status of a store: counts, labels, failures, the last runs."""
+"""Status of a store: counts, labels, failures, remarks, the last runs."""
 
 from collections import Counter
 from dataclasses import dataclass
@@ -48,6 +48,8 @@ class Status:
         Tracks that have a row in each feature set.
     silent : int
         Files with no sample other than 0, whose features have no meaning.
+    warned_files : list of dict
+        ``track_id``, ``message`` and ``uri`` of each file that has rows, and a remark.
     """
 
     store: str
@@ -65,6 +67,7 @@ class Status:
     waiting: int
     tracks_of: dict[str, int]
     silent: int
+    warned_files: list[dict[str, Any]]
 
 
 def read_status(store: str | Store) -> Status:
@@ -79,6 +82,8 @@ def read_status(store: str | Store) -> Status:
     store = open_store(store)
     files = store.read("files", ["track_id", "uri", "status", "error", "message", "duration_s"])
     failed = files.filter(pc.equal(files["status"], "failed")).sort_by("track_id")
+    is_remarked = pc.and_(pc.equal(files["status"], "ok"), pc.is_valid(files["message"]))
+    remarked = files.filter(is_remarked).sort_by("track_id")
     runs = store.read("runs").sort_by([("started_at", "descending")]).slice(0, LAST_RUNS)
     try:
         model = champion(store)
@@ -103,4 +108,5 @@ def read_status(store: str | Store) -> Status:
         waiting=sum(1 for _ in finished_attempts(store.storage)),
         tracks_of=tracks_of,
         silent=pc.sum(pc.match_substring(files["message"], SILENT)).as_py() or 0,
+        warned_files=remarked.select(["track_id", "message", "uri"]).to_pylist(),
     )

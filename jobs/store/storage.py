@@ -20,6 +20,10 @@ TEMPORARY = "_work/tmp"
 
 _BATCH_ROWS = 16_384
 
+_GROUP_VALUES = 2**23
+"""Values of a row group, of at least a batch: wide tables get several, which are read one by one.
+"""
+
 _BUFFER_BYTES = 65_536
 """Read buffer of a column. Without one, Arrow reads a column of a whole part at once."""
 
@@ -187,7 +191,26 @@ class Storage(ABC):
         """
         with self._parquet(name, is_footer, buffer_size=_BUFFER_BYTES) as file:
             _check_columns(file, columns)
-            yield from file.iter_batches(_BATCH_ROWS, columns=columns, use_threads=False)
+            for i in range(file.num_row_groups):  # Arrow would keep those that were read
+                yield from file.iter_batches(
+                    _BATCH_ROWS, row_groups=[i], columns=columns, use_threads=False
+                )
+
+    def read_slice(
+        self, name: str, columns: Sequence[str], start: int, stop: int
+    ) -> Iterator[pa.Table]:
+        """Yield rows ``start`` to ``stop`` of the Parquet file ``name``, a row group at a time.
+
+        Errors are those of :meth:`read_table`.
+        """
+        with self._parquet(name, pre_buffer=self.PRE_BUFFER) as file:
+            _check_columns(file, columns)
+            end = 0
+            for i in range(file.num_row_groups):
+                first, end = end, end + file.metadata.row_group(i).num_rows
+                if first < stop and start < end:
+                    rows = file.read_row_group(i, columns=columns)
+                    yield rows.slice(max(start - first, 0), stop - max(start, first))
 
     def read_schema(self, name: str) -> pa.Schema:
         """Return the schema of the Parquet file ``name``; StoreError if it is damaged."""
@@ -254,7 +277,12 @@ def write_parquet(table: pa.Table, file: IO[bytes]) -> None:
     # Features rarely repeat: their dictionaries would be larger than the values.
     dictionary = [field.name for field in table.schema if pa.types.is_string(field.type)]
     pq.write_table(
-        table, file, compression="zstd", use_dictionary=dictionary, write_page_checksum=True
+        table,
+        file,
+        row_group_size=max(_BATCH_ROWS, _GROUP_VALUES // max(1, table.num_columns)),
+        compression="zstd",
+        use_dictionary=dictionary,
+        write_page_checksum=True,
     )
 
 
@@ -295,7 +323,7 @@ def parse_json(text: bytes) -> Any:
     """
     try:
         value = json.loads(text)
-        as_json(value)  # fails for half of a surrogate pair
+        json.dumps(value, ensure_ascii=False).encode()  # fails for half of a surrogate pair
     except RecursionError:
         raise ValueError("it is nested too deeply") from None
     return value

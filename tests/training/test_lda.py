@@ -2,10 +2,11 @@
 
 import numpy as np
 import pytest
+from scipy.special import log_softmax, softmax
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 
 from training.arrays import from_npz, to_npz
-from training.lda import SHRINKAGE, ClassSums, Lda, discriminants, shrunk
+from training.lda import SHRINKAGE, TEMPERATURES, ClassSums, Lda, discriminants, shrunk
 from training.scaling import ColumnSums, Scaling
 
 CLASSES = ("blues", "jazz", "metal", "rock", "ska")
@@ -67,6 +68,44 @@ def test_probabilities_are_scikit_learns(solver: str, n: int, d: int, n_classes:
         ours.log_probabilities(features), theirs.predict_log_proba(scores), rtol=1e-9, atol=1e-9
     )
     np.testing.assert_allclose(ours.probabilities(features).sum(axis=1), 1, rtol=1e-12)
+
+
+@pytest.mark.parametrize(("n", "d", "n_classes"), [(240, 12, 5), (40, 90, 5), (100, 3, 2)])
+def test_the_temperature_has_the_smallest_loss_and_changes_no_prediction(
+    n: int, d: int, n_classes: int
+) -> None:
+    features, classes = made(2 * n, d, n_classes)
+    classes[n : n + n // 4] = 0  # mistakes
+    model = fit(features[:n], classes[:n], CLASSES[:n_classes])
+    theirs = LinearDiscriminantAnalysis(solver="lsqr", shrinkage=SHRINKAGE)
+    theirs.fit(model.scaling.clipped(features[:n]), classes[:n])
+    scores = theirs.decision_function(model.scaling.clipped(features[n:]))
+    if n_classes == 2:
+        scores = np.column_stack([np.zeros(n), scores])
+    expected = [
+        -log_softmax(scores / t, axis=1)[np.arange(n), classes[n:]].mean() for t in TEMPERATURES
+    ]
+    losses = sum(model.losses(features[i : i + 7], classes[i : i + 7]) for i in range(n, 2 * n, 7))
+    np.testing.assert_allclose(losses / n, expected, rtol=1e-9)
+    found = model.calibrated(losses)
+    assert found.temperature == TEMPERATURES[np.argmin(expected)]
+    assert found.temperature > 1
+    given = found.probabilities(features[n:])
+    np.testing.assert_allclose(given, softmax(scores / found.temperature, axis=1), atol=1e-10)
+    before = model.probabilities(features[n:])
+    assert (given.argmax(axis=1) == before.argmax(axis=1)).all()
+    stored = Lda.from_arrays(found.to_arrays())
+    assert (stored.probabilities(features) == found.probabilities(features)).all()
+
+
+def test_a_class_without_rows_has_no_temperature() -> None:
+    features, classes = made(n_classes=4)
+    model = fit(features[:120], classes[:120], CLASSES)
+    some = np.where(np.arange(240) % 3 == 0, 4, classes)[120:]
+    expected = model.losses(features[120:][some < 4], some[some < 4])
+    assert (model.losses(features[120:], some) == expected).all()
+    nothing = model.losses(features[120:], np.full(120, 4))
+    assert model.calibrated(nothing).temperature == 1
 
 
 def test_new_rows_are_scaled_by_the_training_rows_and_clipped() -> None:
@@ -221,14 +260,19 @@ def test_a_model_survives_as_a_file() -> None:
         ("intercepts", np.zeros((5, 1))),
         ("priors", np.full(5, 0.3)),
         ("priors", np.array([-0.5, 1.5, 0.0, 0.0, 0.0])),
+        ("temperature", np.array(0.0)),
+        ("temperature", np.array([1.0])),
         ("mean", np.zeros(5)),
     ],
 )
 def test_a_damaged_model_is_refused(name: str, wrong: np.ndarray) -> None:
     arrays = fit(*made()).to_arrays()
-    with pytest.raises(ValueError, match=r"instead of|ascending|not finite|add up to 1"):
+    with pytest.raises(ValueError, match=r"instead of|ascending|not finite|add up to 1|above 0"):
         Lda.from_arrays(arrays | {name: wrong})
     del arrays[name]
+    if name == "temperature":  # as in a model of an older songmill
+        assert Lda.from_arrays(arrays).temperature == 1
+        return
     with pytest.raises(ValueError, match=f"{name} is missing"):
         Lda.from_arrays(arrays)
 

@@ -291,7 +291,9 @@ def test_json_is_one_object_with_the_counts_of_the_run(
 def store(tmp_path: Path) -> Path:
     made = make_store(tmp_path / "store", [("b", None)], level="track")
     failed = {"track_id": "a\n\N{GUITAR}\x1b[31m.wav", "status": "failed"}
-    put(made, "files", [failed | {"error": "empty", "message": "holds no bytes"}], FILES)
+    remarked = {"track_id": "b", "status": "ok", "message": "The file is cut off."}
+    failed |= {"error": "empty", "message": "holds no bytes"}
+    put(made, "files", [failed, remarked, {"track_id": "c", "status": "ok"}], FILES)
     counts = dict.fromkeys(("seconds", "extracted", "failed", "unchanged", "gone"), 1)
     run = {"run_id": "1", "outcome": "done", "started_at": datetime(2026, 1, 2, tzinfo=UTC)}
     put(made, "runs", [run | counts], RUNS)
@@ -306,18 +308,22 @@ def test_status_shows_a_store(command: Command, store: Path) -> None:
     code, out, err = command("status", "--store", store, "--failed")
     assert (code, err) == (0, "")
     assert out == "empty\ta\\n\N{GUITAR}\\x1b[31m.wav\tholds no bytes\n"
+    code, out, err = command("status", "--store", store, "--warnings")
+    assert (code, out, err) == (0, "b\tThe file is cut off.\n", "")
 
 
 def test_status_as_json_is_one_object(command: Command, store: Path) -> None:
-    for options in ([], ["--failed"]):
+    for options in ([], ["--warnings"], ["--failed"]):
         code, out, err = command("status", "--store", store, "--json", *options)
         assert (code, err) == (0, "")
         found: dict[str, Any] = json.loads(out)
-        assert (found["tracks"], found["files"]) == (1, 1)
+        assert (found["tracks"], found["files"], found["warnings"]) == (1, 3, 1)
         assert found["labels"] == [{"label": None, "tracks": 1}]
         assert (found["failed"], found["failures"]) == (1, {"empty": 1})
         assert found["runs"][0]["started_at"] == "2026-01-02T00:00:00+00:00"
-        assert ("failed_files" in found) == (options != [])
+        assert ("failed_files" in found) == ("--failed" in options)
+        warned = {"track_id": "b", "message": "The file is cut off.", "uri": None}
+        assert found.get("warned_files") == ([warned] if "--warnings" in options else None)
     assert [row["track_id"] for row in found["failed_files"]] == ["a\n\N{GUITAR}\x1b[31m.wav"]
 
 

@@ -111,9 +111,11 @@ READERS: dict[str, Callable[[str], Content]] = {
 
 
 def typed(content: Content) -> list[tuple[Any, ...]]:
-    """Return rows with their probabilities as float32, which formats print in several ways."""
+    """Return rows with the numbers and truth values that formats print in several ways."""
 
     def parse(name: str, text: str) -> object:
+        if name == "learnt":
+            return text in ("True", "true", "1")
         return np.float32(text) if name.startswith("p_") or name == "probability" else text
 
     names, *rows = content

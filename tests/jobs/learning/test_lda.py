@@ -11,7 +11,9 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 from rich.console import Console
+from scipy.special import softmax
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
+from sklearn.metrics import log_loss
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
 from support.in_process import RecordedBoosting
@@ -29,6 +31,7 @@ from jobs.progress import Progress
 from jobs.store.schemas import features_folder
 from jobs.store.tables import Store
 from training.evaluate import macro_f1
+from training.lda import TEMPERATURES
 from training.model import Model
 from training.predictor import to_bytes
 
@@ -99,6 +102,18 @@ def probabilities(model: Model, rows: pd.DataFrame) -> np.ndarray:
 # The analysis
 
 
+def temperature_of(root: Path, outcome: Outcome) -> float:
+    """Return the temperature that suits the validation part best, by scikit-learn's scores."""
+    valid = rows_of(root, outcome, "valid")
+    theirs = scikit_learns(rows_of(root, outcome, "train"))
+    scores = theirs.decision_function(valid[list(RICH.names)].to_numpy(np.float64))
+    losses = [log_loss(valid["label"], softmax(scores / t, axis=1)) for t in TEMPERATURES]
+    found = float(TEMPERATURES[np.argmin(losses)])
+    assert found > 1
+    assert outcome.description.parameters["temperature"] == found
+    return found
+
+
 def test_it_is_scikit_learns_of_the_same_rows(root: Path, do: Train) -> None:
     store = fill_rich(root, {**LABELS, "nobody.wav": None})
     outcome = do(model="lda")
@@ -110,7 +125,8 @@ def test_it_is_scikit_learns_of_the_same_rows(root: Path, do: Train) -> None:
     for stem, parts in (("judged", ("train",)), ("model", ("train", "valid", "test"))):
         theirs = scikit_learns(rows_of(root, outcome, *parts))
         given = probabilities(registry.load(store, described.version, stem), test)
-        expected = theirs.predict_proba(test[list(RICH.names)].to_numpy(np.float64))
+        expected = theirs.decision_function(test[list(RICH.names)].to_numpy(np.float64))
+        expected = softmax(expected / temperature_of(root, outcome), axis=1)
         assert list(theirs.classes_) == described.classes
         np.testing.assert_allclose(given, expected, atol=1e-6)
         if stem == "judged":
@@ -151,6 +167,7 @@ def test_any_order_and_number_of_workers_gives_the_same_bits(
         monkeypatch.setattr(ordered, "map_unordered", in_this_process(order))
         pool: Any = None
         lda = distributed_lda.fit_lda(pool, lambda: plan.pieces((0,)), labelled, tick=int)
+        lda = distributed_lda.calibrate(pool, plan.pieces((0,)), lda, tick=int)
         made.add(to_bytes(lda))
     assert len(made) == 1
     # Another division rounds otherwise, in the last digits.
@@ -253,15 +270,19 @@ def test_rows_that_have_no_analysis_are_refused_and_left_to_trees(
 # Champions of another kind and feature set
 
 
-def score_of(store: Store, outcome: Outcome, tracks: list[str]) -> float:
-    """Return the macro F1 of the judged model on tracks, from its own rows."""
+def score_of(store: Store, outcome: Outcome) -> float:
+    """Return the macro F1 out of fold of all tracks, from rows of the model's features."""
     described = outcome.description
     features = "rich" if described.feature_set == RICH.version else "gtzan"
     root = Path(store.storage.root)
     rows = read_rows(root, described.level, features)
-    rows = rows[rows["track_id"].isin(tracks)]
-    model = registry.load(store, described.version, "judged")
-    means = pd.DataFrame(probabilities(model, rows)).groupby(rows["track_id"].to_numpy()).mean()
+    folds = pd.read_parquet(root / "models" / described.version / "folds.parquet")
+    fold_of = rows["track_id"].map(folds.set_index("track_id")["fold"]).to_numpy()
+    given = np.zeros((len(rows), len(described.classes)))
+    for fold in range(5):
+        model = registry.load(store, described.version, f"fold-{fold}")
+        given[fold_of == fold] = probabilities(model, rows[fold_of == fold])
+    means = pd.DataFrame(given).groupby(rows["track_id"].to_numpy()).mean()
     truth = rows.groupby("track_id")["label"].first()[means.index]
     return macro_f1(np.searchsorted(described.classes, truth), means.to_numpy().argmax(axis=1))
 
@@ -280,12 +301,12 @@ def test_models_of_other_features_are_judged_on_the_same_tracks_by_rows_of_their
     first, second = (do(**options, tolerance=1.0) for options in kinds)
     assert [first.description.level, second.description.level] == [level, "track"][::turn]
     assert first.verdict.reason == "it is the first"
-    tracks = rows_of(root, second, "test")["track_id"].tolist()
-    verdict = second.verdict
-    assert verdict.tracks == len(tracks)
-    assert verdict.newcomer == pytest.approx(score_of(store, second, tracks))
-    assert verdict.champion == pytest.approx(score_of(store, first, tracks))
-    assert verdict.newcomer != verdict.champion
+    compared = second.verdict.champion
+    assert compared
+    assert compared.tracks == len(LABELS)
+    assert compared.newcomer == pytest.approx(score_of(store, second))
+    assert compared.earlier == pytest.approx(score_of(store, first))
+    assert compared.newcomer != compared.earlier
     assert champion_of(root) == second.description.version
     # The same split: neither was trained on the other's test tracks.
     assert rows_of(root, first, "test").equals(rows_of(root, second, "test"))

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 import soundfile
 from support.command_line import Command
-from support.made_models import MISFITS, TRICKY_CLASSES, plainly, put_model
+from support.made_models import MISFITS, TRICKY_CLASSES, make_lda, plainly, put_model
 from support.made_stores import make_store, put
 
 from featurizer.extract import extract
@@ -18,6 +18,7 @@ from jobs.errors import StoreError, UsageError
 from jobs.learning.predict_files import FilesOutcome, predict_files
 from jobs.store.schemas import FILES
 from jobs.store.tables import open_store
+from training.predictor import to_bytes
 
 GTZAN = feature_set("gtzan")
 
@@ -151,3 +152,21 @@ def test_without_a_model_nothing_is_predicted(root: Path, takes: Path) -> None:
     put_model(store, VERSION, TRICKY_CLASSES)
     with pytest.raises(UsageError, match="songmill promote"):
         predict(root, takes / "take0.wav")
+
+
+def test_a_model_of_another_kind_than_the_champions_predicts_if_it_is_asked_for(
+    root: Path, takes: Path, command: Command
+) -> None:
+    make_champion(root)
+    classes = sorted(TRICKY_CLASSES)
+    lda = to_bytes(make_lda(classes))
+    options: dict[str, Any] = {"kind": "lda", "rounds": 0, "level": "track"}
+    put_model(open_store(str(root)), "lda", classes, trees=lda, **options)
+    arguments = ("predict", takes / "take0.wav", "--store", root, "--json")
+    code, out, err = command(*arguments, "--model", "lda", "--features", "gtzan")
+    assert (code, json.loads(out)["model"]) == (0, "lda")
+    assert "predicting by lda, the newest lda model of gtzan features (the champion is" in err
+    assert json.loads(command(*arguments, "--model", "xgboost")[1])["model"] == VERSION
+    code, _, err = command("predict", "--all", "--store", root, "--features", "rich")
+    assert code == 2
+    assert f"has no model of rich features (it has xgboost of {GTZAN.version}, lda of" in err

@@ -13,6 +13,7 @@ from support.command_line import Command
 from support.made_models import (
     MISFITS,
     TRICKY_CLASSES,
+    make_lda,
     plainly,
     put_model,
     read_parts,
@@ -20,12 +21,16 @@ from support.made_models import (
 )
 from support.made_stores import make_store, read_rows
 
+from featurizer.feature_set import feature_set
 from jobs.errors import ClusterError, StoreError, UsageError
-from jobs.learning import ordered, predict_store
+from jobs.learning import dataset, ordered, predict_store
 from jobs.learning.predict_store import StoreOutcome, predict_all
 from jobs.learning.suspects import suspects
 from jobs.store.tables import Store, open_store
+from training.predictor import to_bytes
 from training.suspects import find_suspects
+
+GTZAN = feature_set("gtzan")
 
 VERSION, LATER = "20260301T120000-aaaaaa", "20260302T120000-bbbbbb"
 
@@ -54,7 +59,7 @@ def predict(
     root: Path, monkeypatch: pytest.MonkeyPatch, in_process_cluster: str
 ) -> Iterator[Predict]:
     """Predict on a cluster of this process, in pieces of five rows."""
-    monkeypatch.setattr(predict_store, "READ_ROWS", 5)
+    monkeypatch.setattr(dataset, "READ_ROWS", 5)
     yield lambda **options: predict_all(store=str(root), scheduler=in_process_cluster, **options)
     predict_store._model.cache_clear()
     predict_store._excluded_tracks.cache_clear()
@@ -220,6 +225,19 @@ def test_a_model_of_tracks_predicts_the_track_rows(root: Path, predict: Predict)
     np.testing.assert_allclose(found, given, atol=1e-6)
     with pytest.raises(UsageError, match="was trained on tracks"):
         predict(segments=True)
+
+
+def test_a_model_of_another_kind_predicts_if_it_is_asked_for(root: Path, predict: Predict) -> None:
+    store = fill(root)
+    classes = ["x", "y"]
+    lda = make_lda(classes)
+    options: dict[str, Any] = {"kind": "lda", "rounds": 0, "level": "track"}
+    put_model(store, LATER, classes, trees=to_bytes(lda), **options)
+    assert predict(model="lda").model == LATER
+    found, rows = read_predictions(root, "track"), read_rows(root, "track")
+    given = lda.probabilities(rows[list(GTZAN.names)].to_numpy())
+    np.testing.assert_allclose(found[["p_x", "p_y"]], given, atol=1e-6)
+    assert predict().model == VERSION
 
 
 def test_a_store_without_rows_gets_no_predictions(root: Path, predict: Predict) -> None:

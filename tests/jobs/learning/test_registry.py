@@ -13,6 +13,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from rich.console import Console
 from support.damaged_json import DAMAGED_JSON, short_id
 from support.faults import before_operations
 from support.made_models import MISFITS, champion_of, make_lda, make_trees, put_model
@@ -22,14 +23,24 @@ from featurizer.feature_set import feature_set
 from jobs.errors import DamageError, StoreError, UsageError
 from jobs.learning import registry
 from jobs.learning.promote import promote
+from jobs.progress import Progress
+from jobs.store import commit
+from jobs.store.address import lock_of
 from jobs.store.folder import Folder
 from jobs.store.schemas import PREDICTED_SEGMENTS, PREDICTED_TRACKS
 from jobs.store.tables import Settings, Store, open_store
 from training.arrays import Arrays, to_npz
 from training.model import Description, Model, ModelError, digest
 from training.predictor import to_bytes
+from training.promotion import BEST_ITSELF, Night
 
-GTZAN = feature_set("gtzan")
+GTZAN, RICH = feature_set("gtzan"), feature_set("rich")
+
+OF_RICH: dict[str, Any] = {
+    "columns": list(RICH.names),
+    "feature_set": RICH.version,
+    "level": "track",
+}
 
 OLD, MIDDLE, NEW = "20260301T120000-aaaaaa", "20260302T120000-bbaaaa", "20260303T120000-cccccc"
 LATER = "20260304T120000-dddddd"
@@ -108,6 +119,49 @@ def test_no_rows_give_no_probabilities(store: Store, root: Path) -> None:
     rows = read_rows(root)[list(GTZAN.names)].to_numpy()
     assert model.probabilities(rows).shape == (2, 2)
     assert model.probabilities(rows[:0]).shape == (0, 2)
+
+
+def test_the_champion_or_else_the_newest_model_of_a_feature_set_or_kind_predicts(
+    store: Store,
+) -> None:
+    log = io.StringIO()
+    progress = Progress(Console(file=log, width=300))
+
+    def chosen(**options: Any) -> str:
+        return registry.choose(store, progress, **options).version
+
+    put_lda(store, LATER, to_bytes(make_lda(CLASSES, features="rich")), **OF_RICH)
+    assert chosen() == chosen(features="gtzan", kind="xgboost") == NEW
+    assert log.getvalue() == ""
+    assert chosen(features="rich") == chosen(kind="lda") == LATER
+    text = f"predicting by {LATER}, the newest model of rich features (the champion is {NEW})"
+    assert text in log.getvalue()
+    put_lda(store, "2", to_bytes(make_lda(CLASSES, features="rich")), champion=True, **OF_RICH)
+    assert chosen(features="rich") == "2"
+    assert chosen(features="gtzan") == NEW
+    with pytest.raises(UsageError, match="no feature set 'mfcc': choose from gtzan, rich"):
+        chosen(features="mfcc")
+    with pytest.raises(UsageError) as refusal:
+        chosen(features="rich", kind="xgboost")
+    root = store.storage.root
+    assert str(refusal.value) == (
+        f"the store {root} has no xgboost model of rich features (it has lda of rich-458.1, "
+        f"xgboost of gtzan-57.1). Run `songmill train --store {root} --features rich --model "
+        "xgboost`"
+    )
+
+
+def test_a_damaged_model_is_passed_over_unless_it_is_the_champion(store: Store) -> None:
+    log = io.StringIO()
+    progress = Progress(Console(file=log, width=300))
+    put_lda(store, LATER, to_bytes(make_lda(CLASSES)))
+    put_lda(store, "20260305", to_bytes(make_lda(CLASSES)))
+    store.storage.write("models/20260305/model.json", b"{")
+    assert registry.choose(store, progress, kind="lda").version == LATER
+    assert "20260305/model.json is malformed" in log.getvalue()
+    store.storage.write(f"models/{NEW}/model.json", b"{")
+    with pytest.raises(DamageError, match="is malformed"):
+        registry.choose(store, progress, kind="lda")
 
 
 # Damaged files
@@ -414,11 +468,9 @@ def test_a_damaged_file_of_numbers_is_reported(store: Store, root: Path, edit: E
 
 
 def test_a_model_fits_stores_that_have_its_feature_set(store: Store) -> None:
-    rich = feature_set("rich")
-    changes = {"columns": list(rich.names), "feature_set": rich.version, "level": "track"}
-    described = put_lda(store, LATER, to_bytes(make_lda(CLASSES, features="rich")), **changes)
-    both = Settings({"gtzan": GTZAN.version, "rich": rich.version}, 3.0)
-    assert registry.check_fit(described, both) is rich
+    described = put_lda(store, LATER, to_bytes(make_lda(CLASSES, features="rich")), **OF_RICH)
+    both = Settings({"gtzan": GTZAN.version, "rich": RICH.version}, 3.0)
+    assert registry.check_fit(described, both) is RICH
     assert registry.check_fit(registry.describe(store, OLD), both) is GTZAN
     with pytest.raises(StoreError, match=r"needs the feature set rich-458\.1, and the rows have"):
         registry.check_fit(described, store.settings)
@@ -464,6 +516,67 @@ def put_models(store: Store, count: int) -> list[str]:
 def predict_by(store: Store, table: str, version: str) -> None:
     rows = pa.table({"track_id": ["a"], "model": [version]})
     store.storage.write_table(f"{table}/part-0.parquet", rows)
+
+
+# The best champion
+
+
+def record(store: Store, best: registry.Best) -> None:
+    """Commit a record of the best champion."""
+    change = commit.Change()
+    registry.stage_best(store, change, best)
+    with lock_of(store.storage) as lock:
+        commit.commit(lock, change)
+
+
+def test_the_best_champion_is_recorded_with_its_nights_and_kept(store: Store, root: Path) -> None:
+    before = json.loads((root / "models/champion.json").read_text())
+    best = registry.Best(OLD, "by-track", (BEST_ITSELF, Night(-0.02, 0.015)))
+    record(store, best)
+    assert registry.best(store) == best
+    after = json.loads((root / "models/champion.json").read_text())
+    assert {**after, "best": None} == {**before, "best": None}
+    assert registry.remove_old(store, 0, NEW) == [MIDDLE]
+    assert registry.versions(store) == [OLD, NEW]
+
+
+def test_whoever_promotes_a_model_makes_it_the_best(store: Store, root: Path) -> None:
+    record(store, registry.Best(NEW, "by-group:artist", (BEST_ITSELF, Night(0.1, 0.2))))
+    promote(OLD, store=str(root))
+    assert registry.best(store) == registry.Best(OLD, "by-track")
+
+
+@pytest.mark.parametrize(
+    "entry",
+    [
+        *("", [], {}, 5, None),
+        *(
+            {"version": NEW, "split": "by-track", "nights": [], **damage}
+            for damage in (
+                {},
+                {"version": "gone"},
+                {"version": [NEW]},
+                {"nights": [5]},
+                {"nights": [{"difference": 0.1}]},
+                {"nights": [{"difference": "x", "deviation": 0.1}]},
+                {"nights": [{"difference": math.nan, "deviation": 0.1}]},
+            )
+        ),
+    ],
+)
+def test_a_damaged_record_of_the_best_is_none(store: Store, root: Path, entry: Any) -> None:
+    path = root / "models/champion.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "best": entry}))
+    assert registry.best(store) is None
+    assert registry.champion(store) == NEW
+
+
+def test_an_older_songmill_recorded_no_best(store: Store, root: Path) -> None:
+    path = root / "models/champion.json"
+    path.write_text(json.dumps({"version": NEW, "promoted_at": "2026-03-01", "previous": None}))
+    assert registry.best(store) is None
+    path.unlink()
+    assert registry.best(store) is None
 
 
 @pytest.mark.parametrize("keep", range(6))

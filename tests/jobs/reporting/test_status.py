@@ -10,7 +10,7 @@ from support.made_stores import NOON, make_store
 from featurizer.feature_set import feature_set
 from featurizer.recording import SILENT
 from jobs.cli.extraction import print_outcome
-from jobs.cli.reporting import print_failed, print_status
+from jobs.cli.reporting import print_failed, print_status, print_warnings
 from jobs.extraction.extract import Outcome
 from jobs.reporting.status import Status, read_status
 from jobs.store.schemas import FILES, RUNS
@@ -66,6 +66,7 @@ def test_everything_is_counted(filled: Store) -> None:
     assert status.failed_files[1] == x
     assert [run["started_at"].day for run in status.runs] == [7, 6, 5, 4, 3]
     assert (status.waiting, status.silent) == (1, 1)
+    assert status.warned_files == [{"track_id": "c", "message": f"A note. {SILENT}", "uri": None}]
 
 
 def test_an_empty_store_has_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -74,7 +75,8 @@ def test_an_empty_store_has_nothing(tmp_path: Path, capsys: pytest.CaptureFixtur
     assert (status.files, status.tracks, status.segments, status.hours) == (0, 0, 0, 0.0)
     assert (status.labels, status.failures, status.failed_files, status.runs) == ({}, {}, [], [])
     print_failed(status)
-    assert capsys.readouterr().out == "No file failed.\n"
+    print_warnings(status)
+    assert capsys.readouterr().out == "No file failed.\nNo file has a remark.\n"
 
 
 def test_failed_files_are_a_line_each_that_programs_can_cut_at_the_tabs(
@@ -92,7 +94,9 @@ def test_failed_files_are_a_line_each_that_programs_can_cut_at_the_tabs(
 
 def test_long_lines_of_failed_files_are_not_broken(capsys: pytest.CaptureFixture[str]) -> None:
     row = {"track_id": "a " * 500, "error": "empty", "message": "b " * 500, "uri": "u"}
-    print_failed(Status("s", "f", 3.0, 1, 0, 0, 0.0, {}, {"empty": 1}, [row], [], None, 0, {}, 0))
+    print_failed(
+        Status("s", "f", 3.0, 1, 0, 0, 0.0, {}, {"empty": 1}, [row], [], None, 0, {}, 0, [])
+    )
     assert len(capsys.readouterr().out.splitlines()) == 1
 
 
@@ -132,7 +136,7 @@ def test_many_labels_are_summed_up(tmp_path: Path, capsys: pytest.CaptureFixture
 def test_names_cannot_control_the_terminal(capsys: pytest.CaptureFixture[str]) -> None:
     name = "a [red]b[/x] :cat: \x1b[31m\n"
     shown = r"a [red]b[/x] :cat: \x1b[31m\n"
-    print_status(Status(name, "f", 3.0, 1, 1, 1, 1.0, {name: 1}, {}, [], [], None, 0, {}, 0))
+    print_status(Status(name, "f", 3.0, 1, 1, 1, 1.0, {name: 1}, {}, [], [], None, 0, {}, 0, []))
     lines = printed(capsys)
     assert f"store {shown}" in lines
     assert f"{shown} 1" in lines

@@ -68,6 +68,18 @@ def test_a_table_comes_back_whole_in_part_in_batches_or_as_its_footer(storage: S
     assert names(storage, TEMPORARY) == []
 
 
+def test_a_slice_of_a_wide_table_comes_by_groups_of_rows(
+    storage: Storage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("jobs.store.storage._GROUP_VALUES", 1)
+    storage.write_table(NAME, TABLE)
+    assert storage.read_table(NAME) == TABLE
+    for start, stop, count in ((0, ROWS, 3), (16_000, 17_000, 2), (16_384, 32_768, 1), (5, 6, 1)):
+        found = list(storage.read_slice(NAME, ["a"], start, stop))
+        assert len(found) == count
+        assert pa.concat_tables(found) == TABLE.select(["a"]).slice(start, stop - start)
+
+
 def test_a_missing_file_is_an_error(storage: Storage) -> None:
     for call in (
         storage.read,
