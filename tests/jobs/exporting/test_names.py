@@ -230,6 +230,8 @@ def test_the_limits_on_columns_are_those_of_the_databases(database: str, tmp_pat
 def test_a_sessions_encoding_is_that_of_the_text(
     made: Any, target: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    if "latin1" not in target:  # the driver reads the names of all tables when it connects
+        ask(target, 'CREATE TABLE IF NOT EXISTS "\N{GUITAR}" ()')
     monkeypatch.setenv("PGCLIENTENCODING", "LATIN1")
     ask(target, "ALTER ROLE postgres SET client_encoding = 'LATIN1'")
     try:
