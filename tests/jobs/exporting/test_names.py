@@ -191,8 +191,16 @@ def expected_of(root: Path) -> Content:
     return of_arrow(pq.read_table(root / PREDICTED_TRACKS, partitioning=None))
 
 
-@pytest.mark.parametrize("case", CASES)
-@pytest.mark.parametrize("target", TARGETS, indirect=True)
+@pytest.mark.parametrize(
+    ("target", "case"),
+    [
+        (target, case)
+        for target in TARGETS
+        for case in CASES
+        if case != "text in another script" or target == "latin1"
+    ],
+    indirect=["target"],
+)
 def test_hostile_names_come_back_or_are_refused(
     made: Any, target: str, case: str, request: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
