@@ -22,7 +22,7 @@ from typing import BinaryIO
 
 from featurizer.deadline import Deadline
 from featurizer.errors import RecordingError
-from featurizer.ffmpeg import decode_with_ffmpeg, packets_seconds
+from featurizer.ffmpeg import BOUNDED, decode_with_ffmpeg, packets_seconds
 from featurizer.file_access import DecoderFile, FilePart, open_regular_file
 from featurizer.formats import (
     USUAL_FORMATS,
@@ -122,21 +122,19 @@ class _Encoded:
 
 def _decode_all(encoded: _Encoded, start: int) -> Recording:
     """Decode the recording that starts at an offset, and those of its format that follow it."""
-    failure = None
-    end = start
     try:
         recording, end = _decode_part(encoded, start, encoded.size)
     except RecordingError as error:
-        if error.kind not in _DAMAGED:
+        following = _next(encoded, start) if error.kind in _DAMAGED else None
+        if following is None:
             raise
-        failure = error
-    following = _next(encoded, max(start, end - _READ_AHEAD))
-    if following is not None:
-        # Each part is decoded on its own: the headers of one may not describe the next one.
-        return _decode_joined(encoded, start, following)
-    if failure is not None:
-        raise failure
-    return recording
+    else:
+        following = _next(encoded, max(start, end - _READ_AHEAD))
+        if following is None:
+            return recording
+        del recording  # its memory
+    # Each part is decoded on its own: the headers of one may not describe the next one.
+    return _decode_joined(encoded, start, following)
 
 
 def _next(encoded: _Encoded, start: int) -> int | None:
@@ -190,8 +188,7 @@ def _decode_part(encoded: _Encoded, start: int, stop: int) -> tuple[Recording, i
     file = FilePart(encoded.file, start, stop)
     descriptor = encoded.descriptor if file.size == encoded.size else None
     container, deadline = encoded.container, encoded.deadline
-    first: Decoded | None = None
-    first_s, promised_s = 0.0, None
+    enough_s, promised_s = 0.0, None
     reasons = []
     if container.sndfile:
         try:
@@ -201,7 +198,9 @@ def _decode_part(encoded: _Encoded, start: int, stop: int) -> tuple[Recording, i
         else:
             if container.demuxer is None or _is_complete(file, container, first):
                 return _finish(file, container, first), start + first.end
-            first_s, promised_s = first.seconds, first.promised_s
+            # A decoder that did not give up is right if the other one finds about as much.
+            enough_s = first.seconds + (0.0 if first.failure else MIN_MISSING_S)
+            promised_s = first.promised_s
             del first  # the signals of two decoders would take too much memory
     if container.demuxer is not None:
         try:
@@ -209,11 +208,11 @@ def _decode_part(encoded: _Encoded, start: int, stop: int) -> tuple[Recording, i
         except RejectedByDecoderError as reason:
             reasons.append(f"FFmpeg: {reason}")
         else:
-            if second.seconds >= first_s:
+            if second.seconds >= enough_s:
                 second = replace(second, promised_s=second.promised_s or promised_s)
                 return _finish(file, container, second), start + second.end
             del second
-    if first_s:
+    if enough_s:
         first = decode_with_libsndfile(file, descriptor, deadline)
         return _finish(file, container, first), start + first.end
     if any(reason.endswith(NO_SAMPLES) for reason in reasons):
@@ -237,7 +236,11 @@ def _is_complete(file: FilePart, container: Container, decoded: Decoded) -> bool
 
 
 def _finish(file: FilePart, container: Container, decoded: Decoded) -> Recording:
-    return finish_recording(decoded, container, _undecoded_seconds(file, container, decoded))
+    undecoded_s = 0.0
+    if container.demuxer is None or container.demuxer in BOUNDED:
+        # In other formats, FFmpeg has searched the rest for packets.
+        undecoded_s = _undecoded_seconds(file, container, decoded)
+    return finish_recording(decoded, container, undecoded_s)
 
 
 def _undecoded_seconds(file: FilePart, container: Container, decoded: Decoded) -> float:

@@ -21,7 +21,7 @@ _ROUNDING_S = 1e-4
 _FULL_SCALE = {"u1": 1 << 7, "i2": 1 << 15, "i4": 1 << 31, "i8": 1 << 63}
 """Value that stands for 1.0, by NumPy type; floating-point types need no scaling."""
 
-_BOUNDED = frozenset(
+BOUNDED = frozenset(
     ("aiff", "ape", "au", "caf", "mov", "mpc8", "nistsphere", "tta", "voc", "w64", "wav")
 )
 """Demuxers that stop where the header says; the others read everything."""
@@ -56,6 +56,7 @@ def decode_with_ffmpeg(file: FilePart, container: Container, deadline: Deadline 
     import av
 
     with _opened(file, container) as (media, stream):
+        is_alone = len(media.streams) == 1  # the file holds no pictures or other streams
         promised_s = None
         # That of MPEG audio may be an estimate from the first bit rate.
         if container.has_duration and media.duration and container.demuxer != "mp3":
@@ -90,14 +91,14 @@ def decode_with_ffmpeg(file: FilePart, container: Container, deadline: Deadline 
                     padding = 0
         except av.error.FFmpegError as error:
             failure = error.strerror
-            damaged += file.size - end
+            damaged += file.size - end if is_alone else 0
         if signal is None:
             raise RejectedByDecoderError(failure or NO_SAMPLES)
     seconds = signal.seconds
     damaged_s = (damaged - padding) / max(size, 1) * seconds
     if promised_s is not None and seconds >= promised_s - _ROUNDING_S:
         damaged_s = 0.0  # Errors after the promised end come from appended tags or padding.
-    unread = end if container.demuxer in _BOUNDED else file.size
+    unread = end if container.demuxer in BOUNDED and is_alone else file.size
     return Decoded(
         signal, sample_rate, channels, promised_s, max(size, 1), end, unread, damaged_s, failure
     )

@@ -108,9 +108,12 @@ def connect(
 
 def _silence_dask_logs() -> None:
     """Drop Dask's logs of workers and schedulers that die: the job reports them itself."""
+    level = logging.CRITICAL + 1
     for name in ("distributed", "tornado", "asyncio", *logging.root.manager.loggerDict):
         if name.partition(".")[0] in ("distributed", "tornado", "asyncio"):
-            logging.getLogger(name).setLevel(logging.CRITICAL + 1)
+            logger = logging.getLogger(name)
+            if logger.level != level:  # setLevel goes through all loggers
+                logger.setLevel(level)
 
 
 def _explain(address: str, error: Exception) -> str:

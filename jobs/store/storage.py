@@ -323,7 +323,7 @@ def parse_json(text: bytes) -> Any:
     """
     try:
         value = json.loads(text)
-        as_json(value)  # fails for half of a surrogate pair
+        json.dumps(value, ensure_ascii=False).encode()  # fails for half of a surrogate pair
     except RecursionError:
         raise ValueError("it is nested too deeply") from None
     return value

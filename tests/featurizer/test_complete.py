@@ -2,6 +2,7 @@
 
 import io
 import struct
+from functools import cache
 
 import av
 import numpy as np
@@ -15,13 +16,11 @@ from support.audio_files import (
     ffmpeg_bytes,
     flac_with_length,
     lag,
-    loaded_as_librosa,
     sndfile_bytes,
     snr_db,
 )
 from support.spoiled_files import CODECS, OGG, SECONDS, id3, spoiled
 
-from featurizer.decoding import decode
 from featurizer.recording import MIN_SHARE, SILENT
 
 
@@ -37,20 +36,24 @@ def packets_seconds(content: bytes, demuxer: str) -> float:
     return seconds
 
 
+@cache
 def mp3(rate: int = 44100, seconds: float = 3.0, channels: int = 1, **options: str) -> bytes:
     samples = chord(rate, seconds, channels)
     options = {"id3v2_version": "0", **options}
     return ffmpeg_bytes(samples, rate, "mp3", "libmp3lame", muxer_options=options)
 
 
+@cache
 def ogg(rate: int = 44100, seconds: float = 3.0, channels: int = 1, codec: str = "VORBIS") -> bytes:
     return sndfile_bytes(chord(rate, seconds, channels), rate, "OGG", codec)
 
 
+@cache
 def flac(rate: int = 44100, seconds: float = 3.0, channels: int = 1) -> bytes:
     return sndfile_bytes(chord(rate, seconds, channels), rate, "FLAC")
 
 
+@cache
 def aac(rate: int = 44100, seconds: float = 3.0, channels: int = 1) -> bytes:
     return ffmpeg_bytes(chord(rate, seconds, channels), rate, "adts", "aac")
 
@@ -127,18 +130,18 @@ def test_recordings_joined_in_a_file_are_decoded_one_by_one(codec):
     ("before", "after"), [((44100, 1), (44100, 2)), ((44100, 2), (48000, 2)), ((48000, 2), (SR, 1))]
 )
 def test_a_change_of_rate_or_channels_midway_is_followed(encode, before, after):
-    first, second = (encode(rate, 3, channels) for rate, channels in (before, after))
+    first, second = (encode(rate, 2, channels) for rate, channels in (before, after))
     content = first + second
     recording = decode_bytes(content)
     demuxer = "mp3" if encode is mp3 else "aac"
     assert recording.duration_s == pytest.approx(packets_seconds(content, demuxer), abs=0.001)
-    assert recording.duration_s > 5.9
+    assert recording.duration_s > 3.9
     assert (recording.sample_rate, recording.channels) == before
     assert recording.note is None
     y, expected = recording.y, [decode_bytes(part).y for part in (first, second)]
     delay = lag(y, expected[0])
     assert abs(delay) < 1200
-    assert snr_db(y[max(delay, 0) : 60000], expected[0][max(-delay, 0) :]) > 20
+    assert snr_db(y[max(delay, 0) : 40000], expected[0][max(-delay, 0) :]) > 20
     late = y[len(y) - len(expected[1]) :]
     delay = lag(late, expected[1])
     assert abs(delay) < 4000
@@ -191,7 +194,7 @@ def test_what_lies_between_two_mp3s_is_skipped(between, options):
     assert 4.9 < recording.duration_s < 5.2
 
 
-@pytest.mark.parametrize("at", [0.3, 0.5, 0.9])
+@pytest.mark.parametrize("at", [0.3, 0.9])
 @pytest.mark.parametrize(
     "inside", [b"\x55" * 700, id3(30_000), bytes(9000)], ids=["junk", "tag", "zeros"]
 )
@@ -252,16 +255,6 @@ def test_64_bit_integers_are_scaled_like_the_others(channels):
     recording = decode_bytes(int64_wav(samples, SR))
     np.testing.assert_array_equal(recording.y, decode_bytes(sndfile_bytes(samples)).y)
     assert (recording.channels, recording.duration_s) == (channels, SECONDS)
-
-
-def test_a_joined_recording_is_resampled_piece_by_piece(tmp_path):
-    parts = []
-    for i, (rate, channels) in enumerate([(44100, 2), (48000, 1), (SR, 2)]):
-        (tmp_path / f"{i}.flac").write_bytes(flac(rate, 1, channels))
-        parts.append(loaded_as_librosa(tmp_path / f"{i}.flac"))
-    joined = tmp_path / "joined"
-    joined.write_bytes(b"".join((tmp_path / f"{i}.flac").read_bytes() for i in range(3)))
-    np.testing.assert_allclose(decode(joined).y, np.concatenate(parts), rtol=0, atol=1e-6)
 
 
 def test_a_wav_with_more_samples_than_its_header_says_gets_a_note():

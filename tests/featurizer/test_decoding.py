@@ -127,6 +127,13 @@ def test_data_after_a_complete_recording_is_ignored(format, tail):
     assert recording.note is None
 
 
+def test_noise_after_a_complete_mp3_is_ignored():
+    content = encoded("MP3", 44100)
+    recording = decode_bytes(content + np.random.default_rng(1).bytes(3 * len(content)))
+    np.testing.assert_array_equal(recording.y, decode_bytes(content).y)
+    assert recording.note is None
+
+
 def test_a_large_tag_or_a_truncated_frame_before_an_mp3_is_skipped():
     content = encoded("MP3")
     tag = b"ID3\x03\0\0" + bytes(300_000 >> s & 127 for s in (21, 14, 7, 0)) + bytes(300_000)

@@ -165,11 +165,17 @@ BEFORE = {
 }
 
 
-@pytest.mark.parametrize("before", BEFORE)
-@pytest.mark.parametrize("kind", ["mp3", "adts", "ac3", "FLAC", "OGG", "WAV"])
+@pytest.mark.parametrize(
+    ("kind", "before"),
+    [
+        *product(["mp3"], BEFORE),
+        *product(["adts", "FLAC"], ["size not syncsafe", "size 0", "APE", "zeros", "noise"]),
+        *product(["ac3", "OGG", "WAV"], ["size beyond the end", "APE and ID3"]),
+    ],
+)
 def test_a_recording_may_follow_tags_and_junk(kind, before):
     is_sndfile = kind.isupper()
-    content = sndfile_bytes(chord(44100), 44100, kind) if is_sndfile else encode(kind, 44100)
+    content = sndfile_bytes(chord(44100, 1), 44100, kind) if is_sndfile else encode(kind, 44100)
     found = sniff(io.BytesIO(BEFORE[before] + content))
     alone = sniff(io.BytesIO(content))
     assert found is not None
@@ -197,6 +203,6 @@ def test_other_files_are_no_recordings(content):
 
 
 def test_the_search_for_a_recording_ends():
-    file = Mock(wraps=io.BytesIO(bytes(40 << 20) + encode("mp3", 44100)))
+    file = Mock(wraps=io.BytesIO(bytes(10 << 20) + encode("mp3", 44100)))
     assert sniff(file) is None
-    assert sum(call.args[0] for call in file.read.call_args_list) < 16 << 20
+    assert file.seek.call_args.args[0] < 8 << 20

@@ -20,6 +20,7 @@ from training.splits import (
     Tracks,
     cross_validation_folds,
     folds,
+    join_groups,
     parts,
     random_rows,
 )
@@ -46,6 +47,19 @@ def assert_groups_are_whole(tracks: Tracks, assigned: np.ndarray) -> None:
 labelled = st.lists(st.integers(0, 4), min_size=1, max_size=60).map(make_tracks)
 pairs = st.lists(st.tuples(st.integers(0, 4), st.integers(-9, 9)), min_size=1, max_size=60)
 grouped = pairs.map(lambda rows: make_tracks(*np.array(rows).T))
+
+
+@settings(deadline=None, max_examples=30)
+@given(pairs)
+def test_joined_groups_are_those_that_tracks_connect(rows: list[tuple[int, int]]) -> None:
+    one, other = np.array(rows).T
+    first = np.arange(len(rows))
+    for _ in rows:
+        for groups in (one, other):
+            for group in set(groups.tolist()):
+                first[groups == group] = first[groups == group].min()
+    joined = join_groups(one, other)
+    assert np.array_equal(joined[:, np.newaxis] == joined, first[:, np.newaxis] == first)
 
 
 # Folds

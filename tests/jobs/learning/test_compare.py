@@ -4,6 +4,7 @@ import json
 import signal
 import warnings
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -256,6 +257,28 @@ def test_a_row_has_means_and_spreads_over_folds() -> None:
     alone = compare_module._summary([assessment(0.5)])
     assert (alone["accuracy"], alone["accuracy_std"], alone["message"]) == (0.5, 0.0, None)
     assert "vote_accuracy" not in alone
+
+
+def test_the_interval_of_a_mean_is_that_of_independent_folds() -> None:
+    deviations = (0.01, 0.02, 0.02, 0.04)
+    folds = [replace(assessment(0.5), deviations={"accuracy": one}) for one in deviations]
+    found = compare_module._summary(folds)
+    margin = 1.95996 * 0.05 / 4  # the root of the sum of the squares, over the folds
+    assert found["accuracy_lower"] == pytest.approx(0.5 - margin, abs=1e-6)
+    assert found["accuracy_upper"] == pytest.approx(0.5 + margin, abs=1e-6)
+    assert "macro_f1_lower" not in found
+    found = compare_module._summary([replace(assessment(1.0), deviations={"accuracy": 0.1})])
+    assert found["accuracy_upper"] == 1.0
+
+
+def test_deviations_are_those_of_the_bootstrap_over_recordings(
+    assess: Assess, recorder: Recorder
+) -> None:
+    found = assess([0, 1] * 10, folds=np.arange(20) // 10)
+    assert set(found.deviations) >= {"accuracy", "macro_f1"}
+    share = found.scores["accuracy"]
+    assert share is not None
+    assert found.deviations["accuracy"] == pytest.approx((share * (1 - share) / 10) ** 0.5, rel=0.1)
 
 
 def test_a_fold_that_failed_says_why_the_row_has_no_scores() -> None:

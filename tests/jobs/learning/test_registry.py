@@ -24,12 +24,15 @@ from jobs.errors import DamageError, StoreError, UsageError
 from jobs.learning import registry
 from jobs.learning.promote import promote
 from jobs.progress import Progress
+from jobs.store import commit
+from jobs.store.address import lock_of
 from jobs.store.folder import Folder
 from jobs.store.schemas import PREDICTED_SEGMENTS, PREDICTED_TRACKS
 from jobs.store.tables import Settings, Store, open_store
 from training.arrays import Arrays, to_npz
 from training.model import Description, Model, ModelError, digest
 from training.predictor import to_bytes
+from training.promotion import BEST_ITSELF, Night
 
 GTZAN, RICH = feature_set("gtzan"), feature_set("rich")
 
@@ -513,6 +516,67 @@ def put_models(store: Store, count: int) -> list[str]:
 def predict_by(store: Store, table: str, version: str) -> None:
     rows = pa.table({"track_id": ["a"], "model": [version]})
     store.storage.write_table(f"{table}/part-0.parquet", rows)
+
+
+# The best champion
+
+
+def record(store: Store, best: registry.Best) -> None:
+    """Commit a record of the best champion."""
+    change = commit.Change()
+    registry.stage_best(store, change, best)
+    with lock_of(store.storage) as lock:
+        commit.commit(lock, change)
+
+
+def test_the_best_champion_is_recorded_with_its_nights_and_kept(store: Store, root: Path) -> None:
+    before = json.loads((root / "models/champion.json").read_text())
+    best = registry.Best(OLD, "by-track", (BEST_ITSELF, Night(-0.02, 0.015)))
+    record(store, best)
+    assert registry.best(store) == best
+    after = json.loads((root / "models/champion.json").read_text())
+    assert {**after, "best": None} == {**before, "best": None}
+    assert registry.remove_old(store, 0, NEW) == [MIDDLE]
+    assert registry.versions(store) == [OLD, NEW]
+
+
+def test_whoever_promotes_a_model_makes_it_the_best(store: Store, root: Path) -> None:
+    record(store, registry.Best(NEW, "by-group:artist", (BEST_ITSELF, Night(0.1, 0.2))))
+    promote(OLD, store=str(root))
+    assert registry.best(store) == registry.Best(OLD, "by-track")
+
+
+@pytest.mark.parametrize(
+    "entry",
+    [
+        *("", [], {}, 5, None),
+        *(
+            {"version": NEW, "split": "by-track", "nights": [], **damage}
+            for damage in (
+                {},
+                {"version": "gone"},
+                {"version": [NEW]},
+                {"nights": [5]},
+                {"nights": [{"difference": 0.1}]},
+                {"nights": [{"difference": "x", "deviation": 0.1}]},
+                {"nights": [{"difference": math.nan, "deviation": 0.1}]},
+            )
+        ),
+    ],
+)
+def test_a_damaged_record_of_the_best_is_none(store: Store, root: Path, entry: Any) -> None:
+    path = root / "models/champion.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "best": entry}))
+    assert registry.best(store) is None
+    assert registry.champion(store) == NEW
+
+
+def test_an_older_songmill_recorded_no_best(store: Store, root: Path) -> None:
+    path = root / "models/champion.json"
+    path.write_text(json.dumps({"version": NEW, "promoted_at": "2026-03-01", "previous": None}))
+    assert registry.best(store) is None
+    path.unlink()
+    assert registry.best(store) is None
 
 
 @pytest.mark.parametrize("keep", range(6))

@@ -438,6 +438,40 @@ def test_where_the_champion_has_learnt_from_every_test_track_nothing_is_compared
     assert "has learnt from every test track" in verdict.reason
 
 
+def test_the_best_champion_is_recorded_and_compared_with_every_night(root: Path, do: Train) -> None:
+    store = open_store(str(root))
+    first = do().description.version
+    assert registry.best(store) == registry.Best(first, "by-track")
+    # A store of an older songmill: the champion is the best so far.
+    path = root / "models/champion.json"
+    old = {"version": first, "promoted_at": "2026-01-01T00:00:00+00:00", "previous": None}
+    path.write_text(json.dumps(old))
+    second = do()
+    assert second.verdict.promoted
+    found = registry.best(store)
+    assert found
+    assert (found.version, len(found.nights)) == (first, 2)
+    # The champion is now the second. A night without a promotion is recorded, too.
+    third = do(promote=False).verdict
+    assert (third.champion and third.champion.version) == second.description.version
+    assert (third.best and third.best.version) == first
+    assert (third.since_best and third.since_best.nights) == 2
+    found = registry.best(store)
+    assert found
+    assert (found.version, len(found.nights)) == (first, 3)
+    assert champion_of(root) == second.description.version
+    metrics = pd.read_parquet(root / "models" / second.description.version / "metrics.parquet")
+    rows = metrics.set_index("metric").loc[["since_champion", "since_best", "trend_since_best"]]
+    assert rows[["value", "lower", "upper"]].to_numpy().tolist() == [[0.0] * 3] * 3
+    assert rows["count"].tolist() == [24, 24, 1]
+    # A best champion whose files are damaged is replaced by the champion.
+    (root / "models" / first / "fold-0.ubj").write_bytes(b"{")
+    log = io.StringIO()
+    fourth = do(progress=Progress(Console(file=log, width=300)))
+    assert "the best champion so far cannot be judged" in log.getvalue()
+    assert (fourth.verdict.best and fourth.verdict.best.version) == second.description.version
+
+
 @pytest.mark.parametrize(
     ("changes", "text"), [*MISFITS, ({"segment_seconds": 5.0}, "segments of 5 s")]
 )

@@ -186,7 +186,7 @@ def test_tracks_have_the_neighbours_of_brute_force(
 
 @pytest.mark.parametrize("metric", METRICS)
 def test_neither_workers_nor_tiles_nor_parts_change_a_bit(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, metric: Name
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, metric: Name, in_process_cluster: str
 ) -> None:
     root = track_store(tmp_path / "store", copies=7, without_rich=9)
     tables = ("similarity", "duplicates", "metrics")
@@ -209,7 +209,7 @@ def test_neither_workers_nor_tiles_nor_parts_change_a_bit(
         together = pa.concat_tables([store.read_part(other), store.read_part(one)])
         write_part(store, one, together.slice(0, 3))
         write_part(store, other, together.slice(3))
-    find(root, metric=metric)
+    find(root, metric=metric, scheduler=in_process_cluster)
     for table, before in zip(found(), expected, strict=True):
         pd.testing.assert_frame_equal(table, before, check_exact=True)
 

@@ -541,7 +541,7 @@ def test_a_config_file_holds_the_options(night: Night, command: Command, tmp_pat
     given = {"sources": ["a", "b"], "store": str(night.root), "neighbours": 4, "max_failed": 0.25}
     given |= {"split": "random", "exports": [f"files={tmp_path}/files.csv"], "metric": "rich"}
     given |= {"compare": True, "models": "LDA"}
-    assert one == one | given | {"labels": "parent", "tolerance": 0.01, "level": None}
+    assert one == one | given | {"labels": "parent", "tolerance": 0.0, "level": None}
     assert other == other | {"sources": ["c"], "neighbours": 7, "split": "by-track"}
 
 

@@ -50,6 +50,7 @@ from jobs.store.schemas import (
     PREDICTED_TRACKS,
     SEGMENTS,
     SIMILARITY,
+    SUSPECTS,
     TRACKS,
 )
 from jobs.store.tables import STAGES_JSON, STORE_JSON, Settings, Store, open_store
@@ -67,6 +68,7 @@ TABLES = {
     **KEYS,
     PREDICTED_TRACKS: ["track_id"],
     PREDICTED_SEGMENTS: ["track_id", "segment"],
+    SUSPECTS: ["track_id"],
     MATRIX: ["track_id"],
     NEIGHBOUR_METRICS: ["metric"],
 }
