@@ -48,8 +48,8 @@ IMPORTED = (
 )
 """Modules that the server imports. None may start a thread: a forked process would lack it.
 
-Only Arrow's allocator has one, and survives a fork without it. DuckDB is not imported either: when a
-process ends, it would complain of its objects, which are frozen.
+Only Arrow's allocator has one, and survives a fork without it. DuckDB is not imported either: when
+a process ends, it would complain of its objects, which are frozen.
 """
 
 ENVIRONMENT = {
