@@ -142,6 +142,7 @@ def _next(encoded: _Encoded, start: int) -> int | None:
 
 
 def _decode_joined(encoded: _Encoded, start: int, following: int | None) -> Recording:
+    """Decode the recordings from an offset on, of which the second starts at another offset."""
     first: Recording | None = None
     failure: RecordingError | None = None
     notes: list[str] = []

@@ -246,7 +246,8 @@ def sniff(file: Readable) -> Found | None:
         return Found(container, start if container.demuxer == "mp3" else begin)
     if _NOT_AUDIO.match(head):
         return None
-    return _search(file)
+    # A tag whose size is too large ends within the recording, so the search starts before it.
+    return _search(file, 0) or _search(file, begin)
 
 
 def tag_length(head: bytes) -> tuple[int, bool]:
@@ -316,9 +317,9 @@ def _with_count(head: bytes, offset: int) -> Container:
     return _MPEG_AUDIO_WITH_COUNT if has_count and count else _MPEG_AUDIO
 
 
-def _search(file: Readable) -> Found | None:
-    """Search for the first run of frames or signature in a file that starts with neither."""
-    for start in range(0, _SEARCH_BYTES, _BLOCK_BYTES):
+def _search(file: Readable, begin: int) -> Found | None:
+    """Search for the first run of frames or signature from an offset that has neither."""
+    for start in range(begin, begin + _SEARCH_BYTES, _BLOCK_BYTES):
         block = _read(file, start, _BLOCK_BYTES + _HEAD_BYTES)
         for found in _CANDIDATE.finditer(block, 0, _BLOCK_BYTES + _MAX_SIGNATURE_BYTES):
             offset = found.start()

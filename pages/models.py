@@ -297,8 +297,8 @@ def changes(models: Sequence[ModelChanges]) -> Picture:
     def paint(figure: Figure, variant: Variant) -> None:
         axes = figure.subplots()
         for name, attribute, marker, offset in (
-            ("the champion", "since_champion", "o", -0.14),
-            ("the best so far", "since_best", "s", 0.14),
+            ("since the champion", "since_champion", "o", -0.14),
+            ("since the best", "since_best", "s", 0.14),
         ):
             known = [i for i, one in enumerate(models) if getattr(one, attribute)]
             found = [getattr(models[i], attribute) for i in known]

@@ -41,8 +41,9 @@ def pytest_xdist_auto_num_workers() -> Generator[None, int, int]:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Begin with the tests of the whole system: they take longest."""
-    items.sort(key=lambda item: "system" not in item.path.parts)
+    """Run files without slow tests first, and of the others those that take longest."""
+    slow = {item.path for item in items if item.get_closest_marker("slow")}
+    items.sort(key=lambda item: (item.path in slow, "system" not in item.path.parts))
 
 
 def pytest_collection_finish() -> None:

@@ -314,16 +314,16 @@ class Lda:
         Examples
         --------
         >>> from training.scaling import ColumnSums
-        >>> rows, classes = np.array([[0.0], [1.0], [5.0], [6.0]]), np.array([0, 0, 1, 1])
+        >>> rows, classes = np.array([[0.0], [2.0], [4.0], [6.0]]), np.array([0, 0, 1, 1])
         >>> scaling = ColumnSums.of(rows, ("tempo",)).scaling()
         >>> sums = ClassSums.of(scaling.clipped(rows), classes, 2)
         >>> model = Lda.fit(("jazz", "rock"), scaling, sums)
         >>> others, of_others = np.array([[1.0], [4.0], [2.0], [5.0]]), np.array([0, 0, 1, 1])
         >>> model.probabilities(others[1:2]).round(2)
-        array([[0.03, 0.97]])
+        array([[0.02, 0.98]])
         >>> model = model.calibrated(model.losses(others, of_others))
-        >>> model.temperature, model.probabilities(others[1:2]).round(2)
-        (8.0, array([[0.39, 0.61]]))
+        >>> round(model.temperature, 2), model.probabilities(others[1:2]).round(2)
+        (9.51, array([[0.4, 0.6]]))
         """
         return replace(self, temperature=float(TEMPERATURES[losses.argmin()]))
 

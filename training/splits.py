@@ -104,7 +104,7 @@ def cross_validation_folds(tracks: Tracks, k: int) -> np.ndarray:
     >>> ids = np.array(["a.wav", "b.wav", "c.wav", "d.wav", "e.wav"])
     >>> tracks = Tracks(ids, np.array([0, 0, 1, 1, 2]), ("jazz", "rock", "polka"))
     >>> cross_validation_folds(tracks, 2)
-    array([ 1,  0,  1,  0, -1])
+    array([ 0,  1,  1,  0, -1])
     """
     _, group_of = np.unique(tracks.group_of_track, return_inverse=True)
     k = min(k, int(group_of.max()) + 1)

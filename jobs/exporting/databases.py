@@ -227,11 +227,12 @@ def _connect_postgresql(target: Target, rows: Rows | None = None) -> Iterator[tu
     """Yield a connection to PostgreSQL, as :func:`_connect` does, and its cursor."""
     from adbc_driver_postgresql import dbapi
 
-    with _connect(dbapi, target, rows) as (connection, cursor):
-        # The driver sends UTF-8, and the user's environment or role may have announced another.
-        cursor.execute("SET client_encoding TO 'UTF8'")
-        connection.commit()
-        yield connection, cursor
+    # The driver sends UTF-8, but the environment, the role or the address may announce another
+    # encoding. The last one in the address counts, and before anything is read.
+    separator = "&" if "?" in target.address else "?"
+    address = f"{target.address}{separator}client_encoding=UTF8"
+    with _connect(dbapi, dataclasses.replace(target, address=address), rows) as connected:
+        yield connected
 
 
 def _shorten_message(text: str) -> str:

@@ -42,7 +42,7 @@ from jobs.extraction.losses import knows_source, too_many_gone
 from jobs.extraction.plan import Plan, make_batches, make_plan, with_public_sources
 from jobs.extraction.remarks import is_long_enough, with_remarks
 from jobs.extraction.rows import Rows
-from jobs.extraction.same_files import read_known, with_known_names, without_repeats
+from jobs.extraction.same_files import with_each_file_once
 from jobs.inputs import labels as label_table
 from jobs.inputs.recordings import check_feature_sets, check_segment_seconds
 from jobs.inputs.sources import Listing, Paths, SourceFile, is_missing, list_sources
@@ -232,8 +232,7 @@ def extract(
     listing = list_sources(sources, functools.partial(knows_source, session.storage))
     for folder in listing.unlisted:
         progress.warn(f"the folder {folder} cannot be read; its known files stay as they are")
-    files = read_known(session.storage, settings)
-    listing = without_repeats(with_known_names(listing, files), files, progress.warn)
+    listing = with_each_file_once(listing, session.storage, settings, progress.warn)
     labelling = label_table.label_tracks(labels, listing.recordings)
     if read_settings(session.storage) is None:  # the stage would create the store
         label_table.check_matches(labelling, labels)

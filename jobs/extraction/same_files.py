@@ -11,6 +11,7 @@ from dataclasses import replace
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from jobs.errors import StoreError
 from jobs.extraction.plan import with_public_sources
 from jobs.inputs.path_text import from_text, unescaped_text
 from jobs.inputs.sources import Listing, SourceFile
@@ -20,16 +21,45 @@ from jobs.store.storage import Storage
 from jobs.store.tables import Settings, Store, read_settings
 
 
-def read_known(storage: Storage, settings: Settings) -> pa.Table:
+def with_each_file_once(
+    listing: Listing, storage: Storage, settings: Settings, warn: Callable[[str], None]
+) -> Listing:
+    """Return a listing with each file once, under the name that the store has for it.
+
+    Parameters
+    ----------
+    listing : Listing
+        What the sources list.
+    storage : Storage
+        Files of the store, which need not exist yet.
+    settings : Settings
+        Settings of the run.
+    warn : callable
+        Takes a warning of the names that are left out.
+    """
+    try:
+        known = read_known(storage, settings, listing)
+    except StoreError:
+        return listing  # the run will end with this error, and record it
+    return without_repeats(with_known_names(listing, known), known, warn)
+
+
+def read_known(storage: Storage, settings: Settings, listing: Listing) -> pa.Table:
     """Return ``track_id``, ``uri`` and ``source`` of the files that a store knows.
 
-    There are none if a run with other ``settings`` replaces all rows of the store.
+    There are no rows if they say nothing about the listing: if a run with these settings replaces
+    all rows of the store; or if they are of the same sources, in which nothing has two names.
     """
     names = ["track_id", "uri", "source"]
     stored = read_settings(storage)
     if stored is None or not settings.extends(stored):
         return FILES.empty_table().select(names)
-    return with_public_sources(Store(storage, stored).read("files", names))
+    store = Store(storage, stored)
+    if not (listing.may_repeat or any(map(_has_escape, listing.recordings))):
+        sources = with_public_sources(store.read("files", ["source"]))["source"]
+        if set(pc.unique(sources).to_pylist()) <= set(listing.sources):
+            return FILES.empty_table().select(names)
+    return with_public_sources(store.read("files", names))
 
 
 def with_known_names(listing: Listing, known: pa.Table) -> Listing:

@@ -439,7 +439,7 @@ class _Fits:
         done, total = len(self.results), len(self.assignments)
         text = f"{done} of {total} fits, {threads} at a time"
         left = _seconds_left(self.results, self.assignments, threads)
-        self.progress.update(text if left is None else f"{text}, about {clock(left)} left")
+        self.progress.update(text if left is None else f"{text}, at most about {clock(left)} left")
 
     def _add(self, assignment: _Assignment, result: _Assessment | BaseException) -> None:
         """Keep a result. Show the scores of a model that has them for all folds of a split."""
@@ -464,7 +464,8 @@ def _seconds_left(
 ) -> float | None:
     """Return an estimate of the seconds until all fits are finished; None without results.
 
-    A model without results counts as the quickest of the others, because slow ones start first.
+    It is an upper bound: slow models start first, and a model without results counts as the
+    quickest of the others.
     """
     seconds: dict[str, list[float]] = {}
     for one, result in results.items():

@@ -249,12 +249,8 @@ def in_words(found: Difference) -> str:
     >>> in_words(Difference(-0.02, 0.01, Interval(-0.046, 0.006)))
     '-0.020 (99 % interval -0.046 to +0.006)'
     """
-    ends = found.interval
-    return (
-        f"{found.value:+.3f} ({LEVEL:.0%} interval {ends.lower:+.3f} to {ends.upper:+.3f})".replace(
-            "%", " %"
-        )
-    )
+    lower, upper = found.interval.lower, found.interval.upper
+    return f"{found.value:+.3f} ({100 * LEVEL:g} % interval {lower:+.3f} to {upper:+.3f})"
 
 
 def _compare(answers: Answers) -> Difference:

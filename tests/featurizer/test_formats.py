@@ -202,6 +202,12 @@ def test_other_files_are_no_recordings(content):
     assert sniff(io.BytesIO(content)) is None
 
 
+def test_a_search_starts_after_a_large_tag_too():
+    tag = id3(9 << 20)
+    content = tag + bytes(500) + encode("mp3", 44100)
+    assert sniff(io.BytesIO(content)).start == len(tag) + 500
+
+
 def test_the_search_for_a_recording_ends():
     file = Mock(wraps=io.BytesIO(bytes(10 << 20) + encode("mp3", 44100)))
     assert sniff(file) is None

@@ -252,11 +252,25 @@ def test_confusion(names: str) -> None:
     assert "mistake" not in models.confusion_matrix(classes, 0 * counts, "no tracks").alt
 
 
+def test_changes_of_one_model_and_of_many() -> None:
+    change = models.Change(-0.02, -0.12, 0.08)
+    for count in (1, 12):
+        names = [f"2026-03-{i + 1:02} 03:00" for i in range(count)]
+        found = [
+            models.ModelChanges(name, change, None if i else change) for i, name in enumerate(names)
+        ]
+        check(models.changes(found))
+    check(models.changes([models.ModelChanges("2026-03-01 03:00", None, change)]))
+
+
 def test_importance_and_scores() -> None:
     names = [f"spectral_bandwidth{i}_mean" for i in range(20)]
     check(models.importance_bars(names, np.linspace(0.1, -0.01, 20), [0.01] * 20, "segments"))
     days = [np.datetime64("2026-11-01T03:00") + np.timedelta64(i, "D") for i in range(40)]
-    scores = [models.Score(day, 0.7, 0.75, champion=i == 3) for i, day in enumerate(days)]
+    scores = [
+        models.Score(day, 0.7, 0.75, i == 3, (0.6, 0.8) if i else None, (0.7, 0.8) if i else None)
+        for i, day in enumerate(days)
+    ]
     for some in (scores, scores[:2]):
         check(models.scores_over_time(some))
 

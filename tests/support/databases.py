@@ -20,10 +20,9 @@ def connect(to: str) -> Iterator[Any]:
     elif kind == "duckdb":
         connection = duckdb.connect(path)
     else:
-        connection = adbc_driver_postgresql.dbapi.connect(to, autocommit=True)
+        utf8 = f"{to}&client_encoding=UTF8"  # as the driver expects it
+        connection = adbc_driver_postgresql.dbapi.connect(utf8, autocommit=True)
     with contextlib.closing(connection), contextlib.closing(connection.cursor()) as cursor:
-        if kind == "postgresql":
-            cursor.execute("SET client_encoding TO 'UTF8'")  # as the driver expects it
         yield cursor
 
 

@@ -29,11 +29,8 @@ TESTS = str(Path(__file__).parents[1])
 IMPORTED = (
     "distributed.cli.dask_scheduler",
     "distributed.cli.dask_worker",
-    "duckdb",
     "featurizer.extract",
     "jobs.cli.main",
-    "jobs.exporting.databases",
-    "jobs.exporting.files",
     "jobs.extraction.batch",
     "jobs.extraction.dispatch",
     "jobs.extraction.extract",
@@ -51,7 +48,8 @@ IMPORTED = (
 )
 """Modules that the server imports. None may start a thread: a forked process would lack it.
 
-Only Arrow's allocator has one, and survives a fork without it.
+Only Arrow's allocator has one, and survives a fork without it. DuckDB is not imported either: when
+a process ends, it would complain of its objects, which are frozen.
 """
 
 ENVIRONMENT = {

@@ -191,8 +191,16 @@ def expected_of(root: Path) -> Content:
     return of_arrow(pq.read_table(root / PREDICTED_TRACKS, partitioning=None))
 
 
-@pytest.mark.parametrize("case", CASES)
-@pytest.mark.parametrize("target", TARGETS, indirect=True)
+@pytest.mark.parametrize(
+    ("target", "case"),
+    [
+        (target, case)
+        for target in TARGETS
+        for case in CASES
+        if case != "text in another script" or target == "latin1"
+    ],
+    indirect=["target"],
+)
 def test_hostile_names_come_back_or_are_refused(
     made: Any, target: str, case: str, request: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -230,6 +238,8 @@ def test_the_limits_on_columns_are_those_of_the_databases(database: str, tmp_pat
 def test_a_sessions_encoding_is_that_of_the_text(
     made: Any, target: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    if "latin1" not in target:  # the driver reads the names of all tables when it connects
+        ask(target, 'CREATE TABLE IF NOT EXISTS "\N{GUITAR}" ()')
     monkeypatch.setenv("PGCLIENTENCODING", "LATIN1")
     ask(target, "ALTER ROLE postgres SET client_encoding = 'LATIN1'")
     try:

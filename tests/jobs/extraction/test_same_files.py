@@ -8,7 +8,11 @@ import pyarrow as pa
 import pytest
 from support.made_stores import make_store, put
 
-from jobs.extraction.same_files import read_known, with_known_names, without_repeats
+from jobs.extraction.same_files import (
+    with_each_file_once,
+    with_known_names,
+    without_repeats,
+)
 from jobs.inputs.sources import Listing, list_sources
 from jobs.store.folder import Folder
 from jobs.store.schemas import FILES
@@ -113,12 +117,17 @@ def test_names_of_an_older_store_stay(tmp_path: Path) -> None:
     assert [one.track_id for one in found] == [r"\x5cxff.wav", r"\xff.wav"]
 
 
-def test_rows_that_a_run_replaces_are_not_known(tmp_path: Path) -> None:
+def test_rows_that_a_run_replaces_are_not_known(music: Path, tmp_path: Path) -> None:
     store = make_store(tmp_path / "s", [("a", None)], level="track")
-    row: dict[str, Any] = {"track_id": "a", "uri": "/music/a", "source": "/music"}
+    row: dict[str, Any] = {"track_id": "a", "uri": f"{music}/rock/1.wav", "source": str(music)}
     put(store, "files", [row], FILES)
-    storage = Folder(str(tmp_path / "s"))
-    settings = current_settings(["gtzan"], 3.0)
-    assert read_known(storage, settings).to_pylist() == [row]
-    assert read_known(storage, current_settings(["gtzan"], 5.0)).num_rows == 0
-    assert read_known(Folder(str(tmp_path / "none")), settings).num_rows == 0
+
+    def names(root: str, seconds: float, *sources: Path) -> list[str]:
+        settings, storage = current_settings(["gtzan"], seconds), Folder(str(tmp_path / root))
+        listing = with_each_file_once(list_sources(sources), storage, settings, lambda _: None)
+        return [one.track_id for one in listing.recordings]
+
+    assert names("s", 3.0, music / "rock") == ["2.wav"]
+    assert names("s", 5.0, music / "rock") == ["1.wav", "2.wav"]
+    assert names("none", 3.0, music / "rock") == ["1.wav", "2.wav"]
+    assert names("s", 3.0, music) == ["blues/1.wav", "rock/1.wav", "rock/2.wav"]

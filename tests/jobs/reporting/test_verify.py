@@ -42,6 +42,7 @@ from jobs.store.folder import Folder
 from jobs.store.lock import JOURNAL
 from jobs.store.manifest import MANIFEST
 from jobs.store.schemas import (
+    COMPARISON,
     DUPLICATES,
     MATRIX,
     NEIGHBOUR_METRIC,
@@ -52,6 +53,7 @@ from jobs.store.schemas import (
     SIMILARITY,
     SUSPECTS,
     TRACKS,
+    without_intervals,
 )
 from jobs.store.tables import STAGES_JSON, STORE_JSON, Settings, Store, open_store
 from training.model import Description
@@ -307,6 +309,28 @@ def test_predictions_of_an_older_songmill_are_sound(root: Path) -> None:
         rows = pq.ParquetFile(path).read().drop_columns(columns)
         pq.write_table(rows, path)
         assert checked(root).outcome == ("damaged" if "predicted" in columns else "sound")
+
+
+def test_scores_of_an_older_songmill_are_sound(root: Path) -> None:
+    """They have no intervals."""
+    (root / MANIFEST).unlink()
+    path = root / "models" / VERSION / "metrics.parquet"
+    for columns in (["lower", "upper"], ["value"]):
+        rows = pq.ParquetFile(path).read().drop_columns(columns)
+        pq.write_table(rows, path)
+        assert checked(root).outcome == ("damaged" if "value" in columns else "sound")
+
+
+def test_a_comparison_of_an_older_songmill_is_sound_and_shown(root: Path) -> None:
+    (root / MANIFEST).unlink()
+    row = dict.fromkeys(COMPARISON.names) | {"model": "SVM", "accuracy": 0.5}
+    rows = pa.Table.from_pylist([row], schema=without_intervals(COMPARISON))
+    assert len(rows.schema) == len(COMPARISON) - 8
+    (root / "comparison").mkdir()
+    pq.write_table(rows, root / "comparison/part-1-0.parquet")
+    assert checked(root).outcome == "sound"
+    (found,) = open_store(str(root)).read("comparison").to_pylist()
+    assert found == row
 
 
 def test_a_part_with_other_columns_is_named(root: Path) -> None:

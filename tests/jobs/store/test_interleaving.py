@@ -216,7 +216,8 @@ def test_a_job_suspended_at_any_operation_changes_nothing_later(
 ) -> None:
     outcomes = []
     step = PARTS if root(0).startswith("s3:") else 1
-    for k in itertools.count(1 + PART % step, step):
+    # In any part before the first operation, when the job does not hold the lock yet.
+    for k in itertools.chain([1], itertools.count(2 + PART % step, step)):
         store = root(k)
         job = Job(store, k, first)
         if job.left > 0:
