@@ -15,7 +15,7 @@ from featurizer.extract import Features, analyse
 from featurizer.feature_set import FeatureSet, feature_set
 from featurizer.waveform import zero_crossings
 from jobs.errors import UsageError
-from jobs.inputs.path_text import from_text
+from jobs.inputs.path_text import from_text, to_text
 from jobs.inputs.recordings import decode_recording
 from jobs.learning import registry
 from jobs.learning.predict_files import LEARNT, ChosenModel, FilePrediction
@@ -157,7 +157,7 @@ def inspect(
     progress = progress or Progress()
     path = _resolve_path(recording, store)
     shown = public_address(path)
-    champion, uri = None, shown if "://" in shown else os.path.abspath(shown)
+    champion, uri = None, shown if "://" in shown else to_text(absolute_path(shown))
     if store and registry.champion(store):
         champion = ChosenModel(store, registry.load_champion(store).description, [uri])
     stem = os.path.splitext(os.path.basename(shown.rstrip("/")))[0]

@@ -250,13 +250,13 @@ def test_the_page_says_that_the_model_has_learnt_the_track(store: Path, tmp_path
 
 
 def test_a_name_that_is_no_utf_8_is_valid_json(
-    recording: Path, tmp_path: Path, capfdbinary: pytest.CaptureFixture[bytes]
+    recording: Path, store: Path, tmp_path: Path, capfdbinary: pytest.CaptureFixture[bytes]
 ) -> None:
     from jobs.cli.tables import print_json
 
     name = os.fsencode(recording.parent) + b"/\xff.wav"
     os.rename(recording, name)
-    outcome, _ = look(os.fsdecode(name), tmp_path / "out")
+    outcome, _ = look(os.fsdecode(name), tmp_path / "out", store)
     print_json({"file": outcome.facts.file, "others": "\u97f3 \U0001f3b8"})
     output = json.loads(capfdbinary.readouterr().out)
     assert output == {"file": os.fsdecode(name), "others": "\u97f3 \U0001f3b8"}
