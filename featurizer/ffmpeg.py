@@ -59,8 +59,11 @@ def decode_with_ffmpeg(file: FilePart, container: Container, deadline: Deadline 
         is_alone = len(media.streams) == 1  # the file holds no pictures or other streams
         promised_s = None
         # That of MPEG audio may be an estimate from the first bit rate.
-        if container.has_duration and media.duration and container.demuxer != "mp3":
-            promised_s = media.duration / av.time_base
+        if container.has_duration and container.demuxer != "mp3":
+            if stream.duration and not is_alone:
+                promised_s = float(stream.duration * stream.time_base)
+            elif media.duration:
+                promised_s = media.duration / av.time_base
         expected_s = expected_seconds(promised_s, file.size)
         signal: MonoSignal | None = None
         sample_rate = channels = 0
@@ -98,7 +101,7 @@ def decode_with_ffmpeg(file: FilePart, container: Container, deadline: Deadline 
     damaged_s = (damaged - padding) / max(size, 1) * seconds
     if promised_s is not None and seconds >= promised_s - _ROUNDING_S:
         damaged_s = 0.0  # Errors after the promised end come from appended tags or padding.
-    unread = end if container.demuxer in BOUNDED and is_alone else file.size
+    unread = end if is_alone else file.size
     return Decoded(
         signal, sample_rate, channels, promised_s, max(size, 1), end, unread, damaged_s, failure
     )

@@ -40,7 +40,7 @@ ONE_SEGMENT: dict[Call, Limits] = {"yes": Limits(2.0, 0.2, 0.3), "perhaps": Limi
 """Limits by one segment, of which all must be kept."""
 
 SEVERAL_SEGMENTS: dict[Call, Limits] = {
-    "yes": Limits(4.0, 1.0, 0.5),
+    "yes": Limits(5.0, 1.0, 0.5),
     "perhaps": Limits(2.0, 1.0, 0.6),
 }
 """Limits by several segments. A re-encoding may have any direct distance."""

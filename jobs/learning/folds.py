@@ -57,7 +57,7 @@ def fit_side_by_side(
     found = map_ordered(
         pool,
         _fit,
-        ((rows, kind, classes, rounds) for rows in shares),
+        ((rows, kind, classes, rounds, fold) for fold, rows in enumerate(shares)),
         purpose="learn from the folds",
         tick=tick,
         on_result=on_result,
@@ -65,8 +65,12 @@ def fit_side_by_side(
     return [read_predictor(f"fold{SUFFIXES[kind]}", content) for content in found]
 
 
-def _fit(rows: Rows, kind: Kind, classes: tuple[str, ...], rounds: int) -> bytes:
-    """Fit a model on a worker; return the content of its file."""
+def _fit(rows: Rows, kind: Kind, classes: tuple[str, ...], rounds: int, fold: int) -> bytes:
+    """Fit a model on a worker; return the content of its file.
+
+    Trees of each fold have another seed: with one seed, the luck of a model would be the same in
+    all folds, and look like a better model.
+    """
     if kind == "lda":
         from jobs.learning.distributed_lda import fit_lda_alone
 
@@ -74,7 +78,8 @@ def _fit(rows: Rows, kind: Kind, classes: tuple[str, ...], rounds: int) -> bytes
     from jobs.learning.distributed_boosting import train_alone
     from training.boosting import PARAMETERS, Share
 
-    parameters = {**PARAMETERS, "num_class": len(classes)}
+    seed = PARAMETERS["seed"] + fold
+    parameters = {**PARAMETERS, "num_class": len(classes), "seed": seed}
     trained = train_alone(load_share, Share(rows), parameters, rounds, threads=1)
     return to_bytes(Trees(trained["booster"], len(classes)))
 

@@ -23,6 +23,7 @@ from jobs.inputs.sources import Paths, list_sources
 from jobs.learning import registry
 from jobs.learning.folds import FoldedModel
 from jobs.progress import Progress
+from jobs.store.schemas import PUBLISHED
 from jobs.store.tables import Store, current_settings, open_store
 from training.model import Description, Model
 from training.predictor import Kind
@@ -210,7 +211,10 @@ def _predict_features(
     of_set = found.rows[features.name]
     by_segment = described.level == "segment" and len(of_set.segments) > 0
     if of_set.track is None:
-        return FilePrediction(file, error="too-short", message=of_set.too_short)
+        message = of_set.too_short
+        if features.name != PUBLISHED:
+            message = f"{message} `predict --features {PUBLISHED}` takes shorter ones."
+        return FilePrediction(file, error="too-short", message=message)
     rows = of_set.segments if by_segment else of_set.track[np.newaxis]
     probabilities = model.probabilities(rows)
     mean = probabilities.mean(axis=0, dtype=np.float64)

@@ -444,7 +444,7 @@ class _Training:
         """Fit a model to parts of a plan.
 
         The rounds of trees or the temperature of an analysis are those of the model ``like``; by
-        default those that suit the validation part.
+        default those that suit the validation part. An analysis of segments has the temperature 1.
         """
         if kind == "xgboost":
             return self._boost(pool, what, plan, wanted, like.rounds if like else None)
@@ -453,7 +453,8 @@ class _Training:
         self.progress.step(f"{what}: linear discriminant analysis")
         pieces, tick = functools.partial(plan.pieces, wanted), self.progress.workers
         predictor = fit_lda(pool, pieces, self.labelled, tick=tick)
-        if like is None and self.has_validation:
+        # Of segments, the mean of their probabilities is less extreme already.
+        if like is None and self.has_validation and self.level == "track":
             predictor = calibrate(pool, plan.pieces((VALID,)), predictor, tick=tick)
         return Fitted(_tempered(predictor, like), 0, pool.most_workers)
 

@@ -248,7 +248,7 @@ class _Report:
         if sample is None:
             return Content(text=f"None of the store's feature sets has a column {_TEMPO}.")
         tempos = sample.features[:, sample.feature_set.names.index(_TEMPO)]
-        has_tempo = tempos > 0  # a silent recording has none
+        has_tempo = tempos != 0  # a silent recording has none
         if not has_tempo.any():
             return Content(text="No track has a tempo.")
         tempos, labels = tempos[has_tempo], np.array(self._labels(sample), object)[has_tempo]

@@ -71,16 +71,18 @@ def test_lossy_codecs_return_a_close_signal(tmp_path, muxer, codec, rate):
     assert snr_db(recording.y[max(delay, 0) :], expected[max(-delay, 0) :]) > 12
 
 
-def film(samples=None):
-    """Return a film of five pictures, with the samples as its sound [shape=(n, 2), int16]."""
+def film(samples=None, muxer="matroska", pictures=5):
+    """Return a film of some pictures, with the samples as its sound [shape=(n, 2), int16]."""
     file = io.BytesIO()
-    with av.open(file, "w", format="matroska") as media:
+    rng = np.random.default_rng(0)
+    with av.open(file, "w", format=muxer) as media:
         picture = media.add_stream("mpeg4", rate=25)
         picture.width = picture.height = 64
         if samples is not None:
             sound = media.add_stream("pcm_s16le", rate=SR, layout="stereo")
-        for _ in range(5):
-            media.mux(picture.encode(av.VideoFrame.from_ndarray(np.zeros((64, 64, 3), np.uint8))))
+        for _ in range(pictures):
+            noise = rng.integers(0, 256, (64, 64, 3), np.uint8)
+            media.mux(picture.encode(av.VideoFrame.from_ndarray(noise)))
         media.mux(picture.encode(None))
         if samples is not None:
             frame = av.AudioFrame.from_ndarray(samples.reshape(1, -1), "s16", "stereo")
@@ -93,6 +95,11 @@ def test_the_first_audio_stream_of_a_film_is_its_sound():
     samples = chord(channels=2)
     y = decode_bytes(film(samples)).y
     np.testing.assert_array_equal(y, librosa.to_mono((samples / np.float32(32768)).T))
+
+
+def test_pictures_after_the_sound_of_a_film_are_not_missing_sound():
+    recording = decode_bytes(film(chord(channels=2), "mov", pictures=200))
+    assert (recording.duration_s, recording.note) == (3, None)
 
 
 def test_a_film_without_sound_is_unreadable():

@@ -141,6 +141,13 @@ def test_it_is_scikit_learns_of_the_same_rows(root: Path, do: Train) -> None:
         assert all(arrays[name].dtype.kind in "fU" for name in arrays)
 
 
+def test_the_probabilities_of_segments_are_not_tempered(root: Path, do: Train) -> None:
+    make_store(root, [row for row in LABELS.items() for _ in range(2)], shift=SHIFT)
+    described = do(model="lda").description
+    assert described.level == "segment"
+    assert described.parameters["temperature"] == 1
+
+
 def in_this_process(order: Callable[[list[int]], list[int]]) -> Callable[..., Any]:
     """Return a stand-in for ``map_unordered`` whose calls finish in a given order."""
 
@@ -385,7 +392,9 @@ def test_a_recording_too_short_for_the_models_features_has_no_prediction(
     outcome = predict_files([str(tmp_path / "short.wav")], store=str(root))
     (found,) = outcome.files
     assert (outcome.failed, found.predicted, found.error) == (1, None, "too-short")
-    assert "rich features need at least 10" in (found.message or "")
+    message = found.message or ""
+    assert "rich features need at least 10" in message
+    assert message.endswith("`predict --features gtzan` takes shorter ones.")
 
 
 def test_a_recording_is_predicted_by_the_models_features(
