@@ -75,6 +75,20 @@ class TrainedBooster:
     workers: int
 
 
+def seed_of_fold(fold: int) -> int:
+    """Return the random seed of the trees that are fitted without a fold.
+
+    Each fold has another one: with one seed, the luck of a model would be the same in all folds,
+    and look like a better model.
+
+    Examples
+    --------
+    >>> [seed_of_fold(fold) for fold in range(3)]
+    [42, 43, 44]
+    """
+    return int(PARAMETERS["seed"]) + fold
+
+
 def early_stopping() -> Any:
     """Return a callback that stops after :data:`PATIENCE` rounds without a lower validation loss.
 

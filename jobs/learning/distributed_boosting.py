@@ -104,12 +104,13 @@ def boost(
     on_round: Callable[[int, float | None], None],
     on_worker_lost: Callable[[int], None],
     on_wait: Callable[[], None],
+    seed: int = PARAMETERS["seed"],
 ) -> TrainedBooster:
     """Train on the workers of a pool.
 
     ``divide`` returns one share per worker for a number of workers, or fewer if rows are few.
     ``load`` loads the rows of a share on a worker; the shares need not contain all classes. With
-    validation rows, ``rounds`` is a maximum.
+    validation rows, ``rounds`` is a maximum. ``seed`` is XGBoost's.
 
     ``on_round`` is called now and then, in a thread of the client, with the number of finished
     rounds and the validation loss, or None without validation rows. ``on_worker_lost`` is called
@@ -137,7 +138,7 @@ def boost(
             try:
                 attempt.acquire_lock(on_wait)
                 run = attempt.run_alone if len(shares) == 1 else attempt.run
-                return run({**PARAMETERS, "num_class": n_classes}, rounds)
+                return run({**PARAMETERS, "num_class": n_classes, "seed": seed}, rounds)
             except _WorkerLostError:
                 _poll(lambda: False, _CASCADE_S)
                 # Without any worker, fail before waiting for those that hang. These return under

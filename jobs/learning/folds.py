@@ -66,20 +66,15 @@ def fit_side_by_side(
 
 
 def _fit(rows: Rows, kind: Kind, classes: tuple[str, ...], rounds: int, fold: int) -> bytes:
-    """Fit a model on a worker; return the content of its file.
-
-    Trees of each fold have another seed: with one seed, the luck of a model would be the same in
-    all folds, and look like a better model.
-    """
+    """Fit a model on a worker; return the content of its file."""
     if kind == "lda":
         from jobs.learning.distributed_lda import fit_lda_alone
 
         return to_bytes(fit_lda_alone(rows, classes))
     from jobs.learning.distributed_boosting import train_alone
-    from training.boosting import PARAMETERS, Share
+    from training.boosting import PARAMETERS, Share, seed_of_fold
 
-    seed = PARAMETERS["seed"] + fold
-    parameters = {**PARAMETERS, "num_class": len(classes), "seed": seed}
+    parameters = {**PARAMETERS, "num_class": len(classes), "seed": seed_of_fold(fold)}
     trained = train_alone(load_share, Share(rows), parameters, rounds, threads=1)
     return to_bytes(Trees(trained["booster"], len(classes)))
 

@@ -388,8 +388,8 @@ class _Training:
         try:
             if max(map(plan.count, others), default=0) > MAX_TASK_ROWS:
                 return [
-                    self._fit(pool, kind, what, plan, wanted, like=like).predictor
-                    for wanted in others
+                    self._fit(pool, kind, what, plan, wanted, like=like, fold=fold).predictor
+                    for fold, wanted in enumerate(others)
                 ]
             with translate_errors(pool.client):
                 found = fit_side_by_side(
@@ -440,14 +440,17 @@ class _Training:
         wanted: tuple[int, ...],
         *,
         like: Fitted | None = None,
+        fold: int = 0,
     ) -> Fitted:
         """Fit a model to parts of a plan.
 
         The rounds of trees or the temperature of an analysis are those of the model ``like``; by
         default those that suit the validation part. An analysis of segments has the temperature 1.
+        The seed of trees is that of a ``fold``.
         """
         if kind == "xgboost":
-            return self._boost(pool, what, plan, wanted, like.rounds if like else None)
+            rounds = like.rounds if like else None
+            return self._boost(pool, what, plan, wanted, rounds=rounds, fold=fold)
         from jobs.learning.distributed_lda import calibrate, fit_lda
 
         self.progress.step(f"{what}: linear discriminant analysis")
@@ -464,10 +467,12 @@ class _Training:
         what: str,
         plan: RowPlan,
         wanted: tuple[int, ...],
+        *,
         rounds: int | None,
+        fold: int,
     ) -> Fitted:
         from jobs.learning.distributed_boosting import TrainingError, boost
-        from training.boosting import FIXED_ROUNDS, MAX_ROUNDS, Share
+        from training.boosting import FIXED_ROUNDS, MAX_ROUNDS, Share, seed_of_fold
 
         stop = rounds is None and self.has_validation
         rounds = rounds or (MAX_ROUNDS if stop else FIXED_ROUNDS)
@@ -496,6 +501,7 @@ class _Training:
                     load_share,
                     n_classes=n_classes,
                     rounds=rounds,
+                    seed=seed_of_fold(fold),
                     on_round=on_round,
                     on_worker_lost=lambda workers: self.progress.warn(
                         f"a worker was lost: {what} starts again, with {workers} left"
