@@ -19,7 +19,7 @@ from support.made_stores import LABELS, NOON, make_store, put, write_part
 from jobs.neighbours.similarity import similarity
 from jobs.reporting.inspection import inspect
 from jobs.reporting.report import report
-from jobs.store.schemas import COMPARISON, FILES, RUNS
+from jobs.store.schemas import COMPARISON, FILES, RUNS, SUSPECT, SUSPECTS
 from pages import picture
 from pages.style import PIXEL_RATIO, Variant
 
@@ -85,6 +85,9 @@ def make_pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     put(store, "comparison", compared, COMPARISON)
     run = {"stage": "extract", "outcome": "done", "started_at": NOON, "seconds": 20.0}
     put(store, "runs", [{**run, "extracted": 90, "failed": 10}, {**run, "stage": "train"}], RUNS)
+    suspect = {"rank": 1, "track_id": HOSTILE, "label": "<b>rock</b>", "suggested": "jazz"}
+    suspect |= {"probability": 0.9, "self_confidence": 0.1, "margin": 0.8, "reason": "<i>jazz</i>"}
+    put(store, SUSPECTS, [suspect], SUSPECT)
     similarity(store=str(root), k=61)
     # One pair is marked as the same recording.
     pair = {"track_id": HOSTILE, "duplicate_id": tracks[-1][0], "cosine": 1.0}
