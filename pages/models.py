@@ -219,7 +219,7 @@ def scores_over_time(scores: Sequence[Score]) -> Picture:
         )
         axes.set_ylim(0, 1)
         axes.set_ylabel("score by track (0 … 1)")
-        locator = AutoDateLocator(maxticks=5 if variant.narrow else 9)
+        locator = _date_locator(variant)
         axes.xaxis.set_major_locator(locator)
         axes.xaxis.set_major_formatter(ConciseDateFormatter(locator))
         axes.set_xlabel("trained (UTC)")
@@ -237,6 +237,12 @@ def scores_over_time(scores: Sequence[Score]) -> Picture:
         caption="Each model is scored on its own test tracks. Bars are 95 % confidence intervals.",
         heights=(330, 280),
     )
+
+
+def _date_locator(variant: Variant) -> AutoDateLocator:
+    """Return the positions of dates on the axis, of any range from seconds to decades."""
+    # With more ticks at least, Matplotlib has no interval for ranges of two to five units.
+    return AutoDateLocator(minticks=2, maxticks=5 if variant.narrow else 9)
 
 
 def _columns(pairs: Sequence[tuple[float, float]]) -> tuple[list[float], list[float]]:

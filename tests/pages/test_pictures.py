@@ -2,6 +2,7 @@
 
 import io
 from collections.abc import Iterator
+from datetime import datetime, timedelta
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,17 @@ from featurizer.feature_set import feature_set
 from pages import collection, models, picture, recording
 from pages.picture import Painter, Picture
 from pages.statistics import Components, Distribution, correlations
-from pages.style import COLOURS, LIGHT, NARROW, SCHEMES, LabelStyles, Variant, shorten
+from pages.style import (
+    COLOURS,
+    LIGHT,
+    NARROW,
+    SCHEMES,
+    WIDE,
+    LabelStyles,
+    ScreenWidth,
+    Variant,
+    shorten,
+)
 
 GTZAN = feature_set("gtzan")
 
@@ -289,3 +300,12 @@ def test_a_long_name_loses_its_middle() -> None:
     assert shorten("rock") == "rock"
     assert shorten("a" * 30 + "b" * 30) == "aaaaaaaaaa…bbbbbbbbbb"
     assert "\n" not in shorten("two\nlines")
+
+
+@pytest.mark.parametrize("width", [NARROW, WIDE])
+def test_dates_of_any_range_have_a_few_ticks(width: ScreenWidth) -> None:
+    locator = models._date_locator(Variant(LIGHT, width))
+    start = datetime(2026, 11, 28, 1, 2, 3)
+    for seconds in np.geomspace(5, 3e8, 60):
+        ticks = locator.tick_values(start, start + timedelta(seconds=seconds))
+        assert 1 <= len(ticks) <= 11
