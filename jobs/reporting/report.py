@@ -251,6 +251,9 @@ class _Report:
         has_tempo = tempos != 0  # a silent recording has none
         if not has_tempo.any():
             return Content(text="No track has a tempo.")
+        text, silent = _sample_text(sample), int((~has_tempo).sum())
+        if silent:
+            text += f", without {silent:,} that {'has' if silent == 1 else 'have'} no tempo"
         tempos, labels = tempos[has_tempo], np.array(self._labels(sample), object)[has_tempo]
         found, rows = [], []
         for name in sorted(set(labels)):
@@ -261,7 +264,7 @@ class _Report:
             rows.append([cell, number(len(one.values)), *quartiles])
         columns = ("label", "tracks", "25 %", "median", "75 %")
         return Content(
-            pictures=(collection.tempo_box_plot(found, self._styles, _sample_text(sample)),),
+            pictures=(collection.tempo_box_plot(found, self._styles, text),),
             tables=(Table("Tempo by label: quartiles, in BPM", columns, rows),),
         )
 

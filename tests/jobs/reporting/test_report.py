@@ -206,6 +206,7 @@ def test_tracks_without_a_tempo_are_left_out_of_its_picture(store: Store, tmp_pa
     medians = dict(zip(found.column("label"), map(float, found.column("median")), strict=True))
     assert counts == expected["count"].to_dict()
     assert medians == pytest.approx(expected["median"].to_dict(), abs=0.005)
+    assert "all 60 tracks, without 30 that have no tempo" in page.text
     with edited_tracks(store) as frame:
         frame["tempo"] = 0.0
     _, page = read(Path(store.storage.root))
