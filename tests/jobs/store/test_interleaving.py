@@ -26,7 +26,7 @@ from jobs.errors import StoreError
 from jobs.store.address import lock_of, storage_of
 from jobs.store.bucket import Bucket
 from jobs.store.commit import Change, commit, recover, stage_file, stage_table, without_tracks
-from jobs.store.lock import JOURNAL
+from jobs.store.lock import JOURNAL, TakenOverError
 from jobs.store.storage import Storage
 from jobs.store.tables import Settings, Store
 
@@ -196,6 +196,7 @@ def second(storage: Storage) -> None:
     work(storage, "2", "c", "f")
 
 
+UNCHANGED = ["a 0", "b 0", "c 0", "d 0"]
 WITHOUT_FIRST = ["a 0", "b 0", "d 0", "f 2"]
 WITHOUT_SECOND = ["b 0", "c 0", "d 0", "e 1"]
 WITH_BOTH = ["b 0", "d 0", "e 1", "f 2"]
@@ -271,8 +272,12 @@ def test_a_job_that_goes_on_in_the_middle_of_another_one_does_it_no_harm(
         if other_error is None:
             assert found in (WITHOUT_FIRST, WITH_BOTH), k
             assert error is not None or found == WITH_BOTH, k
-        else:
+        elif error is None:
             # The first did not hold the lock yet, and took over from the second.
-            assert error is None, k
             assert found in (WITHOUT_SECOND, WITH_BOTH), k
+        else:
+            # The first claimed the journal before it noticed that it had been overtaken.
+            assert isinstance(error, TakenOverError), k
+            assert isinstance(other_error, TakenOverError), k
+            assert found == UNCHANGED, k
         check_end(store)
