@@ -53,7 +53,7 @@ class RejectedByDecoderError(Exception):
 
 @dataclass(frozen=True)
 class Decoded:
-    """What a decoder read of a recording.
+    """Samples that a decoder read from a recording, and how complete they are.
 
     Parameters
     ----------

@@ -20,7 +20,7 @@ LEVEL = 0.99
 """Confidence level of each of the two comparisons.
 
 Higher than 95 %, because there are two, the champion is often a lucky model, and seeds differ more
-than the bootstrap can know: equal models are refused in about 3 % of the nights.
+than the bootstrap can know: equal models are refused in about 2 % of the nights.
 """
 
 MAX_NIGHTS = 30

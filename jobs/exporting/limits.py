@@ -1,4 +1,4 @@
-"""What a target can name: checked before anything is loaded, and said in one sentence."""
+"""Limits of databases and files on the names of columns, checked before anything is loaded."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -24,13 +24,15 @@ class Limits:
         Largest number of bytes of a name.
     folds_case : bool
         Whether names that differ only in the case of ASCII letters are one name.
+    null : bool
+        Whether a name may contain the null character.
     """
 
     system: str
     columns: int | None = None
     name_bytes: int | None = None
     folds_case: bool = False
-    null: bool = False  # whether a name may contain the null character
+    null: bool = False
 
 
 _DATABASES: dict[Kind, Limits] = {

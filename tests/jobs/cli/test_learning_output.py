@@ -1,4 +1,4 @@
-"""What the commands that train and compare show."""
+"""Output of the commands that train and compare."""
 
 from typing import Any
 
