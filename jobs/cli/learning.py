@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from jobs.learning.train import Outcome as Training
     from training.model import Description
 
+INTERVALS = "In parentheses: 95 % confidence intervals, by the bootstrap over tracks."
+
 
 def print_comparison(outcome: "Comparison") -> None:
     """Show the scores of each model, with the splits side by side."""
@@ -45,7 +47,7 @@ def print_comparison(outcome: "Comparison") -> None:
             "leaky: segments of one track are on both sides, so the scores do not hold for new "
             "tracks."
         )
-    show("In parentheses: 95 % confidence intervals, by the bootstrap over tracks.")
+    show(INTERVALS)
     if any(row["folds"] > 1 for row in outcome.rows):
         show("With several folds: means over folds.")
 
@@ -86,7 +88,7 @@ def print_training(outcome: "Training") -> None:
         few = " (few tracks)" if of_class["support"] < defaults.FEW_TRACKS else ""
         rows.append([label, *shown, f"{of_class['support']:,.0f}{few}"])
     show_table(("label", "precision", "recall", "F1", "tracks"), rows)
-    show("In parentheses: 95 % confidence intervals, by the bootstrap over tracks.")
+    show(INTERVALS)
     if len(outcome.per_class) > MAX_LABELS:
         show(f"and {len(outcome.per_class) - MAX_LABELS} more labels")
     first = outcome.importance[:MAX_FEATURES]

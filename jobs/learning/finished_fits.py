@@ -4,6 +4,7 @@ A comparison that was interrupted goes on from them. A key stands for everything
 depends on, so a result of other rows, folds or libraries is never taken.
 """
 
+import functools
 import hashlib
 from collections.abc import Collection
 from importlib import metadata
@@ -22,11 +23,15 @@ def key(*parts: object) -> str:
     >>> key("SVM", 0) == key("SVM", 0), key("SVM", 0) == key("SVM", 1)
     (True, False)
     """
+    return hashlib.sha256(repr((*parts, *_versions())).encode()).hexdigest()
+
+
+@functools.cache
+def _versions() -> tuple[str, ...]:
     import xgboost
 
-    versions = [metadata.version(name) for name in ("songmill", "numpy", "scikit-learn")]
-    versions.append(xgboost.__version__)
-    return hashlib.sha256(repr((*parts, *versions)).encode()).hexdigest()
+    installed = map(metadata.version, ("songmill", "numpy", "scikit-learn"))
+    return *installed, xgboost.__version__
 
 
 def read(storage: Storage, keys: Collection[str]) -> dict[str, dict[str, Any]]:

@@ -215,8 +215,7 @@ def held_out_models(
     Returns
     -------
     models : list of Predictor
-        Those of the folds and of all tracks; of an older songmill, which had no folds, that of the
-        training part.
+        Those of the folds and of all tracks.
     model_of : np.ndarray [shape=(n_tracks,), range=[-1, n_models), int]
         Index of each track's model; -1 if all models have learnt it.
 
@@ -225,11 +224,9 @@ def held_out_models(
     StoreError
         A file of the version is damaged.
     """
-    if described.folds is None:
-        return judged_model(store, described, ids)
     folded = FoldedModel(store, described)
     model_of, is_learnt = folded.learnt.choose(pa.array(ids, pa.string()))
-    models = [folded[i].predictor for i in range(described.folds + 1)]
+    models = [folded[i].predictor for i in range(folded.learnt.n_folds + 1)]
     return models, np.where(is_learnt, -1, model_of)
 
 

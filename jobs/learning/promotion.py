@@ -9,7 +9,7 @@ import numpy as np
 
 from jobs.learning.folds import held_out_models, judged_model
 from jobs.learning.groups import held_out_by_group
-from jobs.learning.registry import Best, check_fit, describe
+from jobs.learning.registry import Best, check_fit
 from jobs.store.tables import Store
 from training.evaluate import chance, macro_f1
 from training.model import Description
@@ -56,7 +56,7 @@ class Earlier:
     judged: HeldOut
 
 
-def read_earlier(store: Store, version: str, tracks: Tracks) -> Earlier:
+def read_earlier(store: Store, described: Description, tracks: Tracks) -> Earlier:
     """Load the models of a version that can predict these tracks.
 
     Raises
@@ -64,7 +64,6 @@ def read_earlier(store: Store, version: str, tracks: Tracks) -> Earlier:
     StoreError
         Its files are damaged, or the store's rows do not fit it.
     """
-    described = describe(store, version)
     features = check_fit(described, store.settings).name
     groups, folds = tracks.group_of_track, None
     if described.folds:

@@ -253,7 +253,7 @@ class _Training:
                 return None, None, f"the champion cannot be judged: {error}"
             same_split = described.split["name"] == self.split
             parts = registry.read_split(self.store, version) if same_split else None
-            return read_earlier(self.store, version, self.labelled.tracks), parts, ""
+            return read_earlier(self.store, described, self.labelled.tracks), parts, ""
         except StoreError as error:
             if not self.promote:
                 raise StoreError(f"{error}; or replace it by `songmill train --promote`") from None
@@ -272,7 +272,8 @@ class _Training:
         if record is None or record.version == described.version:
             return record, self.champion if record else None
         try:
-            return record, read_earlier(self.store, record.version, self.labelled.tracks)
+            of_record = registry.describe(self.store, record.version)
+            return record, read_earlier(self.store, of_record, self.labelled.tracks)
         except StoreError as error:
             self.progress.warn(f"the best champion so far cannot be judged: {error}")
             return registry.Best(described.version, self.split), self.champion
