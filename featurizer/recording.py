@@ -96,7 +96,9 @@ class Decoded:
         return max(self.damaged_s, (self.promised_s or 0.0) - self.seconds)
 
 
-def finish_recording(decoded: Decoded, container: Container, undecoded_s: float = 0.0) -> Recording:
+def finish_recording(
+    decoded: Decoded, container: Container, *, undecoded_s: float = 0.0, is_cut: bool = False
+) -> Recording:
     """Finish the signal of a decoded recording, and describe the recording.
 
     Parameters
@@ -105,11 +107,13 @@ def finish_recording(decoded: Decoded, container: Container, undecoded_s: float 
     container : Container
     undecoded_s : float >= 0
         Approximate duration of what follows the last sample in the file, in seconds.
+    is_cut : bool
+        Whether the file ends within a frame or before the end that its format marks.
 
     Returns
     -------
     Recording
-        With a note where more than 0.1 s is missing.
+        With a note where more than 0.1 s is missing or the file was cut.
 
     Raises
     ------
@@ -147,6 +151,10 @@ def finish_recording(decoded: Decoded, container: Container, undecoded_s: float 
         note = (
             f"The recording ends after {seconds:.1f} s, but the size of its file suffices for"
             f" {seconds + undecoded_s:.1f} s."
+        )
+    elif is_cut:
+        note = (
+            f"The file was cut off: its last frame or page, after {seconds:.1f} s, is incomplete."
         )
     y = decoded.signal.finish()
     return Recording(y, seconds, decoded.sample_rate, decoded.channels, note)
