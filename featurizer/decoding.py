@@ -43,11 +43,19 @@ from featurizer.recording import (
     RejectedByDecoderError,
     finish_recording,
 )
-from featurizer.stated_length import is_same_audio, missing_bytes, with_corrected_length
+from featurizer.stated_length import (
+    data_chunk,
+    is_same_audio,
+    missing_bytes,
+    with_corrected_length,
+)
 from featurizer.truncation import ends_midway
 
 _READ_AHEAD = 1 << 14
 """Bytes that libsndfile may have read beyond the last sample, at most."""
+
+_UNBOUNDED = ("au", "matroska", "voc", "w64")
+"""Demuxers of formats that the decoders read to the end of the file, whatever the header says."""
 
 _DAMAGED = ("unreadable", "empty")
 """Failures of a part of a file that leave the other parts readable."""
@@ -124,6 +132,10 @@ class _Encoded:
 
 def _decode_all(encoded: _Encoded, start: int) -> Recording:
     """Decode the recording that starts at an offset, and those of its format that follow it."""
+    if _is_unbounded(encoded, start):
+        following = _next(encoded, start)
+        if following is not None:
+            return _decode_joined(encoded, start, following)
     try:
         recording, end = _decode_part(encoded, start, encoded.size)
     except RecordingError as error:
@@ -137,6 +149,14 @@ def _decode_all(encoded: _Encoded, start: int) -> Recording:
         del recording  # its memory
     # Each part is decoded on its own: the headers of one may not describe the next one.
     return _decode_joined(encoded, start, following)
+
+
+def _is_unbounded(encoded: _Encoded, start: int) -> bool:
+    """Check whether decoders would read an appended recording by the header of the first one."""
+    if encoded.container.demuxer in _UNBOUNDED:
+        return True
+    chunk = data_chunk(FilePart(encoded.file, start, encoded.size), encoded.container)
+    return chunk is not None and chunk.size is None
 
 
 def _next(encoded: _Encoded, start: int) -> int | None:
@@ -238,7 +258,7 @@ def _decode_corrected(
         raise
     recording = _finish(file, encoded.container, decoded)
     stated_n = int(resampled_length(stated_s, 1))
-    if not is_same_audio(recording.y, stated_n, recording.sample_rate):
+    if stated_s and not is_same_audio(recording.y, stated_n, recording.sample_rate):
         return None
     if stated_s and recording.note is None:
         note = (

@@ -1,4 +1,4 @@
-"""Lengths of uncompressed recordings in their headers, and their correction.
+"""Lengths in the headers of uncompressed recordings and of True Audio, and their correction.
 
 A recorder that is killed leaves the length of an earlier moment, or none, in the header. An
 interrupted copy has fewer bytes than its header says.
@@ -6,6 +6,7 @@ interrupted copy has fewer bytes than its header says.
 
 import re
 import struct
+import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -15,6 +16,7 @@ import numpy.typing as npt
 from featurizer.columns import SAMPLE_RATE
 from featurizer.file_access import FilePart
 from featurizer.formats import Container, next_recording, unexplained_bytes
+from featurizer.mono_signal import MAX_HOURS
 
 _IN_DS64 = 0xFFFFFFFF
 """Size of a chunk of RF64 for which the chunk ``ds64`` has the real one."""
@@ -29,6 +31,9 @@ _VOC_SOUND = (1, 2, 9)
 """Types of the blocks of a VOC file that hold samples."""
 
 _NIST_FIELD = re.compile(rb"^(sample_count|channel_count|sample_n_bytes) -i (\d+)", re.MULTILINE)
+
+_TTA_HEADER = struct.Struct("<4sHHHIII")
+"""Signature, format, channels, bits, sample rate, samples, and the checksum of these."""
 
 _ROUGH = 0.5
 """Roughness between that of music (0.02 to 0.3) and that of other data read as samples (1)."""
@@ -153,6 +158,8 @@ def with_corrected_length(file: FilePart, container: Container) -> FilePart | No
     FilePart or None
         None if the samples continue to the end already, or if the header cannot be corrected.
     """
+    if container.name == "True Audio":
+        return _tta_with_count_of_its_table(file)
     chunk = data_chunk(file, container)
     if chunk is None or chunk.size_at is None:
         return None
@@ -265,6 +272,32 @@ def _nist_samples(file: FilePart) -> DataChunk | None:
         return None  # shortened samples have no fixed size
     size = fields[b"sample_count"] * fields[b"channel_count"] * fields[b"sample_n_bytes"]
     return DataChunk(int(size_line), size, None)
+
+
+def _tta_with_count_of_its_table(file: FilePart) -> FilePart | None:
+    """Return a True Audio file with the sample count that fits its table of frame sizes.
+
+    The header has no size of the table: it follows from the count. The table ends where its
+    checksum is. Its last frame counts as full, so that it cannot be decoded.
+    """
+    header = _read(file, 0, _TTA_HEADER.size)
+    if len(header) < _TTA_HEADER.size:
+        return None
+    *fields, rate, count, _ = _TTA_HEADER.unpack(header)
+    frame = 256 * rate // 245
+    table = _read(file, len(header), 4 * (MAX_HOURS * 3600 + 1))
+    crc = n = 0
+    for n in range(len(table) // 4):
+        entry = table[4 * n : 4 * n + 4]
+        if n and crc == int.from_bytes(entry, "little"):
+            break
+        crc = zlib.crc32(entry, crc)
+    else:
+        return None
+    if frame == 0 or -(-count // frame) == n:
+        return None  # something else is wrong
+    without_crc = _TTA_HEADER.pack(*fields, rate, n * frame, 0)[:-4]
+    return file.patched(0, without_crc + struct.pack("<I", zlib.crc32(without_crc)))
 
 
 def _read(file: FilePart, start: int, size: int) -> bytes:
