@@ -91,9 +91,19 @@ class Decoded:
         return self.signal.seconds
 
     @property
+    def lost_s(self) -> float:
+        """Duration lost to damage; 0 if as much was decoded as the header promises.
+
+        Bytes that were inserted into a recording look like damage, but replace nothing.
+        """
+        if abs((self.promised_s or 0.0) - self.seconds) <= MIN_MISSING_S:
+            return 0.0
+        return self.damaged_s
+
+    @property
     def missing_s(self) -> float:
-        """Duration that is damaged or that the header promises, but the samples do not have."""
-        return max(self.damaged_s, (self.promised_s or 0.0) - self.seconds)
+        """Duration that is lost or that the header promises, but the samples do not have."""
+        return max(self.lost_s, (self.promised_s or 0.0) - self.seconds)
 
 
 def finish_recording(
@@ -128,8 +138,8 @@ def finish_recording(
     >>> finish_recording(decoded, Container("WAV", "wav")).note
     'The recording ends after 1.0 s, but its header promises 3.0 s.'
     """
-    seconds = decoded.seconds
-    if decoded.failure is not None and seconds < MIN_SHARE * (seconds + decoded.damaged_s):
+    seconds, lost_s = decoded.seconds, decoded.lost_s
+    if decoded.failure is not None and seconds < MIN_SHARE * (seconds + lost_s):
         raise RecordingError(
             "unreadable",
             f"The {container.name} decoder gave up after {seconds:.1f} s ({decoded.failure})."
@@ -137,14 +147,14 @@ def finish_recording(
         )
     note = None
     unkept_s = (decoded.promised_s or 0.0) - seconds
-    if unkept_s > max(decoded.damaged_s, MIN_MISSING_S):
+    if unkept_s > max(lost_s, MIN_MISSING_S):
         note = (
             f"The recording ends after {seconds:.1f} s, but its header promises"
             f" {decoded.promised_s:.1f} s."
         )
-    elif decoded.damaged_s > MIN_MISSING_S:
+    elif lost_s > MIN_MISSING_S:
         note = (
-            f"The file is damaged: {seconds:.1f} s of about {seconds + decoded.damaged_s:.1f} s"
+            f"The file is damaged: {seconds:.1f} s of about {seconds + lost_s:.1f} s"
             " could be decoded."
         )
     elif undecoded_s > MIN_MISSING_S:

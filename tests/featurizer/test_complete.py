@@ -213,6 +213,15 @@ def test_an_mp3_with_something_inside_a_frame_is_played_on(at, inside):
     assert 5.9 < recording.duration_s < 6.1
 
 
+@pytest.mark.parametrize("n", [2048, 100_000])
+def test_zeros_inside_an_mp3_are_no_damage_if_its_count_is_decoded(n):
+    content = mp3()
+    middle = len(content) // 2
+    recording = decode_bytes(content[:middle] + bytes(n) + content[middle:])
+    assert 2.95 < recording.duration_s < 3.05
+    assert recording.note is None
+
+
 def test_a_hole_in_a_recording_gets_a_note_with_both_lengths():
     content = mp3(seconds=8)
     begin, end = len(content) // 4, len(content) // 2
@@ -305,7 +314,9 @@ def test_the_full_frames_of_a_true_audio_file_with_a_wrong_count_are_kept(share)
     n = len(recording.y)
     frame_s = 256 / 245
     assert recording.duration_s == pytest.approx(2 * frame_s, abs=0.001)
-    np.testing.assert_allclose(recording.y[: n - 100], decode_bytes(content).y[: n - 100], atol=1e-6)
+    np.testing.assert_allclose(
+        recording.y[: n - 100], decode_bytes(content).y[: n - 100], atol=1e-6
+    )
     assert recording.note == "The recording ends after 2.1 s, but its header promises 3.1 s."
 
 
