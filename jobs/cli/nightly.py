@@ -84,7 +84,8 @@ def run(
             "--export",
             metavar="TABLE=URL",
             help="Export a table (similarity, duplicates, predictions, predictions-long, suspects, "
-            "features or files) to a URL, as for `songmill export`. May be given several times.",
+            "features, files or tags) to a URL, as for `songmill export`. May be given several "
+            "times.",
         ),
     ] = [],  # noqa: B006  # Typer requires a list
     schema: options.Schema = None,

@@ -293,6 +293,7 @@ _EXPORT_INPUTS: dict[TableName, tuple[str, ...]] = {
     "duplicates": ("similarity",),
     **dict.fromkeys(_PREDICTED, ("predictions",)),
     "files": ("files",),
+    "tags": ("tags",),
 }
 """Inputs of an export besides the features."""
 

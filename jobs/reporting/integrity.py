@@ -37,6 +37,7 @@ from jobs.store.schemas import (
     PROBABILITY,
     SIMILARITY,
     SUSPECTS,
+    TAGS,
     features_folder,
     table_folders,
     table_schemas,
@@ -59,6 +60,7 @@ _LACKING = "lacks rows of tracks in `files`"
 
 _KEYS = {
     "files": ["track_id", "status", "uri", "source", "duration_s", "sample_rate"],
+    TAGS: ["track_id"],
     PREDICTED_TRACKS: ["track_id", "model"],
     PREDICTED_SEGMENTS: ["track_id", "model"],
     PREDICTED_LONG: ["track_id"],
@@ -329,7 +331,7 @@ class Check:
         """Return whether a part has the columns of its table, and those of its other parts."""
         if table in table_schemas():
             own = table_schemas()[table]
-            return schema in (own, schemas.without_intervals(own))
+            return schema in (own, schemas.of_older_songmill(own))
         known = "track_id" in schema.names
         if table in (SIMILARITY, DUPLICATES):
             make = schemas.similarity if table == SIMILARITY else schemas.duplicates
@@ -512,7 +514,7 @@ class Check:
             except DamageError as error:
                 yield name, error.problem
             else:
-                if rows.schema not in (schema, schemas.without_intervals(schema)):
+                if rows.schema not in (schema, schemas.of_older_songmill(schema)):
                     yield name, "has other columns than its table"
 
 

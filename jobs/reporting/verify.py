@@ -23,6 +23,7 @@ from jobs.store.schemas import (
     PREDICTED_TRACKS,
     SIMILARITY,
     SUSPECTS,
+    TAGS,
     comparison_table,
     feature_tables,
     table_folders,
@@ -32,6 +33,7 @@ from jobs.store.tables import STAGES_JSON, STORE_JSON, Store, is_part, open_stor
 
 _TRACK_COLUMNS: dict[str, tuple[str, ...]] = {
     "files": ("track_id",),
+    TAGS: ("track_id",),
     PREDICTED_TRACKS: ("track_id",),
     PREDICTED_SEGMENTS: ("track_id",),
     PREDICTED_LONG: ("track_id",),

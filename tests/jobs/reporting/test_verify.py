@@ -53,7 +53,7 @@ from jobs.store.schemas import (
     SIMILARITY,
     SUSPECTS,
     TRACKS,
-    without_intervals,
+    of_older_songmill,
 )
 from jobs.store.tables import STAGES_JSON, STORE_JSON, Settings, Store, open_store
 from training.model import Description
@@ -324,7 +324,7 @@ def test_scores_of_an_older_songmill_are_sound(root: Path) -> None:
 def test_a_comparison_of_an_older_songmill_is_sound_and_shown(root: Path) -> None:
     (root / MANIFEST).unlink()
     row = dict.fromkeys(COMPARISON.names) | {"model": "SVM", "accuracy": 0.5}
-    rows = pa.Table.from_pylist([row], schema=without_intervals(COMPARISON))
+    rows = pa.Table.from_pylist([row], schema=of_older_songmill(COMPARISON))
     assert len(rows.schema) == len(COMPARISON) - 8
     (root / "comparison").mkdir()
     pq.write_table(rows, root / "comparison/part-1-0.parquet")
