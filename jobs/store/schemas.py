@@ -201,8 +201,14 @@ FOLDS = pa.schema(
     [
         ("track_id", pa.string()),  # every track that the final model has learnt
         ("fold", pa.int32()),  # null: the models of all folds have learnt it too
+        # What was learnt of the track; an older songmill wrote none of this
+        ("label", pa.string()),
+        ("rows", pa.int64()),
+        ("digest", pa.uint64()),  # of its rows, in any order
     ]
 )
+FOLDS_ALONE = pa.schema([FOLDS.field("track_id"), FOLDS.field("fold")])
+"""Columns of the table of folds that an older songmill wrote."""
 
 
 def without_intervals(schema: pa.Schema) -> pa.Schema:
