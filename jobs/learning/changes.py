@@ -4,7 +4,6 @@ import functools
 from dataclasses import dataclass
 from typing import Literal
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -12,7 +11,7 @@ from featurizer.feature_set import Level, feature_set
 from jobs.interruption import raise_if_interrupted
 from jobs.learning import registry
 from jobs.learning.dataset import choose_rows
-from jobs.store.levels import feature_matrix
+from jobs.store.levels import feature_matrix, hash_rows
 from jobs.store.schemas import features_folder
 from jobs.store.tables import Store
 
@@ -34,20 +33,6 @@ class Changes:
     version: str
     changed: int
     learnt: int
-
-
-def hash_rows(features: np.ndarray) -> np.ndarray:
-    """Return a hash of each row [shape=(n,), uint64] of features [shape=(n, n_columns), float32].
-
-    Examples
-    --------
-    >>> one, two, again = hash_rows(np.array([[1, 2], [2, 1], [1, 2]], np.float32))
-    >>> bool(one == again), bool(one == two)
-    (True, False)
-    """
-    import pandas as pd
-
-    return pd.util.hash_pandas_object(pd.DataFrame(features), index=False).to_numpy()
 
 
 def read_changes(

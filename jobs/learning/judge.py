@@ -16,10 +16,10 @@ import numpy as np
 
 from featurizer.feature_set import feature_set
 from jobs.defaults import FOLDS
-from jobs.learning.changes import hash_rows
 from jobs.learning.dataset import Labelled, Rows, load
 from jobs.learning.ordered import map_ordered
 from jobs.store.address import storage_of
+from jobs.store.levels import hash_rows
 from training.evaluate import Scores, score, score_predicted, sum_by_track
 from training.importance import REPEATS, permutation_importance
 from training.predictor import Predictor, read_predictor
@@ -195,7 +195,7 @@ def digests_of_tracks(
     """Return a digest of the rows of each labelled track [shape=(n_tracks,), uint64].
 
     It does not depend on the order of the rows, or on the parts that hold them: it is the sum of
-    :func:`jobs.learning.changes.hash_rows`.
+    :func:`jobs.store.levels.hash_rows`.
     """
     found = np.zeros(len(labelled.tracks.ids), np.uint64)
     arguments = ((rows,) for rows in pieces)

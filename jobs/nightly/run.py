@@ -490,8 +490,8 @@ def _few_changes(options: dict[str, Any], retrain_above: float, store: Store) ->
     if found is None or found.changed > retrain_above * found.learnt:
         return ""
     return (
-        f"{found.changed:,} rows have changed since {found.version} learnt {found.learnt:,} "
-        f"labelled rows, no more than --retrain-above {retrain_above:g}"
+        f"labelled rows changed since {found.version} was trained: {found.changed:,} of "
+        f"{found.learnt:,}, no more than --retrain-above {retrain_above:g}"
     )
 
 
@@ -511,7 +511,7 @@ def _compare(session: Session, options: dict[str, Any]) -> _Result:
 def _similarity(session: Session, neighbours: int, metric: Name | None) -> _Result:
     from jobs.neighbours.similarity import similarity
 
-    found = similarity(store=session, k=neighbours, metric=metric)
+    found = similarity(store=session, k=neighbours, metric=metric, update=True)
     summary = f"the {found.k} nearest of {found.rows} tracks by the metric {found.metric}, "
     summary += f"{found.duplicates} duplicates"
     return summary, asdict(found)

@@ -28,6 +28,7 @@ from jobs.store.commit import check_journal
 from jobs.store.damage import damage_error, remedy
 from jobs.store.lock import JOURNAL, is_committing
 from jobs.store.schemas import (
+    COMPARED,
     DUPLICATES,
     MATRIX,
     NEIGHBOUR_METRICS,
@@ -66,6 +67,7 @@ _KEYS = {
     SIMILARITY: ["track_id", "neighbour_id"],
     DUPLICATES: ["track_id", "duplicate_id"],
     MATRIX: ["track_id"],
+    COMPARED: ["track_id"],
 }
 """Columns of each table that are compared with other tables, except the features."""
 

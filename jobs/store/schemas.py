@@ -235,7 +235,7 @@ def complete(rows: pa.Table, schema: pa.Schema) -> pa.Table:
 def table_schemas() -> dict[str, pa.Schema]:
     """Return the schema of each table with fixed columns, by its folder."""
     others = {"files": FILES, "runs": RUNS, NEIGHBOUR_METRICS: NEIGHBOUR_METRIC}
-    others |= {PREDICTED_LONG: PREDICTION_LONG, SUSPECTS: SUSPECT}
+    others |= {PREDICTED_LONG: PREDICTION_LONG, SUSPECTS: SUSPECT, COMPARED: COMPARED_ROW}
     comparisons = {comparison_table(name): COMPARISON for name in feature_sets()}
     return feature_tables(feature_sets()) | others | comparisons
 
@@ -292,6 +292,19 @@ MATRIX = "similarity-matrix"
 """Square matrix: ``track_id`` and the cosines with all tracks, rows and columns in one order."""
 NEIGHBOUR_METRICS = "metrics"
 
+COMPARED = "compared"
+"""Rows from which the present neighbours and duplicates were computed."""
+
+COMPARED_ROW = pa.schema(
+    [
+        ("metric", pa.string()),
+        ("fingerprint", pa.string()),  # of the metric, as in `metrics`
+        ("duplicate_from", pa.float64()),  # minimum cosine of duplicates; null: not sought
+        ("track_id", pa.string()),
+        ("digest", pa.uint64()),  # of the track's vector
+    ]
+)
+
 NEIGHBOUR_METRIC = pa.schema(
     [
         ("metric", pa.string()),  # cosine | rich | learned
@@ -343,6 +356,7 @@ def _row_key(
 
 DERIVED = (
     NEIGHBOUR_METRICS,
+    COMPARED,
     PREDICTED_TRACKS,
     PREDICTED_SEGMENTS,
     PREDICTED_LONG,

@@ -256,7 +256,7 @@ def test_a_model_is_trained_when_more_than_a_share_of_the_labelled_rows_has_chan
     found = night.run(retrain_above=0.05)
     assert done(found) == ["extract", *ALL[2:]]
     assert found.stages[1].message == (
-        f"3 rows have changed since {model} learnt 60 labelled rows, no more than "
+        f"labelled rows changed since {model} was trained: 3 of 60, no more than "
         "--retrain-above 0.05"
     )
     predicted = pd.read_parquet(night.root / "predictions" / "level=track").set_index("track_id")
