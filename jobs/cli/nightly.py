@@ -70,6 +70,7 @@ def run(
     level: options.Level = None,
     model: options.Model = "auto",
     tolerance: options.Tolerance = defaults.TOLERANCE,
+    retrain_above: options.RetrainAbove = defaults.RETRAIN_ABOVE,
     keep_models: options.KeepModels = defaults.KEEP_MODELS,
     compare: Annotated[
         bool,

@@ -131,6 +131,16 @@ MaxGone = Annotated[
     ),
 ]
 
+RetrainAbove = Annotated[
+    float,
+    typer.Option(
+        min=0.0,
+        max=1.0,
+        metavar="SHARE",
+        help="Train only if more than this share of the labelled rows is new, gone, changed or "
+        "relabelled since the last model was trained. 0: after any change.",
+    ),
+]
 Tolerance = Annotated[
     float,
     typer.Option(

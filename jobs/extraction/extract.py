@@ -50,6 +50,7 @@ from jobs.progress import Progress, clock
 from jobs.stage import Session, Stage, open_session
 from jobs.store import commit
 from jobs.store.schemas import (
+    COMPARED,
     DERIVED,
     DUPLICATES,
     FILES,
@@ -588,6 +589,7 @@ class _Extraction:
             SUSPECTS: (commit.without_tracks(relabelled), bool(len(relabelled))),
             SIMILARITY: (commit.without_tracks(replaced, "track_id", "neighbour_id"), stale),
             DUPLICATES: (commit.without_tracks(replaced, "track_id", "duplicate_id"), stale),
+            COMPARED: (drop, stale),
             MATRIX: (commit.without_any, stale),
             # A metric remains useful when some tracks change.
             NEIGHBOUR_METRICS: (commit.without_any, self.replace_all),

@@ -213,8 +213,14 @@ FOLDS = pa.schema(
     [
         ("track_id", pa.string()),  # every track that the final model has learnt
         ("fold", pa.int32()),  # null: the models of all folds have learnt it too
+        # What was learnt of the track; an older songmill wrote none of this
+        ("label", pa.string()),
+        ("rows", pa.int64()),
+        ("digest", pa.uint64()),  # of its rows, in any order
     ]
 )
+FOLDS_ALONE = pa.schema([FOLDS.field("track_id"), FOLDS.field("fold")])
+"""Columns of the table of folds that an older songmill wrote."""
 
 
 def of_older_songmill(schema: pa.Schema) -> pa.Schema:
@@ -243,6 +249,7 @@ def table_schemas() -> dict[str, pa.Schema]:
     """Return the schema of each table with fixed columns, by its folder."""
     others = {"files": FILES, "runs": RUNS, NEIGHBOUR_METRICS: NEIGHBOUR_METRIC}
     others |= {TAGS: TAG, PREDICTED_LONG: PREDICTION_LONG, SUSPECTS: SUSPECT}
+    others[COMPARED] = COMPARED_ROW
     comparisons = {comparison_table(name): COMPARISON for name in feature_sets()}
     return feature_tables(feature_sets()) | others | comparisons
 
@@ -300,6 +307,19 @@ MATRIX = "similarity-matrix"
 """Square matrix: ``track_id`` and the cosines with all tracks, rows and columns in one order."""
 NEIGHBOUR_METRICS = "metrics"
 
+COMPARED = "compared"
+"""Rows from which the present neighbours and duplicates were computed."""
+
+COMPARED_ROW = pa.schema(
+    [
+        ("metric", pa.string()),
+        ("fingerprint", pa.string()),  # of the metric, as in `metrics`
+        ("duplicate_from", pa.float64()),  # minimum cosine of duplicates; null: not sought
+        ("track_id", pa.string()),
+        ("digest", pa.uint64()),  # of the track's vector
+    ]
+)
+
 NEIGHBOUR_METRIC = pa.schema(
     [
         ("metric", pa.string()),  # cosine | rich | learned
@@ -351,6 +371,7 @@ def _row_key(
 
 DERIVED = (
     NEIGHBOUR_METRICS,
+    COMPARED,
     PREDICTED_TRACKS,
     PREDICTED_SEGMENTS,
     PREDICTED_LONG,

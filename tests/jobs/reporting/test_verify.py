@@ -42,6 +42,7 @@ from jobs.store.folder import Folder
 from jobs.store.lock import JOURNAL
 from jobs.store.manifest import MANIFEST
 from jobs.store.schemas import (
+    COMPARED,
     COMPARISON,
     DUPLICATES,
     MATRIX,
@@ -73,6 +74,7 @@ TABLES = {
     SUSPECTS: ["track_id"],
     MATRIX: ["track_id"],
     NEIGHBOUR_METRICS: ["metric"],
+    COMPARED: ["track_id"],
 }
 """Key of each table that the fixture fills."""
 
