@@ -328,6 +328,33 @@ def test_a_short_header_hides_no_recording_that_follows():
     assert recording.note is not None
 
 
+@pytest.mark.parametrize("codec", ["aac", "amr"])
+@pytest.mark.parametrize(("beyond", "is_noted"), [(0, False), (1, True), (6, True), (-1, True)])
+def test_a_stream_without_a_length_that_ends_within_a_frame_gets_a_note(codec, beyond, is_noted):
+    content = encoded(codec)
+    if codec == "aac":
+        at = content.index(content[:2], 3 * len(content) // 4)
+    else:
+        at = len(b"#!AMR\n") + 100 * 13  # frames of 4.75 kbit/s
+    recording = decode_bytes(content[: at + beyond])
+    assert recording.note == (
+        f"The file was cut off: its last frame or page, after {recording.duration_s:.1f} s, is"
+        " incomplete."
+        if is_noted
+        else None
+    )
+
+
+def test_an_ogg_without_a_page_that_ends_the_stream_gets_a_note():
+    content = ogg()
+    last = content.rindex(b"OggS")
+    recording = decode_bytes(content[:last])
+    assert recording.note is not None
+    assert recording.note.startswith("The file was cut off: ")
+    assert decode_bytes(content[: last + 27]).note is not None
+    assert decode_bytes(content + b"TAG" + bytes(125)).note is None
+
+
 def test_an_unreadable_part_of_a_joined_recording_gets_a_note():
     good = flac(44100, 3)
     recording = decode_bytes(good + good[:200])
