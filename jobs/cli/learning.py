@@ -145,27 +145,41 @@ def print_predicted_store(outcome: "StoreOutcome", store: str) -> None:
         )
     if outcome.suspects:
         show(
-            f"{counted(outcome.suspects, 'label')} may be wrong: "
+            f"{counted(outcome.suspects, 'track')} may have a wrong label or occur twice: "
             f"songmill suspects --store {printable(store)}"
         )
 
 
-MAX_SUSPECTS = 50
+MAX_SUSPECTS = 25
+"""Tracks of each kind that the command shows."""
 
 
 def print_suspects(rows: list[dict[str, Any]], store: str) -> None:
-    """Show the first suspected mislabels."""
+    """Show the first recordings that occur twice, and the first labels that a model contradicts."""
     if not rows:
         show("No label is suspected to be wrong.")
         return
-    names = ("rank", "track", "label", "suggested", "probability", "of its label")
-    cells = []
-    for row in rows[:MAX_SUSPECTS]:
-        numbers = [f"{row[name]:.2f}" for name in ("probability", "self_confidence")]
-        cells.append([str(row["rank"]), row["track_id"], row["label"], row["suggested"], *numbers])
-    show_table(names, cells)
-    if len(rows) > MAX_SUSPECTS:
-        show(f"and {len(rows) - MAX_SUSPECTS:,} more in {printable(store)}/suspects")
+    # A store of an older songmill has no duplicates here.
+    repeated = [row for row in rows if row.get("duplicate_id")]
+    contradicted = [row for row in rows if not row.get("duplicate_id")]
+    if repeated:
+        cells = [
+            [str(row["rank"]), row["track_id"], row["label"], row["duplicate_id"]]
+            + [row["suggested"] or row["label"]]
+            for row in repeated[:MAX_SUSPECTS]
+        ]
+        show_table(("rank", "track", "label", "same recording as", "its label"), cells)
+    if contradicted:
+        cells = [
+            [str(row["rank"]), row["track_id"], row["label"], row["suggested"]]
+            + [f"{row[name]:.2f}" for name in ("probability", "self_confidence")]
+            for row in contradicted[:MAX_SUSPECTS]
+        ]
+        names = ("rank", "track", "label", "suggested", "probability", "of its label")
+        show_table(names, cells)
+    more = sum(max(0, len(kind) - MAX_SUSPECTS) for kind in (repeated, contradicted))
+    if more:
+        show(f"and {more:,} more in {printable(store)}/suspects")
 
 
 def print_models(found: "list[Version]", wrong: list[str]) -> None:

@@ -16,9 +16,7 @@ from training.splits import Tracks
 def group_duplicates(store: Store, tracks: Tracks, progress: Progress) -> Tracks:
     """Return the tracks with a group for each recording, and report those with several tracks.
 
-    Two tracks are the same recording if the cosine of their published features is at least
-    :data:`jobs.defaults.DUPLICATE_COSINE`, or if they are connected by such pairs. The other tracks
-    of a pair may have no label. A track without these features is a group of its own.
+    The groups are those of :func:`recording_groups`.
 
     Examples
     --------
@@ -29,23 +27,7 @@ def group_duplicates(store: Store, tracks: Tracks, progress: Progress) -> Tracks
     >>> count_duplicates(group_duplicates(store, tracks, Progress()))
     {'groups': 0, 'tracks': 0}
     """
-    # Importing Numba takes longer than training a small model.
-    from jobs.neighbours.vectors import recordings_space
-    from recommend.same_recording import same_recording
-
-    groups = -1 - np.arange(len(tracks.ids))
-    try:
-        space = recordings_space(store)
-    except UsageError as error:  # trees learn from values that are not finite
-        progress.warn(f"tracks that are the same recording are not found: {error}")
-        space = None
-    if space is not None:
-        progress.update_live("looking for tracks that are the same recording")
-        found = same_recording(space.vectors, defaults.DUPLICATE_COSINE)
-        names = space.names["track_id"].combine_chunks()
-        index = pc.index_in(pa.array(tracks.ids, pa.string()), value_set=names)
-        index = index.fill_null(-1).to_numpy()
-        groups = np.where(index >= 0, found[index], groups)
+    groups = recording_groups(store, pa.array(tracks.ids, pa.string()), progress)
     grouped = replace(tracks, groups=groups)
     counts = count_duplicates(grouped)
     if counts["groups"]:
@@ -56,6 +38,52 @@ def group_duplicates(store: Store, tracks: Tracks, progress: Progress) -> Tracks
             "the split",
         )
     return grouped
+
+
+def recording_groups(store: Store, track_ids: pa.Array, progress: Progress) -> np.ndarray:
+    """Return a group for each track, the same for tracks that are the same recording.
+
+    Two tracks are the same recording if the cosine of their published features is at least
+    :data:`jobs.defaults.DUPLICATE_COSINE`, or if they are connected by such pairs, also through
+    other tracks of the store. A track without these features is a group of its own, and so are all
+    tracks, with a warning, if a feature is not finite.
+
+    Parameters
+    ----------
+    store : Store
+        The store.
+    track_ids : pa.Array or pa.ChunkedArray [shape=(n,), string]
+        Names of tracks.
+    progress : Progress
+        Shows the work, and the warning.
+
+    Returns
+    -------
+    np.ndarray [shape=(n,), int]
+
+    Examples
+    --------
+    >>> from jobs.store.tables import open_store
+    >>> recording_groups(open_store("tables"), pa.array(["not a track"]), Progress())
+    array([-1])
+    """
+    # Importing Numba takes longer than training a small model.
+    from jobs.neighbours.vectors import recordings_space
+    from recommend.same_recording import same_recording
+
+    progress.update_live("looking for tracks that are the same recording")
+    groups = -1 - np.arange(len(track_ids))
+    try:
+        space = recordings_space(store)
+    except UsageError as error:  # trees learn from values that are not finite
+        progress.warn(f"tracks that are the same recording are not found: {error}")
+        return groups
+    if space is None:
+        return groups
+    found = same_recording(space.vectors, defaults.DUPLICATE_COSINE)
+    names = space.names["track_id"].combine_chunks()
+    index = pc.fill_null(pc.index_in(track_ids, value_set=names), -1).to_numpy()
+    return np.where(index >= 0, found[index], groups)
 
 
 def count_duplicates(tracks: Tracks) -> dict[str, int]:

@@ -1,7 +1,7 @@
 """Predictions of every track of the store by the champion, written to ``predictions``.
 
-A track that the champion has learnt is predicted by the model of its fold, which has not. The
-labels that these models contradict are written to ``suspects``.
+A track that the champion has learnt is predicted by the model of its fold, which has not. Labels
+that these models contradict are written to ``suspects``, and so are recordings that occur twice.
 
 A model of segments predicts a track by the mean of its segments' probabilities; a track shorter
 than one segment by its track row. A track without a row in the model's feature set has no
@@ -25,6 +25,7 @@ from jobs.interruption import raise_if_interrupted
 from jobs.learning import registry
 from jobs.learning.dataset import rows_at_a_time
 from jobs.learning.folds import FoldedModel, Learnt, read_learnt
+from jobs.learning.groups import recording_groups
 from jobs.learning.ordered import map_ordered
 from jobs.learning.suspects import suspect_rows
 from jobs.progress import Progress
@@ -133,7 +134,8 @@ def predict_all(
         _warn_of_unknown_labels(tracks, described, session.progress)
         change = commit.Change()
         commit.stage_replacement(run.store, change, PREDICTED_TRACKS, [tracks], tracks.schema)
-        suspects = suspect_rows(tracks, described.classes)
+        recordings = recording_groups(run.store, tracks["track_id"], session.progress)
+        suspects = suspect_rows(tracks, described.classes, recordings)
         commit.stage_replacement(run.store, change, SUSPECTS, [suspects], SUSPECT)
         if long or run.store.parts(PREDICTED_LONG):
             rows = _long_rows(tracks, described) if long else iter(())

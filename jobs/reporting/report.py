@@ -477,28 +477,46 @@ class _Report:
         return Content(text=text, tables=(table,))
 
     def suspects(self) -> Content:
-        """Show the labels that are most likely wrong."""
+        """Show recordings that occur twice, and labels that a model contradicts."""
         if not self._store.parts(SUSPECTS):
             return Content(command=self._command("predict --all"))
-        found = self._store.read(SUSPECTS).sort_by("rank")
-        if not found.num_rows:
+        found = self._store.read(SUSPECTS).sort_by("rank").to_pylist()
+        if not found:
             return Content(text="No label is suspected to be wrong.")
-        rows = [
-            [
-                number(row["rank"]),
-                self._track(printable(row["track_id"]), row["label"]),
-                self._label(row["suggested"]),
-                number(row["probability"], ".2f"),
-                number(row["self_confidence"], ".2f"),
+        # A store of an older songmill has no duplicates here.
+        repeated = [row for row in found if row.get("duplicate_id")]
+        contradicted = [row for row in found if not row.get("duplicate_id")]
+        tables = []
+        if repeated:
+            rows = [
+                [
+                    number(row["rank"]),
+                    self._track(printable(row["track_id"]), row["label"]),
+                    self._track(printable(row["duplicate_id"]), row["suggested"] or row["label"]),
+                ]
+                for row in repeated[:_MAX_SUSPECTS]
             ]
-            for row in found.slice(0, _MAX_SUSPECTS).to_pylist()
-        ]
-        shown = f"The first {len(rows)} of" if len(rows) < found.num_rows else "All"
-        columns = ("rank", "track, label", "suggested", "probability", "of its label")
+            caption = _shown(len(rows), len(repeated), "tracks whose recording occurs twice")
+            tables.append(Table(caption, ("rank", "track, label", "same recording as"), rows))
+        if contradicted:
+            rows = [
+                [
+                    number(row["rank"]),
+                    self._track(printable(row["track_id"]), row["label"]),
+                    self._label(row["suggested"]),
+                    number(row["probability"], ".2f"),
+                    number(row["self_confidence"], ".2f"),
+                ]
+                for row in contradicted[:_MAX_SUSPECTS]
+            ]
+            caption = _shown(len(rows), len(contradicted), "labels that a model contradicts")
+            columns = ("rank", "track, label", "suggested", "probability", "of its label")
+            tables.append(Table(caption, columns, rows))
         return Content(
-            text="Tracks whose label a model contradicts confidently that has not learnt them. "
-            "Listen to them, and correct the labels that are wrong.",
-            tables=[Table(f"{shown} {found.num_rows:,} suspects", columns, rows)],
+            text="Recordings that occur twice, those with two different labels first; and labels "
+            "that a model contradicts confidently that has not learnt the track. Listen to them, "
+            "correct the labels that are wrong, and remove the copies.",
+            tables=tables,
         )
 
     def runs(self) -> Content:
@@ -578,6 +596,11 @@ class _Report:
             rows.append([cell, *numbers, Cell("yes" if best else "")])
         columns = ("model", "accuracy", "macro F1", "predicts")
         return scores, Table("Models, judged by track (UTC)", columns, rows[::-1])
+
+
+def _shown(shown: int, total: int, what: str) -> str:
+    """Return the caption of a table with the first of some rows."""
+    return f"The first {shown} of {total:,} {what}" if shown < total else f"All {total:,} {what}"
 
 
 def _sample_text(sample: Sample) -> str:

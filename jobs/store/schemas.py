@@ -271,10 +271,11 @@ SUSPECT = pa.schema(
         ("rank", pa.int32()),  # from 1
         ("track_id", pa.string()),
         ("label", pa.string()),
-        ("suggested", pa.string()),
-        ("probability", pa.float32()),  # of the suggested label
-        ("self_confidence", pa.float32()),  # probability of the track's own label
-        ("margin", pa.float32()),  # probability - self_confidence: the rank is by margin
+        ("duplicate_id", pa.string()),  # a track that is the same recording; else null
+        ("suggested", pa.string()),  # null if all tracks of the recording have one label
+        ("probability", pa.float32()),  # of the suggested label; this and the next two are null
+        ("self_confidence", pa.float32()),  # of the track's own label; if there is a duplicate_id
+        ("margin", pa.float32()),  # probability - self_confidence
         ("reason", pa.string()),  # for people
         ("model", pa.string()),
     ]

@@ -280,10 +280,21 @@ def test_suspected_mislabels_are_shown_by_rank(store: Store) -> None:
     suspects = [suspect | {"rank": rank, "track_id": f"{rank}.wav"} for rank in range(60, 0, -1)]
     put(store, "suspects", suspects, SUSPECT)
     [table] = _Report(store, []).suspects().tables
-    assert table.caption == "The first 50 of 60 suspects"
+    assert table.caption == "The first 50 of 60 labels that a model contradicts"
     assert [row[1].text for row in table.rows] == [f"{rank}.wav" for rank in range(1, 51)]
     shown = [(cell.text, cell.subtext) for cell in table.rows[0]]
     assert shown == [("1", ""), ("1.wav", "blues"), ("jazz", ""), ("0.88", ""), ("0.01", "")]
+    copy = {"label": "blues", "duplicate_id": "other.wav", "suggested": "jazz"}
+    copies = [copy | {"rank": rank, "track_id": f"{rank}.wav"} for rank in (1, 2)]
+    copies[1]["suggested"] = None
+    put(store, "suspects", copies + [suspect | {"rank": 3, "track_id": "3.wav"}], SUSPECT)
+    [repeated, contradicted] = _Report(store, []).suspects().tables
+    assert repeated.caption == "All 2 tracks whose recording occurs twice"
+    assert [[(cell.text, cell.subtext) for cell in row] for row in repeated.rows] == [
+        [("1", ""), ("1.wav", "blues"), ("other.wav", "jazz")],
+        [("2", ""), ("2.wav", "blues"), ("other.wav", "blues")],
+    ]
+    assert [row[1].text for row in contradicted.rows] == ["3.wav"]
     put(store, "suspects", [], SUSPECT)
     assert "No label is suspected" in _Report(store, []).suspects().text
 
