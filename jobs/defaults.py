@@ -26,6 +26,9 @@ FOLDS = 5
 TOLERANCE = 0.0
 """Loss of macro F1 by track, beyond its interval, with which a new model becomes the champion."""
 
+RETRAIN_ABOVE = 0.01
+"""Share of labelled rows, changed since the last training, up to which a night does not train."""
+
 FEW_TRACKS = 20
 """Test tracks of a label below which its scores are marked, because they say little."""
 

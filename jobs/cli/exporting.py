@@ -32,11 +32,12 @@ def export(
             "suspects",
             "features",
             "files",
+            "tags",
         ],
         typer.Argument(
             metavar="TABLE",
-            help="similarity, duplicates, predictions, predictions-long, suspects, features or "
-            "files.",
+            help="similarity, duplicates, predictions, predictions-long, suspects, features, files "
+            "or tags.",
         ),
     ],
     store: options.Store,

@@ -70,6 +70,7 @@ def run(
     level: options.Level = None,
     model: options.Model = "auto",
     tolerance: options.Tolerance = defaults.TOLERANCE,
+    retrain_above: options.RetrainAbove = defaults.RETRAIN_ABOVE,
     keep_models: options.KeepModels = defaults.KEEP_MODELS,
     compare: Annotated[
         bool,
@@ -84,7 +85,8 @@ def run(
             "--export",
             metavar="TABLE=URL",
             help="Export a table (similarity, duplicates, predictions, predictions-long, suspects, "
-            "features or files) to a URL, as for `songmill export`. May be given several times.",
+            "features, files or tags) to a URL, as for `songmill export`. May be given several "
+            "times.",
         ),
     ] = [],  # noqa: B006  # Typer requires a list
     schema: options.Schema = None,

@@ -83,9 +83,10 @@ Model = Annotated[
 Labels = Annotated[
     str,
     typer.Option(
-        metavar="parent|none|FILE.csv",
-        help="The tracks' labels: their folder's name, none, or a CSV with the columns "
-        "track_id and label (and further ones, such as artist).",
+        metavar="parent|folder:N|tag:NAME|none|FILE.csv",
+        help="The tracks' labels: the name of their folder, or of the N-th folder below the "
+        "source; a tag (genre, artist, album, album_artist or title); none; or a CSV with the "
+        "columns track_id and label (and further ones, such as artist).",
     ),
 ]
 
@@ -130,6 +131,16 @@ MaxGone = Annotated[
     ),
 ]
 
+RetrainAbove = Annotated[
+    float,
+    typer.Option(
+        min=0.0,
+        max=1.0,
+        metavar="SHARE",
+        help="Train only if more than this share of the labelled rows is new, gone, changed or "
+        "relabelled since the last model was trained. 0: after any change.",
+    ),
+]
 Tolerance = Annotated[
     float,
     typer.Option(

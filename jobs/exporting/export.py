@@ -29,7 +29,14 @@ from jobs.store.schemas import (
 from jobs.store.tables import Store
 
 TableName = Literal[
-    "similarity", "duplicates", "predictions", "predictions-long", "suspects", "features", "files"
+    "similarity",
+    "duplicates",
+    "predictions",
+    "predictions-long",
+    "suspects",
+    "features",
+    "files",
+    "tags",
 ]
 
 MADE_BY: dict[TableName, str] = {
@@ -40,6 +47,7 @@ MADE_BY: dict[TableName, str] = {
     "suspects": "songmill predict --all",
     "features": "songmill extract",
     "files": "songmill extract",
+    "tags": "songmill extract",
 }
 """Command that makes each table."""
 
@@ -51,6 +59,7 @@ KEYS: dict[TableName, tuple[str, ...]] = {
     "suspects": ("track_id", "suggested", "self_confidence", "margin"),
     "features": ("track_id", "label", "length", "tempo"),
     "files": ("track_id", "uri", "status", "error"),
+    "tags": ("track_id", "artist", "album_artist", "track_number"),
 }
 """Columns that identify an earlier export of the same table in a database."""
 
@@ -156,7 +165,7 @@ def resolve_target(
         raise UsageError("--schema and --table are for databases: leave them out")
     if target.kind == "sqlite" and schema:
         raise UsageError("SQLite has no schemas: leave out --schema")
-    if level == "segment" and name in ("files", "predictions-long", "suspects"):
+    if level == "segment" and name in ("files", "tags", "predictions-long", "suspects"):
         raise UsageError(f"{name} has no rows of segments: leave out --level")
     if "\0" in f"{schema}{table}":
         raise UsageError("a name of a table or schema cannot have a null character")

@@ -14,7 +14,7 @@ import pyarrow as pa
 
 from jobs.errors import DamageError
 from jobs.inputs.sources import SourceFile
-from jobs.store.schemas import FILES, feature_tables
+from jobs.store.schemas import FILES, TAG, TAGS, feature_tables
 from jobs.store.storage import Storage
 from jobs.store.tables import Settings
 
@@ -99,9 +99,9 @@ def extracted_tables(sets: Iterable[str]) -> dict[str, pa.Schema]:
     Examples
     --------
     >>> list(extracted_tables(["gtzan", "rich"]))
-    ['features/level=track', 'features/level=segment', 'features-rich/level=track', 'files']
+    ['features/level=track', 'features/level=segment', 'features-rich/level=track', 'tags', 'files']
     """
-    return {**feature_tables(sets), "files": FILES}
+    return {**feature_tables(sets), TAGS: TAG, "files": FILES}
 
 
 def result_file(attempt: str, table: str) -> str:
@@ -148,7 +148,7 @@ def read_finished(storage: Storage, attempt: str) -> Finished | None:
         files = storage.read_table(result_file(attempt, "files"))
         metadata = json.loads(files.schema.metadata[b"songmill"])
         settings, sets = Settings(**metadata["settings"]), tuple(metadata["sets"])
-        for table in feature_tables(sets):
+        for table in extracted_tables(sets):
             storage.read_table(result_file(attempt, table))
         return Finished(Summary(**metadata["summary"]), settings, sets, files)
     except (OSError, DamageError, ValueError, KeyError, TypeError):

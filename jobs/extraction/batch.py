@@ -38,6 +38,7 @@ from jobs.store.storage import as_json
 
 if TYPE_CHECKING:
     from featurizer.extract import Features
+    from featurizer.tags import Tags
 
 
 def extract_batch(batch: Batch) -> Summary:
@@ -90,6 +91,7 @@ def _extract_file(recording: SourceFile, label: str | None, batch: Batch, rows: 
     """Extract one file and add its rows, or its failure, to ``rows``."""
     from featurizer.deadline import Deadline
     from featurizer.extract import extract
+    from featurizer.tags import read_tags
 
     started = time.perf_counter()
     recording = refresh(recording)
@@ -97,17 +99,18 @@ def _extract_file(recording: SourceFile, label: str | None, batch: Batch, rows: 
     hang_timer.daemon = True
     hang_timer.start()
 
-    def read() -> "Features":
+    def read() -> tuple["Features", "Tags"]:
         with open_recording(recording.path) as source:
-            return extract(
+            features = extract(
                 source,
                 sets=batch.sets,
                 segment_seconds=batch.settings.segment_seconds,
                 deadline=Deadline(FILE_TIMEOUT_S),
             )
+            return features, read_tags(source)
 
     try:
-        features = read_with_retry(recording, read)
+        features, tags = read_with_retry(recording, read)
     except RecordingError as error:
         rows.add_file(recording, error=error.kind, message=error.message)
     except ObjectStoreLostError:
@@ -119,7 +122,7 @@ def _extract_file(recording: SourceFile, label: str | None, batch: Batch, rows: 
         remarks = [too_short(name) for name, found in features.rows.items() if found.too_short]
         message = " ".join(filter(None, [features.note, *remarks])) or None
         if len(remarks) < len(features.rows):
-            rows.add_features(recording, label, features)
+            rows.add_features(recording, label, features, tags)
             rows.add_file(recording, message=message, features=features)
         else:
             rows.add_file(recording, error="too-short", message=message, features=features)

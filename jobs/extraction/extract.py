@@ -50,6 +50,7 @@ from jobs.progress import Progress, clock
 from jobs.stage import Session, Stage, open_session
 from jobs.store import commit
 from jobs.store.schemas import (
+    COMPARED,
     DERIVED,
     DUPLICATES,
     FILES,
@@ -60,6 +61,7 @@ from jobs.store.schemas import (
     PREDICTED_TRACKS,
     SIMILARITY,
     SUSPECTS,
+    TAGS,
     features_folder,
 )
 from jobs.store.tables import STORE_JSON, Settings, current_settings, read_settings
@@ -190,8 +192,9 @@ def extract(
         Address of the store, a folder or ``s3://BUCKET/PREFIX``, created if it does not exist; or
         the session of a run.
     labels : str
-        ``parent`` (the name of a track's folder), ``none``, or the path of a CSV with the columns
-        ``track_id``, ``label`` and further ones.
+        ``parent`` (the name of a track's folder), ``folder:N`` (of the N-th folder below the
+        source), ``tag:NAME`` (one of :data:`featurizer.tags.TEXT_TAGS`), ``none``, or the path of a
+        CSV with the columns ``track_id``, ``label`` and further ones.
     features : sequence of str
         Names of feature sets, or one text with commas between them; unless ``force`` is set, they
         must include all that the store has.
@@ -248,6 +251,8 @@ def extract(
         # After the check of gone files: they may be those that the CSV names.
         label_table.check_matches(labelling, labels)
         label_table.warn_of_unmatched(labelling, labels, progress.warn)
+        if labelling.tag:
+            label_table.add_tags(labelling, stage.store.read(TAGS, ["track_id", labelling.tag]))
         counts = Counter(filter(None, labelling.by_track.values()))
         label_table.warn_of_few_tracks(counts, progress.warn)
         command = {
@@ -510,6 +515,11 @@ class _Extraction:
             self.additions.append(_Share(attempt, sets, added))
         if not others:
             return
+        if self.labelling.tag:
+            self.labelling.by_track.update(dict.fromkeys(others))
+            columns = ["track_id", self.labelling.tag]
+            tags = self.store.storage.read_table(result_file(attempt, TAGS), columns)
+            label_table.add_tags(self.labelling, tags)
         share = _Share(attempt, sets, others)
         # Before its rows are complete, a feature set does not belong to the store.
         is_partial = self.new_settings or sets != self.every
@@ -540,6 +550,8 @@ class _Extraction:
         def new_rows(table: str) -> Iterator[pa.Table]:
             if table == "files":
                 return chain(map(drop_lost, self._rows(pending, table)), [failed])
+            if table == TAGS:
+                return map(drop_lost, self._rows(pending, table))
             return map(drop_lost, self._rows([*pending, *self.additions], table))
 
         replaced = [*plan.gone, *sorted(self.repeated)]
@@ -564,6 +576,8 @@ class _Extraction:
             if table == "files":
                 edit, needed = commit.without_tracks(moved), bool(len(moved))
                 rows = chain(rows, [moved_rows])
+            elif table == TAGS:
+                edit, needed = drop, stale
             commit.stage_table(
                 self.store, change, table, rows, edit=edit if needed else None, tidy=True
             )
@@ -575,6 +589,7 @@ class _Extraction:
             SUSPECTS: (commit.without_tracks(relabelled), bool(len(relabelled))),
             SIMILARITY: (commit.without_tracks(replaced, "track_id", "neighbour_id"), stale),
             DUPLICATES: (commit.without_tracks(replaced, "track_id", "duplicate_id"), stale),
+            COMPARED: (drop, stale),
             MATRIX: (commit.without_any, stale),
             # A metric remains useful when some tracks change.
             NEIGHBOUR_METRICS: (commit.without_any, self.replace_all),
@@ -588,7 +603,8 @@ class _Extraction:
         for kind, count in self.kept_failures.items():
             self.outcome.failures[kind] = self.outcome.failures.get(kind, 0) + count
             self.outcome.kept -= count
-        self._check_failures(new_rows("files"))
+        failed_tracks = self._check_failures(new_rows("files"))
+        self._warn_of_unlabelled(failed_tracks)
         if self._is_recorded():
             commit.commit(self.stage.lock, change)
         else:
@@ -624,10 +640,32 @@ class _Extraction:
         names = (name for share in shares for name in result_files(share.attempt, share.sets))
         return list(dict.fromkeys(names))
 
-    def _check_failures(self, new_files: Iterable[pa.Table]) -> None:
+    def _warn_of_unlabelled(self, failed: set[str]) -> None:
+        """Warn of tracks whose path or tags give no label."""
+        choice = self.labelling.choice
+        if not choice:
+            return
+        labels, warn = self.labelling.by_track, self.stage.session.progress.warn
+        without = [
+            track for track, label in labels.items() if label is None and track not in failed
+        ]
+        if not without:
+            return
+        text = f"tracks to which --labels {choice} gives no label: {len(without)} of {len(labels)}"
+        warn(f"{text}, such as {without[0]!r}")
+        if self.labelling.tag:
+            read = set(self.store.read(TAGS, ["track_id"])["track_id"].to_pylist())
+            unread = set(without) - read - self.finished
+            if unread:
+                warn(
+                    f"tracks extracted by an older songmill, which read no tags: {len(unread)}, "
+                    f"such as {min(unread)!r}. `songmill extract --force` reads them"
+                )
+
+    def _check_failures(self, new_files: Iterable[pa.Table]) -> set[str]:
         """Count the listed files that failed, and compare the share of new ones with the limit.
 
-        ``new_files`` are the new rows of ``files``.
+        ``new_files`` are the new rows of ``files``. Return the listed files that failed.
         """
         failed, tried = set[str](), set(self.finished)
         for table in chain([self.store.read("files")], new_files):
@@ -657,6 +695,7 @@ class _Extraction:
         if len(failed) > len(new):
             messages.append(f"{len(failed) - len(new)} of {len(listed)} files failed before")
         outcome.message = "; ".join(messages) or None
+        return failed
 
     def _is_recorded(self) -> bool:
         """Return whether the resumed run was killed after its last commit, before it cleared up."""

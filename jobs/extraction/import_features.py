@@ -32,6 +32,7 @@ from jobs.store.schemas import (
     FILES,
     PUBLISHED,
     SEGMENTS,
+    TAGS,
     TRACKS,
     feature_tables,
     features_folder,
@@ -149,6 +150,13 @@ def import_features(
         change = commit.Change()
         for table, rows in plan.tables.items():
             commit.stage_table(run.store, change, table, [rows], edit=commit.without_any)
+        commit.stage_table(
+            run.store,
+            change,
+            TAGS,
+            [],
+            edit=commit.without_tracks(pa.array(plan.gone, pa.string())),
+        )
         for table in DERIVED:
             commit.stage_table(run.store, change, table, [], edit=commit.without_any)
         label_table.stage(run.store, change, plan.labelling, plan.gone)

@@ -1,5 +1,6 @@
 """Rows of a batch, collected in memory and written when the batch is finished."""
 
+from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -12,11 +13,12 @@ from featurizer.feature_set import Level, feature_set
 from jobs.extraction.attempts import Batch, Summary, finished_metadata, result_file
 from jobs.inputs.sources import SourceFile
 from jobs.redaction import redact
-from jobs.store.schemas import FILES, feature_tables, features_folder
+from jobs.store.schemas import FILES, TAG, TAGS, feature_tables, features_folder
 from jobs.store.storage import Storage
 
 if TYPE_CHECKING:
     from featurizer.extract import Features
+    from featurizer.tags import Tags
 
 
 class Rows:
@@ -26,11 +28,15 @@ class Rows:
         self._batch = batch
         self._schemas = feature_tables(batch.sets)
         self._features: dict[str, list[pa.RecordBatch]] = {table: [] for table in self._schemas}
+        self._tags: list[dict[str, Any]] = []
         self._files: list[dict[str, Any]] = []
         self.summary = Summary("done")
 
-    def add_features(self, recording: SourceFile, label: str | None, features: "Features") -> None:
+    def add_features(
+        self, recording: SourceFile, label: str | None, features: "Features", tags: "Tags"
+    ) -> None:
         """Add the rows of a recording, of which at least one feature set has some."""
+        self._tags.append({"track_id": recording.track_id, **asdict(tags)})
         for name, rows in features.rows.items():
             if rows.track is None:
                 continue
@@ -106,6 +112,8 @@ class Rows:
         for table, records in self._features.items():
             rows = pa.Table.from_batches(records, self._schemas[table])
             storage.write_table(result_file(attempt, table), rows)
+        tags = pa.Table.from_pylist(self._tags, schema=TAG)
+        storage.write_table(result_file(attempt, TAGS), tags)
         files = pa.Table.from_pylist(self._files, schema=FILES)
         files = files.replace_schema_metadata(finished_metadata(self.summary, self._batch))
         storage.write_table(result_file(attempt, "files"), files)

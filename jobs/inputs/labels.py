@@ -1,4 +1,4 @@
-"""Labels of tracks: the name of the folder, a column of a CSV, or none.
+"""Labels of tracks: the name of a folder, a tag, a column of a CSV, or none.
 
 A CSV has the columns ``track_id`` and ``label`` and any others, such as ``artist``; all are kept in
 the store's table ``labels``. A ``track_id`` may be any unambiguous alias of a track, such as
@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from featurizer.tags import TEXT_TAGS
 from jobs.errors import UsageError
 from jobs.inputs.csv_file import Sheet, read_sheet
 from jobs.inputs.sources import SourceFile
@@ -42,12 +43,25 @@ class Labels:
     by_track: dict[str, str | None]
     table: pa.Table | None = None  # matched rows, with full track_ids; None without a CSV
     unmatched: Sequence[str] = ()  # names in rows that name none of the tracks
+    choice: str = ""  # `tag:NAME` or `folder:N`, which not every track has
+    tag: str = ""  # column of the table `tags` with the labels
 
 
 def label_tracks(choice: str, recordings: list[SourceFile]) -> Labels:
-    """Return the label of each recording by ``choice``: parent, none or the path of a CSV.
+    """Return the label of each recording by ``choice``.
 
-    UsageError if the CSV does not exist or is invalid, or a row is ambiguous or repeats a track.
+    Parameters
+    ----------
+    choice : str
+        ``parent``, ``folder:N``, ``tag:NAME``, ``none`` or the path of a CSV.
+    recordings : list of SourceFile
+        The recordings. By a tag, they have no label before :func:`add_tags`.
+
+    Raises
+    ------
+    UsageError
+        There is no such choice; the CSV does not exist or is invalid; or a row is ambiguous or
+        repeats a track.
 
     Examples
     --------
@@ -55,13 +69,32 @@ def label_tracks(choice: str, recordings: list[SourceFile]) -> Labels:
     >>> recording = SourceFile("take1.wav", path, "/music/blues", path, 4096, 0)
     >>> label_tracks("parent", [recording]).by_track
     {'take1.wav': 'blues'}
+    >>> recording = SourceFile("blues/cd 1/take1.wav", path, "/music", path, 4096, 0)
+    >>> label_tracks("folder:1", [recording]).by_track
+    {'blues/cd 1/take1.wav': 'blues'}
     """
+    kind, colon, name = choice.partition(":")
+    if colon and kind == "tag":
+        if name not in TEXT_TAGS:
+            known = ", ".join(f"tag:{one}" for one in TEXT_TAGS)
+            raise UsageError(f"--labels {choice}: there is no such tag. Choose from {known}")
+        return Labels(dict.fromkeys(r.track_id for r in recordings), choice=choice, tag=name)
+    if colon and kind == "folder":
+        if not (name.isdecimal() and name.isascii() and int(name) > 0):
+            raise UsageError(
+                f"--labels {choice}: folder:1 is the first folder below the source, folder:2 the "
+                "one below that"
+            )
+        folders = {r.track_id: r.track_id.split("/")[:-1] for r in recordings}
+        at = int(name) - 1
+        found = {track: path[at] if at < len(path) else None for track, path in folders.items()}
+        return Labels(found, choice=choice)
     unlabelled: dict[str, str | None] = dict.fromkeys(r.track_id for r in recordings)
     if choice == "none":
         return Labels(unlabelled)
     if choice == "parent":
         return Labels({r.track_id: r.uri.split("/")[-2] or None for r in recordings})
-    expected = "parent, none or a CSV with the columns track_id and label"
+    expected = "parent, folder:N, tag:NAME, none or a CSV with the columns track_id and label"
     return match(read_sheet(choice, required=("track_id", "label"), expected=expected), unlabelled)
 
 
@@ -117,6 +150,22 @@ def match(sheet: Sheet, current: dict[str, str | None]) -> Labels:
     schema = pa.schema([(column, pa.string()) for column in sheet.columns])
     table = pa.Table.from_pylist(matched, schema=schema)
     return Labels(by_track, table, unmatched)
+
+
+def add_tags(labels: Labels, tags: pa.Table) -> None:
+    """Label tracks by the column of ``tags`` that they are to be labelled by.
+
+    Examples
+    --------
+    >>> labels = Labels({"a.mp3": None}, tag="genre")
+    >>> add_tags(labels, pa.table({"track_id": ["a.mp3", "other.mp3"], "genre": ["Jazz", "Pop"]}))
+    >>> labels.by_track
+    {'a.mp3': 'Jazz'}
+    """
+    columns = (tags[name].to_pylist() for name in ("track_id", labels.tag))
+    for track_id, label in zip(*columns, strict=True):
+        if track_id in labels.by_track:
+            labels.by_track[track_id] = label
 
 
 def check_matches(labels: Labels, path: str) -> None:

@@ -1,8 +1,9 @@
 """Opening and decoding of a recording, by path or address."""
 
+import os
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING, BinaryIO, TypeVar, cast
 
 from featurizer.columns import SAMPLE_RATE
 from featurizer.errors import RecordingError
@@ -15,8 +16,9 @@ from jobs.redaction import public_address, redact
 from jobs.store.address import expand_home
 from jobs.store.s3 import may_be_outage, probe, resolve
 
+_Read = TypeVar("_Read")
+
 if TYPE_CHECKING:
-    from featurizer.extract import Features
     from featurizer.recording import Recording
 
 
@@ -103,9 +105,60 @@ def open_recording(path: str) -> Iterator[str | BinaryIO]:
         return
     try:
         with _open_address(path) as file:
-            yield file
+            yield cast("BinaryIO", RemoteFile(file))
     except RecordingError as error:
         raise RecordingError(error.kind, redact(error.message, path)) from error.__cause__
+
+
+class RemoteFile:
+    """A file of fsspec that keeps its start, where most tags are.
+
+    fsspec keeps only what it read last. Tags are read after the samples, and must not fetch the
+    start again.
+
+    Parameters
+    ----------
+    file : binary file, seekable
+
+    Examples
+    --------
+    >>> import io
+    >>> file = RemoteFile(io.BytesIO(b"0123456789"), kept=4)
+    >>> file.read(6), file.seek(-3, os.SEEK_END), file.read()
+    (b'012345', 7, b'789')
+    """
+
+    def __init__(self, file: BinaryIO, kept: int = 1 << 20) -> None:
+        self._file = file
+        self._start = file.read(kept)
+        self._at = 0
+
+    def read(self, size: int = -1) -> bytes:
+        """Read at most `size` bytes."""
+        stop = None if size < 0 else self._at + size
+        content = self._start[self._at : stop]
+        self._at += len(content)
+        if size < 0 or len(content) < size:
+            self._file.seek(self._at)
+            rest = self._file.read(size if size < 0 else size - len(content))
+            self._at += len(rest)
+            content += rest
+        return content
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        """Set the position, and return it."""
+        if whence == os.SEEK_END:
+            self._at = self._file.seek(offset, os.SEEK_END)
+            return self._at
+        at = offset + (self._at if whence == os.SEEK_CUR else 0)
+        if at < 0:
+            raise ValueError(f"the position {at} is before the start")
+        self._at = at
+        return at
+
+    def tell(self) -> int:
+        """Return the position."""
+        return self._at
 
 
 def _open_address(path: str) -> BinaryIO:
@@ -123,7 +176,7 @@ class ObjectStoreLostError(OSError):
     """The object store does not answer, so it is unknown whether a recording can be read."""
 
 
-def read_with_retry(recording: SourceFile, read: Callable[[], "Features"]) -> "Features":
+def read_with_retry(recording: SourceFile, read: Callable[[], _Read]) -> _Read:
     """Read a recording, once more after an outage of its object store.
 
     ObjectStoreLostError if the object store does not answer, or rejects the credentials;

@@ -19,6 +19,7 @@ from jobs.defaults import FOLDS
 from jobs.learning.dataset import Labelled, Rows, load
 from jobs.learning.ordered import map_ordered
 from jobs.store.address import storage_of
+from jobs.store.levels import hash_rows
 from training.evaluate import Scores, score, score_predicted, sum_by_track
 from training.importance import REPEATS, permutation_importance
 from training.predictor import Predictor, read_predictor
@@ -188,17 +189,25 @@ def shuffled_columns(features: str) -> dict[str, list[int]]:
     return found
 
 
-def fingerprint(
+def digests_of_tracks(
     pool: "WorkerPool", pieces: Iterable[Rows], labelled: Labelled, *, tick: Tick
-) -> str:
-    """Return a SHA-256 of rows and labels, in hexadecimal.
+) -> np.ndarray:
+    """Return a digest of the rows of each labelled track [shape=(n_tracks,), uint64].
 
-    It does not depend on the order of the rows, or on the parts that hold them.
+    It does not depend on the order of the rows, or on the parts that hold them: it is the sum of
+    :func:`jobs.store.levels.hash_rows`.
     """
+    found = np.zeros(len(labelled.tracks.ids), np.uint64)
     arguments = ((rows,) for rows in pieces)
-    hashes = map_ordered(pool, _hash, arguments, purpose=_PURPOSE, tick=tick)
+    for tracks, hashes in map_ordered(pool, _hash, arguments, purpose=_PURPOSE, tick=tick):
+        np.add.at(found, tracks, hashes)
+    return found
+
+
+def fingerprint(digests: np.ndarray, labelled: Labelled) -> str:
+    """Return a SHA-256 of the digests of tracks and their labels, in hexadecimal."""
     tracks = labelled.tracks
-    hashed = [sum(hashes) % 2**64, tracks.classes, tracks.ids.tolist(), tracks.labels.tolist()]
+    hashed = [digests.tolist(), tracks.classes, tracks.ids.tolist(), tracks.labels.tolist()]
     return hashlib.sha256(json.dumps(hashed).encode()).hexdigest()
 
 
@@ -256,10 +265,10 @@ def _importance_of(rows: Rows, model: str, columns: Sequence[int]) -> tuple[floa
     )
 
 
-def _hash(rows: Rows) -> int:
-    import pandas as pd
-
+def _hash(rows: Rows) -> tuple[np.ndarray, np.ndarray]:
+    """Return the tracks of rows, and the sum of the hashes of each track's rows."""
     loaded = load(rows)
-    frame = pd.DataFrame(loaded.features)
-    frame["track"] = loaded.tracks
-    return int(pd.util.hash_pandas_object(frame, index=False).to_numpy().sum(dtype=np.uint64))
+    tracks, index = np.unique(loaded.tracks, return_inverse=True)
+    sums = np.zeros(len(tracks), np.uint64)
+    np.add.at(sums, index, hash_rows(loaded.features))
+    return tracks, sums

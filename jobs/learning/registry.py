@@ -18,7 +18,7 @@ from featurizer.feature_set import FeatureSet, feature_set, feature_sets
 from jobs.errors import DamageError, StoreError, UsageError
 from jobs.inputs.recordings import check_feature_sets
 from jobs.progress import Progress
-from jobs.store import commit
+from jobs.store import commit, schemas
 from jobs.store.schemas import MODELS, PREDICTED_SEGMENTS, PREDICTED_TRACKS
 from jobs.store.storage import Storage, as_json
 from jobs.store.tables import Settings, Store, is_segment_length, open_store
@@ -294,6 +294,26 @@ def read_folds(store: Store, described: Description) -> pa.Table:
         if not np.isin(known, np.arange(described.folds or 0)).all():
             raise ModelError(f"has other folds than the {described.folds} of model.json")
     return table
+
+
+def read_learnt_rows(store: Store, version: str) -> pa.Table | None:
+    """Return the label, the number of rows and their digest for each track that was learnt.
+
+    Returns
+    -------
+    pa.Table or None
+        Rows of :data:`jobs.store.schemas.FOLDS`; None if an older songmill trained the model.
+
+    Raises
+    ------
+    StoreError
+        The table is damaged.
+    """
+    name = file_of(version, FOLDS)
+    with _report_damage(store, name, FileNotFoundError):
+        if store.storage.read_schema(name).equals(schemas.FOLDS_ALONE):
+            return None
+        return store.storage.read_table(name, ["track_id", "label", "rows", "digest"])
 
 
 def read_table(store: Store, version: str, name: str) -> pa.Table:

@@ -6,9 +6,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from featurizer.tags import TEXT_TAGS
 from jobs.errors import UsageError
 from jobs.inputs import labels
 from jobs.inputs.csv_file import read_sheet
+from jobs.store.schemas import TAGS
 from jobs.store.tables import Store
 from training import splits
 from training.splits import PARTS, TEST, TRAIN, VALID, Part, Tracks
@@ -225,11 +227,19 @@ def _groups(choice: str, store: Store, tracks: Tracks) -> tuple[np.ndarray, int]
         return tracks.group_of_track, 0
     table = labels.read(store)
     columns = [name for name in table.column_names if name not in ("track_id", "label")]
-    if column not in columns:
+    if column not in columns and column in TEXT_TAGS:
+        table = store.read(TAGS, ["track_id", column])
+        if not table[column].null_count < table.num_rows:
+            raise UsageError(
+                f"--split {choice}: neither the labels nor the tags of this store have a value of "
+                f"{column!r}. Columns come with the CSV given as --labels; tags with the "
+                "extraction of recordings that have them"
+            )
+    elif column not in columns:
         has = f"its columns are {', '.join(columns)}" if columns else "it has no further column"
         raise UsageError(
             f"--split {choice}: the labels of this store have no column {column!r}: {has}. "
-            "Columns come with the CSV given as --labels"
+            f"Columns come with the CSV given as --labels; tags are {', '.join(TEXT_TAGS)}"
         )
     index = pc.index_in(pa.array(tracks.ids, pa.string()), value_set=table["track_id"])
     names = table[column].combine_chunks().take(index)

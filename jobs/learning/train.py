@@ -31,6 +31,7 @@ from jobs.learning.groups import count_duplicates, group_duplicates
 from jobs.learning.judge import (
     OutOfFold,
     TrackPredictions,
+    digests_of_tracks,
     evaluate,
     fingerprint,
     importance,
@@ -312,7 +313,7 @@ class _Training:
             self.progress.step("shuffling features, one after the other")
             feature_importance = self._importance(pool, file)
             pieces = self.plan_of_all.pieces(ALL_FOLDS)
-            data = fingerprint(pool, pieces, self.labelled, tick=self.progress.workers)
+            digests = digests_of_tracks(pool, pieces, self.labelled, tick=self.progress.workers)
         final = self._fit(
             pool, kind, "learning from all rows", self.plan_of_all, ALL_FOLDS, like=newcomer
         )
@@ -323,16 +324,19 @@ class _Training:
         }
         for fold, predictor in enumerate(of_folds):
             files[f"{registry.fold_stem(fold)}{SUFFIXES[kind]}"] = to_bytes(predictor)
+        data = fingerprint(digests, self.labelled)
         description = self._describe(final, files, scores, data)
         files[registry.MODEL_JSON] = description.to_json()
         takes_part = self.parts != OUTSIDE
         ids = pa.array(self.labelled.tracks.ids[takes_part], pa.string())
         sets = pa.array([PARTS[code] for code in self.parts[takes_part]], pa.string())
-        all_ids = pa.array(self.labelled.tracks.ids, pa.string())
         folds = pa.array(self.folds, pa.int32(), mask=self.folds == NO_FOLD)
+        all_tracks = pa.array(self.labelled.tracks.ids, pa.string())
+        labels = pa.array(np.array(classes, object)[self.labelled.tracks.labels], pa.string())
+        learnt = [all_tracks, folds, labels, pa.array(self.labelled.rows), pa.array(digests)]
         tables = {
             registry.SPLIT: pa.table([ids, sets], schema=SPLIT),
-            registry.FOLDS: pa.table([all_ids, folds], schema=FOLDS),
+            registry.FOLDS: pa.table(learnt, schema=FOLDS),
             "metrics.parquet": metrics_table(scores, classes, verdict),
             "confusion.parquet": confusion_table(scores, classes),
             "importance.parquet": pa.Table.from_pylist(feature_importance, schema=IMPORTANCE),

@@ -42,6 +42,9 @@ DESCRIPTIONS: dict[Name, str] = {
 
 Sums = TypeVar("Sums", ColumnSums, ClassSums, VectorSums)
 
+MAX_DRIFT = 0.01
+"""Drift above which a metric is fitted anew."""
+
 _BLOCK_ROWS = 8192
 """Rows of a block. Another number would change the last bits of every metric."""
 
@@ -149,6 +152,28 @@ def fit(name: Name, rows: Rows, version: str) -> FittedMetric:
         labelled=int((numbers >= 0).sum()),
         fingerprint=fingerprint(name, rows, version),
     )
+
+
+def drift(fitted: FittedMetric, features: np.ndarray) -> float:
+    """Return how far features have moved away from those that a metric was fitted to.
+
+    Returns
+    -------
+    float [range=[0, inf)]
+        Greatest change of a column's mean, or of its standard deviation, in standard deviations
+        that the metric was fitted to. Infinite if a column that was constant varies.
+
+    Raises
+    ------
+    ValueError
+        A value is not finite.
+    """
+    before = fitted.metric.scaling
+    sums = total(ColumnSums.of(features[x], before.columns) for x in blocks(len(features)))
+    now = sums.scaling()
+    changes = np.maximum(abs(now.mean - before.mean), abs(now.deviation - before.deviation))
+    with np.errstate(divide="ignore"):
+        return float(np.divide(changes, before.deviation, where=changes > 0, out=changes).max())
 
 
 def _classes(labels: pa.ChunkedArray) -> tuple[str, ...]:

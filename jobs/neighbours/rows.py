@@ -42,14 +42,15 @@ def read_rows(store: Store, features: str, level: Level) -> Rows:
     sorted_index[order.to_numpy()] = np.arange(names.num_rows)
     matrix = np.empty((names.num_rows, len(described.names)), described.dtype)
     start = 0
-    for part in store.parts(folder):
+    for batch in store.read_batches(folder, list(described.names)):
         raise_if_interrupted()
-        rows = store.read_part(part, list(described.names))
-        indices = sorted_index[start : start + rows.num_rows]
-        for column, values in enumerate(rows.itercolumns()):
-            matrix[indices, column] = values.to_numpy()
-        start += rows.num_rows
-    return Rows(level, names.take(order).combine_chunks(), matrix)
+        indices = sorted_index[start : start + batch.num_rows]
+        matrix[indices] = np.stack([values.to_numpy() for values in batch.columns], axis=1)
+        start += batch.num_rows
+    names = names.take(order).combine_chunks()
+    # Arrow's many small buffers leave free pages between those in use.
+    pa.default_memory_pool().release_unused()
+    return Rows(level, names, matrix)
 
 
 def read_segment_means(store: Store) -> Rows:

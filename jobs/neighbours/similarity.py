@@ -23,16 +23,18 @@ from jobs.errors import ClusterError, UsageError
 from jobs.interruption import raise_if_interrupted
 from jobs.neighbours import metrics
 from jobs.neighbours.metrics import FEATURES, choose_metric
-from jobs.neighbours.vectors import Space, duplicates_metric, fit_space
+from jobs.neighbours.updating import compared_rows, update_lists
+from jobs.neighbours.vectors import Space, duplicates_metric, fit_space, updated_space
 from jobs.progress import Progress
 from jobs.stage import Session, Stage, open_session
 from jobs.store import commit, schemas
 from jobs.store.address import storage_of
-from jobs.store.schemas import DUPLICATES, MATRIX, SIMILARITY
+from jobs.store.schemas import COMPARED, COMPARED_ROW, DUPLICATES, MATRIX, SIMILARITY
 from recommend import neighbours
 from recommend.metric import Name
 from recommend.neighbours import MAX_DUPLICATES, Candidates, Neighbours, Tile
 from recommend.topk import cosines_of
+from recommend.update import Lists
 from training.arrays import from_npz, to_npz
 
 MAX_MATRIX_TRACKS = 20_000
@@ -104,6 +106,7 @@ def similarity(
     metric: Name | None = None,
     duplicate_from: float = defaults.DUPLICATE_COSINE,
     full: bool = False,
+    update: bool = False,
     scheduler: str | None = None,
     workers: int | None = None,
     progress: Progress | None = None,
@@ -126,6 +129,9 @@ def similarity(
         Cosine from which two rows count as the same recording.
     full : bool
         Whether to write the whole matrix of cosines too, for up to 20,000 tracks.
+    update : bool
+        Whether to keep the metric while the features of tracks have hardly drifted, and to search
+        only for tracks that have changed (:mod:`jobs.neighbours.updating`).
     scheduler, workers, progress
         As for :func:`jobs.extraction.extract.extract`.
 
@@ -150,7 +156,8 @@ def similarity(
     with session.stage("similarity") as run:
         metric = choose_metric(run.store, metric, level)
         progress.step("reading the features")
-        space = fit_space(run.store, metric, level)
+        update = update and level == "track" and not full
+        space = _space(run, metric, level, update=update)
         n = len(space.vectors)
         if full and n > MAX_MATRIX_TRACKS:
             raise UsageError(
@@ -159,17 +166,17 @@ def similarity(
                 "each track are far smaller"
             )
         k = min(k, n - 1)
-        found, used = _compare_all(space, k, run, duplicate_from)
+        sought = duplicate_from if space.offsets is None else None
+        found, used = _find(run, space, k, sought, update=update)
         copies, (pairs, cosines) = space, found.duplicates()
-        if space.offsets is not None:  # then no duplicates were sought
-            copies = fit_space(run.store, duplicates_metric(run.store), "track")
+        if sought is None:
+            copies = _space(run, duplicates_metric(run.store), "track", update=update)
             copies = replace(copies, offsets=None)
             missing = int((space.index_of(copies) < 0).sum())
             if missing:
                 text = f"tracks without {FEATURES[metric]} features, which --metric {metric} leaves"
                 progress.write("info", f"{text} out: {missing}")
-            one_each = min(1, len(copies.vectors) - 1)
-            lists, used_again = _compare_all(copies, one_each, run, duplicate_from)
+            lists, used_again = _find(run, copies, 0, duplicate_from, update=update)
             used, (pairs, cosines) = max(used, used_again), lists.duplicates()
         if np.bincount(pairs[:, 1]).max(initial=0) >= MAX_DUPLICATES:
             progress.warn(
@@ -184,6 +191,9 @@ def similarity(
             (DUPLICATES, duplicate_rows, schemas.duplicates(level)),
         ):
             commit.stage_replacement(run.store, change, table, rows, schema, part_rows=_PART_ROWS)
+        spaces = [(space, sought), (copies, duplicate_from)] if level == "track" else []
+        rows = compared_rows(spaces)
+        commit.stage_replacement(run.store, change, COMPARED, rows, COMPARED_ROW)
         if full or run.store.parts(MATRIX):
             tracks = space.names["track_id"].to_pylist() if full else []
             columns = [("track_id", pa.string()), *((track, pa.float32()) for track in tracks)]
@@ -213,13 +223,38 @@ def similarity(
         )
 
 
+def _space(run: Stage, metric: Name, level: Level, *, update: bool) -> Space:
+    if update:
+        return updated_space(run.store, metric, run.session.progress)
+    return fit_space(run.store, metric, level)
+
+
+def _find(
+    run: Stage, space: Space, k: int, duplicate_from: float | None, *, update: bool
+) -> tuple[Neighbours | Lists, int]:
+    """Return the lists of all vectors of a space, and the number of workers used.
+
+    Parameters
+    ----------
+    k : int
+        Neighbours of each; 0 if only duplicates are needed.
+    duplicate_from : float or None
+        Minimum cosine of duplicates; None if they are not sought.
+    update : bool
+        Whether to search only for changed vectors.
+    """
+    if update:
+        known = update_lists(run.store, space, k, duplicate_from, run.session.progress)
+        if known:
+            return known, 0
+    size = k or min(1, len(space.vectors) - 1)
+    found = Neighbours(space.vectors, size, space.offsets)
+    # With offsets, no duplicates are sought.
+    least = defaults.DUPLICATE_COSINE if duplicate_from is None else duplicate_from
+    return found, find_neighbours(found, space, run, least) if size else 0
+
+
 # On the cluster
-
-
-def _compare_all(space: Space, k: int, run: Stage, duplicate_from: float) -> tuple[Neighbours, int]:
-    """Return the lists of all vectors of a space, and the number of workers used."""
-    found = Neighbours(space.vectors, k, space.offsets)
-    return found, find_neighbours(found, space, run, duplicate_from) if k else 0
 
 
 def find_neighbours(found: Neighbours, space: Space, run: Stage, duplicate_from: float) -> int:
@@ -305,7 +340,7 @@ def _key_columns(space: Space, indices: np.ndarray) -> list[pa.ChunkedArray]:
 
 
 def _neighbour_rows(
-    space: Space, found: Neighbours, k: int, copies: Space, duplicate_from: float
+    space: Space, found: Neighbours | Lists, k: int, copies: Space, duplicate_from: float
 ) -> Iterator[pa.Table]:
     """Yield the rows of ``similarity`` in batches. ``copies`` tells the duplicates among them."""
     n = len(space.vectors)

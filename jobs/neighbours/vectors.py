@@ -8,7 +8,7 @@ import pyarrow.compute as pc
 from threadpoolctl import threadpool_limits
 
 from featurizer.feature_set import Level
-from jobs.errors import UsageError
+from jobs.errors import DamageError, UsageError
 from jobs.neighbours import metrics
 from jobs.neighbours.metrics import FEATURES, FittedMetric, blocks, total
 from jobs.neighbours.rows import Rows, read_rows, read_segment_means
@@ -69,6 +69,34 @@ def fit_space(store: Store, name: Name, level: Level) -> Space:
         ``learned`` lacks labels, or a value is not finite.
     """
     return _make_space(store, name, read_rows(store, FEATURES[name], level), None)
+
+
+def updated_space(store: Store, name: Name, progress: Progress) -> Space:
+    """Return the tracks of a store as vectors of the metric that the store has kept.
+
+    The metric is fitted anew, and a line says so, if the features have drifted by more than
+    :data:`jobs.neighbours.metrics.MAX_DRIFT`. ``learned`` is always fitted anew. Errors are those
+    of :func:`fit_space`.
+    """
+    rows, version = read_rows(store, FEATURES[name], "track"), _version(store, name)
+    try:
+        kept = metrics.read(store).get(name)
+    except DamageError:
+        kept = None  # the new metric replaces it
+    if kept is None or kept.version != version or name == "learned":
+        return _make_space(store, name, rows, None)
+    try:
+        drift = metrics.drift(kept, rows.features)
+    except ValueError:
+        drift = np.inf  # the fit reports it
+    if drift <= metrics.MAX_DRIFT:
+        return _make_space(store, name, rows, kept)
+    progress.write(
+        "info",
+        f"the features have drifted by {drift:.3f} standard deviations since the metric {name} was "
+        f"fitted, more than {metrics.MAX_DRIFT}: it is fitted anew, and all tracks are compared",
+    )
+    return _make_space(store, name, rows, None)
 
 
 def recordings_space(store: Store) -> Space | None:

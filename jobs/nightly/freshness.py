@@ -18,7 +18,7 @@ import pyarrow.compute as pc
 from jobs.inputs import labels
 from jobs.interruption import raise_if_interrupted
 from jobs.learning import registry
-from jobs.store.schemas import FILES, PUBLISHED, SEGMENTS, TRACKS, features_folder
+from jobs.store.schemas import FILES, PUBLISHED, SEGMENTS, TAG, TAGS, TRACKS, features_folder
 from jobs.store.tables import STAGES_JSON, Store
 
 _MAKERS = {
@@ -71,7 +71,10 @@ def read_state(store: Store) -> dict[str, Any]:
     ]
     state["files"] = _digest(store, "files", [x for x in FILES.names if x not in _ATTEMPT])
     rows = labels.read(store).to_pylist()
-    state["labels"] = hashlib.sha256(json.dumps(rows).encode()).hexdigest()
+    state["tags"] = _digest(store, TAGS, TAG.names)
+    # Both have groups of tracks.
+    labels_state = json.dumps([rows, state["tags"]])
+    state["labels"] = hashlib.sha256(labels_state.encode()).hexdigest()
     state["models"] = registry.versions(store)
     state["champion"] = registry.champion(store)
     return state

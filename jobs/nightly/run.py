@@ -108,6 +108,7 @@ def run(
     level: Level | None = None,
     model: Literal["auto", "lda", "xgboost"] = "auto",
     tolerance: float = defaults.TOLERANCE,
+    retrain_above: float = defaults.RETRAIN_ABOVE,
     keep_models: int = defaults.KEEP_MODELS,
     compare: bool = False,
     models: str | Sequence[str] = TUTORIAL,
@@ -135,6 +136,9 @@ def run(
         As for :func:`jobs.learning.train.train`.
     train_features : str, optional
         Name of the feature set to learn from: ``features`` of :func:`jobs.learning.train.train`.
+    retrain_above : float [range=[0, 1]]
+        Share of the labelled rows that may be new, gone, changed or relabelled since the last
+        training with the same options; of more, a model is trained. 0: after any change.
     compare : bool
         Whether to compare models, by the same ``split``, features and ``level``.
     models : str or sequence of str
@@ -200,6 +204,7 @@ def run(
             lambda: _train(session, keep_models, training),
             inputs=("features", "labels"),
             options=training,
+            few_changes=functools.partial(_few_changes, training, retrain_above),
             has_result=lambda store: registry.champion(store) is not None,
             obstacle=_too_few_labels,
         ),
@@ -293,6 +298,7 @@ _EXPORT_INPUTS: dict[TableName, tuple[str, ...]] = {
     "duplicates": ("similarity",),
     **dict.fromkeys(_PREDICTED, ("predictions",)),
     "files": ("files",),
+    "tags": ("tags",),
 }
 """Inputs of an export besides the features."""
 
@@ -306,8 +312,9 @@ class _Step:
     """A stage of this run, or one of its exports.
 
     ``inputs`` are keys of the store's state; none for the extraction, which detects changes itself.
-    ``obstacle`` returns why a store does not allow the stage yet, or "". ``check`` raises an error
-    if the target of an export is of no use.
+    ``obstacle`` returns why a store does not allow the stage yet, or "". ``few_changes``
+    returns why changed inputs are no reason to repeat the stage with the same options, or "".
+    ``check`` raises an error if the target of an export is of no use.
     """
 
     stage: StageName
@@ -317,7 +324,12 @@ class _Step:
     options: dict[str, Any] = field(default_factory=dict)
     has_result: Callable[[Store], bool] = lambda _: True
     obstacle: Callable[[Store], str] = lambda _: ""
+    few_changes: Callable[[Store], str] | None = None
     check: Callable[[], None] = lambda: None
+
+    def options_fingerprint(self) -> tuple[str, str]:
+        """Return a name and a digest of the options alone."""
+        return f"{self.label} options", fingerprint({}, (), self.options)
 
     def is_requested(self, only: StageName | None, first: StageName | None) -> bool:
         """Tell whether ``--only`` and ``--from`` include the stage."""
@@ -378,6 +390,8 @@ class _Running:
             self.state = None
             if step.inputs:
                 write_fingerprint(self.session.store, step.label, self._fingerprint(step))
+            if step.few_changes:
+                write_fingerprint(self.session.store, *step.options_fingerprint())
             ended = one.details.get("outcome")
             self._finish("failed" if ended == "too-many-gone" else "done", message)
             progress.write("info", f"{one.stage}: {message} ({clock(one.seconds)})")
@@ -414,8 +428,14 @@ class _Running:
         obstacle = step.obstacle(store)
         if obstacle or forced or not step.has_result(store):
             return obstacle
-        unchanged = read_fingerprints(store).get(step.label) == self._fingerprint(step)
-        return "its inputs are unchanged" if unchanged else ""
+        known = read_fingerprints(store)
+        if known.get(step.label) == self._fingerprint(step):
+            return "its inputs are unchanged"
+        if step.few_changes:
+            name, options = step.options_fingerprint()
+            if known.get(name) == options:
+                return step.few_changes(store)
+        return ""
 
     def _fingerprint(self, step: _Step) -> str:
         if self.state is None:
@@ -452,6 +472,30 @@ def _train(session: Session, keep_models: int, options: dict[str, Any]) -> _Resu
     return f"{version} {verdict}: {found.verdict.reason}", as_json(found)
 
 
+def _few_changes(options: dict[str, Any], retrain_above: float, store: Store) -> str:
+    """Return why changed rows are too few to train again; "" if they are enough, or unknown."""
+    from jobs.learning.changes import read_changes
+
+    if retrain_above == 0:
+        return ""
+    try:
+        found = read_changes(
+            store,
+            split=options["split"],
+            features=options["features"],
+            level=options["level"],
+            model=options["model"],
+        )
+    except SongmillError:
+        return ""  # a new model replaces a damaged one; the training reports other errors
+    if found is None or found.changed > retrain_above * found.learnt:
+        return ""
+    return (
+        f"labelled rows changed since {found.version} was trained: {found.changed:,} of "
+        f"{found.learnt:,}, no more than --retrain-above {retrain_above:g}"
+    )
+
+
 def _compare(session: Session, options: dict[str, Any]) -> _Result:
     from jobs.learning.compare import as_json, compare
 
@@ -468,7 +512,7 @@ def _compare(session: Session, options: dict[str, Any]) -> _Result:
 def _similarity(session: Session, neighbours: int, metric: Name | None) -> _Result:
     from jobs.neighbours.similarity import similarity
 
-    found = similarity(store=session, k=neighbours, metric=metric)
+    found = similarity(store=session, k=neighbours, metric=metric, update=True)
     summary = f"the {found.k} nearest of {found.rows} tracks by the metric {found.metric}, "
     summary += f"{found.duplicates} duplicates"
     return summary, asdict(found)

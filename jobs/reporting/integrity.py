@@ -28,6 +28,7 @@ from jobs.store.commit import check_journal
 from jobs.store.damage import damage_error, remedy
 from jobs.store.lock import JOURNAL, is_committing
 from jobs.store.schemas import (
+    COMPARED,
     DUPLICATES,
     MATRIX,
     NEIGHBOUR_METRICS,
@@ -37,6 +38,7 @@ from jobs.store.schemas import (
     PROBABILITY,
     SIMILARITY,
     SUSPECTS,
+    TAGS,
     features_folder,
     table_folders,
     table_schemas,
@@ -59,6 +61,7 @@ _LACKING = "lacks rows of tracks in `files`"
 
 _KEYS = {
     "files": ["track_id", "status", "uri", "source", "duration_s", "sample_rate"],
+    TAGS: ["track_id"],
     PREDICTED_TRACKS: ["track_id", "model"],
     PREDICTED_SEGMENTS: ["track_id", "model"],
     PREDICTED_LONG: ["track_id"],
@@ -66,6 +69,7 @@ _KEYS = {
     SIMILARITY: ["track_id", "neighbour_id"],
     DUPLICATES: ["track_id", "duplicate_id"],
     MATRIX: ["track_id"],
+    COMPARED: ["track_id"],
 }
 """Columns of each table that are compared with other tables, except the features."""
 
@@ -329,7 +333,7 @@ class Check:
         """Return whether a part has the columns of its table, and those of its other parts."""
         if table in table_schemas():
             own = table_schemas()[table]
-            return schema in (own, schemas.without_intervals(own))
+            return schema in (own, schemas.of_older_songmill(own))
         known = "track_id" in schema.names
         if table in (SIMILARITY, DUPLICATES):
             make = schemas.similarity if table == SIMILARITY else schemas.duplicates
@@ -506,13 +510,15 @@ class Check:
         tables = {registry.SPLIT: schemas.SPLIT, **_REPORT_TABLES}
         if described.folds is not None:
             tables[registry.FOLDS] = schemas.FOLDS
+        older = {registry.FOLDS: schemas.FOLDS_ALONE}
         for name, schema in tables.items():
             try:
                 rows = registry.read_table(self.store, version, name)
             except DamageError as error:
                 yield name, error.problem
             else:
-                if rows.schema not in (schema, schemas.without_intervals(schema)):
+                known = schema, older.get(name, schemas.of_older_songmill(schema))
+                if rows.schema not in known:
                     yield name, "has other columns than its table"
 
 

@@ -15,14 +15,17 @@ from jobs.store import commit, schemas
 from jobs.store.damage import damage_error
 from jobs.store.manifest import MANIFEST
 from jobs.store.schemas import (
+    COMPARED,
     DERIVED,
     DUPLICATES,
     MATRIX,
+    NEIGHBOUR_METRICS,
     PREDICTED_LONG,
     PREDICTED_SEGMENTS,
     PREDICTED_TRACKS,
     SIMILARITY,
     SUSPECTS,
+    TAGS,
     comparison_table,
     feature_tables,
     table_folders,
@@ -32,6 +35,7 @@ from jobs.store.tables import STAGES_JSON, STORE_JSON, Store, is_part, open_stor
 
 _TRACK_COLUMNS: dict[str, tuple[str, ...]] = {
     "files": ("track_id",),
+    TAGS: ("track_id",),
     PREDICTED_TRACKS: ("track_id",),
     PREDICTED_SEGMENTS: ("track_id",),
     PREDICTED_LONG: ("track_id",),
@@ -175,9 +179,13 @@ def _stage_repair(check: Check, run_id: str, started: float) -> commit.Change:
     tracks = pa.array(sorted(check.forget, key=str), pa.string())
     track_columns = _TRACK_COLUMNS | dict.fromkeys(feature_tables(feature_sets()), ("track_id",))
     comparisons = [comparison_table(name) for name in feature_sets()]
+    of_neighbours = (SIMILARITY, DUPLICATES, NEIGHBOUR_METRICS)
     for table in table_folders():
         edit: commit.Edit | None = None
         is_stale = table in check.stale and table in (*DERIVED, *comparisons)
+        if table == COMPARED:  # without it, the next neighbours are computed from scratch
+            is_stale |= bool(len(tracks)) or not check.stale.isdisjoint(of_neighbours)
+            is_stale |= any(map(check.unsound.get, of_neighbours))
         if is_stale or (table == MATRIX and len(tracks)):
             edit = commit.without_any
         elif table in track_columns and len(tracks):

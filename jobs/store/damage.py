@@ -7,6 +7,7 @@ _MADE_BY = {
     "duplicates": "`songmill similarity`",
     "features": "`songmill extract` (or `import-features`)",
     "files": "`songmill extract` (or `import-features`)",
+    "tags": "`songmill extract --force`",
     "labels": "`songmill extract --labels FILE.csv`",
     "metrics": "`songmill similarity`",
     "models": "`songmill train`",

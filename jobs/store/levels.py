@@ -57,3 +57,27 @@ def feature_matrix(table: pa.Table, features: str, dtype: type = np.float32) -> 
     for i, name in enumerate(names):
         np.clip(table[name].to_numpy(), -limit, limit, out=matrix[:, i], casting="same_kind")
     return matrix
+
+
+def hash_rows(rows: np.ndarray) -> np.ndarray:
+    """Return a hash of each row of a matrix.
+
+    Parameters
+    ----------
+    rows : np.ndarray [shape=(n, n_columns), float]
+        The rows.
+
+    Returns
+    -------
+    np.ndarray [shape=(n,), uint64]
+        Equal for equal rows.
+
+    Examples
+    --------
+    >>> one, two, again = hash_rows(np.array([[1.0, 2.0], [2.0, 1.0], [1.0, 2.0]]))
+    >>> bool(one == again), bool(one == two)
+    (True, False)
+    """
+    import pandas as pd
+
+    return pd.util.hash_pandas_object(pd.DataFrame(rows), index=False).to_numpy()

@@ -6,6 +6,7 @@ from functools import cache
 import pyarrow as pa
 
 from featurizer.feature_set import Level, feature_set, feature_sets
+from featurizer.tags import TEXT_TAGS
 
 _TIME = pa.timestamp("us", tz="UTC")
 _LABELLED = [("track_id", pa.string()), ("label", pa.string())]
@@ -102,6 +103,17 @@ FILES = pa.schema(
         ("run_id", pa.string()),  # the run that read it
     ]
 )
+
+TAGS = "tags"
+TAG = pa.schema(
+    [
+        ("track_id", pa.string()),
+        *((name, pa.string()) for name in TEXT_TAGS),
+        ("year", pa.int16()),
+        ("track_number", pa.int16()),
+    ]
+)
+"""Tags of a recording (:mod:`featurizer.tags`); null where it has none of a kind."""
 
 RUNS = pa.schema(
     [
@@ -201,17 +213,24 @@ FOLDS = pa.schema(
     [
         ("track_id", pa.string()),  # every track that the final model has learnt
         ("fold", pa.int32()),  # null: the models of all folds have learnt it too
+        # What was learnt of the track; an older songmill wrote none of this
+        ("label", pa.string()),
+        ("rows", pa.int64()),
+        ("digest", pa.uint64()),  # of its rows, in any order
     ]
 )
+FOLDS_ALONE = pa.schema([FOLDS.field("track_id"), FOLDS.field("fold")])
+"""Columns of the table of folds that an older songmill wrote."""
 
 
-def without_intervals(schema: pa.Schema) -> pa.Schema:
-    """Return the schema that an older songmill gave to a table of scores."""
-    return pa.schema([field for field in schema if not field.name.endswith(("lower", "upper"))])
+def of_older_songmill(schema: pa.Schema) -> pa.Schema:
+    """Return the schema that an older songmill gave to a table of scores or to ``suspects``."""
+    added = ("lower", "upper", "duplicate_id")
+    return pa.schema([field for field in schema if not field.name.endswith(added)])
 
 
 def complete(rows: pa.Table, schema: pa.Schema) -> pa.Table:
-    """Return the rows of a table of scores with nulls for intervals that an older songmill lacks.
+    """Return the rows of a table with nulls for the columns that an older songmill lacks.
 
     Examples
     --------
@@ -220,7 +239,7 @@ def complete(rows: pa.Table, schema: pa.Schema) -> pa.Table:
     >>> complete(rows, METRICS)["lower"].to_pylist()
     [None]
     """
-    if rows.schema == schema or rows.schema != without_intervals(schema):
+    if rows.schema == schema or rows.schema != of_older_songmill(schema):
         return rows
     found = {field.name: pa.nulls(rows.num_rows, field.type) for field in schema}
     return pa.table(found | {name: rows[name] for name in rows.column_names}, schema=schema)
@@ -229,7 +248,8 @@ def complete(rows: pa.Table, schema: pa.Schema) -> pa.Table:
 def table_schemas() -> dict[str, pa.Schema]:
     """Return the schema of each table with fixed columns, by its folder."""
     others = {"files": FILES, "runs": RUNS, NEIGHBOUR_METRICS: NEIGHBOUR_METRIC}
-    others |= {PREDICTED_LONG: PREDICTION_LONG, SUSPECTS: SUSPECT}
+    others |= {TAGS: TAG, PREDICTED_LONG: PREDICTION_LONG, SUSPECTS: SUSPECT}
+    others[COMPARED] = COMPARED_ROW
     comparisons = {comparison_table(name): COMPARISON for name in feature_sets()}
     return feature_tables(feature_sets()) | others | comparisons
 
@@ -287,6 +307,19 @@ MATRIX = "similarity-matrix"
 """Square matrix: ``track_id`` and the cosines with all tracks, rows and columns in one order."""
 NEIGHBOUR_METRICS = "metrics"
 
+COMPARED = "compared"
+"""Rows from which the present neighbours and duplicates were computed."""
+
+COMPARED_ROW = pa.schema(
+    [
+        ("metric", pa.string()),
+        ("fingerprint", pa.string()),  # of the metric, as in `metrics`
+        ("duplicate_from", pa.float64()),  # minimum cosine of duplicates; null: not sought
+        ("track_id", pa.string()),
+        ("digest", pa.uint64()),  # of the track's vector
+    ]
+)
+
 NEIGHBOUR_METRIC = pa.schema(
     [
         ("metric", pa.string()),  # cosine | rich | learned
@@ -338,6 +371,7 @@ def _row_key(
 
 DERIVED = (
     NEIGHBOUR_METRICS,
+    COMPARED,
     PREDICTED_TRACKS,
     PREDICTED_SEGMENTS,
     PREDICTED_LONG,

@@ -17,7 +17,7 @@ from featurizer.feature_set import feature_set
 from jobs.learning import registry
 from jobs.store import commit
 from jobs.store.address import lock_of
-from jobs.store.schemas import CONFUSION, FOLDS, IMPORTANCE, METRICS, SPLIT
+from jobs.store.schemas import CONFUSION, FOLDS_ALONE, IMPORTANCE, METRICS, SPLIT
 from jobs.store.tables import Store
 from training.lda import ClassSums, Lda
 from training.model import Description, digest
@@ -83,7 +83,8 @@ def put_model(
 ) -> Description:
     """Commit a model to a store; ``changes`` replace entries of model.json.
 
-    Without ``folds`` of the tracks that it has learnt, it is as an older songmill made it.
+    It is as an older songmill made it, which recorded no learnt rows and, without ``folds``, no
+    learnt tracks.
     """
     suffix = SUFFIXES[changes.get("kind", "xgboost")]
     final = trees or make_trees(len(classes))
@@ -115,7 +116,7 @@ def put_model(
     tables = {"split.parquet": pa.table(parts, schema=SPLIT)}
     if folds is not None:
         learnt = {"track_id": list(folds), "fold": list(folds.values())}
-        tables["folds.parquet"] = pa.table(learnt, schema=FOLDS)
+        tables["folds.parquet"] = pa.table(learnt, schema=FOLDS_ALONE)
     change = commit.Change()
     registry.stage_model(
         store,

@@ -78,6 +78,8 @@ def store(tmp_path_factory: pytest.TempPathFactory, in_process_cluster: str) -> 
     suspect = {"label": "jazz", "suggested": 'c"d', "probability": 0.7, "reason": NASTY[0]}
     rows = [suspect | {"rank": 2 - i, "track_id": name} for i, name in enumerate(NASTY[:2])]
     put(made, "suspects", rows, schemas.SUSPECT)
+    tags = [{"track_id": name, "title": name, "genre": name, "year": 1959} for name in NASTY]
+    put(made, "tags", tags, schemas.TAG)
     return root
 
 
@@ -90,6 +92,7 @@ TABLES = [
     ("features", "track", "features/level=track"),
     ("features", "segment", "features/level=segment"),
     ("files", "track", "files"),
+    ("tags", "track", "tags"),
 ]
 
 

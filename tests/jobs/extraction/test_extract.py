@@ -21,6 +21,7 @@ import pyarrow.dataset
 import pyarrow.parquet as pq
 import pytest
 import soundfile
+from mutagen.flac import FLAC
 from rich.console import Console
 from support.cluster_processes import assert_equal_tables, tables
 from support.damaged_json import DAMAGED_JSON
@@ -39,8 +40,11 @@ from jobs.extraction.plan import Plan
 from jobs.inputs.sources import Paths, list_sources
 from jobs.progress import Progress, printable
 from jobs.reporting.status import read_status
+from jobs.store import commit
+from jobs.store.address import lock_of
 from jobs.store.manifest import MANIFEST
-from jobs.store.schemas import FILES, SEGMENTS, TRACKS
+from jobs.store.schemas import FILES, SEGMENTS, TAG, TAGS, TRACKS
+from jobs.store.tables import open_store
 
 GTZAN = feature_set("gtzan")
 
@@ -518,6 +522,67 @@ def test_labels_change_without_extraction(run: Run, without_cluster: Run) -> Non
     assert all_labels() == {name: name.partition("/")[0] for name in names}
     assert extraction_times() == before
     assert table(TRACKS)[list(GTZAN.names)].equals(features)
+
+
+def tag(path: Path, **tags: str) -> None:
+    file = FLAC(path)
+    file.delete()
+    file.update(tags)
+    file.save()
+
+
+@pytest.mark.slow
+def test_tags_are_a_table_and_may_be_labels(run: Run, without_cluster: Run) -> None:
+    shutil.rmtree(MUSIC)
+    genres = {"a.flac": "Jazz", "b.flac": "=cmd", "c.flac": None, "x/d.flac": "jazz"}
+    for i, (name, genre) in enumerate(genres.items()):
+        clip(MUSIC / name, i)
+        tag(MUSIC / name, artist=f"artist {i}", **({"genre": genre} if genre else {}))
+    (MUSIC / "bad.flac").write_text("not a recording")
+    log = io.StringIO()
+    loud = Progress(Console(file=log, width=1000))
+    run(labels="tag:genre", progress=loud)
+    assert all_labels() == genres
+    assert "--labels tag:genre gives no label: 1 of 5, such as 'c.flac'" in log.getvalue()
+    tags = table("tags")
+    assert list(tags.columns) == TAG.names
+    assert tags["track_id"].tolist() == sorted(genres)
+    assert tags["artist"].tolist() == [f"artist {i}" for i in range(4)]
+    assert tags["year"].isna().all()
+
+    # Changed and new tags are labels at once; the others stay.
+    tag(MUSIC / "a.flac", genre="Blues", date="1959-08-17")
+    clip(MUSIC / "e.flac", 9)
+    tag(MUSIC / "e.flac", genre="Rock")
+    (MUSIC / "b.flac").unlink()
+    genres |= {"a.flac": "Blues", "e.flac": "Rock"}
+    del genres["b.flac"]
+    run(labels="tag:genre", max_gone=1.0)
+    assert all_labels() == genres
+    tags = table("tags").set_index("track_id")
+    assert tags.index.tolist() == sorted(genres)
+    assert tags["genre"].dropna().to_dict() == {k: v for k, v in genres.items() if v}
+    assert tags.loc["a.flac", "year"] == 1959
+
+    # Known tags need no reading; folders neither.
+    assert without_cluster(labels="folder:1").relabelled == 4
+    assert all_labels() == dict.fromkeys(genres) | {"x/d.flac": "x"}
+    before = extraction_times()
+    without_cluster(labels="tag:artist")
+    artists = {"a.flac": None, "c.flac": "artist 2", "e.flac": None, "x/d.flac": "artist 3"}
+    assert all_labels() == artists
+
+    # An older songmill has read no tags.
+    store = open_store(str(STORE))
+    change = commit.Change()
+    commit.stage_table(store, change, TAGS, [], edit=commit.without_any)
+    with lock_of(store.storage) as lock:
+        commit.commit(lock, change)
+    without_cluster(labels="tag:genre", progress=loud)
+    assert "an older songmill, which read no tags: 4, such as 'a.flac'" in log.getvalue()
+    assert extraction_times() == before
+    run(labels="tag:genre", force=True)
+    assert all_labels() == genres
 
 
 @pytest.mark.slow

@@ -67,6 +67,30 @@ def test_parent_is_the_folder_that_the_file_lies_in(uri: str, expected: str | No
     }
 
 
+@pytest.mark.parametrize(
+    ("choice", "expected"),
+    [
+        ("folder:1", ["jazz", "rock", None]),
+        ("folder:2", ["CD 1", None, None]),
+        ("folder:3", [None, None, None]),
+    ],
+)
+def test_a_folder_below_the_source_is_counted_from_the_source(
+    choice: str, expected: list[str | None]
+) -> None:
+    tracks = ["jazz/CD 1/a.wav", "rock/a.wav", "loose.wav"]
+    found = label_tracks(choice, recordings(*tracks, root="/music/of/mine")).by_track
+    assert found == dict(zip(tracks, expected, strict=True))
+
+
+@pytest.mark.parametrize(
+    "choice", ["folder:0", "folder:-1", "folder:", "folder:x", "folder:²", "tag:", "tag:year"]
+)
+def test_folders_and_tags_that_do_not_exist_are_refused(choice: str) -> None:
+    with pytest.raises(UsageError, match=f"--labels {choice}: .*(folder:1|tag:genre)"):
+        label_tracks(choice, recordings(*TRACKS))
+
+
 # With a CSV
 
 
@@ -202,7 +226,7 @@ def test_a_missing_csv_is_refused_with_the_valid_choices(tmp_path: Path) -> None
         with pytest.raises(UsageError) as refusal:
             label_tracks(str(path), recordings(*TRACKS))
         assert str(path) in str(refusal.value)
-        assert "parent, none or a CSV" in str(refusal.value)
+        assert "parent, folder:N, tag:NAME, none or a CSV" in str(refusal.value)
 
 
 # Tracks with labels

@@ -6,10 +6,11 @@ from typing import Any
 
 import numpy as np
 import pytest
-from support.made_stores import make_store
+from support.made_stores import make_store, put
 
 from jobs.errors import UsageError
 from jobs.learning.split_option import OUTSIDE, Parts, choose_folds, choose_parts
+from jobs.store.schemas import TAG, TAGS
 from jobs.store.tables import Store
 from training import splits
 from training.splits import TEST, TRAIN, VALID, Part, Tracks
@@ -146,11 +147,12 @@ def test_as_many_tracks_or_groups_as_folds_will_do(chooser: Chooser) -> None:
         ("random", "--split random is leaky.* Use by-track.*songmill compare", PARTS),
         ("by-group", "--split by-group needs the column .*by-group:artist", BOTH),
         ("by-group:", "--split by-group needs the column .*by-group:artist", BOTH),
+        ("by-group:album", "neither the labels nor the tags .*'album'.*--labels", BOTH),
         ("by-track", "--split by-track: 20 labelled .* few for 21 folds.* fewer --folds", FOLDS),
         ("by-group:artist", "10 labelled groups are too few for 21 folds.* fewer --folds", FOLDS),
         *(
             (f"by-group:{column}", f"no column '{column}': its columns are artist.*--labels", BOTH)
-            for column in ("album", "label", "track_id", "ARTIST")
+            for column in ("studio", "label", "track_id", "ARTIST")
         ),
     ],
 )
@@ -162,7 +164,22 @@ def test_splits_that_do_not_fit_are_refused(
 
 def test_groups_of_a_store_without_labels_are_refused(tmp_path: Path) -> None:
     chooser = Chooser(make_store(tmp_path / "bare"), tmp_path)
-    chooser.refuses("by-group:artist", "no column 'artist': it has no further column.*--labels")
+    chooser.refuses("by-group:studio", "no column 'studio': it has no further column.*--labels")
+    chooser.refuses("by-group:artist", "neither the labels nor the tags .*'artist'")
+
+
+def test_tags_are_groups_where_the_labels_have_no_such_column(
+    chooser: Chooser, tmp_path: Path
+) -> None:
+    bare = Chooser(make_store(tmp_path / "bare"), tmp_path)
+    tags = [{"track_id": track, "artist": artist} for track, artist in ARTISTS.items()]
+    put(bare.store, TAGS, tags, TAG)
+    for choose in (Chooser.folds, Chooser.parts):
+        by_tag, by_column = choose(bare, "by-group:artist"), choose(chooser, "by-group:artist")
+        assert by_tag.of_track.tolist() == by_column.of_track.tolist()
+        assert by_tag.ungrouped == by_column.ungrouped == 3
+    put(chooser.store, TAGS, [tag | {"artist": "one"} for tag in tags], TAG)
+    assert chooser.parts("by-group:artist").of_track.tolist() == by_column.of_track.tolist()
 
 
 @pytest.mark.parametrize("choice", ["by-tracks", "by-groups:artist", "/no/where.csv", "/"])

@@ -10,11 +10,12 @@ from typing import Any
 from unittest.mock import Mock
 
 import pandas as pd
+import pyarrow as pa
 import pytest
 from support.command_line import Command
 from support.in_process import RecordedBoosting
 from support.made_models import put_model
-from support.made_stores import NOON, make_store, put
+from support.made_stores import NOON, make_store, put, write_part
 
 import jobs.exporting.export
 import jobs.extraction.extract
@@ -25,13 +26,15 @@ from featurizer.feature_set import feature_set
 from jobs.errors import ClusterError, ExportError, RunInterruptedError, StoreError, UsageError
 from jobs.extraction.extract import Outcome as Extracted
 from jobs.learning import registry
+from jobs.learning.changes import Changes, read_changes
 from jobs.nightly.run import STAGES, Outcome, run
 from jobs.stage import Session, open_session
 from jobs.store import commit
 from jobs.store.address import lock_of
 from jobs.store.folder import Folder
 from jobs.store.lock import LOCK
-from jobs.store.schemas import FILES
+from jobs.store.schemas import FILES, TRACK
+from jobs.store.schemas import TRACKS as TRACKS_TABLE
 from jobs.store.tables import Settings, open_store
 from pages import picture
 
@@ -70,6 +73,7 @@ class Night:
     def run(self, **options: Any) -> Outcome:
         exports = [f"similarity=sqlite:///{self.root}.db", f"predictions={self.root}.csv"]
         defaults = {"store": str(self.root), "exports": exports, "scheduler": self.scheduler}
+        defaults["retrain_above"] = 0.0
         return run(["x"], **{"model": "xgboost", **defaults, **options})
 
     def run_first(self) -> None:
@@ -213,6 +217,84 @@ def test_stages_with_changed_inputs_run(
         expected = [name for name in expected if name not in PREDICTED]
     assert done(found) == ["extract", *expected]
     assert done(night.run(**options)) == ["extract"]
+
+
+def edit_rows(night: Night, edit: Callable[[pd.DataFrame], pd.DataFrame]) -> None:
+    """Replace the rows of tracks by edited ones."""
+    store = open_store(str(night.root))
+    [name] = store.parts(TRACKS_TABLE)
+    rows = edit(store.read_part(name).to_pandas())
+    write_part(store, name, pa.Table.from_pandas(rows, schema=TRACK, preserve_index=False))
+
+
+def edit_tracks(edits: dict[str, dict[str, Any]]) -> Callable[[pd.DataFrame], pd.DataFrame]:
+    """Return an edit of some columns of some tracks; a new track is a copy of another."""
+
+    def edit(rows: pd.DataFrame) -> pd.DataFrame:
+        rows = rows.set_index("track_id")
+        for track, values in edits.items():
+            if track not in rows.index:
+                rows.loc[track] = rows.loc["rock/00.wav"]
+            for column, value in values.items():
+                rows.loc[track, column] = value
+        return rows.reset_index()
+
+    return edit
+
+
+THREE_CHANGES = edit_tracks(
+    {"new.wav": {"tempo": 7.0}, "jazz/00.wav": {"label": "pop"}, "jazz/01.wav": {"tempo": 7.0}}
+)
+
+
+def test_a_model_is_trained_when_more_than_a_share_of_the_labelled_rows_has_changed(
+    night: Night, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    night.run_first()
+    model = registry.champion(open_store(str(night.root)))
+    edit_rows(night, THREE_CHANGES)
+    found = night.run(retrain_above=0.05)
+    assert done(found) == ["extract", *ALL[2:]]
+    assert found.stages[1].message == (
+        f"labelled rows changed since {model} was trained: 3 of 60, no more than "
+        "--retrain-above 0.05"
+    )
+    predicted = pd.read_parquet(night.root / "predictions" / "level=track").set_index("track_id")
+    assert predicted.loc["new.wav", ["model", "learnt"]].tolist() == [model, False]
+    monkeypatch.setattr(jobs.learning.train, "train", Mock(side_effect=ClusterError("no cluster")))
+    assert outcomes(night.run(retrain_above=0.05))["train"] == "skipped"
+    assert outcomes(night.run(retrain_above=0.049))["train"] == "failed"
+    assert outcomes(night.run(retrain_above=0.05, tolerance=0.5))["train"] == "failed"
+
+
+@pytest.mark.parametrize(
+    ("edit", "changed"),
+    [
+        (lambda rows: rows[::-1], 0),
+        (lambda rows: rows.assign(length=1), 0),
+        (lambda rows: rows.iloc[2:], 2),
+        (THREE_CHANGES, 3),
+        (edit_tracks({"new.wav": {"label": None}}), 0),
+        (edit_tracks({"new.wav": {"label": "new"}, "jazz/00.wav": {"label": None}}), 2),
+    ],
+)
+def test_changed_rows_are_counted_against_those_that_the_newest_model_has_learnt(
+    night: Night, edit: Callable[[pd.DataFrame], pd.DataFrame], changed: int
+) -> None:
+    night.run_first()
+    edit_rows(night, edit)
+    store = open_store(str(night.root))
+    found = read_changes(store, split="by-track", model="xgboost")
+    assert found == Changes(registry.versions(store)[-1], changed, 60)
+    assert read_changes(store, split="by-track", model="lda") is None
+    assert read_changes(store, split="by-group:artist") is None
+
+
+def test_a_model_of_an_older_songmill_has_not_recorded_its_rows(night: Night) -> None:
+    classes = ["jazz", "pop", "rock"]
+    store = open_store(str(night.root))
+    put_model(store, "1", classes, champion=True, level="track", folds={"jazz/00.wav": 0})
+    assert read_changes(store, split="by-track") is None
 
 
 @pytest.mark.parametrize(

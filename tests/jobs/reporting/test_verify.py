@@ -42,6 +42,7 @@ from jobs.store.folder import Folder
 from jobs.store.lock import JOURNAL
 from jobs.store.manifest import MANIFEST
 from jobs.store.schemas import (
+    COMPARED,
     COMPARISON,
     DUPLICATES,
     MATRIX,
@@ -53,7 +54,7 @@ from jobs.store.schemas import (
     SIMILARITY,
     SUSPECTS,
     TRACKS,
-    without_intervals,
+    of_older_songmill,
 )
 from jobs.store.tables import STAGES_JSON, STORE_JSON, Settings, Store, open_store
 from training.model import Description
@@ -73,6 +74,7 @@ TABLES = {
     SUSPECTS: ["track_id"],
     MATRIX: ["track_id"],
     NEIGHBOUR_METRICS: ["metric"],
+    COMPARED: ["track_id"],
 }
 """Key of each table that the fixture fills."""
 
@@ -324,7 +326,7 @@ def test_scores_of_an_older_songmill_are_sound(root: Path) -> None:
 def test_a_comparison_of_an_older_songmill_is_sound_and_shown(root: Path) -> None:
     (root / MANIFEST).unlink()
     row = dict.fromkeys(COMPARISON.names) | {"model": "SVM", "accuracy": 0.5}
-    rows = pa.Table.from_pylist([row], schema=without_intervals(COMPARISON))
+    rows = pa.Table.from_pylist([row], schema=of_older_songmill(COMPARISON))
     assert len(rows.schema) == len(COMPARISON) - 8
     (root / "comparison").mkdir()
     pq.write_table(rows, root / "comparison/part-1-0.parquet")
