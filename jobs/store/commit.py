@@ -15,7 +15,7 @@ import hashlib
 import os
 import time
 import uuid
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 
 import pyarrow as pa
@@ -141,7 +141,11 @@ def stage_table(
                     continue
             kept.append(name)
         if tidy:
-            counts = {name: store.storage.count_rows(name) for name in kept}
+            listed = _parts_with_rows(store.storage)
+            counts = {
+                name: listed[name].rows if name in listed else store.storage.count_rows(name)
+                for name in kept
+            }
             small = [name for name, rows in counts.items() if 0 < rows < PART_ROWS // 2]
             if len(small) >= SMALL_PARTS:
                 merged.extend(small)
@@ -172,7 +176,12 @@ def stage_replacement(
     before = store.parts(table)
     emptied = {
         entry.name
-        for entry in _emptied_parts(store.storage, table)
+        for entry in _emptied_parts(
+            store.storage,
+            table,
+            [entry for entry in store.storage.list(table) if is_part(entry.name)],
+            _parts_with_rows(store.storage),
+        )
         if store.storage.read_schema(entry.name) == schema
     }
     staged = _write_parts(store.storage, rows, part_rows or PART_ROWS)
@@ -412,24 +421,35 @@ def _apply(lock: Lock, change: Change) -> None:
 
 def _remove_emptied_parts(storage: Storage) -> None:
     expired = time.time() - GRACE_S
+    with_rows = _parts_with_rows(storage)
     for table in table_folders():
-        emptied = _emptied_parts(storage, table)
+        parts = [entry for entry in storage.list(table) if is_part(entry.name)]
+        old = [entry for entry in parts if entry.modified < expired]
+        emptied = _emptied_parts(storage, table, old, with_rows)
         # A table without rows remains a table: one part stays.
-        all_empty = sum(is_part(entry.name) for entry in storage.list(table)) == len(emptied)
-        for entry in emptied[1:] if all_empty else emptied:
-            if entry.modified < expired:
-                storage.remove(entry.name)
+        for entry in emptied[1:] if len(emptied) == len(parts) else emptied:
+            storage.remove(entry.name)
 
 
-def _emptied_parts(storage: Storage, table: str) -> list[Entry]:
-    """Return the parts of ``table`` without rows."""
-    # Checking the size first saves reading the footers of large parts.
+def _emptied_parts(
+    storage: Storage, table: str, parts: Iterable[Entry], with_rows: Container[str]
+) -> list[Entry]:
+    """Return those of the ``parts`` of ``table`` that have no rows."""
+    # The manifest and the size save reading most footers.
     limit = max_emptied_bytes(table)
     return [
         entry
-        for entry in storage.list(table)
-        if is_part(entry.name) and entry.size < limit and _is_empty(storage, entry.name)
+        for entry in parts
+        if entry.name not in with_rows and entry.size < limit and _is_empty(storage, entry.name)
     ]
+
+
+def _parts_with_rows(storage: Storage) -> dict[str, Part]:
+    """Return the parts that the manifest lists; none if there is no manifest or it is damaged."""
+    try:
+        return manifest.read(storage) or {}
+    except DamageError:
+        return {}  # its readers name it
 
 
 def max_emptied_bytes(table: str) -> int:

@@ -13,10 +13,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import dask
 import pandas as pd
 import psutil
 import pyarrow.parquet as pq
 
+from jobs.cluster.connect import UNWATCHED
 from jobs.reporting.verify import verify
 from jobs.store.manifest import MANIFEST
 from support import faults, forks
@@ -177,6 +179,7 @@ class Processes:
             **{key: value for key, value in os.environ.items() if not key.startswith("DASK_")},
             **forks.ENVIRONMENT,
             faults.PANEL: str(self.panel.folder),
+            "DASK_INTERNAL_INHERIT_CONFIG": dask.config.serialize(UNWATCHED),
             "DASK_DISTRIBUTED__WORKER__PRELOAD": json.dumps(["support.faults"]),
             "DASK_TEMPORARY_DIRECTORY": str(self.folder),
             **self.variables,

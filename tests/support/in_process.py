@@ -9,24 +9,18 @@ import numpy as np
 import pytest
 from distributed import LocalCluster
 
+from jobs.cluster.connect import UNWATCHED
 from jobs.learning import distributed_boosting, train
 from training import boosting
 from training.boosting import Share, TrainedBooster
 
 WORKERS = 2
 
-IDLE = {
-    "distributed.admin.system-monitor.interval": "10s",
-    "distributed.admin.tick.interval": "1s",
-    "distributed.worker.profile.enabled": False,
-}
-"""Settings of a cluster that outlasts its tests: idle, it uses 1% of a processor instead of 4%."""
-
 
 @contextlib.contextmanager
 def cluster(workers: int = WORKERS) -> Iterator[str]:
     """Start a cluster of single-threaded workers; yield its address."""
-    with dask.config.set(IDLE):
+    with dask.config.set(UNWATCHED):
         started = LocalCluster(
             n_workers=workers,
             threads_per_worker=1,

@@ -310,6 +310,21 @@ def test_emptied_parts_go_after_a_while_and_parts_with_rows_never(
     assert read(store) == {"a": ("y", 1.0, 1), "b": ("z", 1.0, 1)}
 
 
+def test_a_recovery_reads_no_part_that_the_manifest_lists(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "GRACE_S", -1.0)
+    put(store, add={"a": ("x", 1.0, 1)})
+    put(store, add={"b": ("x", 1.0, 1)})
+    put(store, relabel={"a": "y"})
+    without_rows = {name for table in (TRACKS, SEGMENTS) for name in emptied(store, table)}
+    count_rows = Mock(wraps=store.storage.count_rows)
+    monkeypatch.setattr(store.storage, "count_rows", count_rows)
+    recover(store.storage)
+    assert {call.args[0] for call in count_rows.call_args_list} == without_rows
+    assert len(without_rows) == 2
+
+
 @pytest.mark.parametrize("seed", range(4))
 def test_a_reader_that_a_commit_overtakes_finds_every_file_and_no_row_twice(
     store: Store, seed: int
