@@ -36,8 +36,8 @@ for number, handler in (
 
 @pytest.hookimpl(wrapper=True)
 def pytest_xdist_auto_num_workers() -> Generator[None, int, int]:
-    """Add two workers to those of ``-n auto``: many tests wait for other processes."""
-    return (yield) + 2
+    """Add a worker to those of ``-n auto``: many tests wait for other processes."""
+    return (yield) + 1
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
