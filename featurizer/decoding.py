@@ -12,7 +12,7 @@ A file is decoded to its end, whatever its header says:
 - Damaged packets are left out. At least 60 % of a damaged recording must be decoded
   (:data:`featurizer.recording.MIN_SHARE`); otherwise it fails.
 - More than 0.1 s that is missing (:data:`featurizer.recording.MIN_MISSING_S`) is noted, with the
-  decoded length and the length of the whole.
+  decoded length and the length of the whole. So is a stream that ends within a frame or page.
 """
 
 import contextlib
@@ -32,7 +32,7 @@ from featurizer.formats import (
     unexplained_bytes,
 )
 from featurizer.libsndfile import decode_with_libsndfile
-from featurizer.mono_signal import MAX_HOURS, too_long
+from featurizer.mono_signal import MAX_HOURS, resampled_length, too_long
 from featurizer.recording import (
     MIN_MISSING_S,
     MIN_SHARE,
@@ -43,9 +43,19 @@ from featurizer.recording import (
     RejectedByDecoderError,
     finish_recording,
 )
+from featurizer.stated_length import (
+    data_chunk,
+    is_same_audio,
+    missing_bytes,
+    with_corrected_length,
+)
+from featurizer.truncation import ends_midway
 
 _READ_AHEAD = 1 << 14
 """Bytes that libsndfile may have read beyond the last sample, at most."""
+
+_UNBOUNDED = ("au", "matroska", "voc", "w64")
+"""Demuxers of formats that the decoders read to the end of the file, whatever the header says."""
 
 _DAMAGED = ("unreadable", "empty")
 """Failures of a part of a file that leave the other parts readable."""
@@ -122,6 +132,10 @@ class _Encoded:
 
 def _decode_all(encoded: _Encoded, start: int) -> Recording:
     """Decode the recording that starts at an offset, and those of its format that follow it."""
+    if _is_unbounded(encoded, start):
+        following = _next(encoded, start)
+        if following is not None:
+            return _decode_joined(encoded, start, following)
     try:
         recording, end = _decode_part(encoded, start, encoded.size)
     except RecordingError as error:
@@ -135,6 +149,14 @@ def _decode_all(encoded: _Encoded, start: int) -> Recording:
         del recording  # its memory
     # Each part is decoded on its own: the headers of one may not describe the next one.
     return _decode_joined(encoded, start, following)
+
+
+def _is_unbounded(encoded: _Encoded, start: int) -> bool:
+    """Check whether decoders would read an appended recording by the header of the first one."""
+    if encoded.container.demuxer in _UNBOUNDED:
+        return True
+    chunk = data_chunk(FilePart(encoded.file, start, encoded.size), encoded.container)
+    return chunk is not None and chunk.size is None
 
 
 def _next(encoded: _Encoded, start: int) -> int | None:
@@ -188,6 +210,67 @@ def _decode_part(encoded: _Encoded, start: int, stop: int) -> tuple[Recording, i
     """Decode a part of a file; return the recording and the offset of the end of its samples."""
     file = FilePart(encoded.file, start, stop)
     descriptor = encoded.descriptor if file.size == encoded.size else None
+    failure = corrected = None
+    stated_s = 0.0
+    try:
+        decoded = _decode_with_either(encoded, file, descriptor)
+    except RecordingError as error:
+        if error.kind in _DAMAGED:
+            corrected = with_corrected_length(file, encoded.container)
+        if corrected is None:
+            raise
+        failure = error
+    else:
+        if _unsearched_seconds(file, encoded.container, decoded) > MIN_MISSING_S:
+            corrected = with_corrected_length(file, encoded.container)
+        if corrected is None:
+            return _finish(file, encoded.container, decoded), start + decoded.end
+        stated_s = decoded.seconds
+        del decoded  # the signals of two decoders would take too much memory
+    found = _decode_corrected(encoded, corrected, stated_s)
+    if found is not None:
+        recording, end = found
+        return recording, start + end
+    if failure is not None:
+        raise failure
+    decoded = _decode_with_either(encoded, file, descriptor)
+    return _finish(file, encoded.container, decoded), start + decoded.end
+
+
+def _decode_corrected(
+    encoded: _Encoded, file: FilePart, stated_s: float
+) -> tuple[Recording, int] | None:
+    """Decode a part beyond the length in its header; return None if what follows is no audio.
+
+    Parameters
+    ----------
+    encoded : _Encoded
+    file : FilePart
+        The part, with a corrected length.
+    stated_s : float >= 0
+        Duration by the original header, in seconds; 0 if unknown.
+    """
+    try:
+        decoded = _decode_with_either(encoded, file, None)
+    except RecordingError as error:
+        if error.kind == "not-finite" or error.kind in _DAMAGED:
+            return None
+        raise
+    recording = _finish(file, encoded.container, decoded)
+    stated_n = int(resampled_length(stated_s, 1))
+    if stated_s and not is_same_audio(recording.y, stated_n, recording.sample_rate):
+        return None
+    if stated_s and recording.note is None:
+        note = (
+            f"The header counts {stated_s:.1f} s of audio, but the file holds"
+            f" {recording.duration_s:.1f} s. All of it was decoded."
+        )
+        recording = replace(recording, note=note)
+    return recording, decoded.end
+
+
+def _decode_with_either(encoded: _Encoded, file: FilePart, descriptor: int | None) -> Decoded:
+    """Decode a part with the decoder that reads more of it."""
     container, deadline = encoded.container, encoded.deadline
     enough_s, promised_s = 0.0, None
     reasons = []
@@ -198,7 +281,7 @@ def _decode_part(encoded: _Encoded, start: int, stop: int) -> tuple[Recording, i
             reasons.append(f"libsndfile: {reason}")
         else:
             if container.demuxer is None or _is_complete(file, container, first):
-                return _finish(file, container, first), start + first.end
+                return first
             # A decoder that did not give up is right if the other one finds about as much.
             enough_s = first.seconds + (0.0 if first.failure else MIN_MISSING_S)
             promised_s = first.promised_s
@@ -210,12 +293,10 @@ def _decode_part(encoded: _Encoded, start: int, stop: int) -> tuple[Recording, i
             reasons.append(f"FFmpeg: {reason}")
         else:
             if second.seconds >= enough_s:
-                second = replace(second, promised_s=second.promised_s or promised_s)
-                return _finish(file, container, second), start + second.end
+                return replace(second, promised_s=second.promised_s or promised_s)
             del second
     if enough_s:
-        first = decode_with_libsndfile(file, descriptor, deadline)
-        return _finish(file, container, first), start + first.end
+        return decode_with_libsndfile(file, descriptor, deadline)
     if any(reason.endswith(NO_SAMPLES) for reason in reasons):
         raise RecordingError(
             "empty", f"The {container.name} file contains no samples. Copy it again."
@@ -237,11 +318,24 @@ def _is_complete(file: FilePart, container: Container, decoded: Decoded) -> bool
 
 
 def _finish(file: FilePart, container: Container, decoded: Decoded) -> Recording:
-    undecoded_s = 0.0
+    if decoded.missing_s <= MIN_MISSING_S:
+        missing = missing_bytes(file, container)
+        if missing:
+            promised_s = decoded.seconds + missing / _bytes_per_second(decoded)
+            decoded = replace(decoded, promised_s=promised_s)
+    return finish_recording(
+        decoded,
+        container,
+        undecoded_s=_unsearched_seconds(file, container, decoded),
+        is_cut=ends_midway(file, container),
+    )
+
+
+def _unsearched_seconds(file: FilePart, container: Container, decoded: Decoded) -> float:
+    """Return about how long the audio would be that no decoder searched for packets."""
     if container.demuxer is None or container.demuxer in BOUNDED:
-        # In other formats, FFmpeg has searched the rest for packets.
-        undecoded_s = _undecoded_seconds(file, container, decoded)
-    return finish_recording(decoded, container, undecoded_s)
+        return _undecoded_seconds(file, container, decoded)
+    return 0.0
 
 
 def _undecoded_seconds(file: FilePart, container: Container, decoded: Decoded) -> float:
@@ -252,11 +346,12 @@ def _undecoded_seconds(file: FilePart, container: Container, decoded: Decoded) -
     following = next_recording(file, container, max(1, decoded.end - _READ_AHEAD))
     if following is not None:
         rest = max(0, following - decoded.unread)
+    return rest / _bytes_per_second(decoded)
+
+
+def _bytes_per_second(decoded: Decoded) -> float:
     # The rate is too high where all samples were read together with the header.
-    bytes_per_second = min(
-        decoded.size / decoded.seconds, 8 * decoded.sample_rate * decoded.channels
-    )
-    return rest / bytes_per_second
+    return min(decoded.size / decoded.seconds, 8 * decoded.sample_rate * decoded.channels)
 
 
 def _unknown_format(file: DecoderFile, size: int) -> str:

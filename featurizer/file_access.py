@@ -154,6 +154,10 @@ class FilePart:
     file : DecoderFile
     start, stop : int
         First byte and end of the part.
+    patch_at : int
+        Offset of bytes to replace.
+    patch : bytes
+        What to read there instead of the file's bytes.
 
     Examples
     --------
@@ -163,9 +167,13 @@ class FilePart:
     (4, b'34', 3, b'6')
     """
 
-    def __init__(self, file: DecoderFile, start: int, stop: int) -> None:
+    def __init__(
+        self, file: DecoderFile, start: int, stop: int, patch_at: int = 0, patch: bytes = b""
+    ) -> None:
         self._file = file
         self._start = start
+        self._patch_at = patch_at
+        self._patch = patch
         self.size = stop - start
         self._at = 0
         self.seek(0)
@@ -174,8 +182,25 @@ class FilePart:
         """Read at most `size` bytes; return no bytes at the end or after an error."""
         rest = max(0, self.size - self._at)
         content = self._file.read(rest if size < 0 else min(size, rest))
+        begin = max(self._at, self._patch_at)
+        end = min(self._at + len(content), self._patch_at + len(self._patch))
+        if begin < end:
+            patched = self._patch[begin - self._patch_at : end - self._patch_at]
+            content = content[: begin - self._at] + patched + content[end - self._at :]
         self._at += len(content)
         return content
+
+    def patched(self, at: int, patch: bytes) -> "FilePart":
+        """Return the same part with other bytes at an offset.
+
+        Examples
+        --------
+        >>> import io
+        >>> part = FilePart(DecoderFile(io.BytesIO(b"0123456789"), None), 3, 7)
+        >>> part.patched(2, b"xy").read()
+        b'34xy'
+        """
+        return FilePart(self._file, self._start, self._start + self.size, at, patch)
 
     def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
         """Set the position; return it, or -1 if it lies before the start."""

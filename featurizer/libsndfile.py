@@ -13,6 +13,7 @@ from featurizer.deadline import Deadline
 from featurizer.file_access import FilePart
 from featurizer.mono_signal import BLOCK_FRAMES, MonoSignal, expected_seconds
 from featurizer.recording import NO_SAMPLES, Decoded, RejectedByDecoderError
+from featurizer.stated_length import is_unknown
 
 # libsndfile's log of a chunk that is longer in the header than in the file.
 _TRUNCATED_CHUNK = re.compile(
@@ -24,13 +25,6 @@ _FACT_CHUNK = re.compile(r"^\s*fact\s*:.*\n\s*frames\s*:\s*(\d+)", re.MULTILINE)
 
 _CONSTANT_RATE_SUBTYPES = ("PCM_", "FLOAT", "DOUBLE", "ULAW", "ALAW")
 """Start of the names of encodings with a fixed number of bytes per sample."""
-
-_UNKNOWN_SIZE = 0x7FFFF000
-"""Smallest chunk size, ignoring the highest bit, that means an unknown size.
-
-Writers that cannot seek back to the header leave the largest 31-bit or 32-bit number there, with or
-without the bytes of the header itself subtracted.
-"""
 
 _UNKNOWN_FRAMES = 1 << 62
 """Smallest frame count by which libsndfile means a stream of unknown length."""
@@ -121,7 +115,7 @@ def _promised_seconds(sound: soundfile.SoundFile) -> float | None:
     truncated = _TRUNCATED_CHUNK.search(sound.extra_info)
     if truncated is not None:
         promised, found = int(truncated[1]), int(truncated[2])
-        if 0 < found < promised and 0 < promised & 0x7FFFFFFF < _UNKNOWN_SIZE:
+        if 0 < found < promised and not is_unknown(promised):
             frames = frames * promised // found
     return frames / int(sound.samplerate)
 

@@ -91,12 +91,24 @@ class Decoded:
         return self.signal.seconds
 
     @property
+    def lost_s(self) -> float:
+        """Duration lost to damage; 0 if as much was decoded as the header promises.
+
+        Bytes that were inserted into a recording look like damage, but replace nothing.
+        """
+        if abs((self.promised_s or 0.0) - self.seconds) <= MIN_MISSING_S:
+            return 0.0
+        return self.damaged_s
+
+    @property
     def missing_s(self) -> float:
-        """Duration that is damaged or that the header promises, but the samples do not have."""
-        return max(self.damaged_s, (self.promised_s or 0.0) - self.seconds)
+        """Duration that is lost or that the header promises, but the samples do not have."""
+        return max(self.lost_s, (self.promised_s or 0.0) - self.seconds)
 
 
-def finish_recording(decoded: Decoded, container: Container, undecoded_s: float = 0.0) -> Recording:
+def finish_recording(
+    decoded: Decoded, container: Container, *, undecoded_s: float = 0.0, is_cut: bool = False
+) -> Recording:
     """Finish the signal of a decoded recording, and describe the recording.
 
     Parameters
@@ -105,11 +117,13 @@ def finish_recording(decoded: Decoded, container: Container, undecoded_s: float 
     container : Container
     undecoded_s : float >= 0
         Approximate duration of what follows the last sample in the file, in seconds.
+    is_cut : bool
+        Whether the file ends within a frame or before the end that its format marks.
 
     Returns
     -------
     Recording
-        With a note where more than 0.1 s is missing.
+        With a note where more than 0.1 s is missing or the file was cut.
 
     Raises
     ------
@@ -124,8 +138,8 @@ def finish_recording(decoded: Decoded, container: Container, undecoded_s: float 
     >>> finish_recording(decoded, Container("WAV", "wav")).note
     'The recording ends after 1.0 s, but its header promises 3.0 s.'
     """
-    seconds = decoded.seconds
-    if decoded.failure is not None and seconds < MIN_SHARE * (seconds + decoded.damaged_s):
+    seconds, lost_s = decoded.seconds, decoded.lost_s
+    if decoded.failure is not None and seconds < MIN_SHARE * (seconds + lost_s):
         raise RecordingError(
             "unreadable",
             f"The {container.name} decoder gave up after {seconds:.1f} s ({decoded.failure})."
@@ -133,20 +147,24 @@ def finish_recording(decoded: Decoded, container: Container, undecoded_s: float 
         )
     note = None
     unkept_s = (decoded.promised_s or 0.0) - seconds
-    if unkept_s > max(decoded.damaged_s, MIN_MISSING_S):
+    if unkept_s > max(lost_s, MIN_MISSING_S):
         note = (
             f"The recording ends after {seconds:.1f} s, but its header promises"
             f" {decoded.promised_s:.1f} s."
         )
-    elif decoded.damaged_s > MIN_MISSING_S:
+    elif lost_s > MIN_MISSING_S:
         note = (
-            f"The file is damaged: {seconds:.1f} s of about {seconds + decoded.damaged_s:.1f} s"
+            f"The file is damaged: {seconds:.1f} s of about {seconds + lost_s:.1f} s"
             " could be decoded."
         )
     elif undecoded_s > MIN_MISSING_S:
         note = (
             f"The recording ends after {seconds:.1f} s, but the size of its file suffices for"
             f" {seconds + undecoded_s:.1f} s."
+        )
+    elif is_cut:
+        note = (
+            f"The file was cut off: its last frame or page, after {seconds:.1f} s, is incomplete."
         )
     y = decoded.signal.finish()
     return Recording(y, seconds, decoded.sample_rate, decoded.channels, note)

@@ -19,7 +19,7 @@ from support.audio_files import (
     sndfile_bytes,
     snr_db,
 )
-from support.spoiled_files import CODECS, OGG, SECONDS, id3, spoiled
+from support.spoiled_files import CODECS, OGG, SECONDS, encoded, id3, spoiled, with_length
 
 from featurizer.recording import SILENT
 
@@ -58,6 +58,15 @@ def aac(rate: int = 44100, seconds: float = 3.0, channels: int = 1) -> bytes:
     return ffmpeg_bytes(chord(rate, seconds, channels), rate, "adts", "aac")
 
 
+def matroska(rate: int, seconds: float, channels: int) -> bytes:
+    return ffmpeg_bytes(chord(rate, seconds, channels), rate, "matroska", "pcm_s16le")
+
+
+def wav_of(size: int, content: bytes) -> bytes:
+    at = content.index(b"data") + 4
+    return content[:at] + struct.pack("<I", size) + content[at + 4 :]
+
+
 @pytest.mark.parametrize("codec", CODECS)
 def test_a_spoiled_recording_is_decoded_as_a_whole_or_gets_a_note(codec):
     for how, content, held_s in spoiled(codec):
@@ -68,27 +77,17 @@ def test_a_spoiled_recording_is_decoded_as_a_whole_or_gets_a_note(codec):
         recording = decode_bytes(content)
         seconds = recording.duration_s
         if recording.note is None:
-            # A truncated page is lost, and the end of an Ogg stream is where its last page says.
-            lost = 0.5 if codec in OGG and how in ("truncated", "header too short") else 0.1
+            # The end of an Ogg stream is where its last page says.
+            lost = 0.5 if codec in OGG and how == "header too short" else 0.1
             assert seconds > held_s - lost, how
-            assert how != "truncated" or codec in WITHOUT_LENGTH
+            assert how != "truncated"
         else:
             assert how not in ("whole", "joined", "tag before"), recording.note
             assert f"{seconds:.1f} s" in recording.note
-        # Encoders add padding, and AMR's decoder plays zeros.
-        assert seconds < held_s + 0.2 or codec == "amr", how
+        # Encoders add padding. AMR's decoder plays zeros, and that of ADPCM the tag.
+        assert seconds < held_s + 0.2 or codec in ("amr", "wav adpcm"), how
 
 
-WITHOUT_LENGTH = (
-    *OGG,
-    "mp3 without count",
-    "mp2",
-    "aac",
-    "ac3",
-    "eac3",
-    "amr",
-    *("caf", "voc", "nist"),
-)
 UNREADABLE = {
     "m4a": ("truncated", "tag inside"),
     "alac": ("truncated", "tag inside"),
@@ -96,7 +95,7 @@ UNREADABLE = {
     "m4a in fragments": ("tag inside",),
     # One of three blocks is damaged, and what follows it is lost.
     "wavpack": ("tag inside",),
-    "tta": ("tag inside", "header too long", "header too short"),
+    "tta": ("tag inside",),
 }
 
 
@@ -108,6 +107,13 @@ PAIRS = {
     "opus": (ogg(48000, 2, 1, "OPUS"), ogg(48000, 3, 2, "OPUS")),
     "wav": (sndfile_bytes(chord(44100, 2)), sndfile_bytes(chord(SR, 3, 2))),
     "aiff": (sndfile_bytes(chord(44100, 2), format="AIFF"), sndfile_bytes(chord(), format="AIFF")),
+    "matroska": (matroska(SR, 2, 1), matroska(44100, 3, 2)),
+    "w64": (sndfile_bytes(chord(), format="W64"), sndfile_bytes(chord(44100), 44100, "W64")),
+    "voc": (sndfile_bytes(chord(), format="VOC"), sndfile_bytes(chord(44100), 44100, "VOC")),
+    "wav of unknown length": (
+        wav_of(0xFFFFFFFF, sndfile_bytes(chord())),
+        wav_of(0, sndfile_bytes(chord(44100, 2, 2), 44100)),
+    ),
     "very short": (flac(44100, 0.1), flac(44100, 0.01)),
     "three": (ogg(44100, 1), ogg(32000, 1) + ogg(48000, 1, 2)),
 }
@@ -207,6 +213,15 @@ def test_an_mp3_with_something_inside_a_frame_is_played_on(at, inside):
     assert 5.9 < recording.duration_s < 6.1
 
 
+@pytest.mark.parametrize("n", [2048, 100_000])
+def test_zeros_inside_an_mp3_are_no_damage_if_its_count_is_decoded(n):
+    content = mp3()
+    middle = len(content) // 2
+    recording = decode_bytes(content[:middle] + bytes(n) + content[middle:])
+    assert 2.95 < recording.duration_s < 3.05
+    assert recording.note is None
+
+
 def test_a_hole_in_a_recording_gets_a_note_with_both_lengths():
     content = mp3(seconds=8)
     begin, end = len(content) // 4, len(content) // 2
@@ -259,15 +274,85 @@ def test_64_bit_integers_are_scaled_like_the_others(channels):
     assert (recording.channels, recording.duration_s) == (channels, SECONDS)
 
 
-def test_a_wav_with_more_samples_than_its_header_says_gets_a_note():
-    content = sndfile_bytes(chord(seconds=8))
-    at = content.index(b"data") + 4
-    short = content[:at] + struct.pack("<I", 2 * SR * 3) + content[at + 4 :]
-    recording = decode_bytes(short)
-    assert recording.duration_s == 3
+@pytest.mark.parametrize("subtype", ["PCM_U8", "PCM_16", "PCM_24", "FLOAT", "ULAW"])
+def test_audio_beyond_the_length_in_a_header_is_decoded(subtype):
+    content = sndfile_bytes(chord(seconds=8, channels=2), subtype=subtype)
+    recording = decode_bytes(wav_of((len(content) - 44) * 3 // 8, content))
+    np.testing.assert_array_equal(recording.y, decode_bytes(content).y)
     assert recording.note == (
-        "The recording ends after 3.0 s, but the size of its file suffices for 8.0 s."
+        "The header counts 3.0 s of audio, but the file holds 8.0 s. All of it was decoded."
     )
+
+
+@pytest.mark.parametrize("rate", [8000, 22050, 44100])
+@pytest.mark.parametrize("subtype", ["PCM_16", "PCM_24", "FLOAT"])
+@pytest.mark.parametrize("what", ["noise", "text"])
+def test_what_follows_a_wav_and_is_no_audio_is_not_decoded(rate, subtype, what):
+    content = sndfile_bytes(chord(rate, 2), rate, subtype=subtype)
+    rng = np.random.default_rng(0)
+    words = b" ".join([bytes(rng.integers(97, 123, n)) for n in rng.integers(1, 9, 30_000)])
+    rest = {"noise": rng.bytes(150_000), "text": words}[what]
+    recording = decode_bytes(content + rest)
+    assert recording.duration_s == 2
+    assert recording.note is not None
+    assert recording.note.startswith("The recording ends after 2.0 s, but the size of its file")
+
+
+@pytest.mark.parametrize("size", [0, (1 << 64) - 1])
+def test_an_rf64_of_unknown_length_is_read_to_its_end(size):
+    content = bytearray(sndfile_bytes(chord(), SR, "RF64"))
+    struct.pack_into("<Q", content, content.index(b"ds64") + 16, size)
+    recording = decode_bytes(bytes(content))
+    np.testing.assert_array_equal(recording.y, decode_bytes(sndfile_bytes(chord())).y)
+    assert recording.note is None
+
+
+@pytest.mark.parametrize("share", [0.3, 2])
+def test_the_full_frames_of_a_true_audio_file_with_a_wrong_count_are_kept(share):
+    content = encoded("tta")
+    recording = decode_bytes(with_length("tta", share))
+    n = len(recording.y)
+    frame_s = 256 / 245
+    assert recording.duration_s == pytest.approx(2 * frame_s, abs=0.001)
+    np.testing.assert_allclose(
+        recording.y[: n - 100], decode_bytes(content).y[: n - 100], atol=1e-6
+    )
+    assert recording.note == "The recording ends after 2.1 s, but its header promises 3.1 s."
+
+
+def test_a_short_header_hides_no_recording_that_follows():
+    wav, other = sndfile_bytes(chord(seconds=4)), sndfile_bytes(chord(44100, 2, 2), 44100)
+    recording = decode_bytes(wav_of(SR, wav) + other)
+    parts = [decode_bytes(wav).y, decode_bytes(other).y]
+    np.testing.assert_array_equal(recording.y, np.concatenate(parts))
+    assert recording.note is not None
+
+
+@pytest.mark.parametrize("codec", ["aac", "amr"])
+@pytest.mark.parametrize(("beyond", "is_noted"), [(0, False), (1, True), (6, True), (-1, True)])
+def test_a_stream_without_a_length_that_ends_within_a_frame_gets_a_note(codec, beyond, is_noted):
+    content = encoded(codec)
+    if codec == "aac":
+        at = content.index(content[:2], 3 * len(content) // 4)
+    else:
+        at = len(b"#!AMR\n") + 100 * 13  # frames of 4.75 kbit/s
+    recording = decode_bytes(content[: at + beyond])
+    assert recording.note == (
+        f"The file was cut off: its last frame or page, after {recording.duration_s:.1f} s, is"
+        " incomplete."
+        if is_noted
+        else None
+    )
+
+
+def test_an_ogg_without_a_page_that_ends_the_stream_gets_a_note():
+    content = ogg()
+    last = content.rindex(b"OggS")
+    recording = decode_bytes(content[:last])
+    assert recording.note is not None
+    assert recording.note.startswith("The file was cut off: ")
+    assert decode_bytes(content[: last + 27]).note is not None
+    assert decode_bytes(content + b"TAG" + bytes(125)).note is None
 
 
 def test_an_unreadable_part_of_a_joined_recording_gets_a_note():

@@ -109,11 +109,14 @@ def test_spectra_so_faint_that_squares_underflow_have_magnitudes() -> None:
     assert S.min() > 0
 
 
-@pytest.mark.parametrize("level", [1.0, 1e-16])
-def test_noise_is_not_transformed_twice(level: float, monkeypatch: pytest.MonkeyPatch) -> None:
+# The closer levels have frames of 2e-29 and 4e-30 in power; the guard is at 1e-29.
+@pytest.mark.parametrize(("level", "faint_level"), [(1.0, 1e-19), (5.5e-18, 2.2e-18)])
+def test_only_faint_noise_is_transformed_twice(
+    level: float, faint_level: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
     rfft = Mock(wraps=scipy.fft.rfft)
     monkeypatch.setattr(scipy.fft, "rfft", rfft)
     transform(noise(50_000) * np.float32(level), 2, 90)
     assert [call.args[0].dtype for call in rfft.call_args_list] == [np.float32]
-    transform(noise(50_000) * np.float32(1e-19), 2, 90)
+    transform(noise(50_000) * np.float32(faint_level), 2, 90)
     assert rfft.call_args.args[0].dtype == np.float64

@@ -565,7 +565,7 @@ def test_tags_are_a_table_and_may_be_labels(run: Run, without_cluster: Run) -> N
     assert tags.loc["a.flac", "year"] == 1959
 
     # Known tags need no reading; folders neither.
-    assert without_cluster(labels="folder:1").relabelled == 4
+    assert without_cluster(labels="folder:1").relabelled == 3
     assert all_labels() == dict.fromkeys(genres) | {"x/d.flac": "x"}
     before = extraction_times()
     without_cluster(labels="tag:artist")
@@ -830,7 +830,7 @@ def test_every_table_can_be_read_by_every_reader(run: Run, monkeypatch: pytest.M
     clip(MUSIC / "rock/2.wav", 78)
     csv.write_text("track_id,label,year\nblues/0,sad,1969\n")
     run(labels=str(csv))
-    counts = {TRACKS: 6, SEGMENTS: 24, "files": 7, "runs": 2, "labels": 1}
+    counts = {TRACKS: 6, SEGMENTS: 24, "files": 7, "runs": 2, "labels": 1, "tags": 6}
     folders = {str(p.parent.relative_to(STORE)) for p in STORE.rglob("part-*.parquet")}
     assert folders == set(counts)
     emptied = [p for p in STORE.rglob("part-*.parquet") if not pq.read_metadata(p).num_rows]
@@ -855,7 +855,7 @@ def test_no_temporary_file_is_left_over(run: Run) -> None:
     run()
     left = [str(p.relative_to(STORE)) for p in STORE.rglob("*") if p.is_file()]
     names = {name.rpartition("/")[0] or name for name in left}
-    assert names == {"store.json", MANIFEST, TRACKS, SEGMENTS, "files", "runs"}
+    assert names == {"store.json", MANIFEST, TRACKS, SEGMENTS, "files", "tags", "runs"}
     modes = {path.stat().st_mode & 0o777 for path in STORE.rglob("part-*")}
     assert modes <= {0o644, 0o664, 0o666}
 

@@ -53,6 +53,7 @@ from jobs.store.schemas import (
     SEGMENTS,
     SIMILARITY,
     SUSPECTS,
+    TAGS,
     TRACKS,
     of_older_songmill,
 )
@@ -79,7 +80,7 @@ TABLES = {
 """Key of each table that the fixture fills."""
 
 EXTRACTED = ["files", TRACKS, SEGMENTS]
-FILLED = [*TABLES, "labels", "runs"]
+FILLED = [*TABLES, TAGS, "labels", "runs"]
 
 
 def quiet() -> Progress:

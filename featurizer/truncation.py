@@ -1,0 +1,102 @@
+"""Detect streams without a length in their header that end within a frame or page."""
+
+from featurizer.file_access import FilePart
+from featurizer.formats import FRAME_FORMATS, Container
+from featurizer.frames import FrameParser, is_run
+
+_TAIL_BYTES = 1 << 16
+"""Bytes to look at, at the end of a file: more than a page of Ogg has, or eight frames."""
+
+_FRAME_HEADER_BYTES = 7
+"""Size of the longest frame header: that of AAC."""
+
+_OGG_HEADER_BYTES = 27
+_OGG_END_OF_STREAM = 4
+
+# 3GPP TS 26.101 and 26.201: bytes of a frame by its type, with the header of one byte.
+_AMR_FRAMES = {
+    b"#!AMR\n": (13, 14, 16, 18, 20, 21, 27, 32, 6, 1, 1, 1, 1, 1, 1, 1),
+    b"#!AMR-WB\n": (18, 24, 33, 37, 41, 47, 51, 59, 61, 6, 1, 1, 1, 1, 1, 1),
+}
+
+
+def ends_midway(file: FilePart, container: Container) -> bool:
+    r"""Check whether a stream ends within a frame, or before the end that its format marks.
+
+    A stream without a mark that was cut between two frames cannot be told from a complete one.
+
+    Parameters
+    ----------
+    file : FilePart
+    container : Container
+
+    Returns
+    -------
+    bool
+        False for formats with a length in their header.
+
+    Examples
+    --------
+    >>> import io
+    >>> from featurizer.file_access import DecoderFile
+    >>> file = DecoderFile(io.BytesIO(b"#!AMR\n" + 2 * (b"\x3c" + bytes(31))), None)
+    >>> amr = Container("AMR", "amr")
+    >>> ends_midway(FilePart(file, 0, 70), amr), ends_midway(FilePart(file, 0, 69), amr)
+    (False, True)
+    """
+    if container.name == "Ogg":
+        return _ends_before_last_page(file)
+    if container.name == "AMR":
+        return _ends_within_amr_frame(file)
+    if container.has_duration:
+        return False
+    return any(
+        _ends_within_frame(file, parser) for same, parser in FRAME_FORMATS if same == container
+    )
+
+
+def _ends_before_last_page(file: FilePart) -> bool:
+    # RFC 3533, 6: flags in byte 5, the number of segments in byte 26, and then their sizes.
+    tail = _tail(file)
+    page = tail[max(0, tail.rfind(b"OggS\0")) :]
+    if len(page) < _OGG_HEADER_BYTES:
+        return True
+    n_segments = page[_OGG_HEADER_BYTES - 1]
+    sizes = page[_OGG_HEADER_BYTES : _OGG_HEADER_BYTES + n_segments]
+    if len(sizes) < n_segments or len(page) < _OGG_HEADER_BYTES + n_segments + sum(sizes):
+        return True
+    return not page[5] & _OGG_END_OF_STREAM
+
+
+def _ends_within_frame(file: FilePart, parser: FrameParser) -> bool:
+    tail = _tail(file)
+    is_whole = len(tail) == file.size
+    first = next((at for at in range(len(tail)) if is_run(tail, at, is_whole, parser)), None)
+    if first is None:
+        return False
+    at = first
+    while at < len(tail):
+        frame = parser(tail, at)
+        if frame is None:
+            # The start of a header, or something that is no frame.
+            return tail[at] == tail[first] and len(tail) - at < _FRAME_HEADER_BYTES
+        at += frame[0]
+    return at > len(tail)
+
+
+def _ends_within_amr_frame(file: FilePart) -> bool:
+    file.seek(0)
+    content = file.read()
+    magic = content[: content.find(b"\n") + 1]
+    sizes = _AMR_FRAMES.get(magic)
+    if sizes is None:
+        return False
+    at = len(magic)
+    while at < len(content):
+        at += sizes[content[at] >> 3 & 15]
+    return at > len(content)
+
+
+def _tail(file: FilePart) -> bytes:
+    file.seek(max(0, file.size - _TAIL_BYTES))
+    return file.read()
