@@ -23,6 +23,7 @@ MAX_LABELS = 20
 _TEXT_COLUMNS = (
     *("stage", "outcome", "message", "label", "predicted"),
     *("then", "rows of", "split", "track", "is also", "suggested"),
+    *("same recording as", "its label"),
 )
 
 

@@ -4,10 +4,11 @@ import sys
 from typing import Any
 from unittest.mock import Mock
 
+import av
 import librosa
 import numpy as np
 import pytest
-from support.audio_files import sndfile_bytes
+from support.audio_files import chord, ffmpeg_bytes, sndfile_bytes
 
 import featurizer.gtzan_accumulator
 import featurizer.spectrogram
@@ -95,6 +96,41 @@ def check(row: np.ndarray, expected: np.ndarray) -> None:
 def test_every_kind_of_signal_gives_the_plain_recipes_row(name: str) -> None:
     y = SIGNALS[name].astype(np.float32)
     check(features(y)[0], plain_features(y))
+
+
+def decoded_by_ffmpeg(content: bytes) -> list[tuple[int, np.ndarray]]:
+    """Return the rate and the mono signal of every frame of a file."""
+    with av.open(io.BytesIO(content)) as media:
+        return [
+            (frame.sample_rate, frame.to_ndarray().mean(axis=0))
+            for frame in media.decode(media.streams.audio[0])
+        ]
+
+
+@pytest.mark.parametrize("muxer", ["flac", "mp3", "adts"])
+def test_joined_recordings_of_two_rates_have_the_plain_recipes_row(muxer: str) -> None:
+    codec = {"flac": "flac", "mp3": "libmp3lame", "adts": "aac"}[muxer]
+    options = {"write_xing": "0", "id3v2_version": "0"} if muxer == "mp3" else None
+    parts = [
+        ffmpeg_bytes(chord(rate, 2), rate, muxer, codec, muxer_options=options)
+        for rate in (44100, 32000)
+    ]
+    content = b"".join(parts)
+    # FFmpeg reads a FLAC by the header of the first one.
+    frames = [
+        frame
+        for file in (parts if muxer == "flac" else [content])
+        for frame in decoded_by_ffmpeg(file)
+    ]
+    pieces = []
+    for rate in (44100, 32000):
+        piece = np.concatenate([samples for its_rate, samples in frames if its_rate == rate])
+        if muxer == "flac":
+            piece = piece / 32768
+        pieces.append(librosa.resample(piece.astype(np.float32), orig_sr=rate, target_sr=22050))
+    row = extract(io.BytesIO(content), sets=["gtzan"]).rows["gtzan"].track
+    assert row is not None
+    check(row, plain_features(np.concatenate(pieces)))
 
 
 @pytest.mark.parametrize("level", [10**-17.75, 1e-18, 1e-19, 1e-20])
