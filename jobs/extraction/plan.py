@@ -103,6 +103,9 @@ def make_plan(
         values: np.ndarray = pc.fill_null(column.take(position), missing).to_numpy()
         return values
 
+    def listed_column(name: str) -> pa.Array:
+        return pa.array([getattr(recording, name) for recording in recordings], pa.string())
+
     sizes = np.array([-1 if r.size is None else r.size for r in recordings], np.int64)
     times = np.array([-1 if r.modified is None else r.modified for r in recordings], np.int64)
     same = (
@@ -112,11 +115,13 @@ def make_plan(
     )
     failed = of_known(pc.equal(known["status"], "failed"), False)
     by_this_run = of_known(pc.equal(known["run_id"], run_id), False)
-    uris, sources = (known[name].take(position).to_pylist() for name in ("uri", "source"))
+    is_elsewhere = is_known & _differs(listed_column("uri"), known["uri"].take(position))
+    is_of_another = is_known & _differs(listed_column("source"), known["source"].take(position))
 
     repeat_all = force or replace_all
     if not repeat_all:
-        _check_same_files(listing, uris, sources)
+        others = np.flatnonzero(is_elsewhere)
+        _check_same_files(listing, others, known.take(position.take(pa.array(others))))
     forbidden = same & of_known(pc.equal(known["error"], "forbidden"), False)
     for i in np.flatnonzero(forbidden):
         raise_if_interrupted()
@@ -129,9 +134,9 @@ def make_plan(
     retried = same & ~by_this_run & (repeat_all | (failed & (retry_failed | fits_now)))
     unchanged = same & ~retried
 
-    staying = np.flatnonzero(unchanged)
-    label_of = _labels_of(rows)
-    tracks = [recordings[i].track_id for i in staying]
+    new_labels = pa.array([labels[r.track_id] for r in recordings], pa.string())
+    is_relabelled = unchanged & _relabelled(listed_ids, new_labels, rows)
+    relabelled = [recordings[i].track_id for i in np.flatnonzero(is_relabelled)]
 
     ok = unchanged & ~failed
     lacking: dict[str, np.ndarray] = {}
@@ -146,11 +151,7 @@ def make_plan(
     remarked = with_remarks(known, rows)
     messages = (pc.fill_null(table["message"], "") for table in (known, remarked))
     is_remarked = of_known(pc.not_equal(*messages), False)
-    moved = [
-        i
-        for i in staying
-        if is_remarked[i] or (recordings[i].uri, recordings[i].source) != (uris[i], sources[i])
-    ]
+    moved = np.flatnonzero(unchanged & (is_remarked | is_elsewhere | is_of_another))
     moved_rows = remarked.take(position.take(pa.array(moved, pa.int64())))
     for name in ("uri", "source"):
         column = pa.array([getattr(recordings[i], name) for i in moved], pa.string())
@@ -160,12 +161,12 @@ def make_plan(
         repeat=[recordings[i] for i in np.flatnonzero(changed | retried)],
         incomplete=incomplete,
         gone=_gone(listing, listed_ids, known, replace_all=replace_all),
-        relabelled={t: labels[t] for t in tracks if t in label_of and label_of[t] != labels[t]},
+        relabelled={track: labels[track] for track in relabelled},
         moved=moved_rows,
         changed=int(changed.sum()),
         retried=int(retried.sum()),
         failed_before={recordings[i].track_id for i in np.flatnonzero(retried & failed)},
-        unchanged=len(staying),
+        unchanged=int(unchanged.sum()),
     )
 
 
@@ -174,16 +175,23 @@ def _any(masks: dict[str, np.ndarray]) -> np.ndarray:
     return found
 
 
-def _labels_of(rows: dict[str, pa.Table]) -> dict[str, str | None]:
-    """Return the label of each track that has a row in a feature set."""
-    labels: dict[str, str | None] = {}
-    known = pa.array([], pa.string())
+def _differs(one: pa.Array, other: pa.Array) -> np.ndarray:
+    """Tell where two columns of strings differ; nulls are equal to each other only."""
+    one_is_null = pc.not_equal(pc.is_null(one), pc.is_null(other))
+    differ = pc.fill_null(pc.or_kleene(pc.not_equal(one, other), one_is_null), False)
+    found: np.ndarray = differ.to_numpy(zero_copy_only=False)
+    return found
+
+
+def _relabelled(ids: pa.Array, labels: pa.Array, rows: dict[str, pa.Table]) -> np.ndarray:
+    """Tell which tracks have another label in the first feature set that has a row of them."""
+    is_found, differs = np.zeros((2, len(ids)), bool)
     for table in rows.values():
-        others = table.filter(pc.invert(pc.is_in(table["track_id"], value_set=known)))
-        columns = (others["track_id"].to_pylist(), others["label"].to_pylist())
-        labels.update(zip(*columns, strict=True))
-        known = table["track_id"]
-    return labels
+        position = pc.index_in(ids, value_set=table["track_id"])
+        is_first = position.is_valid().to_numpy(zero_copy_only=False) & ~is_found
+        differs |= is_first & _differs(labels, table["label"].take(position))
+        is_found |= is_first
+    return differs
 
 
 def make_batches(recordings: list[SourceFile], threads: int) -> Iterator[list[SourceFile]]:
@@ -227,17 +235,17 @@ def with_public_sources(known: pa.Table) -> pa.Table:
     return known.set_column(known.schema.get_field_index("source"), FILES.field("source"), column)
 
 
-def _check_same_files(listing: Listing, uris: list[str | None], sources: list[str | None]) -> None:
+def _check_same_files(listing: Listing, positions: np.ndarray, known: pa.Table) -> None:
     """Raise UsageError if a listed file and the known one of the same track differ and both exist.
 
-    ``uris`` and ``sources`` are those of the known file for each listed file; None if it is new.
+    ``positions`` are those of the listed files with another ``uri`` than their row of ``known``.
     """
-    for recording, uri, source in zip(listing.recordings, uris, sources, strict=True):
+    columns = (known[name].to_pylist() for name in ("uri", "source"))
+    for position, uri, source in zip(positions, *columns, strict=True):
         raise_if_interrupted()
+        recording = listing.recordings[position]
         if (
-            uri is None
-            or recording.uri == uri
-            or source in listing.sources
+            source in listing.sources
             or not os.path.exists(uri)
             or (os.path.exists(recording.path) and os.path.samefile(recording.path, uri))
         ):

@@ -273,7 +273,8 @@ def _glob_root(pattern: str) -> str:
 
 
 def _listed(path: str, root: str, source: str) -> SourceFile:
-    track = os.path.relpath(path, root).replace(os.sep, "/")
+    # Both are normalised, so the slow os.path.relpath would add nothing. A list may name "/".
+    track = path.removeprefix(root).lstrip("/") or "."
     return SourceFile(to_text(track), to_text(path), to_text(source), path, *_stat(path))
 
 

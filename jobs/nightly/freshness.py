@@ -70,11 +70,10 @@ def read_state(store: Store) -> dict[str, Any]:
         ),
     ]
     state["files"] = _digest(store, "files", [x for x in FILES.names if x not in _ATTEMPT])
-    rows = labels.read(store).to_pylist()
     state["tags"] = _digest(store, TAGS, TAG.names)
+    rows = labels.read(store)
     # Both have groups of tracks.
-    labels_state = json.dumps([rows, state["tags"]])
-    state["labels"] = hashlib.sha256(labels_state.encode()).hexdigest()
+    state["labels"] = [rows.column_names, _sum_hashes(rows), state["tags"]]
     state["models"] = registry.versions(store)
     state["champion"] = registry.champion(store)
     return state
@@ -88,9 +87,14 @@ def _digest(store: Store, table: str, columns: list[str], *, status: str | None 
         rows = pa.table(batch)
         if status:
             rows = rows.filter(pc.equal(rows["status"], status))
-        hashes = pd.util.hash_pandas_object(rows.to_pandas(), index=False).to_numpy()
-        total += int(hashes.sum(dtype=np.uint64))
+        total += _sum_hashes(rows)
     return total % 2**64
+
+
+def _sum_hashes(rows: pa.Table) -> int:
+    """Return the sum of the hashes of the rows, which does not depend on their order."""
+    hashes = pd.util.hash_pandas_object(rows.to_pandas(), index=False).to_numpy()
+    return int(hashes.sum(dtype=np.uint64))
 
 
 def read_fingerprints(store: Store) -> dict[str, str]:

@@ -137,6 +137,17 @@ def test_a_file_lacks_a_feature_set_if_it_is_long_enough_and_has_no_row() -> Non
     assert (plan.incomplete, plan.moved.num_rows) == ({}, 0)
 
 
+def test_a_file_that_only_another_source_lists_now_has_a_new_source() -> None:
+    row = known("a", uri="/music/a", source="/music/*")
+    (moved,) = plan_of([listed("a")], [row]).moved.to_pylist()
+    assert (moved["uri"], moved["source"]) == ("/music/a", ROOT)
+
+
+def test_the_label_of_the_first_feature_set_counts() -> None:
+    options = {"labels": {"a": "jazz"}, "labelled": {"a": "jazz"}, "rich": {"a": "rock"}}
+    assert plan_of([listed("a")], [known("a")], **options).relabelled == {}
+
+
 @pytest.mark.parametrize("rate", [8000, 22_050, 44_100, 44_099, 48_000, 96_001])
 def test_a_plan_counts_the_samples_that_the_featurizer_analyses(rate: int) -> None:
     around = round(10 * rate)

@@ -1,9 +1,11 @@
 """The state of a store, and its fingerprints in a file that may be damaged."""
 
+import itertools
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pytest
 from support.damaged_json import DAMAGED_JSON, short_id
 from support.made_stores import NOON, make_store, put
@@ -58,3 +60,26 @@ def test_a_table_changes_with_a_new_run_whenever_the_clock_says_it_was(
     assert {name for name in before if before[name] != after[name]} == {table}
     for outcome in ("skipped", "failed"):
         assert put_runs(store, known, ("2", stage, outcome, hour)) == before
+
+
+def test_labels_change_with_each_value_null_and_column(tmp_path: Path) -> None:
+    store = make_store(tmp_path / "store", [("a.wav", "a")], level="track")
+
+    def state_of(**columns: str | None) -> Any:
+        types = [("track_id", pa.string()), *((name, pa.string()) for name in columns)]
+        put(store, "labels", [{"track_id": "a.wav", **columns}], pa.schema(types))
+        return read_state(store)["labels"]
+
+    states = [
+        state_of(label=None),
+        state_of(label="None"),
+        state_of(label="nan"),
+        state_of(label=""),
+        state_of(label="jazz"),
+        state_of(label="jazz", artist=None),
+        state_of(label="jazz", artist="Monk"),
+        state_of(label="Monk", artist="jazz"),
+        state_of(label="jazz", album="Monk"),
+    ]
+    assert all(one != other for one, other in itertools.combinations(states, 2))
+    assert state_of(label="jazz") == states[4]
