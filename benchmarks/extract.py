@@ -14,6 +14,7 @@ import functools
 import itertools
 import json
 import os
+import shutil
 import statistics
 import subprocess
 import sys
@@ -318,8 +319,13 @@ def scaling(recordings: list[Path], files: int) -> Iterator[str]:
     with tempfile.TemporaryDirectory() as name:
         audio_folder = Path(name) / "audio"
         audio_folder.mkdir()
+        # Symbolic links would be one file under many names, which is extracted once.
         for i, path in zip(range(files), itertools.cycle(recordings), strict=False):
-            (audio_folder / f"{i:06d}{path.suffix}").symlink_to(path.resolve())
+            target = audio_folder / f"{i:06d}{path.suffix}"
+            if i < len(recordings):
+                shutil.copy(path, target)
+            else:
+                target.hardlink_to(audio_folder / f"{i % len(recordings):06d}{path.suffix}")
         for workers in (1, 2, 2, 1):
             folder = Path(name) / f"{workers}-{len(seconds[workers])}"
             folder.mkdir()
