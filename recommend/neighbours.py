@@ -26,8 +26,8 @@ from recommend.topk import (
     scan_block,
 )
 
-BLOCK = (512, 1024)
-"""Rows and columns of a block of similarities, which fits in a core's L2 cache."""
+BLOCK = (256, 512)
+"""Rows and columns of a block of similarities: half of a core's L2 cache of 1 MiB."""
 
 SLACK = 2
 """Entries of a list beyond k, for scores too close to tell apart in single precision."""
