@@ -185,7 +185,7 @@ def test_the_number_of_duplicates_kept_per_vector_is_bounded(
 
 def test_tiles_are_few_enough_and_small_enough() -> None:
     assert tile_rows(1) == tile_rows(40_000) == 4096
-    assert tile_rows(100_000) == 9216
+    assert tile_rows(100_000) == 8704
     assert tile_rows(10_000_000) == 32768
 
 
