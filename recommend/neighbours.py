@@ -346,7 +346,7 @@ def tile_rows(n: int) -> int:
     Examples
     --------
     >>> tile_rows(1_000), tile_rows(100_000), tile_rows(10_000_000)
-    (4096, 9216, 32768)
+    (4096, 8704, 32768)
     """
     step = max(BLOCK)
     return min(MAX_TILE_ROWS, max(MIN_TILE_ROWS, -(-n // (TILES * step)) * step))
