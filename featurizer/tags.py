@@ -24,8 +24,10 @@ _NAMES = {
     "title": ("title", "TIT2", "\xa9nam"),
     "artist": ("artist", "TPE1", "\xa9ART", "author"),
     "album": ("album", "TALB", "\xa9alb", "wm/albumtitle"),
-    "album_artist": ("albumartist", "album artist", "album_artist", "TPE2", "aART")
-    + ("wm/albumartist",),
+    "album_artist": (
+        *("albumartist", "album artist", "album_artist"),
+        *("TPE2", "aART", "wm/albumartist"),
+    ),
     "genre": ("genre", "TCON", "\xa9gen", "wm/genre"),
     "year": ("date", "year", "TDRC", "TDOR", "\xa9day", "wm/year"),
     "track_number": ("tracknumber", "track", "TRCK", "trkn", "wm/tracknumber"),

@@ -47,6 +47,13 @@ class Lists:
     pairs: np.ndarray
     pair_cosines: np.ndarray
 
+    def is_stale(self, is_changed: np.ndarray) -> np.ndarray:
+        """Return which lists must be searched again [shape=(n,), bool].
+
+        They are those of changed vectors, and those with a neighbour that is gone or changed.
+        """
+        return np.asarray(is_changed | (self.indices < 0).any(axis=1))
+
     def lists(self, start: int, stop: int) -> tuple[np.ndarray, np.ndarray]:
         """Return the neighbours of the vectors ``start`` to ``stop``, and their cosines."""
         return self.indices[start:stop], self.cosines[start:stop]
@@ -107,7 +114,7 @@ def update(
     """
     n, k = known.indices.shape
     own = np.zeros(n) if offsets is None else offsets
-    is_stale = is_changed | (known.indices < 0).any(axis=1)
+    is_stale = known.is_stale(is_changed)
     last = np.full(n, np.inf)
     if k:
         fresh = np.flatnonzero(~is_stale)

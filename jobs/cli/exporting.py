@@ -6,6 +6,8 @@ import typer
 
 from jobs.cli import options
 from jobs.cli.tables import counted, run_job, show
+from jobs.exporting import table_names
+from jobs.exporting.table_names import TableName
 from jobs.progress import clock, printable
 
 if TYPE_CHECKING:
@@ -23,23 +25,7 @@ def print_export(outcome: "Export") -> None:
 
 def export(
     *,
-    name: Annotated[
-        Literal[
-            "similarity",
-            "duplicates",
-            "predictions",
-            "predictions-long",
-            "suspects",
-            "features",
-            "files",
-            "tags",
-        ],
-        typer.Argument(
-            metavar="TABLE",
-            help="similarity, duplicates, predictions, predictions-long, suspects, features, files "
-            "or tags.",
-        ),
-    ],
+    name: Annotated[TableName, typer.Argument(metavar="TABLE", help=f"{table_names.LISTED}.")],
     store: options.Store,
     to: Annotated[
         str,

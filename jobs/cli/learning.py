@@ -159,9 +159,8 @@ def print_suspects(rows: list[dict[str, Any]], store: str) -> None:
     if not rows:
         show("No label is suspected to be wrong.")
         return
-    # A store of an older songmill has no duplicates here.
-    repeated = [row for row in rows if row.get("duplicate_id")]
-    contradicted = [row for row in rows if not row.get("duplicate_id")]
+    repeated = [row for row in rows if row["duplicate_id"]]
+    contradicted = [row for row in rows if not row["duplicate_id"]]
     if repeated:
         cells = [
             [str(row["rank"]), row["track_id"], row["label"], row["duplicate_id"]]

@@ -10,6 +10,7 @@ from featurizer.columns import SEGMENT_SECONDS
 from jobs import defaults
 from jobs.cli import options
 from jobs.cli.tables import open_log, print_json, show, show_table
+from jobs.exporting import table_names
 from jobs.progress import clock
 
 if TYPE_CHECKING:
@@ -84,9 +85,8 @@ def run(
         typer.Option(
             "--export",
             metavar="TABLE=URL",
-            help="Export a table (similarity, duplicates, predictions, predictions-long, suspects, "
-            "features, files or tags) to a URL, as for `songmill export`. May be given several "
-            "times.",
+            help=f"Export a table ({table_names.LISTED}) to a URL, as for `songmill export`. May "
+            "be given several times.",
         ),
     ] = [],  # noqa: B006  # Typer requires a list
     schema: options.Schema = None,

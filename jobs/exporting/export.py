@@ -5,7 +5,6 @@ The store is locked meanwhile, so that no other run changes the table.
 
 import time
 from dataclasses import dataclass
-from typing import Literal
 
 import pyarrow as pa
 
@@ -13,6 +12,7 @@ from featurizer.feature_set import Level
 from jobs.errors import UsageError
 from jobs.exporting.limits import check_columns
 from jobs.exporting.rows import Rows
+from jobs.exporting.table_names import TableName
 from jobs.exporting.target import Target, parse_target
 from jobs.progress import Progress
 from jobs.stage import Session, open_session
@@ -27,17 +27,6 @@ from jobs.store.schemas import (
     TRACKS,
 )
 from jobs.store.tables import Store
-
-TableName = Literal[
-    "similarity",
-    "duplicates",
-    "predictions",
-    "predictions-long",
-    "suspects",
-    "features",
-    "files",
-    "tags",
-]
 
 MADE_BY: dict[TableName, str] = {
     "similarity": "songmill similarity",

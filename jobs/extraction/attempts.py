@@ -148,7 +148,7 @@ def read_finished(storage: Storage, attempt: str) -> Finished | None:
         files = storage.read_table(result_file(attempt, "files"))
         metadata = json.loads(files.schema.metadata[b"songmill"])
         settings, sets = Settings(**metadata["settings"]), tuple(metadata["sets"])
-        for table in extracted_tables(sets):
+        for table in (*feature_tables(sets), TAGS):
             storage.read_table(result_file(attempt, table))
         return Finished(Summary(**metadata["summary"]), settings, sets, files)
     except (OSError, DamageError, ValueError, KeyError, TypeError):

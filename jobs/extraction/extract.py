@@ -548,11 +548,10 @@ class _Extraction:
         pending = [*self.ready, *self.held]
 
         def new_rows(table: str) -> Iterator[pa.Table]:
-            if table == "files":
-                return chain(map(drop_lost, self._rows(pending, table)), [failed])
-            if table == TAGS:
-                return map(drop_lost, self._rows(pending, table))
-            return map(drop_lost, self._rows([*pending, *self.additions], table))
+            # Additions keep their other rows.
+            added = [] if table in (TAGS, "files") else self.additions
+            rows = map(drop_lost, self._rows([*pending, *added], table))
+            return chain(rows, [failed]) if table == "files" else rows
 
         replaced = [*plan.gone, *sorted(self.repeated)]
         replaced = pa.concat_arrays([pa.array(replaced, pa.string()), lost])

@@ -5,6 +5,7 @@ duplicates were computed. It says which tracks are new, changed or gone.
 """
 
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 
 import numpy as np
 import pyarrow as pa
@@ -91,10 +92,10 @@ def update_lists(
         place = row[used], ranks[used] - 1
         indices[place] = find(rows["neighbour_id"])[used]
         cosines[place] = rows["cosine"].to_numpy()[used]
-    is_stale = is_changed | (indices < 0).any(axis=1)
-    if is_stale.sum() > MAX_STALE * len(tracks):
+    known = Lists(indices, cosines, np.empty((0, 2), np.int64), np.empty(0))
+    n_stale = int(known.is_stale(is_changed).sum())
+    if n_stale > MAX_STALE * len(tracks):
         return None
-    pairs, pair_cosines = np.empty((0, 2), np.int64), np.empty(0)
     if duplicate_from is not None:
         columns = ["track_id", "duplicate_id", "cosine"]
         rows = pa.concat_tables(store.read_part(x, columns) for x in store.parts(DUPLICATES))
@@ -103,14 +104,15 @@ def update_lists(
             return None  # the table may have only the first pairs of each copy
         pairs = np.stack([find(rows["track_id"]), find(rows["duplicate_id"])], axis=1)
         is_kept = (pairs >= 0).all(axis=1)
-        pairs, pair_cosines = pairs[is_kept], rows["cosine"].to_numpy()[is_kept]
-    known = Lists(indices, cosines, pairs, pair_cosines)
+        known = replace(
+            known, pairs=pairs[is_kept], pair_cosines=rows["cosine"].to_numpy()[is_kept]
+        )
     found = update(space.vectors, space.offsets, known, is_changed, duplicate_from=duplicate_from)
     if found:
         progress.write(
             "info",
             f"the metric {space.fitted.metric.name} is kept: {is_changed.sum():,} of "
-            f"{len(tracks):,} tracks are new or changed, {is_stale.sum():,} are compared with all",
+            f"{len(tracks):,} tracks are new or changed, {n_stale:,} are compared with all",
         )
     return found
 

@@ -17,7 +17,8 @@ from featurizer.columns import SEGMENT_SECONDS
 from featurizer.feature_set import DEFAULT_SETS, Level
 from jobs import defaults
 from jobs.errors import RunInterruptedError, SongmillError, UsageError
-from jobs.exporting.export import MADE_BY, TableName, check_target, resolve_target
+from jobs.exporting.export import MADE_BY, check_target, resolve_target
+from jobs.exporting.table_names import TableName
 from jobs.exporting.target import Target
 from jobs.inputs.sources import Paths
 from jobs.learning import registry

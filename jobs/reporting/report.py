@@ -483,9 +483,8 @@ class _Report:
         found = self._store.read(SUSPECTS).sort_by("rank").to_pylist()
         if not found:
             return Content(text="No label is suspected to be wrong.")
-        # A store of an older songmill has no duplicates here.
-        repeated = [row for row in found if row.get("duplicate_id")]
-        contradicted = [row for row in found if not row.get("duplicate_id")]
+        repeated = [row for row in found if row["duplicate_id"]]
+        contradicted = [row for row in found if not row["duplicate_id"]]
         tables = []
         if repeated:
             rows = [
