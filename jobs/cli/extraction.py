@@ -58,14 +58,7 @@ def print_import(outcome: "ImportOutcome", store: str) -> None:
 
 def extract(
     *,
-    sources: Annotated[
-        list[str],
-        typer.Argument(
-            metavar="SOURCE…",
-            help="A folder (walked), a file, a glob in quotes, or a list file (.txt, .lst, .m3u: "
-            "one path per line). Also any address that fsspec reads.",
-        ),
-    ],
+    sources: options.Sources,
     store: options.Store,
     labels: options.Labels = defaults.LABELS,
     scheduler: options.Scheduler = None,

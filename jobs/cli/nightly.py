@@ -9,6 +9,7 @@ import typer
 from featurizer.columns import SEGMENT_SECONDS
 from jobs import defaults
 from jobs.cli import options
+from jobs.cli.command import use_config
 from jobs.cli.tables import open_log, print_json, show, show_table
 from jobs.exporting import table_names
 from jobs.progress import clock
@@ -28,27 +29,14 @@ def print_run(outcome: "Run") -> None:
 
 
 def _configure(context: typer.Context, path: Path | None) -> Path | None:
-    """Use the options of a TOML file as defaults."""
     if path is not None:
-        from jobs.cli.config import read_config
-
-        names = {
-            (parameter.name or "") if parameter.param_type_name == "argument" else option: parameter
-            for parameter in context.command.params
-            for option in [max(parameter.opts, key=len).removeprefix("--")]
-            if option not in ("config", "help")
-        }
-        given = read_config(path, list(names))
-        context.default_map = {str(names[option].name): value for option, value in given.items()}
+        use_config(context, path)
     return path
 
 
 def run(
     *,
-    sources: Annotated[
-        list[str],
-        typer.Argument(metavar="SOURCE…", help="Recordings, as for `songmill extract`."),
-    ],
+    sources: options.Sources,
     store: options.Store,
     config: Annotated[
         Path | None,
@@ -56,8 +44,9 @@ def run(
             metavar="FILE.toml",
             callback=_configure,
             is_eager=True,
-            help="A TOML file with any of these options, such as sources, store or max-failed. "
-            "Options of the command line take precedence.",
+            help="A TOML file with any of these options, such as sources, store or max-failed. By "
+            "default songmill.toml in this folder, which other commands read too. Options of the "
+            "command line take precedence.",
         ),
     ] = None,
     labels: options.Labels = defaults.LABELS,

@@ -160,7 +160,11 @@ def inspect(
     ] = None,
     store: Annotated[
         str | None,
-        typer.Option(metavar="STORE", help="A store with a model, which predicts the label."),
+        typer.Option(
+            metavar="STORE",
+            envvar=options.STORE_VARIABLE,
+            help="A store with a model, which predicts the label.",
+        ),
     ] = None,
     log_format: options.LogFormat = "text",
     as_json: options.Json = False,
