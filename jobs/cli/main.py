@@ -116,7 +116,7 @@ def main() -> None:
     open_log("text")  # until the command opens its own
     with listening():
         try:
-            app(standalone_mode=True)
+            app(prog_name="songmill")
         except (SongmillError, RunInterruptedError) as error:
             print_error(str(error))
             sys.exit(error.exit_code)
