@@ -47,6 +47,8 @@ def export(
         typer.Option(metavar="NAME", help="Name of the table there; by default the same."),
     ] = None,
     log_format: options.LogFormat = "text",
+    quiet: options.Quiet = False,
+    verbose: options.Verbose = False,
     as_json: options.Json = False,
 ) -> None:
     """Export a table of STORE to a database or a file.

@@ -77,6 +77,8 @@ def extract(
     max_failed: options.MaxFailed = defaults.MAX_FAILED,
     max_gone: options.MaxGone = defaults.MAX_GONE,
     log_format: options.LogFormat = "text",
+    quiet: options.Quiet = False,
+    verbose: options.Verbose = False,
     as_json: options.Json = False,
 ) -> None:
     """Extract the features of every recording, and of every 3-second segment, into STORE.
@@ -120,6 +122,8 @@ def import_features(
         ),
     ] = None,
     log_format: options.LogFormat = "text",
+    quiet: options.Quiet = False,
+    verbose: options.Verbose = False,
     as_json: options.Json = False,
 ) -> None:
     """Import published tables of features into STORE, without any recording.

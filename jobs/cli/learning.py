@@ -227,6 +227,8 @@ def compare(
     scheduler: options.Scheduler = None,
     workers: options.Workers = None,
     log_format: options.LogFormat = "text",
+    quiet: options.Quiet = False,
+    verbose: options.Verbose = False,
     as_json: options.Json = False,
 ) -> None:
     """Fit models, and write and show their scores (STORE/comparison).
@@ -262,6 +264,8 @@ def train(
     scheduler: options.Scheduler = None,
     workers: options.Workers = None,
     log_format: options.LogFormat = "text",
+    quiet: options.Quiet = False,
+    verbose: options.Verbose = False,
     as_json: options.Json = False,
 ) -> None:
     """Train a model on the cluster, evaluate it, and keep it in STORE/models.
@@ -316,6 +320,8 @@ def predict(
     scheduler: options.Scheduler = None,
     workers: options.Workers = None,
     log_format: options.LogFormat = "text",
+    quiet: options.Quiet = False,
+    verbose: options.Verbose = False,
     as_json: options.Json = False,
 ) -> None:
     """Predict the labels of recordings with the champion of STORE, or with another of its models.
@@ -332,7 +338,8 @@ def predict(
     if long and not every:
         raise typer.BadParameter("--long needs --all")
     arguments: dict[str, Any] = {"store": store, "features": features, "model": model}
-    arguments |= {"log_format": log_format, "as_json": as_json}
+    arguments |= {"log_format": log_format, "quiet": quiet, "verbose": verbose}
+    arguments["as_json"] = as_json
     if every:
         arguments |= {"segments": segments, "long": long}
         arguments |= {"scheduler": scheduler, "workers": workers}

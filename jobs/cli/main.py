@@ -27,7 +27,9 @@ class _Commands(PlainFlags, typer.core.TyperGroup):
             # Typer's own exceptions, which quote arguments, have no public base class.
             message = getattr(error, "message", None)
             if isinstance(message, str):
-                error.message = redact(message)  # type: ignore[attr-defined]
+                # Pydantic, which Typer checks values with, begins its messages so.
+                text = redact(message.replace("Value error, ", ""))
+                error.message = text  # type: ignore[attr-defined]
             raise
 
 
@@ -113,7 +115,7 @@ for _command, _examples in _EXAMPLES.items():
 
 def main() -> None:
     """Run the command line; expected errors end in one line and an exit code."""
-    open_log("text")  # until the command opens its own
+    open_log()  # until the command opens its own
     with listening():
         try:
             app(prog_name="songmill")

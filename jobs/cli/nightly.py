@@ -10,7 +10,7 @@ from featurizer.columns import SEGMENT_SECONDS
 from jobs import defaults
 from jobs.cli import options
 from jobs.cli.command import use_config
-from jobs.cli.tables import open_log, print_json, show, show_table
+from jobs.cli.tables import open_log, print_error, print_json, show, show_table
 from jobs.exporting import table_names
 from jobs.progress import clock
 
@@ -19,9 +19,17 @@ if TYPE_CHECKING:
 
 
 def print_run(outcome: "Run") -> None:
-    """Print how each stage of a run ended."""
+    """Print how each stage of a run ended, if one began."""
+    if all(one.outcome == "not run" for one in outcome.stages):
+        return
     rows = [
-        (one.stage, one.outcome, clock(one.seconds) if one.seconds else "", one.message)
+        (
+            one.stage,
+            one.outcome,
+            clock(one.seconds) if one.seconds else "",
+            # The command ends with the message of a failure.
+            one.message if one.outcome in ("done", "skipped") else "",
+        )
         for one in outcome.stages
     ]
     show_table(("stage", "outcome", "took", "message"), rows)
@@ -90,6 +98,8 @@ def run(
     scheduler: options.Scheduler = None,
     workers: options.Workers = None,
     log_format: options.LogFormat = "text",
+    quiet: options.Quiet = False,
+    verbose: options.Verbose = False,
     as_json: options.Json = False,
 ) -> None:
     """Bring everything in STORE up to date, for example every night.
@@ -99,16 +109,16 @@ def run(
     its input has not changed. After an interruption run the same command again.
     """
     arguments = {**locals(), "segment_seconds": options.check_segment_seconds(segment_seconds)}
-    for name in ("sources", "config", "log_format", "as_json"):
+    for name in ("sources", "config", "log_format", "quiet", "verbose", "as_json"):
         del arguments[name]
     from jobs.nightly.run import run as work
 
-    with open_log(log_format).shown() as progress:
+    with open_log(log_format, quiet=quiet, verbose=verbose).shown() as progress:
         outcome = work(sources, **arguments, progress=progress)
-        if outcome.message:
-            progress.write("error", outcome.message)
     if as_json:
         print_json(asdict(outcome))
     elif log_format == "text":
         print_run(outcome)
+    if outcome.message:
+        print_error(outcome.message)
     raise typer.Exit(outcome.exit_code)

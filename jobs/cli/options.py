@@ -206,6 +206,14 @@ LogFormat = Annotated[
     typer.Option(help="Log on stderr: text for people, or one JSON object per line."),
 ]
 
+Quiet = Annotated[
+    bool, typer.Option("-q", "--quiet", help="Show no progress, only warnings and errors.")
+]
+
+Verbose = Annotated[
+    bool, typer.Option("-v", "--verbose", help="Write every step and count as a line of its own.")
+]
+
 Json = Annotated[bool, typer.Option("--json", help="Print only one JSON object on stdout.")]
 
 

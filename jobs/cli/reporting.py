@@ -167,6 +167,8 @@ def inspect(
         ),
     ] = None,
     log_format: options.LogFormat = "text",
+    quiet: options.Quiet = False,
+    verbose: options.Verbose = False,
     as_json: options.Json = False,
 ) -> None:
     """Write one page about a recording: pictures, facts and features."""
@@ -177,12 +179,15 @@ def inspect(
 
 
 def report(
+    *,
     store: options.Store,
     out: Annotated[
         str | None,
         typer.Option(metavar="DIR", help="Folder of index.html; by default STORE/report."),
     ] = None,
     log_format: options.LogFormat = "text",
+    quiet: options.Quiet = False,
+    verbose: options.Verbose = False,
     as_json: options.Json = False,
 ) -> None:
     """Write one page about STORE: its content and the scores of its models."""
@@ -228,6 +233,7 @@ def status(
 
 
 def verify(
+    *,
     store: options.Store,
     repair: Annotated[
         bool,
@@ -236,6 +242,8 @@ def verify(
         ),
     ] = False,
     log_format: options.LogFormat = "text",
+    quiet: options.Quiet = False,
+    verbose: options.Verbose = False,
     as_json: options.Json = False,
 ) -> None:
     """Check everything in STORE: checksums, manifest, tables, models. Exit with 1 if it is damaged.

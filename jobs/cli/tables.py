@@ -12,7 +12,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from jobs.progress import JsonLog, Progress, printable
+from jobs.errors import UsageError
+from jobs.progress import JsonLog, Progress, Verbosity, printable
 from jobs.redaction import redact
 
 T = TypeVar("T")
@@ -60,11 +61,19 @@ _json_log: ContextVar[JsonLog | None] = ContextVar("json_log", default=None)
 """The log of the running command, if it is in JSON."""
 
 
-def open_log(log_format: Literal["text", "json"]) -> Progress:
-    """Return the log of a command. :func:`print_error` then uses the same format."""
-    log = JsonLog() if log_format == "json" else None
+def open_log(
+    log_format: Literal["text", "json"] = "text", *, quiet: bool = False, verbose: bool = False
+) -> Progress:
+    """Return the log of a command. :func:`print_error` then uses the same format.
+
+    UsageError if it is to be both quiet and verbose.
+    """
+    if quiet and verbose:
+        raise UsageError("--quiet and --verbose exclude each other: use one of them")
+    verbosity: Verbosity = "quiet" if quiet else "verbose" if verbose else "normal"
+    log = JsonLog(verbosity) if log_format == "json" else None
     _json_log.set(log)
-    return log or Progress()
+    return log or Progress(verbosity=verbosity)
 
 
 def print_error(text: str) -> None:
@@ -89,6 +98,8 @@ def run_job(
     /,
     *,
     log_format: Literal["text", "json"],
+    quiet: bool,
+    verbose: bool,
     as_json: bool,
     to_json: Callable[[Any], dict[str, Any]] = asdict,
     **options: Any,
@@ -97,7 +108,7 @@ def run_job(
 
     The parameters of a command have the names of the job's, so that a command can pass them all.
     """
-    with open_log(log_format).shown() as progress:
+    with open_log(log_format, quiet=quiet, verbose=verbose).shown() as progress:
         outcome = job(**options, progress=progress)
     if as_json:
         print_json(to_json(outcome))

@@ -385,7 +385,7 @@ class _Running:
                 if step.stage not in INDEPENDENT:
                     raise
                 self.abort(error)
-                progress.write("error", f"{one.stage}: {error}")
+                progress.write("info", f"{one.stage}: failed")  # the command shows why at its end
                 continue
             # Read after the stage: its own changes are no reason to repeat it.
             self.state = None
@@ -395,11 +395,11 @@ class _Running:
                 write_fingerprint(self.session.store, *step.options_fingerprint())
             ended = one.details.get("outcome")
             self._finish("failed" if ended == "too-many-gone" else "done", message)
-            progress.write("info", f"{one.stage}: {message} ({clock(one.seconds)})")
             if ended in ("too-many-failed", "too-many-gone"):
                 self.outcome.outcome, self.outcome.exit_code = ended, 3
                 self.outcome.message = one.details["message"]
                 return
+            progress.write("info", f"{one.stage}: {message} ({clock(one.seconds)})")
 
     def abort(self, error: SongmillError | OSError | RunInterruptedError) -> None:
         """Record an exception that ended the run, or one of :data:`INDEPENDENT`."""

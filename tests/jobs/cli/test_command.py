@@ -77,6 +77,17 @@ def test_an_unknown_option_in_the_file_is_wrong_usage(
     job.assert_not_called()
 
 
+def test_a_wrong_choice_is_named_with_the_right_ones(command: Command) -> None:
+    code, _, err = command("run", "x", "--store", "s", "--only", "foo")
+    assert code == 2
+    assert "Invalid value for '--only': 'foo' is not one of 'extract', 'train'" in err
+
+
+def test_a_log_is_not_both_quiet_and_verbose(folder: Path, command: Command, job: Mock) -> None:
+    assert command("train", "--store", "s", "-qv")[0] == 2
+    job.assert_not_called()
+
+
 def test_the_help_marks_only_what_is_still_required(
     folder: Path, command: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
