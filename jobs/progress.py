@@ -29,6 +29,17 @@ def printable(text: str) -> str:
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
+def counted(count: int, thing: str, things: str = "") -> str:
+    """Return a count with its noun; ``things`` is an irregular plural.
+
+    Examples
+    --------
+    >>> counted(1, "track"), counted(1000, "track"), counted(2, "batch", "batches")
+    ('1 track', '1,000 tracks', '2 batches')
+    """
+    return f"{count:,} {thing if count == 1 else things or f'{thing}s'}"
+
+
 def clock(seconds: float) -> str:
     """Format a time span for people.
 

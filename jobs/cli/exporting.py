@@ -5,10 +5,10 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from jobs.cli import options
-from jobs.cli.tables import counted, run_job, show
+from jobs.cli.tables import run_job, show
 from jobs.exporting import table_names
 from jobs.exporting.table_names import TableName
-from jobs.progress import clock, printable
+from jobs.progress import clock, counted, printable
 
 if TYPE_CHECKING:
     from jobs.exporting.export import Outcome as Export

@@ -8,9 +8,9 @@ import typer
 
 from jobs import defaults
 from jobs.cli import options
-from jobs.cli.tables import MAX_LABELS, counted, print_json, run_job, show, show_table
-from jobs.errors import SongmillError
-from jobs.progress import printable
+from jobs.cli.tables import MAX_LABELS, print_json, run_job, show, show_table
+from jobs.errors import SongmillError, command_for
+from jobs.progress import counted, printable
 
 if TYPE_CHECKING:
     from jobs.learning.compare import Outcome as Comparison
@@ -146,7 +146,7 @@ def print_predicted_store(outcome: "StoreOutcome", store: str) -> None:
     if outcome.suspects:
         show(
             f"{counted(outcome.suspects, 'track')} may have a wrong label or occur twice: "
-            f"songmill suspects --store {printable(store)}"
+            f"{command_for(printable(store), 'suspects')}"
         )
 
 
@@ -181,10 +181,10 @@ def print_suspects(rows: list[dict[str, Any]], store: str) -> None:
         show(f"and {more:,} more in {printable(store)}/suspects")
 
 
-def print_models(found: "list[Version]", wrong: list[str]) -> None:
+def print_models(found: "list[Version]", wrong: list[str], store: str) -> None:
     """List the models of a store, and the warnings about them."""
     if not found:
-        show("No model yet: run `songmill train`.")
+        show(f"No model yet. Run: {command_for(printable(store), 'train')}")
         return
     names = ("model", "predicts", "created", "kind", "rows of", "split", "tracks")
     rows = []
@@ -379,7 +379,7 @@ def models(store: options.Store, as_json: options.Json = False) -> None:
     if as_json:
         print_json({"models": [asdict(one) for one in found], "wrong": wrong})
     else:
-        print_models(found, wrong)
+        print_models(found, wrong, store)
 
 
 def promote(

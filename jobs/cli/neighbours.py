@@ -7,8 +7,8 @@ import typer
 
 from jobs import defaults
 from jobs.cli import options
-from jobs.cli.tables import counted, run_job, show, show_table
-from jobs.progress import clock, printable
+from jobs.cli.tables import run_job, show, show_table
+from jobs.progress import clock, counted, printable
 
 if TYPE_CHECKING:
     from jobs.neighbours.query import Outcome as Similar

@@ -9,12 +9,12 @@ from dataclasses import dataclass
 import pyarrow as pa
 
 from featurizer.feature_set import Level
-from jobs.errors import UsageError
+from jobs.errors import UsageError, command_for
 from jobs.exporting.limits import check_columns
 from jobs.exporting.rows import Rows
 from jobs.exporting.table_names import TableName
 from jobs.exporting.target import Target, parse_target
-from jobs.progress import Progress
+from jobs.progress import Progress, counted
 from jobs.stage import Session, open_session
 from jobs.store import commit
 from jobs.store.schemas import (
@@ -29,14 +29,14 @@ from jobs.store.schemas import (
 from jobs.store.tables import Store
 
 MADE_BY: dict[TableName, str] = {
-    "similarity": "songmill similarity",
-    "duplicates": "songmill similarity",
-    "predictions": "songmill predict --all",
-    "predictions-long": "songmill predict --all --long",
-    "suspects": "songmill predict --all",
-    "features": "songmill extract",
-    "files": "songmill extract",
-    "tags": "songmill extract",
+    "similarity": "similarity",
+    "duplicates": "similarity",
+    "predictions": "predict --all",
+    "predictions-long": "predict --all --long",
+    "suspects": "predict --all",
+    "features": "extract SOURCE",
+    "files": "extract SOURCE",
+    "tags": "extract SOURCE",
 }
 """Command that makes each table."""
 
@@ -127,7 +127,7 @@ def export(
         parts, columns = _find_table(run.store, name, level)
         rows = Rows(run.store, parts, columns, session.progress)
         check_columns(rows.schema.names, target)
-        session.progress.step(f"exporting {rows.count:,} rows to {target.shown}")
+        session.progress.step(f"exporting {counted(rows.count, 'row')} to {target.shown}")
         if target.kind == "file":
             write_file(rows, target.address)
         else:
@@ -191,15 +191,16 @@ def _find_table(store: Store, name: TableName, level: Level) -> tuple[list[str],
     elif name == "files":
         schema = FILES
     else:
+        command = MADE_BY[name] + " --segments" * (segments and name == "predictions")
         raise UsageError(
-            f"the store {store.storage.root} has no {name}"
-            f"{' of segments' if segments else ''}. Run: {MADE_BY[name]}"
-            f"{' --segments' if segments and name == 'predictions' else ''}"
+            f"the store {store.storage.root} has no {name}{' of segments' if segments else ''}. "
+            f"Run: {command_for(store.storage.root, command)}"
         )
     if name in (SIMILARITY, DUPLICATES) and ("segment" in schema.names) != segments:
         found_level = "track" if segments else "segment"
         raise UsageError(
             f"the {name} of the store {store.storage.root} has rows of level {found_level}: use "
-            f"--level {found_level}, or run `songmill similarity --level {level}`"
+            f"--level {found_level}, or run "
+            f"`{command_for(store.storage.root, f'similarity --level {level}')}`"
         )
     return parts, schema

@@ -24,7 +24,7 @@ from jobs.inputs.sources import Paths
 from jobs.learning import registry
 from jobs.learning.compare import TUTORIAL, choose_models
 from jobs.nightly.freshness import fingerprint, read_fingerprints, read_state, write_fingerprint
-from jobs.progress import Progress, clock
+from jobs.progress import Progress, clock, counted
 from jobs.redaction import redact
 from jobs.reporting.report import PAGE
 from jobs.stage import Session, open_session
@@ -459,7 +459,7 @@ def _extract(session: Session, sources: Paths, options: dict[str, Any]) -> _Resu
     }
     summary = ", ".join(f"{count} {name}" for name, count in counts.items() if count)
     if not summary and found.outcome != "too-many-gone":
-        summary = f"nothing new, changed or gone among {found.listed} files"
+        summary = f"nothing new, changed or gone among {counted(found.listed, 'file')}"
     summary = "; ".join(filter(None, [summary, found.message]))
     return summary, {**asdict(found), "failed": found.failed}
 
@@ -506,7 +506,7 @@ def _compare(session: Session, options: dict[str, Any]) -> _Result:
         raise SongmillError("no model could be fitted")
     best = max(scored, key=lambda row: row["macro_f1"])
     failed = f", {found.failed} failed" if found.failed else ""
-    summary = f"{len(found.rows)} models{failed}; the best is {best['model']}"
+    summary = f"{counted(len(found.rows), 'model')}{failed}; the best is {best['model']}"
     return f"{summary}, macro F1 {best['macro_f1']:.3f}", as_json(found)
 
 
@@ -514,8 +514,10 @@ def _similarity(session: Session, neighbours: int, metric: Name | None) -> _Resu
     from jobs.neighbours.similarity import similarity
 
     found = similarity(store=session, k=neighbours, metric=metric, update=True)
-    summary = f"the {found.k} nearest of {found.rows} tracks by the metric {found.metric}, "
-    summary += f"{found.duplicates} duplicates"
+    summary = (
+        f"the {found.k} nearest of {counted(found.rows, 'track')} by the metric {found.metric}, "
+    )
+    summary += counted(found.duplicates, "duplicate")
     return summary, asdict(found)
 
 
@@ -523,14 +525,14 @@ def _predict(session: Session, *, long: bool) -> _Result:
     from jobs.learning.predict_store import predict_all
 
     found = predict_all(store=session, long=long)
-    return f"{found.tracks} tracks by {found.model}", asdict(found)
+    return f"{counted(found.tracks, 'track')} by {found.model}", asdict(found)
 
 
 def _export(session: Session, table: TableName, to: str, schema: str | None) -> _Result:
     from jobs.exporting.export import export
 
     found = export(table, store=session, to=to, schema=schema)
-    return f"{found.rows} rows to {found.to}", asdict(found)
+    return f"{counted(found.rows, 'row')} to {found.to}", asdict(found)
 
 
 def _report(session: Session) -> _Result:
