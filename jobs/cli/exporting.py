@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 def print_export(outcome: "Export") -> None:
     """Print what was exported."""
+    if outcome.to == "stdout":
+        return
     where = outcome.to if outcome.table == outcome.to else f"{outcome.table} of {outcome.to}"
     show(
         f"{counted(outcome.rows, 'row')} of {outcome.name} are in {printable(where)}, "
@@ -34,8 +36,8 @@ def export(
             metavar="URL",
             envvar="SONGMILL_EXPORT_TO",
             help="postgresql://user@host/database (its password in PGPASSWORD or ~/.pgpass), "
-            "sqlite:///FILE, duckdb:///FILE, or a FILE that ends in .csv, .csv.gz, .jsonl, "
-            ".jsonl.gz, .parquet or .arrow.",
+            "sqlite:///FILE or FILE.db, duckdb:///FILE or FILE.duckdb, a FILE that ends in .csv, "
+            ".tsv, .jsonl (each also with .gz), .parquet or .arrow, or - for CSV on stdout.",
         ),
     ],
     level: Annotated[
@@ -55,6 +57,8 @@ def export(
 
     Exports are atomic: readers see the old table or the new one.
     """
+    if to == "-" and as_json:
+        raise typer.BadParameter("--json and --to - both write to stdout: use one of them")
     arguments = dict(locals())
     from jobs.exporting.export import export as run
 

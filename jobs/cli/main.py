@@ -97,6 +97,7 @@ _EXAMPLES: dict[Callable[..., None], tuple[str, ...]] = {
     exporting.export: (
         "songmill export similarity --to postgresql://me@db/music --store tables",
         "songmill export files --to files.csv --store tables",
+        "songmill export features --to features.db --store tables",
     ),
     reporting.inspect: ("songmill inspect song.mp3 --store tables",),
     reporting.report: ("songmill report --store tables",),

@@ -19,7 +19,7 @@ from jobs import defaults
 from jobs.errors import RunInterruptedError, SongmillError, UsageError
 from jobs.exporting.export import MADE_BY, check_target, resolve_target
 from jobs.exporting.table_names import TableName
-from jobs.exporting.target import Target
+from jobs.exporting.target import STDOUT, Target
 from jobs.inputs.sources import Paths
 from jobs.learning import registry
 from jobs.learning.compare import TUTORIAL, choose_models
@@ -250,6 +250,8 @@ def run(
                 check=functools.partial(check_target, table, target, schema, in_database),
                 inputs=("features", *_EXPORT_INPUTS.get(table, ())),
                 options={"schema": schema},
+                # Every run changes the table `runs`.
+                has_result=(lambda _: False) if table == "runs" else (lambda _: True),
                 obstacle=_no_predictions if table in _PREDICTED else lambda _: "",
             )
             for table, to, target, in_database in exported
@@ -288,6 +290,8 @@ def _parse_export(text: str, schema: str | None) -> tuple[TableName, str, Target
             f"--export {given}{'=…' if separator else ''}: use TABLE=URL, such as "
             f"similarity=postgresql://me@host/music, with one of the tables {names}"
         )
+    if to == STDOUT:
+        raise UsageError(f"--export {text}: stdout has the summary of the run. Name a file")
     return name, to, *resolve_target(name, to, schema=schema)
 
 
@@ -300,6 +304,9 @@ _EXPORT_INPUTS: dict[TableName, tuple[str, ...]] = {
     **dict.fromkeys(_PREDICTED, ("predictions",)),
     "files": ("files",),
     "tags": ("tags",),
+    "labels": ("labels",),
+    **dict.fromkeys(("comparison", "comparison-rich"), ("comparison",)),
+    **dict.fromkeys(("similarity-matrix", "metrics", "compared"), ("similarity",)),
 }
 """Inputs of an export besides the features."""
 
