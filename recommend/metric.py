@@ -17,7 +17,6 @@ from dataclasses import dataclass, replace
 from typing import Literal, get_args
 
 import numpy as np
-from scipy.linalg import eigh
 
 from recommend.vectors import project, unit
 from training.arrays import Arrays, numbers, sorted_strings
@@ -321,6 +320,8 @@ def _components(rows: ClassSums, count: int) -> tuple[np.ndarray, np.ndarray]:
     c is at most d. Components in which the rows do not vary, because they are few or their columns
     are constant, are zero.
     """
+    from scipy.linalg import eigh  # slow to import, and needed only to fit
+
     d = len(rows.scatter)
     variances, vectors = eigh(rows.total(), subset_by_index=(d - min(count, d), d - 1))
     varies = variances > variances.max() * d * np.finfo(np.float64).eps

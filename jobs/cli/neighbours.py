@@ -108,8 +108,8 @@ def similar(
         str,
         typer.Argument(
             metavar="TRACK|FILE",
-            help="A track of STORE, by its name or the end of it (pop.00023); otherwise the "
-            "path of any recording.",
+            help="A track of STORE, by the end of its name (pop.00023) or a part of it; otherwise "
+            "the path of any recording.",
         ),
     ],
     *,

@@ -19,7 +19,12 @@ from jobs.redaction import public_address
 from jobs.store.address import expand_home
 from jobs.store.schemas import SEGMENTS
 from jobs.store.tables import Store, open_store
-from jobs.store.track_names import ambiguity_error, matching_tracks
+from jobs.store.track_names import (
+    ambiguity_error,
+    matching_tracks,
+    similar_tracks,
+    unknown_error,
+)
 from recommend.metric import Name
 from recommend.recognise import Call, distances
 from recommend.topk import cosines_with
@@ -105,7 +110,8 @@ def similar(
     Parameters
     ----------
     recording : str
-        A track of the store, or the unambiguous end of its name; else the path of a file.
+        A track of the store, or the end of its name; else the path of a file; else an unambiguous
+        part of a track's name, whatever its case and accents.
     store : str or Store
         The store, or its address.
     k : int
@@ -140,17 +146,15 @@ def similar(
     space = kept_space(store, chosen, progress)
     of_copies = duplicates_metric(store)
     copies = space if of_copies == chosen else kept_space(store, of_copies, progress)
-    index = _find_track(space, recording)
-    if index is None and copies is not space:
-        in_copies = _find_track(copies, recording)
-        if in_copies is not None:
-            if metric:
-                raise UsageError(
-                    f"the track {recording!r} has no {FEATURES[metric]} features, which --metric "
-                    f"{metric} compares: use --metric {of_copies}"
-                )
-            space, index = copies, in_copies
-    if index is not None:
+    found = _find_track([space, copies], recording)
+    index = None
+    if found:
+        if metric and found[0] is not space:
+            raise UsageError(
+                f"the track {recording!r} has no {FEATURES[metric]} features, which --metric "
+                f"{metric} compares: use --metric {of_copies}"
+            )
+        space, index = found
         vector, copy_vectors = space.vectors[index], copies.vectors_of(space)
         may_be = np.zeros(len(copy_vectors), bool)
         is_duplicate = cosines_with(copy_vectors, copy_vectors[index]) >= defaults.DUPLICATE_COSINE
@@ -168,11 +172,7 @@ def similar(
         is_duplicate = np.append(is_copy, False)[copies.index_of(space)]
         may_be = np.append(may_be_copy, False)[copies.index_of(space)]
     else:
-        raise UsageError(
-            f"{recording!r} is neither a track of the store {store.storage.root} nor a file. Name "
-            f"a track, such as {space.names['track_id'][0].as_py()!r}, or the end of its name, or "
-            "the path of a recording"
-        )
+        raise unknown_error(copies.names["track_id"], recording, store.storage.root)
     cosines = cosines_with(space.vectors, vector)
     scores = space.scores(cosines, slice(None))
     order = np.lexsort((np.arange(len(scores)), -scores, ~may_be, ~is_duplicate))
@@ -201,13 +201,21 @@ def similar(
     )
 
 
-def _find_track(space: Space, recording: str) -> int | None:
-    """Return the index of the track of this name; None if there is none, or it is a file."""
-    tracks = space.names["track_id"]
-    matches = matching_tracks(tracks, recording)
-    if len(matches) > 1 and not _is_file(recording):
-        raise ambiguity_error(tracks, recording, matches)
-    return matches[0] if len(matches) == 1 else None
+def _find_track(spaces: list[Space], recording: str) -> tuple[Space, int] | None:
+    """Return the track of this name: the first space that has it, and its index there.
+
+    None if there is none, or it is a file.
+    """
+    is_file = _is_file(recording)
+    for find in (matching_tracks, *([] if is_file else [similar_tracks])):
+        for space in spaces:
+            tracks = space.names["track_id"]
+            matches = find(tracks, recording)
+            if len(matches) > 1 and not is_file:
+                raise ambiguity_error(tracks, recording, matches)
+            if len(matches) == 1:
+                return space, matches[0]
+    return None
 
 
 def _is_file(recording: str) -> bool:

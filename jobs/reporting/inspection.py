@@ -26,7 +26,12 @@ from jobs.store.address import absolute_path, expand_home
 from jobs.store.atomic import check_writable, write_file
 from jobs.store.counts import count_labels
 from jobs.store.tables import Store, open_store
-from jobs.store.track_names import ambiguity_error, matching_tracks
+from jobs.store.track_names import (
+    ambiguity_error,
+    matching_tracks,
+    similar_tracks,
+    unknown_error,
+)
 from pages import recording as drawing
 from pages.page import Cell, Content, Page, Section, Table, number, render
 from pages.picture import Picture
@@ -227,12 +232,9 @@ def _resolve_path(recording: str, store: Store | None) -> str:
         raise UsageError(f"there is no file {recording}: name a recording, or with --store a track")
     files = store.read("files", ["track_id", "uri"])
     tracks = files["track_id"]
-    matches = matching_tracks(tracks, recording)
+    matches = matching_tracks(tracks, recording) or similar_tracks(tracks, recording)
     if not matches:
-        raise UsageError(
-            f"{recording!r} is neither a file nor a track of the store {store.storage.root}: name "
-            "the path of a recording, or a track or the end of its name"
-        )
+        raise unknown_error(tracks, recording, store.storage.root)
     if len(matches) > 1:
         raise ambiguity_error(tracks, recording, matches)
     path = str(files["uri"][matches[0]].as_py())

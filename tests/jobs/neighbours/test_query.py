@@ -91,9 +91,15 @@ def test_the_end_of_a_name_is_enough_if_one_track_has_it(tmp_path: Path) -> None
     assert found == ["a/y.wav", "a/y.wav", "a/x.wav", "c/deep/z.mp3", "pop.1.wav", "xpop.1.wav"]
     with pytest.raises(UsageError, match=r"'x' may be 'a/x.wav', 'b/x.wav': write more"):
         ask(tmp_path / "s", "x")
-    for wrong in ("op.1", "ep/z", "nothing", "y.mp3"):
+    for part in ("ep/z", "EEP/Z", "d\u00e9ep"):
+        assert ask(tmp_path / "s", part).track_id == "c/deep/z.mp3"
+    with pytest.raises(UsageError, match=r"'op.1' may be 'pop.1.wav', 'xpop.1.wav'"):
+        ask(tmp_path / "s", "op.1")
+    for wrong in ("nothing", "y.mp3"):
         with pytest.raises(UsageError, match="is neither a track .* nor a file"):
             ask(tmp_path / "s", wrong)
+    with pytest.raises(UsageError, match=r"Did you mean 'xpop.1.wav', 'pop.1.wav'\?"):
+        ask(tmp_path / "s", "xpp.1")
 
 
 def test_a_file_is_compared_by_the_stores_scaling(demo: Path, tmp_path: Path) -> None:
