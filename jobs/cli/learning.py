@@ -84,7 +84,7 @@ def print_training(outcome: "Training") -> None:
     rows = []
     for label, of_class in list(outcome.per_class.items())[:MAX_LABELS]:
         shown = [f"{of_class[name]:.2f}" for name in ("precision", "recall", "f1")]
-        shown[-1] += f" ({of_class['lower']:.2f} to {of_class['upper']:.2f})"
+        shown[-1] += _interval(of_class["lower"], of_class["upper"], 2)
         few = " (few tracks)" if of_class["support"] < defaults.FEW_TRACKS else ""
         rows.append([label, *shown, f"{of_class['support']:,.0f}{few}"])
     show_table(("label", "precision", "recall", "F1", "tracks"), rows)
@@ -209,9 +209,24 @@ def _score(scores: dict[str, Any], name: str) -> str:
     """Return a score with its confidence interval, if it is known; a hyphen without a score."""
     if scores[name] is None:
         return "-"
-    lower, upper = scores.get(f"{name}_lower"), scores.get(f"{name}_upper")
-    ends = "" if lower is None else f" ({lower:.3f} to {upper:.3f})"
+    ends = _interval(scores.get(f"{name}_lower"), scores.get(f"{name}_upper"), 3)
     return f"{scores[name]:.3f}{ends}"
+
+
+def _interval(lower: float | None, upper: float | None, digits: int) -> str:
+    """Return an interval in parentheses; nothing if it is unknown or has no width.
+
+    The bootstrap gives no width to the scores of a few tracks that are all right or all wrong.
+
+    Examples
+    --------
+    >>> _interval(0.5, 0.75, 2), _interval(1.0, 1.0, 2)
+    (' (0.50 to 0.75)', '')
+    """
+    if lower is None or upper is None:
+        return ""
+    ends = [f"{end:.{digits}f}" for end in (lower, upper)]
+    return "" if ends[0] == ends[1] else f" ({ends[0]} to {ends[1]})"
 
 
 def compare(

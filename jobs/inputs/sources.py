@@ -11,6 +11,7 @@ Addresses may contain secrets (:mod:`jobs.redaction`). Only ``SourceFile.path`` 
 import fnmatch
 import glob
 import os
+import shlex
 import stat
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -26,6 +27,8 @@ from jobs.interruption import raise_if_interrupted
 from jobs.redaction import public_address, redact
 from jobs.store.address import absolute_path
 from jobs.store.s3 import check_bucket, list_objects, probe, resolve, translate_errors
+
+_TABLE_SUFFIXES = (".csv", ".tsv", ".parquet")
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,6 +156,11 @@ def _list_source(
         if path.lower().endswith(list_file.SUFFIXES):
             links.append(path)
             return to_text(path), _list_entries(path)
+        if path.lower().endswith(_TABLE_SUFFIXES):
+            raise UsageError(
+                f"{source} is a table, not a recording. To import its features, run: songmill "
+                f"import-features {shlex.quote(source)} --store STORE"
+            )
         return to_text(path), iter([_listed(path, os.path.dirname(path), path)])
     if glob.has_magic(path):
         root = _glob_root(path)

@@ -230,14 +230,19 @@ def _resolve_path(recording: str, store: Store | None) -> str:
         raise UsageError(f"{recording} is a folder: name one recording in it")
     if store is None:
         raise UsageError(f"there is no file {recording}: name a recording, or with --store a track")
-    files = store.read("files", ["track_id", "uri"])
+    files = store.read("files", ["track_id", "uri", "source"])
     tracks = files["track_id"]
     matches = matching_tracks(tracks, recording) or similar_tracks(tracks, recording)
     if not matches:
         raise unknown_error(tracks, recording, store.storage.root)
     if len(matches) > 1:
         raise ambiguity_error(tracks, recording, matches)
-    path = str(files["uri"][matches[0]].as_py())
+    path, source = (str(files[name][matches[0]].as_py()) for name in ("uri", "source"))
+    if path.startswith(f"{source}#"):
+        raise UsageError(
+            f"the track {tracks[matches[0]].as_py()!r} was imported from {source}, without its "
+            "recording: name the file of the recording"
+        )
     if "://" in path:
         return path
     path = path if os.path.isfile(path) else from_text(path)

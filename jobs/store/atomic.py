@@ -15,6 +15,8 @@ from jobs.errors import SongmillError, UsageError
 _ABANDONED_S = 3600.0
 """Age in seconds from which a temporary file belongs to a process that died."""
 
+_FULL = (errno.ENOSPC, errno.EDQUOT)
+
 _NO_LINKS = (errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS)
 """Errors of file systems without hard links: FAT, some network and FUSE ones."""
 
@@ -42,6 +44,8 @@ def atomic_write(
     ------
     FileExistsError
         ``exclusive`` is set and ``path`` exists.
+    OSError
+        The disk is full, among others; the message then names ``path``.
 
     Examples
     --------
@@ -65,6 +69,11 @@ def atomic_write(
             _link(temporary, path)
         else:
             os.replace(temporary, path)
+    except OSError as error:
+        if error.errno in _FULL:
+            remedy = "Free some space there, and run the same command again"
+            raise OSError(error.errno, f"{os.strerror(error.errno)}. {remedy}", path) from error
+        raise
     finally:
         with contextlib.suppress(OSError):
             os.unlink(temporary)

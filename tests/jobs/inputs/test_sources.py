@@ -327,6 +327,12 @@ def test_a_source_without_a_recording_is_refused(tree: MakeTree) -> None:
             listing_of(*sources)
 
 
+def test_a_table_is_refused_with_the_command_that_imports_it(tree: MakeTree) -> None:
+    table = f"{tree('my features.csv')}/my features.csv"
+    with pytest.raises(UsageError, match=f"songmill import-features '{table}' --store STORE"):
+        listing_of(table)
+
+
 def test_a_known_source_without_a_recording_is_listed_as_empty(tree: MakeTree) -> None:
     root = tree("pop/a.wav", "rock/notes.txt")
     (root / "none.m3u").touch()

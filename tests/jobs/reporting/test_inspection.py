@@ -106,6 +106,8 @@ def store(tmp_path: Path, recording: Path) -> Path:
     made = make_store(tmp_path / "store", [("x/a song.wav", "rock"), ("y/b.wav", None)])
     rows = [("x/a song.wav", str(recording)), ("y/b.wav", "/gone/b.wav"), ("z/b.wav", "/no/b")]
     files = [{"track_id": track, "uri": uri, "status": "ok"} for track, uri in rows]
+    uri = "/t.csv#imported.wav"
+    files += [{"track_id": "imported.wav", "uri": uri, "source": "/t.csv", "status": "ok"}]
     put(made, "files", files, FILES)
     put_model(made, "v1", ["blues", "jazz", "rock"], champion=True)
     return tmp_path / "store"
@@ -187,10 +189,11 @@ def test_a_track_of_the_store(name: str, store: Path, tmp_path: Path, recording:
     ("name", "with_store", "error"),
     [
         ("nothing.wav", False, "there is no file nothing.wav: name a recording, or with --store"),
-        ("nothing.wav", True, "'nothing.wav' is neither a file nor a track of the store"),
+        ("nothing.wav", True, "'nothing.wav' is neither a track of the store .* nor a file"),
         ("b", True, r"'b' may be 'y/b.wav', 'z/b.wav': write more of its path"),
         ("y/b", True, "the file of the track 'y/b.wav' does not exist: /gone/b.wav"),
         (".", False, r"\. is a folder: name one recording in it"),
+        ("imported", True, r"'imported.wav' was imported from /t.csv, without its recording"),
     ],
 )
 def test_a_missing_recording_or_track_is_refused(
