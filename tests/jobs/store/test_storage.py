@@ -246,9 +246,9 @@ def test_an_error_of_the_file_system_keeps_its_number(
 
 
 def test_a_full_disk_is_an_error_that_names_the_file_and_the_remedy(folder: Folder) -> None:
-    with pytest.raises(OSError, match="No space left .*Free some space") as error:
-        with folder.writer("a"):
-            raise OSError(errno.ENOSPC, "No space left on device")
+    full = pytest.raises(OSError, match="No space left .*Free some space")
+    with full as error, folder.writer("a"):
+        raise OSError(errno.ENOSPC, "No space left on device")
     assert (error.value.errno, error.value.filename) == (errno.ENOSPC, folder.path("a"))
 
 
