@@ -53,7 +53,6 @@ class RecordedBoosting:
         monkeypatch.setattr(distributed_boosting, "boost", self)
         monkeypatch.setattr(boosting, "MAX_ROUNDS", 6)
         monkeypatch.setattr(boosting, "FIXED_ROUNDS", 6)
-        monkeypatch.setattr(train, "MIN_SHARE_ROWS", 10)
         self.importance = train.importance
         # Its 57 tasks and 342 predictions would take longer than everything else.
         monkeypatch.setattr(train, "importance", lambda *args, **options: [])

@@ -190,6 +190,7 @@ def test_a_version_is_whole_and_plain_files(
     root: Path, do: Train, booster: RecordedBoosting, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(jobs.learning.train, "importance", booster.importance)
+    monkeypatch.setattr(jobs.learning.train, "MIN_SHARE_ROWS", 10)
     outcome = do()
     version = outcome.description.version
     assert {path.name for path in (root / "models" / version).iterdir()} == MODEL_FILES
@@ -205,8 +206,9 @@ def test_a_version_is_whole_and_plain_files(
 
 
 def test_the_final_model_learns_from_all_labelled_rows_and_the_judged_from_its_part(
-    root: Path, do: Train, booster: RecordedBoosting
+    root: Path, do: Train, booster: RecordedBoosting, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(jobs.learning.train, "MIN_SHARE_ROWS", 10)
     labels = made_of("blues", "jazz") | {"nobody.wav": None}
     fill(root, labels)
     described = do().description
@@ -256,7 +258,6 @@ def test_the_model_of_a_fold_is_plain_xgboost_of_all_other_tracks(
 def test_models_of_many_rows_are_fitted_one_after_the_other(
     root: Path, do: Train, booster: RecordedBoosting, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(jobs.learning.train, "MIN_SHARE_ROWS", 1000)  # one worker
     side_by_side = root / "models" / do().description.version
     monkeypatch.setattr(jobs.learning.train, "MAX_TASK_ROWS", 0)
     one_by_one = root / "models" / do().description.version
