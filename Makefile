@@ -18,7 +18,7 @@ help:
 	@echo "make storm   run the longer fault tests: kills and full disks at many moments (about a quarter of an hour)"
 	@echo "             STORM_PART=0/4 runs the first of four shares of these moments"
 	@echo "make containers  build the images and test docker-compose.yml (needs a Docker daemon)"
-	@echo "make dist    build the wheel, run the demo with it, and check the list of licences"
+	@echo "make dist    build the wheel, run README's commands with it, and check the list of licences"
 	@echo "make docs    build the documentation's site, docs/site/index.html"
 	@echo "make bench   time the features against the plain recipe (about ten minutes)"
 	@echo "make lock    pin the newest versions that pyproject.toml allows"
@@ -52,7 +52,7 @@ kernels-songmill kernels-librosa: $(VENV)/installed
 
 test: $(VENV)/installed
 	$(MAKE) --jobs kernels-librosa kernels-songmill check
-	$(BIN)/python -m pytest -m 'not storm and not containers' -n auto --dist loadfile --no-loadscope-reorder --max-worker-restart 0 --durations 15
+	$(BIN)/python -m pytest -m 'not storm and not containers and not dist' -n auto --dist loadfile --no-loadscope-reorder --max-worker-restart 0 --durations 15
 
 storm: $(VENV)/installed-dev
 	$(BIN)/python -m pytest -m storm -n auto --dist worksteal --durations 5 --max-worker-restart 0
@@ -67,11 +67,16 @@ dist: $(VENV)/installed-dev
 	$(PYTHON) -m venv dist/venv
 	dist/venv/bin/python -m pip install --no-compile --quiet --disable-pip-version-check \
 		--constraint requirements.lock "$$(echo dist/*.whl)[all]"
-	cd dist && venv/bin/songmill demo
+	$(BIN)/python -m pytest -m dist tests/test_readme.py
 	$(BIN)/pip-licenses --python dist/venv/bin/python --no-version --format csv --ignore-packages songmill \
 		| sed -e '1d; s/^"\(.*\)","\(.*\)"$$/| \1 | \2 |/' >dist/licences
 	! grep --line-regexp --invert-match --fixed-strings --file docs/licences.md dist/licences \
 		|| { echo "These licences are not in docs/licences.md." >&2; exit 1; }
+
+# Broken links are warnings.
+docs: $(VENV)/installed-dev
+	$(PIP) --editable '.[docs]'
+	$(BIN)/sphinx-build --quiet --fail-on-warning --keep-going docs docs/site
 
 bench: $(VENV)/installed-dev
 	$(BIN)/python -m benchmarks.extract
