@@ -12,7 +12,7 @@ from support.made_stores import make_store
 from jobs.extras import EXTRAS
 from jobs.store import s3
 
-PROJECT = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text("utf-8"))["project"]
+PYPROJECT = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text("utf-8"))
 
 
 @pytest.mark.parametrize(
@@ -44,7 +44,7 @@ def test_a_missing_extra_is_named(
 
 
 def test_extras_are_those_of_the_project() -> None:
-    optional = PROJECT["optional-dependencies"]
+    optional = PYPROJECT["project"]["optional-dependencies"]
     assert set(optional) == {*EXTRAS, "all", "dev", "docs"}
     assert optional["all"] == [f"songmill[{','.join(sorted(EXTRAS))}]"]
     for extra, (module, _) in EXTRAS.items():
