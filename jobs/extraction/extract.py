@@ -705,9 +705,12 @@ class _Extraction:
 
     def _is_recorded(self) -> bool:
         """Return whether the resumed run was killed after its last commit, before it cleared up."""
-        rows = self.store.read("runs", ["run_id", "stage", "outcome"]).to_pylist()
-        row = {"run_id": self.stage.run_id, "stage": "extract"}
-        return any({**row, "outcome": outcome} in rows for outcome in ("done", "too-many-failed"))
+        runs = self.store.read("runs", ["run_id", "stage", "outcome"])
+        is_own = pc.and_(
+            pc.equal(runs["run_id"], self.stage.run_id), pc.equal(runs["stage"], "extract")
+        )
+        has_ended = pc.is_in(runs["outcome"], pa.array(["done", "too-many-failed"]))
+        return bool(pc.any(pc.and_(is_own, has_ended)).as_py())
 
     def _clear(self) -> None:
         """Remove the files of all attempts but those of other sources; RUN_JSON is the last."""
