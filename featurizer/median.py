@@ -300,8 +300,8 @@ def _medians_of_tile(tile: npt.NDArray[np.float32], found: npt.NDArray[np.float3
 
 @inlined
 def _copy(source: npt.NDArray[np.float32], target: npt.NDArray[np.float32]) -> None:
-    # The index starts at 0. Numba would check any other for negative values, which prevents
-    # vectorisation.
+    # The index starts at 0. Numba would check any other for negative values, and LLVM would
+    # gather the samples one by one.
     for k in range(len(source)):
         target[k] = source[k]
 
