@@ -65,7 +65,7 @@ def extract_batch(batch: Batch) -> Summary:
     rows = Rows(batch)
     for i, (recording, label) in enumerate(zip(batch.files, batch.labels, strict=True)):
         if i:
-            storage.write_json(mark_file(batch.attempt), make_mark(i))
+            storage.overwrite(mark_file(batch.attempt), as_json(make_mark(i)))
         _extract_file(recording, label, batch, rows)
     summary = rows.write(storage)
     storage.remove(mark_file(batch.attempt))

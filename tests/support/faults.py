@@ -34,7 +34,7 @@ LACKS = "SONGMILL_TEST_LACKS"
 POISON = "poison"
 """A file with this prefix kills the process that extracts it."""
 
-OPERATIONS = ("create", "write", "write_table", "move", "remove", "sync")
+OPERATIONS = ("create", "write", "write_table", "move", "overwrite", "remove", "sync")
 """Methods of Folder that change a store; also ``rename``: a file is complete, not yet renamed."""
 
 
