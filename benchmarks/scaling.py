@@ -66,7 +66,8 @@ def run(command: Sequence[str], *inputs: str) -> None:
         process.stdin.write(text.encode())
         process.stdin.close()
         processes.append(process)
-    if any([process.wait() for process in processes]):
+    codes = [process.wait() for process in processes]
+    if any(codes):
         raise RuntimeError(f"{command} failed")
 
 

@@ -39,7 +39,13 @@ from jobs.extraction.attempts import (
 )
 from jobs.extraction.batch import unfit_reason
 from jobs.extraction.losses import knows_source, too_many_gone
-from jobs.extraction.plan import Plan, make_batches, make_plan, with_public_sources
+from jobs.extraction.plan import (
+    Plan,
+    estimate_seconds,
+    make_batches,
+    make_plan,
+    with_public_sources,
+)
 from jobs.extraction.remarks import is_long_enough, with_remarks
 from jobs.extraction.rows import Rows
 from jobs.extraction.same_files import with_each_file_once
@@ -456,15 +462,23 @@ class _Extraction:
                 self._commit_ready()
 
     def _batches(self, threads: int) -> Iterator[Batch]:
-        """Yield the batches: of new files, of files to repeat, of files that lack feature sets."""
+        """Yield the batches, long ones first.
+
+        New files, files to repeat and files that lack feature sets have batches of their own.
+        """
         groups: dict[tuple[bool, bool, tuple[str, ...]], list[SourceFile]] = {}
         for track, (recording, sets) in self.open.items():
             group = (track in self.described, track in self.repeated, sets)
             groups.setdefault(group, []).append(recording)
         self.open = {}
-        for (_, _, sets), files in sorted(groups.items()):
-            for batch in make_batches(files, threads):
-                yield self._batch(sets, batch)
+        batches = [
+            (sets, files)
+            for (_, _, sets), group in sorted(groups.items())
+            for files in make_batches(group, threads)
+        ]
+        batches.sort(key=lambda batch: sum(map(estimate_seconds, batch[1])), reverse=True)
+        for sets, files in batches:
+            yield self._batch(sets, files)
 
     def _batch(self, sets: tuple[str, ...], files: list[SourceFile]) -> Batch:
         from jobs.extraction.dispatch import new_attempt

@@ -26,8 +26,8 @@ BATCH_AUDIO_S = 600.0
 BATCH_FILES = 256
 """Maximum number of files per batch."""
 
-BATCHES_PER_THREAD = 4
-"""Batches per thread into which a small collection is divided, so that no worker is idle."""
+SHARES_PER_THREAD = 2
+"""Shares per thread into which the remaining files are divided; the next batch is one share."""
 
 _BYTES_PER_S = 44_100.0
 """Bytes per second of 16-bit mono at 22,050 Hz; only the size of batches depends on it."""
@@ -195,29 +195,27 @@ def _relabelled(ids: pa.Array, labels: pa.Array, rows: dict[str, pa.Table]) -> n
 
 
 def make_batches(recordings: list[SourceFile], threads: int) -> Iterator[list[SourceFile]]:
-    """Divide ``recordings`` into batches for a number of ``threads``, large files first and alone.
+    """Divide ``recordings`` into batches for a number of ``threads``, long recordings first.
 
     A batch has at most :data:`BATCH_FILES` files; if more than one, at most :data:`BATCH_AUDIO_S`.
+    Batches become smaller towards the end, so that all threads finish at about the same time:
+    guided self-scheduling (Polychronopoulos and Kuck, 1987).
     """
-    threads = max(1, threads)  # a cluster may be waiting for new workers
-    durations = [estimate_seconds(recording) for recording in recordings]
-    limit = min(BATCH_AUDIO_S, sum(durations) / (threads * BATCHES_PER_THREAD) + 1e-9)
-    max_files = min(BATCH_FILES, -(-len(recordings) // (threads * BATCHES_PER_THREAD)))
-    large = [i for i, seconds in enumerate(durations) if seconds > limit]
-    for i in sorted(large, key=lambda i: -durations[i]):
-        yield [recordings[i]]
-    batch: list[SourceFile] = []
-    total = 0.0
-    for recording, seconds in zip(recordings, durations, strict=True):
-        if seconds > limit:
-            continue
-        if batch and (total + seconds > limit or len(batch) >= max_files):
-            yield batch
-            batch, total = [], 0.0
-        batch.append(recording)
-        total += seconds
-    if batch:
-        yield batch
+    shares = max(1, threads) * SHARES_PER_THREAD  # a cluster may be waiting for new workers
+    ordered = sorted(recordings, key=estimate_seconds, reverse=True)
+    seconds_left = sum(map(estimate_seconds, ordered))
+    start = 0
+    while start < len(ordered):
+        max_files = min(BATCH_FILES, -(-(len(ordered) - start) // shares))
+        max_seconds = min(BATCH_AUDIO_S, seconds_left / shares)
+        stop, seconds = start + 1, estimate_seconds(ordered[start])
+        while stop < min(start + max_files, len(ordered)):
+            longer = seconds + estimate_seconds(ordered[stop])
+            if longer > max_seconds:
+                break
+            stop, seconds = stop + 1, longer
+        yield ordered[start:stop]
+        start, seconds_left = stop, seconds_left - seconds
 
 
 def estimate_seconds(recording: SourceFile) -> float:

@@ -295,7 +295,9 @@ def test_every_file_is_in_one_batch_and_no_batch_is_too_large(threads: int, seed
 
 def test_files_of_no_known_length_are_spread_all_the_same() -> None:
     recordings = [listed(f"{i:03}", None, None) for i in range(100)]
-    assert [len(batch) for batch in make_batches(recordings, 5)] == [5] * 20
+    sizes = [len(batch) for batch in make_batches(recordings, 5)]
+    assert sizes[0] == 10
+    assert sizes[-5:] == [1] * 5
 
 
 def test_a_small_collection_keeps_every_thread_busy() -> None:
@@ -308,6 +310,14 @@ def test_the_largest_files_come_first_and_alone() -> None:
     found = [ids(batch) for batch in make_batches(recordings, 2)]
     assert found[:2] == [["3.wav"], ["1.wav"]]
     assert sorted(itertools.chain(*found)) == ids(recordings)
+
+
+def test_batches_become_smaller_until_every_thread_ends_with_single_files() -> None:
+    recordings = [of_seconds(f"{i:03}.wav", 30) for i in range(200)]
+    sizes = [len(batch) for batch in make_batches(recordings, 3)]
+    assert sizes == sorted(sizes, reverse=True)
+    assert sizes[0] == 600 / 30
+    assert sizes[-3:] == [1] * 3
 
 
 # Another file under a known name
