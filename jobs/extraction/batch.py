@@ -63,13 +63,45 @@ def extract_batch(batch: Batch) -> Summary:
         return earlier
     prepare_process()
     rows = Rows(batch)
-    for i, (recording, label) in enumerate(zip(batch.files, batch.labels, strict=True)):
-        if i:
-            storage.overwrite(mark_file(batch.attempt), as_json(make_mark(i)))
-        _extract_file(recording, label, batch, rows)
+    with _HangTimer() as hang_timer:
+        for i, (recording, label) in enumerate(zip(batch.files, batch.labels, strict=True)):
+            if i:
+                storage.overwrite(mark_file(batch.attempt), as_json(make_mark(i)))
+            hang_timer.restart()
+            _extract_file(recording, label, batch, rows)
     summary = rows.write(storage)
     storage.remove(mark_file(batch.attempt))
     return summary
+
+
+class _HangTimer:
+    """End this process :data:`HANG_TIMEOUT_S` after the last restart, unless the body has ended.
+
+    One thread serves a whole batch: starting one for every file is slow.
+    """
+
+    def __init__(self) -> None:
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._watch, daemon=True, name="hang timer")
+
+    def __enter__(self) -> "_HangTimer":
+        self.restart()
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._ended.set()
+        self._thread.join()
+
+    def restart(self) -> None:
+        """Start to count again."""
+        self._deadline = time.monotonic() + HANG_TIMEOUT_S
+
+    def _watch(self) -> None:
+        while (seconds := self._deadline - time.monotonic()) > 0:
+            if self._ended.wait(seconds):
+                return
+        os._exit(1)
 
 
 def unfit_reason(batch: Batch) -> str:
@@ -95,9 +127,6 @@ def _extract_file(recording: SourceFile, label: str | None, batch: Batch, rows: 
 
     started = time.perf_counter()
     recording = refresh(recording)
-    hang_timer = threading.Timer(HANG_TIMEOUT_S, os._exit, (1,))
-    hang_timer.daemon = True
-    hang_timer.start()
 
     def read() -> tuple["Features", "Tags"]:
         with open_recording(recording.path) as source:
@@ -126,8 +155,6 @@ def _extract_file(recording: SourceFile, label: str | None, batch: Batch, rows: 
             rows.add_file(recording, message=message, features=features)
         else:
             rows.add_file(recording, error="too-short", message=message, features=features)
-    finally:
-        hang_timer.cancel()
     rows.summary.compute_s += time.perf_counter() - started
 
 
