@@ -27,7 +27,7 @@ from distributed import Client
 from benchmarks.extract import decode_some, folder_of_recordings
 from benchmarks.processes import dask_cluster, extract_command
 
-REPEATS = int(__import__("os").environ.get("REP","3"))
+REPEATS = 3
 RECORDINGS = 20
 
 PLAIN = """
@@ -74,8 +74,10 @@ def run(command: Sequence[str], *inputs: str) -> None:
 def cpu_seconds() -> float:
     """Return the CPU seconds of this process's descendants, those that have ended included."""
     ended, running = os.times(), psutil.Process().children(recursive=True)
-    return ended.children_user + ended.children_system + sum(
-        sum(process.cpu_times()[:4]) for process in running
+    return (
+        ended.children_user
+        + ended.children_system
+        + sum(sum(process.cpu_times()[:4]) for process in running)
     )
 
 
@@ -131,7 +133,9 @@ def main() -> None:
     }
     one, two = (median[f"{count} independent"] for count in (1, 2))
     print(f"{arguments.files:,} files:\n")
-    print("| processes | s | files/s | times one process | share of two independent | CPU, ms/file |")
+    print(
+        "| processes | s | files/s | times one process | share of two independent | CPU, ms/file |"
+    )
     print("|---|---|---|---|---|---|")
     for contender, (seconds, cpu) in median.items():
         print(

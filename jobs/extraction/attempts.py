@@ -47,6 +47,7 @@ class Batch:
     files: list[SourceFile]
     labels: list[str | None]  # label of each file
     deaths: int = 0  # workers that died while they extracted the only file of this batch
+    by_level: bool = False  # whether two workers extract its only file, one level each
 
 
 @dataclass

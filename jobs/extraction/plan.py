@@ -7,7 +7,7 @@ reading every file again.
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -22,6 +22,9 @@ from jobs.store.schemas import FILES
 
 BATCH_AUDIO_S = 600.0
 """Maximum seconds of audio per batch: a few seconds of work, lost if its worker dies."""
+
+LONG_S = 600.0
+"""Seconds above which two threads may share a recording; both decode it."""
 
 BATCH_FILES = 256
 """Maximum number of files per batch."""
@@ -194,27 +197,38 @@ def _relabelled(ids: pa.Array, labels: pa.Array, rows: dict[str, pa.Table]) -> n
     return differs
 
 
-def make_batches(recordings: list[SourceFile], threads: int) -> Iterator[list[SourceFile]]:
+class Group(NamedTuple):
+    """Recordings for one batch."""
+
+    files: list[SourceFile]
+    seconds: float  # estimated
+    is_long: bool  # whether two threads should share its only file
+
+
+def make_groups(recordings: list[SourceFile], threads: int) -> Iterator[Group]:
     """Divide ``recordings`` into batches for a number of ``threads``, long recordings first.
 
     A batch has at most :data:`BATCH_FILES` files; if more than one, at most :data:`BATCH_AUDIO_S`.
     Batches become smaller towards the end, so that all threads finish at about the same time:
-    guided self-scheduling (Polychronopoulos and Kuck, 1987).
+    guided self-scheduling (Polychronopoulos and Kuck, 1987). A recording of more than
+    :data:`LONG_S` is long if one thread would end after the others because of it.
     """
-    shares = max(1, threads) * SHARES_PER_THREAD  # a cluster may be waiting for new workers
+    threads = max(1, threads)  # a cluster may be waiting for new workers
     ordered = sorted(recordings, key=estimate_seconds, reverse=True)
-    seconds_left = sum(map(estimate_seconds, ordered))
+    durations = [estimate_seconds(recording) for recording in ordered]
+    seconds_left = sum(durations)
     start = 0
     while start < len(ordered):
-        max_files = min(BATCH_FILES, -(-(len(ordered) - start) // shares))
-        max_seconds = min(BATCH_AUDIO_S, seconds_left / shares)
-        stop, seconds = start + 1, estimate_seconds(ordered[start])
+        share = seconds_left / (threads * SHARES_PER_THREAD)
+        max_files = min(BATCH_FILES, -(-(len(ordered) - start) // (threads * SHARES_PER_THREAD)))
+        stop, seconds = start + 1, durations[start]
         while stop < min(start + max_files, len(ordered)):
-            longer = seconds + estimate_seconds(ordered[stop])
-            if longer > max_seconds:
+            longer = seconds + durations[stop]
+            if longer > min(BATCH_AUDIO_S, share):
                 break
             stop, seconds = stop + 1, longer
-        yield ordered[start:stop]
+        is_long = stop == start + 1 and threads > 1 and seconds > max(LONG_S, share)
+        yield Group(ordered[start:stop], seconds, is_long)
         start, seconds_left = stop, seconds_left - seconds
 
 
