@@ -11,6 +11,7 @@ from jobs.cli.learning import print_training
 from jobs.cli.neighbours import print_similarity
 from jobs.cli.reporting import print_page, print_status
 from jobs.cli.tables import open_log, show_table
+from jobs.extras import require
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -39,6 +40,7 @@ def demo(
     verbose: options.Verbose = False,
 ) -> None:
     """Synthesise a small collection, extract it, train a model, and show the results."""
+    require("report")
     from jobs.demo.collection import synthesise
     from jobs.extraction.extract import extract
     from jobs.learning.registry import champion

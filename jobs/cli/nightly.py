@@ -12,6 +12,7 @@ from jobs.cli import options
 from jobs.cli.command import use_config
 from jobs.cli.tables import open_log, print_error, print_json, show, show_table
 from jobs.exporting import table_names
+from jobs.extras import require
 from jobs.progress import clock
 
 if TYPE_CHECKING:
@@ -111,6 +112,7 @@ def run(
     arguments = {**locals(), "segment_seconds": options.check_segment_seconds(segment_seconds)}
     for name in ("sources", "config", "log_format", "quiet", "verbose", "as_json"):
         del arguments[name]
+    require("report")
     from jobs.nightly.run import run as work
 
     with open_log(log_format, quiet=quiet, verbose=verbose).shown() as progress:

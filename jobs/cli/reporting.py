@@ -8,6 +8,7 @@ import typer
 from jobs.cli import options
 from jobs.cli.tables import MAX_LABELS, print_json, run_job, show, show_facts, show_table
 from jobs.errors import command_for
+from jobs.extras import require
 from jobs.progress import clock, counted, printable
 
 if TYPE_CHECKING:
@@ -190,6 +191,7 @@ def inspect(
 ) -> None:
     """Write one page about a recording: pictures, facts and features."""
     arguments = dict(locals())
+    require("report")
     from jobs.reporting.inspection import inspect as run
 
     run_job(run, print_inspection, **arguments)
@@ -209,6 +211,7 @@ def report(
 ) -> None:
     """Write one page about STORE: its content and the scores of its models."""
     arguments = dict(locals())
+    require("report")
     from jobs.reporting.report import report as run
 
     run_job(run, print_report, **arguments)

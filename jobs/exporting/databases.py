@@ -19,6 +19,7 @@ from jobs.errors import ExportError, UsageError
 from jobs.exporting.limits import POSTGRESQL_NAME_BYTES, fold_case
 from jobs.exporting.rows import Rows
 from jobs.exporting.target import Kind, Target
+from jobs.extras import require
 from jobs.redaction import redact
 
 CONNECT_TIMEOUT_S = 10
@@ -227,6 +228,7 @@ def _connect(driver: Any, target: Target, rows: Rows | None = None) -> Iterator[
 @contextlib.contextmanager
 def _connect_postgresql(target: Target, rows: Rows | None = None) -> Iterator[tuple[Any, Any]]:
     """Yield a connection to PostgreSQL, as :func:`_connect` does, and its cursor."""
+    require("postgres")
     from adbc_driver_postgresql import dbapi
 
     # The driver sends UTF-8, but the environment, the role or the address may announce another

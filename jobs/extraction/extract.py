@@ -20,7 +20,7 @@ import pyarrow.compute as pc
 
 from featurizer.columns import SEGMENT_SECONDS
 from featurizer.errors import FailureKind
-from featurizer.feature_set import DEFAULT_SETS
+from featurizer.feature_set import DEFAULT_SETS, feature_set
 from jobs import defaults
 from jobs.cluster.failures import translate_errors
 from jobs.cluster.fitness import songmill_version
@@ -40,7 +40,7 @@ from jobs.extraction.attempts import (
 )
 from jobs.extraction.batch import unfit_reason
 from jobs.extraction.losses import knows_source, too_many_gone
-from jobs.extraction.plan import Plan, make_batches, make_plan, with_public_sources
+from jobs.extraction.plan import Plan, make_groups, make_plan, with_public_sources
 from jobs.extraction.remarks import is_long_enough, with_remarks
 from jobs.extraction.rows import Rows
 from jobs.extraction.same_files import with_each_file_once
@@ -462,17 +462,28 @@ class _Extraction:
                 self._commit_ready()
 
     def _batches(self, threads: int) -> Iterator[Batch]:
-        """Yield the batches: of new files, of files to repeat, of files that lack feature sets."""
+        """Yield the batches, long ones first.
+
+        New files, files to repeat and files that lack feature sets have batches of their own.
+        """
         groups: dict[tuple[bool, bool, tuple[str, ...]], list[SourceFile]] = {}
         for track, (recording, sets) in self.open.items():
             group = (track in self.described, track in self.repeated, sets)
             groups.setdefault(group, []).append(recording)
         self.open = {}
-        for (_, _, sets), files in sorted(groups.items()):
-            for batch in make_batches(files, threads):
-                yield self._batch(sets, batch)
+        found = [
+            (sets, group)
+            for (_, _, sets), files in sorted(groups.items())
+            for group in make_groups(files, threads)
+        ]
+        found.sort(key=lambda one: one[1].seconds, reverse=True)
+        for sets, group in found:
+            has_segments = any("segment" in feature_set(name).levels for name in sets)
+            yield self._batch(sets, group.files, by_level=group.is_long and has_segments)
 
-    def _batch(self, sets: tuple[str, ...], files: list[SourceFile]) -> Batch:
+    def _batch(
+        self, sets: tuple[str, ...], files: list[SourceFile], *, by_level: bool = False
+    ) -> Batch:
         from jobs.extraction.dispatch import new_attempt
 
         return Batch(
@@ -484,6 +495,7 @@ class _Extraction:
             sets=sets,
             files=files,
             labels=[self.labelling.by_track[recording.track_id] for recording in files],
+            by_level=by_level,
         )
 
     def _write_failure(self, batch: Batch, summary: Summary) -> Summary:
@@ -705,9 +717,12 @@ class _Extraction:
 
     def _is_recorded(self) -> bool:
         """Return whether the resumed run was killed after its last commit, before it cleared up."""
-        rows = self.store.read("runs", ["run_id", "stage", "outcome"]).to_pylist()
-        row = {"run_id": self.stage.run_id, "stage": "extract"}
-        return any({**row, "outcome": outcome} in rows for outcome in ("done", "too-many-failed"))
+        runs = self.store.read("runs", ["run_id", "stage", "outcome"])
+        is_own = pc.and_(
+            pc.equal(runs["run_id"], self.stage.run_id), pc.equal(runs["stage"], "extract")
+        )
+        has_ended = pc.is_in(runs["outcome"], pa.array(["done", "too-many-failed"]))
+        return bool(pc.any(pc.and_(is_own, has_ended)).as_py())
 
     def _clear(self) -> None:
         """Remove the files of all attempts but those of other sources; RUN_JSON is the last."""

@@ -183,8 +183,8 @@ def _classes(labels: pa.ChunkedArray) -> tuple[str, ...]:
         return classes
     found = f"the only label is {classes[0]!r}" if classes else "no track has a label"
     raise ValueError(
-        f"{found}, and it needs two or more. Use --metric rich, or label the tracks with `songmill "
-        "extract --labels FILE.csv`"
+        f"{found}, and it needs two or more. Use --metric rich, or give --labels to `songmill "
+        "extract` or `songmill import-features`"
     )
 
 

@@ -26,7 +26,6 @@ from jobs.learning.compare import TUTORIAL, choose_models
 from jobs.nightly.freshness import fingerprint, read_fingerprints, read_state, write_fingerprint
 from jobs.progress import Progress, clock, counted
 from jobs.redaction import redact
-from jobs.reporting.report import PAGE
 from jobs.stage import Session, open_session
 from jobs.store import commit
 from jobs.store.counts import count_labels, count_tracks
@@ -264,7 +263,7 @@ def run(
                 *("features", "files", "labels", "similarity", "predictions", "comparison"),
                 *("models", "champion"),
             ),
-            has_result=lambda store: store.storage.exists(f"report/{PAGE}"),
+            has_result=_has_report,
         ),
     ]
     stages = [StageOutcome(step.label) for step in steps]
@@ -540,6 +539,12 @@ def _export(session: Session, table: TableName, to: str, schema: str | None) -> 
 
     found = export(table, store=session, to=to, schema=schema)
     return f"{counted(found.rows, 'row')} to {found.to}", asdict(found)
+
+
+def _has_report(store: Store) -> bool:
+    from jobs.reporting.report import PAGE
+
+    return store.storage.exists(f"report/{PAGE}")
 
 
 def _report(session: Session) -> _Result:

@@ -493,6 +493,12 @@ def test_numbers_that_no_recording_gives_are_left_out(store: Store, tmp_path: Pa
     outcome, page = read(tmp_path / "s")
     assert (outcome.tracks, outcome.sampled) == (60, 58)
     assert "all 58 tracks (2 are left out: no recording has such numbers)" in page.text
+    with edited_tracks(store) as frame:
+        frame["tempo"] = 1e308
+    outcome, page = read(tmp_path / "s")
+    assert (outcome.tracks, outcome.sampled) == (60, 0)
+    assert page.table("Tracks by label").rows
+    assert "All tracks are left out: no recording has such numbers." in page.text
 
 
 @pytest.mark.parametrize("where", ["file", "file/below"])
