@@ -79,6 +79,8 @@ def extract(
     retry_failed: options.RetryFailed = False,
     max_failed: options.MaxFailed = defaults.MAX_FAILED,
     max_gone: options.MaxGone = defaults.MAX_GONE,
+    include: options.Include = [],  # noqa: B006  # Typer requires a list
+    exclude: options.Exclude = [],  # noqa: B006
     log_format: options.LogFormat = "text",
     quiet: options.Quiet = False,
     verbose: options.Verbose = False,

@@ -64,6 +64,8 @@ def run(
     retry_failed: options.RetryFailed = False,
     max_failed: options.MaxFailed = defaults.MAX_FAILED,
     max_gone: options.MaxGone = defaults.MAX_GONE,
+    include: options.Include = [],  # noqa: B006  # Typer requires a list
+    exclude: options.Exclude = [],  # noqa: B006
     split: options.Split = defaults.SPLIT,
     train_features: options.LearnFeatures = None,
     level: options.Level = None,

@@ -143,6 +143,24 @@ MaxGone = Annotated[
     ),
 ]
 
+Include = Annotated[
+    list[str],
+    typer.Option(
+        metavar="GLOB",
+        help="Extract only recordings with such a path below their source. ** stands for any "
+        "folders; a glob without / is a name at any depth. May be given several times.",
+    ),
+]
+
+Exclude = Annotated[
+    list[str],
+    typer.Option(
+        metavar="GLOB",
+        help="Leave out recordings with such a path. Known ones count as gone. May be given "
+        "several times.",
+    ),
+]
+
 RetrainAbove = Annotated[
     float,
     typer.Option(

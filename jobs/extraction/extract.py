@@ -45,6 +45,7 @@ from jobs.extraction.remarks import is_long_enough, with_remarks
 from jobs.extraction.rows import Rows
 from jobs.extraction.same_files import with_each_file_once
 from jobs.inputs import labels as label_table
+from jobs.inputs.patterns import Patterns
 from jobs.inputs.recordings import check_feature_sets, check_segment_seconds
 from jobs.inputs.sources import Listing, Paths, SourceFile, is_missing, list_sources
 from jobs.progress import Progress, clock, counted
@@ -178,6 +179,8 @@ def extract(
     retry_failed: bool = False,
     max_failed: float = defaults.MAX_FAILED,
     max_gone: float = defaults.MAX_GONE,
+    include: Sequence[str] = (),
+    exclude: Sequence[str] = (),
     scheduler: str | None = None,
     workers: int | None = None,
     progress: Progress | None = None,
@@ -215,6 +218,8 @@ def extract(
     max_gone : float [range=(0, 1)]
         Share of gone files, of the known ones of a source, above which the outcome is
         ``too-many-gone`` (see :func:`jobs.extraction.losses.too_many_gone`).
+    include, exclude : sequence of str
+        As for :class:`jobs.inputs.patterns.Patterns`. Known files that are left out count as gone.
     scheduler : str, optional
         Address of a Dask scheduler, or path of its scheduler file. By default a cluster is started
         on this machine.
@@ -237,7 +242,8 @@ def extract(
     segment_seconds = check_segment_seconds(segment_seconds)
     settings = current_settings(check_feature_sets(features), segment_seconds)
     progress.step("listing the sources")
-    listing = list_sources(sources, functools.partial(knows_source, session.storage))
+    is_known = functools.partial(knows_source, session.storage)
+    listing = list_sources(sources, is_known, patterns=Patterns(include, exclude))
     for folder in listing.unlisted:
         progress.warn(f"the folder {folder} cannot be read; its known files stay as they are")
     listing = with_each_file_once(listing, session.storage, settings, progress.warn)

@@ -8,7 +8,6 @@ here, so invalid ones fail later, in the decoder.
 Addresses may contain secrets (:mod:`jobs.redaction`). Only ``SourceFile.path`` keeps them.
 """
 
-import fnmatch
 import glob
 import os
 import shlex
@@ -23,6 +22,7 @@ from featurizer.formats import AUDIO_SUFFIXES
 from jobs.errors import SongmillError, StoreError, UsageError
 from jobs.inputs import list_file
 from jobs.inputs.path_text import from_text, to_text
+from jobs.inputs.patterns import EVERYTHING, Patterns, advance, complete, matches
 from jobs.interruption import raise_if_interrupted
 from jobs.redaction import public_address, redact
 from jobs.store.address import absolute_path
@@ -61,8 +61,17 @@ Paths = str | os.PathLike[str] | Sequence[str | os.PathLike[str]]
 """One path or several; addresses that fsspec reads are paths too."""
 
 
-def list_sources(sources: Paths, is_known: Callable[[str], bool] = lambda _: False) -> Listing:
+def list_sources(
+    sources: Paths,
+    is_known: Callable[[str], bool] = lambda _: False,
+    *,
+    patterns: Patterns = EVERYTHING,
+    on_ignored: Callable[[str, str], None] | None = None,
+) -> Listing:
     """List the recordings of ``sources``; ``~`` is the user's home folder.
+
+    ``patterns`` chooses among them. ``on_ignored`` takes the path and the reason of each local file
+    that is not listed.
 
     UsageError if a source does not exist, or has no recording and is not known; or if two
     recordings have the same track_id. StoreError if an object store does not answer.
@@ -85,10 +94,14 @@ def list_sources(sources: Paths, is_known: Callable[[str], bool] = lambda _: Fal
     given = [sources] if isinstance(sources, str | os.PathLike) else sources
     for source in [os.fspath(path) for path in given]:
         count, before = 0, len(unlisted)
-        name, found = _list_source(source, unlisted, links)
+        name, found = _list_source(source, unlisted, links, on_ignored)
         names.append(name)
         for recording in found:
             raise_if_interrupted()
+            if not patterns.admit(recording.track_id):
+                if on_ignored:
+                    on_ignored(recording.uri, "left out by --include or --exclude")
+                continue
             count += 1
             # A single source may repeat a file only under the same track_id.
             if len(given) > 1:
@@ -119,7 +132,8 @@ def list_sources(sources: Paths, is_known: Callable[[str], bool] = lambda _: Fal
         elif not count:
             raise UsageError(
                 f"no recording was found in {public_address(source)}. Names must end in .wav, "
-                f".flac, .mp3, .ogg, .m4a or one of {len(AUDIO_SUFFIXES) - 5} other suffixes. "
+                f".flac, .mp3, .ogg, .m4a or one of {len(AUDIO_SUFFIXES) - 5} other suffixes"
+                f"{', and fit --include and --exclude' if patterns != EVERYTHING else ''}. "
                 "Nothing was changed"
             )
     recordings = [by_track[track] for track in sorted(by_track)]
@@ -134,7 +148,10 @@ def _is_same_file(path: str, other: str) -> bool:
 
 
 def _list_source(
-    source: str, unlisted: list[str], links: list[str]
+    source: str,
+    unlisted: list[str],
+    links: list[str],
+    on_ignored: Callable[[str, str], None] | None,
 ) -> tuple[str, Iterator[SourceFile]]:
     """Return the absolute path or public address of a source, and its recordings.
 
@@ -151,7 +168,7 @@ def _list_source(
         return public_address(address), _list_remote(address)
     path = absolute_path(source)
     if os.path.isdir(path):
-        return to_text(path), _walk(path, ["**", "*"], unlisted, links, source=path)
+        return to_text(path), _walk(path, ["**", "*"], unlisted, links, on_ignored, source=path)
     if os.path.lexists(path):
         if path.lower().endswith(list_file.SUFFIXES):
             links.append(path)
@@ -165,7 +182,7 @@ def _list_source(
     if glob.has_magic(path):
         root = _glob_root(path)
         steps = path.removeprefix(root).lstrip("/").split("/")
-        return to_text(path), _walk(root, steps, unlisted, links, source=path)
+        return to_text(path), _walk(root, steps, unlisted, links, on_ignored, source=path)
     raise UsageError(
         f"there is no {public_address(source)}. A source is a folder, a file, a glob in quotes or "
         f"a list file ({', '.join(list_file.SUFFIXES)})"
@@ -173,7 +190,13 @@ def _list_source(
 
 
 def _walk(
-    root: str, steps: list[str], unlisted: list[str], links: list[str], *, source: str
+    root: str,
+    steps: list[str],
+    unlisted: list[str],
+    links: list[str],
+    on_ignored: Callable[[str, str], None] | None,
+    *,
+    source: str,
 ) -> Iterator[SourceFile]:
     """Yield the recordings below ``root`` that match the ``steps`` of a glob.
 
@@ -181,7 +204,7 @@ def _walk(
     that cannot be listed are added to ``unlisted``; :func:`glob.glob` would skip them silently.
     Links are added to ``links``.
     """
-    steps = _complete(steps)
+    steps = complete(steps)
     pending = [(root, frozenset[tuple[int, int]](), frozenset([0]))]
     while pending:
         raise_if_interrupted()
@@ -196,7 +219,7 @@ def _walk(
         for entry in entries:
             if entry.is_symlink():
                 links.append(entry.path)
-            following = _advance(steps, current, entry.name)
+            following = advance(steps, current, entry.name)
             ends = len(steps) in following and _is_audio(entry.name)
             deeper = following - {len(steps)}
             is_folder = bool(following) and _is_folder(entry)
@@ -205,35 +228,17 @@ def _walk(
                 yield _listed(entry.path, root, source)
             elif is_folder and deeper and _inode(entry.path) not in visited:
                 pending.append((entry.path, visited, deeper))
+            elif on_ignored:
+                on_ignored(to_text(entry.path), _why_ignored(entry.name, is_folder=is_folder))
 
 
-def _complete(steps: list[str]) -> list[str]:
-    """Return the steps of a glob; ``**`` at the end means all files below."""
-    return [*steps, "*"] if steps[-1] == "**" else steps
-
-
-def _matches(steps: list[str], names: list[str]) -> bool:
-    """Tell whether the names of a path match the steps of a glob."""
-    current = frozenset([0])
-    for name in names:
-        current = _advance(steps, current - {len(steps)}, name)
-    return len(steps) in current
-
-
-def _advance(steps: list[str], current: frozenset[int], name: str) -> frozenset[int]:
-    """Return the indices of the steps that may follow ``name``, which may match any current one."""
-    following = set[int]()
-    hidden = name.startswith(".")
-    for first in current:
-        step = first
-        while steps[step] == "**":
-            if not hidden:
-                following.add(step)
-            step += 1
-        may_match = not hidden or steps[step].startswith(".")
-        if may_match and fnmatch.fnmatchcase(name, steps[step]):
-            following.add(step + 1)
-    return frozenset(following)
+def _why_ignored(name: str, *, is_folder: bool) -> str:
+    """Return why an entry of a folder is not listed."""
+    if name.startswith("."):
+        return "hidden"
+    if is_folder:
+        return "a folder that is listed elsewhere, or not meant by the glob"
+    return "not meant by the glob" if _is_audio(name) else "no recording, by its suffix"
 
 
 def _list_entries(path: str) -> Iterator[SourceFile]:
@@ -310,7 +315,7 @@ def _list_bucket(source: str) -> Iterator[SourceFile]:
             found = chain([first], found)
         elif glob.has_magic(source):
             root = _glob_root(source)
-            steps = _complete(source.removeprefix(f"{root}/").split("/"))
+            steps = complete(source.removeprefix(f"{root}/").split("/"))
             found = list_objects(root)
         for path, info in found:
             raise_if_interrupted()
@@ -319,7 +324,7 @@ def _list_bucket(source: str) -> Iterator[SourceFile]:
                 yield _listed_remote(uri, uri, path.rpartition("/")[2], source, info)
                 continue
             track = uri.removeprefix(f"{root}/")
-            if _is_audio(track) and _matches(steps, track.split("/")):
+            if _is_audio(track) and matches(steps, track.split("/")):
                 yield _listed_remote(uri, uri, track, source, info)
 
 

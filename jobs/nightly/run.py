@@ -103,6 +103,8 @@ def run(
     retry_failed: bool = False,
     max_failed: float = defaults.MAX_FAILED,
     max_gone: float = defaults.MAX_GONE,
+    include: Sequence[str] = (),
+    exclude: Sequence[str] = (),
     split: str = defaults.SPLIT,
     train_features: str | None = None,
     level: Level | None = None,
@@ -128,7 +130,7 @@ def run(
     ----------
     sources, labels, features, segment_seconds, retry_failed, max_failed, max_gone
         As for :func:`jobs.extraction.extract.extract`.
-    scheduler, workers, progress
+    include, exclude, scheduler, workers, progress
         As for :func:`jobs.extraction.extract.extract`.
     store : str
         Address of the store, which is created if it does not exist.
@@ -181,6 +183,8 @@ def run(
         "retry_failed": retry_failed,
         "max_failed": max_failed,
         "max_gone": max_gone,
+        "include": include,
+        "exclude": exclude,
     }
     training = {
         "split": split,

@@ -29,6 +29,8 @@ DEFAULTS = {
     "retry_failed": False,
     "max_failed": 0.1,
     "max_gone": 0.1,
+    "include": [],
+    "exclude": [],
 }
 
 

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from jobs.errors import UsageError
 from jobs.inputs.path_text import from_text, to_text
+from jobs.inputs.patterns import Patterns
 from jobs.inputs.sources import Listing, is_visible, list_sources, refresh
 
 MakeTree = Callable[..., Path]
@@ -325,6 +326,26 @@ def test_a_source_without_a_recording_is_refused(tree: MakeTree) -> None:
     for sources in ([empty], [full, empty], [f"{full}/*.flac"], [f"{full}/x/*.wav"]):
         with pytest.raises(UsageError, match=r"no recording was found in .*Nothing was changed"):
             listing_of(*sources)
+
+
+def test_patterns_choose_among_the_recordings_of_any_source(tree: MakeTree) -> None:
+    folder = tree("rock/1.wav", "rock/live/2.wav", "jazz/3.mp3", "cover.jpg", ".hidden.wav")
+    ignored: dict[str, str] = {}
+    patterns = Patterns(exclude=["live", "*.mp3"])
+    listing = list_sources([folder], patterns=patterns, on_ignored=ignored.__setitem__)
+    assert [one.track_id for one in listing.recordings] == ["rock/1.wav"]
+    left_out = "left out by --include or --exclude"
+    assert {path.removeprefix(f"{folder}/"): why for path, why in ignored.items()} == {
+        "rock/live/2.wav": left_out,
+        "jazz/3.mp3": left_out,
+        "cover.jpg": "no recording, by its suffix",
+        ".hidden.wav": "hidden",
+    }
+    patterns = Patterns(include=["jazz/*"])
+    (found,) = list_sources([f"{folder}/**/*.mp3"], patterns=patterns).recordings
+    assert found.track_id == "jazz/3.mp3"
+    with pytest.raises(UsageError, match="fit --include and --exclude"):
+        list_sources([folder], patterns=Patterns(include=["pop"]))
 
 
 def test_a_table_is_refused_with_the_command_that_imports_it(tree: MakeTree) -> None:
