@@ -2,7 +2,7 @@
 
 from dataclasses import asdict
 from functools import partial
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -16,6 +16,7 @@ from jobs.progress import clock, counted, printable
 if TYPE_CHECKING:
     from jobs.extraction.extract import Outcome
     from jobs.extraction.import_features import ImportOutcome
+    from jobs.extraction.preview import Preview
 
 
 def print_outcome(outcome: "Outcome", store: str) -> None:
@@ -59,6 +60,47 @@ def print_import(outcome: "ImportOutcome", store: str) -> None:
     show(f"Imported {text}; the tables are in {printable(store)}.")
 
 
+MAX_PREVIEWED = 10
+"""Tracks or files of each kind that a dry run shows."""
+
+
+def print_preview(found: "Preview") -> None:
+    """Show what an extraction would do."""
+    show(f"{counted(found.listed, 'file')} listed, {found.unchanged:,} unchanged.")
+    kinds = {
+        "new": found.new,
+        "changed": found.changed,
+        "to retry": found.retried,
+        "without some features": found.incomplete,
+        "gone": found.gone,
+        "with another label": found.relabelled,
+        **{f"ignored ({reason})": paths for reason, paths in found.ignored.items()},
+    }
+    for kind, names in kinds.items():
+        if names:
+            show(f"{len(names):,} {kind}:")
+            for name in names[:MAX_PREVIEWED]:
+                show(f"  {printable(name)}")
+            if len(names) > MAX_PREVIEWED:
+                show(f"  … and {len(names) - MAX_PREVIEWED:,} more")
+    show("This was a dry run: nothing was changed.")
+
+
+def run_preview(arguments: dict[str, Any]) -> None:
+    """Show what an extraction with these options would do; exit with 3 if it would be refused."""
+    from jobs.extraction.preview import preview
+
+    names = (
+        *("sources", "store", "labels", "features", "segment_seconds", "retry_failed"),
+        *("max_gone", "include", "exclude", "log_format", "quiet", "verbose", "as_json"),
+    )
+    options = {name: arguments[name] for name in names}
+    found = run_job(preview, print_preview, force=arguments.get("force", False), **options)
+    if found.refusal:
+        print_error(found.refusal)
+        raise typer.Exit(3)
+
+
 def extract(
     *,
     sources: options.Sources,
@@ -81,6 +123,7 @@ def extract(
     max_gone: options.MaxGone = defaults.MAX_GONE,
     include: options.Include = [],  # noqa: B006  # Typer requires a list
     exclude: options.Exclude = [],  # noqa: B006
+    dry_run: options.DryRun = False,
     log_format: options.LogFormat = "text",
     quiet: options.Quiet = False,
     verbose: options.Verbose = False,
@@ -93,6 +136,9 @@ def extract(
     work is kept.
     """
     arguments = {**locals(), "segment_seconds": options.check_segment_seconds(segment_seconds)}
+    if arguments.pop("dry_run"):
+        run_preview(arguments)
+        return
     from jobs.extraction.extract import extract as run
 
     outcome = run_job(

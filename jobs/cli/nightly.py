@@ -10,6 +10,7 @@ from featurizer.columns import SEGMENT_SECONDS
 from jobs import defaults
 from jobs.cli import options
 from jobs.cli.command import use_config
+from jobs.cli.extraction import run_preview
 from jobs.cli.tables import open_log, print_error, print_json, show, show_table
 from jobs.exporting import table_names
 from jobs.extras import require
@@ -66,6 +67,7 @@ def run(
     max_gone: options.MaxGone = defaults.MAX_GONE,
     include: options.Include = [],  # noqa: B006  # Typer requires a list
     exclude: options.Exclude = [],  # noqa: B006
+    dry_run: options.DryRun = False,
     split: options.Split = defaults.SPLIT,
     train_features: options.LearnFeatures = None,
     level: options.Level = None,
@@ -112,6 +114,9 @@ def run(
     its input has not changed. After an interruption run the same command again.
     """
     arguments = {**locals(), "segment_seconds": options.check_segment_seconds(segment_seconds)}
+    if arguments.pop("dry_run"):
+        run_preview(arguments)
+        return
     for name in ("sources", "config", "log_format", "quiet", "verbose", "as_json"):
         del arguments[name]
     require("report")

@@ -143,6 +143,15 @@ MaxGone = Annotated[
     ),
 ]
 
+DryRun = Annotated[
+    bool,
+    typer.Option(
+        "--dry-run",
+        help="Show only what would be extracted, removed and left out, and why. Nothing is "
+        "changed.",
+    ),
+]
+
 Include = Annotated[
     list[str],
     typer.Option(

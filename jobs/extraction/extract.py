@@ -39,15 +39,15 @@ from jobs.extraction.attempts import (
     result_files,
 )
 from jobs.extraction.batch import unfit_reason
-from jobs.extraction.losses import knows_source, too_many_gone
-from jobs.extraction.plan import Plan, make_groups, make_plan, with_public_sources
+from jobs.extraction.losses import too_many_gone
+from jobs.extraction.plan import Plan, make_groups, with_public_sources
 from jobs.extraction.remarks import is_long_enough, with_remarks
 from jobs.extraction.rows import Rows
-from jobs.extraction.same_files import with_each_file_once
+from jobs.extraction.survey import plan_work, survey
 from jobs.inputs import labels as label_table
 from jobs.inputs.patterns import Patterns
 from jobs.inputs.recordings import check_feature_sets, check_segment_seconds
-from jobs.inputs.sources import Listing, Paths, SourceFile, is_missing, list_sources
+from jobs.inputs.sources import Listing, Paths, SourceFile, is_missing
 from jobs.progress import Progress, clock, counted
 from jobs.stage import Session, Stage, open_session
 from jobs.store import commit
@@ -64,7 +64,6 @@ from jobs.store.schemas import (
     SIMILARITY,
     SUSPECTS,
     TAGS,
-    features_folder,
 )
 from jobs.store.tables import STORE_JSON, Settings, current_settings, read_settings
 
@@ -241,13 +240,14 @@ def extract(
     progress = session.progress
     segment_seconds = check_segment_seconds(segment_seconds)
     settings = current_settings(check_feature_sets(features), segment_seconds)
-    progress.step("listing the sources")
-    is_known = functools.partial(knows_source, session.storage)
-    listing = list_sources(sources, is_known, patterns=Patterns(include, exclude))
-    for folder in listing.unlisted:
-        progress.warn(f"the folder {folder} cannot be read; its known files stay as they are")
-    listing = with_each_file_once(listing, session.storage, settings, progress.warn)
-    labelling = label_table.label_tracks(labels, listing.recordings)
+    listing, labelling = survey(
+        sources,
+        session.storage,
+        settings,
+        labels=labels,
+        patterns=Patterns(include, exclude),
+        progress=progress,
+    )
     if read_settings(session.storage) is None:  # the stage would create the store
         label_table.check_matches(labelling, labels)
     with session.stage("extract", settings=settings, force=force) as stage:
@@ -277,19 +277,15 @@ def extract(
             stage.store.parts(table)  # a damaged one would end the run at its commit
         label_table.read(stage.store)
         stage.run_id = _resume(stage, command)
-        rows = {
-            name: stage.store.read(features_folder(name, "track"), ["track_id", "label"])
-            for name in settings.feature_sets
-        }
-        plan = make_plan(
+        plan, rows = plan_work(
+            stage.store,
+            settings,
             listing,
             known,
-            rows,
-            labelling.by_track,
+            labelling,
             run_id=stage.run_id,
             force=force,
             retry_failed=retry_failed,
-            replace_all=not settings.extends(stage.store.settings),
         )
         run = _Extraction(
             stage, settings, plan, listing, labelling, rows, force, retry_failed, max_failed
