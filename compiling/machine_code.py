@@ -155,6 +155,29 @@ def cache_folder(package: Path) -> Path | None:
         return None
 
 
+def has_code(package: Path) -> bool:
+    """Tell whether there is machine code of a package's kernels; if not, a process must compile.
+
+    Parameters
+    ----------
+    package : Path
+        Folder of the package's source.
+
+    Returns
+    -------
+    bool
+        Whether the cache has code of a kernel at least.
+
+    Examples
+    --------
+    >>> with tempfile.TemporaryDirectory() as package:
+    ...     has_code(Path(package))
+    False
+    """
+    folder = cache_folder(package)
+    return folder is not None and any(folder.rglob("*.nbi"))
+
+
 def _candidates(package: Path) -> Iterator[Path]:
     if chosen := os.environ.get("NUMBA_CACHE_DIR"):
         yield Path(chosen)

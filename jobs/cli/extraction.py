@@ -22,7 +22,10 @@ if TYPE_CHECKING:
 def print_outcome(outcome: "Outcome", store: str) -> None:
     """Print what an extraction did."""
     worked = outcome.extracted + outcome.failed
-    speed = f", {outcome.audio_s / outcome.seconds:.0f} x realtime" if outcome.seconds else ""
+    seconds = outcome.seconds - outcome.compile_s
+    speed = f", {outcome.audio_s / seconds:.0f} x realtime" if seconds > 0 else ""
+    if outcome.compile_s:
+        speed = f" ({clock(outcome.compile_s)} of it to compile){speed}"
     if outcome.outcome == "too-many-gone":
         show("Nothing was extracted or removed.")
     elif worked:

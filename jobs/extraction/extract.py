@@ -12,12 +12,15 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from itertools import chain
+from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+import featurizer
+from compiling.machine_code import has_code
 from featurizer.columns import SEGMENT_SECONDS
 from featurizer.errors import FailureKind
 from featurizer.feature_set import DEFAULT_SETS, feature_set
@@ -95,6 +98,8 @@ class Outcome:
         Listed files that failed in this run or before.
     audio_s, compute_s : float
         Seconds of extracted audio, and seconds of work summed over all workers.
+    compile_s : float
+        Seconds until the first result, if a worker had to compile the kernels.
     """
 
     run_id: str
@@ -116,6 +121,7 @@ class Outcome:
     segments: int = 0
     audio_s: float = 0.0
     compute_s: float = 0.0
+    compile_s: float = 0.0
     workers: int = 0
     seconds: float = 0.0
 
@@ -136,19 +142,23 @@ class Outcome:
             f"{self.retried} to retry, {self.unchanged} unchanged{lacking}, {self.gone} gone{more}"
         )
 
-    def progress(self, files: int, seconds: float, threads: int) -> str:
+    def progress(
+        self, files: int, seconds: float, threads: int, before: tuple[int, float] = (0, 0.0)
+    ) -> str:
         """Return the progress as text: ``files`` are to be extracted, and ``seconds`` have passed.
 
-        ``threads`` is the number of the workers' threads.
+        ``threads`` is the number of the workers' threads. ``before`` are the files and the seconds
+        of audio that were finished when the time began.
         """
         done = self.extracted + self.failed
         text = f"{done} of {files} files, {self.failed} failed"
         if not threads:
             return f"{text}; the cluster has no worker, waiting for one"
-        if done:
+        measured = done - before[0]
+        if measured:
             seconds = max(seconds, 1e-9)
-            left = clock(seconds / done * (files - done))
-            text += f", {self.audio_s / seconds:.0f} x realtime, {left} left"
+            left = clock(seconds / measured * (files - done))
+            text += f", {(self.audio_s - before[1]) / seconds:.0f} x realtime, {left} left"
         return text
 
     def columns(self) -> dict[str, Any]:
@@ -294,6 +304,11 @@ def extract(
         run.extract()
         run.finish()
     return run.outcome
+
+
+def _has_kernels() -> bool:
+    """Tell whether this worker's machine has compiled the kernels of the features."""
+    return has_code(Path(featurizer.__file__).parent)
 
 
 def _resume(stage: Stage, command: dict[str, Any]) -> str:
@@ -447,12 +462,26 @@ class _Extraction:
         pool = self.stage.pool(check)
         with translate_errors(pool.client):
             threads = pool.poll()
-        began = time.monotonic()
+            compiled = pool.client.run(_has_kernels, on_error="ignore").values()
+        outcome, is_compiling = self.outcome, not all(compiled)
+        if is_compiling:
+            progress.step("Compiling kernels (once per machine, about 20 s)")
+        started = began = time.monotonic()
+        before = (0, 0.0)
 
         def tick(threads: int) -> None:
-            self.outcome.workers = pool.most_workers
+            nonlocal began, before, is_compiling
+            outcome.workers = pool.most_workers
+            if is_compiling and threads:
+                # The first batch compiles, which says nothing about the speed.
+                began = time.monotonic()
+                before = (outcome.extracted + outcome.failed, outcome.audio_s)
+                is_compiling = not before[0]
+                outcome.compile_s = began - started
+                if is_compiling:
+                    return
             seconds = time.monotonic() - began
-            progress.update(self.outcome.progress(count, seconds, threads))
+            progress.update(outcome.progress(count, seconds, threads, before))
 
         for batch, result in dispatch(pool, self._batches(threads), tick=tick):
             summary = self._write_failure(batch, result) if result.outcome == "died" else result

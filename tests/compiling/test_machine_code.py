@@ -24,6 +24,7 @@ from compiling.machine_code import (
     cache_folder,
     fingerprint,
     first_private,
+    has_code,
     private_folder,
 )
 
@@ -43,6 +44,19 @@ def test_the_first_writable_folder_is_used(tmp_path: Path) -> None:
     assert list(found.iterdir()) == []
     with pytest.raises(PermissionError, match="^/proc \\(No such file or directory\\)$"):
         first_private([NOWHERE], "kernels-1")
+
+
+def test_a_package_has_code_once_a_kernel_is_cached(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("NUMBA_CACHE_DIR", str(private_folder(tmp_path / "cache")))
+    package = tmp_path / "package"
+    assert not has_code(package)
+    folder = cache_folder(package)
+    assert folder is not None
+    (folder / "package").mkdir()
+    (folder / "package/kernel.py311.nbi").touch()
+    assert has_code(package)
 
 
 def test_new_folders_are_private_whatever_the_umask(tmp_path: Path) -> None:

@@ -532,6 +532,17 @@ def tag(path: Path, **tags: str) -> None:
     file.save()
 
 
+def test_the_first_run_of_a_machine_says_that_it_compiles(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log = io.StringIO()
+    for is_compiled in (False, True):
+        monkeypatch.setattr(jobs.extraction.extract, "has_code", lambda _, has=is_compiled: has)
+        outcome = run(progress=Progress(Console(file=log, width=1000)), force=is_compiled)
+        assert bool(outcome.compile_s) != is_compiled
+    assert log.getvalue().count("Compiling kernels (once per machine, about 20 s)") == 1
+
+
 @pytest.mark.slow
 def test_tags_are_a_table_and_may_be_labels(run: Run, without_cluster: Run) -> None:
     shutil.rmtree(MUSIC)

@@ -34,6 +34,14 @@ def test_a_log_gets_a_line_now_and_then(
     ]
 
 
+def test_what_was_finished_before_the_time_began_says_nothing_about_the_speed() -> None:
+    outcome = Outcome("run", extracted=2, audio_s=60.0)
+    assert outcome.progress(10, 5.0, 2, (2, 60.0)) == "2 of 10 files, 0 failed"
+    outcome.add(Summary("done", extracted=4, audio_s=120.0))
+    line = "6 of 10 files, 0 failed, 12 x realtime, 10 s left"
+    assert outcome.progress(10, 10.0, 2, (2, 60.0)) == line
+
+
 def test_a_cluster_without_workers_is_reported() -> None:
     line = Outcome("run").progress(0, 100.0, 0)
     assert line == "0 of 0 files, 0 failed; the cluster has no worker, waiting for one"
