@@ -1,5 +1,6 @@
 """Atomic exports to a file: CSV, JSON lines, Parquet or Arrow."""
 
+import errno
 import os
 
 import pyarrow as pa
@@ -28,7 +29,11 @@ def write_file(rows: Rows, path: str) -> None:
         The file cannot be written. An existing one is unchanged.
     """
     if path == STDOUT:
-        _write_text(rows, "/dev/stdout", "stdout.csv")
+        try:
+            _write_text(rows, "/dev/stdout", "stdout.csv")
+        except ExportError as error:
+            if os.strerror(errno.EPIPE) not in str(error):  # `head` has enough
+                raise
         return
     try:
         with atomic_write(path) as temporary:
