@@ -13,6 +13,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal, get_args
 
+import pyarrow as pa
+import pyarrow.compute as pc
+
 from featurizer.columns import SEGMENT_SECONDS
 from featurizer.feature_set import DEFAULT_SETS, Level
 from jobs import defaults
@@ -29,7 +32,13 @@ from jobs.redaction import redact
 from jobs.stage import Session, open_session
 from jobs.store import commit
 from jobs.store.counts import count_labels, count_tracks
-from jobs.store.schemas import PREDICTED_TRACKS, SIMILARITY, comparison_table
+from jobs.store.schemas import (
+    PREDICTED_LONG,
+    PREDICTED_TRACKS,
+    SIMILARITY,
+    comparison_table,
+    features_folder,
+)
 from jobs.store.tables import Store, read_settings
 from recommend.metric import Name
 
@@ -209,6 +218,7 @@ def run(
             inputs=("features", "labels"),
             options=training,
             few_changes=functools.partial(_few_changes, training, retrain_above),
+            is_current=functools.partial(_few_changes, training, retrain_above),
             has_result=lambda store: registry.champion(store) is not None,
             obstacle=_too_few_labels,
         ),
@@ -242,6 +252,7 @@ def run(
             lambda: _predict(session, long=long),
             inputs=("features", "champion", "predictions"),  # others may have replaced them
             options={"long": long},
+            is_current=functools.partial(_predictions_are_current, long=long),
             has_result=lambda store: bool(store.parts(PREDICTED_TRACKS)),
             obstacle=lambda store: "" if registry.champion(store) else "there is no champion yet",
         ),
@@ -325,6 +336,7 @@ class _Step:
     ``inputs`` are keys of the store's state; none for the extraction, which detects changes itself.
     ``obstacle`` returns why a store does not allow the stage yet, or "". ``few_changes``
     returns why changed inputs are no reason to repeat the stage with the same options, or "".
+    ``is_current`` returns why a result of another command makes the stage unnecessary, or "".
     ``check`` raises an error if the target of an export is of no use.
     """
 
@@ -336,6 +348,7 @@ class _Step:
     has_result: Callable[[Store], bool] = lambda _: True
     obstacle: Callable[[Store], str] = lambda _: ""
     few_changes: Callable[[Store], str] | None = None
+    is_current: Callable[[Store], str] = lambda _: ""
     check: Callable[[], None] = lambda: None
 
     def options_fingerprint(self) -> tuple[str, str]:
@@ -442,6 +455,8 @@ class _Running:
         known = read_fingerprints(store)
         if known.get(step.label) == self._fingerprint(step):
             return "its inputs are unchanged"
+        if step.label not in known:
+            return step.is_current(store)
         if step.few_changes:
             name, options = step.options_fingerprint()
             if known.get(name) == options:
@@ -536,6 +551,25 @@ def _predict(session: Session, *, long: bool) -> _Result:
 
     found = predict_all(store=session, long=long)
     return f"{counted(found.tracks, 'track')} by {found.model}", asdict(found)
+
+
+def _predictions_are_current(store: Store, *, long: bool) -> str:
+    """Return that the champion has predicted all tracks as they are now; "" if it has not."""
+    champion = registry.champion(store)
+    if champion is None or (long and not store.parts(PREDICTED_LONG)):
+        return ""
+    version = registry.describe(store, champion).feature_set
+    names = [name for name, of_set in store.settings.feature_sets.items() if of_set == version]
+    labelled = ["track_id", "label"]
+    parts = store.parts(PREDICTED_TRACKS)
+    predicted = pa.concat_tables(store.read_part(part, [*labelled, "model"]) for part in parts)
+    predicted = predicted.sort_by("track_id")
+    for name in names:
+        tracks = store.read(features_folder(name, "track"), labelled).sort_by("track_id")
+        same = predicted.select(labelled).equals(tracks)
+        if same and pc.unique(predicted["model"]).to_pylist() == [champion]:
+            return f"all tracks have predictions by {champion}"
+    return ""
 
 
 def _export(session: Session, table: TableName, to: str, schema: str | None) -> _Result:

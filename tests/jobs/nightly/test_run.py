@@ -35,7 +35,7 @@ from jobs.store.folder import Folder
 from jobs.store.lock import LOCK
 from jobs.store.schemas import FILES, TRACK
 from jobs.store.schemas import TRACKS as TRACKS_TABLE
-from jobs.store.tables import Settings, open_store
+from jobs.store.tables import STAGES_JSON, Settings, open_store
 from pages import picture
 
 GTZAN = feature_set("gtzan")
@@ -174,6 +174,21 @@ def attempt(*tracks: str, error: str | None = None) -> Callable[[Night], None]:
 
 PREDICTED = ["predict", "export predictions"]
 LEARNT = ["train", *PREDICTED, "report"]
+
+
+def test_a_first_run_does_not_repeat_what_commands_have_done(night: Night) -> None:
+    night.run_first()
+    (night.root / STAGES_JSON).unlink()
+    found = night.run(retrain_above=0.01)
+    again = ["train", "predict"]
+    assert [outcomes(found)[name] for name in again] == ["skipped"] * 2
+    assert found.stages[1].message.startswith("labelled rows changed since")
+    assert found.stages[3].message.startswith("all tracks have predictions by")
+    # Another label is another row of predictions.
+    (night.root / STAGES_JSON).unlink()
+    relabel(night)
+    found = night.run(retrain_above=0.5)
+    assert [outcomes(found)[name] for name in again] == ["skipped", "done"]
 
 
 @pytest.mark.parametrize(
