@@ -51,6 +51,7 @@ def use_config(ctx: Any, path: Path) -> None:
     UsageError if the file is not valid.
     """
     of_run = _by_name(ctx.parent.command.commands["run"])
+    # A parameter with the same name and help has the same meaning.
     shared = {
         name: parameter
         for name, parameter in _by_name(ctx.command).items()

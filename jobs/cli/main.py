@@ -65,7 +65,7 @@ def songmill(
     """Turn a collection of recordings into tables of audio features, on a Dask cluster."""
 
 
-_EXAMPLES: dict[Callable[..., None], tuple[str, ...]] = {
+_COMMANDS: dict[Callable[..., None], tuple[str, ...]] = {
     extraction.extract: (
         "songmill extract ~/music --store tables",
         "songmill extract ~/music --labels tag:genre --store tables",
@@ -110,7 +110,7 @@ _EXAMPLES: dict[Callable[..., None], tuple[str, ...]] = {
 }
 """The commands, in the order of the help, with examples."""
 
-for _command, _examples in _EXAMPLES.items():
+for _command, _examples in _COMMANDS.items():
     app.command(cls=Command, epilog=epilog(_examples))(_command)
 
 

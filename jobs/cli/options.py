@@ -7,8 +7,6 @@ import typer
 from featurizer.feature_set import DEFAULT_SETS
 from jobs import defaults
 
-STORE_VARIABLE = "SONGMILL_STORE"
-
 Sources = Annotated[
     list[str],
     typer.Argument(
@@ -18,15 +16,16 @@ Sources = Annotated[
     ),
 ]
 
-Store = Annotated[
-    str,
-    typer.Option(
-        "--store",
-        metavar="STORE",
-        envvar=STORE_VARIABLE,
-        help="The store: a folder of Parquet tables, or s3://BUCKET/PREFIX.",
-    ),
-]
+_STORE = typer.Option(
+    "--store",
+    metavar="STORE",
+    envvar="SONGMILL_STORE",
+    help="The store: a folder of Parquet tables, or s3://BUCKET/PREFIX.",
+)
+
+Store = Annotated[str, _STORE]
+
+OptionalStore = Annotated[str | None, _STORE]
 
 Scheduler = Annotated[
     str | None,

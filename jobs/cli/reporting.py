@@ -176,20 +176,17 @@ def inspect(
             help="Folder of the pictures and the page; by default inspect-NAME in this folder.",
         ),
     ] = None,
-    store: Annotated[
-        str | None,
-        typer.Option(
-            metavar="STORE",
-            envvar=options.STORE_VARIABLE,
-            help="A store with a model, which predicts the label.",
-        ),
-    ] = None,
+    store: options.OptionalStore = None,
     log_format: options.LogFormat = "text",
     quiet: options.Quiet = False,
     verbose: options.Verbose = False,
     as_json: options.Json = False,
 ) -> None:
-    """Write one page about a recording: pictures, facts and features."""
+    """Write one page about a recording: pictures, facts and features.
+
+    With --store, each feature has its percentile among the tracks, and the champion predicts the
+    label.
+    """
     arguments = dict(locals())
     require("report")
     from jobs.reporting.inspection import inspect as run

@@ -9,6 +9,7 @@ from support.command_line import Command
 
 import jobs.extraction.extract
 import jobs.learning.train
+import jobs.reporting.inspection
 import jobs.reporting.status
 from jobs.errors import UsageError
 
@@ -28,6 +29,7 @@ def job(monkeypatch: pytest.MonkeyPatch) -> Mock:
     monkeypatch.setattr(jobs.extraction.extract, "extract", mock)
     monkeypatch.setattr(jobs.learning.train, "train", mock)
     monkeypatch.setattr(jobs.reporting.status, "read_status", mock)
+    monkeypatch.setattr(jobs.reporting.inspection, "inspect", mock)
     return mock
 
 
@@ -66,6 +68,8 @@ def test_a_file_in_the_working_folder_serves_every_command(
     assert found["features"] is None
     command("status")
     assert job.call_args.args == ("tables",)
+    command("inspect", "a.wav")
+    assert options_of(job)["store"] == "tables"
 
 
 def test_an_unknown_option_in_the_file_is_wrong_usage(

@@ -654,7 +654,7 @@ def test_a_config_file_holds_the_options(night: Night, command: Command, tmp_pat
     ("text", "error"),
     [
         ("neighbors = 4", "has the unknown option 'neighbors': did you mean neighbours?"),
-        ("zzz = 4", "has the unknown option 'zzz': use one of compare, export, features, "),
+        ("zzz = 4", "has the unknown option 'zzz': use one of compare, dry-run, exclude, "),
         ("neighbours = 0", "Invalid value for '-k' / '--neighbours'"),
         ('neighbours = "many"', "Invalid value for '-k' / '--neighbours'"),
         ('only = "sleep"', "Invalid value for '--only'"),
