@@ -76,6 +76,11 @@ class Session:
         self._stack = contextlib.ExitStack()
 
     @property
+    def has_own_cluster(self) -> bool:
+        """Whether the session starts a cluster on this machine."""
+        return not scheduler_address(self._scheduler, self._workers)
+
+    @property
     def store(self) -> Store:
         """The store; UsageError if it does not exist."""
         if self._store is None:
@@ -159,7 +164,7 @@ class Session:
         if self._client is None or self._client.status != "running":
             connecting = connect(self._scheduler, self._workers, self.progress.warn)
             self._client = self._stack.enter_context(connecting)
-            if scheduler_address(self._scheduler, self._workers):  # a local cluster has none
+            if not self.has_own_cluster:  # which has no dashboard
                 with suppress(LookupError, ValueError):  # of a template in Dask's configuration
                     self.progress.write("info", f"Dask's dashboard: {self._client.dashboard_link}")
         return self._client

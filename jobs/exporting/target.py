@@ -20,7 +20,7 @@ Kind = Literal["postgresql", "sqlite", "duckdb", "file"]
 
 STDOUT = "-"
 
-_DATABASES: dict[str, Kind] = {".db": "sqlite", ".sqlite": "sqlite", ".duckdb": "duckdb"}
+_DATABASES: dict[str, Kind] = {".db": "sqlite", ".duckdb": "duckdb"}
 """Kinds of databases, by the suffix of their file."""
 
 _MISSPELT = re.compile(r"\s*postgres(ql)?:|.*password\s*=", re.IGNORECASE | re.DOTALL)

@@ -20,7 +20,6 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 import featurizer
-from compiling.machine_code import has_code
 from featurizer.columns import SEGMENT_SECONDS
 from featurizer.errors import FailureKind
 from featurizer.feature_set import DEFAULT_SETS, feature_set
@@ -70,6 +69,9 @@ from jobs.store.schemas import (
 )
 from jobs.store.tables import STORE_JSON, Settings, current_settings, read_settings
 
+FEATURIZER = Path(featurizer.__file__).parent
+"""Package of the kernels, which the first run of a machine compiles."""
+
 MAX_LOGGED_FAILURES = 1000
 """Failed files that a run logs one by one."""
 
@@ -99,7 +101,7 @@ class Outcome:
     audio_s, compute_s : float
         Seconds of extracted audio, and seconds of work summed over all workers.
     compile_s : float
-        Seconds until the first result, if a worker had to compile the kernels.
+        Seconds until the first result, if workers of this machine had to compile the kernels.
     """
 
     run_id: str
@@ -306,11 +308,6 @@ def extract(
     return run.outcome
 
 
-def _has_kernels() -> bool:
-    """Tell whether this worker's machine has compiled the kernels of the features."""
-    return has_code(Path(featurizer.__file__).parent)
-
-
 def _resume(stage: Stage, command: dict[str, Any]) -> str:
     """Return the id of an unfinished run of the same command, or the id of this run."""
     storage = stage.store.storage
@@ -449,6 +446,7 @@ class _Extraction:
 
     def extract(self) -> None:
         """Extract every planned file that is not finished yet."""
+        from compiling.machine_code import has_code
         from jobs.extraction.dispatch import dispatch
 
         progress = self.stage.session.progress
@@ -462,8 +460,8 @@ class _Extraction:
         pool = self.stage.pool(check)
         with translate_errors(pool.client):
             threads = pool.poll()
-            compiled = pool.client.run(_has_kernels, on_error="ignore").values()
-        outcome, is_compiling = self.outcome, not all(compiled)
+        outcome = self.outcome
+        is_compiling = self.stage.session.has_own_cluster and not has_code(FEATURIZER)
         if is_compiling:
             progress.step("Compiling kernels (once per machine, about 20 s)")
         started = began = time.monotonic()

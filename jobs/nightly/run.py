@@ -559,16 +559,16 @@ def _predictions_are_current(store: Store, *, long: bool) -> str:
     if champion is None or (long and not store.parts(PREDICTED_LONG)):
         return ""
     version = registry.describe(store, champion).feature_set
-    names = [name for name, of_set in store.settings.feature_sets.items() if of_set == version]
+    names = {of_set: name for name, of_set in store.settings.feature_sets.items()}
+    if version not in names:
+        return ""
     labelled = ["track_id", "label"]
+    tracks = store.read(features_folder(names[version], "track"), labelled).sort_by("track_id")
     parts = store.parts(PREDICTED_TRACKS)
     predicted = pa.concat_tables(store.read_part(part, [*labelled, "model"]) for part in parts)
-    predicted = predicted.sort_by("track_id")
-    for name in names:
-        tracks = store.read(features_folder(name, "track"), labelled).sort_by("track_id")
-        same = predicted.select(labelled).equals(tracks)
-        if same and pc.unique(predicted["model"]).to_pylist() == [champion]:
-            return f"all tracks have predictions by {champion}"
+    is_by_champion = pc.unique(predicted["model"]).to_pylist() == [champion]
+    if is_by_champion and predicted.select(labelled).sort_by("track_id").equals(tracks):
+        return f"all tracks have predictions by {champion}"
     return ""
 
 

@@ -32,6 +32,7 @@ from threadpoolctl import threadpool_limits
 
 import jobs.extraction.extract
 import jobs.store.commit
+from compiling import machine_code
 from featurizer.extract import extract as extract_features
 from featurizer.feature_set import feature_set
 from jobs.cluster.connect import scheduler_address
@@ -41,6 +42,7 @@ from jobs.extraction.plan import Plan
 from jobs.inputs.sources import Paths, list_sources
 from jobs.progress import Progress, printable
 from jobs.reporting.status import read_status
+from jobs.stage import Session
 from jobs.store import commit
 from jobs.store.address import lock_of
 from jobs.store.manifest import MANIFEST
@@ -536,8 +538,9 @@ def test_the_first_run_of_a_machine_says_that_it_compiles(
     run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     log = io.StringIO()
+    monkeypatch.setattr(Session, "has_own_cluster", True)
     for is_compiled in (False, True):
-        monkeypatch.setattr(jobs.extraction.extract, "has_code", lambda _, has=is_compiled: has)
+        monkeypatch.setattr(machine_code, "has_code", lambda _, has=is_compiled: has)
         outcome = run(progress=Progress(Console(file=log, width=1000)), force=is_compiled)
         assert bool(outcome.compile_s) != is_compiled
     assert log.getvalue().count("Compiling kernels (once per machine, about 20 s)") == 1
