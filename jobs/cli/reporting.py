@@ -49,14 +49,13 @@ def print_status(status: "Status") -> None:
         rows = [(kind, f"{count:,}") for kind, count in status.failures.items()]
         show_table(("failure", "files"), rows)
     if status.last_runs:
-        names = ("extracted", "failed", "unchanged", "gone")
         runs = []
         for run in status.last_runs:
             did = ", ".join(run.stages) or "nothing new"
             cells = [f"{run.started_at:%Y-%m-%d %H:%M}", did, run.outcome, clock(run.seconds)]
-            counts = [f"{run.counts[name]:,}" if name in run.counts else "" for name in names]
-            runs.append([*cells, *counts])
-        show_table(("last runs", "stages", "outcome", "took", *names), runs)
+            counts = ", ".join(f"{count:,} {name}" for name, count in run.counts.items() if count)
+            runs.append([*cells, counts])
+        show_table(("last runs", "stages", "outcome", "took", "counts"), runs)
 
 
 def print_failed(status: "Status") -> None:

@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 from collections.abc import Callable, Iterable, Sequence
 from contextvars import ContextVar
 from dataclasses import asdict
@@ -26,13 +27,13 @@ MAX_LABELS = 20
 _TEXT_COLUMNS = (
     *("stage", "stages", "outcome", "message", "label", "predicted"),
     *("then", "rows of", "split", "track", "is also", "suggested"),
-    *("same recording as", "its label", "failure", "why", "remark"),
+    *("same recording as", "its label", "failure", "why", "remark", "counts"),
 )
 
-_WRAPPED_COLUMNS = ("message", "why", "remark", "stages", "then")
+_WRAPPED_COLUMNS = ("message", "why", "remark", "then", "last runs", "stages", "counts")
 """Columns of text that a narrow terminal breaks into lines. Names are never broken."""
 
-_MIN_WRAPPED = 16
+_MIN_WRAPPED = 10
 """Minimum width of such a column."""
 
 _GAP = 2
@@ -64,7 +65,8 @@ def show_table(names: Sequence[str], rows: Iterable[Iterable[str]]) -> None:
     ]
     needed = sum(widths) + _GAP * (len(widths) - 1)
     console = _console()
-    available = console.width if console.is_terminal else needed
+    # Rich takes every dumb terminal to be 80 columns wide.
+    available = shutil.get_terminal_size().columns if console.is_terminal else needed
     breakable = [i for i, name in enumerate(names) if name in _WRAPPED_COLUMNS]
     least = needed - sum(max(0, widths[i] - _MIN_WRAPPED) for i in breakable)
     if least > available:
@@ -83,8 +85,12 @@ def show_table(names: Sequence[str], rows: Iterable[Iterable[str]]) -> None:
 
 
 def _console(width: int | None = None) -> Console:
-    # Names and paths may look like Rich's markup.
-    return Console(width=width, highlight=False, soft_wrap=True, markup=False, emoji=False)
+    # Names and paths may look like Rich's markup. Rich uses a width for a dumb terminal only if
+    # there is a height.
+    height = None if width is None else 25
+    return Console(
+        width=width, height=height, highlight=False, soft_wrap=True, markup=False, emoji=False
+    )
 
 
 def print_json(value: dict[str, Any]) -> None:

@@ -497,8 +497,8 @@ class _Extraction:
         """
         groups: dict[tuple[bool, bool, tuple[str, ...]], list[SourceFile]] = {}
         for track, (recording, sets) in self.open.items():
-            group = (track in self.described, track in self.repeated, sets)
-            groups.setdefault(group, []).append(recording)
+            kind = (track in self.described, track in self.repeated, sets)
+            groups.setdefault(kind, []).append(recording)
         self.open = {}
         found = [
             (sets, group)

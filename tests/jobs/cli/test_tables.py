@@ -1,5 +1,6 @@
 """Tables and lines on terminals of any width."""
 
+import functools
 import io
 from typing import Any
 
@@ -19,13 +20,11 @@ def printed(monkeypatch: pytest.MonkeyPatch) -> Any:
 
     def run(width: int) -> list[str]:
         screen = io.StringIO()
-
-        def console(fixed: int | None = None, **options: Any) -> Console:
-            return Console(
-                file=screen, width=fixed or width, force_terminal=True, color_system=None, **options
-            )
-
-        monkeypatch.setattr(tables, "Console", lambda width=None, **kw: console(width, **kw))
+        terminal: dict[str, Any] = {"force_terminal": True, "color_system": None}
+        console = functools.partial(Console, file=screen, **terminal)
+        monkeypatch.setattr(tables, "Console", console)
+        monkeypatch.setenv("TERM", "dumb")
+        monkeypatch.setenv("COLUMNS", str(width))
         tables.show_table(NAMES, ROWS)
         return [line.rstrip() for line in screen.getvalue().splitlines()]
 

@@ -121,7 +121,8 @@ def test_a_status_is_a_page_for_people(filled: Store, capsys: pytest.CaptureFixt
         "jazz 2",
         "(none) 1",
         "empty 2",
-        "2026-03-07 12:00 extract done 3 min 20 s 1,234 1,234 1,234 1,234",
+        "2026-03-07 12:00 extract done 3 min 20 s 1,234 extracted, 1,234 failed, 1,234 unchanged, "
+        "1,234 gone",
     ):
         assert line in lines
 
