@@ -25,7 +25,7 @@ def print_outcome(outcome: "Outcome", store: str) -> None:
     seconds = outcome.seconds - outcome.compile_s
     speed = f", {outcome.audio_s / seconds:.0f} x realtime" if seconds > 0 else ""
     if outcome.compile_s:
-        speed = f" ({clock(outcome.compile_s)} of it to compile){speed}"
+        speed = f", {clock(outcome.compile_s)} of it to compile{speed}"
     if outcome.outcome == "too-many-gone":
         show("Nothing was extracted or removed.")
     elif worked:

@@ -156,7 +156,7 @@ def test_the_stages_of_a_run_are_one_line(tmp_path: Path) -> None:
 
 def test_compiling_is_left_out_of_the_speed(capsys: pytest.CaptureFixture[str]) -> None:
     print_outcome(Outcome("run", extracted=4, audio_s=120.0, seconds=50.0, compile_s=38.0), "store")
-    line = "Processed 4 files in 50 s (38 s of it to compile), 10 x realtime: 4 extracted,"
+    line = "Processed 4 files in 50 s, 38 s of it to compile, 10 x realtime: 4 extracted,"
     assert capsys.readouterr().out.startswith(line)
 
 
