@@ -240,7 +240,7 @@ def test_the_command_prints_facts_features_and_files(
     _, out, _ = command("inspect", recording, "--store", store)
     for words in ("44,100 Hz, 2 channels, 10.000 s", "220,500 samples at 22,050 Hz", "by v1"):
         assert words in out
-    assert f"15 pictures are in {tmp_path}/inspect-a song" in out
+    assert f"15 pictures in {tmp_path}/inspect-a song" in out
 
 
 def test_the_page_says_that_the_model_has_learnt_the_track(store: Path, tmp_path: Path) -> None:
