@@ -1,6 +1,7 @@
 """The manifest, and how readers notice parts that differ from it."""
 
 import random
+import shlex
 
 import pyarrow as pa
 import pytest
@@ -124,6 +125,7 @@ def test_a_manifest_with_other_entries_is_damaged(entry: str) -> None:
 def test_a_missing_part_is_named_by_every_reader(store: Store) -> None:
     name = only_part(store)
     store.storage.remove(name)
+    quoted = shlex.quote(store.storage.root)
     error = rf"{name} does not exist\. .*verify --repair --store {quoted}`"
     for read in (store.parts, store.read, store.count_rows, lambda t: list(store.read_batches(t))):
         with pytest.raises(DamageError, match=error):
