@@ -146,8 +146,8 @@ def test_the_champion_or_else_the_newest_model_of_a_feature_set_or_kind_predicts
     root = store.storage.root
     assert str(refusal.value) == (
         f"the store {root} has no xgboost model of rich features (it has lda of rich-458.1, "
-        f"xgboost of gtzan-57.1). Run `songmill train --store {root} --features rich --model "
-        "xgboost`"
+        f"xgboost of gtzan-57.1). Run `songmill train --features rich --model xgboost --store "
+        f"{root}`"
     )
 
 

@@ -497,7 +497,7 @@ def test_a_comparison_is_a_stage_where_asked_for(
     assert done(found) == ["extract", "compare", "report"]
     (row,) = pd.read_parquet(night.root / "comparison").to_dict("records")
     score = f"{row['macro_f1']:.3f}"
-    assert found.stages[2].message == f"1 models; the best is naive Bayes, macro F1 {score}"
+    assert found.stages[2].message == f"1 model; the best is naive Bayes, macro F1 {score}"
     assert (row["split"], row["level"]) == ("by-track", "track")
     assert score in (night.root / "report" / "index.html").read_text()
     assert done(night.run(**options)) == ["extract"]
