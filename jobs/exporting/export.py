@@ -153,7 +153,9 @@ def export(
             write_file(rows, target.address)
         else:
             LOADERS[target.kind](rows, target, schema, in_database, KEYS[name])
-        run.commit(commit.Change(), message=f"{rows.count} rows of {name} to {target.shown}")
+        run.commit(
+            commit.Change(), message=f"{counted(rows.count, 'row')} of {name} to {target.shown}"
+        )
         where = target.shown if target.kind == "file" else in_database
         return Outcome(name, rows.count, target.shown, where, time.time() - run.started)
 
