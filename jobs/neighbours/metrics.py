@@ -98,7 +98,7 @@ def choose_metric(store: Store, requested: Name | None, level: Level) -> Name:
     elif not has_rich:
         raise UsageError(
             f"the store {root} has no rich features, which --metric {name} compares: use --metric "
-            "cosine, or run `songmill extract --features gtzan,rich`"
+            "cosine, or run `songmill extract` or `songmill import-features`"
         )
     return name
 
