@@ -479,11 +479,11 @@ def test_damaged_features_are_reported_and_damaged_neighbours_cost_their_section
     outcome, page = read(tmp_path / "s")
     assert "is damaged" in page.text
     assert "verify --repair --store" in page.text
-    assert ", then `songmill similarity`" in page.text
+    assert ", then `songmill similarity --store" in page.text
     assert "Tempo" not in outcome.missing
     features = Path(store.storage.path(store.parts("features/level=track")[0]))
     features.write_bytes(features.read_bytes()[:500])
-    with pytest.raises(StoreError, match=r"is damaged .* --repair .*, then `songmill extract`"):
+    with pytest.raises(StoreError, match=r"is damaged .* --repair .*, then `songmill extract"):
         read(tmp_path / "s")
 
 
