@@ -219,7 +219,7 @@ def load(rows: Rows) -> Loaded:
         for table in storage.read_slice(name, ["track_id", *names], start, stop):
             index = pc.fill_null(pc.index_in(table["track_id"], value_set=ids), -1).to_numpy()
             wanted = (index >= 0) & np.isin(parts[index], rows.wanted)
-            end = count + np.count_nonzero(wanted)
+            end = count + int(np.count_nonzero(wanted))
             tracks[count:end] = index[wanted]
             features[count:end] = feature_matrix(table, rows.features)[wanted]
             count = end
