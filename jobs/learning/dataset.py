@@ -211,16 +211,20 @@ def load(rows: Rows) -> Loaded:
     ids, classes, parts = _roster(rows.root, rows.roster)
     storage = storage_of(rows.root)
     names = feature_set(rows.features).names
-    tracks = [np.empty(0, np.int64)]
-    features = [np.empty((0, len(names)), np.float32)]
+    most = sum(stop - start for _, start, stop in rows.slices)
+    # One matrix, because joining several would double the peak. Unused rows take no memory.
+    tracks, features = np.empty(most, np.int64), np.empty((most, len(names)), np.float32)
+    count = 0
     for name, start, stop in rows.slices:
         for table in storage.read_slice(name, ["track_id", *names], start, stop):
             index = pc.fill_null(pc.index_in(table["track_id"], value_set=ids), -1).to_numpy()
             wanted = (index >= 0) & np.isin(parts[index], rows.wanted)
-            tracks.append(index[wanted])
-            features.append(feature_matrix(table, rows.features)[wanted])
-    found = np.concatenate(tracks)
-    return Loaded(found, classes[found], parts[found], np.concatenate(features))
+            end = count + int(np.count_nonzero(wanted))
+            tracks[count:end] = index[wanted]
+            features[count:end] = feature_matrix(table, rows.features)[wanted]
+            count = end
+    tracks = tracks[:count]
+    return Loaded(tracks, classes[tracks], parts[tracks], features[:count])
 
 
 def load_share(rows: Rows) -> tuple[np.ndarray, np.ndarray]:

@@ -132,7 +132,8 @@ def percentiles(sample: Sample, row: np.ndarray) -> np.ndarray:
 
 
 def _hashes(tracks: pa.Array) -> np.ndarray:
-    return pd.util.hash_array(tracks.to_numpy(zero_copy_only=False))
+    # Names are unique: to look for equal ones would only take time.
+    return pd.util.hash_array(tracks.to_numpy(zero_copy_only=False), categorize=False)
 
 
 def _max_hash(store: Store, table: str, size: int) -> np.uint64:
