@@ -367,6 +367,16 @@ def test_a_stream_without_a_length_that_ends_within_a_frame_gets_a_note(codec, b
     )
 
 
+@pytest.mark.parametrize("tail", [b"", b"TAG" + bytes(125), bytes(500)])
+def test_a_flac_without_a_length_that_ends_within_a_frame_gets_a_note(tail):
+    content = flac_with_length(flac(44100, 3, 2), 0)
+    assert decode_bytes(content + tail).note is None
+    for missing in (1, 700, len(content) // 3):
+        recording = decode_bytes(content[:-missing] + tail)
+        assert recording.note is not None
+        assert recording.note.startswith("The file was cut off: ")
+
+
 def test_an_ogg_without_a_page_that_ends_the_stream_gets_a_note():
     content = ogg()
     last = content.rindex(b"OggS")
