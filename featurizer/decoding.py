@@ -27,7 +27,9 @@ from featurizer.file_access import DecoderFile, FilePart, open_regular_file
 from featurizer.formats import (
     USUAL_FORMATS,
     Container,
+    Found,
     next_recording,
+    next_signature,
     sniff,
     unexplained_bytes,
 )
@@ -50,12 +52,6 @@ from featurizer.stated_length import (
     with_corrected_length,
 )
 from featurizer.truncation import ends_midway
-
-_READ_AHEAD = 1 << 14
-"""Bytes that libsndfile may have read beyond the last sample, at most."""
-
-_UNBOUNDED = ("au", "matroska", "voc", "w64")
-"""Demuxers of formats that the decoders read to the end of the file, whatever the header says."""
 
 _DAMAGED = ("unreadable", "empty")
 """Failures of a part of a file that leave the other parts readable."""
@@ -112,8 +108,7 @@ def decode(
             found = sniff(file)
             if found is None:
                 raise RecordingError("unreadable", _unknown_format(file, size))
-            encoded = _Encoded(file, descriptor, size, found.container, deadline)
-            recording = _decode_all(encoded, found.start)
+            recording = _decode_all(_Encoded(file, descriptor, size, deadline), found)
     if recording.y.any():
         return recording
     return replace(recording, note=" ".join(filter(None, [recording.note, SILENT])))
@@ -121,125 +116,144 @@ def decode(
 
 @dataclass(frozen=True)
 class _Encoded:
-    """A file of a known format."""
+    """A file that holds recordings."""
 
     file: DecoderFile
     descriptor: int | None
     size: int
-    container: Container
     deadline: Deadline | None
 
 
-def _decode_all(encoded: _Encoded, start: int) -> Recording:
-    """Decode the recording that starts at an offset, and those of its format that follow it."""
-    if _is_unbounded(encoded, start):
-        following = _next(encoded, start)
-        if following is not None:
-            return _decode_joined(encoded, start, following)
-    try:
-        recording, end = _decode_part(encoded, start, encoded.size)
-    except RecordingError as error:
-        following = _next(encoded, start) if error.kind in _DAMAGED else None
-        if following is None:
-            raise
-    else:
-        following = _next(encoded, max(start, end - _READ_AHEAD))
-        if following is None:
-            return recording
-        del recording  # its memory
-    # Each part is decoded on its own: the headers of one may not describe the next one.
-    return _decode_joined(encoded, start, following)
-
-
-def _is_unbounded(encoded: _Encoded, start: int) -> bool:
-    """Check whether decoders would read an appended recording by the header of the first one."""
-    if encoded.container.demuxer in _UNBOUNDED:
-        return True
-    chunk = data_chunk(FilePart(encoded.file, start, encoded.size), encoded.container)
-    return chunk is not None and chunk.size is None
-
-
-def _next(encoded: _Encoded, start: int) -> int | None:
-    return next_recording(encoded.file, encoded.container, start + 1)
-
-
-def _decode_joined(encoded: _Encoded, start: int, following: int | None) -> Recording:
-    """Decode the recordings from an offset on, of which the second starts at another offset."""
-    first: Recording | None = None
+def _decode_all(encoded: _Encoded, found: Found) -> Recording:
+    """Decode the recordings in a file, one after the other."""
+    begin = found.start
+    joined: Recording | None = None
     failure: RecordingError | None = None
-    notes: list[str] = []
-    seconds = 0.0
-    decoded_bytes = parts = 0
-    begin = start
+    notes: list[str | None] = []
+    decoded_bytes = 0
+    following = _next_by_header(encoded, found)
     while True:
-        stop = encoded.size if following is None else following
-        parts += 1
+        outcome, following = _decode_up_to_next(encoded, found, following)
+        if isinstance(outcome, RecordingError):
+            failure = failure or outcome
+            notes.append(outcome.message)
+        else:
+            joined = _join(joined, outcome)
+            notes.append(outcome.note)
+            stop = encoded.size if following is None else following.start
+            decoded_bytes += stop - found.start
+        if following is None:
+            break
+        found = following
+        following = _next_of_same_format(encoded, found) or _next_by_header(encoded, found)
+    if failure is not None and decoded_bytes < MIN_SHARE * (encoded.size - begin):
+        raise failure
+    assert joined is not None
+    incomplete = [note for note in notes if note is not None]
+    if len(notes) == 1 or not incomplete:
+        return joined
+    note = (
+        f"{len(incomplete)} of the {len(notes)} recordings in the file are incomplete:"
+        f" {incomplete[0]}"
+    )
+    return replace(joined, note=note)
+
+
+def _decode_up_to_next(
+    encoded: _Encoded, found: Found, following: Found | None
+) -> tuple[Recording | RecordingError, Found | None]:
+    """Decode a recording, and find the one that follows it if that is not known.
+
+    Each recording is decoded on its own: its header may not describe what follows.
+    """
+    while True:
+        outcome: Recording | RecordingError | Found
         try:
-            part, _ = _decode_part(encoded, start, stop)
+            stop = encoded.size if following is None else following.start
+            outcome = _decode_part(encoded, found, stop)
         except RecordingError as error:
             if error.kind not in _DAMAGED:
                 raise
-            failure = failure or error
-            notes.append(error.message)
-        else:
-            decoded_bytes += stop - start
-            seconds += part.duration_s
-            if seconds > MAX_HOURS * 3600:
-                raise too_long(None)
-            if part.note is not None:
-                notes.append(part.note)
-            if first is None:
-                first = part
-            else:
-                n = len(first.y)
-                first.y.resize(n + len(part.y), refcheck=False)
-                first.y[n:] = part.y
-        if following is None:
-            break
-        start, following = following, _next(encoded, following)
-    if first is None or decoded_bytes < MIN_SHARE * (encoded.size - begin):
-        assert failure is not None
-        raise failure
-    note = None
-    if notes:
-        note = f"{len(notes)} of the {parts} recordings in the file are incomplete: {notes[0]}"
-    return replace(first, duration_s=seconds, note=note)
+            outcome = error
+            if following is None:
+                outcome = _next_of_same_format(encoded, found) or error
+        if not isinstance(outcome, Found):
+            return outcome, following
+        following = outcome
 
 
-def _decode_part(encoded: _Encoded, start: int, stop: int) -> tuple[Recording, int]:
-    """Decode a part of a file; return the recording and the offset of the end of its samples."""
-    file = FilePart(encoded.file, start, stop)
+def _join(joined: Recording | None, part: Recording) -> Recording:
+    """Append a part to the recordings before it, without a note."""
+    if joined is None:
+        return part
+    seconds = joined.duration_s + part.duration_s
+    if seconds > MAX_HOURS * 3600:
+        raise too_long(None)
+    n = len(joined.y)
+    joined.y.resize(n + len(part.y), refcheck=False)
+    joined.y[n:] = part.y
+    return replace(joined, duration_s=seconds, note=None)
+
+
+def _next_of_same_format(encoded: _Encoded, found: Found) -> Found | None:
+    return next_signature(encoded.file, found.start + 1, found.container)
+
+
+def _next_by_header(encoded: _Encoded, found: Found) -> Found | None:
+    """Find what follows a recording that its decoders would read together with it."""
+    file, container = encoded.file, found.container
+    chunk = data_chunk(FilePart(file, found.start, encoded.size), container)
+    if chunk is not None and chunk.size is not None:
+        end = found.start + chunk.begin + chunk.size
+        return next_recording(file, end, end, encoded.size, container)
+    if chunk is not None or container.demuxer == "amr":
+        return next_signature(file, found.start + 1)
+    if container.demuxer == "matroska":
+        return _next_of_same_format(encoded, found)
+    return None
+
+
+def _next_by_end(file: FilePart, container: Container, decoded: Decoded) -> Found | None:
+    """Find what follows the samples that a decoder found."""
+    return next_recording(file, max(1, decoded.intact), decoded.unread, file.size, container)
+
+
+def _decode_part(encoded: _Encoded, found: Found, stop: int) -> Recording | Found:
+    """Decode a part of a file, unless another recording follows in it: then return that."""
+    container = found.container
+    file = FilePart(encoded.file, found.start, stop)
     descriptor = encoded.descriptor if file.size == encoded.size else None
     failure = corrected = None
     stated_s = 0.0
     try:
-        decoded = _decode_with_either(encoded, file, descriptor)
+        decoded = _decode_with_either(encoded, file, container, descriptor)
     except RecordingError as error:
         if error.kind in _DAMAGED:
-            corrected = with_corrected_length(file, encoded.container)
+            corrected = with_corrected_length(file, container)
         if corrected is None:
             raise
         failure = error
     else:
-        if _unsearched_seconds(file, encoded.container, decoded) > MIN_MISSING_S:
-            corrected = with_corrected_length(file, encoded.container)
+        following = _next_by_end(file, container, decoded)
+        if following is not None:
+            return replace(following, start=found.start + following.start)
+        if _unsearched_seconds(file, container, decoded) > MIN_MISSING_S:
+            corrected = with_corrected_length(file, container)
         if corrected is None:
-            return _finish(file, encoded.container, decoded), start + decoded.end
+            return _finish(file, container, decoded)
         stated_s = decoded.seconds
         del decoded  # the signals of two decoders would take too much memory
-    found = _decode_corrected(encoded, corrected, stated_s)
-    if found is not None:
-        recording, end = found
-        return recording, start + end
+    recording = _decode_corrected(encoded, corrected, container, stated_s)
+    if recording is not None:
+        return recording
     if failure is not None:
         raise failure
-    decoded = _decode_with_either(encoded, file, descriptor)
-    return _finish(file, encoded.container, decoded), start + decoded.end
+    return _finish(file, container, _decode_with_either(encoded, file, container, descriptor))
 
 
 def _decode_corrected(
-    encoded: _Encoded, file: FilePart, stated_s: float
-) -> tuple[Recording, int] | None:
+    encoded: _Encoded, file: FilePart, container: Container, stated_s: float
+) -> Recording | None:
     """Decode a part beyond the length in its header; return None if what follows is no audio.
 
     Parameters
@@ -247,16 +261,17 @@ def _decode_corrected(
     encoded : _Encoded
     file : FilePart
         The part, with a corrected length.
+    container : Container
     stated_s : float >= 0
         Duration by the original header, in seconds; 0 if unknown.
     """
     try:
-        decoded = _decode_with_either(encoded, file, None)
+        decoded = _decode_with_either(encoded, file, container, None)
     except RecordingError as error:
         if error.kind == "not-finite" or error.kind in _DAMAGED:
             return None
         raise
-    recording = _finish(file, encoded.container, decoded)
+    recording = _finish(file, container, decoded)
     stated_n = int(resampled_length(stated_s, 1))
     if stated_s and not is_same_audio(recording.y, stated_n, recording.sample_rate):
         return None
@@ -266,12 +281,14 @@ def _decode_corrected(
             f" {recording.duration_s:.1f} s. All of it was decoded."
         )
         recording = replace(recording, note=note)
-    return recording, decoded.end
+    return recording
 
 
-def _decode_with_either(encoded: _Encoded, file: FilePart, descriptor: int | None) -> Decoded:
+def _decode_with_either(
+    encoded: _Encoded, file: FilePart, container: Container, descriptor: int | None
+) -> Decoded:
     """Decode a part with the decoder that reads more of it."""
-    container, deadline = encoded.container, encoded.deadline
+    deadline = encoded.deadline
     enough_s, promised_s = 0.0, None
     reasons = []
     if container.sndfile:
@@ -343,9 +360,9 @@ def _undecoded_seconds(file: FilePart, container: Container, decoded: Decoded) -
     rest = unexplained_bytes(file, decoded.unread, file.size)
     if not rest:
         return 0.0
-    following = next_recording(file, container, max(1, decoded.end - _READ_AHEAD))
+    following = _next_by_end(file, container, decoded)
     if following is not None:
-        rest = max(0, following - decoded.unread)
+        rest = max(0, following.start - decoded.unread)
     return rest / _bytes_per_second(decoded)
 
 

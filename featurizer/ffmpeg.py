@@ -69,12 +69,14 @@ def decode_with_ffmpeg(file: FilePart, container: Container, deadline: Deadline 
         sample_rate = channels = 0
         failure = None
         size = end = damaged = padding = 0
+        intact = None
         try:
             for packet, before in _with_previous(media.demux(stream)):
                 try:
                     frames = packet.decode()
                 except av.error.FFmpegError as error:
                     failure = error.strerror
+                    intact = end if intact is None else intact
                     lost = packet.size - _tag_bytes(before, packet)
                     damaged += lost
                     # Padding and chunks are no damage if no further frame follows.
@@ -103,7 +105,15 @@ def decode_with_ffmpeg(file: FilePart, container: Container, deadline: Deadline 
         damaged_s = 0.0  # Errors after the promised end come from appended tags or padding.
     unread = end if is_alone else file.size
     return Decoded(
-        signal, sample_rate, channels, promised_s, max(size, 1), end, unread, damaged_s, failure
+        signal,
+        sample_rate,
+        channels,
+        promised_s,
+        max(size, 1),
+        end if intact is None else intact,
+        unread,
+        damaged_s,
+        failure,
     )
 
 

@@ -11,6 +11,7 @@ more or, in formats without a file header, by a run of frames that follow each o
 
 # ruff: noqa: PLR2004 - the numbers are bit fields and limits from the standards cited here.
 
+import math
 import re
 import struct
 from dataclasses import dataclass
@@ -86,7 +87,11 @@ _SIGNATURES: tuple[tuple[Container, bytes, bytes | None], ...] = (
         rb"riff\x2e\x91\xcf\x11",
         rb"\xa5\xd6\x28\xdb",
     ),
-    (Container("FLAC", "flac", sndfile=True, has_duration=True), rb"fLaC", rb"[\0\x80]\0\0\x22"),
+    (
+        Container("FLAC", "flac", sndfile=True, has_duration=True),
+        rb"fLaC",
+        rb"(?<!\x7fFLAC.{4}fLaC)[\0\x80]\0\0\x22",  # not that of FLAC in Ogg
+    ),
     (
         Container("Ogg", "ogg", sndfile=True, has_duration=True),
         rb"OggS",
@@ -147,6 +152,8 @@ _ANYWHERE = {
     if more is not None
 }
 
+_SIGNATURE = re.compile(rb"|".join(mark.pattern for mark in _ANYWHERE.values()), re.DOTALL)
+
 # The first bytes of a frame of MPEG audio, ADTS or (Enhanced) AC-3; or a signature.
 _CANDIDATE = re.compile(
     rb"|".join(
@@ -154,7 +161,7 @@ _CANDIDATE = re.compile(
             rb"\xff[\xe2-\xe5\xf2-\xf5\xfa-\xfd][\x10-\xeb]",
             rb"\xff[\xf0\xf1\xf8\xf9][\x00-\xf3]",
             rb"\x0b\x77",
-            *(mark.pattern for mark in _ANYWHERE.values()),
+            _SIGNATURE.pattern,
         )
     ),
     re.DOTALL,
@@ -176,7 +183,7 @@ _HEAD_BYTES = 1 << 16
 """Bytes to look at, from the start of the file or the end of its tags."""
 
 _SEARCH_BYTES = 1 << 23
-"""Bytes in which to search for the start of a recording that follows something else."""
+"""Bytes in which to search for the start of a file's first recording."""
 
 _BLOCK_BYTES = 1 << 20
 """Bytes to search at a time."""
@@ -253,7 +260,9 @@ def sniff(file: Readable) -> Found | None:
     if _NOT_AUDIO.match(head):
         return None
     # A tag whose size is too large ends within the recording, so the search starts before it.
-    return _search(file, 0) or _search(file, begin)
+    return _search(file, _CANDIDATE, 0, _SEARCH_BYTES) or _search(
+        file, _CANDIDATE, begin, _SEARCH_BYTES
+    )
 
 
 def tag_length(head: bytes) -> tuple[int, bool]:
@@ -301,9 +310,12 @@ def _identify(head: bytes) -> Container | None:
     return _identify_frames(head, 0, whole)
 
 
-def _identify_frames(head: bytes, offset: int, whole: bool) -> Container | None:
+def _identify_frames(
+    head: bytes, offset: int, whole: bool, played: Container | None = None
+) -> Container | None:
     for container, frame in FRAME_FORMATS:
-        if is_run(head, offset, whole, frame):
+        is_other = played is None or container.demuxer != played.demuxer
+        if is_other and is_run(head, offset, whole, frame):
             return _with_count(head, offset) if container is _MPEG_AUDIO else container
     return None
 
@@ -323,14 +335,24 @@ def _with_count(head: bytes, offset: int) -> Container:
     return _MPEG_AUDIO_WITH_COUNT if has_count and count else _MPEG_AUDIO
 
 
-def _search(file: Readable, begin: int) -> Found | None:
-    """Search for the first run of frames or signature from an offset that has neither."""
-    for start in range(begin, begin + _SEARCH_BYTES, _BLOCK_BYTES):
+def _search(
+    file: Readable,
+    candidates: re.Pattern[bytes],
+    begin: int,
+    limit: float = math.inf,
+    played: Container | None = None,
+) -> Found | None:
+    """Search for the first signature or run of frames, unless a played format has such frames."""
+    start = begin
+    while start < begin + limit:
         block = _read(file, start, _BLOCK_BYTES + _HEAD_BYTES)
-        for found in _CANDIDATE.finditer(block, 0, _BLOCK_BYTES + _MAX_SIGNATURE_BYTES):
+        end = min(_BLOCK_BYTES, begin + limit - start)
+        for found in candidates.finditer(block, 0, int(end) + _MAX_SIGNATURE_BYTES):
             offset = found.start()
+            if offset >= end:
+                break
             if block[offset] in b"\xff\x0b":
-                container = _identify_frames(block, offset, False)
+                container = _identify_frames(block, offset, False, played)
             else:
                 marks = _ANYWHERE.items()
                 container = next(one for one, mark in marks if mark.match(block, offset))
@@ -338,24 +360,25 @@ def _search(file: Readable, begin: int) -> Found | None:
                 return Found(container, start + offset)
         if len(block) < _BLOCK_BYTES:
             break
+        start += _BLOCK_BYTES
     return None
 
 
-def next_recording(file: Readable, container: Container, start: int) -> int | None:
-    r"""Return the offset of the next recording of a format in a file.
+def next_signature(file: Readable, start: int, container: Container | None = None) -> Found | None:
+    r"""Find the next recording by its signature.
 
     Parameters
     ----------
     file : Readable
         A binary file. Its position afterwards is undefined.
-    container : Container
-        The format.
     start : int >= 0
-        Where to start the search. The recording that is there or before is not counted.
+        Where to start the search.
+    container : Container, optional
+        The format to find; by default any.
 
     Returns
     -------
-    offset : int or None
+    Found or None
         None if there is none, or if the format's signature does not tell a recording's start from
         its other blocks.
 
@@ -364,18 +387,46 @@ def next_recording(file: Readable, container: Container, start: int) -> int | No
     >>> import io
     >>> one = b"fLaC\0\0\0\x22" + bytes(34)
     >>> file = io.BytesIO(one + bytes(1000) + one)
-    >>> next_recording(file, sniff(file).container, 1)
+    >>> next_signature(file, 1, sniff(file).container).start
     1042
     """
-    mark = _ANYWHERE.get(container)
-    if mark is None:
-        return None
-    while block := _read(file, start, _BLOCK_BYTES + _MAX_SIGNATURE_BYTES):
-        found = mark.search(block)
-        if found is not None:
-            return start + found.start()
-        start += _BLOCK_BYTES
-    return None
+    mark = _SIGNATURE if container is None else _ANYWHERE.get(container)
+    return None if mark is None else _search(file, mark, start)
+
+
+def next_recording(
+    file: Readable, intact: int, unread: int, size: int, played: Container
+) -> Found | None:
+    r"""Find the recording that follows the samples of another one.
+
+    Parameters
+    ----------
+    file : Readable
+        A binary file. Its position afterwards is undefined.
+    intact, unread : int
+        Offsets between which the samples end. Tags and chunks are skipped after the second.
+    size : int
+        Size of the file.
+    played : Container
+        The format of the samples. Frames of this format are no other recording.
+
+    Returns
+    -------
+    Found or None
+
+    Examples
+    --------
+    >>> import io
+    >>> flac = b"fLaC\0\0\0\x22" + bytes(34)
+    >>> file = io.BytesIO(b"TAG" + bytes(125) + flac)
+    >>> next_recording(file, 0, 0, 170, Container("MP3", "mp3")).start
+    128
+    """
+    found = _search(file, _CANDIDATE, intact, unread - intact, played)
+    if found is None:
+        rest = unexplained_bytes(file, unread, size)
+        found = _search(file, _CANDIDATE, size - rest, rest, played)
+    return found
 
 
 def unexplained_bytes(file: Readable, start: int, stop: int) -> int:
@@ -404,6 +455,8 @@ def unexplained_bytes(file: Readable, start: int, stop: int) -> int:
     while start < stop:
         head = _read(file, start, _BLOCK_BYTES // 256)
         length, _ = tag_length(head)
+        if not length and _SIGNATURE.match(head):
+            break
         if not length:
             length = _chunk_length(head, stop - start)
         if not length:

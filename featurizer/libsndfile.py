@@ -26,6 +26,9 @@ _FACT_CHUNK = re.compile(r"^\s*fact\s*:.*\n\s*frames\s*:\s*(\d+)", re.MULTILINE)
 _CONSTANT_RATE_SUBTYPES = ("PCM_", "FLOAT", "DOUBLE", "ULAW", "ALAW")
 """Start of the names of encodings with a fixed number of bytes per sample."""
 
+_READ_AHEAD = 1 << 14
+"""Bytes that libsndfile may have read beyond the last sample, at most."""
+
 _UNKNOWN_FRAMES = 1 << 62
 """Smallest frame count by which libsndfile means a stream of unknown length."""
 
@@ -86,7 +89,8 @@ def decode_with_libsndfile(
     damaged_s = 0.0
     if failure is not None:
         damaged_s = max(0.0, (promised_s or 0.0) - signal.seconds)
-    return Decoded(signal, rate, channels, promised_s, size, end, end, damaged_s, failure)
+    intact = max(0, end - _READ_AHEAD)
+    return Decoded(signal, rate, channels, promised_s, size, intact, end, damaged_s, failure)
 
 
 def _position(file: FilePart, descriptor: int | None) -> int:

@@ -65,8 +65,8 @@ class Decoded:
         Duration in the header, in seconds.
     size : int > 0
         Size of the encoded samples in bytes.
-    end : int > 0
-        Offset in bytes of the end of the last sample.
+    intact : int >= 0
+        Offset in bytes of the end of the samples before the first damage, or shortly before it.
     unread : int > 0
         Offset of the first byte that the decoder did not search for samples.
     damaged_s : float >= 0
@@ -80,7 +80,7 @@ class Decoded:
     channels: int
     promised_s: float | None
     size: int
-    end: int
+    intact: int
     unread: int
     damaged_s: float = 0.0
     failure: str | None = None
@@ -134,7 +134,7 @@ def finish_recording(
     --------
     >>> signal = MonoSignal(22050, expected_s=1.0, deadline=None)
     >>> signal.append_mean(np.zeros((2, 22050), dtype=np.float32))
-    >>> decoded = Decoded(signal, 22050, 2, 3.0, size=88200, end=88244, unread=88244)
+    >>> decoded = Decoded(signal, 22050, 2, 3.0, size=88200, intact=88244, unread=88244)
     >>> finish_recording(decoded, Container("WAV", "wav")).note
     'The recording ends after 1.0 s, but its header promises 3.0 s.'
     """

@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from featurizer.columns import SAMPLE_RATE
 from featurizer.file_access import FilePart
-from featurizer.formats import Container, next_recording, unexplained_bytes
+from featurizer.formats import Container, unexplained_bytes
 from featurizer.mono_signal import MAX_HOURS
 
 _IN_DS64 = 0xFFFFFFFF
@@ -93,7 +93,7 @@ def data_chunk(file: FilePart, container: Container) -> DataChunk | None:
     Returns
     -------
     DataChunk or None
-        None unless the file is WAV, RF64, W64, AIFF, CAF, VOC or NIST SPHERE with such a part.
+        None unless the file is WAV, RF64, W64, AIFF, AU, CAF, VOC or NIST SPHERE with such a part.
 
     Examples
     --------
@@ -104,6 +104,9 @@ def data_chunk(file: FilePart, container: Container) -> DataChunk | None:
     >>> data_chunk(FilePart(DecoderFile(raw, None), 0, 22), sniff(raw).container)
     DataChunk(begin=20, size=2, size_at=16, size_format='<I')
     """
+    if container.name == "AU":
+        begin, size = struct.unpack(">II", _read(file, 4, 8))
+        return DataChunk(begin, None if is_unknown(size) else size, None)
     if container.name == "VOC":
         return _voc_block(file)
     if container.name == "NIST SPHERE":
@@ -146,8 +149,6 @@ def missing_bytes(file: FilePart, container: Container) -> int:
 def with_corrected_length(file: FilePart, container: Container) -> FilePart | None:
     """Return the file with a header by which its samples continue to its end.
 
-    The end is that of the file, or the start of another recording that was appended to it.
-
     Parameters
     ----------
     file : FilePart
@@ -164,11 +165,10 @@ def with_corrected_length(file: FilePart, container: Container) -> FilePart | No
     if chunk is None or chunk.size_at is None:
         return None
     stated_end = chunk.begin + (chunk.size or 0)
-    end = next_recording(file, container, stated_end) or file.size
-    if not unexplained_bytes(file, stated_end, end):
+    if not unexplained_bytes(file, stated_end, file.size):
         return None
     try:
-        return file.patched(chunk.size_at, struct.pack(chunk.size_format, end - chunk.begin))
+        return file.patched(chunk.size_at, struct.pack(chunk.size_format, file.size - chunk.begin))
     except struct.error:  # too large for the field
         return None
 

@@ -1,7 +1,9 @@
 """Detect streams without a length in their header that end within a frame or page."""
 
+import re
+
 from featurizer.file_access import FilePart
-from featurizer.formats import FRAME_FORMATS, Container
+from featurizer.formats import FRAME_FORMATS, Container, unexplained_bytes
 from featurizer.frames import FrameParser, is_run
 
 _TAIL_BYTES = 1 << 16
@@ -12,6 +14,10 @@ _FRAME_HEADER_BYTES = 7
 
 _OGG_HEADER_BYTES = 27
 _OGG_END_OF_STREAM = 4
+
+# RFC 9639, 9.1 and 9.3: the first bytes of a frame of FLAC, and the polynomial of its checksum.
+_FLAC_SYNC = re.compile(rb"\xff[\xf8\xf9]")
+_FLAC_POLYNOMIAL = 0x8005
 
 # 3GPP TS 26.101 and 26.201: bytes of a frame by its type, with the header of one byte.
 _AMR_FRAMES = {
@@ -33,7 +39,7 @@ def ends_midway(file: FilePart, container: Container) -> bool:
     Returns
     -------
     bool
-        False for formats with a length in their header.
+        False for recordings with a length in their header.
 
     Examples
     --------
@@ -46,6 +52,8 @@ def ends_midway(file: FilePart, container: Container) -> bool:
     """
     if container.name == "Ogg":
         return _ends_before_last_page(file)
+    if container.name == "FLAC":
+        return _has_no_flac_length(file) and _ends_within_flac_frame(file)
     if container.name == "AMR":
         return _ends_within_amr_frame(file)
     if container.has_duration:
@@ -82,6 +90,40 @@ def _ends_within_frame(file: FilePart, parser: FrameParser) -> bool:
             return tail[at] == tail[first] and len(tail) - at < _FRAME_HEADER_BYTES
         at += frame[0]
     return at > len(tail)
+
+
+def _has_no_flac_length(file: FilePart) -> bool:
+    # RFC 9639, 8.2: 36 bits that end with byte 26 of the file.
+    file.seek(0)
+    head = file.read(26)
+    return int.from_bytes(head[21:], "big") & (1 << 36) - 1 == 0
+
+
+def _ends_within_flac_frame(file: FilePart) -> bool:
+    tail = _tail(file)
+    begin = file.size - len(tail)
+    is_frame_seen = False
+    for start in reversed([found.start() for found in _FLAC_SYNC.finditer(tail)]):
+        crc = 0
+        for at in range(start, len(tail)):
+            crc = (crc << 8 & 0xFFFF) ^ _FLAC_CRC[crc >> 8 ^ tail[at]]
+            if crc == 0:  # the end of a frame, including its checksum
+                if not unexplained_bytes(file, begin + at + 1, file.size):
+                    return False
+                is_frame_seen |= _FLAC_SYNC.match(tail, at + 1) is not None
+    # Without a complete frame, the frames may be longer than the tail.
+    return is_frame_seen
+
+
+def _flac_crc(byte: int) -> int:
+    crc = byte << 8
+    for _ in range(8):
+        crc = crc << 1 ^ (_FLAC_POLYNOMIAL if crc & 0x8000 else 0)
+    return crc & 0xFFFF
+
+
+_FLAC_CRC = [_flac_crc(byte) for byte in range(256)]
+"""Checksum of each single byte."""
 
 
 def _ends_within_amr_frame(file: FilePart) -> bool:

@@ -114,6 +114,18 @@ PAIRS = {
         wav_of(0xFFFFFFFF, sndfile_bytes(chord())),
         wav_of(0, sndfile_bytes(chord(44100, 2, 2), 44100)),
     ),
+    "mp3 and flac": (mp3(44100, 2), flac(44100, 3)),
+    "mp3 without count and wav": (
+        mp3(44100, 2, write_xing="0"),
+        sndfile_bytes(chord(44100, 3, 2), 44100),
+    ),
+    "mp3 and aac": (mp3(44100, 2), aac(48000, 3, 2)),
+    "flac and mp3": (flac(44100, 2), mp3(44100, 3)),
+    "flac and vorbis": (flac(44100, 2), ogg(48000, 3, 2)),
+    "wav and mp3": (sndfile_bytes(chord(44100, 2)), mp3(44100, 3)),
+    "wav of unknown length and flac": (wav_of(0, sndfile_bytes(chord())), flac(44100, 3)),
+    "matroska and opus": (matroska(SR, 2, 1), ogg(48000, 3, 2, "OPUS")),
+    "three formats": (mp3(44100, 2), flac(44100, 2) + mp3(44100, 2)),
     "very short": (flac(44100, 0.1), flac(44100, 0.01)),
     "three": (ogg(44100, 1), ogg(32000, 1) + ogg(48000, 1, 2)),
 }
@@ -128,6 +140,14 @@ def test_recordings_joined_in_a_file_are_decoded_one_by_one(codec):
     assert recording.duration_s == pytest.approx(sum(part.duration_s for part in parts))
     assert recording.sample_rate == parts[0].sample_rate
     assert recording.channels == parts[0].channels
+    assert recording.note is None
+
+
+@pytest.mark.parametrize("i", range(len(CODECS)))
+def test_recordings_of_different_formats_joined_in_a_file_are_all_decoded(i):
+    recording = decode_bytes(encoded(CODECS[i]) + encoded(CODECS[i - 7]))
+    # Encoders add padding.
+    assert recording.duration_s == pytest.approx(2 * SECONDS, abs=0.1)
     assert recording.note is None
 
 
@@ -345,6 +365,16 @@ def test_a_stream_without_a_length_that_ends_within_a_frame_gets_a_note(codec, b
         if is_noted
         else None
     )
+
+
+@pytest.mark.parametrize("tail", [b"", b"TAG" + bytes(125), bytes(500)])
+def test_a_flac_without_a_length_that_ends_within_a_frame_gets_a_note(tail):
+    content = flac_with_length(flac(44100, 3, 2), 0)
+    assert decode_bytes(content + tail).note is None
+    for missing in (1, 700, len(content) // 3):
+        recording = decode_bytes(content[:-missing] + tail)
+        assert recording.note is not None
+        assert recording.note.startswith("The file was cut off: ")
 
 
 def test_an_ogg_without_a_page_that_ends_the_stream_gets_a_note():
