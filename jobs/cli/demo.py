@@ -36,6 +36,8 @@ def demo(
     ] = Path("songmill-demo"),
     workers: options.Workers = None,
     log_format: options.LogFormat = "text",
+    quiet: options.Quiet = False,
+    verbose: options.Verbose = False,
 ) -> None:
     """Synthesise a small collection, extract it, train a model, and show the results."""
     require("report")
@@ -51,7 +53,7 @@ def demo(
 
     collection, store = folder / "collection", folder / "store"
     page = store / "report" / PAGE
-    with open_log(log_format).shown() as progress:
+    with open_log(log_format, quiet=quiet, verbose=verbose).shown() as progress:
         progress.step("synthesising a collection")
         synthesise(
             collection,

