@@ -4,8 +4,8 @@
 
 Both start from the store's Parquet files (2,000,000 synthetic segments of ten labels by default)
 and train the same number of trees with the same parameters. All processes have imported what they
-need before. They take turns, and the figures are medians. Peak memory is the resident memory of plain XGBoost's process, of each of the two workers,
-and of the job.
+need before. They take turns, and the figures are medians. Peak memory is the resident memory of
+plain XGBoost's process, of each of the two workers, and of the job.
 """
 
 import json
@@ -100,7 +100,7 @@ def run_workers(folder: Path, scratch: Path) -> dict[str, float]:
     from training.splits import TRAIN
 
     scratch.mkdir()
-    with dask_cluster(scratch, THREADS) as (address, _), connect(address, None) as client:
+    with dask_cluster(scratch, THREADS) as (address, _), connect(address, None, print) as client:
         client.wait_for_workers(THREADS)
         pool = WorkerPool(client, check=str, report=lambda level, text: None)
         pool.settle()
