@@ -1,6 +1,6 @@
 """Speed of the features, compared with plain librosa calls and with the Fourier transforms alone.
 
-    python -m benchmarks.extract [--against DIR] [--tracks 20] [--files 1000]
+    python -m benchmarks.extract [--against DIR] [--tracks 20]
 
 DIR is any folder of recordings. The default is the copy of GTZAN next to the project or, if there
 is none, a synthetic collection. The plain recipe, this project's code and the transforms take turns
@@ -11,15 +11,11 @@ DIR, they are also written to benchmarks/extract.md, which the README quotes.
 import argparse
 import contextlib
 import functools
-import itertools
-import json
 import os
-import shutil
 import statistics
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -28,12 +24,10 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import psutil
 import scipy.fft
 from threadpoolctl import threadpool_limits
 
 from benchmarks.plain_recipe import plain_features, plain_segments
-from benchmarks.processes import dask_cluster, extract_command
 from benchmarks.published import SHARED_DATA
 from featurizer import (
     analysis,
@@ -286,71 +280,6 @@ def startup(path: Path) -> Iterator[str]:
     )
 
 
-class WorkerMemory:
-    """Resident memory of the largest worker process, sampled during a job."""
-
-    def __init__(self) -> None:
-        self.megabytes: list[float] = []
-        self._stopped = threading.Event()
-        self._thread = threading.Thread(target=self._sample, daemon=True)
-        self._thread.start()
-
-    def _sample(self) -> None:
-        while not self._stopped.wait(0.2):
-            with contextlib.suppress(psutil.Error):
-                descendants = psutil.Process().children(recursive=True)
-                found = [
-                    process.memory_info().rss
-                    for process in descendants
-                    if "spawn_main" in " ".join(process.cmdline())
-                ]
-                self.megabytes.append(max(found, default=0) / 1e6)
-
-    def stop(self) -> None:
-        """Stop sampling."""
-        self._stopped.set()
-        self._thread.join()
-
-
-def scaling(recordings: list[Path], files: int) -> Iterator[str]:
-    """Extract ``files`` files with one worker and with two, in turns."""
-    seconds: dict[int, list[float]] = {1: [], 2: []}
-    memory: list[float] = []
-    with tempfile.TemporaryDirectory() as name:
-        audio_folder = Path(name) / "audio"
-        audio_folder.mkdir()
-        # Symbolic links would be one file under many names, which is extracted once.
-        for i, path in zip(range(files), itertools.cycle(recordings), strict=False):
-            target = audio_folder / f"{i:06d}{path.suffix}"
-            if i < len(recordings):
-                shutil.copy(path, target)
-            else:
-                target.hardlink_to(audio_folder / f"{i % len(recordings):06d}{path.suffix}")
-        for workers in (1, 2, 2, 1):
-            folder = Path(name) / f"{workers}-{len(seconds[workers])}"
-            folder.mkdir()
-            with dask_cluster(folder, workers) as (scheduler_file, _):
-                samples = WorkerMemory()
-                job = subprocess.run(
-                    extract_command(audio_folder, folder / "store", "--scheduler", scheduler_file),
-                    stdout=subprocess.PIPE,
-                    stderr=subprocess.DEVNULL,
-                    check=True,
-                )
-                samples.stop()
-            outcome = json.loads(job.stdout)
-            assert outcome["extracted"] == files, outcome
-            seconds[workers].append(outcome["seconds"])
-            memory = memory or samples.megabytes
-    one, two = (statistics.median(seconds[workers]) for workers in (1, 2))
-    yield (
-        f"{files:,} files, read, analysed and written: one worker takes {one:.0f} s, two take "
-        f"{two:.0f} s, {one / two:.2f} times as fast. Resident memory of the one worker: "
-        f"{memory[len(memory) // 10]:.0f} MB after a tenth of the time, {memory[-1]:.0f} MB at the "
-        f"end, {max(memory):.0f} MB at most."
-    )
-
-
 def main() -> None:
     """Print and write the tables."""
     parser = argparse.ArgumentParser(
@@ -358,7 +287,6 @@ def main() -> None:
     )
     parser.add_argument("--against", type=Path, metavar="DIR")
     parser.add_argument("--tracks", type=int, default=20)
-    parser.add_argument("--files", type=int, default=1000)
     arguments = parser.parse_args()
     cores = sorted(os.sched_getaffinity(0))
     lines: list[str] = []
@@ -376,7 +304,6 @@ def main() -> None:
             parser.error(f"no recording of {SEGMENT_SECONDS:g} seconds or more in {folder}")
         # Compile before timing.
         extract.features(next(iter(signals.values())))
-        report(scaling(list(signals), arguments.files))
         os.sched_setaffinity(0, cores[-1:])
         first = next(iter(signals))
         with threadpool_limits(1):

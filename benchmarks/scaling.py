@@ -5,11 +5,14 @@
 FILES files (1,000 by default) are hard links to 20 recordings of DIR, by default of GTZAN. Plain
 Python processes extract an equal share each and keep the rows in memory: they are the ideal.
 `songmill extract` does the same work on a cluster that is running, and on one that it starts. The
-contenders take turns, the figures are medians, and all times include the start of Python. The CPU
-time is that of all processes: the job, the scheduler, the nannies and the workers.
+contenders take turns, the figures are medians, and all times include the start of Python.
+
+The last column is the CPU time of each further file, in all processes: the job, the scheduler, the
+nannies and the workers. A run over a tenth of the files is subtracted for it.
 """
 
 import argparse
+import contextlib
 import itertools
 import os
 import shutil
@@ -17,6 +20,7 @@ import statistics
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -37,6 +41,37 @@ from featurizer.tags import read_tags
 rows = [(extract(path), read_tags(path)) for path in sys.stdin.read().splitlines()]
 """
 """Program of an independent process: extract the files named on its standard input."""
+
+Times = dict[str, tuple[float, float]]
+"""Seconds and CPU seconds of each contender."""
+
+
+class WorkerMemory:
+    """Resident memory of the largest worker process in MB, sampled in the body."""
+
+    def __init__(self) -> None:
+        self.megabytes: list[float] = []
+        self._stopped = threading.Event()
+        self._thread = threading.Thread(target=self._sample, daemon=True)
+
+    def __enter__(self) -> "WorkerMemory":
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stopped.set()
+        self._thread.join()
+
+    def _sample(self) -> None:
+        while not self._stopped.wait(0.2):
+            with contextlib.suppress(psutil.Error):
+                descendants = psutil.Process().children(recursive=True)
+                found = [
+                    process.memory_info().rss
+                    for process in descendants
+                    if "spawn_main" in " ".join(process.cmdline())
+                ]
+                self.megabytes.append(max(found, default=0) / 1e6)
 
 
 def make_files(folder: Path, recordings: Sequence[Path], count: int) -> list[Path]:
@@ -72,7 +107,7 @@ def run(command: Sequence[str], *inputs: str) -> None:
 
 
 def cpu_seconds() -> float:
-    """Return the CPU seconds of this process's descendants, those that have ended included."""
+    """Return the CPU seconds of all descendants of this process so far."""
     ended, running = os.times(), psutil.Process().children(recursive=True)
     return (
         ended.children_user
@@ -81,15 +116,15 @@ def cpu_seconds() -> float:
     )
 
 
-def timed(function: Callable[..., None], *arguments: str) -> tuple[float, float]:
-    """Call a function; return the seconds and the CPU seconds of its processes."""
+def timed(function: Callable[..., None], *arguments: object) -> tuple[float, float]:
+    """Call a function; return the seconds, and the CPU seconds of its processes."""
     before, began = cpu_seconds(), time.perf_counter()
     function(*arguments)
     return time.perf_counter() - began, cpu_seconds() - before
 
 
-def measure(files: Sequence[Path], root: Path) -> dict[str, tuple[float, float]]:
-    """Return the seconds and the CPU seconds of each contender."""
+def measure(files: Sequence[Path], root: Path, memory: WorkerMemory | None = None) -> Times:
+    """Time each contender; sample the ``memory`` of the single worker."""
     found = {}
     plain = [sys.executable, "-c", PLAIN]
     for count in (1, 2):
@@ -102,10 +137,10 @@ def measure(files: Sequence[Path], root: Path) -> dict[str, tuple[float, float]]
         ):
             with Client(scheduler_file=scheduler_file) as client:
                 client.wait_for_workers(workers)
-            command = extract_command(
-                files[0].parent, f"{folder}/store", "--scheduler", scheduler_file
-            )
-            found[f"{workers} on a running cluster"] = timed(run, command, "")
+            options = ("--scheduler", scheduler_file)
+            command = extract_command(files[0].parent, f"{folder}/store", *options)
+            with memory if memory and workers == 1 else contextlib.nullcontext():
+                found[f"{workers} on a running cluster"] = timed(run, command, "")
     with tempfile.TemporaryDirectory(dir=root) as folder:
         command = extract_command(files[0].parent, f"{folder}/store", "--workers", "2")
         found["2, start of the cluster included"] = timed(run, command, "")
@@ -120,28 +155,36 @@ def main() -> None:
     parser.add_argument("files", type=int, nargs="?", default=1000, metavar="FILES")
     parser.add_argument("--against", type=Path, metavar="DIR")
     arguments = parser.parse_args()
+    count, few = arguments.files, arguments.files // 10
+    memories = [WorkerMemory() for _ in range(REPEATS)]
     with (
         tempfile.TemporaryDirectory() as name,
         folder_of_recordings(arguments.against) as recordings,
     ):
-        chosen = list(decode_some(recordings, RECORDINGS))
-        files = make_files(Path(name, "audio"), chosen, arguments.files)
-        runs = [measure(files, Path(name)) for _ in range(REPEATS)]
-    median = {
-        contender: [statistics.median(run[contender][i] for run in runs) for i in range(2)]
-        for contender in runs[0]
-    }
-    one, two = (median[f"{count} independent"] for count in (1, 2))
-    print(f"{arguments.files:,} files:\n")
-    print(
-        "| processes | s | files/s | times one process | share of two independent | CPU, ms/file |"
-    )
-    print("|---|---|---|---|---|---|")
-    for contender, (seconds, cpu) in median.items():
+        root, chosen = Path(name), list(decode_some(recordings, RECORDINGS))
+        files = make_files(root / "audio", chosen, count)
+        first = make_files(root / "few", chosen, few)
+        measured = [(measure(first, root), measure(files, root, memory)) for memory in memories]
+
+    def median(contender: str, of: int, unit: int) -> float:
+        return statistics.median(times[of][contender][unit] for times in measured)
+
+    one, two = (median(f"{processes} independent", 1, 0) for processes in (1, 2))
+    print(f"{count:,} files:\n")
+    print("| processes | s | times as fast as one | share of two independent | CPU ms per file |")
+    print("|---|---|---|---|---|")
+    for contender in measured[0][0]:
+        seconds = median(contender, 1, 0)
+        cpu = (median(contender, 1, 1) - median(contender, 0, 1)) / (count - few)
         print(
-            f"| {contender} | {seconds:.1f} | {arguments.files / seconds:.1f} | "
-            f"{one[0] / seconds:.2f} | {two[0] / seconds:.2f} | {cpu / arguments.files * 1e3:.1f} |"
+            f"| {contender} | {seconds:.1f} | {one / seconds:.2f} | {two / seconds:.2f} | "
+            f"{cpu * 1e3:.1f} |"
         )
+    megabytes = memories[0].megabytes
+    print(
+        f"\nResident memory of the one worker: {megabytes[len(megabytes) // 10]:.0f} MB after a "
+        f"tenth of the time, {megabytes[-1]:.0f} MB at the end, {max(megabytes):.0f} MB at most."
+    )
 
 
 if __name__ == "__main__":

@@ -3,9 +3,9 @@
     python -m benchmarks.training [ROWS]
 
 Both start from the store's Parquet files (2,000,000 synthetic segments of ten labels by default)
-and train the same number of trees with the same parameters. They take turns, and the figures are
-medians. Peak memory is the resident memory of plain XGBoost's process, of each of the two workers,
-and of the job.
+and train the same number of trees with the same parameters. All processes have imported what they
+need before. They take turns, and the figures are medians. Peak memory is the resident memory of
+plain XGBoost's process, of each of the two workers, and of the job.
 """
 
 import json
@@ -14,6 +14,7 @@ import statistics
 import sys
 import tempfile
 import time
+from importlib import import_module
 from pathlib import Path
 
 import numpy as np
@@ -23,6 +24,7 @@ import pyarrow.parquet as pq
 from benchmarks.processes import PeakMemory, dask_cluster, run_module
 from featurizer.feature_set import feature_set
 from jobs.cluster.connect import connect
+from jobs.cluster.pool import WorkerPool
 from jobs.learning.dataset import RowPlan, Rows, labelled_tracks, load_share
 from jobs.store.folder import Folder
 from jobs.store.levels import feature_matrix
@@ -98,8 +100,12 @@ def run_workers(folder: Path, scratch: Path) -> dict[str, float]:
     from training.splits import TRAIN
 
     scratch.mkdir()
-    with dask_cluster(scratch, THREADS) as (address, _), connect(address, None) as client:
+    with dask_cluster(scratch, THREADS) as (address, _), connect(address, None, print) as client:
         client.wait_for_workers(THREADS)
+        pool = WorkerPool(client, check=str, report=lambda level, text: None)
+        pool.settle()
+        client.run(import_module, "xgboost.dask")
+        client.run_on_scheduler(import_module, "dask.array")
         peak = PeakMemory()
         peak.watch_cluster(client)
         began = time.perf_counter()
@@ -113,7 +119,7 @@ def run_workers(folder: Path, scratch: Path) -> dict[str, float]:
             return [Share(rows) for rows in found]
 
         boosted = boost(
-            client,
+            pool,
             divide,
             load_share,
             n_classes=LABELS,

@@ -495,18 +495,18 @@ class _Extraction:
 
         New files, files to repeat and files that lack feature sets have batches of their own.
         """
-        groups: dict[tuple[bool, bool, tuple[str, ...]], list[SourceFile]] = {}
+        kinds: dict[tuple[bool, bool, tuple[str, ...]], list[SourceFile]] = {}
         for track, (recording, sets) in self.open.items():
             kind = (track in self.described, track in self.repeated, sets)
-            groups.setdefault(kind, []).append(recording)
+            kinds.setdefault(kind, []).append(recording)
         self.open = {}
-        found = [
+        groups = [
             (sets, group)
-            for (_, _, sets), files in sorted(groups.items())
+            for (_, _, sets), files in sorted(kinds.items())
             for group in make_groups(files, threads)
         ]
-        found.sort(key=lambda one: one[1].seconds, reverse=True)
-        for sets, group in found:
+        groups.sort(key=lambda one: one[1].seconds, reverse=True)
+        for sets, group in groups:
             has_segments = any("segment" in feature_set(name).levels for name in sets)
             yield self._batch(sets, group.files, by_level=group.is_long and has_segments)
 

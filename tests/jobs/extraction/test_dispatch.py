@@ -9,9 +9,11 @@ from unittest.mock import Mock
 import pytest
 from distributed.scheduler import KilledWorker
 
+from featurizer.feature_set import LEVELS, Level
 from jobs.errors import ClusterError
 from jobs.extraction import dispatch as module
 from jobs.extraction.attempts import Batch, Summary, make_mark, mark_file
+from jobs.extraction.batch import extract_level
 from jobs.extraction.dispatch import PENDING_PER_THREAD, RETRY_WINDOWS, dispatch, new_attempt
 from jobs.inputs.sources import SourceFile
 from jobs.store.address import storage_of
@@ -28,13 +30,18 @@ class Cluster:
         self.client = SimpleNamespace(status="running", scheduler=None)
         self.pending: list[Batch] = []
         self.most_pending: dict[str, int] = {}  # batches beside each attempt, and itself
+        self.levels: list[tuple[str, Level]] = []  # files that were extracted by level
         self.extract: Callable[[Batch], Summary] = extract_or_die
         root.mkdir()
 
     def poll(self) -> int:
         return self.threads
 
-    def submit(self, function: object, batch: Batch) -> Any:
+    def submit(self, function: object, batch: Batch, given: Any) -> Any:
+        if function is extract_level:
+            self.levels.append((name_of(batch), given))
+            return given
+        assert given == (list(LEVELS) if batch.by_level else [])
         self.pending.append(batch)
         for attempt in [one.attempt for one in self.pending]:
             most = self.most_pending.get(attempt, 0)
@@ -43,7 +50,7 @@ class Cluster:
             result=lambda timeout: self.extract(batch), release=lambda: self.pending.remove(batch)
         )
 
-    def run(self, *names: str) -> Iterator[tuple[str, str]]:
+    def run(self, *names: str, by_level: bool = False) -> Iterator[tuple[str, str]]:
         """Yield the name and the outcome of each file, a batch for each."""
         batches = (
             Batch(
@@ -55,6 +62,7 @@ class Cluster:
                 ("gtzan",),
                 [listed(name)],
                 [None],
+                by_level=by_level,
             )
             for name in names
         )
@@ -83,6 +91,15 @@ def extract_or_die(batch: Batch) -> Summary:
 
 def names(count: int) -> list[str]:
     return [f"{i}.wav" for i in range(count)]
+
+
+# Extraction by level
+
+
+def test_a_file_that_killed_a_worker_is_retried_as_a_whole(tmp_path: Path) -> None:
+    cluster = Cluster(tmp_path / "store")
+    assert sorted(cluster.run("a", "poison", by_level=True)) == [("a", "done"), ("poison", "died")]
+    assert cluster.levels == [(name, level) for name in ("a", "poison") for level in LEVELS]
 
 
 # Files that may have killed a worker

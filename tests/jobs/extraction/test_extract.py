@@ -38,8 +38,8 @@ from featurizer.feature_set import feature_set
 from jobs.cluster.connect import scheduler_address
 from jobs.errors import ClusterError, UsageError
 from jobs.extraction.extract import Outcome, extract
-from jobs.extraction.plan import Plan
-from jobs.inputs.sources import Paths, list_sources
+from jobs.extraction.plan import Group, Plan, make_groups
+from jobs.inputs.sources import Paths, SourceFile, list_sources
 from jobs.progress import Progress, printable
 from jobs.reporting.status import read_status
 from jobs.stage import Session
@@ -157,6 +157,28 @@ def test_rows_of_published_recordings_are_the_featurizers(shared_data: Path, run
         for frame, expected in ((tracks, [rows.track]), (segments, rows.segments)):
             rows = frame[frame["track_id"] == name]
             assert np.array_equal(rows[list(GTZAN.names)].to_numpy(), expected)
+
+
+# Long recordings
+
+
+def test_recordings_that_two_workers_share_have_the_same_rows(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run()
+    long: list[bool] = []
+
+    def noticed(recordings: list[SourceFile], threads: int) -> Iterator[Group]:
+        for group in make_groups(recordings, threads):
+            long.append(group.is_long)
+            yield group
+
+    monkeypatch.setattr(jobs.extraction.extract, "make_groups", noticed)
+    monkeypatch.setattr(jobs.extraction.plan, "LONG_S", 0.1)
+    shared = Path("shared")
+    run(store=shared)
+    assert any(long)
+    assert_equal_tables(shared, tables(STORE))
 
 
 # Corrupt files
