@@ -1,10 +1,11 @@
-"""Time of a night after one recording has been added.
+"""Time of a night after one recording has been added, and of a night without a change.
 
     python -m benchmarks.nights [COUNT]
 
 A store knows COUNT files (100,000 by default) in ten folders, their labels, with random features
 that are as correlated as those of recordings. A first night computes everything. Then a recording
-is added, and the stages of the second night are timed. Both nights run on two workers.
+is added, and the stages of the second night are timed. Nothing changes before the third night. All
+nights run on two workers.
 """
 
 import sys
@@ -77,7 +78,7 @@ def time_night(root: str, music: Path) -> None:
 
 
 def main(count: int) -> None:
-    """Time two nights of a store of ``count`` tracks."""
+    """Time three nights of a store of ``count`` tracks."""
     with tempfile.TemporaryDirectory() as folder:
         root, music = f"{folder}/store", Path(folder) / "music"
         make_files(music, count)
@@ -93,6 +94,8 @@ def main(count: int) -> None:
         time_night(root, music)
         recording.rename(music / "label0" / "new.wav")
         print("One recording added, the second night:")
+        time_night(root, music)
+        print("Nothing changed, the third night:")
         time_night(root, music)
 
 
