@@ -5,7 +5,7 @@ The tables are compared with one another, and models with their digests. Only th
 are kept in memory. Nothing is written, and no lock is needed.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
@@ -169,7 +169,7 @@ class Check:
     bytes: int = 0
 
     def __post_init__(self) -> None:
-        self._manifest: dict[str, Part] | None = None
+        self._manifest: Mapping[str, Part] | None = None
         self._schemas: dict[str, pa.Schema] = {}
         self._imported = False
         levels = [(one.name, level) for one in feature_sets().values() for level in one.levels]

@@ -444,7 +444,7 @@ def _emptied_parts(
     ]
 
 
-def _parts_with_rows(storage: Storage) -> dict[str, Part]:
+def _parts_with_rows(storage: Storage) -> Mapping[str, Part]:
     """Return the parts that the manifest lists; none if there is no manifest or it is damaged."""
     try:
         return manifest.read(storage) or {}

@@ -5,6 +5,7 @@ that a part is missing, cut off or foreign, or that its footer is damaged. A com
 last. A store of an older songmill has none until its next commit.
 """
 
+import functools
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import asdict
@@ -25,7 +26,8 @@ def to_json(parts: Mapping[str, Part]) -> bytes:
     return as_json({"format": FORMAT, "checksum": json_checksum(listed), "parts": listed})
 
 
-def from_json(text: bytes) -> dict[str, Part]:
+@functools.lru_cache(maxsize=2)  # readers compare it with every table, and it seldom changes
+def from_json(text: bytes) -> Mapping[str, Part]:
     """Return the parts of a manifest, by name; ValueError if it is malformed.
 
     Examples
@@ -48,7 +50,7 @@ def from_json(text: bytes) -> dict[str, Part]:
     return parts
 
 
-def read(storage: Storage) -> dict[str, Part] | None:
+def read(storage: Storage) -> Mapping[str, Part] | None:
     """Return the parts of the store's manifest; None if it has no manifest.
 
     Raise DamageError if the manifest is damaged.

@@ -4,7 +4,7 @@ Changes of tables are in :mod:`jobs.store.commit`, their columns in :mod:`jobs.s
 """
 
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -92,7 +92,7 @@ class Store:
     def __init__(self, storage: Storage, settings: Settings) -> None:
         self.storage = storage
         self.settings = settings
-        self._manifest: dict[str, Part] | None = None
+        self._manifest: Mapping[str, Part] | None = None
 
     def parts(self, table: str) -> list[str]:
         """Return the sorted names of the Parquet files of ``table``.
