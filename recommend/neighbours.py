@@ -17,7 +17,7 @@ import numpy as np
 from recommend.arrangement import arrange
 from recommend.topk import (
     GROUP,
-    NO_DUPLICATE,
+    MAX_INDEX,
     Side,
     cosines_of,
     error_bound,
@@ -212,7 +212,8 @@ def compare_tiles(
     if other is one:
         raised = _raise_floors(one, floors[0], size)
         floors = raised, raised
-    cap, limit = np.float32(np.inf), 0
+    cap: np.float32 = np.float32(np.inf)
+    limit = 0
     if one.offsets is None:
         cap = np.nextafter(np.float32(duplicate_from - _SAFETY * one.error), np.float32(-2))
         limit = MAX_DUPLICATES
@@ -225,16 +226,14 @@ def compare_tiles(
         scan_block(rows, columns, duplicate_from, cap)
     sides = [first] if other is one else [first, second]
     entries = [_entries(side, side.indices, side.similarities, _EMPTY) for side in sides]
-    copies = [
-        _entries(side, side.duplicate_keys, side.duplicate_cosines, NO_DUPLICATE) for side in sides
-    ]
-    rows, indices, similarities = map(np.concatenate, zip(*entries, strict=True))
+    copies = [_entries(side, side.duplicate_keys, side.duplicate_cosines, 0) for side in sides]
+    listed, indices, similarities = map(np.concatenate, zip(*entries, strict=True))
     later, keys, cosines = map(np.concatenate, zip(*copies, strict=True))
     return Candidates(
-        rows=rows,
+        rows=listed,
         indices=indices,
         similarities=similarities,
-        duplicates=np.stack([-keys, later], axis=1).astype(np.int64),
+        duplicates=np.stack([MAX_INDEX - keys, later], axis=1).astype(np.int64),
         duplicate_cosines=cosines,
     )
 
@@ -252,7 +251,7 @@ def _empty_lists(tile: Tile, floors: np.ndarray, size: int, cap: np.float32, lim
         similarities=np.repeat(floors[:, np.newaxis], size, axis=1),
         indices=np.full((n, size), _EMPTY, np.int32),
         floors=np.minimum(cap, floors),
-        duplicate_keys=np.full((n, limit), NO_DUPLICATE, np.int32),
+        duplicate_keys=np.zeros((n, limit), np.int32),
         duplicate_cosines=np.empty((n, limit)),
     )
 
@@ -328,7 +327,7 @@ class Neighbours:
 
     def floors(self, indices: np.ndarray) -> np.ndarray:
         """Return the worst entries of some vectors' lists [shape=(m,), float32]."""
-        return self._similarities[indices, 0]
+        return np.asarray(self._similarities[indices, 0])
 
     def add(self, candidates: Candidates) -> None:
         """Add the candidates of a pair of tiles."""

@@ -32,8 +32,8 @@ MIN_PASSES, MAX_PASSES = 2, 24
 """Pairs of four rows and a block to compare in full: with more, another group of coordinates takes
 less time; with fewer, one group less would do."""
 
-NO_DUPLICATE = np.iinfo(np.int32).min
-"""Key of an empty entry in a heap of duplicates."""
+MAX_INDEX = np.iinfo(np.int32).max
+"""Greatest index of a vector."""
 
 
 def error_bound(n_columns: int, offset: float = 0.0) -> float:
@@ -87,8 +87,8 @@ class Side(NamedTuple):
     floors : np.ndarray [shape=(m,), float32]
         Only greater similarities are considered.
     duplicate_keys, duplicate_cosines : np.ndarray [shape=(m, limit), int32 and float64]
-        Heaps of the duplicates of smaller index. A key is the negative index, so the heap keeps the
-        smallest. :data:`NO_DUPLICATE` marks an empty entry.
+        Heaps of the duplicates of smaller index. A key is :data:`MAX_INDEX` minus the index, so a
+        heap keeps the smallest indices; 0 marks an empty entry.
     """
 
     start: int
@@ -217,7 +217,7 @@ def _flag(  # noqa: PLR0917  # kernels take no keyword arguments
 
 
 @summing
-def _product(x: np.ndarray, i: int, y: np.ndarray, j: int) -> float:
+def _product(x: np.ndarray, i: int, y: np.ndarray, j: int) -> np.float32:
     """Return the dot product of a row of each matrix, in single precision."""
     # Indexed by row, because a view of the row would cost more: Numba counts its references.
     total = np.float32(0)
@@ -228,7 +228,7 @@ def _product(x: np.ndarray, i: int, y: np.ndarray, j: int) -> float:
 
 @inlined
 def _replace_worst(
-    similarities: np.ndarray, indices: np.ndarray, row: int, similarity: float, index: int
+    similarities: np.ndarray, indices: np.ndarray, row: int, similarity: float, index: float
 ) -> bool:
     """Replace the root of a heap if an entry is better; return whether it was."""
     # Indexed by row, because a view of the row would cost more: Numba counts its references.
@@ -257,9 +257,9 @@ def _add_pair(  # noqa: PLR0917  # kernels take no keyword arguments
     i: int,
     columns: Side,
     j: int,
-    similarity: float,
+    similarity: np.float32,
     duplicate_from: float,
-    cap: float,
+    cap: np.float32,
 ) -> None:
     """Add a pair to the lists of its row and column, and to the duplicates."""
     if _replace_worst(rows.similarities, rows.indices, i, similarity, columns.ids[j]):
@@ -271,14 +271,14 @@ def _add_pair(  # noqa: PLR0917  # kernels take no keyword arguments
         if exact >= duplicate_from:
             keys, cosines = columns.duplicate_keys, columns.duplicate_cosines
             if rows.ids[i] < columns.ids[j]:
-                _replace_worst(keys, cosines, j, -rows.ids[i], exact)
+                _replace_worst(keys, cosines, j, MAX_INDEX - rows.ids[i], exact)
             else:
                 keys, cosines = rows.duplicate_keys, rows.duplicate_cosines
-                _replace_worst(keys, cosines, i, -columns.ids[j], exact)
+                _replace_worst(keys, cosines, i, MAX_INDEX - columns.ids[j], exact)
 
 
 @compiled
-def scan_block(rows: Side, columns: Side, duplicate_from: float, cap: float) -> None:
+def scan_block(rows: Side, columns: Side, duplicate_from: float, cap: np.float32) -> None:
     """Add the pairs of a row and a column of greater position to the lists and the duplicates.
 
     The leading coordinates of two vectors, and the norms of their rests, bound their similarity
