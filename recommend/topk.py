@@ -205,14 +205,19 @@ def _flag(  # noqa: PLR0917  # kernels take no keyword arguments
     groups: int,
 ) -> int:
     """Flag the pairs whose similarity may exceed a floor; return their number."""
+    t0, t1 = rows.rests[groups, four[0]], rows.rests[groups, four[1]]
+    t2, t3 = rows.rests[groups, four[2]], rows.rests[groups, four[3]]
+    f0, f1 = rows.floors[four[0]], rows.floors[four[1]]
+    f2, f3 = rows.floors[four[2]], rows.floors[four[3]]
     count = 0
-    for row in range(ROWS):
-        rest, floor = rows.rests[groups, four[row]], rows.floors[four[row]]
-        for j in range(sums.shape[1]):
-            bound = sums[row, j] + rest * columns.rests[groups, j]
-            passed = bound > min(floor, columns.floors[j])
-            passes[row, j] = passed
-            count += passed
+    for j in range(sums.shape[1]):
+        rest, floor = columns.rests[groups, j], columns.floors[j]
+        p0 = sums[0, j] + t0 * rest > min(f0, floor)
+        p1 = sums[1, j] + t1 * rest > min(f1, floor)
+        p2 = sums[2, j] + t2 * rest > min(f2, floor)
+        p3 = sums[3, j] + t3 * rest > min(f3, floor)
+        passes[0, j], passes[1, j], passes[2, j], passes[3, j] = p0, p1, p2, p3
+        count += p0 + p1 + p2 + p3
     return count
 
 
