@@ -33,7 +33,7 @@ FROM base AS dependencies
 COPY pyproject.toml containers/requirements.py /opt/
 RUN python /opt/requirements.py /opt/pyproject.toml > /opt/requirements.txt \
  && pip install --no-cache-dir --disable-pip-version-check --quiet --constraint /opt/requirements.lock \
-      --requirement /opt/requirements.txt \
+      --requirement /opt/requirements.txt prometheus-client \
  && pip uninstall --quiet --yes setuptools \
  && find /opt/venv -type d \( -name tests -o -name include \) -prune -exec rm -r {} +
 

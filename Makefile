@@ -1,4 +1,4 @@
-# make demo | make test | make bench | make lock: each creates the virtual environment it needs.
+# Each target creates the virtual environment it needs.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
@@ -9,7 +9,7 @@ PIP := $(BIN)/python -m pip install --no-compile --quiet --disable-pip-version-c
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check kernels-songmill kernels-librosa storm containers bench lock clean
+.PHONY: help demo test check kernels-songmill kernels-librosa storm containers dist docs bench lock clean
 
 help:
 	@echo "make demo    synthesise a small collection and extract it (about a minute; seconds when repeated)"
@@ -18,6 +18,8 @@ help:
 	@echo "make storm   run the longer fault tests: kills and full disks at many moments (about a quarter of an hour)"
 	@echo "             STORM_PART=0/4 runs the first of four shares of these moments"
 	@echo "make containers  build the images and test docker-compose.yml (needs a Docker daemon)"
+	@echo "make dist    build the wheel, run README's commands with it, and check the list of licences"
+	@echo "make docs    build the documentation's site, docs/site/index.html"
 	@echo "make bench   time the features against the plain recipe (about ten minutes)"
 	@echo "make lock    pin the newest versions that pyproject.toml allows"
 	@echo "make clean   remove the virtual environment, the demo and every cache"
@@ -26,7 +28,7 @@ help:
 $(VENV)/installed: pyproject.toml requirements.lock
 	$(PYTHON) -c 'import sys; sys.exit("songmill needs Python 3.11 or newer, and $(PYTHON) is " + sys.version.split()[0] + ": make PYTHON=python3.12 ...") if sys.version_info < (3, 11) else None'
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(PIP) --editable .
+	$(PIP) --editable '.[all]'
 	touch $@
 
 $(VENV)/installed-dev: $(VENV)/installed
@@ -50,7 +52,7 @@ kernels-songmill kernels-librosa: $(VENV)/installed
 
 test: $(VENV)/installed
 	$(MAKE) --jobs kernels-librosa kernels-songmill check
-	$(BIN)/python -m pytest -m 'not storm and not containers' -n auto --dist loadfile --no-loadscope-reorder --max-worker-restart 0 --durations 15
+	$(BIN)/python -m pytest -m 'not storm and not containers and not dist' -n auto --dist loadfile --no-loadscope-reorder --max-worker-restart 0 --durations 15
 
 storm: $(VENV)/installed-dev
 	$(BIN)/python -m pytest -m storm -n auto --dist worksteal --durations 5 --max-worker-restart 0
@@ -58,16 +60,34 @@ storm: $(VENV)/installed-dev
 containers: $(VENV)/installed-dev
 	$(BIN)/python -m pytest -m containers -o faulthandler_timeout=1800 tests/containers
 
+# The wheel alone, installed apart from its source. pip-licenses prints "name","licence".
+dist: $(VENV)/installed-dev
+	rm -rf dist
+	$(BIN)/pyproject-build --wheel --outdir dist . >/dev/null
+	$(PYTHON) -m venv dist/venv
+	dist/venv/bin/python -m pip install --no-compile --quiet --disable-pip-version-check \
+		--constraint requirements.lock "$$(echo dist/*.whl)[all]"
+	$(BIN)/python -m pytest -m dist tests/test_readme.py
+	$(BIN)/pip-licenses --python dist/venv/bin/python --no-version --format csv --ignore-packages songmill \
+		| sed -e '1d; s/^"\(.*\)","\(.*\)"$$/| \1 | \2 |/' >dist/licences
+	! grep --line-regexp --invert-match --fixed-strings --file docs/licences.md dist/licences \
+		|| { echo "These licences are not in docs/licences.md." >&2; exit 1; }
+
+# Broken links are warnings.
+docs: $(VENV)/installed-dev
+	$(PIP) --editable '.[docs]'
+	$(BIN)/sphinx-build --quiet --fail-on-warning --keep-going docs docs/site
+
 bench: $(VENV)/installed-dev
 	$(BIN)/python -m benchmarks.extract
 
 lock:
 	$(PYTHON) -m venv $(VENV)-lock
 	$(VENV)-lock/bin/python -m pip install --quiet uv==0.13.9
-	$(VENV)-lock/bin/uv pip compile pyproject.toml --extra dev --universal --python-version 3.11 --upgrade \
+	$(VENV)-lock/bin/uv pip compile pyproject.toml --extra dev --extra docs --universal --python-version 3.11 --upgrade \
 		--no-header --no-annotate --no-emit-index-url --output-file requirements.lock
 	rm -r $(VENV)-lock
 
 clean:
-	rm -rf $(VENV) songmill-demo .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) dist docs/site songmill-demo .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -r {} +

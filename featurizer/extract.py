@@ -17,7 +17,7 @@ from featurizer.curves import Curves
 from featurizer.deadline import Deadline
 from featurizer.decoding import decode
 from featurizer.errors import RecordingError
-from featurizer.feature_set import DEFAULT_SETS, feature_set
+from featurizer.feature_set import DEFAULT_SETS, LEVELS, Level, feature_set
 from featurizer.recording import Recording
 from featurizer.stft import MIN_SAMPLES
 
@@ -30,10 +30,10 @@ class FeatureRows:
     ----------
     track : np.ndarray [shape=(n_columns,)] or None
         Features of the whole recording, in the order and of the type of the set's columns; None if
-        the recording is too short for the set.
+        the recording is too short for the set, or this level was not computed.
     segments : np.ndarray [shape=(n_segments, n_columns)]
-        Features of its segments; no rows if it is shorter than one segment, or if the set does not
-        describe segments.
+        Features of its segments; no rows if it is shorter than one segment, if the set does not
+        describe segments, or if this level was not computed.
     too_short : str or None
         Why there is no track row, for the user.
     """
@@ -142,6 +142,7 @@ def extract(
     *,
     sets: Sequence[str] = DEFAULT_SETS,
     segment_seconds: float = SEGMENT_SECONDS,
+    levels: Sequence[Level] = LEVELS,
     deadline: Deadline | None = None,
 ) -> Features:
     """Decode a recording and compute its features.
@@ -154,6 +155,8 @@ def extract(
         Names of feature sets.
     segment_seconds : float
         Length of a segment in seconds.
+    levels : sequence of Level
+        Levels to compute.
     deadline : Deadline, optional
         Checked once per block.
 
@@ -183,7 +186,9 @@ def extract(
     """
     _check(sets, segment_seconds)  # before reading the recording
     recording = decode(source, deadline=deadline)
-    return analyse(recording, sets=sets, segment_seconds=segment_seconds, deadline=deadline)
+    return analyse(
+        recording, sets=sets, segment_seconds=segment_seconds, levels=levels, deadline=deadline
+    )
 
 
 def analyse(
@@ -191,6 +196,7 @@ def analyse(
     *,
     sets: Sequence[str] = DEFAULT_SETS,
     segment_seconds: float = SEGMENT_SECONDS,
+    levels: Sequence[Level] = LEVELS,
     deadline: Deadline | None = None,
     curves: Curves | None = None,
 ) -> Features:
@@ -204,6 +210,8 @@ def analyse(
         Names of feature sets.
     segment_seconds : float
         Length of a segment in seconds.
+    levels : sequence of Level
+        Levels to compute.
     deadline : Deadline, optional
         Checked once per block.
     curves : Curves, optional
@@ -235,6 +243,7 @@ def analyse(
             recording.y,
             sets=sets,
             segment_seconds=segment_seconds,
+            levels=levels,
             deadline=deadline,
             curves=curves,
         ),
@@ -253,6 +262,7 @@ def features(
     *,
     sets: Sequence[str] = DEFAULT_SETS,
     segment_seconds: float = SEGMENT_SECONDS,
+    levels: Sequence[Level] = LEVELS,
     deadline: Deadline | None = None,
     curves: Curves | None = None,
 ) -> dict[str, FeatureRows]:
@@ -266,6 +276,8 @@ def features(
         Names of feature sets.
     segment_seconds : float
         Length of a segment in seconds.
+    levels : sequence of Level
+        Levels to compute.
     deadline : Deadline, optional
         Checked once per block.
     curves : Curves, optional
@@ -305,12 +317,14 @@ def features(
             " are needed. Use a longer recording.",
         )
     too_short = {name: feature_set(name).too_short(len(y)) for name in sets}
-    long_enough = [name for name in sets if not too_short[name]]
+    long_enough = [name for name in sets if "track" in levels and not too_short[name]]
     tracks = signal_rows(y, long_enough, deadline=deadline, curves=curves) if long_enough else {}
     of_segments = [
         name
         for name in sets
-        if "segment" in feature_set(name).levels and not feature_set(name).too_short(step - 1)
+        if "segment" in levels
+        and "segment" in feature_set(name).levels
+        and not feature_set(name).too_short(step - 1)
     ]
     segments = [
         signal_rows(y[start : start + step - 1], of_segments, deadline=deadline)

@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 Level = Literal["track", "segment"]
 """Level of a row: a whole recording, or one of its segments."""
 
+LEVELS: tuple[Level, ...] = ("track", "segment")
+"""All levels."""
+
 DEFAULT_SETS = ("gtzan", "rich")
 """Names of the sets that are extracted unless others are chosen."""
 

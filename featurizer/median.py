@@ -40,7 +40,6 @@ _SAMPLES = _OUTPUTS + WIDTH - 1
 # stays in the first-level cache.
 _LANES = 64
 _TILE_OUTPUTS = 128
-_TILE = (_TILE_OUTPUTS + WIDTH - 1) * _LANES
 
 # Along frequency: lanes (129, rounded up to whole vectors); samples per row, including those beyond
 # the last lane that its windows reach; and lanes at the start with reflected samples.
@@ -276,18 +275,19 @@ def medians_along_time(
     array([15., 16., 17.], dtype=float32)
     """
     n_outputs, n_columns = medians.shape
-    tile = np.zeros(_TILE, dtype=np.float32)
-    found = np.empty(_OUTPUTS * _LANES, dtype=np.float32)
+    tile = np.zeros((_TILE_OUTPUTS + WIDTH - 1, _LANES), dtype=np.float32)
+    found = np.empty((_OUTPUTS, _LANES), dtype=np.float32)
     for column in range(0, n_columns, _LANES):
-        lanes = min(_LANES, n_columns - column)
+        columns = slice(column, min(column + _LANES, n_columns))
         for first in range(0, n_outputs, _TILE_OUTPUTS):
             outputs = min(_TILE_OUTPUTS, n_outputs - first)
             for i in range(outputs + WIDTH - 1):
-                _copy(x[rows[first + i]], column, tile, i * _LANES, lanes)
+                _copy(x[rows[first + i], columns], tile[i])
             for output in range(0, outputs, _OUTPUTS):
-                _medians_of_tile(tile[output * _LANES : (output + _SAMPLES) * _LANES], found)
+                _medians_of_tile(tile[output:].reshape(-1), found.reshape(-1))
                 for i in range(min(_OUTPUTS, outputs - output)):
-                    _copy(found, i * _LANES, medians[first + output + i], column, lanes)
+                    medians_of_row = medians[first + output + i, columns]
+                    _copy(found[i, : len(medians_of_row)], medians_of_row)
 
 
 @compiled
@@ -299,14 +299,11 @@ def _medians_of_tile(tile: npt.NDArray[np.float32], found: npt.NDArray[np.float3
 
 
 @inlined
-def _copy(x: npt.NDArray[np.float32], i: int, y: npt.NDArray[np.float32], j: int, n: int) -> None:
-    if n == _LANES:
-        # A constant number of iterations, which the compiler vectorises.
-        for k in range(_LANES):
-            y[j + k] = x[i + k]
-    else:
-        for k in range(n):
-            y[j + k] = x[i + k]
+def _copy(source: npt.NDArray[np.float32], target: npt.NDArray[np.float32]) -> None:
+    # The index starts at 0. Numba would check any other for negative values, and LLVM would
+    # gather the samples one by one.
+    for k in range(len(source)):
+        target[k] = source[k]
 
 
 @inlined

@@ -3,9 +3,21 @@
 0 done, 1 failed, 2 wrong usage, 3 too many files failed or gone, 129, 130 and 143 interrupted.
 """
 
+import shlex
 import signal
 
 from jobs.redaction import redact
+
+
+def command_for(store: str, command: str) -> str:
+    """Return a command line for a store, which can be pasted into a shell.
+
+    Examples
+    --------
+    >>> command_for("/my tables", "train")
+    "songmill train --store '/my tables'"
+    """
+    return f"songmill {command} --store {shlex.quote(store)}"
 
 
 class SongmillError(Exception):

@@ -10,7 +10,7 @@ import functools
 import os
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -18,6 +18,7 @@ from importlib import metadata
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from jobs.cluster.connect import connect, scheduler_address
 from jobs.cluster.failures import translate_errors
@@ -295,6 +296,13 @@ def stage_row(
     commit.stage_table(store, change, "runs", [rows], tidy=True)
 
 
+def _has_run(runs: pa.Table, values: Mapping[str, Any]) -> bool:
+    """Tell whether a row of ``runs`` has these values."""
+    for name, value in values.items():
+        runs = runs.filter(pc.equal(runs[name], pa.scalar(value, RUNS.field(name).type)))
+    return bool(runs.num_rows)
+
+
 def _record_killed(store: Store, lock: Lock) -> None:
     """Write a row ``killed`` for each lock of a killed run without a row."""
     for entry in store.storage.list(KILLED):
@@ -309,7 +317,7 @@ def _record_killed(store: Store, lock: Lock) -> None:
         except (KeyError, TypeError, ValueError, OverflowError):
             pass  # of a process before its first stage, of an older songmill, or damaged
         else:
-            if key not in store.read("runs", list(key)).to_pylist():
+            if not _has_run(store.read("runs", list(key)), key):
                 row |= {"outcome": "killed", "message": message}
                 stage_row(store, change, started=started, ended=ended, **row)
         commit.commit(lock, change)

@@ -178,10 +178,11 @@ def score_predicted(
     of_classes = map(interval, resampled.f1.T)
     # A true class with probability 0 would make the loss infinite.
     floor = np.finfo(np.float32).eps
+    logarithms = np.log(np.maximum(true_probabilities.astype(np.float64), floor))
     return Scores(
         accuracy=float(np.trace(confusion) / len(truth)),
         macro_f1=macro_f1(truth, predicted),
-        log_loss=float(-np.log(np.maximum(true_probabilities.astype(np.float64), floor)).mean()),
+        log_loss=float(abs(logarithms.mean())),  # a negated mean of zeros is -0.0
         chance=chance(truth, predicted),
         count=len(truth),
         classes=[

@@ -384,7 +384,7 @@ def _check(sums: ClassSums) -> int:
     rounding = np.finfo(np.float64).eps * np.trace(sums.total())
     if np.trace(sums.within()) <= rounding:
         raise ValueError(
-            "the rows of each class are all equal. Linear discriminant analysis needs rows that "
+            "no class has two rows that differ. Linear discriminant analysis needs rows that "
             "differ within a class"
         )
     return present

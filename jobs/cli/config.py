@@ -17,9 +17,9 @@ def read_config(path: Path, names: list[str]) -> dict[str, Any]:
     try:
         found = tomllib.loads(path.expanduser().read_text(encoding="utf-8"))
     except OSError as error:
-        raise UsageError(f"--config {path} cannot be read ({error.strerror})") from None
+        raise UsageError(f"{path} cannot be read ({error.strerror})") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise UsageError(f"--config {path} is not TOML: {error}") from None
+        raise UsageError(f"{path} is not TOML: {error}") from None
     options: dict[str, Any] = {}
     for key, value in found.items():
         name = key.replace("_", "-")
@@ -28,8 +28,8 @@ def read_config(path: Path, names: list[str]) -> dict[str, Any]:
             remedy = (
                 f"did you mean {near[0]}?" if near else f"use one of {', '.join(sorted(names))}"
             )
-            raise UsageError(f"--config {path} has the unknown option {key!r}: {remedy}")
+            raise UsageError(f"{path} has the unknown option {key!r}: {remedy}")
         if isinstance(value, dict):
-            raise UsageError(f"--config {path}: {key} is a table: give it one value")
+            raise UsageError(f"{path}: {key} is a table: give it one value")
         options[name] = value
     return options

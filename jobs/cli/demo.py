@@ -11,6 +11,7 @@ from jobs.cli.learning import print_training
 from jobs.cli.neighbours import print_similarity
 from jobs.cli.reporting import print_page, print_status
 from jobs.cli.tables import open_log, show_table
+from jobs.extras import require
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -35,8 +36,11 @@ def demo(
     ] = Path("songmill-demo"),
     workers: options.Workers = None,
     log_format: options.LogFormat = "text",
+    quiet: options.Quiet = False,
+    verbose: options.Verbose = False,
 ) -> None:
     """Synthesise a small collection, extract it, train a model, and show the results."""
+    require("report")
     from jobs.demo.collection import synthesise
     from jobs.extraction.extract import extract
     from jobs.learning.registry import champion
@@ -49,7 +53,7 @@ def demo(
 
     collection, store = folder / "collection", folder / "store"
     page = store / "report" / PAGE
-    with open_log(log_format).shown() as progress:
+    with open_log(log_format, quiet=quiet, verbose=verbose).shown() as progress:
         progress.step("synthesising a collection")
         synthesise(
             collection,

@@ -1,6 +1,5 @@
 """`songmill extract` and `songmill import-features`: the commands and their output."""
 
-import shlex
 from dataclasses import asdict
 from functools import partial
 from typing import TYPE_CHECKING, Annotated
@@ -10,8 +9,9 @@ import typer
 from featurizer.columns import SEGMENT_SECONDS
 from jobs import defaults
 from jobs.cli import options
-from jobs.cli.tables import counted, print_error, run_job, show
-from jobs.progress import clock, printable
+from jobs.cli.tables import print_error, run_job, show
+from jobs.errors import command_for
+from jobs.progress import clock, counted, printable
 
 if TYPE_CHECKING:
     from jobs.extraction.extract import Outcome
@@ -27,18 +27,21 @@ def print_outcome(outcome: "Outcome", store: str) -> None:
     elif worked:
         show(
             f"Processed {counted(worked, 'file')} in {clock(outcome.seconds)}{speed}: "
-            f"{outcome.extracted} extracted, {outcome.segments} segments, {outcome.failed} failed."
+            f"{outcome.extracted} extracted, {counted(outcome.segments, 'segment')}, "
+            f"{outcome.failed} failed."
         )
     else:
         show("No file is new or changed: there was nothing to extract.")
+    if outcome.unlabelled:
+        show(f"Labels lost: {outcome.unlabelled:,}. By --labels these tracks have none.")
     if outcome.gone and outcome.outcome != "too-many-gone":
         show(f"The features of {counted(outcome.gone, 'file')} that are gone were removed.")
     found = [f"{count} {kind}" for kind, count in sorted(outcome.failures.items())]
     if outcome.failed_in_all > outcome.failed:
         found.append(f"{outcome.failed_in_all - outcome.failed} in earlier runs")
     if found:
-        command = f"songmill status --store {shlex.quote(printable(store))} --failed"
-        show(f"Failed: {', '.join(found)}. `{command}` lists them.")
+        listing = command_for(printable(store), "status --failed")
+        show(f"Failed: {', '.join(found)}. List them: {listing}")
     show(f"The tables are in {printable(store)}.")
 
 
@@ -58,14 +61,7 @@ def print_import(outcome: "ImportOutcome", store: str) -> None:
 
 def extract(
     *,
-    sources: Annotated[
-        list[str],
-        typer.Argument(
-            metavar="SOURCE…",
-            help="A folder (walked), a file, a glob in quotes, or a list file (.txt, .lst, .m3u: "
-            "one path per line). Also any address that fsspec reads.",
-        ),
-    ],
+    sources: options.Sources,
     store: options.Store,
     labels: options.Labels = defaults.LABELS,
     scheduler: options.Scheduler = None,
@@ -84,6 +80,8 @@ def extract(
     max_failed: options.MaxFailed = defaults.MAX_FAILED,
     max_gone: options.MaxGone = defaults.MAX_GONE,
     log_format: options.LogFormat = "text",
+    quiet: options.Quiet = False,
+    verbose: options.Verbose = False,
     as_json: options.Json = False,
 ) -> None:
     """Extract the features of every recording, and of every 3-second segment, into STORE.
@@ -127,6 +125,8 @@ def import_features(
         ),
     ] = None,
     log_format: options.LogFormat = "text",
+    quiet: options.Quiet = False,
+    verbose: options.Verbose = False,
     as_json: options.Json = False,
 ) -> None:
     """Import published tables of features into STORE, without any recording.

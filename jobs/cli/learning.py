@@ -8,9 +8,9 @@ import typer
 
 from jobs import defaults
 from jobs.cli import options
-from jobs.cli.tables import MAX_LABELS, counted, print_json, run_job, show, show_table
-from jobs.errors import SongmillError
-from jobs.progress import printable
+from jobs.cli.tables import MAX_LABELS, print_json, run_job, show, show_table
+from jobs.errors import SongmillError, command_for
+from jobs.progress import counted, printable
 
 if TYPE_CHECKING:
     from jobs.learning.compare import Outcome as Comparison
@@ -146,7 +146,7 @@ def print_predicted_store(outcome: "StoreOutcome", store: str) -> None:
     if outcome.suspects:
         show(
             f"{counted(outcome.suspects, 'track')} may have a wrong label or occur twice: "
-            f"songmill suspects --store {printable(store)}"
+            f"{command_for(printable(store), 'suspects')}"
         )
 
 
@@ -181,10 +181,10 @@ def print_suspects(rows: list[dict[str, Any]], store: str) -> None:
         show(f"and {more:,} more in {printable(store)}/suspects")
 
 
-def print_models(found: "list[Version]", wrong: list[str]) -> None:
+def print_models(found: "list[Version]", wrong: list[str], store: str) -> None:
     """List the models of a store, and the warnings about them."""
     if not found:
-        show("No model yet: run `songmill train`.")
+        show(f"No model yet. Run: {command_for(printable(store), 'train')}")
         return
     names = ("model", "predicts", "created", "kind", "rows of", "split", "tracks")
     rows = []
@@ -227,6 +227,8 @@ def compare(
     scheduler: options.Scheduler = None,
     workers: options.Workers = None,
     log_format: options.LogFormat = "text",
+    quiet: options.Quiet = False,
+    verbose: options.Verbose = False,
     as_json: options.Json = False,
 ) -> None:
     """Fit models, and write and show their scores (STORE/comparison).
@@ -262,6 +264,8 @@ def train(
     scheduler: options.Scheduler = None,
     workers: options.Workers = None,
     log_format: options.LogFormat = "text",
+    quiet: options.Quiet = False,
+    verbose: options.Verbose = False,
     as_json: options.Json = False,
 ) -> None:
     """Train a model on the cluster, evaluate it, and keep it in STORE/models.
@@ -316,6 +320,8 @@ def predict(
     scheduler: options.Scheduler = None,
     workers: options.Workers = None,
     log_format: options.LogFormat = "text",
+    quiet: options.Quiet = False,
+    verbose: options.Verbose = False,
     as_json: options.Json = False,
 ) -> None:
     """Predict the labels of recordings with the champion of STORE, or with another of its models.
@@ -332,7 +338,8 @@ def predict(
     if long and not every:
         raise typer.BadParameter("--long needs --all")
     arguments: dict[str, Any] = {"store": store, "features": features, "model": model}
-    arguments |= {"log_format": log_format, "as_json": as_json}
+    arguments |= {"log_format": log_format, "quiet": quiet, "verbose": verbose}
+    arguments["as_json"] = as_json
     if every:
         arguments |= {"segments": segments, "long": long}
         arguments |= {"scheduler": scheduler, "workers": workers}
@@ -372,7 +379,7 @@ def models(store: options.Store, as_json: options.Json = False) -> None:
     if as_json:
         print_json({"models": [asdict(one) for one in found], "wrong": wrong})
     else:
-        print_models(found, wrong)
+        print_models(found, wrong, store)
 
 
 def promote(

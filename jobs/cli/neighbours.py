@@ -7,8 +7,8 @@ import typer
 
 from jobs import defaults
 from jobs.cli import options
-from jobs.cli.tables import counted, run_job, show, show_table
-from jobs.progress import clock, printable
+from jobs.cli.tables import run_job, show, show_table
+from jobs.progress import clock, counted, printable
 
 if TYPE_CHECKING:
     from jobs.neighbours.query import Outcome as Similar
@@ -88,6 +88,8 @@ def similarity(
     scheduler: options.Scheduler = None,
     workers: options.Workers = None,
     log_format: options.LogFormat = "text",
+    quiet: options.Quiet = False,
+    verbose: options.Verbose = False,
     as_json: options.Json = False,
 ) -> None:
     """Find the nearest neighbours of every track, exactly, into STORE/similarity.
@@ -121,6 +123,8 @@ def similar(
         bool, typer.Option("--no-duplicates", help="Omit tracks that are the same recording.")
     ] = False,
     log_format: options.LogFormat = "text",
+    quiet: options.Quiet = False,
+    verbose: options.Verbose = False,
     as_json: options.Json = False,
 ) -> None:
     """Show the tracks of STORE that are most similar to one of them, or to another recording."""

@@ -9,8 +9,10 @@ import typer
 from featurizer.columns import SEGMENT_SECONDS
 from jobs import defaults
 from jobs.cli import options
-from jobs.cli.tables import open_log, print_json, show, show_table
+from jobs.cli.command import use_config
+from jobs.cli.tables import open_log, print_error, print_json, show, show_table
 from jobs.exporting import table_names
+from jobs.extras import require
 from jobs.progress import clock
 
 if TYPE_CHECKING:
@@ -18,9 +20,17 @@ if TYPE_CHECKING:
 
 
 def print_run(outcome: "Run") -> None:
-    """Print how each stage of a run ended."""
+    """Print how each stage of a run ended, if one began."""
+    if all(one.outcome == "not run" for one in outcome.stages):
+        return
     rows = [
-        (one.stage, one.outcome, clock(one.seconds) if one.seconds else "", one.message)
+        (
+            one.stage,
+            one.outcome,
+            clock(one.seconds) if one.seconds else "",
+            # The command ends with the message of a failure.
+            one.message if one.outcome in ("done", "skipped") else "",
+        )
         for one in outcome.stages
     ]
     show_table(("stage", "outcome", "took", "message"), rows)
@@ -28,27 +38,14 @@ def print_run(outcome: "Run") -> None:
 
 
 def _configure(context: typer.Context, path: Path | None) -> Path | None:
-    """Use the options of a TOML file as defaults."""
     if path is not None:
-        from jobs.cli.config import read_config
-
-        names = {
-            (parameter.name or "") if parameter.param_type_name == "argument" else option: parameter
-            for parameter in context.command.params
-            for option in [max(parameter.opts, key=len).removeprefix("--")]
-            if option not in ("config", "help")
-        }
-        given = read_config(path, list(names))
-        context.default_map = {str(names[option].name): value for option, value in given.items()}
+        use_config(context, path)
     return path
 
 
 def run(
     *,
-    sources: Annotated[
-        list[str],
-        typer.Argument(metavar="SOURCE…", help="Recordings, as for `songmill extract`."),
-    ],
+    sources: options.Sources,
     store: options.Store,
     config: Annotated[
         Path | None,
@@ -56,8 +53,9 @@ def run(
             metavar="FILE.toml",
             callback=_configure,
             is_eager=True,
-            help="A TOML file with any of these options, such as sources, store or max-failed. "
-            "Options of the command line take precedence.",
+            help="A TOML file with any of these options, such as sources, store or max-failed. By "
+            "default songmill.toml in this folder, which other commands read too. Options of the "
+            "command line take precedence.",
         ),
     ] = None,
     labels: options.Labels = defaults.LABELS,
@@ -101,6 +99,8 @@ def run(
     scheduler: options.Scheduler = None,
     workers: options.Workers = None,
     log_format: options.LogFormat = "text",
+    quiet: options.Quiet = False,
+    verbose: options.Verbose = False,
     as_json: options.Json = False,
 ) -> None:
     """Bring everything in STORE up to date, for example every night.
@@ -110,16 +110,17 @@ def run(
     its input has not changed. After an interruption run the same command again.
     """
     arguments = {**locals(), "segment_seconds": options.check_segment_seconds(segment_seconds)}
-    for name in ("sources", "config", "log_format", "as_json"):
+    for name in ("sources", "config", "log_format", "quiet", "verbose", "as_json"):
         del arguments[name]
+    require("report")
     from jobs.nightly.run import run as work
 
-    with open_log(log_format).shown() as progress:
+    with open_log(log_format, quiet=quiet, verbose=verbose).shown() as progress:
         outcome = work(sources, **arguments, progress=progress)
-        if outcome.message:
-            progress.write("error", outcome.message)
     if as_json:
         print_json(asdict(outcome))
     elif log_format == "text":
         print_run(outcome)
+    if outcome.message:
+        print_error(outcome.message)
     raise typer.Exit(outcome.exit_code)

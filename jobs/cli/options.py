@@ -7,11 +7,23 @@ import typer
 from featurizer.feature_set import DEFAULT_SETS
 from jobs import defaults
 
+STORE_VARIABLE = "SONGMILL_STORE"
+
+Sources = Annotated[
+    list[str],
+    typer.Argument(
+        metavar="SOURCE…",
+        help="A folder (walked), a file, a glob in quotes, or a list file (.txt, .lst, .m3u: one "
+        "path per line). Also any address that fsspec reads.",
+    ),
+]
+
 Store = Annotated[
     str,
     typer.Option(
         "--store",
         metavar="STORE",
+        envvar=STORE_VARIABLE,
         help="The store: a folder of Parquet tables, or s3://BUCKET/PREFIX.",
     ),
 ]
@@ -192,6 +204,14 @@ StageName = Literal["extract", "train", "compare", "similarity", "predict", "exp
 LogFormat = Annotated[
     Literal["text", "json"],
     typer.Option(help="Log on stderr: text for people, or one JSON object per line."),
+]
+
+Quiet = Annotated[
+    bool, typer.Option("-q", "--quiet", help="Show no progress, only warnings and errors.")
+]
+
+Verbose = Annotated[
+    bool, typer.Option("-v", "--verbose", help="Write every step and count as a line of its own.")
 ]
 
 Json = Annotated[bool, typer.Option("--json", help="Print only one JSON object on stdout.")]

@@ -4,11 +4,12 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.table import Table
 
 from jobs.cli import options
-from jobs.cli.tables import MAX_LABELS, counted, print_json, run_job, show, show_table
-from jobs.progress import clock, printable
+from jobs.cli.tables import MAX_LABELS, print_json, run_job, show, show_facts, show_table
+from jobs.errors import command_for
+from jobs.extras import require
+from jobs.progress import clock, counted, printable
 
 if TYPE_CHECKING:
     from jobs.reporting.inspection import Outcome as Inspection
@@ -19,24 +20,24 @@ if TYPE_CHECKING:
 
 def print_status(status: "Status") -> None:
     """Show the content of a store."""
-    facts = Table.grid(padding=(0, 2))
-    facts.add_row("store", printable(status.store))
-    facts.add_row("features", f"{status.feature_set}, segments of {status.segment_seconds:g} s")
-    facts.add_row("files", f"{status.files:,}")
-    facts.add_row("tracks", f"{status.tracks:,}")
+    facts = {
+        "store": status.store,
+        "features": f"{status.feature_set}, segments of {status.segment_seconds:g} s",
+        "files": f"{status.files:,}",
+        "tracks": f"{status.tracks:,}",
+    }
     if len(status.tracks_of) > 1:
-        for name, count in status.tracks_of.items():
-            facts.add_row(f"  {name}", f"{count:,}")
-    facts.add_row("segments", f"{status.segments:,}")
-    facts.add_row("hours", f"{status.hours:,.2f}")
+        facts |= {f"  {name}": f"{count:,}" for name, count in status.tracks_of.items()}
+    facts |= {"segments": f"{status.segments:,}", "hours": f"{status.hours:,.2f}"}
     if status.silent:
-        facts.add_row("silent", f"{status.silent:,}")
-    facts.add_row("failed", f"{len(status.failed_files):,}")
-    facts.add_row("warnings", f"{len(status.warned_files):,}")
-    facts.add_row("model", status.model or "none yet: run `songmill train`")
+        facts["silent"] = f"{status.silent:,}"
+    facts["failed"] = f"{len(status.failed_files):,}"
+    facts["warnings"] = f"{len(status.warned_files):,}"
+    facts["model"] = status.model or f"none yet. Run: {command_for(status.store, 'train')}"
     if status.waiting:
-        facts.add_row("waiting", f"{status.waiting} batches of an unfinished run: run it again")
-    show(facts)
+        batches = counted(status.waiting, "batch", "batches")
+        facts["waiting"] = f"{batches} of an unfinished run. Run the same command again"
+    show_facts(facts.items())
     if status.labels:
         labels = list(status.labels.items())
         shown, rest = labels[:MAX_LABELS], labels[MAX_LABELS:]
@@ -47,58 +48,75 @@ def print_status(status: "Status") -> None:
     if status.failures:
         rows = [(kind, f"{count:,}") for kind, count in status.failures.items()]
         show_table(("failure", "files"), rows)
-    if status.runs:
+    if status.last_runs:
         names = ("extracted", "failed", "unchanged", "gone")
         runs = []
-        for run in status.runs:
-            cells = [f"{run['started_at']:%Y-%m-%d %H:%M}", run["stage"] or "", run["outcome"]]
-            # Only an extraction counts files.
-            counts = ["" if run[name] is None else f"{run[name]:,}" for name in names]
-            runs.append([*cells, clock(run["seconds"]), *counts])
-        show_table(("last runs", "stage", "outcome", "took", *names), runs)
+        for run in status.last_runs:
+            did = ", ".join(run.stages) or "nothing new"
+            cells = [f"{run.started_at:%Y-%m-%d %H:%M}", did, run.outcome, clock(run.seconds)]
+            counts = [f"{run.counts[name]:,}" if name in run.counts else "" for name in names]
+            runs.append([*cells, *counts])
+        show_table(("last runs", "stages", "outcome", "took", *names), runs)
 
 
 def print_failed(status: "Status") -> None:
-    """List the failed files of a store, one per line, with tabs between the columns."""
-    if not status.failed_files:
+    """List the failed files of a store."""
+    rows = status.failed_files
+    if not rows:
         show("No file failed.")
-    for row in status.failed_files:
-        line = "\t".join(printable(row[name]) for name in ("error", "track_id", "message"))
-        typer.echo(line)  # Rich would replace the tabs by spaces
+        return
+    show(f"{counted(len(rows), 'file')} failed:")
+    cells = [(row["track_id"], row["error"], _sentence(row["message"])) for row in rows]
+    show_table(("track", "failure", "why"), cells)
 
 
 def print_warnings(status: "Status") -> None:
-    """List the files with a remark, one per line, with a tab between the columns."""
-    if not status.warned_files:
+    """List the files with a remark."""
+    rows = status.warned_files
+    if not rows:
         show("No file has a remark.")
-    for row in status.warned_files:
-        typer.echo("\t".join(printable(row[name]) for name in ("track_id", "message")))
+        return
+    show(f"{counted(len(rows), 'file')} with a remark:")
+    show_table(("track", "remark"), [(row["track_id"], _sentence(row["message"])) for row in rows])
+
+
+def _sentence(text: str | None) -> str:
+    """Return a message as a sentence.
+
+    Examples
+    --------
+    >>> _sentence("the file no longer exists"), _sentence("The recording is silent.")
+    ('The file no longer exists.', 'The recording is silent.')
+    """
+    text = text or ""
+    return text[:1].upper() + text[1:] + "." * bool(text and text[-1] not in ".!?…")
 
 
 def print_inspection(outcome: "Inspection") -> None:
     """Show the facts of a recording, and where its pictures are."""
     facts = outcome.facts
-    table = Table.grid(padding=(0, 2))
     rate = f"{facts.sample_rate:,} Hz, {counted(facts.channels, 'channel')}"
-    table.add_row("file", printable(facts.file))
-    table.add_row("sound", f"{rate}, {facts.seconds:,.3f} s")
-    table.add_row("analysed", f"{facts.samples:,} samples at {facts.analysed_rate:,} Hz")
-    table.add_row("without silence", facts.trimmed_in_words)
-    table.add_row("zero crossings", f"{facts.zero_crossings:,}")
-    table.add_row("tempo", facts.tempo_in_words)
+    shown = {
+        "file": facts.file,
+        "sound": f"{rate}, {facts.seconds:,.3f} s",
+        "analysed": f"{facts.samples:,} samples at {facts.analysed_rate:,} Hz",
+        "without silence": facts.trimmed_in_words,
+        "zero crossings": f"{facts.zero_crossings:,}",
+        "tempo": facts.tempo_in_words,
+    }
     if facts.note:
-        table.add_row("remark", printable(facts.note))
+        shown["remark"] = facts.note
     if outcome.prediction and outcome.prediction.predicted:
         first = next(iter(outcome.prediction.probabilities.values()))
-        predicted = printable(outcome.prediction.predicted)
         learnt = ", which has learnt it" if outcome.prediction.learnt else ""
-        table.add_row("sounds like", f"{predicted} ({first:.2f}), by {outcome.model}{learnt}")
+        by_model = f"by {outcome.model}{learnt}"
+        shown["sounds like"] = f"{outcome.prediction.predicted} ({first:.2f}), {by_model}"
     elif outcome.prediction:
-        table.add_row("sounds like", f"unknown: {printable(outcome.prediction.message or '')}")
-    show(table)
+        shown["sounds like"] = f"unknown: {outcome.prediction.message or ''}"
+    show_facts(shown.items())
     show(
-        f"{len(outcome.pictures)} pictures are in {printable(outcome.folder)}; a page "
-        f"with all features: {printable(outcome.page)}"
+        f"{counted(len(outcome.pictures), 'picture')} in {printable(outcome.folder)}; a page with "
+        f"all features: {printable(outcome.page)}"
     )
 
 
@@ -160,29 +178,40 @@ def inspect(
     ] = None,
     store: Annotated[
         str | None,
-        typer.Option(metavar="STORE", help="A store with a model, which predicts the label."),
+        typer.Option(
+            metavar="STORE",
+            envvar=options.STORE_VARIABLE,
+            help="A store with a model, which predicts the label.",
+        ),
     ] = None,
     log_format: options.LogFormat = "text",
+    quiet: options.Quiet = False,
+    verbose: options.Verbose = False,
     as_json: options.Json = False,
 ) -> None:
     """Write one page about a recording: pictures, facts and features."""
     arguments = dict(locals())
+    require("report")
     from jobs.reporting.inspection import inspect as run
 
     run_job(run, print_inspection, **arguments)
 
 
 def report(
+    *,
     store: options.Store,
     out: Annotated[
         str | None,
         typer.Option(metavar="DIR", help="Folder of index.html; by default STORE/report."),
     ] = None,
     log_format: options.LogFormat = "text",
+    quiet: options.Quiet = False,
+    verbose: options.Verbose = False,
     as_json: options.Json = False,
 ) -> None:
     """Write one page about STORE: its content and the scores of its models."""
     arguments = dict(locals())
+    require("report")
     from jobs.reporting.report import report as run
 
     run_job(run, print_report, **arguments)
@@ -224,6 +253,7 @@ def status(
 
 
 def verify(
+    *,
     store: options.Store,
     repair: Annotated[
         bool,
@@ -232,6 +262,8 @@ def verify(
         ),
     ] = False,
     log_format: options.LogFormat = "text",
+    quiet: options.Quiet = False,
+    verbose: options.Verbose = False,
     as_json: options.Json = False,
 ) -> None:
     """Check everything in STORE: checksums, manifest, tables, models. Exit with 1 if it is damaged.

@@ -200,12 +200,13 @@ def _local_cluster(workers: int | None) -> Iterator[Any]:
     ):
         try:
             yield cluster
-        except RunInterruptedError:
-            # A worker that is asked to end would first finish its task.
+        finally:
+            # A worker that is asked to end would first finish its task, and then take a second.
             for nanny in cluster.workers.values():
                 nanny.auto_restart = False
-            _kill_workers()
-            raise
+                if nanny.pid is not None:
+                    with contextlib.suppress(ProcessLookupError):
+                        os.kill(nanny.pid, signal.SIGKILL)
 
 
 def _own_settings() -> dict[str, Any]:
@@ -249,11 +250,6 @@ def _new_security() -> "Security":
     )
 
 
-def _kill_workers() -> None:
-    for process in multiprocessing.active_children():
-        process.kill()
-
-
 @contextlib.contextmanager
 def _loop_with_blocked_signals() -> Iterator["IOLoop"]:
     """Run an event loop that blocks the terminal's signals in the processes that it starts.
@@ -287,7 +283,8 @@ def _start_cluster(**settings: Any) -> "LocalCluster":
     except RunInterruptedError:
         # The start fails at once without its workers.
         while not starting.done():
-            _kill_workers()
+            for process in multiprocessing.active_children():
+                process.kill()
             time.sleep(0.1)
         with contextlib.suppress(Exception):
             starting.result().close()

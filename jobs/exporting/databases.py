@@ -19,6 +19,7 @@ from jobs.errors import ExportError, UsageError
 from jobs.exporting.limits import POSTGRESQL_NAME_BYTES, fold_case
 from jobs.exporting.rows import Rows
 from jobs.exporting.target import Kind, Target
+from jobs.extras import require
 from jobs.redaction import redact
 
 CONNECT_TIMEOUT_S = 10
@@ -31,7 +32,7 @@ MAX_SWAP_ATTEMPTS = 60
 """Attempts to lock a table that others read; each waits for one second."""
 
 INDEX_COLUMNS = ("track_id", "segment", "rank")
-"""Columns of the index; those that a table has."""
+"""Columns of the index; those that a table has, or else ``run_id``."""
 
 _LOCK_NOT_AVAILABLE = "55P03"  # SQLSTATE
 
@@ -94,6 +95,7 @@ def to_postgresql(
         new = f"{_quote(schema)}.{_quote(staging)}"
         cursor.adbc_ingest(staging, rows.reader(), mode="create", db_schema_name=schema)
         _create_index(cursor, f"{staging}_index", new, rows.schema)
+        _add_comments(cursor, new, rows.schema)
         # Readers that wait for the swap must find the rows in the new table, but some (COPY) keep
         # the snapshot from before they waited. So the rows are committed before the swap.
         connection.commit()
@@ -179,6 +181,7 @@ def to_duckdb(
         where = _find_in_duckdb(cursor, target, schema, table, keys)
         cursor.register("exported", rows.reader())
         cursor.execute(f"CREATE OR REPLACE TABLE {where} AS SELECT * FROM exported")
+        _add_comments(cursor, where, rows.schema)
         cursor.execute("SELECT index_name FROM duckdb_indexes()")
         index = _free_name(table, {fold_case(name) for (name,) in cursor.fetchall()})
         _create_index(cursor, _quote(index), where, rows.schema)
@@ -225,6 +228,7 @@ def _connect(driver: Any, target: Target, rows: Rows | None = None) -> Iterator[
 @contextlib.contextmanager
 def _connect_postgresql(target: Target, rows: Rows | None = None) -> Iterator[tuple[Any, Any]]:
     """Yield a connection to PostgreSQL, as :func:`_connect` does, and its cursor."""
+    require("postgres")
     from adbc_driver_postgresql import dbapi
 
     # The driver sends UTF-8, but the environment, the role or the address may announce another
@@ -249,8 +253,18 @@ def _quote(name: str) -> str:
 
 
 def _create_index(cursor: Any, name: str, where: str, schema: pa.Schema) -> None:
-    columns = ", ".join(_quote(column) for column in INDEX_COLUMNS if column in schema.names)
-    cursor.execute(f"CREATE INDEX {name} ON {where} ({columns})")
+    columns = [column for column in INDEX_COLUMNS if column in schema.names] or ["run_id"]
+    cursor.execute(f"CREATE INDEX {name} ON {where} ({', '.join(map(_quote, columns))})")
+
+
+def _add_comments(cursor: Any, where: str, schema: pa.Schema) -> None:
+    """Add the description and the unit of each feature as a comment on its column."""
+    for field in schema:
+        if field.metadata:
+            unit, description = (field.metadata[key].decode() for key in (b"unit", b"description"))
+            text = f"{description} [{unit}]" if unit else description
+            literal = text.replace("'", "''")
+            cursor.execute(f"COMMENT ON COLUMN {where}.{_quote(field.name)} IS '{literal}'")
 
 
 def _free_name(table: str, taken: set[str]) -> str:

@@ -8,13 +8,13 @@ from dataclasses import dataclass
 
 import pyarrow as pa
 
-from featurizer.feature_set import Level
-from jobs.errors import UsageError
+from featurizer.feature_set import Level, feature_sets
+from jobs.errors import UsageError, command_for
 from jobs.exporting.limits import check_columns
 from jobs.exporting.rows import Rows
 from jobs.exporting.table_names import TableName
 from jobs.exporting.target import Target, parse_target
-from jobs.progress import Progress
+from jobs.progress import Progress, counted
 from jobs.stage import Session, open_session
 from jobs.store import commit
 from jobs.store.schemas import (
@@ -25,18 +25,28 @@ from jobs.store.schemas import (
     SEGMENTS,
     SIMILARITY,
     TRACKS,
+    features_folder,
+    features_schema,
 )
 from jobs.store.tables import Store
 
 MADE_BY: dict[TableName, str] = {
-    "similarity": "songmill similarity",
-    "duplicates": "songmill similarity",
-    "predictions": "songmill predict --all",
-    "predictions-long": "songmill predict --all --long",
-    "suspects": "songmill predict --all",
-    "features": "songmill extract",
-    "files": "songmill extract",
-    "tags": "songmill extract",
+    "similarity": "similarity",
+    "duplicates": "similarity",
+    "predictions": "predict --all",
+    "predictions-long": "predict --all --long",
+    "suspects": "predict --all",
+    "features": "extract SOURCE",
+    "files": "extract SOURCE",
+    "tags": "extract SOURCE",
+    "features-rich": "extract SOURCE --features gtzan,rich",
+    "labels": "extract SOURCE --labels FILE.csv",
+    "comparison": "compare --features gtzan",
+    "comparison-rich": "compare --features rich",
+    "runs": "extract SOURCE",
+    "similarity-matrix": "similarity --full",
+    "metrics": "similarity",
+    "compared": "similarity",
 }
 """Command that makes each table."""
 
@@ -49,8 +59,18 @@ KEYS: dict[TableName, tuple[str, ...]] = {
     "features": ("track_id", "label", "length", "tempo"),
     "files": ("track_id", "uri", "status", "error"),
     "tags": ("track_id", "artist", "album_artist", "track_number"),
+    "features-rich": ("track_id", "label", "length", "texture_mfcc00_logstd_of_means"),
+    "labels": ("track_id",),
+    "comparison": ("run_id", "split", "model", "macro_f1"),
+    "comparison-rich": ("run_id", "split", "model", "macro_f1"),
+    "runs": ("run_id", "stage", "outcome", "started_at"),
+    "similarity-matrix": ("track_id",),
+    "metrics": ("metric", "feature_set", "fingerprint"),
+    "compared": ("track_id", "metric", "digest"),
 }
 """Columns that identify an earlier export of the same table in a database."""
+
+_WITH_SEGMENTS: tuple[TableName, ...] = ("features", "predictions", "similarity", "duplicates")
 
 
 @dataclass(frozen=True)
@@ -93,8 +113,8 @@ def export(
     store : str or Session
         Address of the store; or the session of a run.
     to : str
-        ``postgresql://…``, ``sqlite:///FILE``, ``duckdb:///FILE``, or a file name with the suffix
-        ``.csv``, ``.csv.gz``, ``.jsonl``, ``.jsonl.gz``, ``.parquet`` or ``.arrow``.
+        ``postgresql://…``, ``sqlite:///FILE``, ``duckdb:///FILE``, a file name with one of the
+        suffixes :data:`jobs.exporting.target.SUFFIXES`, or ``-`` for CSV on stdout.
     level : {"track", "segment"}
         Rows to export, for tables of both levels.
     schema : str, optional
@@ -125,9 +145,10 @@ def export(
     with session.stage("export") as run:
         check_target(name, target, schema, in_database)
         parts, columns = _find_table(run.store, name, level)
-        rows = Rows(run.store, parts, columns, session.progress)
-        check_columns(rows.schema.names, target)
-        session.progress.step(f"exporting {rows.count:,} rows to {target.shown}")
+        plain = target.kind in ("postgresql", "sqlite")
+        rows = Rows(run.store, parts, columns, session.progress, plain=plain)
+        check_columns(name, rows.schema.names, target)
+        session.progress.step(f"exporting {counted(rows.count, 'row')} to {target.shown}")
         if target.kind == "file":
             write_file(rows, target.address)
         else:
@@ -154,7 +175,7 @@ def resolve_target(
         raise UsageError("--schema and --table are for databases: leave them out")
     if target.kind == "sqlite" and schema:
         raise UsageError("SQLite has no schemas: leave out --schema")
-    if level == "segment" and name in ("files", "tags", "predictions-long", "suspects"):
+    if level == "segment" and name not in _WITH_SEGMENTS:
         raise UsageError(f"{name} has no rows of segments: leave out --level")
     if "\0" in f"{schema}{table}":
         raise UsageError("a name of a table or schema cannot have a null character")
@@ -183,23 +204,34 @@ def _find_table(store: Store, name: TableName, level: Level) -> tuple[list[str],
     folder: str = {
         "features": SEGMENTS if segments else TRACKS,
         "predictions": PREDICTED_SEGMENTS if segments else PREDICTED_TRACKS,
+        "features-rich": features_folder("rich", "track"),
     }.get(name, name)
     parts = store.parts(folder)
-    schemas = [store.storage.read_schema(part).remove_metadata() for part in parts]
-    if schemas:
-        schema = schemas[0]
+    if parts:
+        schema = _described(store.storage.read_schema(parts[0]))
     elif name == "files":
         schema = FILES
     else:
+        command = MADE_BY[name] + " --segments" * (segments and name == "predictions")
         raise UsageError(
-            f"the store {store.storage.root} has no {name}"
-            f"{' of segments' if segments else ''}. Run: {MADE_BY[name]}"
-            f"{' --segments' if segments and name == 'predictions' else ''}"
+            f"the store {store.storage.root} has no {name}{' of segments' if segments else ''}. "
+            f"Run: {command_for(store.storage.root, command)}"
         )
     if name in (SIMILARITY, DUPLICATES) and ("segment" in schema.names) != segments:
         found_level = "track" if segments else "segment"
         raise UsageError(
             f"the {name} of the store {store.storage.root} has rows of level {found_level}: use "
-            f"--level {found_level}, or run `songmill similarity --level {level}`"
+            f"--level {found_level}, or run "
+            f"`{command_for(store.storage.root, f'similarity --level {level}')}`"
         )
     return parts, schema
+
+
+def _described(schema: pa.Schema) -> pa.Schema:
+    """Return a schema with the unit and the description of each feature as its only metadata."""
+    described = {
+        field.name: field.metadata
+        for name in feature_sets()
+        for field in features_schema(name, "track")
+    }
+    return pa.schema([field.with_metadata(described.get(field.name)) for field in schema])

@@ -7,6 +7,7 @@ import pyarrow.parquet as pq
 
 from jobs.errors import ExportError
 from jobs.exporting.rows import Rows
+from jobs.exporting.target import STDOUT
 from jobs.store.atomic import atomic_write
 
 
@@ -18,13 +19,17 @@ def write_file(rows: Rows, path: str) -> None:
     rows : Rows
         The table.
     path : str
-        The file, with one of the suffixes :data:`jobs.exporting.target.SUFFIXES`.
+        The file, with one of the suffixes :data:`jobs.exporting.target.SUFFIXES`; or
+        :data:`jobs.exporting.target.STDOUT`, for CSV.
 
     Raises
     ------
     ExportError
         The file cannot be written. An existing one is unchanged.
     """
+    if path == STDOUT:
+        _write_text(rows, "/dev/stdout", "stdout.csv")
+        return
     try:
         with atomic_write(path) as temporary:
             _write(rows, temporary, os.path.basename(path).lower())
@@ -48,7 +53,9 @@ def _write(rows: Rows, path: str, name: str) -> None:
 def _write_text(rows: Rows, path: str, name: str) -> None:
     import duckdb
 
-    text = "FORMAT csv, HEADER" if ".csv" in name[-7:] else "FORMAT json"
+    delimiters = {".csv": ",", ".tsv": "\t"}
+    delimiter = delimiters.get(os.path.splitext(name.removesuffix(".gz"))[1])
+    text = f"FORMAT csv, HEADER, DELIMITER '{delimiter}'" if delimiter else "FORMAT json"
     compression = "gzip" if name.endswith(".gz") else "none"
     quoted = path.replace("'", "''")
     with duckdb.connect() as connection:

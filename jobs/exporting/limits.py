@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from jobs.errors import ExportError
+from jobs.exporting.table_names import TableName
 from jobs.exporting.target import Kind, Target
 
 POSTGRESQL_NAME_BYTES = 63
@@ -72,7 +73,7 @@ def fold_case(name: str) -> str:
     return "".join(letter.lower() if letter.isascii() else letter for letter in name)
 
 
-def check_columns(names: Iterable[str], target: Target) -> None:
+def check_columns(table: TableName, names: Iterable[str], target: Target) -> None:
     """Check that a table with these columns can be made in a target.
 
     Raises
@@ -82,7 +83,7 @@ def check_columns(names: Iterable[str], target: Target) -> None:
 
     Examples
     --------
-    >>> check_columns(["p_Rock", "p_rock"], Target("sqlite", "x.db", "sqlite:///x.db"))
+    >>> check_columns("predictions", ["p_Rock", "p_rock"], Target("sqlite", "x.db", "sqlite:///x.db"))
     Traceback (most recent call last):
         ...
     jobs.errors.ExportError: nothing was exported to sqlite:///x.db: the columns 'p_Rock' and \
@@ -92,10 +93,13 @@ def check_columns(names: Iterable[str], target: Target) -> None:
     limits, names = limits_of(target), list(names)
     problem = _find_problem(limits, names)
     if problem:
-        raise ExportError(
-            f"nothing was exported to {target.shown}: {problem}. Export predictions-long "
-            "instead, which `songmill predict --all --long` writes with a row for each class"
-        )
+        remedy = "Export to a file that ends in .parquet"
+        if table == "predictions":
+            remedy = (
+                "Export predictions-long instead, which `songmill predict --all --long` writes "
+                "with a row for each class"
+            )
+        raise ExportError(f"nothing was exported to {target.shown}: {problem}. {remedy}")
 
 
 def _find_problem(limits: Limits, names: list[str]) -> str:

@@ -1,5 +1,6 @@
 """The rows of a table of the store as a stream of Arrow batches."""
 
+import json
 import re
 from collections.abc import Iterator
 
@@ -26,6 +27,8 @@ class Rows:
         Columns of the table.
     progress : Progress
         Shows how many rows have been read.
+    plain : bool
+        Whether lists and unsigned integers become JSON texts, for databases that lack them.
 
     Attributes
     ----------
@@ -38,8 +41,21 @@ class Rows:
     """
 
     def __init__(
-        self, store: Store, parts: list[str], schema: pa.Schema, progress: Progress
+        self,
+        store: Store,
+        parts: list[str],
+        schema: pa.Schema,
+        progress: Progress,
+        *,
+        plain: bool = False,
     ) -> None:
+        self._replaced = [
+            one
+            for one in schema
+            if plain and (pa.types.is_list(one.type) or one.type == pa.uint64())
+        ]
+        for one in self._replaced:
+            schema = schema.set(schema.get_field_index(one.name), one.with_type(pa.string()))
         self.schema = schema
         self.count = sum(store.storage.count_rows(part) for part in parts)
         self.failure: BaseException | None = None
@@ -72,7 +88,12 @@ class Rows:
         """Yield the name and the distinct texts of each column, for each part."""
         for name in self.schema.names:
             yield name, pa.array([name])
-        columns = [field.name for field in self.schema if pa.types.is_string(field.type)]
+        replaced = [one.name for one in self._replaced]
+        columns = [
+            field.name
+            for field in self.schema
+            if pa.types.is_string(field.type) and field.name not in replaced
+        ]
         for part in self._parts:
             rows = self._store.read_part(part, columns)
             for name in columns:
@@ -87,6 +108,11 @@ class Rows:
         try:
             for part in self._parts:
                 rows = self._store.read_part(part).replace_schema_metadata(None)
+                for one in self._replaced:
+                    values = rows[one.name].to_pylist()
+                    texts = [None if value is None else json.dumps(value) for value in values]
+                    index = rows.schema.get_field_index(one.name)
+                    rows = rows.set_column(index, one.name, pa.array(texts, pa.string()))
                 for batch in rows.cast(self.schema).to_batches(max_chunksize=_BATCH_ROWS):
                     yield batch
                     done += batch.num_rows

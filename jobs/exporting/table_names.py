@@ -9,8 +9,16 @@ TableName = Literal[
     "predictions-long",
     "suspects",
     "features",
+    "features-rich",
     "files",
     "tags",
+    "labels",
+    "comparison",
+    "comparison-rich",
+    "runs",
+    "similarity-matrix",
+    "metrics",
+    "compared",
 ]
 
 LISTED = " or ".join(", ".join(get_args(TableName)).rsplit(", ", 1))

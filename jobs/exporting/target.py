@@ -10,10 +10,18 @@ from jobs.errors import UsageError
 from jobs.redaction import public_address
 from jobs.store.address import expand_home
 
-SUFFIXES = (".csv", ".csv.gz", ".jsonl", ".jsonl.gz", ".parquet", ".arrow")
+SUFFIXES = (
+    *(".csv", ".csv.gz", ".tsv", ".tsv.gz", ".jsonl", ".jsonl.gz"),
+    *(".parquet", ".arrow"),
+)
 """Suffixes of files, which determine the format."""
 
 Kind = Literal["postgresql", "sqlite", "duckdb", "file"]
+
+STDOUT = "-"
+
+_DATABASES: dict[str, Kind] = {".db": "sqlite", ".sqlite": "sqlite", ".duckdb": "duckdb"}
+"""Kinds of databases, by the suffix of their file."""
 
 _MISSPELT = re.compile(r"\s*postgres(ql)?:|.*password\s*=", re.IGNORECASE | re.DOTALL)
 """Addresses of databases that would otherwise be names of files."""
@@ -28,7 +36,8 @@ class Target:
     kind : {"postgresql", "sqlite", "duckdb", "file"}
         Kind of the target.
     address : str
-        URI of the PostgreSQL database, with the password; else the path of the file.
+        URI of the PostgreSQL database, with the password; else the path of the file, or
+        :data:`STDOUT`.
     shown : str
         The address without the password.
     """
@@ -51,6 +60,8 @@ def parse_target(given: str) -> Target:
     >>> parse_target("postgresql://me:secret@host/music").shown
     'postgresql://me@host/music'
     """
+    if given == STDOUT:
+        return Target("file", STDOUT, "stdout")
     scheme, separator, rest = given.partition("://")
     scheme = scheme.lower()
     if separator and scheme in ("postgresql", "postgres"):
@@ -64,9 +75,10 @@ def parse_target(given: str) -> Target:
         path = _check_folder(rest[1:])
         return Target("sqlite" if scheme == "sqlite" else "duckdb", path, f"{scheme}:///{path}")
     path = given if not separator else rest if scheme == "file" else ""
-    if path.lower().endswith(SUFFIXES) and not _MISSPELT.match(given):
+    kind = _DATABASES.get(os.path.splitext(path.lower())[1])
+    if (kind or path.lower().endswith(SUFFIXES)) and not _MISSPELT.match(given):
         path = _check_folder(path)
-        return Target("file", path, path)
+        return Target(kind or "file", path, path)
     # Anything else may hold a password: only a scheme, or a plain name, is shown.
     shown = "…"
     if separator and re.fullmatch("[a-z0-9+.-]*", scheme):
@@ -75,7 +87,8 @@ def parse_target(given: str) -> Target:
         shown = repr(given)
     raise UsageError(
         f"--to {shown} is not a target of exports: use postgresql://user@host/database, "
-        f"sqlite:///FILE, duckdb:///FILE, or a file name that ends in {', '.join(SUFFIXES)}"
+        "sqlite:///FILE, duckdb:///FILE, - for stdout, or a file name that ends in "
+        f"{', '.join([*_DATABASES, *SUFFIXES])}"
     )
 
 

@@ -47,6 +47,7 @@ class Batch:
     files: list[SourceFile]
     labels: list[str | None]  # label of each file
     deaths: int = 0  # workers that died while they extracted the only file of this batch
+    by_level: bool = False  # whether two workers extract its only file, one level each
 
 
 @dataclass
@@ -175,7 +176,7 @@ def mark_file(attempt: str) -> str:
 def make_mark(file: int) -> dict[str, Any]:
     """Return the content of a mark: this process, and the index of the file that it extracts."""
     process = f"{_PROCESS}-{os.getpid()}"  # a forked process has its parent's _PROCESS
-    mark = {"process": process, "file": file, "time": time.time()}
+    mark = {"process": process, "file": file, "time": int(time.time())}
     return {**mark, "host": socket.gethostname(), "pid": os.getpid()}
 
 

@@ -7,15 +7,22 @@ summary is returned to the job.
 When a worker dies, Dask restarts its tasks on another worker. To keep one corrupt file from
 killing all workers, an attempt writes a mark to ``_work/started`` with the index of the current
 file, and never starts twice: the job retries that file alone, and the others without it.
+
+Of a long recording, one worker extracts the track and another one the segments, each under a mark
+of its own. The levels are joined by a third task, which also starts over if one of them is missing.
 """
 
 import os
 import threading
 import time
 import traceback
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, BinaryIO
 
 from featurizer.errors import RecordingError
+from featurizer.feature_set import LEVELS, Level
 from featurizer.process import prepare_process
 from jobs.cluster.fitness import unfit_for_store, worker_address
 from jobs.extraction.attempts import (
@@ -41,8 +48,59 @@ if TYPE_CHECKING:
     from featurizer.tags import Tags
 
 
-def extract_batch(batch: Batch) -> Summary:
+@dataclass(frozen=True)
+class ExtractedLevel:
+    """Features of one level of a recording.
+
+    Parameters
+    ----------
+    recording : SourceFile
+        The recording, with its size and time at the extraction.
+    features : Features
+    compute_s : float
+        Seconds of work.
+    """
+
+    recording: SourceFile
+    features: "Features"
+    compute_s: float
+
+
+def extract_level(batch: Batch, level: Level) -> ExtractedLevel | None:
+    """Extract one level of a batch's only file.
+
+    None if that failed, or if a worker died of it: :func:`extract_batch` then finds the reason.
+    """
+    storage = storage_of(batch.root)
+    mark = mark_file(level_attempt(batch, level))
+    if unfit_reason(batch) or not storage.create(mark, as_json(make_mark(0))):
+        return None
+    prepare_process()
+    started = time.perf_counter()
+    recording = refresh(batch.files[0])
+
+    def read() -> "Features":
+        with open_recording(recording.path) as source:
+            return _features(source, batch, (level,))
+
+    features = None
+    with _HangTimer(), suppress(Exception):
+        features = read_with_retry(recording, read)
+    storage.remove(mark)
+    if features is None:
+        return None
+    return ExtractedLevel(recording, features, time.perf_counter() - started)
+
+
+def level_attempt(batch: Batch, level: Level) -> str:
+    """Return the name of the attempt at one level of a batch."""
+    return f"{batch.attempt}-{level}"
+
+
+def extract_batch(batch: Batch, levels: Sequence[ExtractedLevel | None] = ()) -> Summary:
     """Extract the features of a batch's files and write them to the store.
+
+    ``levels`` are the results of :func:`extract_level` for a batch that is extracted by level.
 
     Raises
     ------
@@ -53,7 +111,9 @@ def extract_batch(batch: Batch) -> Summary:
     reason = unfit_reason(batch)
     if reason:  # A worker passes this check before its first batch, but may lose a mount later.
         return Summary("unfit", reason, worker_address())
-    earlier = attempt_summary(storage, batch.attempt)
+    attempts = [level_attempt(batch, level) for level in (LEVELS if batch.by_level else ())]
+    summaries = (attempt_summary(storage, attempt) for attempt in (batch.attempt, *attempts))
+    earlier = next(filter(None, summaries), None)
     mark = make_mark(0)
     if earlier is None and not storage.create(mark_file(batch.attempt), as_json(mark)):
         # The mark may be ours, if the answer to its creation was lost.
@@ -63,13 +123,45 @@ def extract_batch(batch: Batch) -> Summary:
         return earlier
     prepare_process()
     rows = Rows(batch)
-    for i, (recording, label) in enumerate(zip(batch.files, batch.labels, strict=True)):
-        if i:
-            storage.write_json(mark_file(batch.attempt), make_mark(i))
-        _extract_file(recording, label, batch, rows)
+    with _HangTimer() as hang_timer:
+        for i, (recording, label) in enumerate(zip(batch.files, batch.labels, strict=True)):
+            if i:
+                storage.overwrite(mark_file(batch.attempt), as_json(make_mark(i)))
+            hang_timer.restart()
+            _extract_file(recording, label, batch, rows, levels)
     summary = rows.write(storage)
     storage.remove(mark_file(batch.attempt))
     return summary
+
+
+class _HangTimer:
+    """End this process :data:`HANG_TIMEOUT_S` after the last restart, unless the body has ended.
+
+    One thread serves a whole batch: starting one for every file is slow.
+    """
+
+    def __init__(self) -> None:
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._watch, daemon=True, name="hang timer")
+
+    def __enter__(self) -> "_HangTimer":
+        self.restart()
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._ended.set()
+        self._thread.join()
+
+    def restart(self) -> None:
+        """Start to count again."""
+        self._deadline = time.monotonic() + HANG_TIMEOUT_S
+
+    def _watch(self) -> None:
+        while (seconds := self._deadline - time.monotonic()) > 0:
+            if self._ended.wait(seconds):
+                return
+        os._exit(1)
 
 
 def unfit_reason(batch: Batch) -> str:
@@ -87,26 +179,25 @@ def unfit_reason(batch: Batch) -> str:
     return ""
 
 
-def _extract_file(recording: SourceFile, label: str | None, batch: Batch, rows: Rows) -> None:
-    """Extract one file and add its rows, or its failure, to ``rows``."""
-    from featurizer.deadline import Deadline
-    from featurizer.extract import extract
+def _extract_file(
+    recording: SourceFile,
+    label: str | None,
+    batch: Batch,
+    rows: Rows,
+    levels: Sequence[ExtractedLevel | None],
+) -> None:
+    """Extract one file and add its rows, or its failure, to ``rows``.
+
+    ``levels`` are those of the file that are extracted already.
+    """
     from featurizer.tags import read_tags
 
     started = time.perf_counter()
     recording = refresh(recording)
-    hang_timer = threading.Timer(HANG_TIMEOUT_S, os._exit, (1,))
-    hang_timer.daemon = True
-    hang_timer.start()
 
     def read() -> tuple["Features", "Tags"]:
         with open_recording(recording.path) as source:
-            features = extract(
-                source,
-                sets=batch.sets,
-                segment_seconds=batch.settings.segment_seconds,
-                deadline=Deadline(FILE_TIMEOUT_S),
-            )
+            features = _join(recording, levels) or _features(source, batch, LEVELS)
             return features, read_tags(source)
 
     try:
@@ -126,9 +217,33 @@ def _extract_file(recording: SourceFile, label: str | None, batch: Batch, rows: 
             rows.add_file(recording, message=message, features=features)
         else:
             rows.add_file(recording, error="too-short", message=message, features=features)
-    finally:
-        hang_timer.cancel()
     rows.summary.compute_s += time.perf_counter() - started
+    rows.summary.compute_s += sum(level.compute_s for level in levels if level)
+
+
+def _features(source: str | BinaryIO, batch: Batch, levels: Sequence[Level]) -> "Features":
+    from featurizer.deadline import Deadline
+    from featurizer.extract import extract
+
+    return extract(
+        source,
+        sets=batch.sets,
+        segment_seconds=batch.settings.segment_seconds,
+        levels=levels,
+        deadline=Deadline(FILE_TIMEOUT_S),
+    )
+
+
+def _join(recording: SourceFile, levels: Sequence[ExtractedLevel | None]) -> "Features | None":
+    """Join the levels of a recording; None unless both are there and are those of this file."""
+    if not levels or any(level is None or level.recording != recording for level in levels):
+        return None
+    track, segments = (level.features for level in levels if level)
+    rows = {
+        name: replace(found, segments=segments.rows[name].segments)
+        for name, found in track.rows.items()
+    }
+    return replace(track, rows=rows)
 
 
 def _describe(error: Exception) -> str:

@@ -10,10 +10,11 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING
 
+from featurizer.feature_set import LEVELS
 from jobs.cluster.failures import translate_errors, wait_for_finished
 from jobs.errors import ClusterError
 from jobs.extraction.attempts import Batch, Summary, attempt_summary, read_mark
-from jobs.extraction.batch import extract_batch
+from jobs.extraction.batch import extract_batch, extract_level
 from jobs.store.address import storage_of
 
 if TYPE_CHECKING:
@@ -73,7 +74,11 @@ def dispatch(
                 batch = queue.next(idle=not pending, has_nannies=pool.has_nannies)
                 if batch is None:
                     break
-                pending[pool.submit(extract_batch, batch)] = batch
+                levels = [
+                    pool.submit(extract_level, batch, level)
+                    for level in (LEVELS if batch.by_level else ())
+                ]
+                pending[pool.submit(extract_batch, batch, levels)] = batch
             if not pending:
                 return
             for future in wait_for_finished(pool.client, list(pending)):
@@ -183,6 +188,7 @@ def _select(batch: Batch, indices: list[int], *, deaths: int) -> Batch:
         files=[batch.files[i] for i in indices],
         labels=[batch.labels[i] for i in indices],
         deaths=deaths,
+        by_level=False,
     )
 
 

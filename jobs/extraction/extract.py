@@ -20,10 +20,11 @@ import pyarrow.compute as pc
 
 from featurizer.columns import SEGMENT_SECONDS
 from featurizer.errors import FailureKind
-from featurizer.feature_set import DEFAULT_SETS
+from featurizer.feature_set import DEFAULT_SETS, feature_set
 from jobs import defaults
 from jobs.cluster.failures import translate_errors
 from jobs.cluster.fitness import songmill_version
+from jobs.errors import command_for
 from jobs.extraction.attempts import (
     DONE,
     RUN_JSON,
@@ -39,14 +40,14 @@ from jobs.extraction.attempts import (
 )
 from jobs.extraction.batch import unfit_reason
 from jobs.extraction.losses import knows_source, too_many_gone
-from jobs.extraction.plan import Plan, make_batches, make_plan, with_public_sources
+from jobs.extraction.plan import Plan, make_groups, make_plan, with_public_sources
 from jobs.extraction.remarks import is_long_enough, with_remarks
 from jobs.extraction.rows import Rows
 from jobs.extraction.same_files import with_each_file_once
 from jobs.inputs import labels as label_table
 from jobs.inputs.recordings import check_feature_sets, check_segment_seconds
 from jobs.inputs.sources import Listing, Paths, SourceFile, is_missing, list_sources
-from jobs.progress import Progress, clock
+from jobs.progress import Progress, clock, counted
 from jobs.stage import Session, Stage, open_session
 from jobs.store import commit
 from jobs.store.schemas import (
@@ -83,7 +84,9 @@ class Outcome:
     incomplete : int
         Unchanged files that lack a feature set, which alone is extracted.
     relabelled : int
-        Unchanged files with a new label.
+        Unchanged files with a new label, or with none now.
+    unlabelled : int
+        Those of them that lost their label.
     kept : int
         Files with rows that an interrupted run had finished.
     failures : dict of str to int
@@ -105,6 +108,7 @@ class Outcome:
     incomplete: int = 0
     gone: int = 0
     relabelled: int = 0
+    unlabelled: int = 0
     kept: int = 0
     extracted: int = 0
     failures: dict[str, int] = field(default_factory=dict)
@@ -125,10 +129,11 @@ class Outcome:
         """The plan in one line."""
         more = f", {self.kept} finished by an earlier run" if self.kept else ""
         more += f"; {self.relabelled} relabelled" if self.relabelled else ""
+        more += f" ({self.unlabelled} without a label now)" if self.unlabelled else ""
         lacking = f" ({self.incomplete} lack features)" if self.incomplete else ""
         return (
-            f"{self.listed} files: {self.new} new, {self.changed} changed, {self.retried} to "
-            f"retry, {self.unchanged} unchanged{lacking}, {self.gone} gone{more}"
+            f"{counted(self.listed, 'file')}: {self.new} new, {self.changed} changed, "
+            f"{self.retried} to retry, {self.unchanged} unchanged{lacking}, {self.gone} gone{more}"
         )
 
     def progress(self, files: int, seconds: float, threads: int) -> str:
@@ -364,6 +369,7 @@ class _Extraction:
             incomplete=len(self.described),
             gone=len(plan.gone),
             relabelled=len(plan.relabelled),
+            unlabelled=sum(label is None for label in plan.relabelled.values()),
         )
         self.stage.columns = self._columns
 
@@ -456,17 +462,28 @@ class _Extraction:
                 self._commit_ready()
 
     def _batches(self, threads: int) -> Iterator[Batch]:
-        """Yield the batches: of new files, of files to repeat, of files that lack feature sets."""
+        """Yield the batches, long ones first.
+
+        New files, files to repeat and files that lack feature sets have batches of their own.
+        """
         groups: dict[tuple[bool, bool, tuple[str, ...]], list[SourceFile]] = {}
         for track, (recording, sets) in self.open.items():
             group = (track in self.described, track in self.repeated, sets)
             groups.setdefault(group, []).append(recording)
         self.open = {}
-        for (_, _, sets), files in sorted(groups.items()):
-            for batch in make_batches(files, threads):
-                yield self._batch(sets, batch)
+        found = [
+            (sets, group)
+            for (_, _, sets), files in sorted(groups.items())
+            for group in make_groups(files, threads)
+        ]
+        found.sort(key=lambda one: one[1].seconds, reverse=True)
+        for sets, group in found:
+            has_segments = any("segment" in feature_set(name).levels for name in sets)
+            yield self._batch(sets, group.files, by_level=group.is_long and has_segments)
 
-    def _batch(self, sets: tuple[str, ...], files: list[SourceFile]) -> Batch:
+    def _batch(
+        self, sets: tuple[str, ...], files: list[SourceFile], *, by_level: bool = False
+    ) -> Batch:
         from jobs.extraction.dispatch import new_attempt
 
         return Batch(
@@ -478,6 +495,7 @@ class _Extraction:
             sets=sets,
             files=files,
             labels=[self.labelling.by_track[recording.track_id] for recording in files],
+            by_level=by_level,
         )
 
     def _write_failure(self, batch: Batch, summary: Summary) -> Summary:
@@ -502,7 +520,8 @@ class _Extraction:
                 self.stage.session.progress.warn(f"{track_id}: {error}: {message}")
             elif self.logged_failures == MAX_LOGGED_FAILURES + 1:
                 self.stage.session.progress.warn(
-                    "further failed files are not logged: `songmill status --failed` lists them"
+                    "further failed files are not logged. To list them: "
+                    f"{command_for(self.store.storage.root, 'status --failed')}"
                 )
 
     def _add_finished(
@@ -698,9 +717,12 @@ class _Extraction:
 
     def _is_recorded(self) -> bool:
         """Return whether the resumed run was killed after its last commit, before it cleared up."""
-        rows = self.store.read("runs", ["run_id", "stage", "outcome"]).to_pylist()
-        row = {"run_id": self.stage.run_id, "stage": "extract"}
-        return any({**row, "outcome": outcome} in rows for outcome in ("done", "too-many-failed"))
+        runs = self.store.read("runs", ["run_id", "stage", "outcome"])
+        is_own = pc.and_(
+            pc.equal(runs["run_id"], self.stage.run_id), pc.equal(runs["stage"], "extract")
+        )
+        has_ended = pc.is_in(runs["outcome"], pa.array(["done", "too-many-failed"]))
+        return bool(pc.any(pc.and_(is_own, has_ended)).as_py())
 
     def _clear(self) -> None:
         """Remove the files of all attempts but those of other sources; RUN_JSON is the last."""

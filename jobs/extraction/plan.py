@@ -7,7 +7,7 @@ reading every file again.
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -23,11 +23,14 @@ from jobs.store.schemas import FILES
 BATCH_AUDIO_S = 600.0
 """Maximum seconds of audio per batch: a few seconds of work, lost if its worker dies."""
 
+LONG_S = 600.0
+"""Seconds above which two threads may share a recording; both decode it."""
+
 BATCH_FILES = 256
 """Maximum number of files per batch."""
 
-BATCHES_PER_THREAD = 4
-"""Batches per thread into which a small collection is divided, so that no worker is idle."""
+SHARES_PER_THREAD = 2
+"""Shares per thread into which the remaining files are divided; the next batch is one share."""
 
 _BYTES_PER_S = 44_100.0
 """Bytes per second of 16-bit mono at 22,050 Hz; only the size of batches depends on it."""
@@ -194,30 +197,39 @@ def _relabelled(ids: pa.Array, labels: pa.Array, rows: dict[str, pa.Table]) -> n
     return differs
 
 
-def make_batches(recordings: list[SourceFile], threads: int) -> Iterator[list[SourceFile]]:
-    """Divide ``recordings`` into batches for a number of ``threads``, large files first and alone.
+class Group(NamedTuple):
+    """Recordings for one batch."""
+
+    files: list[SourceFile]
+    seconds: float  # estimated
+    is_long: bool  # whether two threads should share its only file
+
+
+def make_groups(recordings: list[SourceFile], threads: int) -> Iterator[Group]:
+    """Divide ``recordings`` into batches for a number of ``threads``, long recordings first.
 
     A batch has at most :data:`BATCH_FILES` files; if more than one, at most :data:`BATCH_AUDIO_S`.
+    Batches become smaller towards the end, so that all threads finish at about the same time:
+    guided self-scheduling (Polychronopoulos and Kuck, 1987). A recording of more than
+    :data:`LONG_S` is long if one thread would end after the others because of it.
     """
     threads = max(1, threads)  # a cluster may be waiting for new workers
-    durations = [estimate_seconds(recording) for recording in recordings]
-    limit = min(BATCH_AUDIO_S, sum(durations) / (threads * BATCHES_PER_THREAD) + 1e-9)
-    max_files = min(BATCH_FILES, -(-len(recordings) // (threads * BATCHES_PER_THREAD)))
-    large = [i for i, seconds in enumerate(durations) if seconds > limit]
-    for i in sorted(large, key=lambda i: -durations[i]):
-        yield [recordings[i]]
-    batch: list[SourceFile] = []
-    total = 0.0
-    for recording, seconds in zip(recordings, durations, strict=True):
-        if seconds > limit:
-            continue
-        if batch and (total + seconds > limit or len(batch) >= max_files):
-            yield batch
-            batch, total = [], 0.0
-        batch.append(recording)
-        total += seconds
-    if batch:
-        yield batch
+    ordered = sorted(recordings, key=estimate_seconds, reverse=True)
+    durations = [estimate_seconds(recording) for recording in ordered]
+    seconds_left = sum(durations)
+    start = 0
+    while start < len(ordered):
+        share = seconds_left / (threads * SHARES_PER_THREAD)
+        max_files = min(BATCH_FILES, -(-(len(ordered) - start) // (threads * SHARES_PER_THREAD)))
+        stop, seconds = start + 1, durations[start]
+        while stop < min(start + max_files, len(ordered)):
+            longer = seconds + durations[stop]
+            if longer > min(BATCH_AUDIO_S, share):
+                break
+            stop, seconds = stop + 1, longer
+        is_long = stop == start + 1 and threads > 1 and seconds > max(LONG_S, share)
+        yield Group(ordered[start:stop], seconds, is_long)
+        start, seconds_left = stop, seconds_left - seconds
 
 
 def estimate_seconds(recording: SourceFile) -> float:

@@ -9,7 +9,7 @@ import pyarrow as pa
 
 from featurizer.columns import SAMPLE_RATE
 from featurizer.errors import FailureKind
-from featurizer.feature_set import Level, feature_set
+from featurizer.feature_set import Level
 from jobs.extraction.attempts import Batch, Summary, finished_metadata, result_file
 from jobs.inputs.sources import SourceFile
 from jobs.redaction import redact
@@ -27,7 +27,9 @@ class Rows:
     def __init__(self, batch: Batch) -> None:
         self._batch = batch
         self._schemas = feature_tables(batch.sets)
-        self._features: dict[str, list[pa.RecordBatch]] = {table: [] for table in self._schemas}
+        # Rows of each table: the features as matrices, and the other columns as lists.
+        self._features: dict[str, list[np.ndarray]] = {table: [] for table in self._schemas}
+        self._columns: dict[str, dict[str, list[Any]]] = {table: {} for table in self._schemas}
         self._tags: list[dict[str, Any]] = []
         self._files: list[dict[str, Any]] = []
         self.summary = Summary("done")
@@ -69,11 +71,10 @@ class Rows:
     ) -> None:
         columns["track_id"] = [recording.track_id] * len(values)
         columns["label"] = [label] * len(values)
-        columns.update(zip(feature_set(name).names, values.T, strict=True))
         table = features_folder(name, level)
-        schema = self._schemas[table]
-        arrays = [pa.array(columns[field.name], field.type) for field in schema]
-        self._features[table].append(pa.RecordBatch.from_arrays(arrays, schema=schema))
+        for column, rows in columns.items():
+            self._columns[table].setdefault(column, []).extend(rows)
+        self._features[table].append(values)
 
     def add_file(
         self,
@@ -109,12 +110,20 @@ class Rows:
     def write(self, storage: Storage) -> Summary:
         """Write the files of the attempt, which finishes it, and return its summary."""
         attempt = self._batch.attempt
-        for table, records in self._features.items():
-            rows = pa.Table.from_batches(records, self._schemas[table])
-            storage.write_table(result_file(attempt, table), rows)
+        for table, schema in self._schemas.items():
+            storage.write_table(result_file(attempt, table), self._table(table, schema))
         tags = pa.Table.from_pylist(self._tags, schema=TAG)
         storage.write_table(result_file(attempt, TAGS), tags)
         files = pa.Table.from_pylist(self._files, schema=FILES)
         files = files.replace_schema_metadata(finished_metadata(self.summary, self._batch))
         storage.write_table(result_file(attempt, "files"), files)
         return self.summary
+
+    def _table(self, table: str, schema: pa.Schema) -> pa.Table:
+        if not self._features[table]:
+            return schema.empty_table()
+        columns: dict[str, Any] = dict(self._columns[table])
+        names = [name for name in schema.names if name not in columns]
+        columns.update(zip(names, np.concatenate(self._features[table]).T, strict=True))
+        arrays = [pa.array(columns[field.name], field.type) for field in schema]
+        return pa.Table.from_arrays(arrays, schema=schema)

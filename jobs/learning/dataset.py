@@ -133,8 +133,8 @@ def labelled_tracks(store: Store, features: str, level: Level) -> Labelled:
     classes = sorted(pc.unique(known["label"]).to_pylist())
     if not classes:
         raise UsageError(
-            f"no track of the store {store.storage.root} has a label. Extract with --labels parent "
-            "or a CSV"
+            f"no track of the store {store.storage.root} has a label. Give --labels to `songmill "
+            "extract` or `songmill import-features`"
         )
     if len(classes) == 1:
         raise UsageError(

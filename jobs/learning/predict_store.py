@@ -20,7 +20,7 @@ import pyarrow.compute as pc
 
 from featurizer.feature_set import FeatureSet
 from jobs.cluster.pool import WorkerPool
-from jobs.errors import UsageError
+from jobs.errors import UsageError, command_for
 from jobs.interruption import raise_if_interrupted
 from jobs.learning import registry
 from jobs.learning.dataset import rows_at_a_time
@@ -131,7 +131,7 @@ def predict_all(
             session.progress.warn(
                 f"tracks without {feature_set.name} features, which get no prediction: {without}"
             )
-        _warn_of_unknown_labels(tracks, described, session.progress)
+        _warn_of_unknown_labels(run.store.storage.root, tracks, described, session.progress)
         change = commit.Change()
         commit.stage_replacement(run.store, change, PREDICTED_TRACKS, [tracks], tracks.schema)
         recordings = recording_groups(run.store, tracks["track_id"], session.progress)
@@ -175,7 +175,9 @@ def _long_rows(tracks: pa.Table, described: Description) -> Iterator[pa.Table]:
         yield pa.table(columns, schema=PREDICTION_LONG)
 
 
-def _warn_of_unknown_labels(tracks: pa.Table, described: Description, progress: Progress) -> None:
+def _warn_of_unknown_labels(
+    root: str, tracks: pa.Table, described: Description, progress: Progress
+) -> None:
     labels = tracks["label"]
     classes = pa.array(described.classes, pa.string())
     unknown = labels.filter(pc.and_(pc.is_valid(labels), pc.invert(pc.is_in(labels, classes))))
@@ -183,7 +185,7 @@ def _warn_of_unknown_labels(tracks: pa.Table, described: Description, progress: 
         names = ", ".join(sorted(pc.unique(unknown).to_pylist())[:MAX_NAMED_LABELS])
         progress.warn(
             f"tracks of labels that the model does not know ({names}): {len(unknown)}. To learn "
-            "them, run `songmill train`"
+            f"them, run `{command_for(root, 'train')}`"
         )
 
 

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from jobs.errors import StoreError, UsageError
+from jobs.errors import StoreError, UsageError, command_for
 from jobs.learning.registry import Best, champion, check_fit, load, stage_champion, versions
 from jobs.stage import Session, open_session
 from jobs.store import commit
@@ -48,10 +48,10 @@ def promote(version: str, *, store: str | Session) -> dict[str, Any]:
         ]
         if len(found) != 1:
             matches = "several models" if found else "no model"
-            choice = f"Choose one of {', '.join(known)}" if known else "Run `songmill train`"
-            raise UsageError(
-                f"{version!r} matches {matches} of the store {run.store.storage.root}. {choice}"
-            )
+            root = run.store.storage.root
+            train = f"Run: {command_for(root, 'train')}"
+            choice = f"Choose one of {', '.join(known)}" if known else train
+            raise UsageError(f"{version!r} matches {matches} of the store {root}. {choice}")
         model = load(run.store, found[0])
         check_fit(model.description, run.store.settings)
         try:

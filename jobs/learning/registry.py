@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from featurizer.feature_set import FeatureSet, feature_set, feature_sets
-from jobs.errors import DamageError, StoreError, UsageError
+from jobs.errors import DamageError, StoreError, UsageError, command_for
 from jobs.inputs.recordings import check_feature_sets
 from jobs.progress import Progress
 from jobs.store import commit, schemas
@@ -143,12 +143,15 @@ def champion(store: Store) -> str | None:
     except (ValueError, KeyError, TypeError) as error:
         problem = f"is damaged ({error})"
         raise DamageError(
-            f"{path} {problem}. `songmill promote VERSION` writes it again", problem
+            f"{path} {problem}. Write it again: "
+            f"{command_for(store.storage.root, 'promote VERSION')}",
+            problem,
         ) from None
     if version not in versions(store):
         problem = f"names the model {version}, which does not exist"
         raise DamageError(
-            f"{path} {problem}. Choose one of `songmill models` with `songmill promote VERSION`",
+            f"{path} {problem}. Choose another model: "
+            f"{command_for(store.storage.root, 'promote VERSION')}",
             problem,
         )
     return version
@@ -247,7 +250,7 @@ def choose(
             return load(store, version).description
     root = store.storage.root
     options = (f"--features {name}" if name else "", f"--model {kind}" if kind else "")
-    command = " ".join(filter(None, ["songmill train --store", root, *options]))
+    command = command_for(root, " ".join(filter(None, ["train", *options])))
     found = f"it has {', '.join(dict.fromkeys(having))}" if having else "it has none at all"
     raise UsageError(f"the store {root} has no {wanted} ({found}). Run `{command}`")
 
@@ -454,7 +457,7 @@ def _report_damage(store: Store, name: str, *errors: type[Exception]) -> Iterato
     except errors as error:
         reason = "does not exist" if isinstance(error, FileNotFoundError) else str(error)
         raise DamageError(
-            f"{store.storage.path(name)} {reason}. Restore the file, or choose another model with "
-            "`songmill promote`",
+            f"{store.storage.path(name)} {reason}. Restore the file, or choose another model: "
+            f"{command_for(store.storage.root, 'promote VERSION')}",
             reason,
         ) from None

@@ -6,7 +6,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from jobs.errors import UsageError
+from jobs.errors import UsageError, command_for
 from jobs.store.schemas import PROBABILITY, SUSPECT, SUSPECTS
 from jobs.store.tables import Store, open_store
 from training.suspects import find_suspects
@@ -106,6 +106,8 @@ def suspects(store: str | Store) -> list[dict[str, Any]]:
     store = open_store(store)
     if not store.parts(SUSPECTS):
         root = store.storage.root
-        raise UsageError(f"the store {root} has no suspects. Run: songmill predict --all")
+        raise UsageError(
+            f"the store {root} has no suspects. Run: {command_for(root, 'predict --all')}"
+        )
     rows: list[dict[str, Any]] = store.read(SUSPECTS).sort_by("rank").to_pylist()
     return rows

@@ -22,7 +22,7 @@ from featurizer.feature_set import Level, feature_set
 from jobs import defaults
 from jobs.cluster.failures import translate_errors
 from jobs.cluster.fitness import songmill_version
-from jobs.errors import ClusterError, StoreError, UsageError
+from jobs.errors import ClusterError, StoreError, UsageError, command_for
 from jobs.inputs.labels import warn_of_few_tracks
 from jobs.learning import registry
 from jobs.learning.dataset import RowPlan, choose_rows, labelled_tracks, load_share
@@ -257,7 +257,8 @@ class _Training:
             return read_earlier(self.store, described, self.labelled.tracks), parts, ""
         except StoreError as error:
             if not self.promote:
-                raise StoreError(f"{error}; or replace it by `songmill train --promote`") from None
+                command = command_for(self.store.storage.root, "train --promote")
+                raise StoreError(f"{error}; or replace it by `{command}`") from None
             self.progress.warn(str(error))
             return None, None, reason
 

@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from featurizer.feature_set import Level, feature_set
-from jobs.errors import UsageError
+from jobs.errors import UsageError, command_for
 from jobs.interruption import raise_if_interrupted
 from jobs.neighbours.rows import Rows
 from jobs.store import commit
@@ -98,7 +98,7 @@ def choose_metric(store: Store, requested: Name | None, level: Level) -> Name:
     elif not has_rich:
         raise UsageError(
             f"the store {root} has no rich features, which --metric {name} compares: use --metric "
-            "cosine, or run `songmill extract --features gtzan,rich`"
+            f"cosine, or run `{command_for(root, 'extract SOURCE --features gtzan,rich')}`"
         )
     return name
 
@@ -183,8 +183,8 @@ def _classes(labels: pa.ChunkedArray) -> tuple[str, ...]:
         return classes
     found = f"the only label is {classes[0]!r}" if classes else "no track has a label"
     raise ValueError(
-        f"{found}, and it needs two or more. Use --metric rich, or label the tracks with `songmill "
-        "extract --labels FILE.csv`"
+        f"{found}, and it needs two or more. Use --metric rich, or give --labels to `songmill "
+        "extract` or `songmill import-features`"
     )
 
 

@@ -8,7 +8,7 @@ import pyarrow.compute as pc
 from threadpoolctl import threadpool_limits
 
 from featurizer.feature_set import Level
-from jobs.errors import DamageError, UsageError
+from jobs.errors import DamageError, UsageError, command_for
 from jobs.neighbours import metrics
 from jobs.neighbours.metrics import FEATURES, FittedMetric, blocks, total
 from jobs.neighbours.rows import Rows, read_rows, read_segment_means
@@ -132,7 +132,8 @@ def kept_space(store: Store, name: Name, progress: Progress) -> Space:
     if kept and kept.fingerprint != metrics.fingerprint(name, rows, version):
         progress.warn(
             f"the metric {name} was fitted to {kept.tracks:,} tracks, and tracks or labels have "
-            "changed since. `songmill similarity` fits it to the present ones"
+            f"changed since. `{command_for(store.storage.root, 'similarity')}` fits it to the "
+            "present ones"
         )
     return _make_space(store, name, rows, kept)
 

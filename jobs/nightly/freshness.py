@@ -50,10 +50,10 @@ def read_state(store: Store) -> dict[str, Any]:
         ``models`` and ``champion``.
     """
     runs = store.read("runs", ["run_id", "stage", "outcome"])
-    done = runs.filter(pc.equal(runs["outcome"], "done")).to_pylist()
+    done = runs.filter(pc.equal(runs["outcome"], "done"))
     # All runs, not only the last one: rows have no order if a clock was set back between two runs.
     state: dict[str, Any] = {
-        table: sorted(run["run_id"] for run in done if run["stage"] == maker)
+        table: sorted(done.filter(pc.equal(done["stage"], maker))["run_id"].to_pylist())
         for table, maker in _MAKERS.items()
     }
     state["features"] = [

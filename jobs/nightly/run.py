@@ -19,14 +19,13 @@ from jobs import defaults
 from jobs.errors import RunInterruptedError, SongmillError, UsageError
 from jobs.exporting.export import MADE_BY, check_target, resolve_target
 from jobs.exporting.table_names import TableName
-from jobs.exporting.target import Target
+from jobs.exporting.target import STDOUT, Target
 from jobs.inputs.sources import Paths
 from jobs.learning import registry
 from jobs.learning.compare import TUTORIAL, choose_models
 from jobs.nightly.freshness import fingerprint, read_fingerprints, read_state, write_fingerprint
-from jobs.progress import Progress, clock
+from jobs.progress import Progress, clock, counted
 from jobs.redaction import redact
-from jobs.reporting.report import PAGE
 from jobs.stage import Session, open_session
 from jobs.store import commit
 from jobs.store.counts import count_labels, count_tracks
@@ -250,6 +249,8 @@ def run(
                 check=functools.partial(check_target, table, target, schema, in_database),
                 inputs=("features", *_EXPORT_INPUTS.get(table, ())),
                 options={"schema": schema},
+                # Every run changes the table `runs`.
+                has_result=(lambda _: False) if table == "runs" else (lambda _: True),
                 obstacle=_no_predictions if table in _PREDICTED else lambda _: "",
             )
             for table, to, target, in_database in exported
@@ -262,7 +263,7 @@ def run(
                 *("features", "files", "labels", "similarity", "predictions", "comparison"),
                 *("models", "champion"),
             ),
-            has_result=lambda store: store.storage.exists(f"report/{PAGE}"),
+            has_result=_has_report,
         ),
     ]
     stages = [StageOutcome(step.label) for step in steps]
@@ -288,6 +289,8 @@ def _parse_export(text: str, schema: str | None) -> tuple[TableName, str, Target
             f"--export {given}{'=…' if separator else ''}: use TABLE=URL, such as "
             f"similarity=postgresql://me@host/music, with one of the tables {names}"
         )
+    if to == STDOUT:
+        raise UsageError(f"--export {text}: stdout has the summary of the run. Name a file")
     return name, to, *resolve_target(name, to, schema=schema)
 
 
@@ -300,6 +303,9 @@ _EXPORT_INPUTS: dict[TableName, tuple[str, ...]] = {
     **dict.fromkeys(_PREDICTED, ("predictions",)),
     "files": ("files",),
     "tags": ("tags",),
+    "labels": ("labels",),
+    **dict.fromkeys(("comparison", "comparison-rich"), ("comparison",)),
+    **dict.fromkeys(("similarity-matrix", "metrics", "compared"), ("similarity",)),
 }
 """Inputs of an export besides the features."""
 
@@ -385,7 +391,7 @@ class _Running:
                 if step.stage not in INDEPENDENT:
                     raise
                 self.abort(error)
-                progress.write("error", f"{one.stage}: {error}")
+                progress.write("info", f"{one.stage}: failed")  # the command shows why at its end
                 continue
             # Read after the stage: its own changes are no reason to repeat it.
             self.state = None
@@ -395,11 +401,11 @@ class _Running:
                 write_fingerprint(self.session.store, *step.options_fingerprint())
             ended = one.details.get("outcome")
             self._finish("failed" if ended == "too-many-gone" else "done", message)
-            progress.write("info", f"{one.stage}: {message} ({clock(one.seconds)})")
             if ended in ("too-many-failed", "too-many-gone"):
                 self.outcome.outcome, self.outcome.exit_code = ended, 3
                 self.outcome.message = one.details["message"]
                 return
+            progress.write("info", f"{one.stage}: {message} ({clock(one.seconds)})")
 
     def abort(self, error: SongmillError | OSError | RunInterruptedError) -> None:
         """Record an exception that ended the run, or one of :data:`INDEPENDENT`."""
@@ -459,7 +465,7 @@ def _extract(session: Session, sources: Paths, options: dict[str, Any]) -> _Resu
     }
     summary = ", ".join(f"{count} {name}" for name, count in counts.items() if count)
     if not summary and found.outcome != "too-many-gone":
-        summary = f"nothing new, changed or gone among {found.listed} files"
+        summary = f"nothing new, changed or gone among {counted(found.listed, 'file')}"
     summary = "; ".join(filter(None, [summary, found.message]))
     return summary, {**asdict(found), "failed": found.failed}
 
@@ -506,7 +512,7 @@ def _compare(session: Session, options: dict[str, Any]) -> _Result:
         raise SongmillError("no model could be fitted")
     best = max(scored, key=lambda row: row["macro_f1"])
     failed = f", {found.failed} failed" if found.failed else ""
-    summary = f"{len(found.rows)} models{failed}; the best is {best['model']}"
+    summary = f"{counted(len(found.rows), 'model')}{failed}; the best is {best['model']}"
     return f"{summary}, macro F1 {best['macro_f1']:.3f}", as_json(found)
 
 
@@ -514,8 +520,10 @@ def _similarity(session: Session, neighbours: int, metric: Name | None) -> _Resu
     from jobs.neighbours.similarity import similarity
 
     found = similarity(store=session, k=neighbours, metric=metric, update=True)
-    summary = f"the {found.k} nearest of {found.rows} tracks by the metric {found.metric}, "
-    summary += f"{found.duplicates} duplicates"
+    summary = (
+        f"the {found.k} nearest of {counted(found.rows, 'track')} by the metric {found.metric}, "
+    )
+    summary += counted(found.duplicates, "duplicate")
     return summary, asdict(found)
 
 
@@ -523,14 +531,20 @@ def _predict(session: Session, *, long: bool) -> _Result:
     from jobs.learning.predict_store import predict_all
 
     found = predict_all(store=session, long=long)
-    return f"{found.tracks} tracks by {found.model}", asdict(found)
+    return f"{counted(found.tracks, 'track')} by {found.model}", asdict(found)
 
 
 def _export(session: Session, table: TableName, to: str, schema: str | None) -> _Result:
     from jobs.exporting.export import export
 
     found = export(table, store=session, to=to, schema=schema)
-    return f"{found.rows} rows to {found.to}", asdict(found)
+    return f"{counted(found.rows, 'row')} to {found.to}", asdict(found)
+
+
+def _has_report(store: Store) -> bool:
+    from jobs.reporting.report import PAGE
+
+    return store.storage.exists(f"report/{PAGE}")
 
 
 def _report(session: Session) -> _Result:

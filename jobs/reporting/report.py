@@ -143,7 +143,7 @@ def report(
         store.storage.write(f"report/{PAGE}", render(page))
     return Outcome(
         page=path,
-        tracks=contents.largest.total if contents.largest else 0,
+        tracks=contents.total,
         sampled=len(contents.largest) if contents.largest else 0,
         missing=[section.title for section in sections if section.content.command],
     )
@@ -155,8 +155,9 @@ class _Report:
     def __init__(self, store: Store, samples: list[Sample]) -> None:
         self._store = store
         self._option = f"--store {shlex.quote(printable(store.storage.root))}"
-        self.largest = max(samples, key=lambda one: one.total, default=None)
+        self.total = max((sample.total for sample in samples), default=0)
         self._samples = [sample for sample in samples if len(sample)]
+        self.largest = max(self._samples, key=lambda one: one.total, default=None)
         extract, imported = self._command("extract SOURCE…"), self._command("import-features CSV…")
         self._tracks_command = f"{extract} or {imported}"
         self._counts = count_labels(store)
@@ -173,6 +174,8 @@ class _Report:
         return f"songmill {command} {self._option}"
 
     def _no_tracks(self) -> Content:
+        if self.total:
+            return Content(text="All tracks are left out: no recording has such numbers.")
         return Content(command=self._tracks_command)
 
     def _label(self, label: str | None) -> Cell:
@@ -187,16 +190,15 @@ class _Report:
     def collection(self) -> Content:
         """Show counts of tracks and files."""
         files = overview.count_files(self._store)
-        total = self.largest.total if self.largest else 0
         tables = []
         if self._counts:
             rest = sum(count for _, count in self._counts[MAX_LABELS:])
             rows = [
-                [self._label(label), number(count), number(count / total, ".1%")]
+                [self._label(label), number(count), number(count / self.total, ".1%")]
                 for label, count in self._counts[:MAX_LABELS]
             ]
             if rest:
-                rows.append([Cell(OTHER_LABELS), number(rest), number(rest / total, ".1%")])
+                rows.append([Cell(OTHER_LABELS), number(rest), number(rest / self.total, ".1%")])
             tables.append(Table("Tracks by label", ("label", "tracks", "share"), rows))
         tables += _count_table("Files by format", "suffix", files.suffixes)
         tables += _count_table("Files by sample rate", "rate (Hz)", files.rates, ",d")
@@ -214,7 +216,7 @@ class _Report:
         of_sets = [(f"tracks with {one.feature_set.name} features", one) for one in self._samples]
         return Content(
             facts=(
-                ("tracks", f"{total:,}"),
+                ("tracks", f"{self.total:,}"),
                 *((name, f"{one.total:,}") for name, one in of_sets if len(of_sets) > 1),
                 ("segments", f"{self._store.count_rows(SEGMENTS):,}"),
                 ("hours", f"{files.seconds / 3600:,.2f}"),
@@ -223,7 +225,7 @@ class _Report:
                 ("failed files", f"{files.failed:,}"),
             ),
             tables=tables,
-            command="" if files.count or total else self._tracks_command,
+            command="" if files.count or self.total else self._tracks_command,
         )
 
     def correlations(self) -> Content:
@@ -422,7 +424,7 @@ class _Report:
         """Show the neighbours of one track of each label."""
         if not self._store.parts(SIMILARITY):
             return Content(command=self._command("similarity"))
-        if self.largest is None or not len(self.largest):
+        if self.largest is None:
             return self._no_tracks()
         first: dict[str, str] = {}
         tracks, labels_of = self.largest.names["track_id"].to_pylist(), self._labels(self.largest)

@@ -1,21 +1,21 @@
 """The error for a damaged or missing file of a store: what is wrong, and what to do."""
 
-from jobs.errors import DamageError
+from jobs.errors import DamageError, command_for
 
 _MADE_BY = {
-    "comparison": "`songmill compare`",
-    "duplicates": "`songmill similarity`",
-    "features": "`songmill extract` (or `import-features`)",
-    "files": "`songmill extract` (or `import-features`)",
-    "tags": "`songmill extract --force`",
-    "labels": "`songmill extract --labels FILE.csv`",
-    "metrics": "`songmill similarity`",
-    "models": "`songmill train`",
-    "predictions": "`songmill predict --all`",
-    "predictions-long": "`songmill predict --all --long`",
-    "similarity": "`songmill similarity`",
-    "similarity-matrix": "`songmill similarity --full`",
-    "suspects": "`songmill predict --all`",
+    "comparison": "compare",
+    "duplicates": "similarity",
+    "features": "extract SOURCE",
+    "files": "extract SOURCE",
+    "tags": "extract SOURCE --force",
+    "labels": "extract SOURCE --labels FILE.csv",
+    "metrics": "similarity",
+    "models": "train",
+    "predictions": "predict --all",
+    "predictions-long": "predict --all --long",
+    "similarity": "similarity",
+    "similarity-matrix": "similarity --full",
+    "suspects": "predict --all",
 }
 """Commands that make the contents of a folder anew. Nothing else can be made anew."""
 
@@ -28,7 +28,7 @@ def remedy(root: str, name: str) -> str:
     Examples
     --------
     >>> remedy("/s", "similarity/part-1.parquet")
-    'Run `songmill verify --repair --store /s`, then `songmill similarity`'
+    'Run `songmill verify --repair --store /s`, then `songmill similarity --store /s`'
     """
     if name.startswith("_work/"):
         return "Run the same command again"
@@ -38,8 +38,10 @@ def remedy(root: str, name: str) -> str:
     for table in ("features", "comparison"):
         if folder.startswith(f"{table}-"):  # of a feature set that is not the published one
             folder = table
-    made_by = _MADE_BY.get(folder)
-    return f"Run `songmill verify --repair --store {root}`" + (f", then {made_by}" * bool(made_by))
+    commands = filter(None, ["verify --repair", _MADE_BY.get(folder)])
+    lines = ", then ".join(f"`{command_for(root, command)}`" for command in commands)
+    features = " (or `import-features`)" if folder in ("features", "files") else ""
+    return f"Run {lines}{features}"
 
 
 def damage_error(root: str, name: str, problem: str) -> DamageError:

@@ -84,6 +84,10 @@ class Folder(Storage):
             return False
         return True
 
+    def overwrite(self, name: str, data: bytes) -> None:
+        with open(self.path(name), "r+b", buffering=0) as file:
+            file.write(data)
+
     def _target(self, name: str) -> str:
         target = self.path(name)
         os.makedirs(os.path.dirname(target), exist_ok=True)

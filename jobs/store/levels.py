@@ -4,7 +4,7 @@ import numpy as np
 import pyarrow as pa
 
 from featurizer.feature_set import Level, feature_set
-from jobs.errors import UsageError
+from jobs.errors import UsageError, command_for
 from jobs.store.schemas import PUBLISHED, features_folder
 from jobs.store.tables import Store
 
@@ -35,8 +35,8 @@ def choose_level(store: Store, requested: Level | None, features: str = PUBLISHE
     if not found:
         kind = "" if features == PUBLISHED else f"{features} "
         raise UsageError(
-            f"the store {store.storage.root} has no {kind}features. Run `songmill extract` or "
-            "`songmill import-features`"
+            f"the store {store.storage.root} has no {kind}features. "
+            f"Run: {command_for(store.storage.root, 'extract SOURCE')}"
         )
     if requested and requested not in found:
         raise UsageError(

@@ -9,6 +9,7 @@ from functools import cache
 from typing import Any, Literal
 
 from jobs.errors import StoreError, UsageError
+from jobs.extras import require
 from jobs.redaction import public_address
 
 _ATTEMPTS = 12
@@ -37,6 +38,7 @@ def impatient_file_system() -> Any:
 
 
 def _connect(attempts: int, connect_s: float, read_s: float) -> Any:
+    require("s3")
     import fsspec
 
     retries = {"mode": "standard", "total_max_attempts": attempts}

@@ -130,6 +130,13 @@ class Storage(ABC):
         """Write ``data`` as ``name`` unless that exists; return whether it was written."""
 
     @abstractmethod
+    def overwrite(self, name: str, data: bytes) -> None:
+        """Replace the content of the existing file ``name`` by ``data``, which is not shorter.
+
+        Cheaper in a folder than :meth:`write`, but a reader may see a part of both contents.
+        """
+
+    @abstractmethod
     def move(self, name: str, to: str) -> None:
         """Rename the file or folder ``name``; an existing file ``to`` is replaced."""
 

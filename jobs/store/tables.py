@@ -12,7 +12,7 @@ import pyarrow as pa
 
 from featurizer.feature_set import feature_set, feature_sets
 from jobs import defaults
-from jobs.errors import StoreError, UsageError
+from jobs.errors import StoreError, UsageError, command_for
 from jobs.store import manifest
 from jobs.store.address import storage_at
 from jobs.store.damage import damage_error
@@ -240,8 +240,8 @@ def open_store(store: "str | os.PathLike[str] | Storage | Store") -> Store:
     settings = read_settings(storage)
     if settings is None:
         raise UsageError(
-            f"there is no store at {storage.root}: `songmill extract` or "
-            "`songmill import-features` creates one"
+            f"there is no store at {storage.root}. "
+            f"Create it: {command_for(storage.root, 'extract SOURCE')}"
         )
     return Store(storage, settings)
 

@@ -218,6 +218,7 @@ def test_containers_have_no_more_privileges_than_they_need(again: Stack) -> None
 def test_published_ports_answer_on_this_host(again: Stack) -> None:
     for service, port, path in (
         ("scheduler", "8787", "/health"),
+        ("scheduler", "8787", "/metrics"),
         ("object-store", "8333", "/healthz"),
     ):
         address = again.run("port", service, port).strip()

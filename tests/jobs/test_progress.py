@@ -2,11 +2,14 @@
 
 import io
 import json
+from datetime import UTC, datetime, timedelta
+from typing import get_args
 
 import pytest
 from rich.console import Console
 
-from jobs.progress import JsonLog, Progress, clock, printable
+from jobs import progress as module
+from jobs.progress import JsonLog, Progress, Verbosity, clock, printable
 
 
 def test_a_time_span_is_written_as_people_do() -> None:
@@ -52,6 +55,44 @@ def test_a_terminal_gets_a_live_line_that_goes_and_warnings_that_stay() -> None:
     assert "http://127.0.0.1:8787/status" in log.getvalue()
     # The live line is erased at the end: its last control code clears the line.
     assert log.getvalue().rstrip().endswith("\x1b[2K")
+
+
+def test_a_line_of_a_log_has_the_time_and_the_run(capsys: pytest.CaptureFixture[str]) -> None:
+    progress = Progress()
+    progress.run_id = "20261123T030011-31ed18"
+    progress.warn("look at this")
+    moment, _, line = capsys.readouterr().err.partition(" ")
+    assert datetime.now(UTC) - datetime.fromisoformat(moment) < timedelta(minutes=1)
+    assert line == "20261123T030011-31ed18 warning: look at this\n"
+
+
+def test_a_quiet_log_has_only_warnings_and_a_verbose_one_every_step(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = 1000.0
+    monkeypatch.setattr(module.time, "monotonic", lambda: now)
+    shown = {"quiet": ["warning: c"], "normal": ["a", "warning: c"]}
+    shown["verbose"] = ["a", "b", "warning: c", "d"]
+    for verbosity in get_args(Verbosity):
+        progress = Progress(verbosity=verbosity)
+        progress.step("a")
+        now += 2
+        progress.update_live("b")
+        progress.warn("c")
+        progress.update("too soon")
+        now += 2
+        progress.update("d")
+        assert capsys.readouterr().err.splitlines() == shown[verbosity]
+
+
+def test_a_dumb_terminal_gets_lines(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TERM", "dumb")
+    log = io.StringIO()
+    progress = Progress(Console(file=log, force_terminal=True))
+    progress.run_id = "20261123T030011-31ed18"
+    with progress.shown():
+        progress.step("working")
+    assert log.getvalue() == "working\n"
 
 
 def test_a_log_in_json_is_an_object_a_line(capsys: pytest.CaptureFixture[str]) -> None:

@@ -253,5 +253,6 @@ def test_a_template_that_gives_no_link_to_the_dashboard_ends_no_job(
     session = open_session(str(root), scheduler=in_process_cluster)
     with dask.config.set({"distributed.dashboard.link": template}), session.held():
         assert session.client().status == "running"
-    expected = [f"Dask's dashboard: {link}"] if link else []
-    assert [line for line in capsys.readouterr().err.splitlines() if "board" in line] == expected
+    lines = [line for line in capsys.readouterr().err.splitlines() if "board" in line]
+    expected = [f"{session.run_id} Dask's dashboard: {link}"] if link else []
+    assert [line.partition(" ")[2] for line in lines] == expected

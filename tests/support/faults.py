@@ -34,7 +34,7 @@ LACKS = "SONGMILL_TEST_LACKS"
 POISON = "poison"
 """A file with this prefix kills the process that extracts it."""
 
-OPERATIONS = ("create", "write", "write_table", "move", "remove", "sync")
+OPERATIONS = ("create", "write", "write_table", "move", "overwrite", "remove", "sync")
 """Methods of Folder that change a store; also ``rename``: a file is complete, not yet renamed."""
 
 
@@ -107,9 +107,9 @@ def _watch_extractions(panel: Path) -> None:
     extract, of_batch = module.extract, jobs.extraction.batch._extract_file
     at_work = threading.local()
 
-    def known(recording: Any, label: Any, batch: Any, rows: Any) -> None:
+    def known(recording: Any, label: Any, batch: Any, *args: Any) -> None:
         at_work.attempt = batch.attempt
-        of_batch(recording, label, batch, rows)
+        of_batch(recording, label, batch, *args)
 
     def watched(source: Any, **options: Any) -> Any:
         # A recording in a bucket comes as bytes, without a name.

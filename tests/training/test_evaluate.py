@@ -63,6 +63,11 @@ def test_a_certain_but_wrong_prediction_has_a_finite_loss() -> None:
     assert 10 < expected < 11
 
 
+def test_certain_and_right_predictions_have_no_loss() -> None:
+    found = score(np.array([0, 1]), np.eye(2, dtype=np.float32))
+    assert f"{found.log_loss:.3f}" == "0.000"  # not "-0.000"
+
+
 def test_predictions_without_probabilities_give_the_same_scores() -> None:
     truth, probabilities = predictions(300, 4)
     true_probabilities = probabilities[np.arange(300), truth]

@@ -58,7 +58,9 @@ def test_a_training_shows_intervals_and_labels_with_few_tracks(
 
 def test_models_of_an_older_songmill_have_no_intervals(capsys: pytest.CaptureFixture[str]) -> None:
     old = {name: value for name, value in SCORE.items() if "er" not in name[-5:]}
-    print_models([Version("a", describe(old), True), Version("b", describe(SCORE), False)], [])
+    print_models(
+        [Version("a", describe(old), True), Version("b", describe(SCORE), False)], [], "store"
+    )
     first, second = capsys.readouterr().out.splitlines()[1:]
     assert first.split()[-2:] == ["0.720", "0.700"]
     assert "0.700 (0.610 to 0.790)" in second

@@ -1,6 +1,8 @@
 """Exports, read back as their readers do: from real databases, and from files."""
 
 import functools
+import io
+import json
 import os
 import resource
 import signal
@@ -16,6 +18,7 @@ import numpy as np
 import pandas as pd
 import psutil
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from support import postgres
 from support.cluster_processes import Job, Processes, processes, wait_until
@@ -26,9 +29,10 @@ from support.made_stores import make_store, put, write_part
 
 from jobs.errors import ExportError, SongmillError, UsageError
 from jobs.exporting import databases
-from jobs.exporting.export import Outcome, check_target, export, resolve_target
+from jobs.exporting.export import KEYS, Outcome, check_target, export, resolve_target
 from jobs.exporting.files import write_file
 from jobs.exporting.rows import Rows
+from jobs.exporting.table_names import TableName
 from jobs.learning.predict_store import predict_all
 from jobs.neighbours.similarity import similarity
 from jobs.progress import Progress
@@ -80,6 +84,8 @@ def store(tmp_path_factory: pytest.TempPathFactory, in_process_cluster: str) -> 
     put(made, "suspects", rows, schemas.SUSPECT)
     tags = [{"track_id": name, "title": name, "genre": name, "year": 1959} for name in NASTY]
     put(made, "tags", tags, schemas.TAG)
+    rows = [{"track_id": name, "label": "jazz"} for name in NASTY]
+    put(made, "labels", rows, pa.schema([("track_id", pa.string()), ("label", pa.string())]))
     return root
 
 
@@ -101,7 +107,8 @@ def same(found: pd.DataFrame, expected: pd.DataFrame) -> None:
     assert list(found) == list(expected)
     assert len(found) == len(expected)
     keys = [name for name in ("track_id", "segment", "rank") if name in expected]
-    found, expected = (one.sort_values(keys, ignore_index=True) for one in (found, expected))
+    if keys:
+        found, expected = (one.sort_values(keys, ignore_index=True) for one in (found, expected))
     for name in expected:
         one, other = found[name], expected[name]
         if isinstance(other.dtype, pd.DatetimeTZDtype):
@@ -160,6 +167,7 @@ def test_types_and_index_are_real_in_postgresql(store: Path, database: str) -> N
 
 READERS: dict[str, Callable[..., pd.DataFrame]] = {
     ".csv": pd.read_csv,
+    ".tsv": functools.partial(pd.read_csv, sep="\t"),
     ".jsonl": functools.partial(pd.read_json, lines=True, dtype=False, precise_float=True),
     ".parquet": pd.read_parquet,
     ".arrow": pd.read_feather,
@@ -181,7 +189,7 @@ def test_long_predictions_have_a_name_for_sql(store: Path, tmp_path: Path) -> No
     ("name", "level", "folder", "end"),
     [
         *((*table, end) for table in TABLES for end in (".csv", ".jsonl", ".parquet", ".arrow")),
-        *((*TABLES[0], end) for end in (".csv.gz", ".jsonl.gz")),
+        *((*TABLES[0], end) for end in (".csv.gz", ".jsonl.gz", ".tsv", ".tsv.gz")),
     ],
 )
 def test_a_table_comes_back_from_a_file(
@@ -195,6 +203,56 @@ def test_a_table_comes_back_from_a_file(
     same(READERS[end.removesuffix(".gz")](path), read(store, folder))
     assert [entry.name for entry in tmp_path.iterdir()] == [path.name]
     assert stat.S_IMODE(path.stat().st_mode) == 0o644
+
+
+def test_a_suffix_names_the_kind_of_a_database(store: Path, tmp_path: Path) -> None:
+    for kind, suffix in (("sqlite", "db"), ("duckdb", "duckdb")):
+        path = tmp_path / f"x.{suffix}"
+        export_to(store, "files", path)
+        same(table_of(f"{kind}:///{path}", "files"), read(store, "files"))
+
+
+def test_stdout_gets_csv_and_nothing_else(store: Path, command: Command) -> None:
+    code, out, _ = command("export", "files", "--store", store, "--to", "-")
+    assert code == 0
+    same(pd.read_csv(io.StringIO(out)), read(store, "files"))
+    assert command("export", "files", "--store", store, "--to", "-", "--json")[:2] == (2, "")
+
+
+@pytest.mark.parametrize("name", ["labels", "runs", "compared"])
+def test_every_other_table_comes_back(store: Path, target: str, name: TableName) -> None:
+    expected = read(store, name)
+    export_to(store, name, target)
+    found = table_of(target, name)
+    if name == "compared" and not target.startswith("duckdb"):
+        expected["digest"] = expected["digest"].astype(str)
+    same(found, expected)
+    assert set(KEYS[name]) <= set(found)
+
+
+def test_a_list_is_a_json_text_in_a_database_without_lists(store: Path, tmp_path: Path) -> None:
+    expected = read(store, "metrics")
+    export_to(store, "metrics", tmp_path / "x.db")
+    (found,) = ask(f"sqlite:///{tmp_path}/x.db", "SELECT columns, matrix FROM metrics")
+    assert (json.loads(found[0]), found[1]) == (expected["columns"][0].tolist(), None)
+
+
+def test_features_come_with_their_units_and_descriptions(
+    store: Path, tmp_path: Path, database: str
+) -> None:
+    export_to(store, "features", tmp_path / "x.parquet")
+    field = pq.read_schema(tmp_path / "x.parquet").field("tempo")
+    assert field.metadata[b"unit"] == b"BPM"
+    comment = f"{field.metadata[b'description'].decode()} [BPM]"
+    export_to(store, "features", tmp_path / "x.duckdb")
+    query = "SELECT comment FROM duckdb_columns() WHERE column_name = 'tempo'"
+    assert ask(f"duckdb:///{tmp_path}/x.duckdb", query) == [(comment,)]
+    export_to(store, "features", database, table="described")
+    query = (
+        "SELECT col_description(attrelid, attnum) FROM pg_attribute "
+        "WHERE attrelid = 'described'::regclass AND attname = 'tempo'"
+    )
+    assert ask(database, query) == [(comment,)]
 
 
 def test_an_export_is_a_run_of_the_store(store: Path, tmp_path: Path) -> None:

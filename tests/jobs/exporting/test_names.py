@@ -222,13 +222,13 @@ def test_the_limits_on_columns_are_those_of_the_databases(database: str, tmp_pat
             create = f"CREATE TABLE c{count} ({', '.join(f'{name} real' for name in names)})"
             if count == most:
                 ask(to, create)
-                check_columns(names, target)
+                check_columns("predictions", names, target)
                 continue
             with pytest.raises(Exception, match=r"1600 columns|too many columns"):
                 ask(to, create)
             with pytest.raises(ExportError, match=f"{count:,} columns.* allows {most:,}.*--long"):
-                check_columns(names, target)
-    check_columns(map(str, range(3000)), parse_target("x.csv"))
+                check_columns("predictions", names, target)
+    check_columns("predictions", map(str, range(3000)), parse_target("x.csv"))
 
 
 # The encoding of a session

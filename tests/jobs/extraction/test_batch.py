@@ -13,6 +13,7 @@ from typing import Any
 
 import fsspec
 import numpy as np
+import pyarrow as pa
 import pytest
 from support.faults import before_operations
 from threadpoolctl import threadpool_info, threadpool_limits
@@ -20,7 +21,7 @@ from threadpoolctl import threadpool_info, threadpool_limits
 import featurizer.extract
 from featurizer.errors import FAILURE_KINDS, RecordingError
 from featurizer.extract import FeatureRows, Features
-from featurizer.feature_set import feature_set
+from featurizer.feature_set import LEVELS, feature_set
 from jobs.cluster.fitness import songmill_version
 from jobs.extraction import batch as module
 from jobs.extraction.attempts import (
@@ -34,7 +35,7 @@ from jobs.extraction.attempts import (
     result_file,
     result_files,
 )
-from jobs.extraction.batch import extract_batch, unfit_reason
+from jobs.extraction.batch import extract_batch, extract_level, unfit_reason
 from jobs.inputs.sources import SourceFile, list_sources
 from jobs.store.folder import Folder
 from jobs.store.schemas import SEGMENTS, TRACKS, features_folder
@@ -83,7 +84,9 @@ def extracted(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Let the text of a file determine its features or failure; return the extracted names."""
     names: list[str] = []
 
-    def extract(source: Any, *, sets: Any, segment_seconds: float, deadline: Any) -> Features:
+    def extract(
+        source: Any, *, sets: Any, segment_seconds: float, levels: Any, deadline: Any
+    ) -> Features:
         names.extend([] if sets == BOTH else sets)
         assert segment_seconds == SETTINGS.segment_seconds
         assert deadline.seconds == module.FILE_TIMEOUT_S
@@ -94,7 +97,12 @@ def extracted(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         if text == "fault":
             raise ZeroDivisionError("never\nseen")
         value, _, short = text.partition(" without ")
-        return made_up(float(value), 0 if text == "0" else 2, sets, short)
+        features = made_up(float(value), 0 if text == "0" else 2, sets, short)
+        for name, rows in features.rows.items():
+            track = rows.track if "track" in levels else None
+            segments = rows.segments[: len(rows.segments) if "segment" in levels else 0]
+            features.rows[name] = replace(rows, track=track, segments=segments)
+        return features
 
     monkeypatch.setattr(featurizer.extract, "extract", extract)
     return names
@@ -344,8 +352,63 @@ def test_a_file_that_hangs_ends_its_worker_in_the_end(
     monkeypatch.setattr(module, "HANG_TIMEOUT_S", 30.0)
     monkeypatch.setattr(featurizer.extract, "extract", lambda *_, **__: made_up(1))
     extract_batch(batch("second", b="1"))
-    assert not [t for t in threading.enumerate() if isinstance(t, threading.Timer)]
+    assert "hang timer" not in {thread.name for thread in threading.enumerate()}
     assert not ended.is_set()
+
+
+# Extraction by level
+
+
+@pytest.mark.parametrize("text", ["1", "0", "3", "1 without rich", "empty", "fault"])
+def test_a_recording_extracted_by_level_has_the_same_rows(
+    storage: Storage, batch: MakeBatch, text: str
+) -> None:
+    tables = extracted_tables(BOTH)
+
+    def rows_of(attempt: str) -> dict[str, pa.Table]:
+        read = {table: storage.read_table(result_file(attempt, table)) for table in tables}
+        read["files"] = read["files"].drop_columns("extracted_at")
+        return read
+
+    whole = batch("whole", a=text)
+    expected = extract_batch(whole)
+    by_level = replace(whole, attempt="attempt", by_level=True)
+    levels = [extract_level(by_level, level) for level in LEVELS]
+    found = extract_batch(by_level, levels)
+    assert replace(found, compute_s=0) == replace(expected, compute_s=0)
+    assert rows_of("attempt") == rows_of("whole")
+    assert list(storage.list(STARTED)) == []
+
+
+def test_a_level_of_a_file_that_has_changed_is_not_used(
+    storage: Storage, batch: MakeBatch, extracted: list[str]
+) -> None:
+    planned = replace(batch(a="1"), by_level=True)
+    levels = [extract_level(planned, level) for level in LEVELS]
+    Path(planned.files[0].path).write_text("3.0")
+    assert extract_batch(planned, levels).segments == 2
+    assert extracted == ["a.wav"] * 3
+    assert (
+        left(storage, TRACKS)[0]["rms_mean"] == by_name(made_up(3).rows["gtzan"].track)["rms_mean"]
+    )
+
+
+def test_a_level_that_killed_its_worker_is_not_begun_again(
+    storage: Storage, batch: MakeBatch, extracted: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def die(*_: object, **__: object) -> Features:
+        raise KilledError
+
+    planned = replace(batch(a="1"), by_level=True)
+    track = extract_level(planned, "track")
+    with monkeypatch.context() as patch:
+        patch.setattr(featurizer.extract, "extract", die)
+        with pytest.raises(KilledError):
+            extract_level(planned, "segment")
+    assert extract_level(planned, "segment") is None
+    summary = extract_batch(planned, [track, None])
+    assert (summary.outcome, summary.file) == ("died", 0)
+    assert extracted == ["a.wav"]
 
 
 # Addresses

@@ -4,6 +4,7 @@ import functools
 import io
 import json
 import os
+import re
 import shutil
 import socket
 import subprocess
@@ -278,7 +279,7 @@ def test_corrupt_files_cost_no_other_file_and_end_with_3_and_a_quiet_log(zoo: Zo
     assert found["outcome"] == "too-many-failed"
     assert f"{len(failed)} of {len(rows)} files" in found["message"]
 
-    lines = err.splitlines()
+    lines = [re.sub(r"^\d{4}-\S+Z \S+ ", "", line) for line in err.splitlines()]
     messages = (f"warning: {t}: {kind}: {rows.loc[t, 'message']}" for t, kind in failed.items())
     named = set(map(printable, messages))
     assert named <= set(lines)

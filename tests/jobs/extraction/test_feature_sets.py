@@ -26,6 +26,7 @@ from featurizer.feature_set import feature_set, feature_sets
 from jobs.errors import ClusterError, UsageError
 from jobs.extraction.attempts import finished_attempts, read_finished
 from jobs.extraction.extract import Outcome, extract
+from jobs.extraction.plan import Group
 from jobs.nightly.freshness import read_state
 from jobs.progress import Progress
 from jobs.reporting.status import read_status
@@ -260,7 +261,7 @@ def test_kills_in_between_cost_nothing(
     moment: int,
 ) -> None:
     """Each night is interrupted after some files; the next one adds a feature set meanwhile."""
-    monkeypatch.setattr(jobs.extraction.extract, "make_batches", one_by_one)
+    monkeypatch.setattr(jobs.extraction.extract, "make_groups", one_by_one)
     monkeypatch.setattr(jobs.extraction.dispatch, "PENDING_PER_THREAD", 1)
     (MUSIC / "rock/bad.wav").unlink()
     for features in (("gtzan",), BOTH, ALL, ALL):
@@ -289,8 +290,8 @@ def finished() -> set[tuple[str, str]]:
     }
 
 
-def one_by_one(recordings: list[Any], threads: int) -> Iterator[list[Any]]:
-    yield from ([recording] for recording in recordings)
+def one_by_one(recordings: list[Any], threads: int) -> Iterator[Group]:
+    yield from (Group([recording], 0.0, is_long=False) for recording in recordings)
 
 
 def interrupt(run: Run, monkeypatch: pytest.MonkeyPatch, moment: int, **options: Any) -> None:
@@ -411,7 +412,7 @@ def test_a_damaged_part_of_a_feature_set_is_named_and_only_that_set_made_anew(
     name = str(part.relative_to(STORE))
     [finding] = verify(store=str(STORE)).findings
     assert finding.file == name
-    assert finding.remedy.endswith("then `songmill extract` (or `import-features`)")
+    assert finding.remedy.endswith(" (or `import-features`)")
     repaired = verify(store=str(STORE), repair=True)
     assert (repaired.outcome, repaired.forgotten) == ("repaired", 0)
     assert verify(store=str(STORE)).outcome == "sound"

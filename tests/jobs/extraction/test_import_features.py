@@ -834,7 +834,7 @@ def test_wrong_usage_is_one_line_and_2(command: Command) -> None:
     path = write("t.csv", row(name, tempo="fast"))
     code, out, err = command("import-features", path, "--store", STORE)
     assert (code, out) == (2, "")
-    (line,) = [line for line in err.splitlines() if not line.startswith("reading ")]
+    (line,) = [line for line in err.splitlines() if "reading " not in line]
     # The name has two lines, so the row ends in line 3.
     assert line.startswith(f"songmill: {path}, line 3 (a\\n\\x1b[31m\N{GUITAR}.wav): tempo")
     for arguments, word in ((["--store", STORE], "TABLE"), ([path], "--store")):

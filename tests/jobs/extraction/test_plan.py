@@ -19,7 +19,7 @@ from jobs.extraction.plan import (
     BATCH_FILES,
     Plan,
     estimate_seconds,
-    make_batches,
+    make_groups,
     make_plan,
     with_public_sources,
 )
@@ -285,29 +285,58 @@ def test_every_file_is_in_one_batch_and_no_batch_is_too_large(threads: int, seed
         of_seconds(f"{i:05}.wav", random_.random() ** 4 * longest)
         for i in range(random_.choice([0, 1, 7, 400, 3000]))
     ]
-    found = list(make_batches(recordings, threads))
+    found = [group.files for group in make_groups(recordings, threads)]
     assert sorted(itertools.chain(*map(ids, found))) == ids(recordings)
     for batch in found:
         assert 1 <= len(batch) <= BATCH_FILES
         assert len(batch) == 1 or sum(map(estimate_seconds, batch)) <= BATCH_AUDIO_S
-    assert found == list(make_batches(recordings, threads))
+    assert found == [group.files for group in make_groups(recordings, threads)]
 
 
 def test_files_of_no_known_length_are_spread_all_the_same() -> None:
     recordings = [listed(f"{i:03}", None, None) for i in range(100)]
-    assert [len(batch) for batch in make_batches(recordings, 5)] == [5] * 20
+    sizes = [len(group.files) for group in make_groups(recordings, 5)]
+    assert sizes[0] == 10
+    assert sizes[-5:] == [1] * 5
 
 
 def test_a_small_collection_keeps_every_thread_busy() -> None:
     recordings = [of_seconds(f"{i:03}.wav", 30) for i in range(64)]
-    assert len(list(make_batches(recordings, 4))) >= 16
+    assert len(list(make_groups(recordings, 4))) >= 16
 
 
 def test_the_largest_files_come_first_and_alone() -> None:
     recordings = [of_seconds(f"{i}.wav", s) for i, s in enumerate([30, 7200, 30, 9000, 30])]
-    found = [ids(batch) for batch in make_batches(recordings, 2)]
+    found = [ids(group.files) for group in make_groups(recordings, 2)]
     assert found[:2] == [["3.wav"], ["1.wav"]]
     assert sorted(itertools.chain(*found)) == ids(recordings)
+
+
+def test_batches_become_smaller_until_every_thread_ends_with_single_files() -> None:
+    recordings = [of_seconds(f"{i:03}.wav", 30) for i in range(200)]
+    sizes = [len(group.files) for group in make_groups(recordings, 3)]
+    assert sizes == sorted(sizes, reverse=True)
+    assert sizes[0] == 600 / 30
+    assert sizes[-3:] == [1] * 3
+
+
+@pytest.mark.parametrize(
+    ("threads", "minutes", "long"),
+    [
+        (1, [120], []),
+        (2, [120], [0]),
+        (2, [9], []),
+        (2, [120, 120, 120], [0, 1, 2]),
+        (2, [60, *[10] * 60], []),
+        (8, [60, *[10] * 60], [0]),
+    ],
+)
+def test_two_threads_share_a_recording_that_would_keep_one_busy_after_the_others(
+    threads: int, minutes: list[int], long: list[int]
+) -> None:
+    recordings = [of_seconds(f"{i}.wav", 60 * length) for i, length in enumerate(minutes)]
+    groups = make_groups(recordings, threads)
+    assert [group.files for group in groups if group.is_long] == [[recordings[i]] for i in long]
 
 
 # Another file under a known name

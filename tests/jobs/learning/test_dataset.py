@@ -117,7 +117,10 @@ def test_labels_and_names_are_any_text(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("rows", "error"),
     [
-        ([("a", None), ("b", None)], "no track of .* has a label. Extract with --labels parent"),
+        (
+            [("a", None), ("b", None)],
+            "no track of .* has a label. Give --labels to `songmill extract`",
+        ),
         ([("a", "x, y"), ("b", "x, y"), ("c", None)], "has the label 'x, y'. A model needs two"),
     ],
 )

@@ -601,7 +601,15 @@ def test_a_failure_is_a_line_and_a_code_and_still_a_summary(
     assert last["message"] == "the store is damaged"
     code, out, err = command("run", "x", "--store", night.root)
     assert code == 1
-    assert err.splitlines()[-1] == "error: the store is damaged"
+    assert err.splitlines()[-1] == "songmill: the store is damaged"
+    assert (out + err).count("the store is damaged") == 1
+
+
+def test_a_run_that_is_refused_prints_only_why(night: Night, command: Command) -> None:
+    with open_session(str(night.root)).held():
+        code, out, err = command("run", "x", "--store", night.root)
+    assert (code, out) == (1, "")
+    assert len(err.splitlines()) == 1
 
 
 def test_a_config_file_holds_the_options(night: Night, command: Command, tmp_path: Path) -> None:

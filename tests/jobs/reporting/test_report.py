@@ -479,11 +479,11 @@ def test_damaged_features_are_reported_and_damaged_neighbours_cost_their_section
     outcome, page = read(tmp_path / "s")
     assert "is damaged" in page.text
     assert "verify --repair --store" in page.text
-    assert ", then `songmill similarity`" in page.text
+    assert ", then `songmill similarity --store" in page.text
     assert "Tempo" not in outcome.missing
     features = Path(store.storage.path(store.parts("features/level=track")[0]))
     features.write_bytes(features.read_bytes()[:500])
-    with pytest.raises(StoreError, match=r"is damaged .* --repair .*, then `songmill extract`"):
+    with pytest.raises(StoreError, match=r"is damaged .* --repair .*, then `songmill extract"):
         read(tmp_path / "s")
 
 
@@ -493,6 +493,12 @@ def test_numbers_that_no_recording_gives_are_left_out(store: Store, tmp_path: Pa
     outcome, page = read(tmp_path / "s")
     assert (outcome.tracks, outcome.sampled) == (60, 58)
     assert "all 58 tracks (2 are left out: no recording has such numbers)" in page.text
+    with edited_tracks(store) as frame:
+        frame["tempo"] = 1e308
+    outcome, page = read(tmp_path / "s")
+    assert (outcome.tracks, outcome.sampled) == (60, 0)
+    assert page.table("Tracks by label").rows
+    assert "All tracks are left out: no recording has such numbers." in page.text
 
 
 @pytest.mark.parametrize("where", ["file", "file/below"])

@@ -1,11 +1,13 @@
 """The counts of ``songmill status``, and the output of status and extraction."""
 
+import re
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pytest
-from support.made_stores import NOON, make_store
+from support.made_stores import NOON, make_store, put
 
 from featurizer.feature_set import feature_set
 from featurizer.recording import SILENT
@@ -43,7 +45,7 @@ def filled(tmp_path: Path) -> Store:
     for part, rows in enumerate((ok + failed[:1], failed[1:])):
         store.storage.write_table(f"files/part-{part}.parquet", pa.Table.from_pylist(rows, FILES))
     counts = dict.fromkeys(("extracted", "failed", "unchanged", "gone"), 1234)
-    run = {"outcome": "done", "seconds": 200.0, **counts}
+    run = {"stage": "extract", "outcome": "done", "seconds": 200.0, **counts}
     days = [NOON + timedelta(days=(i * 3) % 7) for i in range(7)]
     runs = [{**run, "run_id": f"run {i}", "started_at": day} for i, day in enumerate(days)]
     for part, rows in enumerate((runs[:5], runs[5:])):
@@ -79,25 +81,28 @@ def test_an_empty_store_has_nothing(tmp_path: Path, capsys: pytest.CaptureFixtur
     assert capsys.readouterr().out == "No file failed.\nNo file has a remark.\n"
 
 
-def test_failed_files_are_a_line_each_that_programs_can_cut_at_the_tabs(
+def test_failed_files_are_a_sentence_each_under_headings(
     filled: Store, capsys: pytest.CaptureFixture[str]
 ) -> None:
     print_failed(read_status(filled.storage.root))
     out = capsys.readouterr().out
-    assert [line.split("\t") for line in out.splitlines()] == [
-        ["empty", STRANGE.replace("\n", r"\n").replace("\t", r"\t"), r"says\nempty"],
-        ["timeout", "x", r"says\ntimeout"],
-        ["empty", "y", r"says\nempty"],
-        ["vanished", "z", r"says\nvanished"],
+    assert [re.split("   *", line.rstrip()) for line in out.splitlines()] == [
+        ["4 files failed:"],
+        ["track", "failure", "why"],
+        [STRANGE.replace("\n", r"\n").replace("\t", r"\t"), "empty", r"Says\nempty."],
+        ["x", "timeout", r"Says\ntimeout."],
+        ["y", "empty", r"Says\nempty."],
+        ["z", "vanished", r"Says\nvanished."],
     ]
 
 
 def test_long_lines_of_failed_files_are_not_broken(capsys: pytest.CaptureFixture[str]) -> None:
     row = {"track_id": "a " * 500, "error": "empty", "message": "b " * 500, "uri": "u"}
     print_failed(
-        Status("s", "f", 3.0, 1, 0, 0, 0.0, {}, {"empty": 1}, [row], [], None, 0, {}, 0, [])
+        Status("s", "f", 3.0, 1, 0, 0, 0.0, {}, {"empty": 1}, [row], [], [], None, 0, {}, 0, [])
     )
-    assert len(capsys.readouterr().out.splitlines()) == 1
+    heading, names, line = capsys.readouterr().out.splitlines()
+    assert line.split() == ["a"] * 500 + ["empty", "B", *["b"] * 498, "b", "."]
 
 
 def test_a_status_is_a_page_for_people(filled: Store, capsys: pytest.CaptureFixture[str]) -> None:
@@ -112,13 +117,45 @@ def test_a_status_is_a_page_for_people(filled: Store, capsys: pytest.CaptureFixt
         "hours 2.50",
         "failed 4",
         "silent 1",
-        "waiting 1 batches of an unfinished run: run it again",
+        "waiting 1 batch of an unfinished run. Run the same command again",
         "jazz 2",
         "(none) 1",
         "empty 2",
-        "2026-03-07 12:00 done 3 min 20 s 1,234 1,234 1,234 1,234",
+        "2026-03-07 12:00 extract done 3 min 20 s 1,234 1,234 1,234 1,234",
     ):
         assert line in lines
+
+
+def test_the_stages_of_a_run_are_one_line(tmp_path: Path) -> None:
+    store = make_store(tmp_path / "store")
+    names = ("extract", "train", "predict")
+
+    def night(day: int, extracted: int, *outcomes: str) -> list[dict[str, Any]]:
+        start = NOON + timedelta(days=day)
+        counts = {**dict.fromkeys(("failed", "unchanged", "gone"), 0), "extracted": extracted}
+        return [
+            {"run_id": str(day), "stage": name, "outcome": outcome, "seconds": 2.0}
+            | {"started_at": start + timedelta(minutes=i), **(counts if name == "extract" else {})}
+            for i, (name, outcome) in enumerate(zip(names, outcomes, strict=False))
+        ]
+
+    rows = [*night(0, 4, "done", "done", "failed"), *night(1, 9, "done", "skipped", "done")]
+    for day in range(2, 8):
+        rows += night(day, 0, "done", "skipped", "skipped")
+    put(store, "runs", rows, RUNS)
+    runs = read_status(store).last_runs
+    # The last five did nothing, so the last one that did something follows.
+    assert [run.run_id for run in runs] == ["7", "6", "5", "4", "3", "1"]
+    assert [run.stages for run in runs] == [[]] * 5 + [["extract", "predict"]]
+    assert (runs[5].seconds, runs[5].outcome, runs[5].counts["extracted"]) == (6.0, "done", 9)
+    put(store, "runs", rows[:3], RUNS)
+    (run,) = read_status(store).last_runs
+    assert (run.stages, run.outcome) == (list(names), "failed")
+
+
+def test_lost_labels_are_counted(capsys: pytest.CaptureFixture[str]) -> None:
+    print_outcome(Outcome("run", listed=50, relabelled=41, unlabelled=40), "store")
+    assert "Labels lost: 40." in capsys.readouterr().out
 
 
 def test_many_labels_are_summed_up(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -136,14 +173,16 @@ def test_many_labels_are_summed_up(tmp_path: Path, capsys: pytest.CaptureFixture
 def test_names_cannot_control_the_terminal(capsys: pytest.CaptureFixture[str]) -> None:
     name = "a [red]b[/x] :cat: \x1b[31m\n"
     shown = r"a [red]b[/x] :cat: \x1b[31m\n"
-    print_status(Status(name, "f", 3.0, 1, 1, 1, 1.0, {name: 1}, {}, [], [], None, 0, {}, 0, []))
+    print_status(
+        Status(name, "f", 3.0, 1, 1, 1, 1.0, {name: 1}, {}, [], [], [], None, 0, {}, 0, [])
+    )
     lines = printed(capsys)
     assert f"store {shown}" in lines
     assert f"{shown} 1" in lines
     print_outcome(Outcome("run", listed=1, failures={"empty": 1}, seconds=1.0), name)
     assert capsys.readouterr().out.splitlines() == [
         "Processed 1 file in 1 s, 0 x realtime: 0 extracted, 0 segments, 1 failed.",
-        f"Failed: 1 empty. `songmill status --store '{shown}' --failed` lists them.",
+        f"Failed: 1 empty. List them: songmill status --failed --store '{shown}'",
         f"The tables are in {shown}.",
     ]
 
@@ -166,6 +205,6 @@ def test_an_outcome_says_what_was_done(capsys: pytest.CaptureFixture[str]) -> No
         print_outcome(outcome, "store")
         assert capsys.readouterr().out.splitlines() == [
             done,
-            f"Failed: {failed}. `songmill status --store store --failed` lists them.",
+            f"Failed: {failed}. List them: songmill status --failed --store store",
             "The tables are in store.",
         ]

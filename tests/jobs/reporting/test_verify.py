@@ -288,7 +288,7 @@ def test_a_metric_with_damaged_numbers_is_named_and_refused(
     (found,) = checked(root).findings
     assert found.file == NEIGHBOUR_METRICS
     assert problem in found.problem
-    assert found.remedy.endswith(", then `songmill similarity`")
+    assert found.remedy.endswith(f", then `songmill similarity --store {root}`")
     with pytest.raises(DamageError, match=f"metrics has a damaged metric .*{problem}"):
         similar("style0/take000", store=str(root), progress=quiet())
     assert checked(root, repair=True).forgotten == 0

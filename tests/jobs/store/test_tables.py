@@ -178,8 +178,8 @@ def test_a_folder_that_is_there_and_empty_may_become_a_store(tmp_path: Path) -> 
 @pytest.mark.parametrize(
     ("use", "path", "error"),
     [
-        (open_store, "", "no store at {0}: `songmill extract` or"),
-        (open_store, "missing", "no store at {0}: `songmill extract` or"),
+        (open_store, "", "no store at {0}. Create it: songmill extract"),
+        (open_store, "missing", "no store at {0}. Create it: songmill extract"),
         (open_store, "file", "{0} is a file"),
         (open_store, "file/store", "no store at {0}"),
         (storage_to_write, "file", "{0} is a file"),
