@@ -233,7 +233,11 @@ def _product(x: np.ndarray, i: int, y: np.ndarray, j: int) -> np.float32:
 
 @inlined
 def _replace_worst(
-    similarities: np.ndarray, indices: np.ndarray, row: int, similarity: float, index: float
+    similarities: np.ndarray,
+    indices: np.ndarray,
+    row: int,
+    similarity: float | np.float32,
+    index: float,
 ) -> bool:
     """Replace the root of a heap if an entry is better; return whether it was."""
     # Indexed by row, because a view of the row would cost more: Numba counts its references.
