@@ -81,6 +81,35 @@ def inlined(function: _Function) -> _Function:
     return cast(_Function, numba.njit(forceinline=True)(function))
 
 
+def fusing(function: _Function) -> _Function:
+    """Inline a function as :func:`inlined` does, and allow LLVM to fuse products with sums.
+
+    A fused multiply-add is rounded once, and takes the time of a product.
+
+    Parameters
+    ----------
+    function : callable
+        A function whose sums of products may be rounded differently on different processors.
+
+    Returns
+    -------
+    inlined : callable
+        The function, with the same signature.
+
+    Examples
+    --------
+    >>> @fusing
+    ... def square_and_add(x, y):
+    ...     return x * x + y
+    >>> @compiled
+    ... def polynomial(x):
+    ...     return square_and_add(x, 1.0)
+    >>> polynomial(3.0)
+    10.0
+    """
+    return cast(_Function, numba.njit(forceinline=True, fastmath={"contract"})(function))
+
+
 def summing(function: _Function) -> _Function:
     """Inline a function as :func:`inlined` does, and allow LLVM to reorder its sums.
 

@@ -14,9 +14,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from recommend.arrangement import arrange
 from recommend.topk import (
-    Block,
-    Duplicates,
+    GROUP,
+    MAX_INDEX,
     Side,
     cosines_of,
     error_bound,
@@ -26,14 +27,14 @@ from recommend.topk import (
     scan_block,
 )
 
-BLOCK = (256, 512)
-"""Rows and columns of a block of similarities: half of a core's L2 cache of 1 MiB."""
+BLOCK_COLUMNS = 512
+"""Columns of a block: a group of their coordinates fits in a core's L1 cache."""
 
 SLACK = 2
 """Entries of a list beyond k, for scores too close to tell apart in single precision."""
 
-SAMPLE_SIZE = 2048
-"""Number of vectors sampled from a tile to set its first floors."""
+WINDOW = 1024
+"""Consecutive vectors that are compared first, to set the first floors of a tile."""
 
 TILES = 12
 """Target number of tiles; their 78 pairs keep a dozen workers busy."""
@@ -44,6 +45,8 @@ MIN_TILE_ROWS, MAX_TILE_ROWS = 4096, 32768
 MAX_DUPLICATES = 100
 """Maximum number of duplicates kept per vector: those of smallest index."""
 
+_UNCLEAR_ROWS = 256
+
 _EMPTY = -1
 """Index of an empty entry."""
 
@@ -53,51 +56,99 @@ _SAFETY = 1.1
 
 @dataclass(frozen=True)
 class Tile:
-    """Consecutive vectors.
+    """Consecutive vectors in the order of comparison.
 
     Parameters
     ----------
     start : int
-        Index of the first vector among all.
+        Position of the first vector.
+    indices : np.ndarray [shape=(n,), int32]
+        Index of each vector among all.
     exact : np.ndarray [shape=(n, d), float64]
         The vectors in double precision.
-    left, right : np.ndarray [shape=(n, d) or (n, d + 2), float32]
-        Factors of the similarities: the vectors in single precision; with offsets c,
-        ``(u, 1, -c)`` and ``(u, -c, 1)``.
+    coordinates : np.ndarray [shape=(n, c), float32]
+        The rotated vectors, with zeros up to a multiple of :data:`recommend.topk.GROUP`.
+    rests : np.ndarray [shape=(c / GROUP + 1, n), float32]
+        Norm of the coordinates after the first 0, 1, 2... groups.
+    offsets : np.ndarray [shape=(n,), float32] or None
+        Offset of each vector as a neighbour.
     error : float
-        Bound on the error of similarities within the tile.
+        Bound on the error of similarities within the tile, and of their upper bounds.
     """
 
     start: int
+    indices: np.ndarray
     exact: np.ndarray
-    left: np.ndarray
-    right: np.ndarray
+    coordinates: np.ndarray
+    rests: np.ndarray
+    offsets: np.ndarray | None
     error: float
 
     @classmethod
-    def of(cls, start: int, vectors: np.ndarray, offsets: np.ndarray | None = None) -> "Tile":
+    def of(
+        cls,
+        start: int,
+        indices: np.ndarray,
+        vectors: np.ndarray,
+        rotation: np.ndarray,
+        offsets: np.ndarray | None = None,
+    ) -> "Tile":
         """Make a tile of vectors [shape=(n, d), float64] of length one or less.
 
         Examples
         --------
-        >>> tile = Tile.of(0, np.array([[1.0, 0.0], [0.6, 0.8]]), offsets=np.array([0.0, 0.5]))
-        >>> (tile.left @ tile.right.T).round(2)
-        array([[1. , 0.1],
-               [0.1, 0. ]], dtype=float32)
+        >>> tile = Tile.of(0, np.array([7]), np.array([[0.6, 0.8]]), np.eye(2))
+        >>> tile.coordinates
+        array([[0.6, 0.8, 0. , 0. , 0. , 0. , 0. , 0. ]], dtype=float32)
+        >>> tile.rests
+        array([[1.],
+               [0.]], dtype=float32)
         """
-        single = vectors.astype(np.float32)
-        error = _product_error(vectors, offsets)
-        if offsets is None:
-            return cls(start, vectors, single, single, error)
-        lowered, ones = -offsets.astype(np.float32), np.ones(len(single), np.float32)
-        left = np.column_stack([single, ones, lowered])
-        right = np.column_stack([single, lowered, ones])
-        return cls(start, vectors, left, right, error)
+        n, d = vectors.shape
+        groups = -(-d // GROUP)
+        coordinates = np.zeros((n, groups * GROUP), np.float32)
+        coordinates[:, :d] = vectors @ rotation
+        energy = np.square(coordinates, dtype=np.float64).reshape(n, groups, GROUP).sum(axis=2)
+        rests = np.zeros((groups + 1, n), np.float32)
+        rests[:-1] = np.sqrt(energy[:, ::-1].cumsum(axis=1)[:, ::-1]).T
+        return cls(
+            start=start,
+            indices=indices.astype(np.int32),
+            exact=vectors,
+            coordinates=coordinates,
+            rests=rests,
+            offsets=None if offsets is None else offsets.astype(np.float32),
+            error=_product_error(vectors, offsets),
+        )
 
-    @property
-    def stop(self) -> int:
-        """Index after the last vector."""
-        return self.start + len(self.exact)
+
+def factors(vectors: np.ndarray, offsets: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
+    """Return the factors of similarities, in single precision.
+
+    Parameters
+    ----------
+    vectors : np.ndarray [shape=(n, d), float64]
+        Vectors u of length one or less.
+    offsets : np.ndarray [shape=(n,), float64] or None
+        Offset c of each vector as a neighbour.
+
+    Returns
+    -------
+    left, right : np.ndarray [shape=(n, d) or (n, d + 2), float32]
+        The vectors; with offsets, ``(u, 1, -c)`` and ``(u, -c, 1)``.
+
+    Examples
+    --------
+    >>> left, right = factors(np.array([[1.0, 0.0], [0.6, 0.8]]), np.array([0.0, 0.5]))
+    >>> (left @ right.T).round(2)
+    array([[1. , 0.1],
+           [0.1, 0. ]], dtype=float32)
+    """
+    single = vectors.astype(np.float32)
+    if offsets is None:
+        return single, single
+    lowered, ones = -offsets.astype(np.float32), np.ones(len(single), np.float32)
+    return np.column_stack([single, ones, lowered]), np.column_stack([single, lowered, ones])
 
 
 @dataclass(frozen=True)
@@ -149,7 +200,8 @@ def compare_tiles(
 
     Examples
     --------
-    >>> tile = Tile.of(0, np.array([[1.0, 0.0], [0.6, 0.8], [1.0, 0.0]]))
+    >>> vectors = np.array([[1.0, 0.0], [0.6, 0.8], [1.0, 0.0]])
+    >>> tile = Tile.of(0, np.arange(3), vectors, rotation=np.eye(2))
     >>> floors = np.full(3, -np.inf, np.float32)
     >>> found = compare_tiles(tile, tile, (floors, floors), size=1, duplicate_from=0.9999)
     >>> found.rows, found.indices
@@ -160,86 +212,91 @@ def compare_tiles(
     if other is one:
         raised = _raise_floors(one, floors[0], size)
         floors = raised, raised
-    cap = np.float32(np.inf)
-    if one.left is one.right:
+    cap: np.float32 = np.float32(np.inf)
+    limit = 0
+    if one.offsets is None:
         cap = np.nextafter(np.float32(duplicate_from - _SAFETY * one.error), np.float32(-2))
-    first = _empty_lists(one, floors[0], size, cap)
-    second = first if other is one else _empty_lists(other, floors[1], size, cap)
-    n = len(other.exact)
-    shape = n, MAX_DUPLICATES
-    duplicates = Duplicates(np.empty(shape, np.int32), np.empty(shape), np.zeros(n, np.int64))
-    rows, columns = BLOCK
-    buffer = np.empty(rows * columns, np.float32)
-    # The columns' lists are accessed in random order and stay cached while the rows change.
-    for j in range(0, n, columns):
-        for i in range(0, len(one.exact), rows):
-            left, right = one.left[i : i + rows], other.right[j : j + columns]
-            if other.start + j + len(right) <= one.start + i + 1:
-                continue  # below the diagonal
-            similarities = buffer[: len(left) * len(right)].reshape(len(left), len(right))
-            np.matmul(left, right.T, out=similarities)
-            scan_block(
-                Block(similarities, one.start + i, other.start + j, duplicate_from, cap),
-                Side(*(array[i : i + rows] for array in first)),
-                Side(*(array[j : j + columns] for array in second)),
-                Duplicates(*(array[j : j + columns] for array in duplicates)),
-            )
-    entries = [_entries(one, first)]
-    if other is not one:
-        entries.append(_entries(other, second))
-    all_rows, all_indices, all_similarities = map(np.concatenate, zip(*entries, strict=True))
-    later = np.flatnonzero(duplicates.counts)
-    counts = duplicates.counts[later]
-    kept = np.arange(MAX_DUPLICATES) < counts[:, np.newaxis]
-    pairs = duplicates.indices[later][kept], np.repeat(later, counts) + other.start
+        limit = MAX_DUPLICATES
+    first = _empty_lists(one, floors[0], size, cap, limit)
+    second = first if other is one else _empty_lists(other, floors[1], size, cap, limit)
+    # A block's columns stay cached while all rows pass.
+    for j in range(0, len(other.indices), BLOCK_COLUMNS):
+        columns = _part(second, j, j + BLOCK_COLUMNS)
+        rows = _part(first, 0, j + BLOCK_COLUMNS) if other is one else first
+        scan_block(rows, columns, duplicate_from, cap)
+    sides = [first] if other is one else [first, second]
+    entries = [_entries(side, side.indices, side.similarities, _EMPTY) for side in sides]
+    copies = [_entries(side, side.duplicate_keys, side.duplicate_cosines, 0) for side in sides]
+    listed, indices, similarities = map(np.concatenate, zip(*entries, strict=True))
+    later, keys, cosines = map(np.concatenate, zip(*copies, strict=True))
     return Candidates(
-        rows=all_rows,
-        indices=all_indices,
-        similarities=all_similarities,
-        duplicates=np.stack(pairs, axis=1).astype(np.int64),
-        duplicate_cosines=duplicates.cosines[later][kept],
+        rows=listed,
+        indices=indices,
+        similarities=similarities,
+        duplicates=np.stack([MAX_INDEX - keys, later], axis=1).astype(np.int64),
+        duplicate_cosines=cosines,
     )
 
 
-def _empty_lists(tile: Tile, floors: np.ndarray, size: int, cap: np.float32) -> Side:
+def _empty_lists(tile: Tile, floors: np.ndarray, size: int, cap: np.float32, limit: int) -> Side:
     """Empty lists (index -1), filled with each row's current floor."""
+    n = len(floors)
     return Side(
+        start=tile.start,
+        rests=tile.rests,
+        ids=tile.indices,
         vectors=tile.exact,
+        coordinates=tile.coordinates,
+        offsets=np.zeros(n, np.float32) if tile.offsets is None else tile.offsets,
         similarities=np.repeat(floors[:, np.newaxis], size, axis=1),
-        indices=np.full((len(floors), size), _EMPTY, np.int32),
+        indices=np.full((n, size), _EMPTY, np.int32),
         floors=np.minimum(cap, floors),
+        duplicate_keys=np.zeros((n, limit), np.int32),
+        duplicate_cosines=np.empty((n, limit)),
     )
+
+
+def _part(side: Side, start: int, stop: int) -> Side:
+    rests = np.ascontiguousarray(side.rests[:, start:stop])
+    return Side(side.start + start, rests, *(array[start:stop] for array in side[2:]))
 
 
 def _product_error(vectors: np.ndarray, offsets: np.ndarray | None) -> float:
     """Return a bound on the error of the vectors' similarities in single precision."""
     greatest = 0.0 if offsets is None else float(np.abs(offsets).max(initial=0.0))
-    return error_bound(vectors.shape[1], greatest)
+    # One term more: the product of the rests.
+    return error_bound(vectors.shape[1] + 1, greatest)
 
 
 def _raise_floors(tile: Tile, floors: np.ndarray, size: int) -> np.ndarray:
-    """Raise the floors of a tile to the ``size``-th best similarity with a sample of the tile.
+    """Raise the floors of a tile to the ``size``-th best similarity with vectors close by.
 
     Adding to a list costs far more than a similarity, and most entries would soon be replaced.
     """
-    if len(tile.left) <= SAMPLE_SIZE or size >= SAMPLE_SIZE // 2:
+    n = len(floors)
+    if n <= WINDOW or size >= WINDOW // 2:
         return floors
-    sample = tile.right[:: -(-len(tile.right) // SAMPLE_SIZE)].T
-    similarities = np.empty(len(tile.left), np.float32)
-    rows = BLOCK[0]
-    for i in range(0, len(similarities), rows):
-        block = tile.left[i : i + rows] @ sample
-        # One more, because the vector itself may be in the sample.
+    similarities = np.empty(n, np.float32)
+    rows = WINDOW // 2
+    for i in range(0, n, rows):
+        start = min(max(0, i - rows // 2), n - WINDOW)
+        window = slice(start, start + WINDOW)
+        block = tile.coordinates[i : i + rows] @ tile.coordinates[window].T
+        if tile.offsets is not None:
+            block -= tile.offsets[i : i + rows, np.newaxis] + tile.offsets[window]
+        # One more, because the vector itself is in the window.
         similarities[i : i + rows] = np.partition(block, -(size + 1), axis=1)[:, -(size + 1)]
     # Another matrix product may round the similarity of the same vectors differently.
     raised: np.ndarray = np.maximum(floors, similarities - np.float32(3 * _SAFETY * tile.error))
     return raised
 
 
-def _entries(tile: Tile, side: Side) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return the rows, indices and similarities of all entries of a tile's lists."""
-    rows, columns = np.nonzero(side.indices != _EMPTY)
-    return rows + tile.start, side.indices[rows, columns], side.similarities[rows, columns]
+def _entries(
+    side: Side, keys: np.ndarray, values: np.ndarray, empty: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return the indices of the vectors, the keys and the values of all entries of their heaps."""
+    rows, columns = np.nonzero(keys != empty)
+    return side.ids[rows].astype(np.int64), keys[rows, columns], values[rows, columns]
 
 
 class Neighbours:
@@ -268,9 +325,9 @@ class Neighbours:
         self._duplicates: list[np.ndarray] = []
         self._duplicate_cosines: list[np.ndarray] = []
 
-    def floors(self, start: int, stop: int) -> np.ndarray:
-        """Return the worst entries of the lists ``start`` to ``stop`` [shape=(m,), float32]."""
-        return self._similarities[start:stop, 0].copy()
+    def floors(self, indices: np.ndarray) -> np.ndarray:
+        """Return the worst entries of some vectors' lists [shape=(m,), float32]."""
+        return np.asarray(self._similarities[indices, 0])
 
     def add(self, candidates: Candidates) -> None:
         """Add the candidates of a pair of tiles."""
@@ -296,8 +353,8 @@ class Neighbours:
         if self.size < len(self._vectors) - 1:
             # Within the error bound, a vector outside the list may be nearer than the k-th.
             unclear = np.flatnonzero(gaps <= self._error)
-            for first in range(0, len(unclear), BLOCK[0]):
-                rows = unclear[first : first + BLOCK[0]]
+            for first in range(0, len(unclear), _UNCLEAR_ROWS):
+                rows = unclear[first : first + _UNCLEAR_ROWS]
                 indices[rows], scores[rows] = self._compare_all(rows + start, scores[rows, -1])
         if not self._corrected:
             return indices, scores
@@ -308,16 +365,15 @@ class Neighbours:
         shape = len(rows), self.k
         scores, indices = np.full(shape, -np.inf), np.full(shape, np.iinfo(np.int64).max)
         floors = (kth - self._offsets[rows] - self._error).astype(np.float32)
-        left = self._tile(rows).left
+        left = self._factors(rows)[0]
         for start in range(0, len(self._vectors), MIN_TILE_ROWS):
-            right = self._tile(slice(start, start + MIN_TILE_ROWS)).right
+            right = self._factors(slice(start, start + MIN_TILE_ROWS))[1]
             lists = floors, scores, indices
             insert_exactly(left @ right.T, start, rows, self._vectors, self._offsets, lists)
         return indices, scores
 
-    def _tile(self, part: np.ndarray | slice) -> Tile:
-        offsets = self._offsets[part] if self._corrected else None
-        return Tile.of(0, self._vectors[part], offsets)
+    def _factors(self, part: np.ndarray | slice) -> tuple[np.ndarray, np.ndarray]:
+        return factors(self._vectors[part], self._offsets[part] if self._corrected else None)
 
     def duplicates(self) -> tuple[np.ndarray, np.ndarray]:
         """Return the pairs of duplicates, in order, and their cosines.
@@ -348,7 +404,7 @@ def tile_rows(n: int) -> int:
     >>> tile_rows(1_000), tile_rows(100_000), tile_rows(10_000_000)
     (4096, 8704, 32768)
     """
-    step = max(BLOCK)
+    step = BLOCK_COLUMNS
     return min(MAX_TILE_ROWS, max(MIN_TILE_ROWS, -(-n // (TILES * step)) * step))
 
 
@@ -410,13 +466,15 @@ def nearest(
     """
     n = len(vectors)
     rows = tile_rows(n)
+    order, rotation = arrange(vectors)
     tiles = []
     for start in range(0, n, rows):
-        part = slice(start, start + rows)
-        tiles.append(Tile.of(start, vectors[part], None if offsets is None else offsets[part]))
+        part = order[start : start + rows]
+        own = None if offsets is None else offsets[part]
+        tiles.append(Tile.of(start, part, vectors[part], rotation, own))
     lists = Neighbours(vectors, k, offsets)
     for i, j in tile_pairs(len(tiles)):
         one, other = tiles[i], tiles[j]
-        floors = lists.floors(one.start, one.stop), lists.floors(other.start, other.stop)
+        floors = lists.floors(one.indices), lists.floors(other.indices)
         lists.add(compare_tiles(one, other, floors, lists.size, duplicate_from))
     return lists

@@ -17,13 +17,23 @@ from typing import NamedTuple
 
 import numpy as np
 
-from compiling.compiled import compiled, inlined
+from compiling.compiled import compiled, fusing, inlined, summing
 
 LANES = 8
 """Partial sums of a dot product."""
 
-FOLD = 8
-"""Similarities per flag."""
+GROUP = 8
+"""Coordinates that are multiplied at a time."""
+
+ROWS = 4
+"""Rows that are multiplied at a time."""
+
+MIN_PASSES, MAX_PASSES = 2, 24
+"""Pairs of four rows and a block to compare in full: with more, another group of coordinates takes
+less time; with fewer, one group less would do."""
+
+MAX_INDEX = np.iinfo(np.int32).max
+"""Greatest index of a vector."""
 
 
 def error_bound(n_columns: int, offset: float = 0.0) -> float:
@@ -60,57 +70,38 @@ class Side(NamedTuple):
 
     Parameters
     ----------
+    start : int
+        Position of the first vector in the order of comparison.
+    rests : np.ndarray [shape=(c / GROUP + 1, m), float32]
+        Norm of the coordinates after the first 0, 1, 2... groups.
+    ids : np.ndarray [shape=(m,), int32]
+        Index of each vector.
     vectors : np.ndarray [shape=(m, d), float64]
+        The vectors.
+    coordinates : np.ndarray [shape=(m, c), float32]
+        Their coordinates after a rotation; c is a multiple of :data:`GROUP`.
+    offsets : np.ndarray [shape=(m,), float32]
+        Offset of each vector as a neighbour.
     similarities, indices : np.ndarray [shape=(m, size), float32 and int32]
         The lists.
     floors : np.ndarray [shape=(m,), float32]
-        Only greater similarities are considered. Updated in place.
+        Only greater similarities are considered.
+    duplicate_keys, duplicate_cosines : np.ndarray [shape=(m, limit), int32 and float64]
+        Heaps of the duplicates of smaller index. A key is :data:`MAX_INDEX` minus the index, so a
+        heap keeps the smallest indices; 0 marks an empty entry.
     """
 
+    start: int
+    rests: np.ndarray
+    ids: np.ndarray
     vectors: np.ndarray
+    coordinates: np.ndarray
+    offsets: np.ndarray
     similarities: np.ndarray
     indices: np.ndarray
     floors: np.ndarray
-
-
-class Duplicates(NamedTuple):
-    """For each vector of the columns' side, its duplicates among vectors of smaller index.
-
-    Parameters
-    ----------
-    indices, cosines : np.ndarray [shape=(n, limit), int32 and float64]
-        The first ``limit`` duplicates, by ascending index.
-    counts : np.ndarray [shape=(n,), int64]
-        Number of entries.
-    """
-
-    indices: np.ndarray
-    cosines: np.ndarray
-    counts: np.ndarray
-
-
-class Block(NamedTuple):
-    """A block of the matrix of similarities: cosines less the offsets of both vectors.
-
-    Parameters
-    ----------
-    similarities : np.ndarray [shape=(m, n), float32]
-        Similarities of m row vectors and n column vectors.
-    start_row, start_column : int
-        Index of the first row vector and column vector. Only pairs above the diagonal count: the
-        row has the smaller index.
-    duplicate_from : float
-        Minimum cosine of duplicates.
-    cap : np.float32
-        Single-precision cosines up to this cannot belong to duplicates. Infinite with offsets:
-        duplicates are found by cosines only.
-    """
-
-    similarities: np.ndarray
-    start_row: int
-    start_column: int
-    duplicate_from: float
-    cap: np.float32
+    duplicate_keys: np.ndarray
+    duplicate_cosines: np.ndarray
 
 
 @inlined
@@ -163,62 +154,90 @@ def cosines_with(vectors: np.ndarray, vector: np.ndarray) -> np.ndarray:
     return cosines
 
 
-@inlined
-def _flag_folds(row: np.ndarray, floor: float, floors: np.ndarray, flags: np.ndarray) -> None:
-    """Flag each group of :data:`FOLD` similarities, a stride apart, in which one exceeds its floor.
+@fusing
+def _group(coordinates: np.ndarray, row: int, group: int) -> tuple[float, ...]:
+    """Return a row's coordinates of one group. LLVM keeps the entries of a tuple in registers."""
+    c = group * GROUP
+    return (
+        coordinates[row, c],
+        coordinates[row, c + 1],
+        coordinates[row, c + 2],
+        coordinates[row, c + 3],
+        coordinates[row, c + 4],
+        coordinates[row, c + 5],
+        coordinates[row, c + 6],
+        coordinates[row, c + 7],
+    )
 
-    LLVM vectorises this loop.
+
+@fusing
+def _add_products(
+    sums: np.ndarray,
+    coordinates: np.ndarray,
+    four: tuple[int, int, int, int],
+    transposed: np.ndarray,
+    group: int,
+) -> None:
+    """Add the products of four rows' coordinates of one group with those of all columns.
+
+    LLVM unrolls the inner loop and vectorises the outer one.
     """
-    stride = row.shape[0] // FOLD
-    for j in range(stride):
-        above = np.float32(-np.inf)
-        for fold in range(FOLD):
-            lower = min(floors[j + fold * stride], floor)
-            over = row[j + fold * stride] - lower
-            above = over if over > above else above
-        flags[j] = above > 0
+    x0, x1 = _group(coordinates, four[0], group), _group(coordinates, four[1], group)
+    x2, x3 = _group(coordinates, four[2], group), _group(coordinates, four[3], group)
+    for j in range(transposed.shape[1]):
+        s0, s1, s2, s3 = sums[0, j], sums[1, j], sums[2, j], sums[3, j]
+        for c in range(GROUP):
+            y = transposed[group * GROUP + c, j]
+            s0 += x0[c] * y
+            s1 += x1[c] * y
+            s2 += x2[c] * y
+            s3 += x3[c] * y
+        sums[0, j], sums[1, j], sums[2, j], sums[3, j] = s0, s1, s2, s3
 
 
-@inlined
-def _select_columns(  # noqa: PLR0917  # kernels take no keyword arguments
-    row: np.ndarray,
-    begin: int,
-    floor: float,
-    floors: np.ndarray,
-    flags: np.ndarray,
-    columns: np.ndarray,
+@fusing
+def _flag(  # noqa: PLR0917  # kernels take no keyword arguments
+    passes: np.ndarray,
+    sums: np.ndarray,
+    rows: Side,
+    four: tuple[int, int, int, int],
+    columns: Side,
+    groups: int,
 ) -> int:
-    """Write the columns, from ``begin`` on, of entries that exceed a floor; return their number.
-
-    Branch-free: every column is written, and the next one overwrites it unless it counts. An
-    unpredictable branch would take longer than all the rest.
-    """
-    n = row.shape[0]
-    stride = n // FOLD
-    flagged = 0
-    for flag in range(stride):
-        columns[flagged] = flag
-        flagged += flags[flag]
-    # Moved to the end of the array, because the columns are written from its start.
+    """Flag the pairs whose similarity may exceed a floor; return their number."""
+    t0, t1 = rows.rests[groups, four[0]], rows.rests[groups, four[1]]
+    t2, t3 = rows.rests[groups, four[2]], rows.rests[groups, four[3]]
+    f0, f1 = rows.floors[four[0]], rows.floors[four[1]]
+    f2, f3 = rows.floors[four[2]], rows.floors[four[3]]
     count = 0
-    last = columns.shape[0] - 1
-    for i in range(flagged):
-        columns[last - i] = columns[i]
-    for i in range(flagged):
-        flag = columns[last - i]
-        for fold in range(FOLD):
-            j = flag + fold * stride
-            columns[count] = j
-            count += (row[j] > min(floor, floors[j])) & (j >= begin)
-    for j in range(max(begin, stride * FOLD), n):
-        columns[count] = j
-        count += row[j] > min(floor, floors[j])
+    for j in range(sums.shape[1]):
+        rest, floor = columns.rests[groups, j], columns.floors[j]
+        p0 = sums[0, j] + t0 * rest > min(f0, floor)
+        p1 = sums[1, j] + t1 * rest > min(f1, floor)
+        p2 = sums[2, j] + t2 * rest > min(f2, floor)
+        p3 = sums[3, j] + t3 * rest > min(f3, floor)
+        passes[0, j], passes[1, j], passes[2, j], passes[3, j] = p0, p1, p2, p3
+        count += p0 + p1 + p2 + p3
     return count
+
+
+@summing
+def _product(x: np.ndarray, i: int, y: np.ndarray, j: int) -> np.float32:
+    """Return the dot product of a row of each matrix, in single precision."""
+    # Indexed by row, because a view of the row would cost more: Numba counts its references.
+    total = np.float32(0)
+    for c in range(x.shape[1]):
+        total += x[i, c] * y[j, c]
+    return total
 
 
 @inlined
 def _replace_worst(
-    similarities: np.ndarray, indices: np.ndarray, row: int, similarity: float, index: int
+    similarities: np.ndarray,
+    indices: np.ndarray,
+    row: int,
+    similarity: float | np.float32,
+    index: float,
 ) -> bool:
     """Replace the root of a heap if an entry is better; return whether it was."""
     # Indexed by row, because a view of the row would cost more: Numba counts its references.
@@ -241,31 +260,83 @@ def _replace_worst(
     return True
 
 
+@inlined
+def _add_pair(  # noqa: PLR0917  # kernels take no keyword arguments
+    rows: Side,
+    i: int,
+    columns: Side,
+    j: int,
+    similarity: np.float32,
+    duplicate_from: float,
+    cap: np.float32,
+) -> None:
+    """Add a pair to the lists of its row and column, and to the duplicates."""
+    if _replace_worst(rows.similarities, rows.indices, i, similarity, columns.ids[j]):
+        rows.floors[i] = min(cap, rows.similarities[i, 0])
+    if _replace_worst(columns.similarities, columns.indices, j, similarity, rows.ids[i]):
+        columns.floors[j] = min(cap, columns.similarities[j, 0])
+    if similarity > cap:
+        exact = _cosine(rows.vectors[i], columns.vectors[j])
+        if exact >= duplicate_from:
+            keys, cosines = columns.duplicate_keys, columns.duplicate_cosines
+            if rows.ids[i] < columns.ids[j]:
+                _replace_worst(keys, cosines, j, MAX_INDEX - rows.ids[i], exact)
+            else:
+                keys, cosines = rows.duplicate_keys, rows.duplicate_cosines
+                _replace_worst(keys, cosines, i, MAX_INDEX - columns.ids[j], exact)
+
+
 @compiled
-def scan_block(block: Block, rows: Side, columns: Side, duplicates: Duplicates) -> None:
-    """Add the pairs of a block to the lists of its rows and columns, and to the duplicates."""
-    m, n = block.similarities.shape
-    flags = np.empty(n // FOLD, np.uint8)
-    selected = np.empty(n + n // FOLD + 2, np.int64)
-    for i in range(m):
-        row = block.similarities[i]
-        floor = rows.floors[i]
-        begin = max(0, block.start_row + i + 1 - block.start_column)
-        _flag_folds(row, floor, columns.floors, flags)
-        count = _select_columns(row, begin, floor, columns.floors, flags, selected)
-        for c in range(count):
-            j = selected[c]
-            value = row[j]
-            if _replace_worst(rows.similarities, rows.indices, i, value, block.start_column + j):
-                rows.floors[i] = min(block.cap, rows.similarities[i, 0])
-            if _replace_worst(columns.similarities, columns.indices, j, value, block.start_row + i):
-                columns.floors[j] = min(block.cap, columns.similarities[j, 0])
-            if value > block.cap and duplicates.counts[j] < duplicates.indices.shape[1]:
-                exact = _cosine(rows.vectors[i], columns.vectors[j])
-                if exact >= block.duplicate_from:
-                    duplicates.indices[j, duplicates.counts[j]] = block.start_row + i
-                    duplicates.cosines[j, duplicates.counts[j]] = exact
-                    duplicates.counts[j] += 1
+def scan_block(rows: Side, columns: Side, duplicate_from: float, cap: np.float32) -> None:
+    """Add the pairs of a row and a column of greater position to the lists and the duplicates.
+
+    The leading coordinates of two vectors, and the norms of their rests, bound their similarity
+    from above (by the inequality of Cauchy and Schwarz). Only pairs whose bound exceeds a floor are
+    compared in full.
+
+    Parameters
+    ----------
+    rows, columns : Side
+        The vectors and their lists.
+    duplicate_from : float
+        Minimum cosine of duplicates.
+    cap : float32
+        Similarities up to this cannot belong to duplicates. Infinite if none are sought.
+    """
+    m, n = rows.coordinates.shape[0], columns.coordinates.shape[0]
+    transposed = np.ascontiguousarray(columns.coordinates.T)
+    sums = np.empty((ROWS, n), np.float32)
+    passes = np.zeros((ROWS, -(-n // 8) * 8), np.uint8)
+    words = passes.view(np.uint64)
+    all_groups = transposed.shape[0] // GROUP
+    least = all_groups
+    for start in range(0, m, ROWS):
+        # The last row stands in for rows after the end.
+        four = (start, min(start + 1, m - 1), min(start + 2, m - 1), min(start + 3, m - 1))
+        for row in range(ROWS):
+            for j in range(n):
+                sums[row, j] = -(rows.offsets[four[row]] + columns.offsets[j])
+        groups = 0
+        count = MAX_PASSES + 1
+        while groups < least or (count > MAX_PASSES and groups < all_groups):
+            _add_products(sums, rows.coordinates, four, transposed, groups)
+            groups += 1
+            if groups >= least:
+                count = _flag(passes, sums, rows, four, columns, groups)
+        least = groups if count > MIN_PASSES else max(1, groups - 1)
+        if count == 0:
+            continue
+        for row in range(min(ROWS, m - start)):
+            i = start + row
+            for word in range(words.shape[1]):
+                if words[row, word] == 0:
+                    continue
+                for j in range(8 * word, min(8 * word + 8, n)):
+                    if passes[row, j] and rows.start + i < columns.start + j:
+                        product = _product(rows.coordinates, i, columns.coordinates, j)
+                        similarity = product - (rows.offsets[i] + columns.offsets[j])
+                        if similarity > min(rows.floors[i], columns.floors[j]):
+                            _add_pair(rows, i, columns, j, similarity, duplicate_from, cap)
 
 
 @compiled

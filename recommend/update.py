@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from recommend.neighbours import MAX_DUPLICATES, Tile
+from recommend.neighbours import MAX_DUPLICATES, factors
 from recommend.topk import cosines_with, error_bound, merge
 
 COLUMNS = 8192
@@ -168,10 +168,10 @@ def _compare(  # noqa: PLR0917
     top_indices = np.full(tops.shape, -1, np.int32)
     for start in range(0, len(vectors), COLUMNS):
         part = slice(start, start + COLUMNS)
-        right = Tile.of(0, vectors[part], None if offsets is None else offsets[part]).right
+        right = factors(vectors[part], None if offsets is None else offsets[part])[1]
         for first in range(0, len(queries), QUERIES):
             rows = queries[first : first + QUERIES]
-            left = Tile.of(0, vectors[rows], None if offsets is None else offsets[rows]).left
+            left = factors(vectors[rows], None if offsets is None else offsets[rows])[0]
             block = left @ right.T
             inside = np.flatnonzero((rows >= start) & (rows < start + len(right)))
             block[inside, rows[inside] - start] = -np.inf

@@ -31,6 +31,7 @@ from jobs.store import commit, schemas
 from jobs.store.address import storage_of
 from jobs.store.schemas import COMPARED, COMPARED_ROW, DUPLICATES, MATRIX, SIMILARITY
 from recommend import neighbours
+from recommend.arrangement import arrange
 from recommend.metric import Name
 from recommend.neighbours import MAX_DUPLICATES, Candidates, Neighbours, Tile
 from recommend.topk import cosines_of
@@ -265,9 +266,16 @@ def find_neighbours(found: Neighbours, space: Space, run: Stage, duplicate_from:
     n = len(space.vectors)
     rows = neighbours.tile_rows(n)
     starts = range(0, n, rows)
-    if len(starts) == 1:
+    order, rotation = arrange(space.vectors)
+    parts = [order[start : start + rows] for start in starts]
+
+    def arrays_of(part: np.ndarray) -> dict[str, np.ndarray]:
+        arrays = {"indices": part, "vectors": space.vectors[part], "rotation": rotation}
+        return arrays if space.offsets is None else {**arrays, "offsets": space.offsets[part]}
+
+    if len(parts) == 1:
         # Starting a cluster would take far longer.
-        tile, floors = Tile.of(0, space.vectors, space.offsets), found.floors(0, n)
+        tile, floors = Tile.of(0, **arrays_of(order)), found.floors(order)
         both = (floors, floors)
         found.add(neighbours.compare_tiles(tile, tile, both, found.size, duplicate_from))
         return 0
@@ -275,20 +283,16 @@ def find_neighbours(found: Neighbours, space: Space, run: Stage, duplicate_from:
     # Workers that outlive this run cache tiles by name, so the name includes the run.
     stem = f"{run.work}/{run.run_id}-{'cosines' if space.offsets is None else 'scores'}"
     names: list[str] = []
-    for start in starts:
+    for start, part in zip(starts, parts, strict=True):
         raise_if_interrupted()
-        part = slice(start, start + rows)
-        arrays = {"vectors": space.vectors[part]}
-        if space.offsets is not None:
-            arrays["offsets"] = space.offsets[part]
         names.append(f"{stem}-{start}.npz")
-        storage.write(names[-1], to_npz(arrays))
+        storage.write(names[-1], to_npz(arrays_of(part)))
     pairs = list(neighbours.tile_pairs(len(starts)))
 
     def tasks() -> Iterator[tuple[Any, ...]]:
         for i, j in pairs:
             # Computed as late as possible: higher floors exclude more candidates.
-            floors = tuple(found.floors(starts[tile], starts[tile] + rows) for tile in (i, j))
+            floors = tuple(found.floors(parts[tile]) for tile in (i, j))
             tiles = (names[i], starts[i]), (names[j], starts[j])
             yield storage.root, tiles, floors, found.size, duplicate_from
 
