@@ -1,14 +1,15 @@
 """Kernels that keep, for each vector, the k vectors with the greatest scores.
 
 The score of a neighbour is its cosine less its offset, which is 0 without a correction of hubness.
-A block holds cosines less the offsets of both vectors, which orders the lists of its rows and of
-its columns alike: a vector's own offset is the same for its whole list.
+The similarity of two vectors is their cosine less the offsets of both, which orders the lists of
+both alike: a vector's own offset is the same for its whole list.
 
-Blocks are computed in single precision. A list keeps the best entries, with a few to spare. Only
-their scores are computed again, in double precision and with a fixed order of additions, to choose
-the nearest. So the lists are exact and do not depend on the blocks. If too many scores are too
-close to tell apart in single precision (a collection full of copies), that vector is compared with
-all others again.
+Similarities are computed in single precision, and only where an upper bound exceeds a floor. Their
+error and that of the bound are within :func:`error_bound`. A list keeps the best entries, with a
+few to spare. Only their scores are computed again, in double precision and with a fixed order of
+additions, to choose the nearest. So the lists are exact and do not depend on the blocks. If too
+many scores are too close to tell apart in single precision (a collection full of copies), that
+vector is compared with all others again.
 
 A list is a binary min-heap: its worst entry is the root.
 """
