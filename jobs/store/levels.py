@@ -36,7 +36,8 @@ def choose_level(store: Store, requested: Level | None, features: str = PUBLISHE
         kind = "" if features == PUBLISHED else f"{features} "
         raise UsageError(
             f"the store {store.storage.root} has no {kind}features. "
-            f"Run: {command_for(store.storage.root, 'extract SOURCE')}"
+            f"Run: {command_for(store.storage.root, 'extract SOURCE')}, "
+            f"or: {command_for(store.storage.root, 'import-features TABLE')}"
         )
     if requested and requested not in found:
         raise UsageError(
