@@ -85,7 +85,8 @@ class Folder(Storage):
         return True
 
     def overwrite(self, name: str, data: bytes) -> None:
-        with open(self.path(name), "r+b", buffering=0) as file:
+        descriptor = os.open(self._target(name), os.O_WRONLY | os.O_CREAT)
+        with open(descriptor, "wb", buffering=0) as file:
             file.write(data)
 
     def _target(self, name: str) -> str:

@@ -131,7 +131,7 @@ class Storage(ABC):
 
     @abstractmethod
     def overwrite(self, name: str, data: bytes) -> None:
-        """Replace the content of the existing file ``name`` by ``data``, which is not shorter.
+        """Write ``data`` as ``name``, over an existing file that is not longer.
 
         Cheaper in a folder than :meth:`write`, but a reader may see a part of both contents.
         """

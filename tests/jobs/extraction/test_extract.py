@@ -31,6 +31,7 @@ from support.read_in_a_loop import READERS
 from threadpoolctl import threadpool_limits
 
 import jobs.extraction.extract
+import jobs.extraction.survey
 import jobs.store.commit
 from compiling import machine_code
 from featurizer.extract import extract as extract_features
@@ -338,12 +339,12 @@ def test_corrupt_files_are_listed_in_a_line_each(zoo: Zoo) -> None:
     code, out, err = songmill("status", "--store", folder / "store", "--failed")
     assert (code, err) == (0, "")
     failed = read_status(str(folder / "store")).failed_files
-    lines = [line.split("\t") for line in out.splitlines()]
-    assert len(lines) == len(failed)
-    assert {tuple(line[:2]) for line in lines} == {
-        (row["error"], row["track_id"].replace("\n", r"\n")) for row in failed
-    }
-    assert all(len(line) == 3 and line[2] for line in lines)
+    heading, columns, *lines = out.splitlines()
+    assert heading == f"{len(failed)} files failed:"
+    assert columns.split() == ["track", "failure", "why"]
+    for row, line in zip(failed, lines, strict=True):
+        track = row["track_id"].replace("\n", r"\n")
+        assert re.fullmatch(rf"{re.escape(track)} +{row['error']} +[A-Z].*\. *", line)
     code, out, _ = songmill("status", "--store", folder / "store")
     assert code == 0
     assert "too-many-failed" in out
@@ -371,7 +372,7 @@ def test_corrupt_files_are_not_tried_again_and_may_be_allowed(zoo: Zoo) -> None:
 def test_a_file_that_vanishes_after_planning_costs_no_other(
     run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    make_plan = jobs.extraction.extract.make_plan
+    make_plan = jobs.extraction.survey.make_plan
 
     def late(*arguments: Any, **options: Any) -> Plan:
         plan = make_plan(*arguments, **options)
@@ -380,7 +381,7 @@ def test_a_file_that_vanishes_after_planning_costs_no_other(
         return plan
 
     with monkeypatch.context() as patch:
-        patch.setattr(jobs.extraction.extract, "make_plan", late)
+        patch.setattr(jobs.extraction.survey, "make_plan", late)
         outcome = run()
     assert (outcome.extracted, outcome.failures) == (5, {"vanished": 1, "unreadable": 1})
     files = table("files").set_index("track_id")

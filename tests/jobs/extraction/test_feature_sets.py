@@ -22,6 +22,7 @@ import featurizer.extract
 import featurizer.sets
 import jobs.extraction.dispatch
 import jobs.extraction.extract
+import jobs.extraction.survey
 from featurizer.feature_set import feature_set, feature_sets
 from jobs.errors import ClusterError, UsageError
 from jobs.extraction.attempts import finished_attempts, read_finished
@@ -349,7 +350,7 @@ def test_a_file_that_changes_while_a_feature_set_is_added_is_extracted_anew(
     run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run(features="gtzan")
-    make_plan = jobs.extraction.extract.make_plan
+    make_plan = jobs.extraction.survey.make_plan
 
     def late(*arguments: Any, **options: Any) -> Any:
         plan = make_plan(*arguments, **options)
@@ -357,7 +358,7 @@ def test_a_file_that_changes_while_a_feature_set_is_added_is_extracted_anew(
         return plan
 
     with monkeypatch.context() as patch:
-        patch.setattr(jobs.extraction.extract, "make_plan", late)
+        patch.setattr(jobs.extraction.survey, "make_plan", late)
         run()
     outcome = run()
     assert (outcome.changed, outcome.extracted) == (1, 1)
