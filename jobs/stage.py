@@ -301,7 +301,7 @@ def stage_row(
     commit.stage_table(store, change, "runs", [rows], tidy=True)
 
 
-def _has_run(runs: pa.Table, values: Mapping[str, Any]) -> bool:
+def has_run(runs: pa.Table, values: Mapping[str, Any]) -> bool:
     """Tell whether a row of ``runs`` has these values."""
     for name, value in values.items():
         runs = runs.filter(pc.equal(runs[name], pa.scalar(value, RUNS.field(name).type)))
@@ -322,7 +322,7 @@ def _record_killed(store: Store, lock: Lock) -> None:
         except (KeyError, TypeError, ValueError, OverflowError):
             pass  # of a process before its first stage, of an older songmill, or damaged
         else:
-            if not _has_run(store.read("runs", list(key)), key):
+            if not has_run(store.read("runs", list(key)), key):
                 row |= {"outcome": "killed", "message": message}
                 stage_row(store, change, started=started, ended=ended, **row)
         commit.commit(lock, change)

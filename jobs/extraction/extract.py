@@ -51,7 +51,7 @@ from jobs.inputs.patterns import Patterns
 from jobs.inputs.recordings import check_feature_sets, check_segment_seconds
 from jobs.inputs.sources import Listing, Paths, SourceFile, is_missing
 from jobs.progress import Progress, clock, counted
-from jobs.stage import Session, Stage, open_session
+from jobs.stage import Session, Stage, has_run, open_session
 from jobs.store import commit
 from jobs.store.schemas import (
     COMPARED,
@@ -747,11 +747,9 @@ class _Extraction:
     def _is_recorded(self) -> bool:
         """Return whether the resumed run was killed after its last commit, before it cleared up."""
         runs = self.store.read("runs", ["run_id", "stage", "outcome"])
-        is_own = pc.and_(
-            pc.equal(runs["run_id"], self.stage.run_id), pc.equal(runs["stage"], "extract")
-        )
-        has_ended = pc.is_in(runs["outcome"], pa.array(["done", "too-many-failed"]))
-        return bool(pc.any(pc.and_(is_own, has_ended)).as_py())
+        row = {"run_id": self.stage.run_id, "stage": "extract"}
+        outcomes = ("done", "too-many-failed")
+        return any(has_run(runs, {**row, "outcome": outcome}) for outcome in outcomes)
 
     def _clear(self) -> None:
         """Remove the files of all attempts but those of other sources; RUN_JSON is the last."""

@@ -29,7 +29,7 @@ from jobs.store.tables import (
 
 @dataclass
 class Preview:
-    """What an extraction would do.
+    """Preview of an extraction.
 
     Parameters
     ----------

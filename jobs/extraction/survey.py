@@ -1,4 +1,4 @@
-"""What an extraction starts from: the recordings, their labels, and the plan of the work."""
+"""Input of an extraction: the recordings, their labels, and the plan of the work."""
 
 import functools
 from collections.abc import Callable

@@ -87,9 +87,6 @@ class Bucket(Storage):
     def create(self, name: str, data: bytes, *, durable: bool = False) -> bool:
         return self.replace(name, data, None) is not None
 
-    def overwrite(self, name: str, data: bytes) -> None:
-        self.write(name, data)
-
     def read_version(self, name: str) -> tuple[bytes, str]:
         """Return the content of ``name`` and its version."""
         from fsspec.asyn import sync

@@ -129,12 +129,12 @@ class Storage(ABC):
     def create(self, name: str, data: bytes, *, durable: bool = False) -> bool:
         """Write ``data`` as ``name`` unless that exists; return whether it was written."""
 
-    @abstractmethod
     def overwrite(self, name: str, data: bytes) -> None:
         """Write ``data`` as ``name``, over an existing file that is not longer.
 
         Cheaper in a folder than :meth:`write`, but a reader may see a part of both contents.
         """
+        self.write(name, data)
 
     @abstractmethod
     def move(self, name: str, to: str) -> None:
