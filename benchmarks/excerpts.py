@@ -100,7 +100,8 @@ def main() -> None:
     mean, std = known.mean(axis=0), known.std(axis=0)
 
     def scale(rows: Rows) -> Rows:
-        return np.clip((rows - mean) / std, -4, 4)
+        scaled: Rows = np.clip((rows - mean) / std, -4, 4)
+        return scaled
 
     with open(GTZAN / "splits" / "artists.csv", encoding="utf-8") as file:
         artists = {line["track_id"]: line["artist"] for line in csv.DictReader(file)}

@@ -35,11 +35,11 @@ def dask_cluster(folder: Path, workers: int) -> Iterator[tuple[str, psutil.Proce
     """
     file = folder / "scheduler.json"
     dask = [sys.executable, "-m", "dask"]
-    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
     scheduler = subprocess.Popen(
         [*dask, "scheduler", "--scheduler-file", file, "--host", "127.0.0.1", "--port", "0",
          "--dashboard-address", "127.0.0.1:0"],
-        **quiet,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
     )  # fmt: skip
     started = [scheduler]
     try:
@@ -49,7 +49,8 @@ def dask_cluster(folder: Path, workers: int) -> Iterator[tuple[str, psutil.Proce
             subprocess.Popen(
                 [*dask, "worker", "--scheduler-file", file, "--nthreads", "1", "--host",
                  "127.0.0.1", "--local-directory", folder, "--no-dashboard"],
-                **quiet,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
             )
             for _ in range(workers)
         ]  # fmt: skip

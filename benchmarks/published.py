@@ -39,9 +39,11 @@ def extracted(gtzan: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
         except RecordingError as error:
             print(f"{path.name}: {error.kind}", file=sys.stderr)
             continue
+        rows = found.rows["gtzan"]
+        assert rows.track is not None  # every recording but the corrupt one is long enough
         # The one .au file is published under its former name, which ended in .wav.
-        tracks[f"{path.stem}.wav"] = [found.length, *found.rows["gtzan"].track]
-        for i, row in enumerate(found.rows["gtzan"].segments):
+        tracks[f"{path.stem}.wav"] = [found.length, *rows.track]
+        for i, row in enumerate(rows.segments):
             segments[f"{path.stem}.{i}.wav"] = [found.segment_length, *row]
     columns = ["length", *COLUMNS]
     return (

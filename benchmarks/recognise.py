@@ -188,10 +188,11 @@ def recordings(known: Known, paths: list[Path]) -> tuple[Counts, Counts]:
         for what, content in changed(y, rate, np.random.default_rng((SEED, i))):
             rows = extract(io.BytesIO(content), sets=["gtzan"]).rows["gtzan"]
             assert rows.track is not None
-            name, call = known.call(rows.track, rows.segments)
+            track, segments = rows.track.astype(float), rows.segments.astype(float)
+            name, call = known.call(track, segments)
             is_right = name in known.names[copies]
             found[what, i % 2]["wrong" if call != "no" and not is_right else call] += 1
-            false[what, i % 2][others.call(rows.track, rows.segments)[1]] += 1
+            false[what, i % 2][others.call(track, segments)[1]] += 1
     return found, false
 
 

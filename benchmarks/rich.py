@@ -59,7 +59,7 @@ class Table:
     def __init__(self, path: Path) -> None:
         frame = pd.read_parquet(path)
         frame = frame[frame.genre.isin(GENRES)].sort_values("track", ignore_index=True)
-        self.columns = tuple(name for name in frame if name not in NAMES)
+        self.columns = tuple(str(name) for name in frame if name not in NAMES)
         self.features = frame[list(self.columns)].to_numpy()
         self.classes = np.searchsorted(GENRES, frame.genre.to_numpy(str))
         self.artist = frame.artist.to_numpy(str)  # empty if unknown

@@ -23,6 +23,7 @@ from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import numpy as np
 import pyarrow as pa
@@ -222,16 +223,13 @@ def on_workers(folder: Path, scratch: Path, workers: int) -> dict[str, float]:
         seconds = time.perf_counter() - began
         return found
 
-    similarity.find_neighbours = timed
-    try:
-        with dask_cluster(scratch, workers) as (address, _):
-            with Client(scheduler_file=address) as client:
-                client.wait_for_workers(workers)
-                peak = PeakMemory()
-                peak.watch_cluster(client)
+    with dask_cluster(scratch, workers) as (address, _):
+        with Client(scheduler_file=address) as client:
+            client.wait_for_workers(workers)
+            peak = PeakMemory()
+            peak.watch_cluster(client)
+        with mock.patch.object(similarity, "find_neighbours", timed):
             similarity.similarity(store=str(folder), k=K, scheduler=address)
-    finally:
-        similarity.find_neighbours = find_neighbours
     return {"seconds": seconds, **peak.megabytes()}
 
 
