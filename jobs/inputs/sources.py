@@ -178,7 +178,7 @@ def _list_source(
                 f"{source} is a table, not a recording. To import its features, run: songmill "
                 f"import-features {shlex.quote(source)} --store STORE"
             )
-        return to_text(path), iter([_listed(path, os.path.dirname(path), path)])
+        return to_text(path), iter([_listed(path, os.path.dirname(path), to_text(path))])
     if glob.has_magic(path):
         root = _glob_root(path)
         steps = path.removeprefix(root).lstrip("/").split("/")
@@ -204,7 +204,7 @@ def _walk(
     that cannot be listed are added to ``unlisted``; :func:`glob.glob` would skip them silently.
     Links are added to ``links``.
     """
-    steps = complete(steps)
+    steps, source = complete(steps), to_text(source)
     pending = [(root, frozenset[tuple[int, int]](), frozenset([0]))]
     while pending:
         raise_if_interrupted()
@@ -250,7 +250,7 @@ def _list_entries(path: str) -> Iterator[SourceFile]:
             yield _listed_remote(entry, uri, uri.partition("://")[2], path, None)
             continue
         below = entry.startswith(root.rstrip("/") + "/")
-        yield _listed(entry, root if below else "/", path)
+        yield _listed(entry, root if below else "/", to_text(path))
 
 
 def refresh(recording: SourceFile) -> SourceFile:
@@ -288,7 +288,7 @@ def _glob_root(pattern: str) -> str:
 def _listed(path: str, root: str, source: str) -> SourceFile:
     # Both are normalised, so the slow os.path.relpath would add nothing. A list may name "/".
     track = path.removeprefix(root).lstrip("/") or "."
-    return SourceFile(to_text(track), to_text(path), to_text(source), path, *_stat(path))
+    return SourceFile(to_text(track), to_text(path), source, path, *_stat(path))
 
 
 def _stat(path: str) -> tuple[int | None, int | None]:
@@ -436,4 +436,5 @@ def _inode(folder: str) -> tuple[int, int]:
 
 
 def _is_audio(name: str) -> bool:
-    return os.path.splitext(name)[1].lower() in AUDIO_SUFFIXES
+    _, dot, suffix = name.lstrip(".").rpartition(".")  # faster than os.path.splitext
+    return bool(dot) and f".{suffix.lower()}" in AUDIO_SUFFIXES
