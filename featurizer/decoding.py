@@ -35,6 +35,7 @@ from featurizer.formats import (
 )
 from featurizer.libsndfile import decode_with_libsndfile
 from featurizer.mono_signal import MAX_HOURS, resampled_length, too_long
+from featurizer.ogg import lost_share
 from featurizer.recording import (
     MIN_MISSING_S,
     MIN_SHARE,
@@ -340,6 +341,10 @@ def _finish(file: FilePart, container: Container, decoded: Decoded) -> Recording
         if missing:
             promised_s = decoded.seconds + missing / _bytes_per_second(decoded)
             decoded = replace(decoded, promised_s=promised_s)
+    if container.name == "Ogg":
+        lost_s = lost_share(file) * decoded.seconds
+        if lost_s > decoded.missing_s:
+            decoded = replace(decoded, promised_s=None, damaged_s=lost_s)
     return finish_recording(
         decoded,
         container,

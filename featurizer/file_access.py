@@ -190,6 +190,11 @@ class FilePart:
         self._at += len(content)
         return content
 
+    def read_at(self, start: int, size: int) -> bytes:
+        """Read at most `size` bytes from an offset."""
+        self.seek(start)
+        return self.read(size)
+
     def patched(self, at: int, patch: bytes) -> "FilePart":
         """Return the same part with other bytes at an offset.
 

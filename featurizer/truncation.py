@@ -5,15 +5,13 @@ import re
 from featurizer.file_access import FilePart
 from featurizer.formats import FRAME_FORMATS, Container, unexplained_bytes
 from featurizer.frames import FrameParser, is_run
+from featurizer.ogg import ends_before_last_page
 
 _TAIL_BYTES = 1 << 16
-"""Bytes to look at, at the end of a file: more than a page of Ogg has, or eight frames."""
+"""Bytes to look at, at the end of a file: more than eight frames have."""
 
 _FRAME_HEADER_BYTES = 7
 """Size of the longest frame header: that of AAC."""
-
-_OGG_HEADER_BYTES = 27
-_OGG_END_OF_STREAM = 4
 
 # RFC 9639, 9.1 and 9.3: the first bytes of a frame of FLAC, and the polynomial of its checksum.
 _FLAC_SYNC = re.compile(rb"\xff[\xf8\xf9]")
@@ -51,7 +49,7 @@ def ends_midway(file: FilePart, container: Container) -> bool:
     (False, True)
     """
     if container.name == "Ogg":
-        return _ends_before_last_page(file)
+        return ends_before_last_page(file)
     if container.name == "FLAC":
         return _has_no_flac_length(file) and _ends_within_flac_frame(file)
     if container.name == "AMR":
@@ -61,19 +59,6 @@ def ends_midway(file: FilePart, container: Container) -> bool:
     return any(
         _ends_within_frame(file, parser) for same, parser in FRAME_FORMATS if same == container
     )
-
-
-def _ends_before_last_page(file: FilePart) -> bool:
-    # RFC 3533, 6: flags in byte 5, the number of segments in byte 26, and then their sizes.
-    tail = _tail(file)
-    page = tail[max(0, tail.rfind(b"OggS\0")) :]
-    if len(page) < _OGG_HEADER_BYTES:
-        return True
-    n_segments = page[_OGG_HEADER_BYTES - 1]
-    sizes = page[_OGG_HEADER_BYTES : _OGG_HEADER_BYTES + n_segments]
-    if len(sizes) < n_segments or len(page) < _OGG_HEADER_BYTES + n_segments + sum(sizes):
-        return True
-    return not page[5] & _OGG_END_OF_STREAM
 
 
 def _ends_within_frame(file: FilePart, parser: FrameParser) -> bool:

@@ -1,6 +1,7 @@
 """All the audio of a file is decoded, or a note says what is missing."""
 
 import io
+import re
 import struct
 from functools import cache
 
@@ -385,6 +386,29 @@ def test_an_ogg_without_a_page_that_ends_the_stream_gets_a_note():
     assert recording.note.startswith("The file was cut off: ")
     assert decode_bytes(content[: last + 27]).note is not None
     assert decode_bytes(content + b"TAG" + bytes(125)).note is None
+
+
+@pytest.mark.parametrize("codec", OGG)
+@pytest.mark.parametrize(("page", "how"), [(2, "damaged"), (-2, "cut off")], ids=["first", "last"])
+def test_a_damaged_page_of_ogg_at_the_start_or_end_gets_a_note(codec, page, how):
+    content = encoded(codec)
+    starts = [found.start() for found in re.finditer(b"OggS", content)] + [len(content)]
+    middle = (starts[page] + starts[page + 1]) // 2
+    for spoiled_bytes in (bytes(100), id3(2000)):
+        recording = decode_bytes(content[:middle] + spoiled_bytes + content[middle + 100 :])
+        assert recording.duration_s < SECONDS - 0.1
+        assert recording.note is not None
+        assert f"The file {'was' if how == 'cut off' else 'is'} {how}: " in recording.note
+        assert f"{recording.duration_s:.1f} s" in recording.note
+
+
+@pytest.mark.parametrize("codec", OGG)
+def test_what_is_inserted_between_two_pages_of_ogg_is_no_damage(codec):
+    content = encoded(codec)
+    for start in [found.start() for found in re.finditer(b"OggS", content)][1:]:
+        recording = decode_bytes(content[:start] + id3(300) + content[start:])
+        assert recording.duration_s == SECONDS
+        assert recording.note is None
 
 
 def test_an_unreadable_part_of_a_joined_recording_gets_a_note():
