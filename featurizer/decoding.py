@@ -52,7 +52,7 @@ from featurizer.stated_length import (
     missing_bytes,
     with_corrected_length,
 )
-from featurizer.truncation import ends_midway
+from featurizer.truncation import find_end
 
 _DAMAGED = ("unreadable", "empty")
 """Failures of a part of a file that leave the other parts readable."""
@@ -223,11 +223,13 @@ def _decode_part(encoded: _Encoded, found: Found, stop: int) -> Recording | Foun
     """Decode a part of a file, unless another recording follows in it: then return that."""
     container = found.container
     file = FilePart(encoded.file, found.start, stop)
-    descriptor = encoded.descriptor if file.size == encoded.size else None
+    end, is_cut = find_end(file, container)
+    samples = file.up_to(end)
+    descriptor = encoded.descriptor if samples.size == encoded.size else None
     failure = corrected = None
     stated_s = 0.0
     try:
-        decoded = _decode_with_either(encoded, file, container, descriptor)
+        decoded = _decode_with_either(encoded, samples, container, descriptor)
     except RecordingError as error:
         if error.kind in _DAMAGED:
             corrected = with_corrected_length(file, container)
@@ -241,7 +243,7 @@ def _decode_part(encoded: _Encoded, found: Found, stop: int) -> Recording | Foun
         if _unsearched_seconds(file, container, decoded) > MIN_MISSING_S:
             corrected = with_corrected_length(file, container)
         if corrected is None:
-            return _finish(file, container, decoded)
+            return _finish(file, container, decoded, is_cut)
         stated_s = decoded.seconds
         del decoded  # the signals of two decoders would take too much memory
     recording = _decode_corrected(encoded, corrected, container, stated_s)
@@ -249,7 +251,8 @@ def _decode_part(encoded: _Encoded, found: Found, stop: int) -> Recording | Foun
         return recording
     if failure is not None:
         raise failure
-    return _finish(file, container, _decode_with_either(encoded, file, container, descriptor))
+    decoded = _decode_with_either(encoded, samples, container, descriptor)
+    return _finish(file, container, decoded, is_cut)
 
 
 def _decode_corrected(
@@ -272,7 +275,7 @@ def _decode_corrected(
         if error.kind == "not-finite" or error.kind in _DAMAGED:
             return None
         raise
-    recording = _finish(file, container, decoded)
+    recording = _finish(file, container, decoded, is_cut=False)
     stated_n = int(resampled_length(stated_s, 1))
     if stated_s and not is_same_audio(recording.y, stated_n, recording.sample_rate):
         return None
@@ -335,22 +338,31 @@ def _is_complete(file: FilePart, container: Container, decoded: Decoded) -> bool
     return packets_seconds(file, container) <= decoded.seconds + MIN_MISSING_S
 
 
-def _finish(file: FilePart, container: Container, decoded: Decoded) -> Recording:
+def _finish(file: FilePart, container: Container, decoded: Decoded, is_cut: bool) -> Recording:
     if decoded.missing_s <= MIN_MISSING_S:
         missing = missing_bytes(file, container)
         if missing:
             promised_s = decoded.seconds + missing / _bytes_per_second(decoded)
             decoded = replace(decoded, promised_s=promised_s)
-    if container.name == "Ogg":
-        lost_s = lost_share(file) * decoded.seconds
-        if lost_s > decoded.missing_s:
-            decoded = replace(decoded, promised_s=None, damaged_s=lost_s)
+    lost_s = _unreported_seconds(file, container, decoded)
+    if lost_s > decoded.missing_s:
+        failure = "damaged frame or page"
+        decoded = replace(decoded, promised_s=None, damaged_s=lost_s, failure=failure)
     return finish_recording(
         decoded,
         container,
         undecoded_s=_unsearched_seconds(file, container, decoded),
-        is_cut=ends_midway(file, container),
+        is_cut=is_cut,
     )
+
+
+def _unreported_seconds(file: FilePart, container: Container, decoded: Decoded) -> float:
+    """Return about how long the audio would be that is lost to damage no decoder reports."""
+    if container.name == "Ogg":
+        return lost_share(file) * decoded.seconds
+    if container.name == "AMR":
+        return _undecoded_seconds(file, container, decoded)
+    return 0.0
 
 
 def _unsearched_seconds(file: FilePart, container: Container, decoded: Decoded) -> float:

@@ -195,6 +195,10 @@ class FilePart:
         self.seek(start)
         return self.read(size)
 
+    def up_to(self, stop: int) -> "FilePart":
+        """Return the part up to an offset."""
+        return FilePart(self._file, self._start, self._start + stop)
+
     def patched(self, at: int, patch: bytes) -> "FilePart":
         """Return the same part with other bytes at an offset.
 

@@ -176,6 +176,10 @@ _NOT_AUDIO = re.compile(
     re.DOTALL,
 )
 
+# Lyrics3 and Lyrics3v2, the former with at most 5,100 bytes of text.
+_LYRICS = re.compile(rb"LYRICSBEGIN.*?(?:LYRICSEND|[0-9]{6}LYRICS200)", re.DOTALL)
+_MAX_LYRICS_BYTES = 1 << 13
+
 _CHUNK_NAME = re.compile(rb"[A-Za-z0-9 _-]{4}(?=.{4})", re.DOTALL)
 _MIN_PADDING = 16
 
@@ -424,8 +428,9 @@ def next_recording(
     """
     found = _search(file, _CANDIDATE, intact, unread - intact, played)
     if found is None:
-        rest = unexplained_bytes(file, unread, size)
-        found = _search(file, _CANDIDATE, size - rest, rest, played)
+        # An MP4 starts with zeros, like padding.
+        begin = max(unread, size - unexplained_bytes(file, unread, size) - 3)
+        found = _search(file, _CANDIDATE, begin, size - begin, played)
     return found
 
 
@@ -453,19 +458,28 @@ def unexplained_bytes(file: Readable, start: int, stop: int) -> int:
     13
     """
     while start < stop:
-        head = _read(file, start, _BLOCK_BYTES // 256)
-        length, _ = tag_length(head)
-        if not length and _SIGNATURE.match(head):
+        head = _read(file, start, _MAX_LYRICS_BYTES)
+        if _SIGNATURE.match(head):
             break
+        length = _block_length(head, stop - start)
         if not length:
-            length = _chunk_length(head, stop - start)
-        if not length:
-            # Padding repeats one byte.
-            length = len(head) - len(head.lstrip(head[:1]))
-            if length < min(_MIN_PADDING, stop - start):
+            # Padding repeats one byte. A chunk of odd size is padded with one.
+            rest = head.lstrip(head[:1])
+            length = len(head) - len(rest)
+            is_padding = length >= min(_MIN_PADDING, stop - start)
+            if not is_padding and (head[0] or not _block_length(rest, stop - start - length)):
                 break
         start += length
     return max(0, stop - start)
+
+
+def _block_length(head: bytes, longest: int) -> int:
+    """Return the size of the tag or chunk at the start of some bytes; 0 if there is none."""
+    length, _ = tag_length(head)
+    if not length:
+        lyrics = _LYRICS.match(head)
+        length = len(lyrics[0]) if lyrics else _chunk_length(head, longest)
+    return length
 
 
 def _chunk_length(head: bytes, longest: int) -> int:

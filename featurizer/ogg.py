@@ -114,13 +114,18 @@ def lost_share(file: FilePart) -> float:
     return 0.0
 
 
-def ends_before_last_page(file: FilePart) -> bool:
-    """Check whether the last readable page is not the one that ends the stream.
+def stream_end(file: FilePart) -> int | None:
+    """Return the end of the page that ends the stream, which other bytes may follow.
 
     Parameters
     ----------
     file : FilePart
-        An Ogg stream, which may be followed by other bytes.
+        An Ogg stream.
+
+    Returns
+    -------
+    offset : int or None
+        None if the last page is damaged or does not end the stream.
     """
     stop = file.size
     while stop > 0:
@@ -129,9 +134,9 @@ def ends_before_last_page(file: FilePart) -> bool:
         at = block.rfind(_CAPTURE)
         if at >= 0:
             page = parse_page(file.read_at(start + at, _MAX_PAGE_BYTES), 0)
-            return page is None or not page.is_last
+            return start + at + page.size if page is not None and page.is_last else None
         stop = start
-    return True
+    return None
 
 
 def _crc(content: bytes) -> int:

@@ -96,9 +96,9 @@ class Decoded:
 
         Bytes that were inserted into a recording look like damage, but replace nothing.
         """
-        if abs((self.promised_s or 0.0) - self.seconds) <= MIN_MISSING_S:
-            return 0.0
-        return self.damaged_s
+        if self.promised_s is None or abs(self.promised_s - self.seconds) > MIN_MISSING_S:
+            return self.damaged_s
+        return 0.0
 
     @property
     def missing_s(self) -> float:

@@ -32,6 +32,9 @@ _VOC_SOUND = (1, 2, 9)
 
 _NIST_FIELD = re.compile(rb"^(sample_count|channel_count|sample_n_bytes) -i (\d+)", re.MULTILINE)
 
+_READ_TO_END = ("AU", "NIST SPHERE", "VOC", "W64")
+"""Formats whose files libsndfile reads to their end, whatever the header says."""
+
 _TTA_HEADER = struct.Struct("<4sHHHIII")
 """Signature, format, channels, bits, sample rate, samples, and the checksum of these."""
 
@@ -128,6 +131,33 @@ def data_chunk(file: FilePart, container: Container) -> DataChunk | None:
     return DataChunk(begin, known, size_at if is_corrected else None, size_format)
 
 
+def stated_end(file: FilePart, container: Container) -> int | None:
+    r"""Return where the samples end, for formats that libsndfile reads to the end of the file.
+
+    Parameters
+    ----------
+    file : FilePart
+    container : Container
+
+    Returns
+    -------
+    offset : int or None
+        None unless the file is a W64, AU, VOC or NIST SPHERE with a length in its header.
+
+    Examples
+    --------
+    >>> import io
+    >>> from featurizer.file_access import DecoderFile
+    >>> raw = io.BytesIO(b".snd\0\0\0\x18\0\0\0\2" + bytes(12) + b"abTAG")
+    >>> stated_end(FilePart(DecoderFile(raw, None), 0, 29), Container("AU", "au"))
+    26
+    """
+    if container.name not in _READ_TO_END:
+        return None
+    chunk = data_chunk(file, container)
+    return None if chunk is None or chunk.size is None else chunk.begin + chunk.size
+
+
 def missing_bytes(file: FilePart, container: Container) -> int:
     """Return how many bytes of samples the header promises beyond the end of the file.
 
@@ -162,11 +192,10 @@ def with_corrected_length(file: FilePart, container: Container) -> FilePart | No
     if container.name == "True Audio":
         return _tta_with_count_of_its_table(file)
     chunk = data_chunk(file, container)
-    if chunk is None or chunk.size_at is None:
+    if chunk is None or not unexplained_bytes(file, chunk.begin + (chunk.size or 0), file.size):
         return None
-    stated_end = chunk.begin + (chunk.size or 0)
-    if not unexplained_bytes(file, stated_end, file.size):
-        return None
+    if chunk.size_at is None:
+        return file if container.name in _READ_TO_END else None
     try:
         return file.patched(chunk.size_at, struct.pack(chunk.size_format, file.size - chunk.begin))
     except struct.error:  # too large for the field

@@ -20,7 +20,7 @@ from support.audio_files import (
     sndfile_bytes,
     snr_db,
 )
-from support.spoiled_files import CODECS, OGG, SECONDS, encoded, id3, spoiled, with_length
+from support.spoiled_files import CODECS, OGG, SECONDS, TRAILING, encoded, id3, spoiled, with_length
 
 from featurizer.recording import SILENT
 
@@ -85,8 +85,8 @@ def test_a_spoiled_recording_is_decoded_as_a_whole_or_gets_a_note(codec):
         else:
             assert how not in ("whole", "joined", "tag before"), recording.note
             assert f"{seconds:.1f} s" in recording.note
-        # Encoders add padding. AMR's decoder plays zeros, and that of ADPCM the tag.
-        assert seconds < held_s + 0.2 or codec in ("amr", "wav adpcm"), how
+        # Encoders add padding, and the decoder of ADPCM plays a tag.
+        assert seconds < held_s + 0.2 or codec == "wav adpcm", how
 
 
 UNREADABLE = {
@@ -94,9 +94,10 @@ UNREADABLE = {
     "alac": ("truncated", "tag inside"),
     "m4a with index first": ("tag inside",),
     "m4a in fragments": ("tag inside",),
-    # One of three blocks is damaged, and what follows it is lost.
+    # What follows the damage is lost.
     "wavpack": ("tag inside",),
     "tta": ("tag inside",),
+    "amr": ("tag inside",),
 }
 
 
@@ -409,6 +410,64 @@ def test_what_is_inserted_between_two_pages_of_ogg_is_no_damage(codec):
         recording = decode_bytes(content[:start] + id3(300) + content[start:])
         assert recording.duration_s == SECONDS
         assert recording.note is None
+
+
+def test_a_damaged_frame_of_amr_ends_the_recording_with_a_note():
+    content = encoded("amr")
+    cut = len(b"#!AMR\n") + 100 * 13 + 5
+    rest = content[cut + 100 :]
+    for between in (b"", np.random.default_rng(0).bytes(100), id3(100)):
+        recording = decode_bytes(content[:cut] + between + rest)
+        assert recording.duration_s == pytest.approx(2, abs=0.1)
+        assert recording.note is not None
+        assert recording.note.startswith("The file is damaged: 2.0 s of about ")
+    assert "gave up after" in decode_error(content[: cut // 2] + rest).message
+
+
+@pytest.mark.parametrize("format", ["AU", "NIST", "VOC", "W64"])
+def test_the_length_in_a_header_ends_the_samples_of_formats_that_libsndfile_reads_on(format):
+    content = sndfile_bytes(chord(), format=format)
+    y = decode_bytes(content).y
+    noise = np.random.default_rng(0).bytes(30_000)
+    joined = decode_bytes(content + noise + content)
+    np.testing.assert_array_equal(joined.y, np.concatenate([y, y]))
+    assert joined.note is not None
+
+
+@pytest.mark.parametrize("format", ["AU", "NIST", "W64"])
+def test_samples_beyond_the_length_in_a_header_get_a_note_where_libsndfile_reads_on(format):
+    content = sndfile_bytes(chord(), format=format)
+    recording = decode_bytes(content + content[-2 * SR :])
+    assert recording.duration_s == pytest.approx(SECONDS + 1, abs=0.001)
+    assert recording.note == (
+        "The header counts 3.0 s of audio, but the file holds 4.0 s. All of it was decoded."
+    )
+
+
+@pytest.mark.parametrize("n", [1000, 1001, 5000])
+def test_an_mp4_is_found_behind_zeros(n):
+    recording = decode_bytes(encoded("mp3 without count") + bytes(n) + encoded("m4a"))
+    assert recording.duration_s == pytest.approx(2 * SECONDS, abs=0.1)
+
+
+TAGGED = (
+    *("wav", "wav adpcm", "w64", "aiff", "au", "caf", "voc", "nist", "flac", "vorbis"),
+    *("ogg flac", "mp3", "mp3 without count", "mp2", "aac", "ac3", "m4a", "tta", "amr"),
+)
+ODD = {"24-bit WAV": ("WAV", "PCM_24"), "8-bit WAV": ("WAV", "PCM_U8"), "AIFF": ("AIFF", "PCM_24")}
+
+
+@pytest.mark.parametrize("codec", [*TAGGED, *ODD])
+def test_tags_chunks_and_padding_behind_a_recording_are_neither_audio_nor_damage(codec):
+    if codec in ODD:  # an odd number of bytes, and one of padding
+        content = sndfile_bytes(chord()[: SR * 2 + 1], SR, *ODD[codec])
+    else:
+        content = encoded(codec)
+    whole = decode_bytes(content)
+    for what, trailing in TRAILING.items():
+        recording = decode_bytes(content + trailing)
+        np.testing.assert_array_equal(recording.y, whole.y, what)
+        assert recording.note is None, what
 
 
 def test_an_unreadable_part_of_a_joined_recording_gets_a_note():
