@@ -20,6 +20,7 @@ import os
 from dataclasses import dataclass, replace
 from typing import BinaryIO
 
+from featurizer.columns import SAMPLE_RATE
 from featurizer.deadline import Deadline
 from featurizer.errors import RecordingError
 from featurizer.ffmpeg import BOUNDED, decode_with_ffmpeg, packets_seconds
@@ -110,7 +111,8 @@ def decode(
             if found is None:
                 raise RecordingError("unreadable", _unknown_format(file, size))
             recording = _decode_all(_Encoded(file, descriptor, size, deadline), found)
-    if recording.y.any():
+    # The start alone usually shows it, in less time.
+    if recording.y[:SAMPLE_RATE].any() or recording.y.any():
         return recording
     return replace(recording, note=" ".join(filter(None, [recording.note, SILENT])))
 
