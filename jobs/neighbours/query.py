@@ -27,7 +27,7 @@ from jobs.store.track_names import (
 )
 from recommend.metric import Name
 from recommend.recognise import Call, distances
-from recommend.topk import cosines_with
+from recommend.vectors import cosines_with
 
 if TYPE_CHECKING:
     from featurizer.extract import FeatureRows
