@@ -171,7 +171,7 @@ class Store:
     def _features(self, name: str, level: Level, *keys: str) -> pd.DataFrame:
         [known] = check_feature_sets([name])
         if known not in (sets := self._store.settings.feature_sets):
-            features = ",".join([*sets, known])  # a set that is left out may be dropped
+            features = ",".join([*sets, known])  # those of the store must be named too
             command = command_for(self._address, f"extract SOURCE --features {features}")
             raise UsageError(
                 f"the store {self._address} has no {known} features. Extract them: {command}"
