@@ -239,13 +239,13 @@ def test_the_names_of_tasks_have_the_stage_and_the_store(
     tmp_path: Path, in_process_cluster: str
 ) -> None:
     make_store(tmp_path / "my-tables", [("a.wav", None)])
-    with open_session(str(tmp_path / "my-tables"), scheduler=in_process_cluster).stage(
-        "train"
-    ) as it:
-        keys = [it.pool().submit(abs, -1).key for _ in range(2)]
+    session = open_session(str(tmp_path / "my-tables"), scheduler=in_process_cluster)
+    with session.stage("train") as stage:
+        pool = stage.pool()
+        keys = [pool.submit(abs, -1).key for _ in range(2)]
         assert {key_split(key) for key in keys} == {"train my_tables abs"}
         assert keys[0] != keys[1]
-        it.commit(commit.Change())
+        stage.commit(commit.Change())
 
 
 @pytest.mark.parametrize(
