@@ -142,7 +142,6 @@ def similar(
     store = open_store(store)
     progress = progress or Progress()
     chosen = choose_metric(store, metric, "track")
-    progress.step("reading the features")
     space = kept_space(store, chosen, progress)
     of_copies = duplicates_metric(store)
     copies = space if of_copies == chosen else kept_space(store, of_copies, progress)
