@@ -246,7 +246,8 @@ class Stage:
             arguments = (self.store.storage.root, self.mark, self.run_id)
             versions = (songmill_version(), known_versions(self.store.settings.feature_sets))
             check = functools.partial(unfit_for_store, *arguments, *versions)
-        pool = WorkerPool(client, check, self.session.progress.write)
+        name = f"{self.name} {os.path.basename(self.store.storage.root)}"
+        pool = WorkerPool(client, check, self.session.progress.write, name)
         self.pools.append(pool)
         with translate_errors(client):
             pool.settle()
