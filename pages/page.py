@@ -1,7 +1,8 @@
 """Pages of facts, pictures and tables, each rendered as one self-contained HTML file.
 
 A page loads nothing over the network, and its Content-Security-Policy forbids it. All content is
-escaped, because names come from outside. Only the sorting of tables needs scripts.
+escaped, because names come from outside. Scripts sort tables and explore tracks; everything else
+works without them.
 """
 
 import base64
@@ -22,6 +23,9 @@ MAX_WORD_WIDTH = 18
 """Characters of the longest word that a text column makes room for; longer words are broken."""
 
 _FOLDER = Path(__file__).parent / "templates"
+
+_SCRIPTS = ("sort.js",)
+_EXPLORER_SCRIPTS = ("map.js", "explorer.js")
 
 
 @dataclass(frozen=True)
@@ -141,6 +145,8 @@ class Content:
         Pictures.
     tables : sequence of Table
         Tables.
+    explorer : str
+        Tracks to explore, from :func:`pages.explorer.pack`; empty for none.
     """
 
     text: str = ""
@@ -148,6 +154,7 @@ class Content:
     facts: Sequence[tuple[str, str]] = ()
     pictures: Sequence[Picture] = ()
     tables: Sequence[Table] = ()
+    explorer: str = ""
 
 
 @dataclass(frozen=True)
@@ -208,17 +215,25 @@ def render(page: Page) -> bytes:
     style = environment.get_template("page.css").render(
         light=LIGHT, dark=DARK, colours=[*COLOURS, OTHER_COLOUR], max_width=MAX_WORD_WIDTH
     )
-    script = (_FOLDER / "sort.js").read_text(encoding="utf-8")
+    names = _SCRIPTS
+    if any(section.content.explorer for section in page.sections):
+        style += _read("explorer.css")
+        names += _EXPLORER_SCRIPTS
+    scripts = [_read(name) for name in names]
     html = environment.get_template("page.html").render(
         page=page,
         style=Markup(style),
         style_hash=_digest(style),
-        script=Markup(script),
-        script_hash=_digest(script),
+        scripts=[Markup(script) for script in scripts],
+        script_hashes=[_digest(script) for script in scripts],
         narrow=2 * NARROW.pixels - 1,
     )
     # File names that are not valid text contain lone surrogates, which UTF-8 cannot encode.
     return html.encode("utf-8", errors="replace")
+
+
+def _read(name: str) -> str:
+    return (_FOLDER / name).read_text(encoding="utf-8")
 
 
 def _digest(text: str) -> str:

@@ -56,8 +56,8 @@ def test_a_store_of_nothing_says_which_commands_make_something(tmp_path: Path) -
     store = make_store(tmp_path / "a store", level="track")
     outcome, page = read(Path(store.storage.root))
     assert outcome.missing == [
-        *("The collection", "Correlations", "Tempo", "Principal components", "Features"),
-        *("Compared models", "The model that predicts", "Neighbours", "Duplicates"),
+        *("The collection", "Explore the tracks", "Correlations", "Tempo", "Principal components"),
+        *("Features", "Compared models", "The model that predicts", "Neighbours", "Duplicates"),
         *("Suspected mislabels", "Runs"),
     ]
     option = f"--store '{store.storage.root}'"
@@ -155,7 +155,7 @@ def test_a_sample_is_named_as_one(
     monkeypatch.setattr(overview.sample_tracks, "__defaults__", (25,))
     outcome, page = read(tmp_path / "s")
     assert (outcome.tracks, outcome.sampled) == (60, 25)
-    assert page.text.count("a sample of 25 of the 60 tracks, drawn at random") == 5
+    assert page.text.count("a sample of 25 of the 60 tracks, drawn at random") == 6
     assert sum(map(int, page.table("Tempo by label").column("tracks"))) == 25
     assert page.facts()["tracks"] == "60"
 
@@ -454,7 +454,7 @@ def test_names_from_outside_are_text_and_blank_labels_have_a_name(tmp_path: Path
     put(store, "files", files, FILES)
     similarity(store=str(tmp_path / "s"), k=61)
     _, page = read(tmp_path / "s")
-    assert len(page.every("script")) == 1
+    assert [script.get("type") for script in page.every("script")] == ["text/plain", *[None] * 3]
     assert page.every("b") == []
     assert all((image["src"] or "").startswith("data:") for image in page.every("img"))
     assert f"{name}: <img src=x>" in page.table("Failed files").rows[1]
