@@ -1,8 +1,8 @@
 """Tracks of the interactive part of a report: the map, the search and the panel of each track.
 
 The tracks are in the page once, as one compressed table. ``templates/explorer.js`` makes every list
-from it, and ``templates/map.js`` draws the map on a canvas. BokehJS would need a content policy that
-allows any inline style, because it writes its style sheets at run time, and 1.3 MB in every page.
+from it, and ``templates/map.js`` draws the map on a canvas. BokehJS would need a weaker content
+policy, because it writes its style sheets at run time, and would add 1.3 MB to every page.
 """
 
 import base64

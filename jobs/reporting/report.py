@@ -247,8 +247,8 @@ class _Report:
             return self._no_tracks()
         tracks = exploration.read_tracks(self._store, self._samples, self._components, self._styles)
         return Content(
-            text=f"Look at {_sample_text(self.largest)}: on a map, by a search, and one by one. This "
-            "part needs JavaScript; the pictures and tables below do not.",
+            text=f"A map, a search and a panel of each track, for {_sample_text(self.largest)}. "
+            "This part needs JavaScript; the pictures and tables below do not.",
             explorer=explorer.pack(tracks),
         )
 

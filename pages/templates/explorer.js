@@ -359,8 +359,11 @@
       })];
     });
     const words = `Of ${counted(total, "tracks")} that the model had not learnt when it predicted them. Rows are labels, columns are predictions. A number lists its tracks, the most confident first.`;
-    element("matrix").append(make("h3", {}, "Labels and predictions"), make("p", { class: "note" }, words),
-      table("Labels and predictions", ["label", ...predictions.classes], rows), list);
+    element("matrix").append(
+      table("Labels and predictions", ["label", ...predictions.classes], rows),
+      list,
+      make("p", { class: "note" }, words),
+    );
   }
 
   showMatrix();

@@ -83,12 +83,13 @@ def test_neighbours_of_segments_are_left_out(store: Store) -> None:
 
 def test_the_likeliest_labels_come_first(store: Store) -> None:
     classes = [f"class {i}" for i in range(7)]
-    rng = np.random.default_rng(0)
+    columns = [f"p_{name}" for name in classes]
+    probabilities = np.random.default_rng(0).dirichlet(np.ones(7), len(ROWS))
     rows = [
-        {"track_id": name, "learnt": i % 3 == 0} | dict(zip([f"p_{c}" for c in classes], p, strict=True))
-        for i, ((name, _), p) in enumerate(zip(ROWS, rng.dirichlet(np.ones(7), 60).tolist(), strict=True))
+        {"track_id": name, "learnt": i % 3 == 0} | dict(zip(columns, row, strict=True))
+        for i, ((name, _), row) in enumerate(zip(ROWS, probabilities.tolist(), strict=True))
         if i != 4
-    ]  # fmt: skip
+    ]
     put(store, "predictions/level=track", rows[::-1], predictions(classes, segments=False))
     found = read(store).predictions
     assert found is not None
@@ -98,8 +99,8 @@ def test_the_likeliest_labels_come_first(store: Store) -> None:
     for i, (name, _) in enumerate(ROWS):
         if i == 4:
             continue
-        expected = frame.loc[name, frame.columns[1:]].astype(float).nlargest(5)
-        assert [f"p_{classes[j]}" for j in found.likeliest[i]] == list(expected.index)
+        expected = frame.loc[name, columns].astype(float).nlargest(5)
+        assert [columns[j] for j in found.likeliest[i]] == list(expected.index)
         np.testing.assert_allclose(found.probabilities[i], expected, rtol=1e-6)
         assert found.learnt[i] == (i % 3 == 0)
 
