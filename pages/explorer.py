@@ -180,6 +180,9 @@ class Tracks:
         Label of each track.
     styles : LabelStyles
         Styles of the page.
+    addresses : sequence of sequence of str
+        Addresses of the recording of each track, as for :class:`pages.page.Recording`; empty if
+        it cannot be played.
     maps : sequence of Map
         The maps to choose from.
     features : sequence of Features
@@ -191,6 +194,7 @@ class Tracks:
     names: Sequence[str]
     labels: Sequence[str | None]
     styles: LabelStyles
+    addresses: Sequence[Sequence[str]] = ()
     maps: Sequence[Map] = ()
     features: Sequence[Features] = ()
     predictions: Predictions | None = None
@@ -221,6 +225,7 @@ def pack(tracks: Tracks) -> str:
     groups, group_of = _groups(labels, tracks.styles)
     text = {
         "names": list(tracks.names),
+        "addresses": [list(one) for one in tracks.addresses],
         "labels": [display_name(label) for label in labels],
         "label": arrays.add([index.get(one, -1) for one in (*tracks.labels, *others)], np.int32),
         "groups": groups,

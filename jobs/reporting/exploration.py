@@ -3,7 +3,7 @@
 Tables are read in batches, and only rows of the sampled tracks are kept, so that memory is bounded.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
 import numpy as np
@@ -43,7 +43,9 @@ _SEGMENT_FEATURES = ("rms_mean", "spectral_centroid_mean", "zero_crossing_rate_m
 def read_tracks(
     store: Store,
     samples: Sequence[Sample],
+    *,
     components: Sequence[Components | None],
+    addresses: Mapping[str, Sequence[str]],
     styles: LabelStyles,
 ) -> Tracks:
     """Read what a page shows of the tracks of the largest sample.
@@ -56,12 +58,13 @@ def read_tracks(
         One or more samples of one track or more.
     components : sequence of (Components or None)
         Principal components of each sample.
+    addresses : mapping of str to sequence of str
+        Addresses of the recordings that can be played, by track.
     styles : LabelStyles
         Styles of the page.
     """
     largest = max(samples, key=lambda one: one.total)
     names = largest.names["track_id"].combine_chunks()
-    labels = largest.names["label"].to_pylist()
     maps, features = [], []
     for sample, found in zip(samples, components, strict=True):
         # A track may be in one sample only: another set may have no row of it.
@@ -73,10 +76,12 @@ def read_tracks(
         if len(names) * len(of.columns) <= _MAX_PERCENTILES and len(index):
             rows = sample.features[known]
             features.append(Features.of(of.name, of.columns, rows, index, len(names)))
+    track_ids = names.to_pylist()
     return Tracks(
-        names=names.to_pylist(),
-        labels=labels,
+        names=track_ids,
+        labels=largest.names["label"].to_pylist(),
         styles=styles,
+        addresses=[addresses.get(track, ()) for track in track_ids],
         maps=maps,
         features=features,
         predictions=_unless_damaged(lambda: _predictions(store, names)),

@@ -61,7 +61,7 @@
   function make(tag, attributes = {}, ...children) {
     const made = document.createElement(tag);
     for (const [name, value] of Object.entries(attributes)) made.setAttribute(name, value);
-    made.append(...children.filter((child) => child !== null));
+    made.append(...children.flat().filter((child) => child !== null));
     return made;
   }
   const nameOf = (i) => make("bdi", {}, names[i]);
@@ -76,6 +76,8 @@
 
   const addressOf = (i) => `#track=${encodeURIComponent(names[i])}`;
   const link = (i) => (i < count ? make("a", { href: addressOf(i) }, nameOf(i)) : nameOf(i));
+  const player = (i, words = names[i], start = 0) =>
+    (tracks.addresses[i]?.length ? songmillPlayer(words, tracks.addresses[i], start) : null);
   const predicted = (i) => (predictions ? predictions.likeliest[i * predictions.count] : -1);
   const predictedName = (i) => (predicted(i) < 0 ? "–" : predictions.classes[predicted(i)]);
   const confidence = (i) => predictions.probabilities[i * predictions.count];
@@ -89,14 +91,14 @@
   function table(caption, columns, rows) {
     const head = make("tr", {}, ...columns.map((one) => make("th", { scope: "col" }, one)));
     const body = rows.map((cells) => make("tr", {}, ...cells.map((cell, column) =>
-      make(column ? "td" : "th", column ? {} : { scope: "row" }, ...[cell].flat()))));
+      make(column ? "td" : "th", column ? {} : { scope: "row" }, cell))));
     return make("div", { class: "table", role: "region", "aria-label": caption, tabindex: "0" },
       make("table", {}, make("caption", {}, caption), make("thead", {}, head), make("tbody", {}, ...body)));
   }
 
   function trackTable(caption, found) {
     const rows = found.slice(0, MAX_ROWS).map((i) => {
-      const row = [link(i), [mark(groupOf(i)), labelOf(i)]];
+      const row = [[link(i), player(i)], [mark(groupOf(i)), labelOf(i)]];
       if (predictions) {
         row.push(predictedName(i), predicted(i) < 0 ? "–" : percent(confidence(i)));
       }
@@ -112,7 +114,7 @@
     const panel = element("panel");
     panel.replaceChildren(
       make("h3", { id: "explorer-title" }, nameOf(i)),
-      make("p", {}, mark(groupOf(i)), labelOf(i)),
+      make("p", {}, mark(groupOf(i)), `${labelOf(i)} `, player(i)),
       ...probabilities(i), ...nearest(i), ...overTime(i), ...percentiles(i),
     );
     panel.scrollTop = 0;
@@ -149,7 +151,7 @@
       const other = neighbours.indices[at];
       if (other < 0) continue;
       const label = make("span", { class: "subtext" }, mark(groupOf(other)), labelOf(other));
-      rows.push([[link(other), label], neighbours.scores[at].toFixed(3)]);
+      rows.push([[link(other), player(other), label], neighbours.scores[at].toFixed(3)]);
     }
     return rows.length ? [table("Nearest tracks", ["track", `similarity (${neighbours.metric})`], rows)] : [];
   }
@@ -166,7 +168,9 @@
       const low = Math.min(...values), high = Math.max(...values);
       const when = segments.starts[begin + values.indexOf(high)];
       const words = `${real(low)} to ${real(high)}, highest from ${rounded(when)} s`;
-      return make("li", {}, make("span", {}, name, make("span", { class: "subtext" }, words)),
+      const peak = player(i, `${names[i]} where ${name} is highest`, when);
+      return make("li", {},
+        make("span", {}, name, make("span", { class: "subtext" }, `${words} `, peak)),
         curve(values, `${meaning}: ${words}`));
     });
     return [

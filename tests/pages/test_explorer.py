@@ -104,7 +104,9 @@ def test_percentiles_are_those_of_scipy(n: int) -> None:
     expected = [[percentileofscore(rows[:, j], row[j], "mean") for j in range(3)] for row in rows]
     np.testing.assert_allclose(found.percentiles[index], expected, atol=0.5 + 1e-9)
     np.testing.assert_array_equal(found.quantiles[[0, 100]], [rows.min(axis=0), rows.max(axis=0)])
-    packed = Unpacked(pack(Tracks(["x"] * (n + 2), [None] * (n + 2), LabelStyles([]), (), [found])))
+    packed = Unpacked(
+        pack(Tracks(["x"] * (n + 2), [None] * (n + 2), LabelStyles([]), features=[found]))
+    )
     (of_set,) = packed.text["features"]
     np.testing.assert_array_equal(packed.array(of_set["percentiles"], 3), found.percentiles)
     assert of_set["columns"][0] == [COLUMNS[0].name, COLUMNS[0].meaning, ""]

@@ -15,6 +15,13 @@ ARGUMENTS = [
     *("--disable-background-networking", "--disable-component-update"),
 ]
 
+UNTIL_PLAYING = """audio => new Promise((done, fail) => {
+    if (!audio.paused && audio.currentTime) done(audio.currentTime);
+    audio.addEventListener("timeupdate", () => done(audio.currentTime));
+    audio.addEventListener("error", () => fail("cannot be played"));
+})"""
+"""Function of an audio element: the position in seconds at which it plays."""
+
 
 @contextmanager
 def chromium() -> Iterator[Browser]:

@@ -6,12 +6,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import soundfile
 from playwright.sync_api import Browser, Locator, Page, expect
-from support.chromium import Opened
+from support.chromium import UNTIL_PLAYING, Opened
 from support.made_stores import LABELS, make_store, put
 
 from jobs.reporting.report import report
-from jobs.store.schemas import predictions, similarity
+from jobs.store.schemas import FILES, predictions, similarity
 from pages import picture
 
 pytestmark = pytest.mark.slow
@@ -40,6 +41,10 @@ def path(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         for name in names
         for rank, other in enumerate(rng.permutation(names)[:5].tolist(), start=1)
     ]
+    recording = root.parent / "Café del Mar.wav"
+    soundfile.write(recording, rng.uniform(-0.1, 0.1, 10 * 22050), 22050)
+    file = {"track_id": recording.name, "uri": str(recording), "source": str(recording.parent)}
+    put(store, "files", [file | {"status": "ok"}], FILES)
     put(store, "similarity", near, similarity("track"))
     predicted = [
         {"track_id": name, "learnt": False}
@@ -59,7 +64,7 @@ def opened(browser: Browser, path: Path) -> Iterator[Opened]:
     expect(opened.page.locator("#explorer")).to_be_visible()
     yield opened
     assert opened.messages == []
-    assert [url for url in opened.requests if not url.startswith("data:")] == [path.as_uri()]
+    assert {url for url in opened.requests if not url.startswith("data:")} == {path.as_uri()}
     opened.close()
 
 
@@ -113,6 +118,17 @@ def test_the_panel_of_a_track_leads_to_its_neighbours_and_back(opened: Opened) -
     page.emulate_media(media="print")
     expect(page.locator("#explorer")).to_be_hidden()
     page.emulate_media(media="screen")
+
+
+def test_the_recording_of_an_open_track_is_played(browser: Browser, path: Path) -> None:
+    opened = Opened(browser, path, 1600, "dark")
+    open_track(opened.page, "Café del Mar.wav")
+    panel = opened.page.locator("#explorer-panel")
+    panel.get_by_role("button", name="Play Café del Mar.wav where tempo is highest").click()
+    panel.get_by_role("button", name="Play Café del Mar.wav", exact=True).click()
+    assert panel.locator("audio").first.evaluate(UNTIL_PLAYING) > 0
+    assert opened.messages == []
+    opened.close()
 
 
 def test_the_map_by_the_mouse(opened: Opened) -> None:

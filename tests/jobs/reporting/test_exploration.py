@@ -27,12 +27,16 @@ def store(tmp_path: Path) -> Store:
 def read(store: Store, size: int = 100, sets: tuple[str, ...] = ("gtzan",)) -> Tracks:
     samples = [sample_tracks(store, name, size) for name in sets]
     components = [principal_components(sample.features) for sample in samples]
-    return read_tracks(store, samples, components, label_styles([]))
+    addresses = {"003.wav": ["file:///003.wav"], "elsewhere.wav": ["file:///elsewhere.wav"]}
+    return read_tracks(
+        store, samples, components=components, addresses=addresses, styles=label_styles([])
+    )
 
 
 def test_without_other_tables_there_are_tracks_and_maps(store: Store) -> None:
     found = read(store)
     assert list(zip(found.names, found.labels, strict=True)) == ROWS
+    assert found.addresses == [*[()] * 3, ["file:///003.wav"], *[()] * 56]
     assert [one.title for one in found.maps] == [
         *("principal components: gtzan", "discriminants of the labels: gtzan")
     ]
