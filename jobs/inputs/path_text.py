@@ -45,4 +45,4 @@ def from_text(text: str) -> str:
     def byte(found: re.Match[str]) -> str:
         return bytes.fromhex(found[1]).decode("utf-8", "surrogateescape")
 
-    return _ESCAPE.sub(byte, text)
+    return _ESCAPE.sub(byte, text) if "\\" in text else text
