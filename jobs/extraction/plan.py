@@ -85,11 +85,11 @@ def load_files(
     # The table has columns even if there are no rows.
     tables = chain([FILES.empty_table()], map(pa.table, rows))
     names = list(sets)
-    load_known(listing, (_described(table, names) for table in tables))
+    load_known(listing, (_compared_columns(table, names) for table in tables))
 
 
-def _described(files: pa.Table, sets: Sequence[str]) -> pa.Table:
-    """Return rows with the columns that a plan needs, and new remarks in ``message``."""
+def _compared_columns(files: pa.Table, sets: Sequence[str]) -> pa.Table:
+    """Return the columns that a plan compares, and ``message`` with new remarks."""
     row = find_row(files.filter(pc.is_null(files["bytes"])), imported=True)
     if row:
         raise UsageError(
