@@ -24,7 +24,7 @@ def addresses(paths: Mapping[str, str]) -> dict[str, list[str]]:
     {}
     """
     return {
-        track: [Path(path).as_uri()]
+        track: [Path(path).absolute().as_uri()]
         for track, path in paths.items()
         if "://" not in path and os.path.isfile(path)
     }

@@ -252,7 +252,7 @@ class _Report:
 
     def overview(self) -> Content:
         """Show how good the model is, what changed, and what needs a look."""
-        contradicted = repeated = duplicates = None
+        contradicted, repeated, duplicates = None, 0, None
         # A damaged table is reported in its own section.
         with suppress(StoreError):
             if self._store.parts(SUSPECTS):
