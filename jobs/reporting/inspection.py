@@ -21,7 +21,7 @@ from jobs.learning import registry
 from jobs.learning.predict_files import LEARNT, ChosenModel, FilePrediction
 from jobs.progress import Progress, printable
 from jobs.redaction import public_address
-from jobs.reporting.listening import addresses
+from jobs.reporting.listening import file_addresses
 from jobs.reporting.overview import (
     feature_cell,
     label_styles,
@@ -211,7 +211,7 @@ def inspect(
     pq.write_table(pa.table(columns), frames)
     write_file(os.path.join(folder, FRAMES), frames.getvalue().to_pybytes())
     name = printable(os.path.basename(shown.rstrip("/")))
-    playable = addresses({name: path})
+    playable = file_addresses({name: path})
     page = Page(
         title=name,
         text=f"Facts, pictures and features of {printable(shown)}.",
