@@ -14,6 +14,7 @@ from support.made_stores import LABELS, make_store, put
 from jobs.reporting.report import report
 from jobs.store.schemas import FILES, predictions, similarity
 from pages import picture
+from pages.picture import Box
 
 pytestmark = pytest.mark.slow
 
@@ -53,7 +54,7 @@ def path(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     ]
     put(store, "predictions/level=track", predicted, predictions(CLASSES, segments=False))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(picture, "_png", lambda *_: b"png")
+        patch.setattr(picture, "_png", lambda *_: (b"png", Box(0, 0, 1, 1)))
         yield Path(report(store=str(root)).page)
 
 
