@@ -105,15 +105,16 @@ def changes_card(runs: pa.Table) -> Card:
 
 
 def attention_card(
-    *, contradicted: int | None, repeated: int | None, duplicates: Duplicates | None, failed: int
+    *, contradicted: int | None, repeated: int, duplicates: Duplicates | None, failed: int
 ) -> Card:
     r"""Return what somebody should look at.
 
     Parameters
     ----------
-    contradicted, repeated : int or None
-        Labels that a model contradicts, and tracks whose recording occurs twice; None if they are
-        unknown.
+    contradicted : int or None
+        Labels that a model contradicts; None if they are unknown.
+    repeated : int
+        Tracks with a recording that occurs twice.
     duplicates : Duplicates or None
         Pairs of duplicates; None if they are unknown.
     failed : int

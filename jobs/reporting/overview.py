@@ -5,7 +5,7 @@ Tables are read in batches and large collections are sampled, so that memory is 
 
 import os
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -269,15 +269,15 @@ def recording_path(uri: str, source: str) -> str | None:
     return uri if "://" in uri or os.path.isfile(uri) else from_text(uri)
 
 
-def read_paths(store: Store, tracks: Iterable[str]) -> dict[str, str]:
-    """Return the paths and addresses of the recordings of some tracks, as far as they are known."""
+def read_paths(store: Store, tracks: Sequence[str]) -> dict[str, str]:
+    """Return the path or address of the recording of each track that has one, in this order."""
     found = {}
     for rows in _rows_of_tracks(store, "files", tracks, ["track_id", "uri", "source"]):
         for row in rows.to_pylist():
             path = recording_path(row["uri"], row["source"])
             if path is not None:
                 found[row["track_id"]] = path
-    return found
+    return {track: found[track] for track in tracks if track in found}
 
 
 def _rows_of_tracks(
