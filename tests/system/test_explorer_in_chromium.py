@@ -217,6 +217,10 @@ def test_hostile_names_are_texts(browser: Browser, path: Path) -> None:
         expect(page.locator("#explorer-title")).to_have_text(name)
         assert page.evaluate("document.documentElement.scrollWidth") <= 380
     assert opened.violations("#explorer") == []
+    # The panel is below the map.
+    page.locator("#explorer-frame").scroll_into_view_if_needed()
+    page.mouse.click(*centre(page.locator(".pinned")))
+    expect(page.locator("#explorer-title")).to_be_in_viewport()
     page.get_by_text("Table of the tracks on the map").click()
     expect(page.locator("#explorer-shown tbody tr")).to_have_count(len(TRACKS))
     links = page.locator("#explorer a").evaluate_all("all => all.map(a => a.protocol)")
