@@ -1,13 +1,11 @@
-"""All-pairs nearest neighbours, compared with FAISS, scikit-learn and NumPy, and on two workers.
+"""All-pairs nearest neighbours, compared with FAISS, scikit-learn and NumPy.
 
     python -m benchmarks.similarity [TRACKS]
 
 Each contender finds the 20 nearest neighbours of 100,000 vectors, in its own process on one thread:
 of vectors like those of features (57 columns), and of noise with the columns of both metrics (57
 and 63), in which nothing can be pruned. Contenders that take minutes are left out of all but the
-first. The two fastest take turns, and the figures are medians. Then the job runs
-with twice as many tracks on clusters of one worker and of two, and with three times as many to
-measure its memory.
+first. The two fastest take turns, and the figures are medians.
 
 The OpenBLAS bundled with FAISS does not recognise recent processors and falls back to its slowest
 kernels, so it is told to use those for SkylakeX or Haswell, whichever are faster here.
@@ -17,23 +15,16 @@ import json
 import os
 import statistics
 import sys
-import tempfile
 import time
 from collections.abc import Callable
 from importlib.util import find_spec
-from pathlib import Path
 from typing import Any
-from unittest import mock
 
 import numpy as np
-import pyarrow as pa
 
-from benchmarks.processes import PeakMemory, dask_cluster, run_module
+from benchmarks.processes import run_module
 from benchmarks.published import SHARED_DATA, published
 from featurizer.feature_set import feature_set
-from jobs.store.folder import Folder
-from jobs.store.schemas import TRACK, TRACKS
-from jobs.store.tables import STORE_JSON, Settings
 from recommend.vectors import unit
 
 GTZAN = feature_set("gtzan")
@@ -51,8 +42,8 @@ def noise(n: int, columns: int) -> np.ndarray:
     return unit(np.random.default_rng(0).normal(size=(n, columns)))
 
 
-def feature_like(n: int) -> np.ndarray:
-    """Return random unit vectors with the correlations and clusters of features.
+def feature_rows(n: int) -> np.ndarray:
+    """Return random z-scores with the correlations and clusters of features.
 
     A track is a random point between two published tracks of one cluster, plus the deviation of a
     published segment from the mean of its own track.
@@ -78,11 +69,12 @@ def feature_like(n: int) -> np.ndarray:
     share = random.random((n, 1))
     rows = share * means[one] + (1 - share) * means[other]
     rows += deviations[random.integers(len(deviations), size=n)]
-    return unit((rows - rows.mean(axis=0)) / rows.std(axis=0))
+    z_scores: np.ndarray = (rows - rows.mean(axis=0)) / rows.std(axis=0)
+    return z_scores
 
 
 VECTORS: dict[str, Callable[[int], np.ndarray]] = {
-    "feature-like, 57 columns": feature_like,
+    "feature-like, 57 columns": lambda n: unit(feature_rows(n)),
     "noise, 57 columns": lambda n: noise(n, D),
     "noise, 63 columns": lambda n: noise(n, 63),
 }
@@ -191,71 +183,12 @@ def compare(n: int) -> None:
             print(f"\nFAISS takes {ratio:.2f} times as long ({core} kernels in its OpenBLAS)")
 
 
-def make_store(folder: Path, n: int) -> None:
-    """Write a store of random tracks."""
-    storage = Folder(str(folder))
-    storage.write(STORE_JSON, Settings({"gtzan": GTZAN.version}, 3.0).to_json())
-    features = np.random.default_rng(0).normal(size=(n, D))
-    columns: dict[str, Any] = {
-        "track_id": [f"{i:07d}.wav" for i in range(n)],
-        "label": ["label"] * n,
-        "length": np.full(n, 661_504),
-        **{name: features[:, i] for i, name in enumerate(GTZAN.names)},
-    }
-    arrays = [pa.array(columns[field.name], field.type) for field in TRACK]
-    storage.write_table(f"{TRACKS}/part-0.parquet", pa.Table.from_arrays(arrays, schema=TRACK))
-
-
-def on_workers(folder: Path, scratch: Path, workers: int) -> dict[str, float]:
-    """Run the job on a cluster; return the seconds and each process's peak memory in MB."""
-    from distributed import Client
-
-    from jobs.neighbours import similarity
-
-    scratch.mkdir()
-    seconds = 0.0
-    find_neighbours = similarity.find_neighbours
-
-    def timed(*arguments: Any) -> int:
-        nonlocal seconds
-        began = time.perf_counter()
-        found = find_neighbours(*arguments)
-        seconds = time.perf_counter() - began
-        return found
-
-    with dask_cluster(scratch, workers) as (address, _):
-        with Client(scheduler_file=address) as client:
-            client.wait_for_workers(workers)
-            peak = PeakMemory()
-            peak.watch_cluster(client)
-        with mock.patch.object(similarity, "find_neighbours", timed):
-            similarity.similarity(store=str(folder), k=K, scheduler=address)
-    return {"seconds": seconds, **peak.megabytes()}
-
-
 def main() -> None:
     """Print the tables."""
     if sys.argv[1:2] == ["--contend"]:
         time_contender(sys.argv[2], sys.argv[3], int(sys.argv[4]))
         return
-    n = int(sys.argv[1]) if sys.argv[1:] else N
-    compare(n)
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        n *= 2  # large enough that the startup of a cluster is negligible
-        make_store(folder / "store", n)
-        taken: dict[int, list[float]] = {1: [], 2: []}
-        for repeat in range(REPEATS):
-            for workers, times in taken.items():
-                scratch = folder / f"scratch-{repeat}-{workers}"
-                times.append(on_workers(folder / "store", scratch, workers)["seconds"])
-        one, two = (statistics.median(times) for times in taken.values())
-        print(f"\n{n:,} tracks: one worker {one:.1f} s, two {two:.1f} s: {one / two:.2f} times")
-        n = n * 3 // 2
-        make_store(folder / "large", n)
-        found = on_workers(folder / "large", folder / "scratch-large", 2)
-        memory = ", ".join(f"{key} {mb:,.0f} MB" for key, mb in found.items() if key != "seconds")
-        print(f"{n:,} tracks: two workers {found['seconds']:.1f} s; {memory}")
+    compare(int(sys.argv[1]) if sys.argv[1:] else N)
 
 
 if __name__ == "__main__":
