@@ -1,8 +1,8 @@
 """Pages of facts, pictures and tables, each rendered as one self-contained HTML file.
 
 A page loads nothing over the network, and its Content-Security-Policy forbids it. All content is
-escaped, because names come from outside. Scripts sort tables and play recordings; everything else
-works without them.
+escaped, because names come from outside. Scripts sort tables, play recordings and explore tracks;
+everything else works without them.
 """
 
 import base64
@@ -26,6 +26,9 @@ _FOLDER = Path(__file__).parent / "templates"
 
 _SCRIPTS = ("sort.js", "listening.js", "timeline.js")
 """Files in ``templates``, each a script of its own in every page."""
+
+_EXPLORER_SCRIPTS = ("map.js", "explorer.js")
+"""Further scripts of a page with an explorer."""
 
 
 @dataclass(frozen=True)
@@ -207,6 +210,8 @@ class Content:
         Pictures.
     tables : sequence of Table
         Tables.
+    explorer : str
+        Tracks to explore, from :func:`pages.explorer.pack`; empty for none.
     """
 
     text: str = ""
@@ -215,6 +220,7 @@ class Content:
     facts: Sequence[tuple[str, str]] = ()
     pictures: Sequence[Picture] = ()
     tables: Sequence[Table] = ()
+    explorer: str = ""
 
 
 @dataclass(frozen=True)
@@ -278,7 +284,11 @@ def render(page: Page) -> bytes:
     style = environment.get_template("page.css").render(
         light=LIGHT, dark=DARK, colours=[*COLOURS, OTHER_COLOUR], max_width=MAX_WORD_WIDTH
     )
-    scripts = [(_FOLDER / name).read_text(encoding="utf-8") for name in _SCRIPTS]
+    names = _SCRIPTS
+    if any(section.content.explorer for section in page.sections):
+        style += _read("explorer.css")
+        names += _EXPLORER_SCRIPTS
+    scripts = [_read(name) for name in names]
     html = environment.get_template("page.html").render(
         page=page,
         style=Markup(style),
@@ -289,6 +299,10 @@ def render(page: Page) -> bytes:
     )
     # File names that are not valid text contain lone surrogates, which UTF-8 cannot encode.
     return html.encode("utf-8", errors="replace")
+
+
+def _read(name: str) -> str:
+    return (_FOLDER / name).read_text(encoding="utf-8")
 
 
 def _digest(text: str) -> str:

@@ -157,7 +157,8 @@ def print_verification(outcome: "Verification") -> None:
     if outcome.outcome == "repaired":
         show(
             f"Repaired: the damaged files were emptied or removed, and "
-            f"{counted(outcome.forgotten, 'track')} forgotten. `songmill run` makes them anew."
+            f"{counted(outcome.forgotten, 'track')} forgotten. Make them anew: "
+            f"{command_for(printable(outcome.store), 'run SOURCE')}"
         )
 
 

@@ -66,6 +66,11 @@ class Sample:
     def __len__(self) -> int:
         return len(self.features)
 
+    @property
+    def has_lengths(self) -> bool:
+        """Whether the length of every track is known."""
+        return not np.isnan(self.lengths).any()
+
 
 def sample_sets(store: Store) -> list[Sample]:
     """Draw a sample of each feature set of the store that has rows, in order of their names."""

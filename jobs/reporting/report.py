@@ -24,17 +24,18 @@ from jobs.learning import registry
 from jobs.neighbours import metrics
 from jobs.neighbours.metrics import DESCRIPTIONS
 from jobs.progress import Progress, clock, printable
-from jobs.reporting import highlights, listening, overview
+from jobs.reporting import exploration, highlights, listening, overview
 from jobs.reporting.overview import Sample
 from jobs.store.address import absolute_path
 from jobs.store.atomic import check_writable, write_file
 from jobs.store.counts import count_labels, most_first
 from jobs.store.schemas import MODELS, SEGMENTS, SIMILARITY, SUSPECTS, comparison_table
 from jobs.store.tables import Store, open_store
-from pages import collection, models
+from pages import collection, explorer, models
 from pages.page import Cell, Content, Page, Recording, Section, Table, number, render
 from pages.picture import Picture
 from pages.statistics import (
+    Components,
     Distribution,
     block_correlations,
     correlations,
@@ -140,6 +141,7 @@ def report(
     sections = []
     for anchor, title, make in (
         ("overview", "At a glance", contents.overview),
+        ("explore", "Explore the tracks", contents.explore),
         ("collection", "The collection", contents.collection),
         ("correlations", "Correlations", contents.correlations),
         ("tempo", "Tempo", contents.tempo),
@@ -229,9 +231,11 @@ class _Report:
 
     @cached_property
     def paths(self) -> dict[str, str]:
-        """Path or address of the recording of each track that a list names."""
+        """Path or address of the recording of each track that the page names, lists first."""
         rows = list(self._named())
         named = [row[column] for row in rows for column in _SEGMENT_COLUMNS if row.get(column)]
+        if self.largest:
+            named += self.largest.names["track_id"].to_pylist()
         return overview.read_paths(self._store, list(dict.fromkeys(named)))
 
     @cached_property
@@ -338,6 +342,33 @@ class _Report:
             command="" if files.count or self.total else self._tracks_command,
         )
 
+    @cached_property
+    def _components(self) -> list[Components | None]:
+        """Principal components of each sample, with the lengths as in the tutorial."""
+        return [
+            principal_components(
+                np.column_stack([one.lengths, one.features]) if one.has_lengths else one.features
+            )
+            for one in self._samples
+        ]
+
+    def explore(self) -> Content:
+        """Show the tracks of the largest sample on a map, with a search and a panel for each."""
+        if self.largest is None:
+            return self._no_tracks()
+        tracks = exploration.read_tracks(
+            self._store,
+            self._samples,
+            components=self._components,
+            addresses=self.addresses,
+            styles=self._styles,
+        )
+        return Content(
+            text=f"A map, a search and a panel of each track, for {_sample_text(self.largest)}. "
+            "This part needs JavaScript; the pictures and tables below do not.",
+            explorer=explorer.pack(tracks),
+        )
+
     def correlations(self) -> Content:
         """Show the correlations of the columns of each set, or of its blocks."""
         if not self._samples:
@@ -384,23 +415,19 @@ class _Report:
         """Show a scatter plot of the first two principal components of each set."""
         if not self._samples:
             return self._no_tracks()
-        pictures = []
-        for sample in self._samples:
-            rows, text = sample.features, f"the {sample.feature_set.name} features"
-            # As in the tutorial.
-            if not np.isnan(sample.lengths).any():
-                rows, text = np.column_stack([sample.lengths, rows]), f"{text} and the length"
-            found = principal_components(rows)
-            if found:
-                picture = collection.component_scatter(
-                    found,
-                    self._labels(sample),
-                    self._styles,
-                    feature_set=sample.feature_set.name,
-                    columns=text,
-                    sample=_sample_text(sample),
-                )
-                pictures.append(picture)
+        pictures = [
+            collection.component_scatter(
+                found,
+                self._labels(sample),
+                self._styles,
+                feature_set=sample.feature_set.name,
+                columns=f"the {sample.feature_set.name} features"
+                + (" and the length" if sample.has_lengths else ""),
+                sample=_sample_text(sample),
+            )
+            for sample, found in zip(self._samples, self._components, strict=True)
+            if found
+        ]
         text = "Principal components need three or more tracks that are not all alike."
         return Content(text="" if pictures else text, pictures=pictures)
 

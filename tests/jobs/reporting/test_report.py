@@ -35,7 +35,7 @@ from jobs.store.schemas import (
     features_folder,
 )
 from jobs.store.tables import Store
-from pages.page import _SCRIPTS
+from pages.page import _EXPLORER_SCRIPTS, _SCRIPTS
 from recommend.metric import Name
 from training.predictor import to_bytes
 
@@ -70,8 +70,8 @@ def test_a_store_of_nothing_says_which_commands_make_something(tmp_path: Path) -
     store = make_store(tmp_path / "a store", level="track")
     outcome, page = read(Path(store.storage.root))
     assert outcome.missing == [
-        *("The collection", "Correlations", "Tempo", "Principal components", "Features"),
-        *("Compared models", "The model that predicts", "Neighbours", "Duplicates"),
+        *("Explore the tracks", "The collection", "Correlations", "Tempo", "Principal components"),
+        *("Features", "Compared models", "The model that predicts", "Neighbours", "Duplicates"),
         *("Suspected mislabels", "Runs"),
     ]
     option = f"--store '{store.storage.root}'"
@@ -212,7 +212,7 @@ def test_a_sample_is_named_as_one(
     monkeypatch.setattr(overview.sample_tracks, "__defaults__", (25,))
     outcome, page = read(tmp_path / "s")
     assert (outcome.tracks, outcome.sampled) == (60, 25)
-    assert page.text.count("a sample of 25 of the 60 tracks, drawn at random") == 5
+    assert page.text.count("a sample of 25 of the 60 tracks, drawn at random") == 6
     assert sum(map(int, page.table("Tempo by label").column("tracks"))) == 25
     assert page.facts()["tracks"] == "60"
 
@@ -513,7 +513,8 @@ def test_names_from_outside_are_text_and_blank_labels_have_a_name(tmp_path: Path
     similarity(store=str(tmp_path / "s"), k=61)
     _, page = read(tmp_path / "s")
     assert page.every("b") == []
-    assert len(page.every("script")) == len(_SCRIPTS)
+    scripts = [script.get("type") for script in page.every("script")]
+    assert scripts == ["text/plain", *[None] * len(_SCRIPTS + _EXPLORER_SCRIPTS)]
     assert all((image["src"] or "").startswith("data:") for image in page.every("img"))
     assert f"{name}: <img src=x>" in page.table("Failed files").rows[1]
     assert {"<b>rock</b>", "(blank)"} <= set(page.table("Tracks by label").column("label"))
