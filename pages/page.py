@@ -24,7 +24,7 @@ MAX_WORD_WIDTH = 18
 
 _FOLDER = Path(__file__).parent / "templates"
 
-_SCRIPTS = ("sort.js", "listening.js")
+_SCRIPTS = ("sort.js", "listening.js", "timeline.js")
 """Files in ``templates``, each a script of its own in every page."""
 
 _EXPLORER_SCRIPTS = ("map.js", "explorer.js")
@@ -254,11 +254,14 @@ class Page:
         Introduction below the heading.
     sections : sequence of Section
         From top to bottom.
+    recording : Recording or None
+        The recording that the page is about. Pictures with a time axis follow it.
     """
 
     title: str
     text: str
     sections: Sequence[Section]
+    recording: Recording | None = None
 
 
 def render(page: Page) -> bytes:
@@ -281,7 +284,7 @@ def render(page: Page) -> bytes:
     style = environment.get_template("page.css").render(
         light=LIGHT, dark=DARK, colours=[*COLOURS, OTHER_COLOUR], max_width=MAX_WORD_WIDTH
     )
-    names = _SCRIPTS
+    names: tuple[str, ...] = _SCRIPTS
     if any(section.content.explorer for section in page.sections):
         style += _read("explorer.css")
         names += _EXPLORER_SCRIPTS

@@ -21,6 +21,7 @@ from jobs.learning import registry
 from jobs.learning.predict_files import LEARNT, ChosenModel, FilePrediction
 from jobs.progress import Progress, printable
 from jobs.redaction import public_address
+from jobs.reporting.listening import file_addresses
 from jobs.reporting.overview import (
     feature_cell,
     label_styles,
@@ -39,7 +40,7 @@ from jobs.store.track_names import (
     unknown_error,
 )
 from pages import recording as drawing
-from pages.page import Cell, Content, Page, Section, Table, number, render
+from pages.page import Cell, Content, Page, Recording, Section, Table, number, render
 from pages.picture import Picture
 from pages.style import display_name
 from training.model import Description
@@ -209,10 +210,13 @@ def inspect(
     frames = pa.BufferOutputStream()
     pq.write_table(pa.table(columns), frames)
     write_file(os.path.join(folder, FRAMES), frames.getvalue().to_pybytes())
+    name = printable(os.path.basename(shown.rstrip("/")))
+    playable = file_addresses({name: path})
     page = Page(
-        title=printable(os.path.basename(shown.rstrip("/"))),
+        title=name,
         text=f"Facts, pictures and features of {printable(shown)}.",
         sections=sections,
+        recording=Recording(name, playable[name]) if playable else None,
     )
     write_file(os.path.join(folder, PAGE), render(page))
     return Outcome(

@@ -5,7 +5,7 @@ Tables are read in batches and large collections are sampled, so that memory is 
 
 import os
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -26,7 +26,7 @@ from pages.style import MAX_LABELS, LabelStyles
 SAMPLE_SIZE = 20_000
 """Number of tracks in a sample."""
 
-_MAX_FEATURE = 1e12
+MAX_FEATURE = 1e12
 """Upper bound of the features of any recording; imported tables may exceed it."""
 
 _MAX_PAIRS = 50
@@ -106,7 +106,7 @@ def sample_tracks(store: Store, name: str, size: int = SAMPLE_SIZE) -> Sample:
     sampled, matrix = pa.concat_tables(names), np.concatenate(rows)
     del rows  # as large as the matrix
     # NaN, of an unknown length, is not larger.
-    is_large = (matrix >= _MAX_FEATURE) | (matrix <= -_MAX_FEATURE)
+    is_large = (matrix >= MAX_FEATURE) | (matrix <= -MAX_FEATURE)
     too_large = np.asarray(is_large.any(axis=1))
     order = pc.sort_indices(sampled["track_id"]).to_numpy()
     order = order[~too_large[order]]
@@ -269,15 +269,15 @@ def recording_path(uri: str, source: str) -> str | None:
     return uri if "://" in uri or os.path.isfile(uri) else from_text(uri)
 
 
-def read_paths(store: Store, tracks: Iterable[str]) -> dict[str, str]:
-    """Return the paths and addresses of the recordings of some tracks, as far as they are known."""
+def read_paths(store: Store, tracks: Sequence[str]) -> dict[str, str]:
+    """Return the path or address of the recording of each track that has one, in this order."""
     found = {}
     for rows in _rows_of_tracks(store, "files", tracks, ["track_id", "uri", "source"]):
         for row in rows.to_pylist():
             path = recording_path(row["uri"], row["source"])
             if path is not None:
                 found[row["track_id"]] = path
-    return found
+    return {track: found[track] for track in tracks if track in found}
 
 
 def _rows_of_tracks(

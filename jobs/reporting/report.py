@@ -45,6 +45,7 @@ from pages.style import MAX_LABELS, NO_LABEL, OTHER_LABELS, display_name
 from recommend.metric import Name
 
 PAGE = "index.html"
+_FOLDER = "report"
 
 _MAX_CORRELATIONS = 10
 _MAX_HEATMAP_COLUMNS = 60
@@ -81,16 +82,23 @@ class Outcome:
         Those of them in the pictures.
     missing : list of str
         Sections without data.
+    previews : int
+        Excerpts of recordings beside the page.
     """
 
     page: str
     tracks: int
     sampled: int
     missing: list[str]
+    previews: int
 
 
 def report(
-    *, store: str | Store, out: str | None = None, progress: Progress | None = None
+    *,
+    store: str | Store,
+    out: str | None = None,
+    previews: bool = False,
+    progress: Progress | None = None,
 ) -> Outcome:
     """Write the report of a store.
 
@@ -100,6 +108,9 @@ def report(
         The store, or its address.
     out : str, optional
         Folder for ``index.html``; by default ``report`` in the store.
+    previews : bool
+        Whether to write excerpts of the recordings into the folder ``previews`` beside the page,
+        for a report that is read on another machine.
     progress : Progress, optional
         By default lines on stderr.
 
@@ -116,6 +127,17 @@ def report(
         check_writable(out)
     progress.step("reading the tables")
     contents = _Report(store, overview.sample_sets(store))
+    folder = absolute_path(out) if out else store.storage.path(_FOLDER)
+
+    def write(name: str, data: bytes) -> None:
+        if out:
+            write_file(os.path.join(folder, name), data)
+        else:
+            store.storage.write(f"{_FOLDER}/{name}", data)
+
+    with_preview = listening.write_previews(contents.paths, write, progress) if previews else []
+    for track in with_preview:
+        contents.addresses.setdefault(track, []).append(listening.preview_path(track))
     sections = []
     for anchor, title, make in (
         ("overview", "At a glance", contents.overview),
@@ -147,17 +169,13 @@ def report(
         f"{settings.segment_seconds:g} s.",
         sections=sections,
     )
-    if out:
-        path = os.path.join(absolute_path(out), PAGE)
-        write_file(path, render(page))
-    else:
-        path = store.storage.path(f"report/{PAGE}")
-        store.storage.write(f"report/{PAGE}", render(page))
+    write(PAGE, render(page))
     return Outcome(
-        page=path,
+        page=os.path.join(folder, PAGE),
         tracks=contents.total,
         sampled=len(contents.largest) if contents.largest else 0,
         missing=[section.title for section in sections if section.content.command],
+        previews=len(with_preview),
     )
 
 
@@ -205,21 +223,25 @@ class _Report:
 
     def _recording(self, row: dict[str, Any], column: str) -> Recording | None:
         """Return the recording of a track or segment; None if it cannot be reached."""
-        addresses = self._addresses.get(row[column])
+        addresses = self.addresses.get(row[column])
         if addresses is None:
             return None
         start_s = row.get(_SEGMENT_COLUMNS[column], 0) * self._store.settings.segment_seconds
         return Recording(_row_name(row, column), addresses, start_s)
 
     @cached_property
-    def _addresses(self) -> dict[str, list[str]]:
-        """Addresses of the recordings of the tracks that the page names."""
-        named = {
-            row[column] for row in self._named() for column in _SEGMENT_COLUMNS if column in row
-        }
+    def paths(self) -> dict[str, str]:
+        """Path or address of the recording of each track that the page names, lists first."""
+        rows = list(self._named())
+        named = [row[column] for row in rows for column in _SEGMENT_COLUMNS if row.get(column)]
         if self.largest:
-            named.update(self.largest.names["track_id"].to_pylist())
-        return listening.addresses(overview.read_paths(self._store, filter(None, named)))
+            named += self.largest.names["track_id"].to_pylist()
+        return overview.read_paths(self._store, list(dict.fromkeys(named)))
+
+    @cached_property
+    def addresses(self) -> dict[str, list[str]]:
+        """Addresses from which the page plays the recordings of tracks."""
+        return listening.file_addresses(self.paths)
 
     def _named(self) -> Iterator[dict[str, Any]]:
         """Yield the rows that name tracks in lists. A damaged table costs its own section only."""
@@ -256,7 +278,7 @@ class _Report:
 
     def overview(self) -> Content:
         """Show how good the model is, what changed, and what needs a look."""
-        contradicted = repeated = duplicates = None
+        contradicted, repeated, duplicates = None, 0, None
         # A damaged table is reported in its own section.
         with suppress(StoreError):
             if self._store.parts(SUSPECTS):
@@ -338,7 +360,7 @@ class _Report:
             self._store,
             self._samples,
             components=self._components,
-            addresses=self._addresses,
+            addresses=self.addresses,
             styles=self._styles,
         )
         return Content(

@@ -38,7 +38,7 @@ function songmillPlayer(name, addresses, startSeconds = 0) {
       if (hadFocus) button.focus();
     });
     player.replaceChildren(audio);
-    audio.focus();
+    audio.focus({ preventScroll: true });
     playNext();
   });
   player.append(button);

@@ -22,6 +22,7 @@ from jobs.reporting.report import report
 from jobs.store.schemas import COMPARISON, FILES, RUNS, SUSPECT, SUSPECTS
 from pages import picture
 from pages.page import _EXPLORER_SCRIPTS, _SCRIPTS
+from pages.picture import Box
 from pages.style import PIXEL_RATIO, Variant
 
 pytestmark = pytest.mark.slow
@@ -38,12 +39,12 @@ UNPLAYABLE = "no audio.wav"
 SCREENS = [(width, scheme) for width in (380, 1600) for scheme in ("light", "dark")]
 
 
-def plain_png(paint: object, variant: Variant, height: int) -> bytes:
+def plain_png(paint: object, variant: Variant, height: int) -> tuple[bytes, Box]:
     """Return a picture of one colour in the size of the real one, which takes long to draw."""
     size = (round(variant.width.pixels * PIXEL_RATIO), round(height * PIXEL_RATIO))
     file = io.BytesIO()
     Image.new("RGB", size, variant.scheme.background).save(file, "PNG")
-    return file.getvalue()
+    return file.getvalue(), Box(0.1, 0.2, 0.8, 0.6)
 
 
 @pytest.fixture(scope="module")
@@ -241,7 +242,7 @@ def test_recordings_play_where_they_are_named(browser: Browser, pages: dict[str,
         assert page.evaluate(playing) == [False] * i + [True]
     # One that a browser cannot play says so.
     rows.nth(len(FILE_NAMES)).get_by_role("button").click()
-    page.get_by_role("alert").wait_for()
+    rows.nth(len(FILE_NAMES)).get_by_role("alert").wait_for()
     assert "cannot" in rows.nth(len(FILE_NAMES)).inner_text()
     # A segment begins at its own time; where a file cannot be reached, the excerpt is played.
     addresses = ["file:///lost.wav", (pages["report"].parents[2] / "music" / HOSTILE).as_uri()]
@@ -249,8 +250,33 @@ def test_recordings_play_where_they_are_named(browser: Browser, pages: dict[str,
         "addresses => document.querySelector('h2').after(songmillPlayer('part', addresses, 3))",
         addresses,
     )
-    page.get_by_role("button", name="Play part").click()
-    assert page.locator("audio").first.evaluate(UNTIL_PLAYING) >= 3
+    after = "button => getComputedStyle(button, '::after').content"
+    pair = page.locator("table", has_text="Pairs to look at").locator("tbody th")
+    assert pair.get_by_role("button").evaluate(after) == "none"  # no arrow for sorting
+    page.locator("h2 + .player button").click()
+    assert page.locator("h2 + .player audio").evaluate(UNTIL_PLAYING) >= 3
     assert opened.violations("[aria-labelledby=suspects]") == []
     assert [text for text in opened.messages if "ERR_FILE_NOT_FOUND" not in text] == []
+    opened.close()
+
+
+def test_the_pictures_follow_the_recording(browser: Browser, pages: dict[str, Path]) -> None:
+    opened = Opened(browser, pages["recording"], 1000, "dark")
+    page = opened.page
+    page.get_by_role("button", name=f"Play {HOSTILE.rpartition('/')[2]}").focus()
+    page.keyboard.press("Enter")
+    audio = page.locator("audio")
+    audio.evaluate(UNTIL_PLAYING)
+    page.keyboard.press("Space")
+    assert audio.evaluate("audio => audio.paused")
+    # In the middle of the axes of 80 % of the width, which begin at 10 %.
+    page.locator("#picture-waveform .timeline").click()
+    line = page.locator("#picture-spectrogram .cursor")
+    line.wait_for()
+    assert audio.evaluate("audio => audio.currentTime") == pytest.approx(5, abs=0.05)
+    shown = line.evaluate("line => [line.style.left, line.style.top, line.style.height]")
+    assert [float(text.rstrip("%")) for text in shown] == pytest.approx([50, 20, 60], abs=0.5)
+    assert page.locator(".cursor:visible").count() == page.locator("figure").count()
+    assert opened.violations(".follow") == []
+    assert opened.messages == []
     opened.close()

@@ -7,10 +7,12 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+import fsspec
 import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pytest
+import soundfile
 from support.made_models import make_lda, model_tables, put_model
 from support.made_stores import LABELS, NOON, make_store, put, read_rows, write_part
 from support.read_page import Reader
@@ -524,6 +526,50 @@ def test_another_folder_gets_the_page_and_nothing_else(store: Store, tmp_path: P
     assert [path.name for path in (tmp_path / "out" / "here").iterdir()] == ["index.html"]
     assert outcome.page == str(tmp_path / "out" / "here" / "index.html")
     assert sorted((tmp_path / "s").rglob("*")) == before
+
+
+def put_suspects(store: Store, paths: dict[str, str]) -> None:
+    """Suspect the labels of recordings of these tracks."""
+    rows = [{"rank": i, "track_id": track, "label": "x"} for i, track in enumerate(paths, 1)]
+    put(store, SUSPECTS, rows, SUSPECT)
+    files = [{"track_id": name, "uri": uri, "source": "/t.csv"} for name, uri in paths.items()]
+    put(store, "files", files, FILES)
+
+
+def test_tracks_with_a_local_file_can_be_played(store: Store, tmp_path: Path) -> None:
+    file = tmp_path / "a # b.wav"
+    file.touch()
+    paths = {"local": str(file), "lost": str(tmp_path / "no.wav"), "bucket": "s3://b/a.wav"}
+    put_suspects(store, paths | {"imported": "/t.csv#a.wav"})
+    _, page = read(tmp_path / "s")
+    players = [one for one in page.every("span") if one.get("class") == "player"]
+    assert [one["data-addresses"] for one in players] == [f"file://{tmp_path}/a%20%23%20b.wav"]
+
+
+def test_previews_lie_beside_the_page_and_hold_the_middle(store: Store, tmp_path: Path) -> None:
+    t = np.arange(30 * 22050) / 22050
+    # 440 Hz, and 880 Hz in the middle third.
+    y = 0.5 * np.sin(2 * np.pi * 440 * t * np.where((t >= 10) & (t < 20), 2, 1))
+    soundfile.write(tmp_path / "tones.flac", y, 22050)
+    (tmp_path / "broken.wav").write_bytes(b"RIFF")
+    remote = f"memory://{tmp_path}/tones.flac"
+    with fsspec.open(remote, "wb") as file:
+        file.write((tmp_path / "tones.flac").read_bytes())
+    local = str(tmp_path / "tones.flac")
+    put_suspects(store, {"local": local, "remote": remote, "broken": f"{tmp_path}/broken.wav"})
+    outcome = report(store=str(tmp_path / "s"), out=str(tmp_path / "out"), previews=True)
+    assert outcome.previews == 2
+    page = Reader((tmp_path / "out" / "index.html").read_text())
+    players = [one for one in page.every("span") if one.get("class") == "player"]
+    both, preview = [(one["data-addresses"] or "").split(" ") for one in players[:2]]
+    assert both[0] == Path(local).as_uri()
+    assert (players[2]["data-addresses"] or "").startswith("file:")
+    contents = [(tmp_path / "out" / name).read_bytes() for name in (both[1], preview[0])]
+    assert contents[0] == contents[1]
+    heard, rate = soundfile.read(tmp_path / "out" / both[1])
+    assert len(heard) / rate == pytest.approx(10, abs=0.01)
+    spectrum = np.abs(np.fft.rfft(heard))
+    assert spectrum.argmax() * rate / len(heard) == pytest.approx(880, abs=1)
 
 
 def test_damaged_features_are_reported_and_damaged_neighbours_cost_their_section(
