@@ -68,6 +68,7 @@ def label_tracks(choice: str, listing: Listing) -> Labels:
 
     Examples
     --------
+    >>> from jobs.inputs.sources import SourceFile
     >>> path = "/music/blues/cd 1/take1.wav"
     >>> listing = Listing(["/music"])
     >>> listing.add([SourceFile("blues/cd 1/take1.wav", path, "/music", path, 4096, 0)])

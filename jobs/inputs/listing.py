@@ -4,7 +4,6 @@ import os
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from itertools import islice
-from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
@@ -43,8 +42,6 @@ _LISTED = pa.schema(
     ]
 )
 
-_FIELDS = attrgetter(*_LISTED.names)
-
 
 @dataclass
 class Listing:
@@ -82,9 +79,11 @@ class Listing:
 
     def add(self, recordings: Iterable[SourceFile]) -> int:
         """Add recordings, and return their number."""
-        found, count = iter(recordings), 0
-        while batch := list(islice(found, _BATCH_FILES)):
-            insert(self.database, "listed", [_table(batch)])
+        # The garbage collector visits retained objects again and again, but not rows of text.
+        rows, count = map(_row, recordings), 0
+        while batch := list(islice(rows, _BATCH_FILES)):
+            columns = dict(zip(_LISTED.names, zip(*batch, strict=True), strict=True))
+            insert(self.database, "listed", [pa.table(columns, schema=_LISTED)])
             count += len(batch)
         return count
 
@@ -235,10 +234,7 @@ def full_path(uri: str, path: bytes | None) -> str:
     return from_text(uri) if path is None else os.fsdecode(path)
 
 
-def _table(recordings: list[SourceFile]) -> pa.Table:
-    columns = dict(zip(_LISTED.names, zip(*map(_FIELDS, recordings), strict=True), strict=True))
-    columns["path"] = [
-        None if path == from_text(uri) else os.fsencode(path)
-        for uri, path in zip(columns["uri"], columns["path"], strict=True)
-    ]
-    return pa.table(columns, schema=_LISTED)
+def _row(one: SourceFile) -> tuple[str, str, str, bytes | None, int | None, int | None]:
+    """Return a row of ``listed``."""
+    path = None if one.path == from_text(one.uri) else os.fsencode(one.path)
+    return one.track_id, one.uri, one.source, path, one.size, one.modified
