@@ -211,10 +211,9 @@ def profile(signals: dict[Path, Signal]) -> Iterator[str]:
     for owner, name, label in (
         (extract, "features", rest),
         (scipy.fft, "rfft", "forward transform"),
-        (scipy.fft, "ifft", "inverse transform"),
         (hpss, "medians_along_time", "medians along time"),
-        (hpss, "_divide_by_both", "medians along frequency, mask"),
-        (hpss, "percussive_pairs", "masked pairs"),
+        (hpss, "_divide_by_both", "medians along frequency, soft mask"),
+        (hpss, "inverse_real_fft", "mask, inverse transform"),
         (overlap_add, "_overlap_add", "overlap-add, both parts' moments"),
         (block, "stft", "window, magnitudes, power"),
         (block, "spectral_peaks", "tuning"),

@@ -4,8 +4,8 @@
 
 The job finds the 20 nearest neighbours of each of 200,000 tracks, whose features are correlated
 like those of recordings, on clusters of one worker and of two, in turns; the figures are medians.
-A smaller collection warms each cluster up. Then it runs once with TRACKS (1,000,000) on two
-workers, to show the time of a pair of tracks and the peak memory of each process.
+Then it runs once with TRACKS (1,000,000) on two workers, to show the time of a pair of tracks and
+the peak memory of each process.
 """
 
 import statistics
@@ -25,8 +25,7 @@ from jobs.store.folder import Folder
 from jobs.store.schemas import TRACK, TRACKS
 from jobs.store.tables import STORE_JSON, Settings
 
-WARM_UP = 20_000  # enough for several tiles, so that the workers load the kernels
-FEW = 200_000
+FEW = 200_000  # enough to make the start of a cluster negligible
 MANY = 1_000_000
 
 
@@ -45,12 +44,13 @@ def make_store(folder: Path, n: int) -> None:
     storage.write_table(f"{TRACKS}/part-0.parquet", pa.Table.from_arrays(arrays, schema=TRACK))
 
 
-def on_workers(folder: Path, n: int, workers: int) -> dict[str, float]:
+def on_workers(folder: Path, scratch: Path, workers: int) -> dict[str, float]:
     """Run the job on a cluster; return the seconds and each process's peak memory in MB."""
     from distributed import Client
 
     from jobs.neighbours import similarity
 
+    scratch.mkdir()
     seconds = 0.0
     find_neighbours = similarity.find_neighbours
 
@@ -61,17 +61,13 @@ def on_workers(folder: Path, n: int, workers: int) -> dict[str, float]:
         seconds = time.perf_counter() - began
         return found
 
-    with (
-        tempfile.TemporaryDirectory() as scratch,
-        dask_cluster(Path(scratch), workers) as (address, _),
-        mock.patch.object(similarity, "find_neighbours", timed),
-    ):
+    with dask_cluster(scratch, workers) as (address, _):
         with Client(scheduler_file=address) as client:
             client.wait_for_workers(workers)
             peak = PeakMemory()
             peak.watch_cluster(client)
-        for count in (WARM_UP, n):
-            similarity.similarity(store=str(folder / str(count)), k=K, scheduler=address)
+        with mock.patch.object(similarity, "find_neighbours", timed):
+            similarity.similarity(store=str(folder), k=K, scheduler=address)
     return {"seconds": seconds, **peak.megabytes()}
 
 
@@ -80,15 +76,16 @@ def main() -> None:
     many = int(sys.argv[1]) if sys.argv[1:] else MANY
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        for n in (WARM_UP, FEW, many):
-            make_store(folder / str(n), n)
+        make_store(folder / "few", FEW)
         taken: dict[int, list[float]] = {1: [], 2: []}
-        for _ in range(REPEATS):
+        for repeat in range(REPEATS):
             for workers, times in taken.items():
-                times.append(on_workers(folder, FEW, workers)["seconds"])
+                scratch = folder / f"scratch-{repeat}-{workers}"
+                times.append(on_workers(folder / "few", scratch, workers)["seconds"])
         one, two = (statistics.median(times) for times in taken.values())
         print(f"{FEW:,} tracks: one worker {one:.1f} s, two {two:.1f} s: {one / two:.2f} times")
-        found = on_workers(folder, many, 2)
+        make_store(folder / "many", many)
+        found = on_workers(folder / "many", folder / "scratch-many", 2)
         seconds = found.pop("seconds")
         memory = ", ".join(f"{key} {mb:,.0f} MB" for key, mb in found.items())
         cost = (seconds / many**2) / (two / FEW**2)
