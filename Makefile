@@ -9,7 +9,7 @@ PIP := $(BIN)/python -m pip install --no-compile --quiet --disable-pip-version-c
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check kernels-songmill kernels-librosa storm containers dist docs bench lock clean
+.PHONY: help demo test check kernels-songmill kernels-librosa collected storm containers dist docs bench lock clean
 
 help:
 	@echo "make demo    synthesise a small collection and extract it (about a minute; seconds when repeated)"
@@ -50,8 +50,12 @@ kernels-librosa: COMPILE = tests.support.compile_kernels
 kernels-songmill kernels-librosa: $(VENV)/installed
 	NUMBA_CACHE_DIR=tests/__pycache__/compiled $(BIN)/python -m $(COMPILE)
 
+# Compiles all modules once, and not in every test process.
+collected: $(VENV)/installed-dev
+	$(BIN)/python -m pytest --collect-only --quiet >/dev/null
+
 test: $(VENV)/installed
-	$(MAKE) --jobs kernels-librosa kernels-songmill check
+	$(MAKE) --jobs kernels-librosa kernels-songmill check collected
 	$(BIN)/python -m pytest -m 'not storm and not containers and not dist' -n auto --dist loadfile --no-loadscope-reorder --max-worker-restart 0 --durations 15
 
 storm: $(VENV)/installed-dev

@@ -37,9 +37,8 @@ def read_tracks(table: Path) -> tuple[Tracks, np.ndarray]:
         import_features([str(table)], store=folder)
         store = open_store(folder)
         tracks = labelled_tracks(store, "gtzan", "track").tracks
-        return group_duplicates(store, tracks, Progress()), read_rows(
-            store, "gtzan", "track"
-        ).features
+        rows = read_rows(store, "gtzan", "track", Progress())
+        return group_duplicates(store, tracks, Progress()), rows.features
 
 
 def right(name: str, features: np.ndarray, tracks: Tracks, folds: np.ndarray) -> np.ndarray:

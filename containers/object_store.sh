@@ -1,4 +1,5 @@
-# SeaweedFS in two processes. Only its S3 interface is open to other containers, and it requires credentials.
+# SeaweedFS in two processes. Only its S3 interface is open to other containers, and it requires credentials,
+# except to read the report, which browsers open.
 # Its internal gRPC port requires a client certificate that no other container has.
 set -eu
 umask 077
@@ -6,7 +7,8 @@ credentials=/object-store-credentials/credentials
 setting() { sed -n "s/^$1 *= *//p" "$credentials"; }
 cat > /tmp/s3.json <<JSON
 {"identities": [{"name": "songmill", "actions": ["Admin", "Read", "Write", "List", "Tagging"],
-  "credentials": [{"accessKey": "$(setting aws_access_key_id)", "secretKey": "$(setting aws_secret_access_key)"}]}]}
+  "credentials": [{"accessKey": "$(setting aws_access_key_id)", "secretKey": "$(setting aws_secret_access_key)"}]},
+  {"name": "anonymous", "actions": ["Read:music/tables/report/*"]}]}
 JSON
 openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 3650 -subj /CN=object-store \
   -keyout /tmp/parts.key -out /tmp/parts.pem 2> /tmp/openssl.log || { cat /tmp/openssl.log; exit 1; }

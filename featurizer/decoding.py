@@ -20,6 +20,7 @@ import os
 from dataclasses import dataclass, replace
 from typing import BinaryIO
 
+from featurizer.columns import SAMPLE_RATE
 from featurizer.deadline import Deadline
 from featurizer.errors import RecordingError
 from featurizer.ffmpeg import BOUNDED, decode_with_ffmpeg, packets_seconds
@@ -35,6 +36,7 @@ from featurizer.formats import (
 )
 from featurizer.libsndfile import decode_with_libsndfile
 from featurizer.mono_signal import MAX_HOURS, resampled_length, too_long
+from featurizer.ogg import lost_share
 from featurizer.recording import (
     MIN_MISSING_S,
     MIN_SHARE,
@@ -51,7 +53,7 @@ from featurizer.stated_length import (
     missing_bytes,
     with_corrected_length,
 )
-from featurizer.truncation import ends_midway
+from featurizer.truncation import find_end
 
 _DAMAGED = ("unreadable", "empty")
 """Failures of a part of a file that leave the other parts readable."""
@@ -109,7 +111,8 @@ def decode(
             if found is None:
                 raise RecordingError("unreadable", _unknown_format(file, size))
             recording = _decode_all(_Encoded(file, descriptor, size, deadline), found)
-    if recording.y.any():
+    # The start alone usually shows it, in less time.
+    if recording.y[:SAMPLE_RATE].any() or recording.y.any():
         return recording
     return replace(recording, note=" ".join(filter(None, [recording.note, SILENT])))
 
@@ -222,11 +225,13 @@ def _decode_part(encoded: _Encoded, found: Found, stop: int) -> Recording | Foun
     """Decode a part of a file, unless another recording follows in it: then return that."""
     container = found.container
     file = FilePart(encoded.file, found.start, stop)
-    descriptor = encoded.descriptor if file.size == encoded.size else None
+    end, is_cut = find_end(file, container)
+    samples = file.up_to(end)
+    descriptor = encoded.descriptor if samples.size == encoded.size else None
     failure = corrected = None
     stated_s = 0.0
     try:
-        decoded = _decode_with_either(encoded, file, container, descriptor)
+        decoded = _decode_with_either(encoded, samples, container, descriptor)
     except RecordingError as error:
         if error.kind in _DAMAGED:
             corrected = with_corrected_length(file, container)
@@ -240,7 +245,7 @@ def _decode_part(encoded: _Encoded, found: Found, stop: int) -> Recording | Foun
         if _unsearched_seconds(file, container, decoded) > MIN_MISSING_S:
             corrected = with_corrected_length(file, container)
         if corrected is None:
-            return _finish(file, container, decoded)
+            return _finish(file, container, decoded, is_cut)
         stated_s = decoded.seconds
         del decoded  # the signals of two decoders would take too much memory
     recording = _decode_corrected(encoded, corrected, container, stated_s)
@@ -248,7 +253,8 @@ def _decode_part(encoded: _Encoded, found: Found, stop: int) -> Recording | Foun
         return recording
     if failure is not None:
         raise failure
-    return _finish(file, container, _decode_with_either(encoded, file, container, descriptor))
+    decoded = _decode_with_either(encoded, samples, container, descriptor)
+    return _finish(file, container, decoded, is_cut)
 
 
 def _decode_corrected(
@@ -271,7 +277,7 @@ def _decode_corrected(
         if error.kind == "not-finite" or error.kind in _DAMAGED:
             return None
         raise
-    recording = _finish(file, container, decoded)
+    recording = _finish(file, container, decoded, is_cut=False)
     stated_n = int(resampled_length(stated_s, 1))
     if stated_s and not is_same_audio(recording.y, stated_n, recording.sample_rate):
         return None
@@ -334,18 +340,31 @@ def _is_complete(file: FilePart, container: Container, decoded: Decoded) -> bool
     return packets_seconds(file, container) <= decoded.seconds + MIN_MISSING_S
 
 
-def _finish(file: FilePart, container: Container, decoded: Decoded) -> Recording:
+def _finish(file: FilePart, container: Container, decoded: Decoded, is_cut: bool) -> Recording:
     if decoded.missing_s <= MIN_MISSING_S:
         missing = missing_bytes(file, container)
         if missing:
             promised_s = decoded.seconds + missing / _bytes_per_second(decoded)
             decoded = replace(decoded, promised_s=promised_s)
+    lost_s = _unreported_seconds(file, container, decoded)
+    if lost_s > decoded.missing_s:
+        failure = "damaged frame or page"
+        decoded = replace(decoded, promised_s=None, damaged_s=lost_s, failure=failure)
     return finish_recording(
         decoded,
         container,
         undecoded_s=_unsearched_seconds(file, container, decoded),
-        is_cut=ends_midway(file, container),
+        is_cut=is_cut,
     )
+
+
+def _unreported_seconds(file: FilePart, container: Container, decoded: Decoded) -> float:
+    """Return about how long the audio would be that is lost to damage no decoder reports."""
+    if container.name == "Ogg":
+        return lost_share(file) * decoded.seconds
+    if container.name == "AMR":
+        return _undecoded_seconds(file, container, decoded)
+    return 0.0
 
 
 def _unsearched_seconds(file: FilePart, container: Container, decoded: Decoded) -> float:

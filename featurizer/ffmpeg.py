@@ -101,8 +101,10 @@ def decode_with_ffmpeg(file: FilePart, container: Container, deadline: Deadline 
             raise RejectedByDecoderError(failure or NO_SAMPLES)
     seconds = signal.seconds
     damaged_s = (damaged - padding) / max(size, 1) * seconds
-    if promised_s is not None and seconds >= promised_s - _ROUNDING_S:
-        damaged_s = 0.0  # Errors after the promised end come from appended tags or padding.
+    intact = end if intact is None else intact
+    is_promise_kept = promised_s is not None and seconds >= promised_s - _ROUNDING_S
+    if is_promise_kept or not unexplained_bytes(file, intact, file.size):
+        damaged_s = 0.0  # Errors after the end come from appended tags or padding.
     unread = end if is_alone else file.size
     return Decoded(
         signal,
@@ -110,7 +112,7 @@ def decode_with_ffmpeg(file: FilePart, container: Container, deadline: Deadline 
         channels,
         promised_s,
         max(size, 1),
-        end if intact is None else intact,
+        intact,
         unread,
         damaged_s,
         failure,

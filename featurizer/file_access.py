@@ -190,6 +190,15 @@ class FilePart:
         self._at += len(content)
         return content
 
+    def read_at(self, start: int, size: int) -> bytes:
+        """Read at most `size` bytes from an offset."""
+        self.seek(start)
+        return self.read(size)
+
+    def up_to(self, stop: int) -> "FilePart":
+        """Return the part up to an offset."""
+        return FilePart(self._file, self._start, self._start + stop)
+
     def patched(self, at: int, patch: bytes) -> "FilePart":
         """Return the same part with other bytes at an offset.
 

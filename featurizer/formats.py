@@ -15,6 +15,7 @@ import math
 import re
 import struct
 from dataclasses import dataclass
+from functools import cache
 from typing import Protocol
 
 from featurizer.frames import (
@@ -154,18 +155,12 @@ _ANYWHERE = {
 
 _SIGNATURE = re.compile(rb"|".join(mark.pattern for mark in _ANYWHERE.values()), re.DOTALL)
 
-# The first bytes of a frame of MPEG audio, ADTS or (Enhanced) AC-3; or a signature.
-_CANDIDATE = re.compile(
-    rb"|".join(
-        (
-            rb"\xff[\xe2-\xe5\xf2-\xf5\xfa-\xfd][\x10-\xeb]",
-            rb"\xff[\xf0\xf1\xf8\xf9][\x00-\xf3]",
-            rb"\x0b\x77",
-            _SIGNATURE.pattern,
-        )
-    ),
-    re.DOTALL,
-)
+# The first bytes of a frame of MPEG audio, ADTS and (Enhanced) AC-3, by demuxer.
+_FRAME_STARTS = {
+    "mp3": rb"\xff[\xe2-\xe5\xf2-\xf5\xfa-\xfd][\x10-\xeb]",
+    "aac": rb"\xff[\xf0\xf1\xf8\xf9][\x00-\xf3]",
+    "ac3": rb"\x0b\x77",
+}
 _MAX_SIGNATURE_BYTES = 64
 
 # Archives, pictures, films and programs, which may contain a recording after a short header.
@@ -175,6 +170,10 @@ _NOT_AUDIO = re.compile(
     rb"|\x7fELF|MZ|SQLite format",
     re.DOTALL,
 )
+
+# Lyrics3 and Lyrics3v2, the former with at most 5,100 bytes of text.
+_LYRICS = re.compile(rb"LYRICSBEGIN.*?(?:LYRICSEND|[0-9]{6}LYRICS200)", re.DOTALL)
+_MAX_LYRICS_BYTES = 1 << 13
 
 _CHUNK_NAME = re.compile(rb"[A-Za-z0-9 _-]{4}(?=.{4})", re.DOTALL)
 _MIN_PADDING = 16
@@ -260,8 +259,9 @@ def sniff(file: Readable) -> Found | None:
     if _NOT_AUDIO.match(head):
         return None
     # A tag whose size is too large ends within the recording, so the search starts before it.
-    return _search(file, _CANDIDATE, 0, _SEARCH_BYTES) or _search(
-        file, _CANDIDATE, begin, _SEARCH_BYTES
+    candidates = _candidates(None)
+    return _search(file, candidates, 0, _SEARCH_BYTES) or _search(
+        file, candidates, begin, _SEARCH_BYTES
     )
 
 
@@ -333,6 +333,13 @@ def _with_count(head: bytes, offset: int) -> Container:
         at += 4
     count = int.from_bytes(head[at : at + 4], "big")
     return _MPEG_AUDIO_WITH_COUNT if has_count and count else _MPEG_AUDIO
+
+
+@cache
+def _candidates(played: str | None) -> re.Pattern[bytes]:
+    """Return the pattern of signatures and of the frames of all demuxers but one."""
+    starts = [start for demuxer, start in _FRAME_STARTS.items() if demuxer != played]
+    return re.compile(rb"|".join((*starts, _SIGNATURE.pattern)), re.DOTALL)
 
 
 def _search(
@@ -422,10 +429,12 @@ def next_recording(
     >>> next_recording(file, 0, 0, 170, Container("MP3", "mp3")).start
     128
     """
-    found = _search(file, _CANDIDATE, intact, unread - intact, played)
+    candidates = _candidates(played.demuxer)
+    found = _search(file, candidates, intact, unread - intact, played)
     if found is None:
-        rest = unexplained_bytes(file, unread, size)
-        found = _search(file, _CANDIDATE, size - rest, rest, played)
+        # An MP4 starts with zeros, like padding.
+        begin = max(unread, size - unexplained_bytes(file, unread, size) - 3)
+        found = _search(file, candidates, begin, size - begin, played)
     return found
 
 
@@ -453,19 +462,28 @@ def unexplained_bytes(file: Readable, start: int, stop: int) -> int:
     13
     """
     while start < stop:
-        head = _read(file, start, _BLOCK_BYTES // 256)
-        length, _ = tag_length(head)
-        if not length and _SIGNATURE.match(head):
+        head = _read(file, start, _MAX_LYRICS_BYTES)
+        if _SIGNATURE.match(head):
             break
+        length = _block_length(head, stop - start)
         if not length:
-            length = _chunk_length(head, stop - start)
-        if not length:
-            # Padding repeats one byte.
-            length = len(head) - len(head.lstrip(head[:1]))
-            if length < min(_MIN_PADDING, stop - start):
+            # Padding repeats one byte. A chunk of odd size is padded with one.
+            rest = head.lstrip(head[:1])
+            length = len(head) - len(rest)
+            is_padding = length >= min(_MIN_PADDING, stop - start)
+            if not is_padding and (head[0] or not _block_length(rest, stop - start - length)):
                 break
         start += length
     return max(0, stop - start)
+
+
+def _block_length(head: bytes, longest: int) -> int:
+    """Return the size of the tag or chunk at the start of some bytes; 0 if there is none."""
+    length, _ = tag_length(head)
+    if not length:
+        lyrics = _LYRICS.match(head)
+        length = len(lyrics[0]) if lyrics else _chunk_length(head, longest)
+    return length
 
 
 def _chunk_length(head: bytes, longest: int) -> int:

@@ -89,7 +89,8 @@ def decode_with_libsndfile(
     damaged_s = 0.0
     if failure is not None:
         damaged_s = max(0.0, (promised_s or 0.0) - signal.seconds)
-    intact = max(0, end - _READ_AHEAD)
+    is_buffered = sound.format == "FLAC" or not sound.subtype.startswith(_CONSTANT_RATE_SUBTYPES)
+    intact = max(0, end - _READ_AHEAD) if is_buffered else end
     return Decoded(signal, rate, channels, promised_s, size, intact, end, damaged_s, failure)
 
 

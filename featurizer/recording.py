@@ -96,9 +96,9 @@ class Decoded:
 
         Bytes that were inserted into a recording look like damage, but replace nothing.
         """
-        if abs((self.promised_s or 0.0) - self.seconds) <= MIN_MISSING_S:
-            return 0.0
-        return self.damaged_s
+        if self.promised_s is None or abs(self.promised_s - self.seconds) > MIN_MISSING_S:
+            return self.damaged_s
+        return 0.0
 
     @property
     def missing_s(self) -> float:
@@ -128,7 +128,7 @@ def finish_recording(
     Raises
     ------
     RecordingError
-        Of kind unreadable, if the decoder left out more than it read.
+        Of kind unreadable, if damage leaves less than 60 % of the recording.
 
     Examples
     --------
@@ -142,7 +142,8 @@ def finish_recording(
     if decoded.failure is not None and seconds < MIN_SHARE * (seconds + lost_s):
         raise RecordingError(
             "unreadable",
-            f"The {container.name} decoder gave up after {seconds:.1f} s ({decoded.failure})."
+            f"Only {seconds:.1f} s of about {seconds + lost_s:.1f} s of the {container.name} file"
+            f" could be decoded ({decoded.failure}); at least {MIN_SHARE:.0%} is needed."
             " Replace the file with an undamaged copy.",
         )
     note = None

@@ -32,6 +32,9 @@ _VOC_SOUND = (1, 2, 9)
 
 _NIST_FIELD = re.compile(rb"^(sample_count|channel_count|sample_n_bytes) -i (\d+)", re.MULTILINE)
 
+_READ_TO_END = ("AU", "NIST SPHERE", "VOC", "W64")
+"""Formats whose files libsndfile reads to their end, whatever the header says."""
+
 _TTA_HEADER = struct.Struct("<4sHHHIII")
 """Signature, format, channels, bits, sample rate, samples, and the checksum of these."""
 
@@ -105,7 +108,7 @@ def data_chunk(file: FilePart, container: Container) -> DataChunk | None:
     DataChunk(begin=20, size=2, size_at=16, size_format='<I')
     """
     if container.name == "AU":
-        begin, size = struct.unpack(">II", _read(file, 4, 8))
+        begin, size = struct.unpack(">II", file.read_at(4, 8))
         return DataChunk(begin, None if is_unknown(size) else size, None)
     if container.name == "VOC":
         return _voc_block(file)
@@ -121,11 +124,38 @@ def data_chunk(file: FilePart, container: Container) -> DataChunk | None:
     begin, size, size_at, size_format = chunk
     if b"ds64" in chunks and size == _IN_DS64:
         size_at, size_format = chunks[b"ds64"][0] + 8, "<Q"
-        (size,) = struct.unpack(size_format, _read(file, size_at, 8))
+        (size,) = struct.unpack(size_format, file.read_at(size_at, 8))
     known = None if is_unknown(size, struct.calcsize(size_format)) else size
     # Decoders read a W64 to its end, whatever its header says.
     is_corrected = container.name != "W64"
     return DataChunk(begin, known, size_at if is_corrected else None, size_format)
+
+
+def stated_end(file: FilePart, container: Container) -> int | None:
+    r"""Return where the samples end, for formats that libsndfile reads to the end of the file.
+
+    Parameters
+    ----------
+    file : FilePart
+    container : Container
+
+    Returns
+    -------
+    offset : int or None
+        None unless the file is a W64, AU, VOC or NIST SPHERE with a length in its header.
+
+    Examples
+    --------
+    >>> import io
+    >>> from featurizer.file_access import DecoderFile
+    >>> raw = io.BytesIO(b".snd\0\0\0\x18\0\0\0\2" + bytes(12) + b"abTAG")
+    >>> stated_end(FilePart(DecoderFile(raw, None), 0, 29), Container("AU", "au"))
+    26
+    """
+    if container.name not in _READ_TO_END:
+        return None
+    chunk = data_chunk(file, container)
+    return None if chunk is None or chunk.size is None else chunk.begin + chunk.size
 
 
 def missing_bytes(file: FilePart, container: Container) -> int:
@@ -162,11 +192,10 @@ def with_corrected_length(file: FilePart, container: Container) -> FilePart | No
     if container.name == "True Audio":
         return _tta_with_count_of_its_table(file)
     chunk = data_chunk(file, container)
-    if chunk is None or chunk.size_at is None:
+    if chunk is None or not unexplained_bytes(file, chunk.begin + (chunk.size or 0), file.size):
         return None
-    stated_end = chunk.begin + (chunk.size or 0)
-    if not unexplained_bytes(file, stated_end, file.size):
-        return None
+    if chunk.size_at is None:
+        return file if container.name in _READ_TO_END else None
     try:
         return file.patched(chunk.size_at, struct.pack(chunk.size_format, file.size - chunk.begin))
     except struct.error:  # too large for the field
@@ -232,13 +261,13 @@ def _chunks(
     elif container.name == "CAF":
         at, name_size, size_format, counted, multiple = 8, 4, ">Q", 0, 1
     elif container.name in ("WAV", "RF64", "BW64", "AIFF"):
-        order = "<" if _read(file, 0, 4) in (b"RIFF", b"RF64", b"BW64") else ">"
+        order = "<" if file.read_at(0, 4) in (b"RIFF", b"RF64", b"BW64") else ">"
         at, name_size, size_format, counted, multiple = 12, 4, f"{order}I", 0, 2
     else:
         return
     header_size = name_size + struct.calcsize(size_format)
     for _ in range(_MAX_CHUNKS):
-        header = _read(file, at, header_size)
+        header = file.read_at(at, header_size)
         if len(header) < header_size:
             return
         (size,) = struct.unpack_from(size_format, header, name_size)
@@ -250,11 +279,11 @@ def _chunks(
 
 def _voc_block(file: FilePart) -> DataChunk | None:
     """Return the last block of sound, or the one that the end of the file cuts."""
-    head = _read(file, 0, 22)
+    head = file.read_at(0, 22)
     at = int.from_bytes(head[20:22], "little")
     found = None
     for _ in range(_MAX_CHUNKS):
-        header = _read(file, at, 4)
+        header = file.read_at(at, 4)
         if len(header) < 4 or header[0] == 0:  # noqa: PLR2004 - the size of a block's header
             break
         size = int.from_bytes(header[1:], "little")
@@ -265,7 +294,7 @@ def _voc_block(file: FilePart) -> DataChunk | None:
 
 
 def _nist_samples(file: FilePart) -> DataChunk | None:
-    head = _read(file, 0, 1024)
+    head = file.read_at(0, 1024)
     fields = {name: int(number) for name, number in _NIST_FIELD.findall(head)}
     size_line = head[8:16].strip()
     if len(fields) < 3 or not size_line.isdigit() or b"embedded" in head:  # noqa: PLR2004 - all
@@ -280,12 +309,12 @@ def _tta_with_count_of_its_table(file: FilePart) -> FilePart | None:
     The header has no size of the table: it follows from the count. The table ends where its
     checksum is. Its last frame counts as full, so that it cannot be decoded.
     """
-    header = _read(file, 0, _TTA_HEADER.size)
+    header = file.read_at(0, _TTA_HEADER.size)
     if len(header) < _TTA_HEADER.size:
         return None
     *fields, rate, count, _ = _TTA_HEADER.unpack(header)
     frame = 256 * rate // 245
-    table = _read(file, len(header), 4 * (MAX_HOURS * 3600 + 1))
+    table = file.read_at(len(header), 4 * (MAX_HOURS * 3600 + 1))
     crc = n = 0
     for n in range(len(table) // 4):
         entry = table[4 * n : 4 * n + 4]
@@ -298,8 +327,3 @@ def _tta_with_count_of_its_table(file: FilePart) -> FilePart | None:
         return None  # something else is wrong
     without_crc = _TTA_HEADER.pack(*fields, rate, n * frame, 0)[:-4]
     return file.patched(0, without_crc + struct.pack("<I", zlib.crc32(without_crc)))
-
-
-def _read(file: FilePart, start: int, size: int) -> bytes:
-    file.seek(start)
-    return file.read(size)

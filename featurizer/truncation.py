@@ -1,35 +1,33 @@
-"""Detect streams without a length in their header that end within a frame or page."""
+"""Find where the samples of a stream end, and whether that is within a frame or page."""
 
 import re
 
+from featurizer.amr import MAX_FRAME_BYTES, frames_end
 from featurizer.file_access import FilePart
 from featurizer.formats import FRAME_FORMATS, Container, unexplained_bytes
 from featurizer.frames import FrameParser, is_run
+from featurizer.ogg import stream_end
+from featurizer.stated_length import stated_end
 
 _TAIL_BYTES = 1 << 16
-"""Bytes to look at, at the end of a file: more than a page of Ogg has, or eight frames."""
+"""Bytes to look at, at the end of a file: more than eight frames have."""
 
 _FRAME_HEADER_BYTES = 7
 """Size of the longest frame header: that of AAC."""
 
-_OGG_HEADER_BYTES = 27
-_OGG_END_OF_STREAM = 4
+_SYNC_BYTES = (b"\xff", b"\x0b")
+"""First bytes of a frame."""
 
 # RFC 9639, 9.1 and 9.3: the first bytes of a frame of FLAC, and the polynomial of its checksum.
 _FLAC_SYNC = re.compile(rb"\xff[\xf8\xf9]")
 _FLAC_POLYNOMIAL = 0x8005
 
-# 3GPP TS 26.101 and 26.201: bytes of a frame by its type, with the header of one byte.
-_AMR_FRAMES = {
-    b"#!AMR\n": (13, 14, 16, 18, 20, 21, 27, 32, 6, 1, 1, 1, 1, 1, 1, 1),
-    b"#!AMR-WB\n": (18, 24, 33, 37, 41, 47, 51, 59, 61, 6, 1, 1, 1, 1, 1, 1),
-}
 
+def find_end(file: FilePart, container: Container) -> tuple[int, bool]:
+    r"""Find the end of the samples in a stream, and whether it was cut off.
 
-def ends_midway(file: FilePart, container: Container) -> bool:
-    r"""Check whether a stream ends within a frame, or before the end that its format marks.
-
-    A stream without a mark that was cut between two frames cannot be told from a complete one.
+    A stream without a mark at its end that was cut between two frames cannot be told from a
+    complete one. Zeros at the end of a stream are padding.
 
     Parameters
     ----------
@@ -38,58 +36,48 @@ def ends_midway(file: FilePart, container: Container) -> bool:
 
     Returns
     -------
-    bool
-        False for recordings with a length in their header.
+    end : int
+        Offset in bytes; that of the end of the file unless decoders would take what follows the
+        samples for samples.
+    is_cut : bool
+        Whether the stream ends within a frame, or before the end that its format marks. False for
+        recordings with a length in their header.
 
     Examples
     --------
     >>> import io
     >>> from featurizer.file_access import DecoderFile
-    >>> file = DecoderFile(io.BytesIO(b"#!AMR\n" + 2 * (b"\x3c" + bytes(31))), None)
-    >>> amr = Container("AMR", "amr")
-    >>> ends_midway(FilePart(file, 0, 70), amr), ends_midway(FilePart(file, 0, 69), amr)
-    (False, True)
+    >>> raw = io.BytesIO(b"#!AMR\n" + 2 * (b"\x3c" + bytes(31)) + b"TAG" + bytes(125))
+    >>> file, amr = DecoderFile(raw, None), Container("AMR", "amr")
+    >>> find_end(FilePart(file, 0, 198), amr), find_end(FilePart(file, 0, 69), amr)
+    ((70, False), (38, True))
     """
-    if container.name == "Ogg":
-        return _ends_before_last_page(file)
     if container.name == "FLAC":
-        return _has_no_flac_length(file) and _ends_within_flac_frame(file)
+        return file.size, _has_no_flac_length(file) and _ends_within_flac_frame(file)
+    if container.name == "Ogg":
+        end = stream_end(file)
+        return (file.size, True) if end is None else (end, False)
     if container.name == "AMR":
-        return _ends_within_amr_frame(file)
-    if container.has_duration:
-        return False
-    return any(
-        _ends_within_frame(file, parser) for same, parser in FRAME_FORMATS if same == container
-    )
+        end = frames_end(file)
+        rest = file.read_at(end, MAX_FRAME_BYTES)
+        return end, len(rest) < MAX_FRAME_BYTES and any(rest)
+    parser = dict(FRAME_FORMATS).get(container)
+    if parser is None:
+        return min(file.size, stated_end(file, container) or file.size), False
+    return _find_end_of_frames(file, parser)
 
 
-def _ends_before_last_page(file: FilePart) -> bool:
-    # RFC 3533, 6: flags in byte 5, the number of segments in byte 26, and then their sizes.
-    tail = _tail(file)
-    page = tail[max(0, tail.rfind(b"OggS\0")) :]
-    if len(page) < _OGG_HEADER_BYTES:
-        return True
-    n_segments = page[_OGG_HEADER_BYTES - 1]
-    sizes = page[_OGG_HEADER_BYTES : _OGG_HEADER_BYTES + n_segments]
-    if len(sizes) < n_segments or len(page) < _OGG_HEADER_BYTES + n_segments + sum(sizes):
-        return True
-    return not page[5] & _OGG_END_OF_STREAM
-
-
-def _ends_within_frame(file: FilePart, parser: FrameParser) -> bool:
+def _find_end_of_frames(file: FilePart, parser: FrameParser) -> tuple[int, bool]:
     tail = _tail(file)
     is_whole = len(tail) == file.size
-    first = next((at for at in range(len(tail)) if is_run(tail, at, is_whole, parser)), None)
-    if first is None:
-        return False
-    at = first
-    while at < len(tail):
-        frame = parser(tail, at)
-        if frame is None:
-            # The start of a header, or something that is no frame.
-            return tail[at] == tail[first] and len(tail) - at < _FRAME_HEADER_BYTES
+    at = next((at for at in range(len(tail)) if is_run(tail, at, is_whole, parser)), len(tail))
+    while (frame := parser(tail, at)) is not None:
         at += frame[0]
-    return at > len(tail)
+    end = file.size - len(tail) + at
+    is_within_header = len(tail) - at < _FRAME_HEADER_BYTES and tail[at : at + 1] in _SYNC_BYTES
+    if end > file.size or is_within_header:
+        return file.size, True
+    return file.size if unexplained_bytes(file, end, file.size) else end, False
 
 
 def _has_no_flac_length(file: FilePart) -> bool:
@@ -124,19 +112,6 @@ def _flac_crc(byte: int) -> int:
 
 _FLAC_CRC = [_flac_crc(byte) for byte in range(256)]
 """Checksum of each single byte."""
-
-
-def _ends_within_amr_frame(file: FilePart) -> bool:
-    file.seek(0)
-    content = file.read()
-    magic = content[: content.find(b"\n") + 1]
-    sizes = _AMR_FRAMES.get(magic)
-    if sizes is None:
-        return False
-    at = len(magic)
-    while at < len(content):
-        at += sizes[content[at] >> 3 & 15]
-    return at > len(content)
 
 
 def _tail(file: FilePart) -> bytes:

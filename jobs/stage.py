@@ -91,8 +91,9 @@ class Session:
     def held(self, stage: str | None = None) -> Iterator[Lock]:
         """Hold the lock in the body. Nested calls share it; the outermost one ends the cluster.
 
-        If the process is killed, its row in ``runs`` names ``stage``. Raise StoreError if another
-        run holds the store.
+        A commit that an earlier run has begun is completed first. If the process is killed, its row
+        in ``runs`` names ``stage``. Raise StoreError if another run holds the store, or the commit
+        cannot be completed.
         """
         if self._lock is not None:
             yield self._lock
@@ -104,6 +105,8 @@ class Session:
             try:
                 if stage:
                     self._lock.note(run_id=self.run_id, stage=stage, started=time.time())
+                if commit.recover(self._lock):
+                    self.progress.step("completed a commit that an earlier run had begun")
                 yield self._lock
             finally:
                 self._client = self._lock = None
@@ -135,8 +138,6 @@ class Session:
         started = time.time()
         self.progress.stage = self.progress.stage or name  # a nightly run sets it itself
         with self.held() as lock:
-            if commit.recover(lock):
-                self.progress.step("completed a commit that an earlier run had begun")
             if settings:
                 self._store = open_to_write(self.storage, settings, force=force)
             _record_killed(self.store, lock)
@@ -245,7 +246,8 @@ class Stage:
             arguments = (self.store.storage.root, self.mark, self.run_id)
             versions = (songmill_version(), known_versions(self.store.settings.feature_sets))
             check = functools.partial(unfit_for_store, *arguments, *versions)
-        pool = WorkerPool(client, check, self.session.progress.write)
+        name = f"{self.name} {os.path.basename(self.store.storage.root)}"
+        pool = WorkerPool(client, check, self.session.progress.write, name)
         self.pools.append(pool)
         with translate_errors(client):
             pool.settle()

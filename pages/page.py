@@ -1,7 +1,8 @@
 """Pages of facts, pictures and tables, each rendered as one self-contained HTML file.
 
 A page loads nothing over the network, and its Content-Security-Policy forbids it. All content is
-escaped, because names come from outside. Only the sorting of tables needs scripts.
+escaped, because names come from outside. Scripts sort tables, play recordings and explore tracks;
+everything else works without them.
 """
 
 import base64
@@ -23,6 +24,31 @@ MAX_WORD_WIDTH = 18
 
 _FOLDER = Path(__file__).parent / "templates"
 
+_SCRIPTS = ("sort.js", "listening.js", "timeline.js")
+"""Files in ``templates``, each a script of its own in every page."""
+
+_EXPLORER_SCRIPTS = ("map.js", "explorer.js")
+"""Further scripts of a page with an explorer."""
+
+
+@dataclass(frozen=True)
+class Recording:
+    """Recording that the reader can play.
+
+    Parameters
+    ----------
+    name : str
+        Name, for the label of the button.
+    addresses : sequence of str
+        Addresses of its file or of an excerpt, percent-encoded. The first that plays is taken.
+    start_s : float >= 0
+        Where to begin, in seconds. Excerpts (relative addresses) are played from their start.
+    """
+
+    name: str
+    addresses: Sequence[str]
+    start_s: float = 0.0
+
 
 @dataclass(frozen=True)
 class Cell:
@@ -39,12 +65,15 @@ class Cell:
         ``text``.
     subtext : str
         Secondary text, in smaller letters on a line of its own.
+    recording : Recording or None
+        The recording that the text names.
     """
 
     text: str
     value: float | None = None
     colour: str | None = None
     subtext: str = ""
+    recording: Recording | None = None
 
 
 _BREAK_AFTER = re.compile(r"(?<=[/_ -])")
@@ -73,7 +102,7 @@ def number(value: float | None, form: str = ",.0f") -> Cell:
     Examples
     --------
     >>> number(1234.5, ",.1f")
-    Cell(text='1,234.5', value=1234.5, colour=None, subtext='')
+    Cell(text='1,234.5', value=1234.5, colour=None, subtext='', recording=None)
     >>> number(None).text
     '–'
     """
@@ -98,6 +127,8 @@ class Table:
         Text below the table.
     collapsed : bool
         Whether the table is hidden until the reader opens it.
+    recording : Recording or None
+        The recording that the caption names.
 
     Examples
     --------
@@ -113,6 +144,7 @@ class Table:
     rows: Sequence[Sequence[Cell]]
     note: str = ""
     collapsed: bool = False
+    recording: Recording | None = None
 
     def min_width(self, column: int) -> int:
         """Return the minimum width of a column in characters: the length of its longest word."""
@@ -126,6 +158,41 @@ class Table:
 
 
 @dataclass(frozen=True)
+class Line:
+    """Line of a card.
+
+    Parameters
+    ----------
+    text : str
+        Text.
+    anchor : str
+        Anchor of the section with the details; empty for none.
+    """
+
+    text: str
+    anchor: str = ""
+
+
+@dataclass(frozen=True)
+class Card:
+    """Answer to a question.
+
+    Parameters
+    ----------
+    title : str
+        The question.
+    answer : str
+        The answer in a few words.
+    lines : sequence of Line
+        What the answer rests on.
+    """
+
+    title: str
+    answer: str
+    lines: Sequence[Line]
+
+
+@dataclass(frozen=True)
 class Content:
     """Content of a section, from top to bottom.
 
@@ -135,19 +202,25 @@ class Content:
         Introduction.
     command : str
         If there are no data yet: the command that creates them.
+    cards : sequence of Card
+        Answers, side by side.
     facts : sequence of (str, str)
         Names and values.
     pictures : sequence of Picture
         Pictures.
     tables : sequence of Table
         Tables.
+    explorer : str
+        Tracks to explore, from :func:`pages.explorer.pack`; empty for none.
     """
 
     text: str = ""
     command: str = ""
+    cards: Sequence[Card] = ()
     facts: Sequence[tuple[str, str]] = ()
     pictures: Sequence[Picture] = ()
     tables: Sequence[Table] = ()
+    explorer: str = ""
 
 
 @dataclass(frozen=True)
@@ -181,11 +254,14 @@ class Page:
         Introduction below the heading.
     sections : sequence of Section
         From top to bottom.
+    recording : Recording or None
+        The recording that the page is about. Pictures with a time axis follow it.
     """
 
     title: str
     text: str
     sections: Sequence[Section]
+    recording: Recording | None = None
 
 
 def render(page: Page) -> bytes:
@@ -208,17 +284,25 @@ def render(page: Page) -> bytes:
     style = environment.get_template("page.css").render(
         light=LIGHT, dark=DARK, colours=[*COLOURS, OTHER_COLOUR], max_width=MAX_WORD_WIDTH
     )
-    script = (_FOLDER / "sort.js").read_text(encoding="utf-8")
+    names = _SCRIPTS
+    if any(section.content.explorer for section in page.sections):
+        style += _read("explorer.css")
+        names += _EXPLORER_SCRIPTS
+    scripts = [_read(name) for name in names]
     html = environment.get_template("page.html").render(
         page=page,
         style=Markup(style),
         style_hash=_digest(style),
-        script=Markup(script),
-        script_hash=_digest(script),
+        scripts=[Markup(script) for script in scripts],
+        script_hashes=[_digest(script) for script in scripts],
         narrow=2 * NARROW.pixels - 1,
     )
     # File names that are not valid text contain lone surrogates, which UTF-8 cannot encode.
     return html.encode("utf-8", errors="replace")
+
+
+def _read(name: str) -> str:
+    return (_FOLDER / name).read_text(encoding="utf-8")
 
 
 def _digest(text: str) -> str:

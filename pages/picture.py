@@ -20,6 +20,22 @@ _PALETTE_SIZE = 256
 
 
 @dataclass(frozen=True)
+class Box:
+    """Rectangle in a picture, in fractions of its width and height.
+
+    Parameters
+    ----------
+    left, top, width, height : float [range=[0, 1]]
+        Position, from the top left, and size.
+    """
+
+    left: float
+    top: float
+    width: float
+    height: float
+
+
+@dataclass(frozen=True)
 class Rendering:
     """PNG of a picture for one variant.
 
@@ -27,11 +43,14 @@ class Rendering:
     ----------
     png : bytes
         The PNG file.
+    axes : Box
+        Position of its first axes.
     width, height : int
         Size in CSS pixels.
     """
 
     png: bytes
+    axes: Box
     width: int
     height: int
 
@@ -57,6 +76,8 @@ class Picture:
         Help for reading the picture.
     renderings : dict of (str, str) to Rendering
         By the names of the screen width and of the colour scheme.
+    seconds : float or None
+        Time at the right end of the first axes, which begin at 0; None if they do not show time.
     """
 
     name: str
@@ -64,6 +85,7 @@ class Picture:
     alt: str
     caption: str
     renderings: dict[tuple[str, str], Rendering]
+    seconds: float | None = None
 
     @property
     def default(self) -> Rendering:
@@ -79,6 +101,7 @@ def draw(
     alt: str,
     caption: str,
     heights: tuple[int, int],
+    seconds: float | None = None,
 ) -> Picture:
     """Draw a picture in every variant.
 
@@ -90,6 +113,8 @@ def draw(
         As for :class:`Picture`.
     heights : (int, int)
         In CSS pixels, for the wide screen and for the narrow one.
+    seconds : float, optional
+        As for :class:`Picture`.
 
     Examples
     --------
@@ -109,12 +134,13 @@ def draw(
     renderings = {}
     for width, height in zip(WIDTHS, heights, strict=True):
         for scheme in SCHEMES:
-            png = _png(paint, Variant(scheme, width), height)
-            renderings[width.name, scheme.name] = Rendering(png, width.pixels, height)
-    return Picture(name, title, alt, caption, renderings)
+            png, axes = _png(paint, Variant(scheme, width), height)
+            renderings[width.name, scheme.name] = Rendering(png, axes, width.pixels, height)
+    return Picture(name, title, alt, caption, renderings, seconds)
 
 
-def _png(paint: Painter, variant: Variant, height: int) -> bytes:
+def _png(paint: Painter, variant: Variant, height: int) -> tuple[bytes, Box]:
+    """Return a picture as PNG, and the position of its first axes."""
     with mpl.rc_context(), warnings.catch_warnings():
         mpl.rcdefaults()  # the user's matplotlibrc may ask for LaTeX
         mpl.rcParams.update(variant.rc_params())
@@ -131,7 +157,11 @@ def _png(paint: Painter, variant: Variant, height: int) -> bytes:
         paint(figure, variant)
         canvas.draw()
         pixels = Image.fromarray(np.asarray(canvas.buffer_rgba())).convert("RGB")
+        # A figure without axes is all axes.
+        (left, bottom), (right, top) = (
+            figure.axes[0].get_position().get_points() if figure.axes else ((0, 0), (1, 1))
+        )
     file = io.BytesIO()
     # A palette cuts the file to a third of its size without a visible difference.
     pixels.quantize(_PALETTE_SIZE, dither=Image.Dither.NONE).save(file, "PNG")
-    return file.getvalue()
+    return file.getvalue(), Box(left, 1 - top, right - left, top - bottom)

@@ -202,6 +202,7 @@ def _waveform(curves: Curves) -> Picture:
         f"is {peak:.2f} of full scale, at {_format_time(at)}.",
         caption="The samples in mono at 22,050 Hz.",
         heights=_HEIGHTS,
+        seconds=_duration_s(curves),
     )
 
 
@@ -274,6 +275,7 @@ def _spectrogram(curves: Curves) -> Picture:
         f"over {_format_time(_duration_s(curves))}. {summary}",
         caption=f"Level in decibels. {_frame_note(curves)}",
         heights=_TALL,
+        seconds=_duration_s(curves),
     )
 
 
@@ -307,6 +309,7 @@ def _mel_spectrogram(curves: Curves) -> Picture:
         f"{_format_time(_duration_s(curves))}. {summary}",
         caption=f"Level of Slaney's mel bands in decibels. {_frame_note(curves)}",
         heights=_TALL,
+        seconds=_duration_s(curves),
     )
 
 
@@ -336,6 +339,7 @@ def _harmonic_percussive(curves: Curves) -> Picture:
         f"percussive part (short attacks). {summary}",
         caption="Separated by median filters along time and along frequency.",
         heights=_HEIGHTS,
+        seconds=_duration_s(curves),
     )
 
 
@@ -380,6 +384,7 @@ def _curve_over_waveform(
         f"{values.max():,.0f} Hz, {values.mean():,.0f} Hz on average.",
         caption=f"{caption} The first frames: {first} Hz.",
         heights=_HEIGHTS,
+        seconds=_duration_s(curves),
     )
 
 
@@ -424,6 +429,7 @@ def _mfcc(curves: Curves, *, scaled: bool) -> Picture:
         if scaled
         else "The shape of the mel spectrum in 20 numbers. The first is the overall level.",
         heights=_TALL,
+        seconds=_duration_s(curves),
     )
 
 
@@ -460,6 +466,7 @@ def _pitch_classes(
         alt=f"{alt} {summary}",
         caption=f"{caption} {_frame_note(curves)}",
         heights=_TALL,
+        seconds=_duration_s(curves),
     )
 
 
@@ -489,6 +496,7 @@ def _contrast(curves: Curves) -> Picture:
         caption="How far the loudest fifth of a band is above its quietest fifth: tones have a "
         f"high contrast, noise has a low one. {_frame_note(curves)}",
         heights=_TALL,
+        seconds=_duration_s(curves),
     )
 
 
@@ -512,7 +520,15 @@ def _share(
         axes.set_ylabel(label)
         _time_axis(axes, _duration_s(curves), variant)
 
-    return draw(paint, name=name, title=title, alt=alt.rstrip(), caption=caption, heights=_HEIGHTS)
+    return draw(
+        paint,
+        name=name,
+        title=title,
+        alt=alt.rstrip(),
+        caption=caption,
+        heights=_HEIGHTS,
+        seconds=_duration_s(curves),
+    )
 
 
 def _onset_strength(curves: Curves, tempo: float) -> Picture:
@@ -540,6 +556,7 @@ def _onset_strength(curves: Curves, tempo: float) -> Picture:
         caption="The rise of the mel spectrum from frame to frame, as the median over bands. "
         "The tempo is that of its strongest repetition; tempos near 120 BPM are preferred.",
         heights=_HEIGHTS,
+        seconds=_duration_s(curves),
     )
 
 
@@ -637,4 +654,5 @@ def predicted_over_time(segments: SegmentProbabilities, styles: LabelStyles) -> 
         if bars == len(probabilities)
         else f"{len(probabilities):,} segments of {duration}, averaged to {bars} bars.",
         heights=(330, 310 + 20 * -(-len(shown) // NARROW_VARIANT.legend_position(names).columns)),
+        seconds=float(edges[-1]),
     )

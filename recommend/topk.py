@@ -19,9 +19,7 @@ from typing import NamedTuple
 import numpy as np
 
 from compiling.compiled import compiled, fusing, inlined, summing
-
-LANES = 8
-"""Partial sums of a dot product."""
+from recommend.vectors import LANES
 
 GROUP = 8
 """Coordinates that are multiplied at a time."""
@@ -109,7 +107,8 @@ class Side(NamedTuple):
 def _cosine(x: np.ndarray, y: np.ndarray) -> float:
     """Return the dot product of unit vectors, with an order of additions that no compiler changes.
 
-    The result does not depend on which vector comes first.
+    The result does not depend on which vector comes first. It equals that of
+    :func:`recommend.vectors.cosines_with`, to the bit.
     """
     s0 = s1 = s2 = s3 = s4 = s5 = s6 = s7 = 0.0
     whole = x.shape[0] - x.shape[0] % LANES
@@ -130,28 +129,28 @@ def _cosine(x: np.ndarray, y: np.ndarray) -> float:
 
 
 @compiled
-def cosines_with(vectors: np.ndarray, vector: np.ndarray) -> np.ndarray:
-    """Return the cosine of each vector with one vector, equal to the bit to those in the lists.
+def cosines_of_pairs(vectors: np.ndarray, pairs: np.ndarray) -> np.ndarray:
+    """Return the cosines of pairs of vectors.
 
     Parameters
     ----------
     vectors : np.ndarray [shape=(n, d), float64]
-        Vectors of length one.
-    vector : np.ndarray [shape=(d,), float64]
-        Vector of length one.
+        All vectors.
+    pairs : np.ndarray [shape=(m, 2), int64]
+        Indices of both vectors of each pair.
 
     Returns
     -------
-    cosines : np.ndarray [shape=(n,), range=[-1, 1], float64]
+    cosines : np.ndarray [shape=(m,), range=[-1, 1], float64]
 
     Examples
     --------
-    >>> cosines_with(np.array([[1.0, 0.0], [0.6, 0.8]]), np.array([1.0, 0.0]))
-    array([1. , 0.6])
+    >>> cosines_of_pairs(np.array([[1.0, 0.0], [0.6, 0.8]]), np.array([[0, 1]]))
+    array([0.6])
     """
-    cosines = np.empty(vectors.shape[0])
-    for i in range(vectors.shape[0]):
-        cosines[i] = _cosine(vectors[i], vector)
+    cosines = np.empty(len(pairs))
+    for i in range(len(pairs)):
+        cosines[i] = _cosine(vectors[pairs[i, 0]], vectors[pairs[i, 1]])
     return cosines
 
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from recommend.neighbours import MAX_DUPLICATES, factors
-from recommend.topk import cosines_with, error_bound, merge
+from recommend.topk import cosines_of_pairs, error_bound, merge
 
 COLUMNS = 8192
 """Vectors that are compared with a block of queries at a time."""
@@ -69,6 +69,11 @@ class _Candidates:
 
     row: np.ndarray
     other: np.ndarray
+
+    @property
+    def pairs(self) -> np.ndarray:
+        """The pairs [shape=(m, 2), int64]."""
+        return np.stack([self.row, self.other], axis=1)
 
 
 def update(
@@ -130,8 +135,8 @@ def update(
     _insert(vectors, own, indices, cosines, entering)
     pairs, pair_cosines = known.pairs, known.pair_cosines
     if duplicate_from is not None:
-        found = np.unique(np.sort(np.stack([duplicates.row, duplicates.other], 1), axis=1), axis=0)
-        exact = _cosines(vectors, found[:, 0], found[:, 1])
+        found = np.unique(np.sort(duplicates.pairs, axis=1), axis=0)
+        exact = cosines_of_pairs(vectors, found)
         found, exact = found[exact >= duplicate_from], exact[exact >= duplicate_from]
         pairs, pair_cosines = np.concatenate([pairs, found]), np.append(pair_cosines, exact)
         order = np.lexsort((pairs[:, 1], pairs[:, 0]))
@@ -217,7 +222,7 @@ def _insert(
 ) -> None:
     """Insert candidates into sorted lists, by their exact scores. An empty list has indices -1."""
     k = indices.shape[1]
-    exact = _cosines(vectors, candidates.row, candidates.other)
+    exact = cosines_of_pairs(vectors, candidates.pairs)
     for row, piece in _by_row(candidates.row):
         others, values = candidates.other[piece], exact[piece]
         if indices[row, 0] >= 0:
@@ -225,14 +230,6 @@ def _insert(
             values = np.append(values, cosines[row])
         best = np.lexsort((others, -(values - offsets[others])))[:k]
         indices[row], cosines[row] = others[best], values[best]
-
-
-def _cosines(vectors: np.ndarray, rows: np.ndarray, others: np.ndarray) -> np.ndarray:
-    """Return the exact cosine of each pair of vectors."""
-    found = np.empty(len(rows))
-    for row, piece in _by_row(rows):
-        found[piece] = cosines_with(vectors[others[piece]], vectors[row])
-    return found
 
 
 def _by_row(rows: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:

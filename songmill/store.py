@@ -8,7 +8,7 @@ from rich.console import Console
 
 from featurizer.feature_set import Level
 from jobs import defaults
-from jobs.errors import UsageError
+from jobs.errors import UsageError, command_for
 from jobs.inputs.recordings import check_feature_sets, check_level
 from jobs.inputs.sources import Paths
 from jobs.learning.predict_files import predict_files
@@ -170,10 +170,11 @@ class Store:
 
     def _features(self, name: str, level: Level, *keys: str) -> pd.DataFrame:
         [known] = check_feature_sets([name])
-        if known not in self._store.settings.feature_sets:
+        if known not in (sets := self._store.settings.feature_sets):
+            features = ",".join([*sets, known])  # those of the store must be named too
+            command = command_for(self._address, f"extract SOURCE --features {features}")
             raise UsageError(
-                f"the store {self._address} has no {known} features: extract them with `songmill "
-                "extract --features`"
+                f"the store {self._address} has no {known} features. Extract them: {command}"
             )
         check_level(known, level)
         return self._table(schemas.features_folder(known, level), *keys)

@@ -125,6 +125,8 @@ def print_report(outcome: "Report") -> None:
         show(f"Nothing to show yet: {', '.join(outcome.missing)}; the page has the reasons.")
     if outcome.sampled < outcome.tracks:
         show(f"The pictures show {outcome.sampled:,} random tracks of {outcome.tracks:,}.")
+    if outcome.previews:
+        show(f"{counted(outcome.previews, 'excerpt')} to listen to, in a folder beside the page.")
     print_page(outcome.page)
 
 
@@ -155,7 +157,8 @@ def print_verification(outcome: "Verification") -> None:
     if outcome.outcome == "repaired":
         show(
             f"Repaired: the damaged files were emptied or removed, and "
-            f"{counted(outcome.forgotten, 'track')} forgotten. `songmill run` makes them anew."
+            f"{counted(outcome.forgotten, 'track')} forgotten. Make them anew: "
+            f"{command_for(printable(outcome.store), 'run SOURCE')}"
         )
 
 
@@ -200,6 +203,13 @@ def report(
         str | None,
         typer.Option(metavar="DIR", help="Folder of index.html; by default STORE/report."),
     ] = None,
+    previews: Annotated[
+        bool,
+        typer.Option(
+            "--previews",
+            help="Write excerpts of the named tracks beside the page, to hear on other machines.",
+        ),
+    ] = False,
     log_format: options.LogFormat = "text",
     quiet: options.Quiet = False,
     verbose: options.Verbose = False,

@@ -51,6 +51,8 @@ class WorkerPool:
         Runs on a worker, and returns why it is unfit; empty if it is fit.
     report : callable
         Receives the level and the text of each message: unfit workers, and lost ones.
+    name : str
+        Beginning of the tasks' names on Dask's dashboard.
 
     Attributes
     ----------
@@ -65,6 +67,7 @@ class WorkerPool:
         client: "Client",
         check: Callable[[], str],
         report: Callable[[str, str], None],
+        name: str = "songmill",
     ) -> None:
         self.client = client
         self.resource = f"songmill-{uuid.uuid4().hex}"
@@ -72,6 +75,7 @@ class WorkerPool:
         self.has_nannies = False
         self._check = check
         self._report = report
+        self._name = name.replace("-", "_")  # Dask shows a key up to its first hyphen
         self._checks: dict[tuple[str, ...], Check[dict[str, str]]] = {}  # running, by addresses
         self._unfit: dict[str, str] = {}  # reasons by address
         self._fit: set[str] = set()
@@ -81,9 +85,10 @@ class WorkerPool:
 
     def submit(self, function: Callable[..., Any], *args: Any, **options: Any) -> "Future":
         """Submit a task for any fit worker. If there is none yet, the task waits for one."""
-        return self.client.submit(
-            function, *args, pure=False, resources={self.resource: 0}, **options
-        )
+        from dask.utils import funcname
+
+        key = f"{self._name} {funcname(function).strip('_')}-{uuid.uuid4().hex}"
+        return self.client.submit(function, *args, key=key, resources={self.resource: 0}, **options)
 
     def settle(self) -> None:
         """Wait until the workers that are there are checked, for FIRST_CHECK_S at most."""

@@ -147,7 +147,7 @@ def export(
         parts, columns = _find_table(run.store, name, level)
         plain = target.kind in ("postgresql", "sqlite")
         rows = Rows(run.store, parts, columns, session.progress, plain=plain)
-        check_columns(name, rows.schema.names, target)
+        check_columns(name, rows.schema.names, target, run.store.storage.root)
         session.progress.step(f"exporting {counted(rows.count, 'row')} to {target.shown}")
         if target.kind == "file":
             write_file(rows, target.address)

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from jobs.errors import ExportError
+from jobs.errors import ExportError, command_for
 from jobs.exporting.table_names import TableName
 from jobs.exporting.target import Kind, Target
 
@@ -73,8 +73,8 @@ def fold_case(name: str) -> str:
     return "".join(letter.lower() if letter.isascii() else letter for letter in name)
 
 
-def check_columns(table: TableName, names: Iterable[str], target: Target) -> None:
-    """Check that a table with these columns can be made in a target.
+def check_columns(table: TableName, names: Iterable[str], target: Target, store: str) -> None:
+    """Check that a table of a store, with these columns, can be made in a target.
 
     Raises
     ------
@@ -83,21 +83,23 @@ def check_columns(table: TableName, names: Iterable[str], target: Target) -> Non
 
     Examples
     --------
-    >>> check_columns("predictions", ["p_Rock", "p_rock"], Target("sqlite", "x.db", "sqlite:///x.db"))
+    >>> target = Target("sqlite", "x.db", "sqlite:///x.db")
+    >>> check_columns("predictions", ["p_Rock", "p_rock"], target, "tables")
     Traceback (most recent call last):
         ...
     jobs.errors.ExportError: nothing was exported to sqlite:///x.db: the columns 'p_Rock' and \
 'p_rock' differ only in case, and to SQLite they are one. Export predictions-long instead, which \
-`songmill predict --all --long` writes with a row for each class
+`songmill predict --all --long --store tables` writes with a row for each class
     """
     limits, names = limits_of(target), list(names)
     problem = _find_problem(limits, names)
     if problem:
         remedy = "Export to a file that ends in .parquet"
         if table == "predictions":
+            command = command_for(store, "predict --all --long")
             remedy = (
-                "Export predictions-long instead, which `songmill predict --all --long` writes "
-                "with a row for each class"
+                f"Export predictions-long instead, which `{command}` writes with a row for each "
+                "class"
             )
         raise ExportError(f"nothing was exported to {target.shown}: {problem}. {remedy}")
 

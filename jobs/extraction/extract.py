@@ -706,7 +706,8 @@ class _Extraction:
             if unread:
                 warn(
                     f"tracks extracted by an older songmill, which read no tags: {len(unread)}, "
-                    f"such as {min(unread)!r}. `songmill extract --force` reads them"
+                    f"such as {min(unread)!r}. Read them: "
+                    f"{command_for(self.store.storage.root, 'extract SOURCE --force')}"
                 )
 
     def _check_failures(self, new_files: Iterable[pa.Table]) -> set[str]:

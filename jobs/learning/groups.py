@@ -71,15 +71,15 @@ def recording_groups(store: Store, track_ids: pa.Array, progress: Progress) -> n
     from jobs.neighbours.vectors import recordings_space
     from recommend.same_recording import same_recording
 
-    progress.update_live("looking for tracks that are the same recording")
     groups = -1 - np.arange(len(track_ids))
     try:
-        space = recordings_space(store)
+        space = recordings_space(store, progress)
     except UsageError as error:  # trees learn from values that are not finite
         progress.warn(f"tracks that are the same recording are not found: {error}")
         return groups
     if space is None:
         return groups
+    progress.step("looking for tracks that are the same recording")
     found = same_recording(space.vectors, defaults.DUPLICATE_COSINE)
     names = space.names["track_id"].combine_chunks()
     index = pc.fill_null(pc.index_in(track_ids, value_set=names), -1).to_numpy()

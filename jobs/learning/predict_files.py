@@ -176,7 +176,9 @@ class ChosenModel:
     def __init__(self, store: Store, described: Description, uris: list[str]) -> None:
         self.description = described
         settings = current_settings(feature_sets(), self.description.segment_seconds)
-        self.features: FeatureSet = registry.check_fit(self.description, settings)
+        self.features: FeatureSet = registry.check_fit(
+            self.description, settings, store.storage.root
+        )
         self._models = FoldedModel(store, self.description)
         self._track_of: dict[str, str] = {}
         wanted = pa.array(uris, pa.string())

@@ -118,7 +118,7 @@ def predict_all(
     session = open_session(store, scheduler=scheduler, workers=workers, progress=progress)
     with session.stage("predict") as run:
         described = registry.choose(run.store, session.progress, features=features, kind=model)
-        feature_set = registry.check_fit(described, run.store.settings)
+        feature_set = registry.check_fit(described, run.store.settings, run.store.storage.root)
         if segments and described.level == "track":
             raise UsageError(
                 f"the model {described.version} was trained on tracks, not segments: leave out "

@@ -42,18 +42,18 @@ def promote(version: str, *, store: str | Session) -> dict[str, Any]:
     True
     """
     with open_session(store).stage("promote") as run:
+        root = run.store.storage.root
         known = versions(run.store)
         found = [one for one in known if one == version] or [
             one for one in known if len(version) >= MIN_SUFFIX and one.endswith(version)
         ]
         if len(found) != 1:
             matches = "several models" if found else "no model"
-            root = run.store.storage.root
             train = f"Run: {command_for(root, 'train')}"
             choice = f"Choose one of {', '.join(known)}" if known else train
             raise UsageError(f"{version!r} matches {matches} of the store {root}. {choice}")
         model = load(run.store, found[0])
-        check_fit(model.description, run.store.settings)
+        check_fit(model.description, run.store.settings, root)
         try:
             before = champion(run.store)
         except StoreError:

@@ -64,7 +64,7 @@ def read_earlier(store: Store, described: Description, tracks: Tracks) -> Earlie
     StoreError
         Its files are damaged, or the store's rows do not fit it.
     """
-    features = check_fit(described, store.settings).name
+    features = check_fit(described, store.settings, store.storage.root).name
     groups, folds = tracks.group_of_track, None
     if described.folds:
         models, model_of = held_out_models(store, described, tracks.ids)

@@ -190,9 +190,7 @@ def load_champion(store: Store) -> Model:
     if version is None:
         command = "promote VERSION" if versions(store) else "train"
         root = store.storage.root
-        raise UsageError(
-            f"the store {root} has no champion. Run `songmill {command} --store {root}`"
-        )
+        raise UsageError(f"the store {root} has no champion. Run `{command_for(root, command)}`")
     return load(store, version)
 
 
@@ -326,8 +324,8 @@ def read_table(store: Store, version: str, name: str) -> pa.Table:
         return store.read_part(file)
 
 
-def check_fit(described: Description, settings: Settings) -> FeatureSet:
-    """Check that a model can predict rows of some settings, and return their feature set.
+def check_fit(described: Description, settings: Settings, root: str) -> FeatureSet:
+    """Check that a model of a store can predict rows of some settings; return their feature set.
 
     Raises
     ------
@@ -353,8 +351,9 @@ def check_fit(described: Description, settings: Settings) -> FeatureSet:
         )
     if found is None or difference:
         raise StoreError(
-            f"the model {described.version} needs {difference}. Run `songmill train`, or choose "
-            "another of `songmill models`"
+            f"the model {described.version} needs {difference}. Run "
+            f"`{command_for(root, 'train')}`, or choose another model of "
+            f"`{command_for(root, 'models')}`"
         )
     return found
 

@@ -249,7 +249,7 @@ class _Training:
                 return None, None, reason
             described = registry.describe(self.store, version)
             try:
-                registry.check_fit(described, self.store.settings)
+                registry.check_fit(described, self.store.settings, self.store.storage.root)
             except StoreError as error:
                 return None, None, f"the champion cannot be judged: {error}"
             same_split = described.split["name"] == self.split

@@ -27,7 +27,7 @@ from jobs.store.track_names import (
 )
 from recommend.metric import Name
 from recommend.recognise import Call, distances
-from recommend.topk import cosines_with
+from recommend.vectors import cosines_with
 
 if TYPE_CHECKING:
     from featurizer.extract import FeatureRows
@@ -142,7 +142,6 @@ def similar(
     store = open_store(store)
     progress = progress or Progress()
     chosen = choose_metric(store, metric, "track")
-    progress.step("reading the features")
     space = kept_space(store, chosen, progress)
     of_copies = duplicates_metric(store)
     copies = space if of_copies == chosen else kept_space(store, of_copies, progress)

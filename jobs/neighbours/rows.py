@@ -8,6 +8,7 @@ import pyarrow.compute as pc
 
 from featurizer.feature_set import Level, feature_set
 from jobs.interruption import raise_if_interrupted
+from jobs.progress import Progress
 from jobs.store.schemas import PUBLISHED, SEGMENTS, features_folder
 from jobs.store.tables import Store
 
@@ -31,8 +32,9 @@ class Rows:
     features: np.ndarray
 
 
-def read_rows(store: Store, features: str, level: Level) -> Rows:
+def read_rows(store: Store, features: str, level: Level, progress: Progress) -> Rows:
     """Read the rows of a feature set; none if the store has none."""
+    progress.step("reading the features")
     columns = ["track_id", "label", *(["segment"] if level == "segment" else [])]
     folder, described = features_folder(features, level), feature_set(features)
     names = store.read(folder, columns)
@@ -43,10 +45,10 @@ def read_rows(store: Store, features: str, level: Level) -> Rows:
     matrix = np.empty((names.num_rows, len(described.names)), described.dtype)
     start = 0
     for batch in store.read_batches(folder, list(described.names)):
-        raise_if_interrupted()
         indices = sorted_index[start : start + batch.num_rows]
         matrix[indices] = np.stack([values.to_numpy() for values in batch.columns], axis=1)
         start += batch.num_rows
+        progress.update(f"{start:,} of {len(matrix):,} rows read")
     names = names.take(order).combine_chunks()
     # Arrow's many small buffers leave free pages between those in use.
     pa.default_memory_pool().release_unused()

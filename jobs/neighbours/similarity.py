@@ -156,7 +156,6 @@ def similarity(
         raise UsageError("--full writes the matrix of tracks only: leave out --level segment")
     with session.stage("similarity") as run:
         metric = choose_metric(run.store, metric, level)
-        progress.step("reading the features")
         update = update and level == "track" and not full
         space = _space(run, metric, level, update=update)
         n = len(space.vectors)
@@ -184,6 +183,7 @@ def similarity(
                 f"a recording occurs more than {MAX_DUPLICATES} times (silence?): {DUPLICATES} "
                 f"lists only {MAX_DUPLICATES} pairs of each copy"
             )
+        progress.step("writing the tables")
         change = commit.Change()
         neighbour_rows = _neighbour_rows(space, found, k, copies, duplicate_from)
         duplicate_rows = [_duplicate_rows(copies, pairs, cosines)]
@@ -227,7 +227,7 @@ def similarity(
 def _space(run: Stage, metric: Name, level: Level, *, update: bool) -> Space:
     if update:
         return updated_space(run.store, metric, run.session.progress)
-    return fit_space(run.store, metric, level)
+    return fit_space(run.store, metric, level, run.session.progress)
 
 
 def _find(
@@ -263,7 +263,8 @@ def find_neighbours(found: Neighbours, space: Space, run: Stage, duplicate_from:
 
     The candidates are added to ``found``. ClusterError if the cluster is lost, or fails.
     """
-    n = len(space.vectors)
+    n, progress = len(space.vectors), run.session.progress
+    progress.step(f"comparing {n:,} {space.level}s")
     rows = neighbours.tile_rows(n)
     starts = range(0, n, rows)
     order, rotation = arrange(space.vectors)
@@ -296,7 +297,6 @@ def find_neighbours(found: Neighbours, space: Space, run: Stage, duplicate_from:
             tiles = (names[i], starts[i]), (names[j], starts[j])
             yield storage.root, tiles, floors, found.size, duplicate_from
 
-    progress = run.session.progress
     pool = run.pools[0] if run.pools else run.pool()
     results = map_unordered(pool, _compare_tiles, tasks(), tick=progress.workers, prefetch=1)
     for done, (index, result) in enumerate(results, 1):

@@ -60,7 +60,7 @@ class Space:
         return cosines if self.offsets is None else cosines - self.offsets[neighbours]
 
 
-def fit_space(store: Store, name: Name, level: Level) -> Space:
+def fit_space(store: Store, name: Name, level: Level, progress: Progress) -> Space:
     """Fit a metric to the rows of a store, and return their vectors.
 
     Raises
@@ -68,7 +68,8 @@ def fit_space(store: Store, name: Name, level: Level) -> Space:
     UsageError
         ``learned`` lacks labels, or a value is not finite.
     """
-    return _make_space(store, name, read_rows(store, FEATURES[name], level), None)
+    rows = read_rows(store, FEATURES[name], level, progress)
+    return _make_space(store, name, rows, None, progress)
 
 
 def updated_space(store: Store, name: Name, progress: Progress) -> Space:
@@ -78,28 +79,28 @@ def updated_space(store: Store, name: Name, progress: Progress) -> Space:
     :data:`jobs.neighbours.metrics.MAX_DRIFT`. ``learned`` is always fitted anew. Errors are those
     of :func:`fit_space`.
     """
-    rows, version = read_rows(store, FEATURES[name], "track"), _version(store, name)
+    rows, version = read_rows(store, FEATURES[name], "track", progress), _version(store, name)
     try:
         kept = metrics.read(store).get(name)
     except DamageError:
         kept = None  # the new metric replaces it
     if kept is None or kept.version != version or name == "learned":
-        return _make_space(store, name, rows, None)
+        return _make_space(store, name, rows, None, progress)
     try:
         drift = metrics.drift(kept, rows.features)
     except ValueError:
         drift = np.inf  # the fit reports it
     if drift <= metrics.MAX_DRIFT:
-        return _make_space(store, name, rows, kept)
+        return _make_space(store, name, rows, kept, progress)
     progress.write(
         "info",
         f"the features have drifted by {drift:.3f} standard deviations since the metric {name} was "
         f"fitted, more than {metrics.MAX_DRIFT}: it is fitted anew, and all tracks are compared",
     )
-    return _make_space(store, name, rows, None)
+    return _make_space(store, name, rows, None, progress)
 
 
-def recordings_space(store: Store) -> Space | None:
+def recordings_space(store: Store, progress: Progress) -> Space | None:
     """Return the tracks of a store as the vectors by which duplicates are found.
 
     In a store of segments alone, they are those of the means of each track's segments. None if the
@@ -113,9 +114,9 @@ def recordings_space(store: Store) -> Space | None:
     name = duplicates_metric(store)
     levels = levels_with_rows(store, FEATURES[name])
     if "track" in levels:
-        return replace(fit_space(store, name, "track"), offsets=None)
+        return replace(fit_space(store, name, "track", progress), offsets=None)
     if "segment" in levels_with_rows(store, FEATURES["cosine"]):
-        return _make_space(store, "cosine", read_segment_means(store), None)
+        return _make_space(store, "cosine", read_segment_means(store), None, progress)
     return None
 
 
@@ -125,7 +126,7 @@ def kept_space(store: Store, name: Name, progress: Progress) -> Space:
     The metric is fitted if the store has kept none. A warning says if tracks have changed since it
     was fitted. Errors are those of :func:`fit_space`.
     """
-    rows, version = read_rows(store, FEATURES[name], "track"), _version(store, name)
+    rows, version = read_rows(store, FEATURES[name], "track", progress), _version(store, name)
     kept = metrics.read(store).get(name)
     if kept and kept.version != version:
         kept = None
@@ -135,13 +136,17 @@ def kept_space(store: Store, name: Name, progress: Progress) -> Space:
             f"changed since. `{command_for(store.storage.root, 'similarity')}` fits it to the "
             "present ones"
         )
-    return _make_space(store, name, rows, kept)
+    return _make_space(store, name, rows, kept, progress)
 
 
-def _make_space(store: Store, name: Name, rows: Rows, kept: FittedMetric | None) -> Space:
+def _make_space(
+    store: Store, name: Name, rows: Rows, kept: FittedMetric | None, progress: Progress
+) -> Space:
     """Return rows as vectors of a metric, which is fitted to them unless it is ``kept``."""
     features = rows.features
     try:
+        if not kept:
+            progress.step(f"fitting the metric {name}")
         with threadpool_limits(limits=1):  # more threads may add in another order
             fitted = kept or metrics.fit(name, rows, _version(store, name))
             metric = fitted.metric
@@ -150,6 +155,7 @@ def _make_space(store: Store, name: Name, rows: Rows, kept: FittedMetric | None)
                 vectors = np.empty((len(features), len(metric.projection.shift)))
             for block in blocks(len(features)):
                 vectors[block] = metric.vectors(features[block])
+                progress.update(f"{min(block.stop, len(features)):,} of {len(features):,} vectors")
             if metric.projection and not kept:
                 sums = total(VectorSums.of(vectors[block]) for block in blocks(len(vectors)))
                 fitted = replace(fitted, metric=metric.corrected(sums))

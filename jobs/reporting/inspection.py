@@ -15,13 +15,20 @@ from featurizer.extract import Features, analyse
 from featurizer.feature_set import FeatureSet, feature_set
 from featurizer.waveform import zero_crossings
 from jobs.errors import UsageError
-from jobs.inputs.path_text import from_text, to_text
+from jobs.inputs.path_text import to_text
 from jobs.inputs.recordings import decode_recording
 from jobs.learning import registry
 from jobs.learning.predict_files import LEARNT, ChosenModel, FilePrediction
 from jobs.progress import Progress, printable
 from jobs.redaction import public_address
-from jobs.reporting.overview import feature_cell, label_styles, percentiles, sample_tracks
+from jobs.reporting.listening import file_addresses
+from jobs.reporting.overview import (
+    feature_cell,
+    label_styles,
+    percentiles,
+    recording_path,
+    sample_tracks,
+)
 from jobs.store.address import absolute_path, expand_home
 from jobs.store.atomic import check_writable, write_file
 from jobs.store.counts import count_labels
@@ -33,7 +40,7 @@ from jobs.store.track_names import (
     unknown_error,
 )
 from pages import recording as drawing
-from pages.page import Cell, Content, Page, Section, Table, number, render
+from pages.page import Cell, Content, Page, Recording, Section, Table, number, render
 from pages.picture import Picture
 from pages.style import display_name
 from training.model import Description
@@ -203,10 +210,13 @@ def inspect(
     frames = pa.BufferOutputStream()
     pq.write_table(pa.table(columns), frames)
     write_file(os.path.join(folder, FRAMES), frames.getvalue().to_pybytes())
+    name = printable(os.path.basename(shown.rstrip("/")))
+    playable = file_addresses({name: path})
     page = Page(
-        title=printable(os.path.basename(shown.rstrip("/"))),
+        title=name,
         text=f"Facts, pictures and features of {printable(shown)}.",
         sections=sections,
+        recording=Recording(name, playable[name]) if playable else None,
     )
     write_file(os.path.join(folder, PAGE), render(page))
     return Outcome(
@@ -237,17 +247,14 @@ def _resolve_path(recording: str, store: Store | None) -> str:
         raise unknown_error(tracks, recording, store.storage.root)
     if len(matches) > 1:
         raise ambiguity_error(tracks, recording, matches)
-    path, source = (str(files[name][matches[0]].as_py()) for name in ("uri", "source"))
-    if path.startswith(f"{source}#"):
+    track, uri, source = (str(column[matches[0]].as_py()) for column in files.itercolumns())
+    path = recording_path(uri, source)
+    if path is None:
         raise UsageError(
-            f"the track {tracks[matches[0]].as_py()!r} was imported from {source}, without its "
-            "recording: name the file of the recording"
+            f"the track {track!r} was imported from {source}, without its recording: name the file "
+            "of the recording"
         )
-    if "://" in path:
-        return path
-    path = path if os.path.isfile(path) else from_text(path)
-    if not os.path.isfile(path):
-        track = tracks[matches[0]].as_py()
+    if "://" not in path and not os.path.isfile(path):
         raise UsageError(f"the file of the track {track!r} does not exist: {path}")
     return path
 

@@ -3,8 +3,9 @@
 Tables are read in batches and large collections are sampled, so that memory is bounded.
 """
 
+import os
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,6 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from featurizer.feature_set import Column, FeatureSet, feature_set, feature_sets
+from jobs.inputs.path_text import from_text
 from jobs.interruption import raise_if_interrupted
 from jobs.store.counts import add_counts, largest_table
 from jobs.store.schemas import DUPLICATES, SIMILARITY, features_folder, features_schema
@@ -30,7 +32,8 @@ _MAX_FEATURE = 1e12
 _MAX_PAIRS = 50
 """Maximum number of duplicate pairs to show."""
 
-_MAX_PAIRS_READ = 2_000
+MAX_PAIRS_READ = 2_000
+"""Number of duplicate pairs whose labels are compared."""
 
 
 @dataclass(frozen=True)
@@ -62,6 +65,11 @@ class Sample:
 
     def __len__(self) -> int:
         return len(self.features)
+
+    @property
+    def has_lengths(self) -> bool:
+        """Whether the length of every track is known."""
+        return not np.isnan(self.lengths).any()
 
 
 def sample_sets(store: Store) -> list[Sample]:
@@ -237,6 +245,41 @@ def read_labels(store: Store, tracks: Iterable[str]) -> dict[str, str | None]:
     return found
 
 
+def recording_path(uri: str, source: str) -> str | None:
+    r"""Return the path or address of a recording.
+
+    Parameters
+    ----------
+    uri, source : str
+        As in ``files``.
+
+    Returns
+    -------
+    str or None
+        None if the track was imported without its recording.
+
+    Examples
+    --------
+    >>> recording_path(r"/music/caf\xe9.wav", "/music"), recording_path("/t.csv#a.wav", "/t.csv")
+    ('/music/caf\udce9.wav', None)
+    """
+    if uri.startswith(f"{source}#"):
+        return None
+    # In a store of an older songmill, what looks like an escape may be a part of the name.
+    return uri if "://" in uri or os.path.isfile(uri) else from_text(uri)
+
+
+def read_paths(store: Store, tracks: Sequence[str]) -> dict[str, str]:
+    """Return the path or address of the recording of each track that has one, in this order."""
+    found = {}
+    for rows in _rows_of_tracks(store, "files", tracks, ["track_id", "uri", "source"]):
+        for row in rows.to_pylist():
+            path = recording_path(row["uri"], row["source"])
+            if path is not None:
+                found[row["track_id"]] = path
+    return {track: found[track] for track in tracks if track in found}
+
+
 def _rows_of_tracks(
     store: Store, table: str, tracks: Iterable[str], columns: list[str] | None = None
 ) -> Iterator[pa.RecordBatch]:
@@ -248,20 +291,38 @@ def _rows_of_tracks(
             yield batch.filter(mask)
 
 
-def read_duplicates(store: Store) -> tuple[int, list[dict[str, Any]]]:
-    """Return the number of pairs of duplicates, and some rows of ``duplicates``.
+@dataclass(frozen=True)
+class Duplicates:
+    """Pairs that are probably the same recording.
 
-    These also have ``label`` and ``duplicate_label``. Pairs with different labels come first.
+    Parameters
+    ----------
+    total : int
+        Number of pairs.
+    with_two_labels : int
+        Those with two different labels, among the first :data:`MAX_PAIRS_READ` pairs.
+    rows : list of dict
+        Some rows of ``duplicates``, with ``label`` and ``duplicate_label``. Pairs with different
+        labels come first.
     """
+
+    total: int
+    with_two_labels: int
+    rows: list[dict[str, Any]]
+
+
+def read_duplicates(store: Store) -> Duplicates:
+    """Return the pairs of duplicates of a store."""
     total = 0
     found: list[dict[str, Any]] = []
     for batch in store.read_batches(DUPLICATES):
         raise_if_interrupted()
         total += batch.num_rows
-        found += batch.slice(0, _MAX_PAIRS_READ - len(found)).to_pylist()
+        found += batch.slice(0, MAX_PAIRS_READ - len(found)).to_pylist()
     labels = read_labels(store, [row[end] for row in found for end in ("track_id", "duplicate_id")])
     for row in found:
         row["label"] = labels.get(row["track_id"])
         row["duplicate_label"] = labels.get(row["duplicate_id"])
     found.sort(key=lambda row: row["label"] == row["duplicate_label"])
-    return total, found[:_MAX_PAIRS]
+    with_two_labels = sum(row["label"] != row["duplicate_label"] for row in found)
+    return Duplicates(total, with_two_labels, found[:_MAX_PAIRS])

@@ -7,9 +7,12 @@ tables can be read at any time.
 import os
 import shlex
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import cached_property
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -21,17 +24,18 @@ from jobs.learning import registry
 from jobs.neighbours import metrics
 from jobs.neighbours.metrics import DESCRIPTIONS
 from jobs.progress import Progress, clock, printable
-from jobs.reporting import overview
+from jobs.reporting import exploration, highlights, listening, overview
 from jobs.reporting.overview import Sample
 from jobs.store.address import absolute_path
 from jobs.store.atomic import check_writable, write_file
 from jobs.store.counts import count_labels, most_first
 from jobs.store.schemas import MODELS, SEGMENTS, SIMILARITY, SUSPECTS, comparison_table
 from jobs.store.tables import Store, open_store
-from pages import collection, models
-from pages.page import Cell, Content, Page, Section, Table, number, render
+from pages import collection, explorer, models
+from pages.page import Cell, Content, Page, Recording, Section, Table, number, render
 from pages.picture import Picture
 from pages.statistics import (
+    Components,
     Distribution,
     block_correlations,
     correlations,
@@ -41,6 +45,7 @@ from pages.style import MAX_LABELS, NO_LABEL, OTHER_LABELS, display_name
 from recommend.metric import Name
 
 PAGE = "index.html"
+_FOLDER = "report"
 
 _MAX_CORRELATIONS = 10
 _MAX_HEATMAP_COLUMNS = 60
@@ -54,6 +59,12 @@ _MAX_COMPARED = 12
 _MAX_COUNTS = 12
 _MAX_CLASSES = 40
 _TEMPO = "tempo"
+_SEGMENT_COLUMNS = {
+    "track_id": "segment",
+    "neighbour_id": "neighbour_segment",
+    "duplicate_id": "duplicate_segment",
+}
+"""Columns that name a track, and the columns of its segment in tables of segments."""
 _KINDS = {"lda": "linear discriminant analysis", "xgboost": "boosted trees"}
 
 
@@ -71,16 +82,23 @@ class Outcome:
         Those of them in the pictures.
     missing : list of str
         Sections without data.
+    previews : int
+        Excerpts of recordings beside the page.
     """
 
     page: str
     tracks: int
     sampled: int
     missing: list[str]
+    previews: int
 
 
 def report(
-    *, store: str | Store, out: str | None = None, progress: Progress | None = None
+    *,
+    store: str | Store,
+    out: str | None = None,
+    previews: bool = False,
+    progress: Progress | None = None,
 ) -> Outcome:
     """Write the report of a store.
 
@@ -90,6 +108,9 @@ def report(
         The store, or its address.
     out : str, optional
         Folder for ``index.html``; by default ``report`` in the store.
+    previews : bool
+        Whether to write excerpts of the recordings into the folder ``previews`` beside the page,
+        for a report that is read on another machine.
     progress : Progress, optional
         By default lines on stderr.
 
@@ -106,8 +127,21 @@ def report(
         check_writable(out)
     progress.step("reading the tables")
     contents = _Report(store, overview.sample_sets(store))
+    folder = absolute_path(out) if out else store.storage.path(_FOLDER)
+
+    def write(name: str, data: bytes) -> None:
+        if out:
+            write_file(os.path.join(folder, name), data)
+        else:
+            store.storage.write(f"{_FOLDER}/{name}", data)
+
+    with_preview = listening.write_previews(contents.paths, write, progress) if previews else []
+    for track in with_preview:
+        contents.addresses.setdefault(track, []).append(listening.preview_path(track))
     sections = []
     for anchor, title, make in (
+        ("overview", "At a glance", contents.overview),
+        ("explore", "Explore the tracks", contents.explore),
         ("collection", "The collection", contents.collection),
         ("correlations", "Correlations", contents.correlations),
         ("tempo", "Tempo", contents.tempo),
@@ -135,17 +169,13 @@ def report(
         f"{settings.segment_seconds:g} s.",
         sections=sections,
     )
-    if out:
-        path = os.path.join(absolute_path(out), PAGE)
-        write_file(path, render(page))
-    else:
-        path = store.storage.path(f"report/{PAGE}")
-        store.storage.write(f"report/{PAGE}", render(page))
+    write(PAGE, render(page))
     return Outcome(
-        page=path,
+        page=os.path.join(folder, PAGE),
         tracks=contents.total,
         sampled=len(contents.largest) if contents.largest else 0,
         missing=[section.title for section in sections if section.content.command],
+        previews=len(with_preview),
     )
 
 
@@ -183,9 +213,93 @@ class _Report:
             return Cell(NO_LABEL)
         return Cell(display_name(printable(label)), colour=self._styles.colour(label))
 
-    def _track(self, name: str, label: str | None) -> Cell:
+    def _track(self, row: dict[str, Any], column: str, label: str | None) -> Cell:
+        """Return the cell of a track or segment: its name, its label and its recording."""
         cell = self._label(label)
-        return Cell(name, colour=cell.colour, subtext=cell.text)
+        recording = self._recording(row, column)
+        return Cell(
+            _row_name(row, column), colour=cell.colour, subtext=cell.text, recording=recording
+        )
+
+    def _recording(self, row: dict[str, Any], column: str) -> Recording | None:
+        """Return the recording of a track or segment; None if it cannot be reached."""
+        addresses = self.addresses.get(row[column])
+        if addresses is None:
+            return None
+        start_s = row.get(_SEGMENT_COLUMNS[column], 0) * self._store.settings.segment_seconds
+        return Recording(_row_name(row, column), addresses, start_s)
+
+    @cached_property
+    def paths(self) -> dict[str, str]:
+        """Path or address of the recording of each track that the page names, lists first."""
+        rows = list(self._named())
+        named = [row[column] for row in rows for column in _SEGMENT_COLUMNS if row.get(column)]
+        if self.largest:
+            named += self.largest.names["track_id"].to_pylist()
+        return overview.read_paths(self._store, list(dict.fromkeys(named)))
+
+    @cached_property
+    def addresses(self) -> dict[str, list[str]]:
+        """Addresses from which the page plays the recordings of tracks."""
+        return listening.file_addresses(self.paths)
+
+    def _named(self) -> Iterator[dict[str, Any]]:
+        """Yield the rows that name tracks in lists. A damaged table costs its own section only."""
+        with suppress(StoreError):
+            for rows in self._suspects:
+                yield from rows[:_MAX_SUSPECTS]
+        with suppress(StoreError):
+            yield from self._duplicates.rows
+        with suppress(StoreError):
+            yield from chain.from_iterable(self._neighbours.values())
+
+    @cached_property
+    def _suspects(self) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+        """Tracks whose recording occurs twice, and labels that a model contradicts."""
+        found = self._store.read(SUSPECTS).sort_by("rank").to_pylist()
+        repeated = [row for row in found if row["duplicate_id"]]
+        return repeated, [row for row in found if not row["duplicate_id"]]
+
+    @cached_property
+    def _duplicates(self) -> overview.Duplicates:
+        return overview.read_duplicates(self._store)
+
+    @cached_property
+    def _neighbours(self) -> dict[str, list[dict[str, Any]]]:
+        """Neighbours of one track of each label."""
+        if self.largest is None:
+            return {}
+        first: dict[str, str] = {}
+        tracks, labels_of = self.largest.names["track_id"].to_pylist(), self._labels(self.largest)
+        for i in np.random.default_rng(0).permutation(len(tracks)):
+            first.setdefault(labels_of[i], tracks[i])
+        shown = [first[label] for label in sorted(first)][:_MAX_TRACKS]
+        return overview.read_neighbours(self._store, shown, _MAX_NEIGHBOURS)
+
+    def overview(self) -> Content:
+        """Show how good the model is, what changed, and what needs a look."""
+        contradicted, repeated, duplicates = None, 0, None
+        # A damaged table is reported in its own section.
+        with suppress(StoreError):
+            if self._store.parts(SUSPECTS):
+                repeated, contradicted = map(len, self._suspects)
+        with suppress(StoreError):
+            if self._store.parts(SIMILARITY):
+                duplicates = self._duplicates
+        runs = self._store.read("runs")
+        last = highlights.last_extraction(runs) or {}
+        return Content(
+            cards=(
+                highlights.model_card(self._store, self._command),
+                highlights.changes_card(runs),
+                highlights.attention_card(
+                    contradicted=contradicted,
+                    repeated=repeated,
+                    duplicates=duplicates,
+                    failed=last.get("failed") or 0,
+                ),
+            )
+        )
 
     def collection(self) -> Content:
         """Show counts of tracks and files."""
@@ -226,6 +340,33 @@ class _Report:
             ),
             tables=tables,
             command="" if files.count or self.total else self._tracks_command,
+        )
+
+    @cached_property
+    def _components(self) -> list[Components | None]:
+        """Principal components of each sample, with the lengths as in the tutorial."""
+        return [
+            principal_components(
+                np.column_stack([one.lengths, one.features]) if one.has_lengths else one.features
+            )
+            for one in self._samples
+        ]
+
+    def explore(self) -> Content:
+        """Show the tracks of the largest sample on a map, with a search and a panel for each."""
+        if self.largest is None:
+            return self._no_tracks()
+        tracks = exploration.read_tracks(
+            self._store,
+            self._samples,
+            components=self._components,
+            addresses=self.addresses,
+            styles=self._styles,
+        )
+        return Content(
+            text=f"A map, a search and a panel of each track, for {_sample_text(self.largest)}. "
+            "This part needs JavaScript; the pictures and tables below do not.",
+            explorer=explorer.pack(tracks),
         )
 
     def correlations(self) -> Content:
@@ -274,23 +415,19 @@ class _Report:
         """Show a scatter plot of the first two principal components of each set."""
         if not self._samples:
             return self._no_tracks()
-        pictures = []
-        for sample in self._samples:
-            rows, text = sample.features, f"the {sample.feature_set.name} features"
-            # As in the tutorial.
-            if not np.isnan(sample.lengths).any():
-                rows, text = np.column_stack([sample.lengths, rows]), f"{text} and the length"
-            found = principal_components(rows)
-            if found:
-                picture = collection.component_scatter(
-                    found,
-                    self._labels(sample),
-                    self._styles,
-                    feature_set=sample.feature_set.name,
-                    columns=text,
-                    sample=_sample_text(sample),
-                )
-                pictures.append(picture)
+        pictures = [
+            collection.component_scatter(
+                found,
+                self._labels(sample),
+                self._styles,
+                feature_set=sample.feature_set.name,
+                columns=f"the {sample.feature_set.name} features"
+                + (" and the length" if sample.has_lengths else ""),
+                sample=_sample_text(sample),
+            )
+            for sample, found in zip(self._samples, self._components, strict=True)
+            if found
+        ]
         text = "Principal components need three or more tracks that are not all alike."
         return Content(text="" if pictures else text, pictures=pictures)
 
@@ -426,14 +563,9 @@ class _Report:
             return Content(command=self._command("similarity"))
         if self.largest is None:
             return self._no_tracks()
-        first: dict[str, str] = {}
-        tracks, labels_of = self.largest.names["track_id"].to_pylist(), self._labels(self.largest)
-        for i in np.random.default_rng(0).permutation(len(tracks)):
-            first.setdefault(labels_of[i], tracks[i])
-        shown = [first[label] for label in sorted(first)][:_MAX_TRACKS]
-        found = overview.read_neighbours(self._store, shown, _MAX_NEIGHBOURS)
+        found = self._neighbours
         neighbours = [row["neighbour_id"] for rows in found.values() for row in rows]
-        labels = overview.read_labels(self._store, [*shown, *neighbours])
+        labels = overview.read_labels(self._store, [*found, *neighbours])
         # The table of an older songmill has the cosine only, which is the score.
         metric: Name = next((rows[0].get("metric", "cosine") for rows in found.values()), "cosine")
         numbers = ("cosine",) if metric == "cosine" else ("score", "cosine")
@@ -441,13 +573,17 @@ class _Report:
         for track, rows in found.items():
             cells = []
             for row in rows[:_MAX_NEIGHBOURS]:
-                name = _row_name(row, "neighbour_id", "neighbour_segment")
-                cell = self._track(name, labels.get(row["neighbour_id"]))
+                cell = self._track(row, "neighbour_id", labels.get(row["neighbour_id"]))
                 values = [number(row[name], ".4f") for name in numbers]
                 cells.append([number(row["rank"]), cell, *values])
-            name = _row_name(rows[0], "track_id", "segment")
             label = f" ({printable(labels[track] or '')})" if labels.get(track) else ""
-            tables.append(Table(f"Nearest to {name}{label}", ("rank", "track", *numbers), cells))
+            table = Table(
+                f"Nearest to {_row_name(rows[0], 'track_id')}{label}",
+                ("rank", "track", *numbers),
+                cells,
+                recording=self._recording(rows[0], "track_id"),
+            )
+            tables.append(table)
         text = (
             f"The nearest neighbours of one track of each label ({_MAX_TRACKS} labels at most), by "
             f"the metric {metric}: {DESCRIPTIONS[metric]}."
@@ -461,19 +597,17 @@ class _Report:
         """Show pairs of duplicates."""
         if not self._store.parts(SIMILARITY):
             return Content(command=self._command("similarity"))
-        total, pairs = overview.read_duplicates(self._store)
-        if not total:
+        found = self._duplicates
+        if not found.total:
             return Content(text="There are no duplicates.")
-        across = any(row["label"] != row["duplicate_label"] for row in pairs)
         rows = []
-        for row in pairs:
-            one = self._track(_row_name(row, "track_id", "segment"), row["label"])
-            name = _row_name(row, "duplicate_id", "duplicate_segment")
-            other = self._track(name, row["duplicate_label"])
+        for row in found.rows:
+            one = self._track(row, "track_id", row["label"])
+            other = self._track(row, "duplicate_id", row["duplicate_label"])
             rows.append([one, other, number(row["cosine"], ".6f")])
-        note = "" if len(pairs) == total else f"{len(pairs):,} of {total:,} pairs."
-        text = f"Pairs that are probably the same recording: {total:,}."
-        if across:
+        note = "" if len(rows) == found.total else f"{len(rows):,} of {found.total:,} pairs."
+        text = f"Pairs that are probably the same recording: {found.total:,}."
+        if found.with_two_labels:
             text += " Those with two different labels come first: one of the labels is wrong."
         table = Table("Pairs to look at", ("track", "is also", "cosine"), rows, note=note)
         return Content(text=text, tables=(table,))
@@ -482,18 +616,16 @@ class _Report:
         """Show recordings that occur twice, and labels that a model contradicts."""
         if not self._store.parts(SUSPECTS):
             return Content(command=self._command("predict --all"))
-        found = self._store.read(SUSPECTS).sort_by("rank").to_pylist()
-        if not found:
+        repeated, contradicted = self._suspects
+        if not repeated and not contradicted:
             return Content(text="No label is suspected to be wrong.")
-        repeated = [row for row in found if row["duplicate_id"]]
-        contradicted = [row for row in found if not row["duplicate_id"]]
         tables = []
         if repeated:
             rows = [
                 [
                     number(row["rank"]),
-                    self._track(printable(row["track_id"]), row["label"]),
-                    self._track(printable(row["duplicate_id"]), row["suggested"] or row["label"]),
+                    self._track(row, "track_id", row["label"]),
+                    self._track(row, "duplicate_id", row["suggested"] or row["label"]),
                 ]
                 for row in repeated[:_MAX_SUSPECTS]
             ]
@@ -503,7 +635,7 @@ class _Report:
             rows = [
                 [
                     number(row["rank"]),
-                    self._track(printable(row["track_id"]), row["label"]),
+                    self._track(row, "track_id", row["label"]),
                     self._label(row["suggested"]),
                     number(row["probability"], ".2f"),
                     number(row["self_confidence"], ".2f"),
@@ -654,9 +786,9 @@ def _percentile_table(sample: Sample) -> Table:
     )
 
 
-def _row_name(row: dict[str, Any], track: str, segment: str) -> str:
-    """Return the name of a track or segment in a table of neighbours."""
-    name = printable(row[track])
+def _row_name(row: dict[str, Any], column: str) -> str:
+    """Return the name of the track or segment in a column of a table."""
+    name, segment = printable(row[column]), _SEGMENT_COLUMNS[column]
     return f"{name}, segment {row[segment]}" if segment in row else name
 
 

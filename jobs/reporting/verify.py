@@ -128,7 +128,6 @@ def verify(
     if repair:
         session = Session(storage, progress=check.progress)
         with session.held("repair") as lock:
-            commit.recover(lock)
             check.run()
             for found in check.findings:
                 if found.file == STORE_JSON:  # the tables cannot be judged without it

@@ -10,10 +10,12 @@ import subprocess
 import sys
 import tarfile
 import threading
+import urllib.error
 import urllib.request
 import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from http.client import HTTPResponse
 from pathlib import Path
 from typing import Any
 
@@ -215,15 +217,28 @@ def test_containers_have_no_more_privileges_than_they_need(again: Stack) -> None
     assert not [line for line in again.processes if line.split()[:1] == ["root"]]
 
 
+def published(stack: Stack, service: str, port: str, path: str) -> HTTPResponse:
+    """Return the answer of a published port, which is closed."""
+    address = stack.run("port", service, port).strip()
+    with urllib.request.urlopen(f"http://{address}{path}", timeout=10) as answer:
+        return answer
+
+
 def test_published_ports_answer_on_this_host(again: Stack) -> None:
     for service, port, path in (
         ("scheduler", "8787", "/health"),
         ("scheduler", "8787", "/metrics"),
         ("object-store", "8333", "/healthz"),
     ):
-        address = again.run("port", service, port).strip()
-        with urllib.request.urlopen(f"http://{address}{path}", timeout=10) as answer:
-            assert answer.status == 200
+        assert published(again, service, port, path).status == 200
+
+
+def test_a_browser_opens_the_report_and_nothing_else_in_the_bucket(again: Stack) -> None:
+    report = published(again, "object-store", "8333", "/music/tables/report/index.html")
+    assert report.headers["Content-Type"].startswith("text/html")
+    for path in ("/music/tables/store.json", "/music", "/"):
+        with pytest.raises(urllib.error.HTTPError, match="403"):
+            published(again, "object-store", "8333", path)
 
 
 def test_workers_and_job_cannot_reach_this_host(again: Stack) -> None:

@@ -1,6 +1,7 @@
 """All the audio of a file is decoded, or a note says what is missing."""
 
 import io
+import re
 import struct
 from functools import cache
 
@@ -19,7 +20,7 @@ from support.audio_files import (
     sndfile_bytes,
     snr_db,
 )
-from support.spoiled_files import CODECS, OGG, SECONDS, encoded, id3, spoiled, with_length
+from support.spoiled_files import CODECS, OGG, SECONDS, TRAILING, encoded, id3, spoiled, with_length
 
 from featurizer.recording import SILENT
 
@@ -84,8 +85,8 @@ def test_a_spoiled_recording_is_decoded_as_a_whole_or_gets_a_note(codec):
         else:
             assert how not in ("whole", "joined", "tag before"), recording.note
             assert f"{seconds:.1f} s" in recording.note
-        # Encoders add padding. AMR's decoder plays zeros, and that of ADPCM the tag.
-        assert seconds < held_s + 0.2 or codec in ("amr", "wav adpcm"), how
+        # Encoders add padding, and the decoder of ADPCM plays a tag.
+        assert seconds < held_s + 0.2 or codec == "wav adpcm", how
 
 
 UNREADABLE = {
@@ -93,9 +94,10 @@ UNREADABLE = {
     "alac": ("truncated", "tag inside"),
     "m4a with index first": ("tag inside",),
     "m4a in fragments": ("tag inside",),
-    # One of three blocks is damaged, and what follows it is lost.
+    # What follows the damage is lost.
     "wavpack": ("tag inside",),
     "tta": ("tag inside",),
+    "amr": ("tag inside",),
 }
 
 
@@ -265,7 +267,9 @@ def test_most_of_a_damaged_recording_must_be_readable(missing, is_kept):
         assert recording.note is not None
         assert recording.note.startswith("The file is damaged: ")
     else:
-        assert "gave up after" in decode_error(bytes(content)).message
+        message = decode_error(bytes(content)).message
+        assert message.startswith("Only 3.0 s of about 6.")
+        assert "at least 60% is needed" in message
 
 
 @pytest.mark.parametrize("frames", [1, 44100, 88200])
@@ -385,6 +389,105 @@ def test_an_ogg_without_a_page_that_ends_the_stream_gets_a_note():
     assert recording.note.startswith("The file was cut off: ")
     assert decode_bytes(content[: last + 27]).note is not None
     assert decode_bytes(content + b"TAG" + bytes(125)).note is None
+
+
+@pytest.mark.parametrize("codec", OGG)
+@pytest.mark.parametrize(("page", "how"), [(2, "damaged"), (-2, "cut off")], ids=["first", "last"])
+def test_a_damaged_page_of_ogg_at_the_start_or_end_gets_a_note(codec, page, how):
+    content = encoded(codec)
+    starts = [found.start() for found in re.finditer(b"OggS", content)] + [len(content)]
+    middle = (starts[page] + starts[page + 1]) // 2
+    for spoiled_bytes in (bytes(100), id3(2000)):
+        recording = decode_bytes(content[:middle] + spoiled_bytes + content[middle + 100 :])
+        assert recording.duration_s < SECONDS - 0.1
+        assert recording.note is not None
+        assert f"The file {'was' if how == 'cut off' else 'is'} {how}: " in recording.note
+        assert f"{recording.duration_s:.1f} s" in recording.note
+
+
+@pytest.mark.parametrize("codec", OGG)
+def test_what_is_inserted_between_two_pages_of_ogg_is_no_damage(codec):
+    content = encoded(codec)
+    for start in [found.start() for found in re.finditer(b"OggS", content)][1:]:
+        recording = decode_bytes(content[:start] + id3(300) + content[start:])
+        assert recording.duration_s == SECONDS
+        assert recording.note is None
+
+
+def test_a_damaged_frame_of_amr_ends_the_recording_with_a_note():
+    content = encoded("amr")
+    cut = len(b"#!AMR\n") + 100 * 13 + 5
+    rest = content[cut + 100 :]
+    for between in (b"", np.random.default_rng(0).bytes(100), id3(100)):
+        recording = decode_bytes(content[:cut] + between + rest)
+        assert recording.duration_s == pytest.approx(2, abs=0.1)
+        assert recording.note is not None
+        assert recording.note.startswith("The file is damaged: 2.0 s of about ")
+    assert "Only 1.0 s of about " in decode_error(content[: cut // 2] + rest).message
+
+
+@pytest.mark.parametrize("format", ["AU", "NIST", "VOC", "W64"])
+def test_the_length_in_a_header_ends_the_samples_of_formats_that_libsndfile_reads_on(format):
+    content = sndfile_bytes(chord(), format=format)
+    y = decode_bytes(content).y
+    noise = np.random.default_rng(0).bytes(30_000)
+    joined = decode_bytes(content + noise + content)
+    np.testing.assert_array_equal(joined.y, np.concatenate([y, y]))
+    assert joined.note is not None
+
+
+@pytest.mark.parametrize("format", ["AU", "NIST", "W64"])
+def test_samples_beyond_the_length_in_a_header_get_a_note_where_libsndfile_reads_on(format):
+    content = sndfile_bytes(chord(), format=format)
+    recording = decode_bytes(content + content[-2 * SR :])
+    assert recording.duration_s == pytest.approx(SECONDS + 1, abs=0.001)
+    assert recording.note == (
+        "The header counts 3.0 s of audio, but the file holds 4.0 s. All of it was decoded."
+    )
+
+
+@pytest.mark.parametrize("n", [1000, 1001, 5000])
+def test_an_mp4_is_found_behind_zeros(n):
+    recording = decode_bytes(encoded("mp3 without count") + bytes(n) + encoded("m4a"))
+    assert recording.duration_s == pytest.approx(2 * SECONDS, abs=0.1)
+
+
+TAGGED = (
+    *("wav", "wav adpcm", "w64", "aiff", "au", "caf", "voc", "nist", "flac", "vorbis"),
+    *("ogg flac", "mp3", "mp3 without count", "mp2", "aac", "ac3", "m4a", "tta", "amr"),
+)
+ODD = {"24-bit WAV": ("WAV", "PCM_24"), "8-bit WAV": ("WAV", "PCM_U8"), "AIFF": ("AIFF", "PCM_24")}
+
+
+@pytest.mark.parametrize("codec", [*TAGGED, *ODD])
+def test_tags_chunks_and_padding_behind_a_recording_are_neither_audio_nor_damage(codec):
+    if codec in ODD:  # an odd number of bytes, and one of padding
+        content = sndfile_bytes(chord()[: SR * 2 + 1], SR, *ODD[codec])
+    else:
+        content = encoded(codec)
+    whole = decode_bytes(content)
+    for what, trailing in TRAILING.items():
+        recording = decode_bytes(content + trailing)
+        np.testing.assert_array_equal(recording.y, whole.y, what)
+        assert recording.note is None, what
+
+
+@pytest.mark.parametrize(
+    ("codec", "seconds", "start_s", "is_noted"),
+    [("m4a", 1.5, 0, True), ("alac", 1.5, 0, True), ("alac", 1, 1, True), ("alac", 2, 1, False)],
+)
+def test_the_edit_list_of_an_mp4_selects_what_is_decoded(codec, seconds, start_s, is_noted):
+    whole = decode_bytes(encoded(codec)).y
+    content = bytearray(encoded(codec))
+    at = content.index(b"elst") + len(b"elst") + 8
+    duration, start = struct.unpack_from(">II", content, at)
+    edit = (int(duration * seconds / SECONDS), start + start_s * 44100)
+    struct.pack_into(">II", content, at, *edit)
+    recording = decode_bytes(bytes(content))
+    assert recording.duration_s == pytest.approx(seconds, abs=0.1)
+    y = recording.y[200:-200]  # without the filter's ends
+    np.testing.assert_allclose(y, whole[start_s * SR + 200 :][: len(y)], atol=1e-6)
+    assert (recording.note is not None) == is_noted
 
 
 def test_an_unreadable_part_of_a_joined_recording_gets_a_note():

@@ -11,6 +11,7 @@ from typing import Any
 
 import dask
 import pytest
+from dask.utils import key_split
 from distributed import Client
 from support.damaged_json import DAMAGED_JSON, short_id
 from support.made_stores import make_store
@@ -232,6 +233,19 @@ def test_a_stage_closes_its_pools_however_it_ends(
                 raise error
             stage.commit(commit.Change())
         assert not {pool.resource for pool in pools} & resources(session.client()).keys()
+
+
+def test_the_names_of_tasks_have_the_stage_and_the_store(
+    tmp_path: Path, in_process_cluster: str
+) -> None:
+    make_store(tmp_path / "my-tables", [("a.wav", None)])
+    session = open_session(str(tmp_path / "my-tables"), scheduler=in_process_cluster)
+    with session.stage("train") as stage:
+        pool = stage.pool()
+        keys = [pool.submit(abs, -1).key for _ in range(2)]
+        assert {key_split(key) for key in keys} == {"train my_tables abs"}
+        assert keys[0] != keys[1]
+        stage.commit(commit.Change())
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,18 @@ import pytest
 from support.read_page import Reader
 
 from pages.models import confusion_matrix
-from pages.page import Cell, Content, Page, Section, Table, number, render
+from pages.page import (
+    Card,
+    Cell,
+    Content,
+    Line,
+    Page,
+    Recording,
+    Section,
+    Table,
+    number,
+    render,
+)
 
 HOSTILE = "<script>alert(1)</script>\"'&{{ 7 * 7 }}"
 
@@ -18,10 +29,14 @@ HOSTILE = "<script>alert(1)</script>\"'&{{ 7 * 7 }}"
 @pytest.fixture(scope="module")
 def html() -> str:
     picture = confusion_matrix([HOSTILE, "b"], np.array([[3, 9], [1, 4]]), HOSTILE)
-    cells = [[Cell(HOSTILE, colour="#0173b2"), number(3), Cell("x", subtext=HOSTILE)]]
+    recording = Recording(HOSTILE, ["file:///a.wav", "b.opus"], 3.0)
+    first = Cell(HOSTILE, colour="#0173b2", recording=recording)
+    cells = [[first, number(3), Cell("x", subtext=HOSTILE, recording=recording)]]
     table = Table(HOSTILE, (HOSTILE, "n", "x"), cells, note=HOSTILE)
     collapsed = Table(f"{HOSTILE} collapsed", (HOSTILE, "n", "x"), cells, collapsed=True)
+    card = Card(HOSTILE, HOSTILE, [Line(HOSTILE, "b"), Line(HOSTILE)])
     sections = [
+        Section("c", "cards", Content(cards=[card])),
         Section("a", HOSTILE, Content(HOSTILE, facts=((HOSTILE, HOSTILE),), pictures=(picture,))),
         Section("b", "two", Content(tables=(table, collapsed), command=f"songmill {HOSTILE}")),
     ]
@@ -30,9 +45,11 @@ def html() -> str:
 
 def test_names_from_outside_are_escaped(html: str) -> None:
     page = Reader(html)
-    assert len(page.every("script")) == 1
-    assert "alert(1)" not in str(page.every("script"))
-    assert page.text.count(HOSTILE) >= 12
+    assert "alert(1)" not in str(re.findall(r"<script>.*?</script>", html, re.DOTALL))
+    assert page.text.count(HOSTILE) >= 15
+    players = [one for one in page.every("span") if one.get("class") == "player"]
+    assert [one["data-name"] for one in players] == [HOSTILE] * 4
+    assert {one["data-addresses"] for one in players} == {"file:///a.wav b.opus"}
     assert any(HOSTILE in (image["alt"] or "") for image in page.every("img"))
 
 
@@ -46,10 +63,12 @@ def test_a_page_loads_nothing_and_its_policy_forbids_it(html: str) -> None:
     assert "url(" not in html
     (policy,) = [meta["content"] for meta in page.every("meta") if "http-equiv" in meta]
     assert policy.startswith("default-src 'none'; img-src data:;")
+    assert "; media-src 'self' file:;" in policy
     for tag in ("style", "script"):
-        (body,) = re.findall(rf"<{tag}>(.*?)</{tag}>", html, re.DOTALL)
-        digest = base64.b64encode(hashlib.sha256(body.encode()).digest()).decode()
-        assert f"{tag}-src 'sha256-{digest}'" in policy
+        bodies = re.findall(rf"<{tag}>(.*?)</{tag}>", html, re.DOTALL)
+        digests = [hashlib.sha256(body.encode()).digest() for body in bodies]
+        hashes = [f"'sha256-{base64.b64encode(digest).decode()}'" for digest in digests]
+        assert f"; {tag}-src {' '.join(hashes)};" in policy
 
 
 def test_every_picture_has_a_text_alternative_and_four_renderings(html: str) -> None:

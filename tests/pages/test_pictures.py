@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
 from PIL import Image
 from support.cut_off import watch_for_cut_off_texts
 
@@ -14,7 +15,7 @@ from featurizer.analysis import signal_rows
 from featurizer.curves import Curves
 from featurizer.feature_set import feature_set
 from pages import collection, models, picture, recording
-from pages.picture import Painter, Picture
+from pages.picture import Box, Painter, Picture, draw
 from pages.statistics import Components, Distribution, correlations
 from pages.style import (
     COLOURS,
@@ -52,8 +53,8 @@ def only_narrow(monkeypatch: pytest.MonkeyPatch) -> None:
     """Leave out the wide pictures, which show the same numbers with more room for their texts."""
     png = picture._png
 
-    def narrow_png(paint: Painter, variant: Variant, height: int) -> bytes:
-        return png(paint, variant, height) if variant.width is NARROW else b""
+    def narrow_png(paint: Painter, variant: Variant, height: int) -> tuple[bytes, Box]:
+        return png(paint, variant, height) if variant.width is NARROW else (b"", Box(0, 0, 1, 1))
 
     monkeypatch.setattr(picture, "_png", narrow_png)
 
@@ -76,6 +77,23 @@ def test_a_picture_has_a_png_for_every_screen(monkeypatch: pytest.MonkeyPatch) -
         corner = np.asarray(image.convert("RGB"))[0, 0]
         assert (corner > 200).all() if scheme == "light" else (corner < 60).all()
     assert found.default is found.renderings["wide", "light"]
+
+
+def test_a_picture_knows_where_its_axes_are() -> None:
+    def paint(figure: Figure, variant: Variant) -> None:
+        axes = figure.subplots()
+        axes.set_facecolor("#ff0000")
+        axes.set_ylabel("some unit")
+
+    found = draw(paint, name="", title="", alt="", caption="", heights=(330, 250))
+    for rendering in found.renderings.values():
+        pixels = np.asarray(Image.open(io.BytesIO(rendering.png)).convert("RGB"))
+        rows, columns = np.nonzero((pixels == (255, 0, 0)).all(axis=2))
+        height, width = pixels.shape[:2]
+        box = rendering.axes
+        ends = (box.left, box.left + box.width, box.top, box.top + box.height)
+        seen = [columns.min() / width, columns.max() / width, rows.min() / height]
+        assert ends == pytest.approx([*seen, rows.max() / height], abs=0.01)
 
 
 def pictures_of(y: np.ndarray) -> list[Picture]:
@@ -177,7 +195,7 @@ def test_silence_is_described_as_silent_and_drawn_at_the_lowest_level(
 def test_the_text_alternatives_give_the_numbers_of_a_recording(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(picture, "_png", lambda *_: b"")
+    monkeypatch.setattr(picture, "_png", lambda *_: (b"", Box(0, 0, 1, 1)))
     t = np.arange(3 * 22050) / 22050
     alts = {one.name: one.alt for one in pictures_of(0.25 * np.sin(2 * np.pi * 440 * t))}
     assert "0.25 of full scale" in alts["waveform"]

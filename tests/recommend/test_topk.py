@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from recommend.neighbours import factors
-from recommend.topk import cosines_of, cosines_with, error_bound, merge, rank_exactly
+from recommend.topk import cosines_of, cosines_of_pairs, error_bound, merge, rank_exactly
+from recommend.vectors import cosines_with
 
 NO_OFFSETS = np.zeros(50)
 
@@ -93,8 +94,16 @@ def test_entries_are_ranked_by_their_cosine_less_their_offset() -> None:
     np.testing.assert_allclose(gaps, 0.75 - (-0.2 + 0.5), atol=1e-7)
 
 
-def test_cosines_of_lists_are_those_with_one_vector() -> None:
+def test_cosines_of_pairs_are_those_with_one_vector() -> None:
     vectors = unit(50, 57)
+    pairs = np.random.default_rng(0).integers(0, 50, (90, 2))
+    expected = [cosines_with(vectors, vectors[i])[j] for i, j in pairs]
+    assert (cosines_of_pairs(vectors, pairs) == expected).all()
+
+
+@pytest.mark.parametrize("d", [1, 7, 8, 57, 63, 64])
+def test_cosines_of_lists_are_those_with_one_vector(d: int) -> None:
+    vectors = unit(50, d)
     indices = np.random.default_rng(0).integers(0, 50, (10, 7))
     indices[3, 2] = np.iinfo(np.int64).max
     found = cosines_of(vectors, 20, indices)

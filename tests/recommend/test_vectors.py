@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+import recommend.vectors
 from recommend.vectors import project, unit
 
 
@@ -31,10 +32,14 @@ def test_equal_rows_give_equal_bits_also_alone(rows: np.ndarray) -> None:
 
 
 @pytest.mark.parametrize(("n", "d", "c"), [(1, 1, 1), (5, 0, 3), (300, 57, 1), (300, 458, 63)])
-def test_a_projection_is_a_matrix_product(n: int, d: int, c: int) -> None:
+def test_a_projection_is_a_matrix_product(
+    n: int, d: int, c: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     random = np.random.default_rng(n)
     rows, matrix = random.normal(size=(n, d)), random.normal(size=(d, c))
     found = project(rows, matrix)
     np.testing.assert_allclose(found, rows @ matrix, rtol=0, atol=1e-12)
     # To the bit, whatever the other rows are.
     assert (project(rows[n // 2 : n // 2 + 1], matrix) == found[n // 2]).all()
+    monkeypatch.setattr(recommend.vectors, "MAX_NUMPY_ROWS", n - 1)
+    assert (project(rows, matrix) == found).all()

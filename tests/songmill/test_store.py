@@ -43,7 +43,7 @@ def test_tables_of_another_feature_set_are_read_by_its_name(tmp_path: Path) -> N
     assert found["track_id"].tolist() == ["a", "b"]
     assert found["texture_mfcc01_logstd_of_means"].tolist() == [1.5, 1.0]
     for arguments, error in (
-        ({}, "has no gtzan features: extract them"),
+        ({}, "has no gtzan features. Extract them: songmill .* --features rich,gtzan "),
         ({"features": "poor"}, "no feature set 'poor'"),
     ):
         with pytest.raises(songmill.SongmillError, match=error):

@@ -42,7 +42,7 @@ def drive(plan: dict[str, Any], arguments: list[str]) -> None:
         # Drawing takes half the time of a small run, and no test of faults looks at the pictures.
         import pages.picture
 
-        pages.picture._png = lambda *_: b"png"
+        pages.picture._png = lambda *_: (b"png", pages.picture.Box(0, 0, 1, 1))
 
     faults.before_operations(notice)
     faults.name_attempts()

@@ -56,7 +56,7 @@ class Reader(HTMLParser):
         elif tag == "tr":
             self.tables[-1].rows.append([])
             self.tables[-1].marks.append("")
-        elif tag == "span" and "mark-" in (dict(attrs)["class"] or ""):
+        elif tag == "span" and "mark-" in (dict(attrs).get("class") or ""):
             self.tables[-1].marks[-1] = dict(attrs)["class"] or ""
         elif tag in ("th", "td"):
             self.tables[-1].rows[-1].append("")

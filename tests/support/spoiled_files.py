@@ -1,5 +1,6 @@
 """Recordings of every codec, and what goes wrong with them between encoder and reader."""
 
+import random
 import struct
 import tempfile
 import zlib
@@ -74,6 +75,38 @@ def encoded(codec: str) -> bytes:
 def id3(size: int) -> bytes:
     """Return an ID3v2.3 tag of a size in bytes, without its header."""
     return b"ID3\x03\0\0" + bytes(size >> s & 127 for s in (21, 14, 7, 0)) + bytes(size)
+
+
+def ape(size: int) -> bytes:
+    """Return an APEv2 tag with an item of a size in bytes."""
+    item = struct.pack("<II", size, 0) + b"Artist\0" + bytes(size)
+
+    def edge(flags: int) -> bytes:
+        return b"APETAGEX" + struct.pack("<IIII8x", 2000, len(item) + 32, 1, flags)
+
+    return edge(0xA0000000) + item + edge(0x80000000)
+
+
+def _chunk(name: bytes, content: bytes, order: str) -> bytes:
+    return name + struct.pack(f"{order}I", len(content)) + content + bytes(len(content) % 2)
+
+
+_PICTURE = b"APIC" + b"\xff\xd8\xff\xe0\0\x10JFIF" + random.Random(0).randbytes(40_000)
+_LYRICS = b"LYRICSBEGIN" + b"la la la " * 400
+TRAILING = {
+    "ID3v1": b"TAG" + bytes(125),
+    "ID3v2": id3(9000),
+    "ID3v2 with a picture": id3(len(_PICTURE))[:10] + _PICTURE,
+    "APEv2": ape(60_000),
+    "APEv2 and ID3v1": ape(500) + b"TAG" + bytes(125),
+    "Lyrics3": _LYRICS + b"LYRICSEND" + b"TAG" + bytes(125),
+    "Lyrics3v2": _LYRICS + b"003611LYRICS200" + b"TAG" + bytes(125),
+    "chunks of RIFF": _chunk(b"bext", bytes(603), "<") + _chunk(b"_PMX", b"<?xpacket" * 999, "<"),
+    "a chunk of IFF": _chunk(b"ID3 ", id3(len(_PICTURE))[:10] + _PICTURE, ">"),
+    "zeros": bytes(40_000),
+    "zeros and ID3v1": bytes(5000) + b"TAG" + bytes(125),
+}
+"""What follows the samples in files of the world, and is neither audio nor damage."""
 
 
 # The bytes before each length in the header, the distance from them, and the length's type.

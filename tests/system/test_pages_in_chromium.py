@@ -1,7 +1,6 @@
 """The pages in a real browser, Chromium: narrow and wide, light and dark."""
 
 import io
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -10,46 +9,42 @@ import numpy as np
 import pyarrow as pa
 import pytest
 import soundfile
-from axe_playwright_python.sync_playwright import Axe
 from PIL import Image
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, expect
+from support.chromium import UNTIL_PLAYING, Opened
 from support.made_models import model_tables, put_model
 from support.made_stores import LABELS, NOON, make_store, put, write_part
 
+from jobs.inputs.path_text import to_text
 from jobs.neighbours.similarity import similarity
 from jobs.reporting.inspection import inspect
 from jobs.reporting.report import report
 from jobs.store.schemas import COMPARISON, FILES, RUNS, SUSPECT, SUSPECTS
 from pages import picture
+from pages.page import _EXPLORER_SCRIPTS, _SCRIPTS
+from pages.picture import Box
 from pages.style import PIXEL_RATIO, Variant
 
 pytestmark = pytest.mark.slow
 
 HOSTILE = "<script>alert(1)</script>.wav"
-ARGUMENTS = [
-    *("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync"),
-    *("--disable-background-networking", "--disable-component-update"),
+FILE_NAMES = [
+    HOSTILE,
+    "javascript:alert(1).wav",
+    "a 'quoted\" name, 100 % & more?x=1#t=9.wav",
+    "\u05d0\u05dc\u05e3 \u202etxt.wav",
+    "caf\udce9.wav",
 ]
+UNPLAYABLE = "no audio.wav"
 SCREENS = [(width, scheme) for width in (380, 1600) for scheme in ("light", "dark")]
 
 
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    path = shutil.which("chromium") or shutil.which("chromium-browser")
-    if path is None:
-        pytest.skip("Chromium is missing: install the package chromium")
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=path, args=ARGUMENTS)
-        yield browser
-        browser.close()
-
-
-def plain_png(paint: object, variant: Variant, height: int) -> bytes:
+def plain_png(paint: object, variant: Variant, height: int) -> tuple[bytes, Box]:
     """Return a picture of one colour in the size of the real one, which takes long to draw."""
     size = (round(variant.width.pixels * PIXEL_RATIO), round(height * PIXEL_RATIO))
     file = io.BytesIO()
     Image.new("RGB", size, variant.scheme.background).save(file, "PNG")
-    return file.getvalue()
+    return file.getvalue(), Box(0.1, 0.2, 0.8, 0.6)
 
 
 @pytest.fixture(scope="module")
@@ -58,6 +53,14 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Path]]
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(picture, "_png", plain_png)
         yield make_pages(tmp_path_factory)
+
+
+def write_noise(path: Path) -> None:
+    """Write ten seconds of noise that becomes louder."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    y = np.random.default_rng(0).normal(size=10 * 22050) * np.linspace(0, 0.2, 10 * 22050)
+    with open(path, "wb") as file:  # libsndfile refuses names that are not UTF-8
+        soundfile.write(file, y, 22050, format="WAV")
 
 
 def make_pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
@@ -70,10 +73,15 @@ def make_pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     for version in ("v1", "v2"):
         put_model(store, version, ["blues", "jazz", "rock"], champion=version == "v2")
     model_tables(store, "v2", ["blues", "jazz", "rock"])
-    files = [
-        {"track_id": HOSTILE, "status": "ok", "duration_s": 30.0, "sample_rate": 44100},
-        {"track_id": "b.mp3", "status": "failed", "error": "empty", "message": "has no <bytes>"},
+    music = root.parent / "music"
+    files: list[dict[str, Any]] = [
+        {"track_id": "b.mp3", "status": "failed", "error": "empty", "message": "has no <bytes>"}
     ]
+    for name in [*FILE_NAMES, UNPLAYABLE]:
+        write_noise(music / name)
+        file = {"track_id": to_text(name), "uri": to_text(str(music / name)), "source": str(music)}
+        files.append({**file, "status": "ok", "duration_s": 10.0, "sample_rate": 22050})
+    (music / UNPLAYABLE).write_bytes(b"RIFF")
     put(store, "files", files, FILES)
     score = {"level": "segment", "rows": 900, "tracks": 90, "seconds": 1.25, "accuracy": 0.5}
     score |= {"macro_f1": 0.5, "accuracy_std": 0.01, "macro_f1_std": 0.01}
@@ -85,49 +93,27 @@ def make_pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     put(store, "comparison", compared, COMPARISON)
     run = {"stage": "extract", "outcome": "done", "started_at": NOON, "seconds": 20.0}
     put(store, "runs", [{**run, "extracted": 90, "failed": 10}, {**run, "stage": "train"}], RUNS)
-    suspect = {"rank": 1, "track_id": HOSTILE, "label": "<b>rock</b>", "suggested": "jazz"}
-    suspect |= {"probability": 0.9, "self_confidence": 0.1, "margin": 0.8, "reason": "<i>jazz</i>"}
-    put(store, SUSPECTS, [suspect], SUSPECT)
+    suspect = {"label": "<b>rock</b>", "suggested": "jazz", "reason": "<i>jazz</i>"}
+    suspect |= {"probability": 0.9, "self_confidence": 0.1, "margin": 0.8}
+    suspects = [
+        {**suspect, "rank": i, "track_id": file["track_id"]} for i, file in enumerate(files[1:], 1)
+    ]
+    put(store, SUSPECTS, suspects, SUSPECT)
     similarity(store=str(root), k=61)
     # One pair is marked as the same recording.
     pair = {"track_id": HOSTILE, "duplicate_id": tracks[-1][0], "cosine": 1.0}
     part = store.parts("duplicates")[0]
     schema = store.storage.read_schema(part)
     write_part(store, part, pa.Table.from_pylist([pair], schema=schema))
-    recording = root.parent / "music" / HOSTILE
-    recording.parent.mkdir(parents=True)
-    y = np.random.default_rng(0).normal(size=10 * 22050) * np.linspace(0, 0.2, 10 * 22050)
-    soundfile.write(recording, y, 22050)
     found = report(store=str(root))
     assert found.missing == []
-    seen = inspect(str(recording), store=str(root), out=str(root.parent / "seen"))
+    seen = inspect(str(music / HOSTILE), store=str(root), out=str(root.parent / "seen"))
     return {"report": Path(found.page), "recording": Path(seen.page)}
 
 
 @pytest.fixture(params=["report", "recording"])
 def path(request: pytest.FixtureRequest, pages: dict[str, Path]) -> Path:
     return pages[request.param]
-
-
-class Opened:
-    """An open page, with its console messages and requests."""
-
-    def __init__(self, browser: Browser, path: Path, width: int, scheme: Any, **how: Any) -> None:
-        context = browser.new_context(
-            viewport={"width": width, "height": 900}, color_scheme=scheme, **how
-        )
-        self.page: Page = context.new_page()
-        self.messages: list[str] = []
-        self.requests: list[str] = []
-        self.page.on("console", lambda message: self.messages.append(message.text))
-        self.page.on("pageerror", lambda error: self.messages.append(str(error)))
-        self.page.on("dialog", lambda dialog: self.messages.append(f"dialog: {dialog.message}"))
-        self.page.on("request", lambda request: self.requests.append(request.url))
-        self.page.goto(path.as_uri())
-        self.page.wait_for_load_state("load")
-
-    def close(self) -> None:
-        self.page.context.close()
 
 
 @pytest.mark.parametrize(("width", "scheme"), SCREENS)
@@ -160,8 +146,7 @@ def test_a_page_is_complete_and_accessible(
     page.evaluate(
         "document.querySelectorAll('tbody tr:nth-child(n + 30)').forEach(row => row.remove())"
     )
-    found = Axe().run(page)
-    assert [one["id"] for one in found.response["violations"]] == []
+    assert opened.violations() == []
     opened.close()
 
 
@@ -183,7 +168,9 @@ def test_hostile_names_are_shown(browser: Browser, path: Path) -> None:
         assert HOSTILE in opened.page.inner_text("body")
         assert "<b>rock</b>" in opened.page.inner_text("body")
         assert opened.page.locator("b").count() == 0
-    assert opened.page.locator("script").count() == 1
+    scripts = _SCRIPTS + (_EXPLORER_SCRIPTS if path.parent.name == "report" else ())
+    # The explorer removes the table that it has read.
+    expect(opened.page.locator("script")).to_have_count(len(scripts))
     assert opened.messages == []
     opened.close()
 
@@ -236,3 +223,57 @@ def test_a_page_can_be_read_without_scripts(browser: Browser, path: Path) -> Non
     assert without.page.locator("th button").count() == 0
     with_scripts.close()
     without.close()
+
+
+def test_recordings_play_where_they_are_named(browser: Browser, pages: dict[str, Path]) -> None:
+    opened = Opened(browser, pages["report"], 1000, "light")
+    page = opened.page
+    rows = page.locator("table", has_text="labels that a model contradicts").locator("tbody tr")
+    assert rows.count() == len(FILE_NAMES) + 1
+    playing = "[...document.querySelectorAll('audio')].map(audio => !audio.paused)"
+    for i in range(len(FILE_NAMES)):
+        button = rows.nth(i).get_by_role("button")
+        name = rows.nth(i).locator("td").first.inner_text().split("\n")[0].strip()
+        assert button.get_attribute("aria-label") == f"Play {name}"
+        button.focus()
+        page.keyboard.press("Enter")
+        rows.nth(i).locator("audio").evaluate(UNTIL_PLAYING)
+        assert page.evaluate("document.activeElement.tagName") == "AUDIO"
+        assert page.evaluate(playing) == [False] * i + [True]
+    # One that a browser cannot play says so.
+    rows.nth(len(FILE_NAMES)).get_by_role("button").click()
+    page.get_by_role("alert").wait_for()
+    assert "cannot" in rows.nth(len(FILE_NAMES)).inner_text()
+    # A segment begins at its own time; where a file cannot be reached, the excerpt is played.
+    addresses = ["file:///lost.wav", (pages["report"].parents[2] / "music" / HOSTILE).as_uri()]
+    page.evaluate(
+        "addresses => document.querySelector('h2').after(songmillPlayer('part', addresses, 3))",
+        addresses,
+    )
+    page.get_by_role("button", name="Play part").click()
+    assert page.locator("audio").first.evaluate(UNTIL_PLAYING) >= 3
+    assert opened.violations("[aria-labelledby=suspects]") == []
+    assert [text for text in opened.messages if "ERR_FILE_NOT_FOUND" not in text] == []
+    opened.close()
+
+
+def test_the_pictures_follow_the_recording(browser: Browser, pages: dict[str, Path]) -> None:
+    opened = Opened(browser, pages["recording"], 1000, "dark")
+    page = opened.page
+    page.get_by_role("button", name=f"Play {HOSTILE.rpartition('/')[2]}").focus()
+    page.keyboard.press("Enter")
+    audio = page.locator("audio")
+    audio.evaluate(UNTIL_PLAYING)
+    page.keyboard.press("Space")
+    assert audio.evaluate("audio => audio.paused")
+    # In the middle of the axes of 80 % of the width, which begin at 10 %.
+    page.locator("#picture-waveform .timeline").click()
+    line = page.locator("#picture-spectrogram .cursor")
+    line.wait_for()
+    assert audio.evaluate("audio => audio.currentTime") == pytest.approx(5, abs=0.05)
+    shown = line.evaluate("line => [line.style.left, line.style.top, line.style.height]")
+    assert [float(text.rstrip("%")) for text in shown] == pytest.approx([50, 20, 60], abs=0.5)
+    assert page.locator(".cursor:visible").count() == page.locator("figure").count()
+    assert opened.violations(".follow") == []
+    assert opened.messages == []
+    opened.close()

@@ -42,7 +42,7 @@ def songmill(
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("DASK_SCHEDULER_ADDRESS", in_process_cluster)
     # Nobody could find a secret in the pixels.
-    monkeypatch.setattr(picture, "_png", lambda *_: b"png")
+    monkeypatch.setattr(picture, "_png", lambda *_: (b"png", picture.Box(0, 0, 1, 1)))
 
     def run(*arguments: object) -> tuple[int, str, str]:
         code, out, err = command(*arguments)

@@ -470,10 +470,13 @@ def test_a_damaged_file_of_numbers_is_reported(store: Store, root: Path, edit: E
 def test_a_model_fits_stores_that_have_its_feature_set(store: Store) -> None:
     described = put_lda(store, LATER, to_bytes(make_lda(CLASSES, features="rich")), **OF_RICH)
     both = Settings({"gtzan": GTZAN.version, "rich": RICH.version}, 3.0)
-    assert registry.check_fit(described, both) is RICH
-    assert registry.check_fit(registry.describe(store, OLD), both) is GTZAN
-    with pytest.raises(StoreError, match=r"needs the feature set rich-458\.1, and the rows have"):
-        registry.check_fit(described, store.settings)
+    assert registry.check_fit(described, both, "s") is RICH
+    assert registry.check_fit(registry.describe(store, OLD), both, "s") is GTZAN
+    message = (
+        r"needs the feature set rich-458\.1, and the rows have .*`songmill train --store 'my s'`"
+    )
+    with pytest.raises(StoreError, match=message):
+        registry.check_fit(described, store.settings, "my s")
 
 
 @pytest.mark.parametrize(
@@ -496,7 +499,7 @@ def test_a_model_that_does_not_fit_the_rows_is_not_promoted(
 
 def test_segments_of_another_length_do_not_matter_to_a_model_of_tracks(store: Store) -> None:
     described = put_model(store, "20260304T0-x", CLASSES, level="track", segment_seconds=5.0)
-    registry.check_fit(described, Settings({"gtzan": GTZAN.version}, 3.0))
+    registry.check_fit(described, Settings({"gtzan": GTZAN.version}, 3.0), "s")
 
 
 # Old models

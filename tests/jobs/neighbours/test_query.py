@@ -2,6 +2,8 @@
 
 import json
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -100,6 +102,16 @@ def test_the_end_of_a_name_is_enough_if_one_track_has_it(tmp_path: Path) -> None
             ask(tmp_path / "s", wrong)
     with pytest.raises(UsageError, match=r"Did you mean 'xpop.1.wav', 'pop.1.wav'\?"):
         ask(tmp_path / "s", "xpp.1")
+
+
+def test_a_track_is_compared_without_loading_numba(tmp_path: Path) -> None:
+    names = [(f"{i}.wav", "x") for i in range(9)]
+    make_store(tmp_path, names, level="track", features="rich")
+    code = (
+        "import sys; from jobs.neighbours.query import similar\n"
+        f"similar('7', store={str(tmp_path)!r}); sys.exit('numba' in sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
 
 
 def test_a_file_is_compared_by_the_stores_scaling(demo: Path, tmp_path: Path) -> None:

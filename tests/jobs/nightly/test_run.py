@@ -112,7 +112,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def night(folder: Path, monkeypatch: pytest.MonkeyPatch, in_process_cluster: str) -> Night:
     RecordedBoosting(monkeypatch)
-    monkeypatch.setattr(picture, "_png", lambda *_: b"png")
+    monkeypatch.setattr(picture, "_png", lambda *_: (b"png", picture.Box(0, 0, 1, 1)))
     shutil.rmtree(folder, ignore_errors=True)
     made = Night(folder / "store", in_process_cluster)
     monkeypatch.setattr(jobs.extraction.extract, "extract", made.extract)

@@ -3,13 +3,16 @@
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+import fsspec
 import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pytest
+import soundfile
 from support.made_models import make_lda, model_tables, put_model
 from support.made_stores import LABELS, NOON, make_store, put, read_rows, write_part
 from support.read_page import Reader
@@ -20,8 +23,19 @@ from jobs.extraction.import_features import import_features
 from jobs.neighbours.similarity import similarity
 from jobs.reporting import overview
 from jobs.reporting.report import Outcome, _Report, report
-from jobs.store.schemas import COMPARISON, FILES, IMPORTANCE, RUNS, SUSPECT, features_folder
+from jobs.store.schemas import (
+    COMPARISON,
+    FILES,
+    IMPORTANCE,
+    METRICS,
+    RUNS,
+    SUSPECT,
+    SUSPECTS,
+    duplicates,
+    features_folder,
+)
 from jobs.store.tables import Store
+from pages.page import _EXPLORER_SCRIPTS, _SCRIPTS
 from recommend.metric import Name
 from training.predictor import to_bytes
 
@@ -56,8 +70,8 @@ def test_a_store_of_nothing_says_which_commands_make_something(tmp_path: Path) -
     store = make_store(tmp_path / "a store", level="track")
     outcome, page = read(Path(store.storage.root))
     assert outcome.missing == [
-        *("The collection", "Correlations", "Tempo", "Principal components", "Features"),
-        *("Compared models", "The model that predicts", "Neighbours", "Duplicates"),
+        *("Explore the tracks", "The collection", "Correlations", "Tempo", "Principal components"),
+        *("Features", "Compared models", "The model that predicts", "Neighbours", "Duplicates"),
         *("Suspected mislabels", "Runs"),
     ]
     option = f"--store '{store.storage.root}'"
@@ -95,6 +109,49 @@ def test_the_published_table(tmp_path: Path, shared_data: Path) -> None:
     assert page.facts()["tracks"] == "1,000"
     assert page.table("Tracks by label").column("tracks") == ["100"] * 10
     assert sum(len(image["alt"] or "") > 40 for image in page.every("img")) == 3
+
+
+def test_the_first_screen_of_an_empty_store_says_that_nothing_is_known(tmp_path: Path) -> None:
+    make_store(tmp_path / "s", level="track")
+    _, page = read(tmp_path / "s")
+    known = " ".join(page.text.partition("How good")[2].partition("The collection")[0].split())
+    assert known.startswith(f"is the model? No model yet Run: songmill train --store {tmp_path}/s")
+    assert "What changed last? Nothing yet What needs a look? Nothing" in known
+    assert "Not known yet: labels that a model contradicts" in known
+    assert "Not known yet: pairs of duplicates with different labels" in known
+
+
+def test_the_first_screen_tells_what_matters(store: Store, tmp_path: Path) -> None:
+    score = {"accuracy": 0.9, "macro_f1": 0.9, "log_loss": 0.3, "chance": 0.5, "count": 120}
+    score |= {"accuracy_lower": 0.85, "accuracy_upper": 0.94}
+    put_model(store, "v1", ["blues", "jazz"], champion=True, scores={"track": score})
+    put_model(store, "v2", ["blues", "jazz"])
+    change = {"level": "track", "metric": "since_champion", "value": -0.05, "count": 120}
+    metrics = pa.Table.from_pylist([{**change, "lower": -0.08, "upper": -0.02}], schema=METRICS)
+    store.storage.write_table("models/v2/metrics.parquet", metrics)
+    run: dict[str, Any] = {"run_id": "b", "seconds": 1.0, "outcome": "done", "stage": "extract"}
+    run |= {"started_at": NOON, "extracted": 7, "new": 5, "changed": 2, "gone": 0, "failed": 3}
+    failed = {"stage": "train", "outcome": "failed", "message": "too few labels", "extracted": None}
+    earlier = {"run_id": "a", "started_at": NOON - timedelta(days=1), "new": 90, "failed": 9}
+    put(store, "runs", [{**run, **earlier}, run, {**run, **failed}], RUNS)
+    suspects = [{"rank": i, "track_id": TRACKS[i][0], "label": "blues"} for i in (1, 2)]
+    put(store, SUSPECTS, [*suspects, {**suspects[0], "duplicate_id": TRACKS[3][0]}], SUSPECT)
+    similarity(store=str(tmp_path / "s"))
+    pair = {"track_id": TRACKS[0][0], "duplicate_id": TRACKS[1][0], "cosine": 1.0}
+    same = {"track_id": TRACKS[0][0], "duplicate_id": TRACKS[4][0], "cosine": 1.0}
+    put(store, "duplicates", [pair, same], duplicates("track"))
+    _, page = read(tmp_path / "s")
+    for text in (
+        "0.900 accuracy 0.850 to 0.940 with 95 % confidence, measured on 120 held-out tracks",
+        "The newest model, v2, was not promoted: macro F1 -0.050 (-0.080 to -0.020)",
+        "2026-03-01 12:00 UTC Files: 5 new, 2 changed, 3 failed train failed: too few labels",
+        "7 findings 2 labels that a model contradicts 1 track with a recording that occurs twice "
+        "1 pair of duplicates with different labels 3 files that the last extraction failed",
+    ):
+        assert text in page.text
+    anchors = {heading.get("id") for heading in page.every("h2")}
+    links = {(link["href"] or "")[1:] for link in page.every("a") if link["href"] != "#content"}
+    assert {"model", "runs", "suspects", "duplicates", "collection"} <= links <= anchors
 
 
 def test_files_are_counted_by_what_is_odd_about_them(store: Store, tmp_path: Path) -> None:
@@ -155,7 +212,7 @@ def test_a_sample_is_named_as_one(
     monkeypatch.setattr(overview.sample_tracks, "__defaults__", (25,))
     outcome, page = read(tmp_path / "s")
     assert (outcome.tracks, outcome.sampled) == (60, 25)
-    assert page.text.count("a sample of 25 of the 60 tracks, drawn at random") == 5
+    assert page.text.count("a sample of 25 of the 60 tracks, drawn at random") == 6
     assert sum(map(int, page.table("Tempo by label").column("tracks"))) == 25
     assert page.facts()["tracks"] == "60"
 
@@ -451,11 +508,13 @@ def test_names_from_outside_are_text_and_blank_labels_have_a_name(tmp_path: Path
     tracks = [(name, "<b>rock</b>"), *TRACKS, (f"x/{name}", "<b>rock</b>"), ("z.wav", "  ")]
     store = make_store(tmp_path / "s", tracks, level="track")
     files = [{"track_id": name, "status": "failed", "error": "empty", "message": "<img src=x>"}]
+    files[0] |= {"uri": f"/music/{name}", "source": "/music"}
     put(store, "files", files, FILES)
     similarity(store=str(tmp_path / "s"), k=61)
     _, page = read(tmp_path / "s")
-    assert len(page.every("script")) == 1
     assert page.every("b") == []
+    scripts = [script.get("type") for script in page.every("script")]
+    assert scripts == ["text/plain", *[None] * len(_SCRIPTS + _EXPLORER_SCRIPTS)]
     assert all((image["src"] or "").startswith("data:") for image in page.every("img"))
     assert f"{name}: <img src=x>" in page.table("Failed files").rows[1]
     assert {"<b>rock</b>", "(blank)"} <= set(page.table("Tracks by label").column("label"))
@@ -467,6 +526,50 @@ def test_another_folder_gets_the_page_and_nothing_else(store: Store, tmp_path: P
     assert [path.name for path in (tmp_path / "out" / "here").iterdir()] == ["index.html"]
     assert outcome.page == str(tmp_path / "out" / "here" / "index.html")
     assert sorted((tmp_path / "s").rglob("*")) == before
+
+
+def put_suspects(store: Store, paths: dict[str, str]) -> None:
+    """Suspect the labels of recordings of these tracks."""
+    rows = [{"rank": i, "track_id": track, "label": "x"} for i, track in enumerate(paths, 1)]
+    put(store, SUSPECTS, rows, SUSPECT)
+    files = [{"track_id": name, "uri": uri, "source": "/t.csv"} for name, uri in paths.items()]
+    put(store, "files", files, FILES)
+
+
+def test_tracks_with_a_local_file_can_be_played(store: Store, tmp_path: Path) -> None:
+    file = tmp_path / "a # b.wav"
+    file.touch()
+    paths = {"local": str(file), "lost": str(tmp_path / "no.wav"), "bucket": "s3://b/a.wav"}
+    put_suspects(store, paths | {"imported": "/t.csv#a.wav"})
+    _, page = read(tmp_path / "s")
+    players = [one for one in page.every("span") if one.get("class") == "player"]
+    assert [one["data-addresses"] for one in players] == [f"file://{tmp_path}/a%20%23%20b.wav"]
+
+
+def test_previews_lie_beside_the_page_and_hold_the_middle(store: Store, tmp_path: Path) -> None:
+    t = np.arange(30 * 22050) / 22050
+    # 440 Hz, and 880 Hz in the middle third.
+    y = 0.5 * np.sin(2 * np.pi * 440 * t * np.where((t >= 10) & (t < 20), 2, 1))
+    soundfile.write(tmp_path / "tones.flac", y, 22050)
+    (tmp_path / "broken.wav").write_bytes(b"RIFF")
+    remote = f"memory://{tmp_path}/tones.flac"
+    with fsspec.open(remote, "wb") as file:
+        file.write((tmp_path / "tones.flac").read_bytes())
+    local = str(tmp_path / "tones.flac")
+    put_suspects(store, {"local": local, "remote": remote, "broken": f"{tmp_path}/broken.wav"})
+    outcome = report(store=str(tmp_path / "s"), out=str(tmp_path / "out"), previews=True)
+    assert outcome.previews == 2
+    page = Reader((tmp_path / "out" / "index.html").read_text())
+    players = [one for one in page.every("span") if one.get("class") == "player"]
+    both, preview = [(one["data-addresses"] or "").split(" ") for one in players[:2]]
+    assert both[0] == Path(local).as_uri()
+    assert (players[2]["data-addresses"] or "").startswith("file:")
+    contents = [(tmp_path / "out" / name).read_bytes() for name in (both[1], preview[0])]
+    assert contents[0] == contents[1]
+    heard, rate = soundfile.read(tmp_path / "out" / both[1])
+    assert len(heard) / rate == pytest.approx(10, abs=0.01)
+    spectrum = np.abs(np.fft.rfft(heard))
+    assert spectrum.argmax() * rate / len(heard) == pytest.approx(880, abs=1)
 
 
 def test_damaged_features_are_reported_and_damaged_neighbours_cost_their_section(
