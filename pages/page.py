@@ -284,7 +284,7 @@ def render(page: Page) -> bytes:
     style = environment.get_template("page.css").render(
         light=LIGHT, dark=DARK, colours=[*COLOURS, OTHER_COLOUR], max_width=MAX_WORD_WIDTH
     )
-    names = _SCRIPTS
+    names: tuple[str, ...] = _SCRIPTS
     if any(section.content.explorer for section in page.sections):
         style += _read("explorer.css")
         names += _EXPLORER_SCRIPTS

@@ -1,4 +1,7 @@
-"""The examples of all docstrings run, in a folder with a small collection and its stores."""
+"""The examples of all docstrings run, in a folder with a small collection and its stores.
+
+So do those of some documents.
+"""
 
 import doctest
 import importlib
@@ -8,13 +11,14 @@ from typing import Any
 
 import pytest
 from rich.console import Console
+from support.documents import ROOT, blocks
+from support.made_stores import make_store
 from support.recordings import play
 
 from jobs.extraction.extract import extract
 from jobs.learning.train import train
 from jobs.progress import Progress
 
-ROOT = Path(__file__).parents[1]
 PACKAGES = ("compiling", "featurizer", "jobs", "pages", "recommend", "songmill", "training")
 MODULES = [
     ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
@@ -45,3 +49,18 @@ def test_the_examples_run(name: str, folder: Path, monkeypatch: pytest.MonkeyPat
     failed, attempted = doctest.testmod(module, optionflags=doctest.NORMALIZE_WHITESPACE)
     assert attempted
     assert not failed
+
+
+@pytest.mark.parametrize("document", ["features", "python"])
+def test_the_python_of_a_document_runs(
+    document: str, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "music").symlink_to(folder / "music")
+    shutil.copytree(folder / "trained", tmp_path / "tables")
+    # The recordings are too short for these features.
+    make_store(tmp_path / "tables", [("blues/0.wav", "blues")], level="track", features="rich")
+    monkeypatch.chdir(tmp_path)
+    code = blocks(ROOT / "docs" / f"{document}.md", "python")
+    assert code
+    for block in code:
+        exec(block, {})

@@ -7,18 +7,13 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from support.documents import README, ROOT, blocks
 
 from jobs.demo.collection import synthesise
 
 pytestmark = pytest.mark.dist
 
-ROOT = Path(__file__).parents[1]
 INSTALLED = ROOT / "dist/venv/bin"
-README = (ROOT / "README.md").read_text(encoding="utf-8")
-
-
-def blocks(language: str) -> list[str]:
-    return re.findall(rf"^```{language}\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
 
 
 @pytest.fixture(scope="module")
@@ -39,11 +34,11 @@ def run(folder: Path, *command: str) -> str:
 
 
 def test_the_commands_print_what_is_shown_and_the_python_runs(folder: Path) -> None:
-    (session,) = blocks("console")
+    (session,) = blocks(README, "console")
     checker = doctest.OutputChecker()
     options = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
     for command, shown in re.findall(r"^\$ (.*)\n((?:[^$].*\n)*)", session, re.MULTILINE):
         printed = run(folder, "sh", "-c", command)
         assert checker.check_output(shown, printed, options), f"$ {command}\n{printed}"
-    for code in blocks("python"):
+    for code in blocks(README, "python"):
         run(folder, "python", "-c", code)

@@ -53,6 +53,10 @@ def print_comparison(outcome: "Comparison") -> None:
 
 
 MAX_FEATURES = 10
+"""Most important features that are shown."""
+
+LEAST_IMPORTANCE = 0.0005
+"""Importance that is not rounded to 0.000."""
 
 
 def model_in_words(described: "Description") -> str:
@@ -91,9 +95,12 @@ def print_training(outcome: "Training") -> None:
     show(INTERVALS)
     if len(outcome.per_class) > MAX_LABELS:
         show(f"and {len(outcome.per_class) - MAX_LABELS} more labels")
-    first = outcome.importance[:MAX_FEATURES]
+    first = [row for row in outcome.importance[:MAX_FEATURES] if row["mean"] >= LEAST_IMPORTANCE]
     rows = [[row["feature"], f"{row['mean']:.3f}", f"{row['std']:.3f}"] for row in first]
-    show_table(("feature", "accuracy lost when shuffled", "±"), rows)
+    if rows:
+        show_table(("feature", "accuracy lost when shuffled", "±"), rows)
+    else:
+        show("No single feature matters: without any of them the accuracy is the same.")
     track = described.scores["track"]
     if track["macro_f1"] <= track["chance"]:
         show("Its macro F1 by track is no better than that of random predictions.")

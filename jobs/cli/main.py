@@ -25,7 +25,7 @@ class _Commands(PlainFlags, typer.core.TyperGroup):
             return super().invoke(ctx)
         except Exception as error:
             # Typer's own exceptions, which quote arguments, have no public base class.
-            message = getattr(error, "message", None)
+            message = vars(error).get("message")
             if isinstance(message, str):
                 # Pydantic, which Typer checks values with, begins its messages so.
                 text = redact(message.replace("Value error, ", ""))

@@ -332,6 +332,8 @@
     open(i);
     // On the map the focus stays, so that the arrows go on.
     if (document.activeElement.tagName !== "CANVAS") element("panel").focus();
+    // On a narrow screen the panel is below the map.
+    else if (isNarrow.matches) element("panel").scrollIntoView();
   }
   // The confusion matrix, and the tracks of a cell.
   function showMatrix() {
@@ -370,6 +372,7 @@
     );
   }
 
+  const isNarrow = matchMedia("(max-width: 1199px)");
   showMatrix();
   element("panel").closest(".explorer").hidden = false;
   if (tracks.maps.length) chooseMap();

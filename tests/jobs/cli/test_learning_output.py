@@ -56,6 +56,17 @@ def test_a_training_shows_intervals_and_labels_with_few_tracks(
     assert rock.split()[-3:] == ["19", "(few", "tracks)"]
 
 
+def test_a_training_shows_only_features_that_matter(capsys: pytest.CaptureFixture[str]) -> None:
+    means = {"tempo": 0.02, "rms_mean": 0.0005, "rms_var": 0.0004, "rolloff_mean": -0.01}
+    rows = [{"feature": name, "mean": mean, "std": 0.001} for name, mean in means.items()]
+    verdict = Verdict(True, "it is the first")
+    print_training(train.Outcome(describe(SCORE), verdict, {}, rows, 1.0))
+    out = capsys.readouterr().out
+    assert [name for name in means if name in out] == ["tempo", "rms_mean"]
+    print_training(train.Outcome(describe(SCORE), verdict, {}, rows[2:], 1.0))
+    assert "No single feature matters" in capsys.readouterr().out
+
+
 def test_models_of_an_older_songmill_have_no_intervals(capsys: pytest.CaptureFixture[str]) -> None:
     old = {name: value for name, value in SCORE.items() if "er" not in name[-5:]}
     print_models(
