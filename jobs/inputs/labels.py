@@ -40,7 +40,7 @@ _EMPTY = pa.schema([("track_id", pa.string()), ("label", pa.string())]).empty_ta
 
 @dataclass(frozen=True)
 class Labels:
-    """What gives the tracks of a run their labels, and the matched rows of a CSV."""
+    """Origin of the labels of a run: the matched rows of a CSV, or a choice without one."""
 
     table: pa.Table | None = None  # matched rows, with full track_ids; None without a CSV
     unmatched: Sequence[str] = ()  # names in rows that name none of the tracks
