@@ -46,7 +46,7 @@ from jobs.extraction.remarks import is_long_enough, with_remarks
 from jobs.extraction.rows import Rows
 from jobs.extraction.survey import plan_work, survey
 from jobs.inputs import labels as label_table
-from jobs.inputs.database import insert
+from jobs.inputs.database import explain_full_disk, insert
 from jobs.inputs.listing import Listing
 from jobs.inputs.patterns import Patterns
 from jobs.inputs.recordings import check_feature_sets, check_segment_seconds
@@ -181,6 +181,7 @@ class Outcome:
             self.failures[kind] = self.failures.get(kind, 0) + count
 
 
+@explain_full_disk()
 def extract(
     sources: Paths,
     *,

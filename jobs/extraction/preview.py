@@ -10,6 +10,7 @@ from jobs.extraction.losses import too_many_gone
 from jobs.extraction.plan import load_files
 from jobs.extraction.survey import plan_work, survey
 from jobs.inputs import labels as label_table
+from jobs.inputs.database import explain_full_disk
 from jobs.inputs.patterns import Patterns
 from jobs.inputs.recordings import check_feature_sets, check_segment_seconds
 from jobs.inputs.sources import Paths
@@ -55,6 +56,7 @@ class Preview:
     refusal: str
 
 
+@explain_full_disk()
 def preview(
     sources: Paths,
     *,

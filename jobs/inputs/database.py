@@ -6,10 +6,13 @@ limit, and moves the rest to a temporary folder.
 
 import tempfile
 import weakref
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
+
+from jobs.errors import SongmillError
 
 if TYPE_CHECKING:
     import duckdb
@@ -43,6 +46,27 @@ def connect() -> "duckdb.DuckDBPyConnection":
     database = duckdb.connect(":memory:", config=config)
     weakref.finalize(database, folder.cleanup)
     return database
+
+
+@contextmanager
+def explain_full_disk() -> Iterator[None]:
+    """Explain the errors of a database that finds no room for its tables.
+
+    Raises
+    ------
+    SongmillError
+        The memory and the temporary folder are full.
+    """
+    import duckdb
+
+    try:
+        yield
+    except (duckdb.OutOfMemoryException, duckdb.IOException) as error:
+        problem = str(error).splitlines()[0].rstrip(".")
+        raise SongmillError(
+            f"the tables of the plan do not fit into {tempfile.gettempdir()}: {problem}. Free some "
+            "space there, or set TMPDIR to another folder, and run the same command again"
+        ) from None
 
 
 def insert(

@@ -18,6 +18,7 @@ from featurizer.columns import SAMPLE_RATE
 from featurizer.errors import RecordingError
 from featurizer.feature_set import FeatureSet, feature_sets
 from featurizer.process import single_thread
+from jobs.inputs.database import explain_full_disk
 from jobs.inputs.listing import list_sources
 from jobs.inputs.recordings import open_recording
 from jobs.inputs.sources import Paths
@@ -106,6 +107,7 @@ class FilesOutcome:
         return sum(one.error is not None for one in self.files)
 
 
+@explain_full_disk()
 def predict_files(
     files: Paths,
     *,
