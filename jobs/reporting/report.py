@@ -218,9 +218,12 @@ class _Report:
     def _track(self, row: dict[str, Any], column: str, label: str | None) -> Cell:
         """Return the cell of a track or segment: its name, its label and its recording."""
         cell = self._label(label)
-        recording = self._recording(row, column)
         return Cell(
-            _row_name(row, column), colour=cell.colour, subtext=cell.text, recording=recording
+            _row_name(row, column),
+            colour=cell.colour,
+            subtext=cell.text,
+            recording=self._recording(row, column),
+            track=row[column],
         )
 
     def _recording(self, row: dict[str, Any], column: str) -> Recording | None:

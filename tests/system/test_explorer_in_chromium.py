@@ -116,6 +116,10 @@ def test_the_panel_of_a_track_leads_to_its_neighbours_and_back(opened: Opened) -
     expect(title).to_have_text(name)
     page.go_back()
     expect(title).to_have_text("Café del Mar.wav")
+    named = page.locator("[aria-labelledby=neighbours] td a").first
+    name = named.inner_text()
+    named.click()
+    expect(title).to_have_text(name)
     page.emulate_media(media="print")
     expect(page.locator("#explorer")).to_be_hidden()
     page.emulate_media(media="screen")
@@ -238,4 +242,5 @@ def test_without_scripts_there_is_the_text_only(browser: Browser, path: Path) ->
     opened = Opened(browser, path, 1000, "light", java_script_enabled=False)
     assert opened.page.get_by_text("This part needs JavaScript").is_visible()
     assert opened.page.locator("#explorer").is_hidden()
+    assert opened.page.locator("td a").count() == 0
     opened.close()
