@@ -8,13 +8,17 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --no-compile --quiet --disable-pip-version-check --constraint requirements.lock
 unexport PYTHONDONTWRITEBYTECODE
 
+# The tests of a file share fixtures, so one process runs them.
+IN_PARALLEL := -n auto --dist loadfile --no-loadscope-reorder --max-worker-restart 0
+
 .DEFAULT_GOAL := help
-.PHONY: help demo test check kernels-songmill kernels-librosa collected storm containers dist docs bench lock clean
+.PHONY: help demo test check kernels-songmill kernels-librosa collected system storm containers dist docs bench lock clean
 
 help:
 	@echo "make demo    synthesise a small collection and extract it (about a minute; seconds when repeated)"
 	@echo "make test    run make check, then the tests, quick ones first"
 	@echo "make check   run only ruff, mypy and the import contracts"
+	@echo "make system  test the whole: real object stores, databases and browsers, killed jobs, nights (about two minutes)"
 	@echo "make storm   run the longer fault tests: kills and full disks at many moments (about a quarter of an hour)"
 	@echo "             STORM_PART=0/4 runs the first of four shares of these moments"
 	@echo "make containers  build the images and test docker-compose.yml (needs a Docker daemon)"
@@ -56,7 +60,10 @@ collected: $(VENV)/installed-dev
 
 test: $(VENV)/installed
 	$(MAKE) --jobs kernels-librosa kernels-songmill check collected
-	$(BIN)/python -m pytest -m 'not storm and not containers and not dist' -n auto --dist loadfile --no-loadscope-reorder --max-worker-restart 0 --durations 15
+	$(BIN)/python -m pytest -m 'not storm and not containers and not dist' --ignore tests/system $(IN_PARALLEL) --durations 15
+
+system: $(VENV)/installed-dev
+	$(BIN)/python -m pytest -m 'not storm' $(IN_PARALLEL) --durations 5 tests/system
 
 storm: $(VENV)/installed-dev
 	$(BIN)/python -m pytest -m storm -n auto --dist worksteal --durations 5 --max-worker-restart 0

@@ -32,6 +32,31 @@ _CHECKED = frozenset(("flac", "tta", "wavpack"))
 _TAG = re.compile(rb"ID3[\x02-\x04]\0|APETAGEX")
 
 
+class _Damage:
+    """Bytes of the packets that cannot be decoded.
+
+    Attributes
+    ----------
+    total : int >= 0
+        All but those of tags.
+    padding : int >= 0
+        Those since the last decoded packet that are chunks or padding: no damage at the end.
+    """
+
+    def __init__(self) -> None:
+        self.total = self.padding = self._tag = 0
+
+    def add(self, packet: Any, before: Any) -> None:
+        """Add a packet that cannot be decoded, with the one before it."""
+        self._tag = max(self._tag, _tag_bytes(before, packet))
+        if self._tag > 0:  # at most one frame is lost
+            self._tag -= packet.size
+            return
+        self.total += packet.size
+        content = io.BytesIO(bytes(packet))
+        self.padding += packet.size - unexplained_bytes(content, 0, packet.size)
+
+
 def decode_with_ffmpeg(file: FilePart, container: Container, deadline: Deadline | None) -> Decoded:
     """Decode the first audio stream of a file with FFmpeg.
 
@@ -68,8 +93,9 @@ def decode_with_ffmpeg(file: FilePart, container: Container, deadline: Deadline 
         signal: MonoSignal | None = None
         sample_rate = channels = 0
         failure = None
-        size = end = damaged = padding = 0
+        size = end = 0
         intact = None
+        damage = _Damage()
         try:
             for packet, before in _with_previous(media.demux(stream)):
                 try:
@@ -77,11 +103,7 @@ def decode_with_ffmpeg(file: FilePart, container: Container, deadline: Deadline 
                 except av.error.FFmpegError as error:
                     failure = error.strerror
                     intact = end if intact is None else intact
-                    lost = packet.size - _tag_bytes(before, packet)
-                    damaged += lost
-                    # Padding and chunks are no damage if no further frame follows.
-                    content = io.BytesIO(bytes(packet))
-                    padding += max(0, lost - unexplained_bytes(content, 0, packet.size))
+                    damage.add(packet, before)
                     continue
                 for frame in frames:
                     if signal is None:
@@ -93,14 +115,14 @@ def decode_with_ffmpeg(file: FilePart, container: Container, deadline: Deadline 
                 if packet.size:
                     size += packet.size
                     end = max(end, (packet.pos or 0) + packet.size)
-                    padding = 0
+                    damage.padding = 0
         except av.error.FFmpegError as error:
             failure = error.strerror
-            damaged += file.size - end if is_alone else 0
+            damage.total += file.size - end if is_alone else 0
         if signal is None:
             raise RejectedByDecoderError(failure or NO_SAMPLES)
     seconds = signal.seconds
-    damaged_s = (damaged - padding) / max(size, 1) * seconds
+    damaged_s = (damage.total - damage.padding) / max(size, 1) * seconds
     intact = end if intact is None else intact
     is_promise_kept = promised_s is not None and seconds >= promised_s - _ROUNDING_S
     if is_promise_kept or not unexplained_bytes(file, intact, file.size):
@@ -167,16 +189,26 @@ def _with_previous(packets: Iterable[Any]) -> Iterator[tuple[Any, Any]]:
 
 
 def _tag_bytes(before: Any, packet: Any) -> int:
-    """Return the bytes of a packet that belong to tags, which may start in the packet before."""
+    """Return the bytes from the start of a packet to the end of its last tag, in later packets.
+
+    Parameters
+    ----------
+    before : av.Packet or None
+        The previous packet, where a tag may start.
+    packet : av.Packet
+
+    Returns
+    -------
+    n : int
+        Not positive if no tag reaches into the packet.
+    """
     content = b"" if before is None else bytes(before)
     begin = len(content)
     content += bytes(packet)
-    found = 0
-    for tag in _TAG.finditer(content):
-        start = tag.start()
-        end = min(start + tag_length(content[start : start + 32])[0], len(content))
-        found += max(0, end - max(start, begin))
-    return min(found, len(content) - begin)
+    ends = (
+        tag.start() + tag_length(content[tag.start() :][:32])[0] for tag in _TAG.finditer(content)
+    )
+    return max(ends, default=0) - begin
 
 
 def _channels(frame: Any) -> np.ndarray:

@@ -173,7 +173,7 @@ _NOT_AUDIO = re.compile(
 
 # Lyrics3 and Lyrics3v2, the former with at most 5,100 bytes of text.
 _LYRICS = re.compile(rb"LYRICSBEGIN.*?(?:LYRICSEND|[0-9]{6}LYRICS200)", re.DOTALL)
-_MAX_LYRICS_BYTES = 1 << 13
+_MAX_TAG_BYTES = 1 << 13
 
 _CHUNK_NAME = re.compile(rb"[A-Za-z0-9 _-]{4}(?=.{4})", re.DOTALL)
 _MIN_PADDING = 16
@@ -337,7 +337,7 @@ def _with_count(head: bytes, offset: int) -> Container:
 
 @cache
 def _candidates(played: str | None) -> re.Pattern[bytes]:
-    """Return the pattern of signatures and of the frames of all demuxers but one."""
+    """Return the pattern of signatures, and of the starts of frames of all demuxers but one."""
     starts = [start for demuxer, start in _FRAME_STARTS.items() if demuxer != played]
     return re.compile(rb"|".join((*starts, _SIGNATURE.pattern)), re.DOTALL)
 
@@ -432,7 +432,7 @@ def next_recording(
     candidates = _candidates(played.demuxer)
     found = _search(file, candidates, intact, unread - intact, played)
     if found is None:
-        # An MP4 starts with zeros, like padding.
+        # The padding may include the zeros at the start of an MP4.
         begin = max(unread, size - unexplained_bytes(file, unread, size) - 3)
         found = _search(file, candidates, begin, size - begin, played)
     return found
@@ -462,7 +462,7 @@ def unexplained_bytes(file: Readable, start: int, stop: int) -> int:
     13
     """
     while start < stop:
-        head = _read(file, start, _MAX_LYRICS_BYTES)
+        head = _read(file, start, _MAX_TAG_BYTES)
         if _SIGNATURE.match(head):
             break
         length = _block_length(head, stop - start)
@@ -480,10 +480,15 @@ def unexplained_bytes(file: Readable, start: int, stop: int) -> int:
 def _block_length(head: bytes, longest: int) -> int:
     """Return the size of the tag or chunk at the start of some bytes; 0 if there is none."""
     length, _ = tag_length(head)
-    if not length:
-        lyrics = _LYRICS.match(head)
-        length = len(lyrics[0]) if lyrics else _chunk_length(head, longest)
-    return length
+    if length:
+        return length
+    lyrics = _LYRICS.match(head)
+    if lyrics:
+        return len(lyrics[0])
+    footer = head.find(b"APETAGEX")  # of a tag without a header
+    if footer > 0 and int.from_bytes(head[footer + 12 : footer + 16], "little") == footer + 32:
+        return footer + 32
+    return _chunk_length(head, longest)
 
 
 def _chunk_length(head: bytes, longest: int) -> int:

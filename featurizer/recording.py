@@ -123,7 +123,8 @@ def finish_recording(
     Returns
     -------
     Recording
-        With a note where more than 0.1 s is missing or the file was cut.
+        With a note where more than 0.1 s is missing, the file was cut, or a recording without
+        a length is damaged.
 
     Raises
     ------
@@ -166,6 +167,11 @@ def finish_recording(
     elif is_cut:
         note = (
             f"The file was cut off: its last frame or page, after {seconds:.1f} s, is incomplete."
+        )
+    elif decoded.promised_s is None and lost_s > 0:
+        note = (
+            f"The file is damaged: {seconds:.1f} s could be decoded, but no length in it shows"
+            " whether more is missing."
         )
     y = decoded.signal.finish()
     return Recording(y, seconds, decoded.sample_rate, decoded.channels, note)

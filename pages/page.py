@@ -67,6 +67,8 @@ class Cell:
         Secondary text, in smaller letters on a line of its own.
     recording : Recording or None
         The recording that the text names.
+    track : str
+        The track that the text names, which becomes a link to it in the explorer; empty for none.
     """
 
     text: str
@@ -74,6 +76,7 @@ class Cell:
     colour: str | None = None
     subtext: str = ""
     recording: Recording | None = None
+    track: str = ""
 
 
 _BREAK_AFTER = re.compile(r"(?<=[/_ -])")
@@ -102,7 +105,7 @@ def number(value: float | None, form: str = ",.0f") -> Cell:
     Examples
     --------
     >>> number(1234.5, ",.1f")
-    Cell(text='1,234.5', value=1234.5, colour=None, subtext='', recording=None)
+    Cell(text='1,234.5', value=1234.5, colour=None, subtext='', recording=None, track='')
     >>> number(None).text
     '–'
     """
@@ -284,7 +287,7 @@ def render(page: Page) -> bytes:
     style = environment.get_template("page.css").render(
         light=LIGHT, dark=DARK, colours=[*COLOURS, OTHER_COLOUR], max_width=MAX_WORD_WIDTH
     )
-    names = _SCRIPTS
+    names: tuple[str, ...] = _SCRIPTS
     if any(section.content.explorer for section in page.sections):
         style += _read("explorer.css")
         names += _EXPLORER_SCRIPTS

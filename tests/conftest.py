@@ -41,9 +41,9 @@ def pytest_xdist_auto_num_workers() -> Generator[None, int, int]:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Run files without slow tests first, and of the others those that take longest."""
+    """Run files without slow tests first."""
     slow = {item.path for item in items if item.get_closest_marker("slow")}
-    items.sort(key=lambda item: (item.path in slow, "system" not in item.path.parts))
+    items.sort(key=lambda item: item.path in slow)
 
 
 def pytest_collection_finish() -> None:

@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 from featurizer.feature_set import feature_set
 from jobs.errors import StoreError
 from jobs.interruption import raise_if_interrupted
-from jobs.reporting.overview import Sample, read_labels
+from jobs.reporting.overview import MAX_FEATURE, Sample, read_labels
 from jobs.store.schemas import PREDICTED_TRACKS, PROBABILITY, PUBLISHED, SEGMENTS, SIMILARITY
 from jobs.store.tables import Store
 from pages.explorer import Features, Map, Neighbours, Predictions, Segments, Tracks
@@ -70,10 +70,12 @@ def read_tracks(
         # A track may be in one sample only: another set may have no row of it.
         index = pc.index_in(sample.names["track_id"], value_set=names)
         known = index.is_valid().to_numpy()
+        if not known.any():
+            continue
         index = index.drop_null().to_numpy()
         maps += _maps(sample, found, known, index, len(names))
         of = sample.feature_set
-        if len(names) * len(of.columns) <= _MAX_PERCENTILES and len(index):
+        if len(names) * len(of.columns) <= _MAX_PERCENTILES:
             rows = sample.features[known]
             features.append(Features.of(of.name, of.columns, rows, index, len(names)))
     track_ids = names.to_pylist()
@@ -212,7 +214,9 @@ def _segments(store: Store, names: pa.Array, total: int) -> Segments | None:
         return None
     order = np.lexsort((matrix[:, 0], owner))
     ends = np.cumsum(np.bincount(owner, minlength=len(names)))
-    return Segments(columns, ends, matrix[order, 0], matrix[order, 1:])
+    # Imported numbers that no recording gives would hide the range of the others, or exceed floats.
+    values = np.clip(matrix[order, 1:], -MAX_FEATURE, MAX_FEATURE)
+    return Segments(columns, ends, matrix[order, 0], values)
 
 
 def _rows_of(names: pa.Array, batch: pa.RecordBatch) -> tuple[np.ndarray, pa.RecordBatch]:

@@ -1,6 +1,7 @@
 """First screen of a report: how good the model is, what changed last, and what needs a look."""
 
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 import pyarrow as pa
@@ -28,12 +29,15 @@ def model_card(store: Store, command: Callable[[str], str]) -> Card:
         if champion is None:
             return Card(title, "No model yet", [Line(f"Run: {command('train')}")])
         score = registry.describe(store, champion).scores["track"]
-        newest = registry.versions(store)[-1]
-        since = registry.read_table(store, newest, "metrics.parquet").to_pylist()
-        lines = [Line(_certainty(score), "model"), *_comparison(champion, newest, since)]
+        answer, lines = f"{score['accuracy']:.3f} accuracy", [Line(_certainty(score), "model")]
     except (StoreError, KeyError, TypeError):
-        return Card(title, "Unknown", [Line("The files of a model are damaged", "model")])
-    return Card(title, f"{score['accuracy']:.3f} accuracy", lines)
+        return Card(title, "Unknown", [Line("The model's files are damaged", "model")])
+    # A damaged model that does not predict is marked in the table of models.
+    with suppress(StoreError):
+        newest = registry.versions(store)[-1]
+        metrics = registry.read_table(store, newest, "metrics.parquet").to_pylist()
+        lines += _comparison(champion, newest, metrics)
+    return Card(title, answer, lines)
 
 
 def _certainty(score: dict[str, Any]) -> str:

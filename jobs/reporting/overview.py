@@ -26,7 +26,7 @@ from pages.style import MAX_LABELS, LabelStyles
 SAMPLE_SIZE = 20_000
 """Number of tracks in a sample."""
 
-_MAX_FEATURE = 1e12
+MAX_FEATURE = 1e12
 """Upper bound of the features of any recording; imported tables may exceed it."""
 
 _MAX_PAIRS = 50
@@ -106,7 +106,7 @@ def sample_tracks(store: Store, name: str, size: int = SAMPLE_SIZE) -> Sample:
     sampled, matrix = pa.concat_tables(names), np.concatenate(rows)
     del rows  # as large as the matrix
     # NaN, of an unknown length, is not larger.
-    is_large = (matrix >= _MAX_FEATURE) | (matrix <= -_MAX_FEATURE)
+    is_large = (matrix >= MAX_FEATURE) | (matrix <= -MAX_FEATURE)
     too_large = np.asarray(is_large.any(axis=1))
     order = pc.sort_indices(sampled["track_id"]).to_numpy()
     order = order[~too_large[order]]

@@ -170,6 +170,8 @@ def report(
         sections=sections,
     )
     write(PAGE, render(page))
+    if previews:
+        listening.remove_other_previews(folder, with_preview)
     return Outcome(
         page=os.path.join(folder, PAGE),
         tracks=contents.total,
@@ -216,9 +218,12 @@ class _Report:
     def _track(self, row: dict[str, Any], column: str, label: str | None) -> Cell:
         """Return the cell of a track or segment: its name, its label and its recording."""
         cell = self._label(label)
-        recording = self._recording(row, column)
         return Cell(
-            _row_name(row, column), colour=cell.colour, subtext=cell.text, recording=recording
+            _row_name(row, column),
+            colour=cell.colour,
+            subtext=cell.text,
+            recording=self._recording(row, column),
+            track=row[column],
         )
 
     def _recording(self, row: dict[str, Any], column: str) -> Recording | None:
@@ -236,7 +241,9 @@ class _Report:
         named = [row[column] for row in rows for column in _SEGMENT_COLUMNS if row.get(column)]
         if self.largest:
             named += self.largest.names["track_id"].to_pylist()
-        return overview.read_paths(self._store, list(dict.fromkeys(named)))
+        with suppress(StoreError):  # the section of the collection reports damaged files
+            return overview.read_paths(self._store, list(dict.fromkeys(named)))
+        return {}
 
     @cached_property
     def addresses(self) -> dict[str, list[str]]:

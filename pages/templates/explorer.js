@@ -8,37 +8,18 @@
   const NO_PERCENTILE = 255;
   const element = (name) => document.getElementById(`explorer-${name}`);
 
-  const { text: tracks, array } = await unpack(element("tracks"));
+  const tracks = await unpack(element("tracks"));
   const count = tracks.names.length;
   const names = [...tracks.names, ...(tracks.neighbours?.others ?? [])];
-  const labels = array(tracks.label);
+  const labels = tracks.label;
   const lastGroup = tracks.groups.length - 1;
   const groupOf = (i) => (labels[i] < 0 ? lastGroup : tracks.groupOf[labels[i]]);
   const labelOf = (i) => (labels[i] < 0 ? "(no label)" : tracks.labels[labels[i]]);
   const indexOf = new Map();
   tracks.names.forEach((name, i) => indexOf.has(name) || indexOf.set(name, i));
-  const predictions = tracks.predictions && {
-    ...tracks.predictions,
-    likeliest: array(tracks.predictions.likeliest),
-    probabilities: array(tracks.predictions.probabilities),
-    learnt: array(tracks.predictions.learnt),
-  };
-  const neighbours = tracks.neighbours && {
-    ...tracks.neighbours,
-    indices: array(tracks.neighbours.indices),
-    scores: array(tracks.neighbours.scores),
-  };
-  const segments = tracks.segments && {
-    ...tracks.segments,
-    ends: array(tracks.segments.ends),
-    starts: array(tracks.segments.starts),
-    values: array(tracks.segments.values),
-  };
-  const features = tracks.features.map((set) => ({
-    ...set, percentiles: array(set.percentiles), quantiles: array(set.quantiles),
-  }));
+  const { predictions, neighbours, segments } = tracks;
 
-  // Return the JSON text and a function that reads its arrays (see pages/explorer.py).
+  // Return the JSON text with its arrays (see pages/explorer.py).
   async function unpack(script) {
     const packed = Uint8Array.from(atob(script.textContent), (c) => c.charCodeAt(0));
     script.remove();
@@ -48,13 +29,13 @@
     const types = {
       int32: Int32Array, uint16: Uint16Array, uint8: Uint8Array, float32: Float32Array,
     };
-    return {
-      text: JSON.parse(new TextDecoder().decode(new Uint8Array(buffer, 4, end - 4))),
-      array: ({ type, start, length }) => {
-        const size = types[type].BYTES_PER_ELEMENT * length;
-        return new types[type](buffer.slice(end + start, end + start + size));
-      },
-    };
+    const text = new TextDecoder().decode(new Uint8Array(buffer, 4, end - 4));
+    return JSON.parse(text, (_, value) => {
+      const type = types[value?.type];
+      if (!type) return value;
+      const start = end + value.start;
+      return new type(buffer.slice(start, start + type.BYTES_PER_ELEMENT * value.length));
+    });
   }
 
   // Return an element with attributes and children, which are elements or texts.
@@ -137,11 +118,12 @@
       const name = predictions.classes[predictions.likeliest[at]];
       rows.push([name, [bar(probability / 255), percent(probability)]]);
     }
-    const learnt = "The model has learnt this track, so these are higher than for a new one.";
-    return [
-      table("Prediction", ["label", "probability"], rows),
-      predictions.learnt[i] ? make("p", { class: "note" }, learnt) : null,
-    ].filter(Boolean);
+    const parts = [table("Prediction", ["label", "probability"], rows)];
+    if (predictions.learnt[i]) {
+      const words = "The model has learnt this track: its prediction is better than that of a new one.";
+      parts.push(make("p", { class: "note" }, words));
+    }
+    return parts;
   }
 
   function nearest(i) {
@@ -196,30 +178,29 @@
   }
 
   function percentiles(i) {
-    return features.flatMap((set) => {
+    return tracks.features.flatMap((set) => {
       const width = set.columns.length, start = i * width;
       if (set.percentiles[start] === NO_PERCENTILE) return [];
-      const rows = set.columns.map(([name, meaning, unit], column) => {
-        const share = set.percentiles[start + column];
-        const value = rounded(set.quantiles[share * width + column]);
-        return {
-          distance: Math.abs(share - 50),
-          cells: [
-            [name, make("span", { class: "subtext" }, meaning)],
-            `${value} ${unit}`.trim(),
-            [bar(share / 100), String(share)],
-          ],
-        };
-      });
-      const columns = ["feature", "value, about", "percentile"];
-      const unusual = [...rows].sort((a, b) => b.distance - a.distance).slice(0, MAX_UNUSUAL);
-      const all = make("details", {}, make("summary", {}, `All ${width} ${set.name} features`));
+      const share = (column) => set.percentiles[start + column];
+      const distance = (column) => Math.abs(share(column) - 50);
+      const row = (column) => {
+        const [name, meaning, unit] = set.columns[column];
+        const value = rounded(set.quantiles[share(column) * width + column]);
+        return [
+          [name, make("span", { class: "subtext" }, meaning)],
+          `${value} ${unit}`.trim(),
+          [bar(share(column) / 100), String(share(column))],
+        ];
+      };
+      const heads = ["feature", "value, about", "percentile"];
+      const columns = [...set.columns.keys()];
+      const unusual = [...columns].sort((a, b) => distance(b) - distance(a)).slice(0, MAX_UNUSUAL);
+      const caption = `All ${width} ${set.name} features`;
+      const all = make("details", {}, make("summary", {}, caption));
       all.addEventListener("toggle", () => {
-        all.append(table(`All ${width} ${set.name} features`, columns, rows.map((row) => row.cells)));
+        all.append(table(caption, heads, columns.map(row)));
       }, { once: true });
-      const copies = unusual.map((row) => row.cells.map((cell) => [cell].flat().map((part) =>
-        (typeof part === "string" ? part : part.cloneNode(true)))));
-      return [table(`Most unusual ${set.name} features`, columns, copies), all];
+      return [table(`Most unusual ${set.name} features`, heads, unusual.map(row)), all];
     });
   }
 
@@ -297,7 +278,7 @@
   function chooseMap() {
     const chosen = tracks.maps[axes.value];
     element("directions").textContent = `To the right: ${chosen.axes[0]}. Upwards: ${chosen.axes[1]}.`;
-    map.setPoints(array(chosen.x), array(chosen.y));
+    map.setPoints(chosen.x, chosen.y);
   }
   axes.addEventListener("change", chooseMap);
   element("in").addEventListener("click", () => map.zoom(1.5));
@@ -332,7 +313,18 @@
     open(i);
     // On the map the focus stays, so that the arrows go on.
     if (document.activeElement.tagName !== "CANVAS") element("panel").focus();
+    // On a narrow screen the panel is below the map.
+    else if (isNarrow.matches) element("panel").scrollIntoView();
   }
+
+  // Names in the tables of the page become links.
+  function linkNames() {
+    for (const name of document.querySelectorAll("[data-track]")) {
+      const i = indexOf.get(name.dataset.track);
+      if (i !== undefined) name.replaceWith(make("a", { href: addressOf(i) }, [...name.childNodes]));
+    }
+  }
+
   // The confusion matrix, and the tracks of a cell.
   function showMatrix() {
     if (!predictions || predictions.classes.length > MAX_CLASSES) return;
@@ -370,7 +362,9 @@
     );
   }
 
+  const isNarrow = matchMedia("(max-width: 1199px)");
   showMatrix();
+  linkNames();
   element("panel").closest(".explorer").hidden = false;
   if (tracks.maps.length) chooseMap();
   else frame.closest(".map").hidden = true;

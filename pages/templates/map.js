@@ -8,9 +8,9 @@ const OUTLINES = {
 const NOWHERE = 65535;
 const ALL = { left: -0.03, top: -0.03, size: 1.06 };
 
-// Draw points on the canvas of a frame. `onHover(i)` is called for the point under the mouse or at
-// the keyboard's cursor (-1 for none), `onPick(i)` for a click or Enter, and `onView()` after a
-// change of what is in view.
+// Draw points on the canvas of a frame. `onHover(i, left, top)` is called for the point under the
+// mouse or at the keyboard's cursor (-1 for none), `onPick(i)` for a click or Enter, and `onView()`
+// after a change of what is in view.
 function songmillMap(frame, groups, groupOf, { onHover, onPick, onView }) {
   const canvas = frame.querySelector("canvas");
   const [pinnedRing, hoverRing] = frame.querySelectorAll(".ring");

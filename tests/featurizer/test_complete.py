@@ -391,6 +391,16 @@ def test_an_ogg_without_a_page_that_ends_the_stream_gets_a_note():
     assert decode_bytes(content + b"TAG" + bytes(125)).note is None
 
 
+@pytest.mark.parametrize("codec", ["mp3 without count", "mp2", "aac", "ac3", "eac3"])
+@pytest.mark.parametrize("n", [0, 1000], ids=["missing", "overwritten"])
+def test_damage_in_a_stream_without_a_length_gets_a_note(codec, n):
+    content = encoded(codec)
+    begin = len(content) // 3
+    recording = decode_bytes(content[:begin] + bytes(n) + content[begin + 1000 :])
+    assert recording.note is not None
+    assert recording.note.startswith(f"The file is damaged: {recording.duration_s:.1f} s ")
+
+
 @pytest.mark.parametrize("codec", OGG)
 @pytest.mark.parametrize(("page", "how"), [(2, "damaged"), (-2, "cut off")], ids=["first", "last"])
 def test_a_damaged_page_of_ogg_at_the_start_or_end_gets_a_note(codec, page, how):

@@ -2,7 +2,9 @@
 
 import base64
 import json
+import re
 import zlib
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,8 +12,9 @@ import pytest
 from scipy.stats import percentileofscore
 
 from featurizer.feature_set import feature_set
+from pages import page
 from pages.explorer import Features, Map, Neighbours, Predictions, Segments, Tracks, pack
-from pages.style import LabelStyles
+from pages.style import MARKERS, LabelStyles
 
 NAMES = [
     "<script>alert(1)</script>.wav",
@@ -110,3 +113,9 @@ def test_percentiles_are_those_of_scipy(n: int) -> None:
     (of_set,) = packed.text["features"]
     np.testing.assert_array_equal(packed.array(of_set["percentiles"], 3), found.percentiles)
     assert of_set["columns"][0] == [COLUMNS[0].name, COLUMNS[0].meaning, ""]
+
+
+def test_the_map_draws_every_marker() -> None:
+    script = (Path(page.__file__).parent / "templates" / "map.js").read_text(encoding="utf-8")
+    outlines = script[script.index("OUTLINES = {") : script.index("};")]
+    assert set(MARKERS) == set(re.findall(r'"?([^\s"]+?)"?: \[', outlines))

@@ -14,6 +14,7 @@ from support.made_stores import LABELS, make_store, put
 from jobs.reporting.report import report
 from jobs.store.schemas import FILES, predictions, similarity
 from pages import picture
+from pages.picture import Box
 
 pytestmark = pytest.mark.slow
 
@@ -53,7 +54,7 @@ def path(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     ]
     put(store, "predictions/level=track", predicted, predictions(CLASSES, segments=False))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(picture, "_png", lambda *_: b"png")
+        patch.setattr(picture, "_png", lambda *_: (b"png", Box(0, 0, 1, 1)))
         yield Path(report(store=str(root)).page)
 
 
@@ -115,6 +116,10 @@ def test_the_panel_of_a_track_leads_to_its_neighbours_and_back(opened: Opened) -
     expect(title).to_have_text(name)
     page.go_back()
     expect(title).to_have_text("Café del Mar.wav")
+    named = page.locator("[aria-labelledby=neighbours] td a").first
+    name = named.inner_text()
+    named.click()
+    expect(title).to_have_text(name)
     page.emulate_media(media="print")
     expect(page.locator("#explorer")).to_be_hidden()
     page.emulate_media(media="screen")
@@ -216,6 +221,10 @@ def test_hostile_names_are_texts(browser: Browser, path: Path) -> None:
         expect(page.locator("#explorer-title")).to_have_text(name)
         assert page.evaluate("document.documentElement.scrollWidth") <= 380
     assert opened.violations("#explorer") == []
+    # The panel is below the map.
+    page.locator("#explorer-frame").scroll_into_view_if_needed()
+    page.mouse.click(*centre(page.locator(".pinned")))
+    expect(page.locator("#explorer-title")).to_be_in_viewport()
     page.get_by_text("Table of the tracks on the map").click()
     expect(page.locator("#explorer-shown tbody tr")).to_have_count(len(TRACKS))
     links = page.locator("#explorer a").evaluate_all("all => all.map(a => a.protocol)")
@@ -233,4 +242,5 @@ def test_without_scripts_there_is_the_text_only(browser: Browser, path: Path) ->
     opened = Opened(browser, path, 1000, "light", java_script_enabled=False)
     assert opened.page.get_by_text("This part needs JavaScript").is_visible()
     assert opened.page.locator("#explorer").is_hidden()
+    assert opened.page.locator("td a").count() == 0
     opened.close()

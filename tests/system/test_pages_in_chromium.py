@@ -242,7 +242,7 @@ def test_recordings_play_where_they_are_named(browser: Browser, pages: dict[str,
         assert page.evaluate(playing) == [False] * i + [True]
     # One that a browser cannot play says so.
     rows.nth(len(FILE_NAMES)).get_by_role("button").click()
-    page.get_by_role("alert").wait_for()
+    rows.nth(len(FILE_NAMES)).get_by_role("alert").wait_for()
     assert "cannot" in rows.nth(len(FILE_NAMES)).inner_text()
     # A segment begins at its own time; where a file cannot be reached, the excerpt is played.
     addresses = ["file:///lost.wav", (pages["report"].parents[2] / "music" / HOSTILE).as_uri()]
@@ -250,8 +250,11 @@ def test_recordings_play_where_they_are_named(browser: Browser, pages: dict[str,
         "addresses => document.querySelector('h2').after(songmillPlayer('part', addresses, 3))",
         addresses,
     )
-    page.get_by_role("button", name="Play part").click()
-    assert page.locator("audio").first.evaluate(UNTIL_PLAYING) >= 3
+    after = "button => getComputedStyle(button, '::after').content"
+    pair = page.locator("table", has_text="Pairs to look at").locator("tbody th")
+    assert pair.get_by_role("button").evaluate(after) == "none"  # no arrow for sorting
+    page.locator("h2 + .player button").click()
+    assert page.locator("h2 + .player audio").evaluate(UNTIL_PLAYING) >= 3
     assert opened.violations("[aria-labelledby=suspects]") == []
     assert [text for text in opened.messages if "ERR_FILE_NOT_FOUND" not in text] == []
     opened.close()
@@ -274,6 +277,14 @@ def test_the_pictures_follow_the_recording(browser: Browser, pages: dict[str, Pa
     shown = line.evaluate("line => [line.style.left, line.style.top, line.style.height]")
     assert [float(text.rstrip("%")) for text in shown] == pytest.approx([50, 20, 60], abs=0.5)
     assert page.locator(".cursor:visible").count() == page.locator("figure").count()
+    # With reduced motion, the line moves once a second.
+    page.emulate_media(reduced_motion="reduce")
+    audio.evaluate("""audio => new Promise((done) => {
+        audio.addEventListener("timeupdate", () => done());
+        audio.currentTime = 7.9;
+    })""")
+    left = line.evaluate("line => parseFloat(line.style.left)")
+    assert left == pytest.approx(10 + 80 * 7 / 10)
     assert opened.violations(".follow") == []
     assert opened.messages == []
     opened.close()

@@ -8,12 +8,12 @@ import pyarrow as pa
 import pytest
 from support.made_stores import LABELS, make_store, put, read_rows, write_part
 
-from jobs.reporting import exploration
+from jobs.reporting import exploration, overview
 from jobs.reporting.exploration import read_tracks
 from jobs.reporting.overview import label_styles, sample_tracks
 from jobs.store.schemas import predictions, similarity
 from jobs.store.tables import Store
-from pages.explorer import Tracks
+from pages.explorer import Tracks, pack
 from pages.statistics import principal_components
 
 ROWS = [(f"{i:03}.wav", LABELS[i % 4]) for i in range(60)]
@@ -149,6 +149,28 @@ def test_a_track_without_features_of_a_set_has_no_point_there(store: Store, tmp_
     assert (
         first[is_rock].min() > first[~is_rock].max() or first[is_rock].max() < first[~is_rock].min()
     )
+
+
+def test_a_set_without_rows_of_the_tracks_is_left_out(store: Store, tmp_path: Path) -> None:
+    others = [(f"other {i}.wav", "rock") for i in range(5)]
+    make_store(tmp_path / "s", others, level="track", features="rich")
+    found = read(store, sets=("gtzan", "rich"))
+    assert [one.title.split(": ")[1] for one in found.maps] == ["gtzan", "gtzan"]
+    assert [one.name for one in found.features] == ["gtzan"]
+
+
+def test_segments_with_numbers_that_no_recording_gives_are_bounded(
+    store: Store, tmp_path: Path
+) -> None:
+    make_store(tmp_path / "s", [ROWS[0], ROWS[0]])
+    (part,) = store.parts("features/level=segment")
+    table, schema = store.read_part(part).to_pandas(), store.storage.read_schema(part)
+    table["tempo"] = [1.7e308, -1.7e308]
+    write_part(store, part, pa.Table.from_pandas(table, schema))
+    found = read(store)
+    assert found.segments is not None
+    assert np.abs(found.segments.values).max() == overview.MAX_FEATURE
+    assert pack(found)
 
 
 def test_a_set_with_too_many_percentiles_is_left_out(
