@@ -34,7 +34,7 @@ class Rows:
 
 def read_rows(store: Store, features: str, level: Level, progress: Progress) -> Rows:
     """Read the rows of a feature set; none if the store has none."""
-    progress.step("reading the features")
+    progress.step(f"reading the {features} features")
     columns = ["track_id", "label", *(["segment"] if level == "segment" else [])]
     folder, described = features_folder(features, level), feature_set(features)
     names = store.read(folder, columns)
