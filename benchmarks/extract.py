@@ -4,8 +4,9 @@
 
 DIR is any folder of recordings. The default is the copy of GTZAN next to the project or, if there
 is none, a synthetic collection. The plain recipe, this project's code and the transforms take turns
-in one process, on one core and one thread; the figures are medians. The tables are printed. Without
-DIR, they are also written to benchmarks/extract.md, which the README quotes.
+in one process, on one core and one thread; the figures are medians of CPU times, so that other work
+on the machine matters little. The tables are printed. Without DIR, they are also written to
+benchmarks/extract.md, which the README quotes.
 """
 
 import argparse
@@ -81,10 +82,10 @@ def decode_some(folder: Path, count: int) -> dict[Path, Signal]:
 
 
 def time_ms(function: Callable[..., Any], *arguments: Any) -> float:
-    """Return the duration of a call in milliseconds."""
-    start = time.perf_counter()
+    """Return the CPU time of a call in milliseconds."""
+    start = time.process_time()
     function(*arguments)
-    return (time.perf_counter() - start) * 1e3
+    return (time.process_time() - start) * 1e3
 
 
 def segments(y: Signal) -> list[Signal]:
@@ -167,7 +168,7 @@ def cost_of_rich(signals: dict[Path, Signal]) -> Iterator[str]:
 
 
 class Stopwatch:
-    """Profiler: the time of each function, without the functions that it calls."""
+    """Profiler: the CPU time of each function, without the functions that it calls."""
 
     def __init__(self) -> None:
         self.ms: defaultdict[str, float] = defaultdict(float)
@@ -183,11 +184,11 @@ class Stopwatch:
             caller = self._stack[-1][0] if self._stack else ""
             part = caller if caller in ("tempo", STATISTICS) else label
             self._stack.append((part, 0.0))
-            start = time.perf_counter()
+            start = time.process_time()
             try:
                 return function(*arguments, **options)
             finally:
-                elapsed = (time.perf_counter() - start) * 1e3
+                elapsed = (time.process_time() - start) * 1e3
                 _, nested = self._stack.pop()
                 self.ms[part] += elapsed - nested
                 if self._stack:
@@ -211,10 +212,9 @@ def profile(signals: dict[Path, Signal]) -> Iterator[str]:
     for owner, name, label in (
         (extract, "features", rest),
         (scipy.fft, "rfft", "forward transform"),
-        (scipy.fft, "ifft", "inverse transform"),
         (hpss, "medians_along_time", "medians along time"),
-        (hpss, "_divide_by_both", "medians along frequency, mask"),
-        (hpss, "percussive_pairs", "masked pairs"),
+        (hpss, "_divide_by_both", "medians along frequency, soft mask"),
+        (hpss, "inverse_real_fft", "mask, inverse transform"),
         (overlap_add, "_overlap_add", "overlap-add, both parts' moments"),
         (block, "stft", "window, magnitudes, power"),
         (block, "spectral_peaks", "tuning"),
@@ -265,19 +265,25 @@ extract(sys.argv[1])
 
 
 def startup(path: Path) -> Iterator[str]:
-    """Time a worker process from its start to its first row, without and with cached code."""
+    """Time a worker process up to its first row, without and with cached code."""
     with tempfile.TemporaryDirectory() as folder:
         environment = {**os.environ, "NUMBA_CACHE_DIR": folder}
         command = [sys.executable, "-c", FIRST_ROW, str(path)]
-        cold, *warm = (
-            time_ms(lambda: subprocess.run(command, env=environment, check=True)) / 1e3
-            for _ in range(1 + REPEATS)
-        )
+        seconds = [_children_cpu_seconds()]
+        for _ in range(1 + REPEATS):
+            subprocess.run(command, env=environment, check=True)
+            seconds.append(_children_cpu_seconds())
+        cold, *warm = np.diff(seconds)
         size = sum(file.stat().st_size for file in Path(folder).rglob("*") if file.is_file())
     yield (
-        f"From the start of a worker process to its first row: {cold:.1f} s without compiled code, "
-        f"{statistics.median(warm):.1f} s with it ({size / 1e6:.1f} MB on disk)."
+        f"From the start of a worker process to its first row: {cold:.1f} CPU seconds without "
+        f"compiled code, {statistics.median(warm):.1f} with it ({size / 1e6:.1f} MB on disk)."
     )
+
+
+def _children_cpu_seconds() -> float:
+    times = os.times()
+    return times.children_user + times.children_system
 
 
 def main() -> None:

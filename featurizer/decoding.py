@@ -12,7 +12,8 @@ A file is decoded to its end, whatever its header says:
 - Damaged packets are left out. At least 60 % of a damaged recording must be decoded
   (:data:`featurizer.recording.MIN_SHARE`); otherwise it fails.
 - More than 0.1 s that is missing (:data:`featurizer.recording.MIN_MISSING_S`) is noted, with the
-  decoded length and the length of the whole. So is a stream that ends within a frame or page.
+  decoded length and the length of the whole. So is a stream that ends within a frame or page, and
+  any damage to a stream without a length, which does not show how much is missing.
 """
 
 import contextlib
@@ -361,7 +362,7 @@ def _finish(file: FilePart, container: Container, decoded: Decoded, is_cut: bool
 def _unreported_seconds(file: FilePart, container: Container, decoded: Decoded) -> float:
     """Return about how long the audio would be that is lost to damage no decoder reports."""
     if container.name == "Ogg":
-        return lost_share(file) * decoded.seconds
+        return lost_share(file, is_whole=decoded.promised_s is None) * decoded.seconds
     if container.name == "AMR":
         return _undecoded_seconds(file, container, decoded)
     return 0.0

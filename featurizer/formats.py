@@ -337,7 +337,7 @@ def _with_count(head: bytes, offset: int) -> Container:
 
 @cache
 def _candidates(played: str | None) -> re.Pattern[bytes]:
-    """Return the pattern of signatures and of the frames of all demuxers but one."""
+    """Return the pattern of signatures, and of the starts of frames of all demuxers but one."""
     starts = [start for demuxer, start in _FRAME_STARTS.items() if demuxer != played]
     return re.compile(rb"|".join((*starts, _SIGNATURE.pattern)), re.DOTALL)
 
@@ -432,7 +432,7 @@ def next_recording(
     candidates = _candidates(played.demuxer)
     found = _search(file, candidates, intact, unread - intact, played)
     if found is None:
-        # An MP4 starts with zeros, like padding.
+        # The padding may include the zeros at the start of an MP4.
         begin = max(unread, size - unexplained_bytes(file, unread, size) - 3)
         found = _search(file, candidates, begin, size - begin, played)
     return found

@@ -13,9 +13,9 @@ errors, equal in every frame, would not average out.
 
 import numpy as np
 import numpy.typing as npt
-import scipy.fft
 
 from compiling.compiled import compiled
+from featurizer.inverse_fft import inverse_real_fft
 from featurizer.median import (
     HALO,
     MEMORY,
@@ -92,10 +92,9 @@ class HarmonicPercussive:
             Percussive mask of the block.
         """
         stop = start + len(D)
-        pairs = workspace("hpss.pairs", ((len(D) + 1) // 2, N_FFT), np.complex64)
-        percussive_pairs(D, mask, pairs)
-        frames = scipy.fft.ifft(pairs, overwrite_x=True)
-        self._sums.add(frames.view(np.float32), start, stop)
+        frames = workspace("hpss.frames", (len(D), N_FFT))
+        inverse_real_fft(D, mask, frames)
+        self._sums.add(frames, start, stop)
         if stop == self._n_frames:
             self.moments.merge(self._n_padding, np.zeros(2), np.zeros(2))
 
@@ -143,59 +142,3 @@ def _soft_mask(percussive: npt.NDArray[np.float32], mask: npt.NDArray[np.float32
     for k in range(N_BINS):
         both = percussive[k] + mask[k]
         mask[k] = percussive[k] / both if both != _ZERO else _HALF
-
-
-@compiled
-def percussive_pairs(
-    D: npt.NDArray[np.complex64],
-    mask: npt.NDArray[np.float32],
-    pairs: npt.NDArray[np.complex64],
-) -> None:
-    """Mask the percussive part of spectra and pack two frames into one complex spectrum.
-
-    The inverse transform of ``A + i B`` is ``a + i b``: one complex transform yields two real
-    frames and is cheaper than two real transforms.
-
-    Parameters
-    ----------
-    D : np.ndarray [shape=(count, 1025), complex64]
-        Spectra.
-    mask : np.ndarray [shape=(count, 1025), float32, 0 … 1]
-        Percussive mask.
-    pairs : np.ndarray [shape=(ceil(count / 2), 2048), complex64]
-        Output: full spectra of the percussive part; the real part of their inverse transform is an
-        even frame, the imaginary part the odd frame after it.
-
-    Examples
-    --------
-    >>> D = np.ones((2, N_BINS), dtype=np.complex64)
-    >>> pairs = np.empty((1, N_FFT), dtype=np.complex64)
-    >>> percussive_pairs(D, np.full((2, N_BINS), 0.5, dtype=np.float32), pairs)
-    >>> print(np.fft.ifft(pairs)[0, 0])  # half of each frame's impulse
-    (0.5+0.5j)
-    """
-    zeros = np.zeros(N_BINS, dtype=np.float32)
-    for pair in range(len(pairs)):
-        even = 2 * pair
-        odd = min(even + 1, len(D) - 1)
-        # The last frame of an odd number is paired with zeros.
-        _pair(D[even], mask[even], D[odd], mask[odd] if odd > even else zeros, pairs[pair])
-
-
-@compiled
-def _pair(
-    a: npt.NDArray[np.complex64],
-    a_mask: npt.NDArray[np.float32],
-    b: npt.NDArray[np.complex64],
-    b_mask: npt.NDArray[np.float32],
-    pair: npt.NDArray[np.complex64],
-) -> None:
-    for k in range(N_BINS):
-        a_re, a_im = a_mask[k] * a[k].real, a_mask[k] * a[k].imag
-        b_re, b_im = b_mask[k] * b[k].real, b_mask[k] * b[k].imag
-        pair[k] = complex(a_re - b_im, a_im + b_re)
-    # The negative frequencies: conj(A) + i conj(B).
-    for k in range(1, N_BINS - 1):
-        a_re, a_im = a_mask[k] * a[k].real, a_mask[k] * a[k].imag
-        b_re, b_im = b_mask[k] * b[k].real, b_mask[k] * b[k].imag
-        pair[N_FFT - k] = complex(a_re + b_im, b_re - a_im)

@@ -46,7 +46,7 @@ class OverlapAdd:
     --------
     >>> y = np.ones(2048, dtype=np.float32)
     >>> sums = OverlapAdd(y, 4)
-    >>> sums.add(np.zeros((2, 4096), dtype=np.float32), 0, 4)  # nothing is percussive
+    >>> sums.add(np.zeros((4, 2048), dtype=np.float32), 0, 4)  # nothing is percussive
     >>> sums.moments.count, sums.moments.mean
     (1536, array([1., 0.]))
     """
@@ -69,9 +69,8 @@ class OverlapAdd:
 
         Parameters
         ----------
-        frames : np.ndarray [shape=(ceil((stop - start) / 2), 4096), float32]
-            Inverse transforms: the samples of an even frame, interleaved with those of the odd
-            frame after it.
+        frames : np.ndarray [shape=(stop - start, 2048), float32]
+            Inverse transforms.
         start, stop : int
             First frame and end. Blocks come in order, without gaps, and have three frames or more,
             except for a signal's only block.
@@ -106,8 +105,7 @@ def _overlap_add(
             sums[i] = carry[carried + i] if carried < _CARRIED else np.float32(0)
         for t in range(max(start, hop - _HOPS + 1), min(stop, hop + 1)):
             i = (hop - t) * HOP_LENGTH
-            frame = frames[(t - start) // 2, 2 * i + (t - start) % 2 :]
-            _add_weighted(frame, _WINDOW[i : i + HOP_LENGTH], sums)
+            _add_weighted(frames[t - start, i:], _WINDOW[i : i + HOP_LENGTH], sums)
         if hop >= stop and stop < n_frames:
             carried = (hop - stop) * HOP_LENGTH
             for i in range(HOP_LENGTH):
@@ -120,10 +118,12 @@ def _overlap_add(
                 squared = squares
             for i in range(HOP_LENGTH):
                 sums[i] /= squared[i]
-            i = (hop - _FIRST_HOP) * HOP_LENGTH
+            begin = (hop - _FIRST_HOP) * HOP_LENGTH
             if len(output):
-                output[i : i + HOP_LENGTH] = sums
-            _hop_moments(y[i : i + HOP_LENGTH], sums, hop_mean, hop_deviations)
+                # Numba takes seconds to compile the assignment of a slice.
+                for i in range(HOP_LENGTH):
+                    output[begin + i] = sums[i]
+            _hop_moments(y[begin : begin + HOP_LENGTH], sums, hop_mean, hop_deviations)
             merge(mean, deviations, hop_mean, hop_deviations, (count, HOP_LENGTH))
             count += HOP_LENGTH
     return count
@@ -136,7 +136,7 @@ def _add_weighted(
     sums: npt.NDArray[np.float32],
 ) -> None:
     for i in range(HOP_LENGTH):
-        sums[i] += frame[2 * i] * weights[i]
+        sums[i] += frame[i] * weights[i]
 
 
 @compiled

@@ -2,7 +2,8 @@
 
 import hashlib
 import os
-from collections.abc import Callable, Mapping
+import re
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from io import BytesIO
 from pathlib import Path
@@ -12,7 +13,7 @@ import numpy as np
 from featurizer.columns import SAMPLE_RATE
 from jobs.inputs.recordings import decode_recording
 from jobs.progress import Progress, counted
-from jobs.store.address import absolute_path
+from jobs.store.address import absolute_path, storage_of
 
 MAX_PREVIEWS = 500
 """Previews of a report; they take about 30 MB."""
@@ -20,6 +21,8 @@ MAX_PREVIEWS = 500
 PREVIEW_S = 10.0
 """Length of a preview in seconds."""
 
+_PREVIEWS = "previews"
+_PREVIEW = re.compile(rf"{_PREVIEWS}/[0-9a-f]{{16}}\.opus")
 _BIT_RATE = 48_000
 _OPUS_RATE = 24_000
 """Sample rate of previews, in Hz: the lowest of Opus that has all frequencies of the signal."""
@@ -61,7 +64,7 @@ def preview_path(track: str) -> str:
     >>> preview_path("folk/folk.01.wav")
     'previews/194f2b5f4ff9917b.opus'
     """
-    return f"previews/{hashlib.sha256(track.encode()).hexdigest()[:16]}.opus"
+    return f"{_PREVIEWS}/{hashlib.sha256(track.encode()).hexdigest()[:16]}.opus"
 
 
 def write_previews(
@@ -104,6 +107,22 @@ def write_previews(
             f"{counted(len(errors), 'recording')} without a preview, such as: {min(errors)}"
         )
     return made
+
+
+def remove_other_previews(folder: str, tracks: Iterable[str]) -> None:
+    """Remove the previews of all tracks but some.
+
+    Parameters
+    ----------
+    folder : str
+        Path or address of the page's folder.
+    tracks : iterable of str
+        Tracks to keep the previews of.
+    """
+    kept, storage = set(map(preview_path, tracks)), storage_of(folder)
+    for entry in storage.list(_PREVIEWS):
+        if _PREVIEW.fullmatch(entry.name) and entry.name not in kept:
+            storage.remove(entry.name)
 
 
 def preview(path: str) -> bytes:

@@ -170,6 +170,8 @@ def report(
         sections=sections,
     )
     write(PAGE, render(page))
+    if previews:
+        listening.remove_other_previews(folder, with_preview)
     return Outcome(
         page=os.path.join(folder, PAGE),
         tracks=contents.total,
@@ -239,7 +241,9 @@ class _Report:
         named = [row[column] for row in rows for column in _SEGMENT_COLUMNS if row.get(column)]
         if self.largest:
             named += self.largest.names["track_id"].to_pylist()
-        return overview.read_paths(self._store, list(dict.fromkeys(named)))
+        with suppress(StoreError):  # the section of the collection reports damaged files
+            return overview.read_paths(self._store, list(dict.fromkeys(named)))
+        return {}
 
     @cached_property
     def addresses(self) -> dict[str, list[str]]:
@@ -281,11 +285,11 @@ class _Report:
 
     def overview(self) -> Content:
         """Show how good the model is, what changed, and what needs a look."""
-        contradicted, repeated, duplicates = None, 0, None
+        contradicted = duplicates = None
         # A damaged table is reported in its own section.
         with suppress(StoreError):
             if self._store.parts(SUSPECTS):
-                repeated, contradicted = map(len, self._suspects)
+                contradicted = len(self._suspects[1])
         with suppress(StoreError):
             if self._store.parts(SIMILARITY):
                 duplicates = self._duplicates
@@ -297,7 +301,6 @@ class _Report:
                 highlights.changes_card(runs),
                 highlights.attention_card(
                     contradicted=contradicted,
-                    repeated=repeated,
                     duplicates=duplicates,
                     failed=last.get("failed") or 0,
                 ),

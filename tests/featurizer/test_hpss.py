@@ -11,7 +11,8 @@ from featurizer import spectrogram
 from featurizer.accumulator import Accumulator
 from featurizer.analysis import add_blocks
 from featurizer.block import Block
-from featurizer.hpss import HarmonicPercussive, percussive_masks, percussive_pairs
+from featurizer.hpss import HarmonicPercussive, percussive_masks
+from featurizer.inverse_fft import inverse_real_fft
 from featurizer.moments import Moments
 from featurizer.overlap_add import OverlapAdd
 from featurizer.stft import n_frames
@@ -29,14 +30,11 @@ def separate(y: np.ndarray) -> Moments:
 
 
 def percussive(S: np.ndarray, D: np.ndarray, first: int) -> np.ndarray:
-    pairs = np.full((-(-len(D) // 2), 2048), np.nan, dtype=np.complex64)
+    frames = np.full((len(D), 2048), np.nan, dtype=np.float32)
     mask = np.full(D.shape, np.nan, dtype=np.float32)
     percussive_masks(S * S, first, mask)
-    percussive_pairs(D, mask, pairs)
-    # Separate the spectra of the real and the imaginary part by their symmetry.
-    mirrored = np.conj(np.roll(pairs[:, ::-1], 1, axis=1))
-    frames = np.stack([(pairs + mirrored) / 2, (pairs - mirrored) / 2j], axis=1)
-    return frames.reshape(-1, 2048)[: len(D), :1025]
+    inverse_real_fft(D, mask, frames)
+    return np.fft.rfft(frames)
 
 
 @given(S=spectrograms(), cut=st.integers(0, 40))
@@ -55,15 +53,6 @@ def test_the_percussive_part_is_librosas(S: np.ndarray, cut: int) -> None:
     first = max(0, start - 15)
     inner = percussive(S[first:], D[start:], start - first)
     np.testing.assert_allclose(inner, expected[start:], atol=1e-6 * scale)
-
-
-@pytest.mark.parametrize("n", [1, 7])
-def test_the_last_of_an_odd_number_of_frames_is_paired_with_silence(n: int) -> None:
-    D = np.ones((n, 1025), dtype=np.complex64)
-    pairs = np.full(((n + 1) // 2, 2048), np.nan, dtype=np.complex64)
-    percussive_pairs(D, np.full((n, 1025), 0.5, dtype=np.float32), pairs)
-    np.testing.assert_allclose(np.fft.ifft(pairs[-1]).imag, 0, atol=1e-7)
-    assert np.fft.ifft(pairs[-1]).real[0] == pytest.approx(0.5)
 
 
 def test_a_bin_that_is_neither_harmonic_nor_percussive_is_split_evenly() -> None:
@@ -99,12 +88,7 @@ def inverse_moments(frames: np.ndarray, y: np.ndarray, cut: int) -> Moments:
     n = len(frames)
     sums = OverlapAdd(y, n)
     for start, stop in [(0, cut), (cut, n)] if cut else [(0, n)]:
-        block = frames[start:stop]
-        if len(block) % 2:
-            # The partner of the last odd frame must be ignored.
-            block = np.concatenate([block, np.full((1, 2048), np.nan, dtype=np.float32)])
-        pairs = np.ascontiguousarray(block.reshape(-1, 2, 2048).transpose(0, 2, 1))
-        sums.add(pairs.reshape(-1, 4096), start, stop)
+        sums.add(frames[start:stop], start, stop)
     return sums.moments
 
 

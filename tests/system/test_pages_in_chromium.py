@@ -277,6 +277,14 @@ def test_the_pictures_follow_the_recording(browser: Browser, pages: dict[str, Pa
     shown = line.evaluate("line => [line.style.left, line.style.top, line.style.height]")
     assert [float(text.rstrip("%")) for text in shown] == pytest.approx([50, 20, 60], abs=0.5)
     assert page.locator(".cursor:visible").count() == page.locator("figure").count()
+    # With reduced motion, the line moves once a second.
+    page.emulate_media(reduced_motion="reduce")
+    audio.evaluate("""audio => new Promise((done) => {
+        audio.addEventListener("timeupdate", () => done());
+        audio.currentTime = 7.9;
+    })""")
+    left = line.evaluate("line => parseFloat(line.style.left)")
+    assert left == pytest.approx(10 + 80 * 7 / 10)
     assert opened.violations(".follow") == []
     assert opened.messages == []
     opened.close()

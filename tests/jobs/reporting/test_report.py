@@ -145,8 +145,8 @@ def test_the_first_screen_tells_what_matters(store: Store, tmp_path: Path) -> No
         "0.900 accuracy 0.850 to 0.940 with 95 % confidence, measured on 120 held-out tracks",
         "The newest model, v2, was not promoted: macro F1 -0.050 (-0.080 to -0.020)",
         "2026-03-01 12:00 UTC Files: 5 new, 2 changed, 3 failed train failed: too few labels",
-        "7 findings 2 labels that a model contradicts 1 track with a recording that occurs twice "
-        "1 pair of duplicates with different labels 3 files that the last extraction failed",
+        "6 findings 2 labels that a model contradicts 1 pair of duplicates with different labels "
+        "3 files that the last extraction failed to read",
     ):
         assert text in page.text
     anchors = {heading.get("id") for heading in page.every("h2")}
@@ -557,8 +557,14 @@ def test_previews_lie_beside_the_page_and_hold_the_middle(store: Store, tmp_path
         file.write((tmp_path / "tones.flac").read_bytes())
     local = str(tmp_path / "tones.flac")
     put_suspects(store, {"local": local, "remote": remote, "broken": f"{tmp_path}/broken.wav"})
+    earlier, others = (tmp_path / "out/previews" / name for name in ("0" * 16 + ".opus", "a.opus"))
+    earlier.parent.mkdir(parents=True)
+    earlier.touch()
+    others.touch()
     outcome = report(store=str(tmp_path / "s"), out=str(tmp_path / "out"), previews=True)
     assert outcome.previews == 2
+    assert not earlier.exists()
+    assert others.exists()
     page = Reader((tmp_path / "out" / "index.html").read_text())
     players = [one for one in page.every("span") if one.get("class") == "player"]
     both, preview = [(one["data-addresses"] or "").split(" ") for one in players[:2]]
@@ -569,7 +575,8 @@ def test_previews_lie_beside_the_page_and_hold_the_middle(store: Store, tmp_path
     heard, rate = soundfile.read(tmp_path / "out" / both[1])
     assert len(heard) / rate == pytest.approx(10, abs=0.01)
     spectrum = np.abs(np.fft.rfft(heard))
-    assert spectrum.argmax() * rate / len(heard) == pytest.approx(880, abs=1)
+    assert spectrum.argmax() == pytest.approx(880 * len(heard) / rate, abs=1)
+    assert spectrum[4300:4500].max() < 0.01 * spectrum.max()  # 0.1 Hz each: around 440 Hz
 
 
 def test_damaged_features_are_reported_and_damaged_neighbours_cost_their_section(
@@ -584,6 +591,11 @@ def test_damaged_features_are_reported_and_damaged_neighbours_cost_their_section
     assert "verify --repair --store" in page.text
     assert ", then `songmill similarity --store" in page.text
     assert "Tempo" not in outcome.missing
+    put_suspects(store, {"a.wav": "/a.wav"})
+    part = Path(store.storage.path(store.parts("files")[0]))
+    part.write_bytes(part.read_bytes()[:500])
+    _, page = read(tmp_path / "s")
+    assert page.table("All 1 labels that a model contradicts").rows[1][1] == "a.wav x"
     features = Path(store.storage.path(store.parts("features/level=track")[0]))
     features.write_bytes(features.read_bytes()[:500])
     with pytest.raises(StoreError, match=r"is damaged .* --repair .*, then `songmill extract"):
