@@ -120,7 +120,9 @@ def timed(function: Callable[..., None], *arguments: object) -> tuple[float, flo
     """Call a function; return the seconds, and the CPU seconds of its processes."""
     before, began = cpu_seconds(), time.perf_counter()
     function(*arguments)
-    return time.perf_counter() - began, cpu_seconds() - before
+    seconds, cpu = time.perf_counter() - began, cpu_seconds() - before
+    print(f"{seconds:.1f} s, {cpu:.1f} CPU seconds", file=sys.stderr)
+    return seconds, cpu
 
 
 def measure(files: Sequence[Path], root: Path, memory: WorkerMemory | None = None) -> Times:
