@@ -19,7 +19,7 @@ import pyarrow as pa
 from benchmarks.planning import ROWS_PER_PART, make_store
 from featurizer.extract import extract
 from featurizer.feature_set import feature_set
-from jobs.inputs.sources import list_sources
+from jobs.inputs.listing import list_sources
 from jobs.nightly.run import run
 from jobs.store.address import storage_of
 from jobs.store.schemas import TRACK, TRACKS
@@ -82,7 +82,7 @@ def main(count: int) -> None:
     with tempfile.TemporaryDirectory() as folder:
         root, music = f"{folder}/store", Path(folder) / "music"
         make_files(music, count)
-        known = list_sources([str(music)]).recordings
+        known = list(list_sources([str(music)]).recordings())
         make_store(root, known)
         recording = Path(folder) / "new.wav"
         write_recording(recording)

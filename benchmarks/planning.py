@@ -3,17 +3,20 @@
     python -m benchmarks.planning [COUNT] [s3://BUCKET/PREFIX]
 
 A folder, or a prefix of a bucket, gets COUNT empty files (1,000,000 by default). A store knows all
-but 100 of them. The table gives the seconds until ``songmill extract`` has listed the files,
+but 1,000 of them. The table gives the seconds until ``songmill extract`` has listed the files,
 compared them with the store and reported the new ones; the seconds until it ends; and its peak
 memory at both times. Empty files fail at once, so nothing is extracted.
 """
 
 import json
+import os
 import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterable
 from datetime import UTC, datetime
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -22,7 +25,8 @@ import pyarrow as pa
 
 from benchmarks.processes import PeakMemory, extract_command
 from featurizer.feature_set import feature_set
-from jobs.inputs.sources import SourceFile, list_sources
+from jobs.inputs.listing import list_sources
+from jobs.inputs.sources import SourceFile
 from jobs.store.address import storage_of
 from jobs.store.s3 import file_system
 from jobs.store.schemas import FILES, TRACK
@@ -30,13 +34,13 @@ from jobs.store.tables import Settings, open_to_write
 
 GTZAN = feature_set("gtzan")
 
-NEW = 100
+NEW = 1_000
 FILES_PER_FOLDER = 1_000
 ROWS_PER_PART = 100_000
 
 
 def make_files(source: str, count: int) -> None:
-    """Create empty files, a thousand per folder."""
+    """Create empty files, a thousand per folder: local ones as names of one file per folder."""
     for start in range(0, count, FILES_PER_FOLDER):
         folder = f"{source}/{start // FILES_PER_FOLDER:04d}"
         paths = [
@@ -46,17 +50,17 @@ def make_files(source: str, count: int) -> None:
             file_system().pipe(dict.fromkeys(paths, b""))
             continue
         Path(folder).mkdir(parents=True)
-        for path in paths:
-            Path(path).touch()
+        Path(paths[0]).touch()
+        for path in paths[1:]:
+            os.link(paths[0], path)
 
 
-def make_store(root: str, known: list[SourceFile]) -> None:
-    """Create a store that knows the files, with random features of each."""
+def make_store(root: str, known: Iterable[SourceFile]) -> None:
+    """Create a store that knows the files, with features of zero."""
     storage = storage_of(root)
     open_to_write(storage, Settings({"gtzan": GTZAN.version}, 3.0), force=False)
-    rng = np.random.default_rng(0)
-    for start in range(0, len(known), ROWS_PER_PART):
-        rows = known[start : start + ROWS_PER_PART]
+    left, start = iter(known), 0
+    while rows := list(islice(left, ROWS_PER_PART)):
         names = pa.array([row.track_id for row in rows], pa.string())
         now = pa.array([datetime.now(UTC)] * len(rows), FILES.field("extracted_at").type)
         values = {
@@ -71,10 +75,11 @@ def make_store(root: str, known: list[SourceFile]) -> None:
         }
         storage.write_table(f"files/part-{start}.parquet", _table(FILES, values))
         labels = pa.array([row.track_id[:4] for row in rows], pa.string())
-        features = {name: pa.array(rng.normal(size=len(rows))) for name in GTZAN.names}
+        features = dict.fromkeys(GTZAN.names, pa.array(np.zeros(len(rows))))
         length = pa.array([0] * len(rows), pa.int64())
         tracks = {"track_id": names, "label": labels, "length": length, **features}
         storage.write_table(f"features/level=track/part-{start}.parquet", _table(TRACK, tracks))
+        start += len(rows)
 
 
 def _table(schema: pa.Schema, values: dict[str, pa.Array]) -> pa.Table:
@@ -87,12 +92,11 @@ def _table(schema: pa.Schema, values: dict[str, pa.Array]) -> pa.Table:
 def measure(source: str, count: int, folder: Path) -> dict[str, float]:
     """Create the files and the store, run the job, and return the row of the table."""
     make_files(source, count)
-    known = list_sources([source]).recordings
-    assert len(known) == count
     new = set(np.random.default_rng(1).choice(count, NEW, replace=False).tolist())
     store = str(folder / "store")
-    make_store(store, [one for i, one in enumerate(known) if i not in new])
-    del known
+    with (listing := list_sources([source])).database:
+        assert len(listing) == count
+        make_store(store, (one for i, one in enumerate(listing.recordings()) if i not in new))
     began = time.monotonic()
     job = subprocess.Popen(
         extract_command(source, store, "--workers", "1"),

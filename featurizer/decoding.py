@@ -362,7 +362,7 @@ def _finish(file: FilePart, container: Container, decoded: Decoded, is_cut: bool
 def _unreported_seconds(file: FilePart, container: Container, decoded: Decoded) -> float:
     """Return about how long the audio would be that is lost to damage no decoder reports."""
     if container.name == "Ogg":
-        return lost_share(file) * decoded.seconds
+        return lost_share(file, is_whole=decoded.promised_s is None) * decoded.seconds
     if container.name == "AMR":
         return _undecoded_seconds(file, container, decoded)
     return 0.0

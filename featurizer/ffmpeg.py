@@ -18,6 +18,9 @@ from featurizer.recording import NO_SAMPLES, Decoded, RejectedByDecoderError
 _ROUNDING_S = 1e-4
 """Rounding of durations, in seconds: FFmpeg's are whole microseconds, some headers' coarser."""
 
+_DTYPES = {"u8": "u1", "s16": "i2", "s32": "i4", "s64": "i8", "flt": "f4", "dbl": "f8"}
+"""NumPy type by FFmpeg's sample format, without the mark of planar samples."""
+
 _FULL_SCALE = {"u1": 1 << 7, "i2": 1 << 15, "i4": 1 << 31, "i8": 1 << 63}
 """Value that stands for 1.0, by NumPy type; floating-point types need no scaling."""
 
@@ -212,20 +215,24 @@ def _tag_bytes(before: Any, packet: Any) -> int:
 
 
 def _channels(frame: Any) -> np.ndarray:
-    """Return the samples of a decoded frame [shape=(n_channels, n), float32]."""
-    samples: np.ndarray
-    if frame.format.name.startswith("s64"):  # PyAV knows no NumPy type for it
-        n = frame.samples * (1 if frame.format.is_planar else frame.layout.nb_channels)
-        samples = np.array([np.frombuffer(plane, np.int64, n) for plane in frame.planes])
+    """Return the samples of a decoded frame [shape=(n_channels, n), float32].
+
+    PyAV's own conversion knows no 64-bit integers, and reads a ninth plane of eight channels, from
+    an invalid address.
+    """
+    n_channels = frame.layout.nb_channels
+    dtype = _DTYPES[frame.format.name.removesuffix("p")]
+    if frame.format.is_planar:
+        planes = frame.planes[:n_channels]
+        samples = np.array([np.frombuffer(plane, dtype, frame.samples) for plane in planes])
     else:
-        samples = frame.to_ndarray()
-    if not frame.format.is_planar:
-        samples = samples.reshape(frame.samples, frame.layout.nb_channels).T
+        samples = np.frombuffer(frame.planes[0], dtype, frame.samples * n_channels)
+        samples = samples.reshape(frame.samples, n_channels).T
     with np.errstate(over="ignore"):  # MonoSignal.commit reports non-finite samples
         channels = samples.astype(np.float32)
-    full_scale = _FULL_SCALE.get(samples.dtype.str[1:])
+    full_scale = _FULL_SCALE.get(dtype)
     if full_scale is not None:
-        if samples.dtype.kind == "u":
+        if dtype == "u1":
             channels -= full_scale
         channels /= full_scale
     return channels

@@ -1,7 +1,7 @@
-"""Damage at the start and end of an Ogg stream, which its decoders do not report.
+"""Damage to an Ogg stream that its decoders do not report.
 
-A decoder leaves out a page with a wrong checksum. It takes the length of the stream from the sample
-positions of its first and last page, and so does not notice the loss of these two.
+A decoder leaves out a page with a wrong checksum. libsndfile takes the length of a stream from the
+sample positions of its first and last page, and so does not notice the loss of these two.
 """
 
 import struct
@@ -77,41 +77,48 @@ def parse_page(content: bytes, at: int) -> Page | None:
     return Page(end - at, number, position != 0, bool(flags & _END_OF_STREAM))
 
 
-def lost_share(file: FilePart) -> float:
-    """Return the size of damaged pages before the first readable samples.
+def lost_share(file: FilePart, *, is_whole: bool) -> float:
+    """Return the size of the damaged pages in a stream.
 
     Parameters
     ----------
     file : FilePart
         An Ogg stream.
+    is_whole : bool
+        Whether to look at all pages, and not only at those before the first readable samples.
 
     Returns
     -------
     share : float >= 0
-        Relative to the rest of the file.
+        Relative to the rest of the file. Pages without samples do not count.
     """
-    start = number = 0
+    start = number = lost = 0
     while True:
         content = file.read_at(start, _MAX_PAGE_BYTES)
         page = parse_page(content, 0)
         if page is None:
+            has_samples = not content.startswith(_CAPTURE) or content[6:14] != bytes(8)
+            at, page = _find_page(file, start)
+            if page is None:
+                break
+            # What lies between pages with consecutive numbers was inserted.
+            if has_samples and page.number != number:
+                lost += max(at - start, page.size)
+            start = at
+        if page.has_samples and not is_whole:
             break
-        if page.has_samples:
-            return 0.0
         start += page.size
         number = page.number + 1
-    if content.startswith(_CAPTURE) and content[6:14] == bytes(8):
-        return 0.0  # a page of the headers, which hold no samples
+    return lost / max(1, file.size - lost)
+
+
+def _find_page(file: FilePart, start: int) -> tuple[int, Page | None]:
+    """Return the offset of the next page that can be read, and that page."""
     block = file.read_at(start, _BLOCK_BYTES)
     at = block.find(_CAPTURE)
-    while at >= 0:
-        page = parse_page(block, at)
-        if page is not None:
-            if page.number == number:  # something was inserted, and nothing lost
-                return 0.0
-            return max(at, page.size) / (file.size - start - at)
+    while at >= 0 and parse_page(block, at) is None:
         at = block.find(_CAPTURE, at + 1)
-    return 0.0
+    return start + at, parse_page(block, at) if at >= 0 else None
 
 
 def stream_end(file: FilePart) -> int | None:

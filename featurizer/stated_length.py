@@ -35,6 +35,11 @@ _NIST_FIELD = re.compile(rb"^(sample_count|channel_count|sample_n_bytes) -i (\d+
 _READ_TO_END = ("AU", "NIST SPHERE", "VOC", "W64")
 """Formats whose files libsndfile reads to their end, whatever the header says."""
 
+# Advanced Systems Format, 3.2: an object's identifier and size, and the file's identifier and size.
+_ASF_HEADER_BYTES = 1 << 16
+_ASF_FILE_PROPERTIES = bytes.fromhex("a1dcab8c47a9cf118ee400c00c205365")
+_ASF_FILE_SIZE_AT = 16 + 8 + 16
+
 _TTA_HEADER = struct.Struct("<4sHHHIII")
 """Signature, format, channels, bits, sample rate, samples, and the checksum of these."""
 
@@ -159,7 +164,7 @@ def stated_end(file: FilePart, container: Container) -> int | None:
 
 
 def missing_bytes(file: FilePart, container: Container) -> int:
-    """Return how many bytes of samples the header promises beyond the end of the file.
+    """Return how many bytes the header promises beyond the end of the file.
 
     Parameters
     ----------
@@ -170,6 +175,8 @@ def missing_bytes(file: FilePart, container: Container) -> int:
     -------
     n : int >= 0
     """
+    if container.name == "WMA":
+        return max(0, _asf_size(file) - file.size)
     chunk = data_chunk(file, container)
     if chunk is None or chunk.size is None:
         return 0
@@ -301,6 +308,13 @@ def _nist_samples(file: FilePart) -> DataChunk | None:
         return None  # shortened samples have no fixed size
     size = fields[b"sample_count"] * fields[b"channel_count"] * fields[b"sample_n_bytes"]
     return DataChunk(int(size_line), size, None)
+
+
+def _asf_size(file: FilePart) -> int:
+    """Return the size of a WMA file according to its header; 0 if it is unknown."""
+    head = file.read_at(0, _ASF_HEADER_BYTES)
+    at = head.find(_ASF_FILE_PROPERTIES) + _ASF_FILE_SIZE_AT
+    return int.from_bytes(head[at : at + 8], "little") if at >= _ASF_FILE_SIZE_AT else 0
 
 
 def _tta_with_count_of_its_table(file: FilePart) -> FilePart | None:

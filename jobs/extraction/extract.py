@@ -7,7 +7,6 @@ is committed at the end at once, so readers have the old rows until the new ones
 
 import functools
 import time
-from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
@@ -42,14 +41,16 @@ from jobs.extraction.attempts import (
 )
 from jobs.extraction.batch import unfit_reason
 from jobs.extraction.losses import too_many_gone
-from jobs.extraction.plan import Plan, make_groups, with_public_sources
+from jobs.extraction.plan import Plan, load_files, make_groups
 from jobs.extraction.remarks import is_long_enough, with_remarks
 from jobs.extraction.rows import Rows
 from jobs.extraction.survey import plan_work, survey
 from jobs.inputs import labels as label_table
+from jobs.inputs.database import explain_full_disk, insert
+from jobs.inputs.listing import Listing
 from jobs.inputs.patterns import Patterns
 from jobs.inputs.recordings import check_feature_sets, check_segment_seconds
-from jobs.inputs.sources import Listing, Paths, SourceFile, is_missing
+from jobs.inputs.sources import Paths, SourceFile
 from jobs.progress import Progress, clock, counted
 from jobs.stage import Session, Stage, has_run, open_session
 from jobs.store import commit
@@ -66,6 +67,7 @@ from jobs.store.schemas import (
     SIMILARITY,
     SUSPECTS,
     TAGS,
+    features_folder,
 )
 from jobs.store.tables import STORE_JSON, Settings, current_settings, read_settings
 
@@ -179,6 +181,7 @@ class Outcome:
             self.failures[kind] = self.failures.get(kind, 0) + count
 
 
+@explain_full_disk()
 def extract(
     sources: Paths,
     *,
@@ -260,24 +263,24 @@ def extract(
         patterns=Patterns(include, exclude),
         progress=progress,
     )
+    first = listing.first_track()
     if read_settings(session.storage) is None:  # the stage would create the store
-        label_table.check_matches(labelling, labels)
-    with session.stage("extract", settings=settings, force=force) as stage:
-        known = with_public_sources(stage.store.read("files"))
-        refusal = too_many_gone(listing, known, max_gone)
+        label_table.check_matches(labelling, labels, first)
+    with listing.database, session.stage("extract", settings=settings, force=force) as stage:
+        load_files(listing, stage.store.read_batches("files", FILES.names), settings.feature_sets)
+        refusal = too_many_gone(listing, max_gone)
         if refusal:
-            refused = Outcome(stage.run_id, "too-many-gone", refusal, len(listing.recordings))
+            refused = Outcome(stage.run_id, "too-many-gone", refusal, len(listing))
             stage.columns = refused.columns
             stage.commit(commit.Change())
             refused.seconds = time.time() - stage.started
             return refused
         # After the check of gone files: they may be those that the CSV names.
-        label_table.check_matches(labelling, labels)
-        label_table.warn_of_unmatched(labelling, labels, progress.warn)
+        label_table.check_matches(labelling, labels, first)
+        label_table.warn_of_unmatched(labelling, labels, listing.tracks(), progress.warn)
         if labelling.tag:
-            label_table.add_tags(labelling, stage.store.read(TAGS, ["track_id", labelling.tag]))
-        counts = Counter(filter(None, labelling.by_track.values()))
-        label_table.warn_of_few_tracks(counts, progress.warn)
+            label_table.add_tags(labelling, listing, stage.store)
+        label_table.warn_of_few_tracks(label_table.count_labels(listing), progress.warn)
         command = {
             "sources": listing.sources,
             "segment_seconds": segment_seconds,
@@ -289,18 +292,16 @@ def extract(
             stage.store.parts(table)  # a damaged one would end the run at its commit
         label_table.read(stage.store)
         stage.run_id = _resume(stage, command)
-        plan, rows = plan_work(
+        plan = plan_work(
             stage.store,
             settings,
             listing,
-            known,
-            labelling,
             run_id=stage.run_id,
             force=force,
             retry_failed=retry_failed,
         )
         run = _Extraction(
-            stage, settings, plan, listing, labelling, rows, force, retry_failed, max_failed
+            stage, settings, plan, listing, labelling, force, retry_failed, max_failed
         )
         run.adopt_finished()
         run.extract()
@@ -344,7 +345,6 @@ class _Extraction:
     plan: Plan
     listing: Listing
     labelling: label_table.Labels
-    rows: dict[str, pa.Table]  # `track_id` and `label` of the store's tracks, by feature set
     force: bool
     retry_failed: bool
     max_failed: float
@@ -375,10 +375,10 @@ class _Extraction:
         self.kept_failures: dict[str, int] = {}
         self.outcome = Outcome(
             self.stage.run_id,
-            listed=len(self.listing.recordings),
+            listed=len(self.listing),
             new=len(plan.new),
-            changed=plan.changed,
-            retried=plan.retried,
+            changed=len(plan.changed),
+            retried=len(plan.retried),
             unchanged=plan.unchanged,
             incomplete=len(self.described),
             gone=len(plan.gone),
@@ -523,7 +523,7 @@ class _Extraction:
             settings=self.settings,
             sets=sets,
             files=files,
-            labels=[self.labelling.by_track[recording.track_id] for recording in files],
+            labels=[self.plan.labels[recording.track_id] for recording in files],
             by_level=by_level,
         )
 
@@ -564,10 +564,10 @@ class _Extraction:
         if not others:
             return
         if self.labelling.tag:
-            self.labelling.by_track.update(dict.fromkeys(others))
             columns = ["track_id", self.labelling.tag]
             tags = self.store.storage.read_table(result_file(attempt, TAGS), columns)
-            label_table.add_tags(self.labelling, tags)
+            found = dict(zip(*(tags[name].to_pylist() for name in columns), strict=True))
+            self.plan.labels.update({track: found.get(track) for track in others})
         share = _Share(attempt, sets, others)
         # Before its rows are complete, a feature set does not belong to the store.
         is_partial = self.new_settings or sets != self.every
@@ -604,13 +604,9 @@ class _Extraction:
         replaced = [*plan.gone, *sorted(self.repeated)]
         replaced = pa.concat_arrays([pa.array(replaced, pa.string()), lost])
         drop, relabel = commit.without_tracks(replaced), commit.with_labels(plan.relabelled)
-        moved_rows = drop_lost(plan.moved)
-        moved = pa.concat_arrays([replaced, moved_rows["track_id"].combine_chunks()])
+        move = commit.with_values(plan.moved)
         # A file that failed before has no rows but that in `files`.
-        stale = self.replace_all or any(
-            pc.any(pc.is_in(rows["track_id"], value_set=replaced)).as_py()
-            for rows in self.rows.values()
-        )
+        stale = self.replace_all or self._have_features(replaced)
         relabelled = pa.concat_arrays([replaced, pa.array([*plan.relabelled], pa.string())])
         features = (lambda rows: relabel(drop(rows)), stale or bool(plan.relabelled))
         tables = extracted_tables(self.store.settings.feature_sets | self.settings.feature_sets)
@@ -621,8 +617,10 @@ class _Extraction:
                 continue
             edit, needed = features
             if table == "files":
-                edit, needed = commit.without_tracks(moved), bool(len(moved))
-                rows = chain(rows, [moved_rows])
+                edit, needed = (
+                    lambda rows: move(drop(rows)),
+                    bool(len(replaced) or plan.moved.num_rows),
+                )
             elif table == TAGS:
                 edit, needed = drop, stale
             commit.stage_table(
@@ -643,7 +641,13 @@ class _Extraction:
         }.items():
             chosen = commit.without_any if self.replace_all else edit
             commit.stage_table(self.store, change, table, [], edit=chosen if needed else None)
-        label_table.stage(self.store, change, self.labelling, plan.gone)
+        gone = pa.array(plan.gone, pa.string())
+        label_table.stage(
+            self.store,
+            change,
+            self.labelling,
+            lambda tracks: pc.or_(self.listing.contains(tracks), pc.is_in(tracks, gone)),
+        )
         if self.new_settings:
             commit.stage_file(self.store, change, STORE_JSON, self.settings.to_json())
         change.forget += self._files_of([*pending, *self.additions])
@@ -658,6 +662,14 @@ class _Extraction:
             self.stage.commit(change)
         self.store.settings = self.settings
         self._clear()
+
+    def _have_features(self, tracks: pa.Array) -> bool:
+        """Tell whether the store has features of any of the tracks."""
+        return bool(len(tracks)) and any(
+            pc.any(pc.is_in(batch["track_id"], value_set=tracks)).as_py()
+            for name in self.settings.feature_sets
+            for batch in self.store.read_batches(features_folder(name, "track"), ["track_id"])
+        )
 
     def _failed_additions(self) -> pa.Table:
         """Return the rows of ``files`` that failed when a feature set was to be added to them."""
@@ -678,7 +690,7 @@ class _Extraction:
                 # The attempt may have been at other feature sets.
                 rows = with_remarks(rows, self.every)
             if "label" in rows.column_names:
-                labels = {track: self.labelling.by_track[track] for track in share.tracks}
+                labels = {track: self.plan.labels[track] for track in share.tracks}
                 rows = commit.with_labels(labels)(rows)
             yield rows
 
@@ -692,21 +704,35 @@ class _Extraction:
         choice = self.labelling.choice
         if not choice:
             return
-        labels, warn = self.labelling.by_track, self.stage.session.progress.warn
-        without = [
-            track for track, label in labels.items() if label is None and track not in failed
-        ]
+        database, warn = self.listing.database, self.stage.session.progress.warn
+        labels = {track: self.plan.labels[track] for track in self.finished}
+        for name, tracks in (("finished", labels), ("failed", dict.fromkeys(failed))):
+            columns = {"track_id": list(tracks), "label": list(tracks.values())}
+            rows = pa.table({k: pa.array(v, pa.string()) for k, v in columns.items()})
+            insert(database, name, [rows])
+        database.execute(
+            """
+            CREATE TABLE unlabelled AS
+            SELECT now.track_id, finished.track_id IS NOT NULL AS is_finished
+            FROM labelled AS now LEFT JOIN finished ON finished.track_id = now.track_id
+            WHERE now.track_id NOT IN (SELECT track_id FROM failed)
+            AND (CASE WHEN is_finished THEN finished.label ELSE now.label END) IS NULL
+            """
+        )
+        count = "SELECT count(*), min(track_id) FROM unlabelled"
+        without, first = self.listing.row(count)
         if not without:
             return
-        text = f"tracks to which --labels {choice} gives no label: {len(without)} of {len(labels)}"
-        warn(f"{text}, such as {without[0]!r}")
+        text = f"tracks to which --labels {choice} gives no label: {without} of "
+        warn(f"{text}{len(self.listing)}, such as {first!r}")
         if self.labelling.tag:
-            read = set(self.store.read(TAGS, ["track_id"])["track_id"].to_pylist())
-            unread = set(without) - read - self.finished
+            unread, first = self.listing.row(
+                f"{count} ANTI JOIN given USING (track_id) WHERE NOT is_finished"
+            )
             if unread:
                 warn(
-                    f"tracks extracted by an older songmill, which read no tags: {len(unread)}, "
-                    f"such as {min(unread)!r}. Read them: "
+                    f"tracks extracted by an older songmill, which read no tags: {unread}, "
+                    f"such as {first!r}. Read them: "
                     f"{command_for(self.store.storage.root, 'extract SOURCE --force')}"
                 )
 
@@ -716,34 +742,42 @@ class _Extraction:
         ``new_files`` are the new rows of ``files``. Return the listed files that failed.
         """
         failed, tried = set[str](), set(self.finished)
-        for table in chain([self.store.read("files")], new_files):
+        columns = ["track_id", "status", "run_id"]
+        for table in chain([self.store.read("files", columns)], new_files):
             is_failed = pc.equal(table["status"], "failed")
             failed |= set(table.filter(is_failed)["track_id"].to_pylist())
-            if failed:
-                failed -= set(table.filter(pc.invert(is_failed))["track_id"].to_pylist())
+            # A later row of a track replaces an earlier one.
+            is_now_ok = pc.and_(
+                pc.invert(is_failed), pc.is_in(table["track_id"], pa.array(failed, pa.string()))
+            )
+            failed -= set(table.filter(is_now_ok)["track_id"].to_pylist())
             # This run may have committed rows before it was killed.
             by_this_run = pc.equal(table["run_id"], self.outcome.run_id)
             tried |= set(table.filter(by_this_run)["track_id"].to_pylist())
-        listed = self.labelling.by_track.keys()
-        failed &= listed
-        tried = (tried & listed) - self.plan.failed_before
+        listed = len(self.listing)
+        failed, tried = self._listed(failed), self._listed(tried) - self.plan.failed_before
         # A known file that is gone now is judged by --max-gone.
-        tried -= {one.track_id for one in self.plan.repeat if is_missing(one)}
+        tried -= self.plan.missing
         new = failed & tried
         outcome, limit = self.outcome, self.max_failed
         outcome.failed_in_all = len(failed)
         messages = []
         # A night may try only a few files: its share of all files is small then.
-        if len(new) > max(limit * len(tried), min(defaults.FEW_FILES, limit * len(listed))):
+        if len(new) > max(limit * len(tried), min(defaults.FEW_FILES, limit * listed)):
             outcome.outcome = "too-many-failed"
             messages.append(
                 f"{len(new)} of {len(tried)} files that this run tried failed "
                 f"({len(new) / len(tried):.1%}), more than --max-failed {limit:g} allows"
             )
         if len(failed) > len(new):
-            messages.append(f"{len(failed) - len(new)} of {len(listed)} files failed before")
+            messages.append(f"{len(failed) - len(new)} of {listed} files failed before")
         outcome.message = "; ".join(messages) or None
         return failed
+
+    def _listed(self, tracks: set[str]) -> set[str]:
+        """Return those of some tracks that are listed."""
+        column = pa.chunked_array([pa.array(tracks, pa.string())])
+        return set(column.filter(self.listing.contains(column)).to_pylist())
 
     def _is_recorded(self) -> bool:
         """Return whether the resumed run was killed after its last commit, before it cleared up."""

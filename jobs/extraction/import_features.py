@@ -139,13 +139,13 @@ def import_features(
     with session.stage("import", settings=_settings(existing, given.sets)) as run:
         plan = _make_plan(given, run.store, sheet, run.run_id)
         if sheet:
-            label_table.warn_of_unmatched(plan.labelling, sheet.path, progress.warn)
+            label_table.warn_of_unmatched(plan.labelling, sheet.path, plan.labels, progress.warn)
         outcome = ImportOutcome(
             run.run_id,
             listed=len(plan.listed),
             tracks=given.count_rows("track"),
             segments=given.count_rows("segment"),
-            unlabelled=sum(plan.labelling.by_track[track] is None for track in plan.listed),
+            unlabelled=sum(plan.labels[track] is None for track in plan.listed),
         )
         change = commit.Change()
         for table, rows in plan.tables.items():
@@ -159,7 +159,10 @@ def import_features(
         )
         for table in DERIVED:
             commit.stage_table(run.store, change, table, [], edit=commit.without_any)
-        label_table.stage(run.store, change, plan.labelling, plan.gone)
+        replaced = pa.array([*plan.labels, *plan.gone], pa.string())
+        label_table.stage(
+            run.store, change, plan.labelling, lambda tracks: pc.is_in(tracks, replaced)
+        )
         settings = _settings(run.store, given.sets)
         if settings != run.store.settings:
             commit.stage_file(run.store, change, STORE_JSON, settings.to_json())
@@ -554,7 +557,8 @@ class _Plan:
 
     tables: dict[str, pa.Table]  # tables that change, with all their rows
     listed: list[str]  # tracks of the given tables
-    labelling: label_table.Labels  # labels of all tracks of the store
+    labels: dict[str, str | None]  # of all tracks of the store
+    labelling: label_table.Labels
     gone: list[str]  # tracks that leave the store
 
 
@@ -584,7 +588,7 @@ def _make_plan(given: _Given, store: Store | None, sheet: Sheet | None, run_id: 
         own |= _labels_of(rows)
     for table in levels.keys() - {TRACKS, SEGMENTS}:
         levels[table] = _with_missing_labels(levels[table], own)
-    labelling = _label(own, store, sheet, given.further, renamed)
+    labels, labelling = _label(own, store, sheet, given.further, renamed)
     if labelling.table is not None and "label" in labelling.table.column_names:
         relabel = commit.with_labels(_labels_of(labelling.table))
         levels = {table: relabel(rows) for table, rows in levels.items()}
@@ -600,7 +604,7 @@ def _make_plan(given: _Given, store: Store | None, sheet: Sheet | None, run_id: 
     kept = files.filter(pc.and_(present, pc.invert(redefined)))
     tables["files"] = pa.concat_tables([_file_rows(origins, run_id), kept])
     gone = files["track_id"].filter(pc.invert(present)).to_pylist()
-    return _Plan(tables, list(listed), labelling, gone)
+    return _Plan(tables, list(listed), labels, labelling, gone)
 
 
 def _file_rows(origins: pa.Table, run_id: str) -> pa.Table:
@@ -705,7 +709,7 @@ def _label(
     sheet: Sheet | None,
     further: pa.Table,
     renamed: dict[str, str],
-) -> label_table.Labels:
+) -> tuple[dict[str, str | None], label_table.Labels]:
     """Return the labels of the tracks, from this CSV or from that of an earlier import.
 
     Tables may be imported separately; labels given with the first apply to all. The table
@@ -713,21 +717,23 @@ def _label(
     """
     if sheet:
         labelling = label_table.match(sheet, own)
-        label_table.check_matches(labelling, sheet.path)
+        label_table.check_matches(labelling, sheet.path, min(own, default=None))
     else:
-        labelling = label_table.Labels(own)
+        labelling = label_table.Labels()
         table = _rename(label_table.read(store), renamed) if store else None
         if table is not None and table.num_rows:
             table = table.filter(pc.is_in(table["track_id"], pa.array(list(own), pa.string())))
-            by_track = own | (_labels_of(table) if "label" in table.column_names else {})
-            labelling = label_table.Labels(by_track, table)
+            labelling = label_table.Labels(table)
+    labels = own
+    if labelling.table is not None and "label" in labelling.table.column_names:
+        labels = own | _labels_of(labelling.table)
     if further.num_rows:
         further = _rename(further, renamed)
         table = further if labelling.table is None else _join(labelling.table, further)
         if "label" in table.column_names:
-            table = commit.with_labels(labelling.by_track)(table)
+            table = commit.with_labels(labels)(table)
         labelling = replace(labelling, table=table)
-    return labelling
+    return labels, labelling
 
 
 def _join(first: pa.Table, second: pa.Table) -> pa.Table:

@@ -4,13 +4,11 @@ A file that its source no longer lists leaves every table. Many at a time are mo
 that is gone than files that were deleted.
 """
 
-from collections import Counter
-
-import pyarrow as pa
 import pyarrow.compute as pc
 
 from jobs.defaults import FEW_FILES
-from jobs.inputs.sources import Listing, is_missing
+from jobs.extraction.known_files import IS_UNLISTED
+from jobs.inputs.listing import IS_MISSING, Listing
 from jobs.redaction import public_address
 from jobs.store.storage import Storage
 from jobs.store.tables import Store, read_settings
@@ -28,50 +26,42 @@ def knows_source(storage: Storage, source: str) -> bool:
     return source in map(public_address, known.to_pylist())
 
 
-def too_many_gone(listing: Listing, files: pa.Table, max_gone: float) -> str:
+def too_many_gone(listing: Listing, max_gone: float) -> str:
     """Return why too many known files are gone; empty if their number is within the limit.
 
     Parameters
     ----------
     listing : Listing
-        What the sources list now. A listed file that is missing, as a list may name one, is gone.
-    files : pa.Table
-        The table ``files`` of the store, with public sources.
+        What the sources list now, with the files that the store knows
+        (:func:`jobs.extraction.known_files.load_known`). A listed file that is missing, as a list
+        may name one, is gone.
     max_gone : float [range=(0, 1)]
         Share of the known files of a source that may be gone. Unless it is 0,
         :data:`jobs.defaults.FEW_FILES` may be gone whatever their share, but not all files of a
         source that is empty now.
     """
-    known = files.filter(_is_in(files["source"], listing.sources))
-    there = [one for one in listing.recordings if not is_missing(one)]
-    missing = [one.track_id for one in listing.recordings if is_missing(one)]
-    gone = pc.or_(
-        pc.invert(_is_in(known["track_id"], [one.track_id for one in there] + missing)),
-        # A list may have named a missing file before.
-        pc.and_(_is_in(known["track_id"], missing), pc.is_valid(known["bytes"])),
-    )
-    rows = known.select(["uri", "source"]).filter(gone).to_pylist()
-    if not rows:
+    _find_lost(listing)
+    if not listing.row("FROM lost LIMIT 1"):
         return ""
-    uris = {one.uri for one in there}  # which may belong to another source now
-    unlisted = tuple(f"{folder}/" for folder in listing.unlisted)
-    lost = [row for row in rows if row["uri"] not in uris and not row["uri"].startswith(unlisted)]
-    known_of = Counter(known["source"].to_pylist())
+    count = "SELECT source, count(*) FROM {} GROUP BY source ORDER BY source"
+    lost_of, known_of = (
+        dict(listing.database.execute(count.format(table)).fetchall())
+        for table in ("lost", "known")
+    )
     excess = {
-        source: count
-        for source, count in sorted(Counter(row["source"] for row in lost).items())
-        if count > max(max_gone * known_of[source], FEW_FILES if max_gone else 0)
+        source: number
+        for source, number in lost_of.items()
+        if number > max(max_gone * known_of[source], FEW_FILES if max_gone else 0)
         or (source in listing.empty and max_gone < 1)
     }
     if not excess:
         return ""
     counts = "; ".join(
-        f"{count:,} of {known_of[source]:,} known files of {source} are gone "
-        f"({count / known_of[source]:.1%})"
-        for source, count in excess.items()
+        f"{number:,} of {known_of[source]:,} known files of {source} are gone "
+        f"({number / known_of[source]:.1%})"
+        for source, number in excess.items()
     )
-    of_excess = [row["uri"] for row in lost if row["source"] in excess]
-    folders = _emptied(of_excess, uris, listing.sources)
+    folders = _emptied(listing, list(excess))
     named = ", ".join(folders[:_MAX_FOLDERS])
     if len(folders) > _MAX_FOLDERS:
         named += f" and {len(folders) - _MAX_FOLDERS} more"
@@ -82,20 +72,42 @@ def too_many_gone(listing: Listing, files: pa.Table, max_gone: float) -> str:
     )
 
 
-def _is_in(column: pa.ChunkedArray, values: list[str]) -> pa.ChunkedArray:
-    return pc.is_in(column, value_set=pa.array(values, pa.string()))
+def _find_lost(listing: Listing) -> None:
+    """Make the table ``lost``, the known files that are gone."""
+    values = {"sources": listing.sources, "unlisted": listing.unlisted}
+    listing.database.execute(
+        f"""
+        CREATE OR REPLACE TABLE lost AS
+        SELECT known.uri, known.source
+        FROM known LEFT JOIN (SELECT *, {IS_MISSING} AS is_missing FROM listed) AS now
+        USING (track_id)
+        WHERE list_contains($sources, known.source)
+        -- A list may have named a missing file before.
+        AND (now.track_id IS NULL OR (is_missing AND known.bytes IS NOT NULL))
+        AND NOT {IS_UNLISTED.format("known.uri")}
+        """,
+        values,
+    )
+    # A file may belong to another source now.
+    listing.database.execute(
+        f"DELETE FROM lost WHERE uri IN (SELECT uri FROM listed WHERE NOT ({IS_MISSING}))"
+    )
 
 
-def _emptied(lost: list[str], listed: set[str], sources: list[str]) -> list[str]:
-    """Return the topmost folders of ``lost`` files without a ``listed`` one, below the sources."""
-    filled = {
-        parent
-        for folder in {_parents(uri)[-1] for uri in listed}
-        for parent in _parents(f"{folder}/")
-    }
-    filled.update(parent for source in sources for parent in _parents(source))
-    found = ([folder for folder in _parents(uri) if folder not in filled] for uri in lost)
-    return sorted({folders[0] for folders in found if folders})
+def _emptied(listing: Listing, sources: list[str]) -> list[str]:
+    """Return the topmost folders of lost files of ``sources`` without a recording now."""
+    folders = "SELECT DISTINCT left(uri, length(uri) - length(split_part(uri, '/', -1)) - 1) FROM "
+    listed, lost = (
+        [folder for (folder,) in listing.database.execute(folders + rest, values).fetchall()]
+        for rest, values in (
+            (f"listed WHERE NOT ({IS_MISSING})", None),
+            ("lost WHERE list_contains($sources, source)", {"sources": sources}),
+        )
+    )
+    filled = {parent for folder in listed for parent in _parents(f"{folder}/")}
+    filled.update(parent for source in listing.sources for parent in _parents(source))
+    found = ([parent for parent in _parents(f"{one}/") if parent not in filled] for one in lost)
+    return sorted({parents[0] for parents in found if parents})
 
 
 def _parents(path: str) -> list[str]:

@@ -5,19 +5,21 @@ reading every file again.
 """
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any, NamedTuple
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from jobs.errors import UsageError
+from jobs.extraction.known_files import IS_UNLISTED, load_known
 from jobs.extraction.remarks import long_enough, with_remarks
-from jobs.inputs.sources import Listing, SourceFile
+from jobs.inputs.database import insert
+from jobs.inputs.listing import IS_MISSING, Listing, full_path
+from jobs.inputs.sources import SourceFile
 from jobs.interruption import raise_if_interrupted
-from jobs.redaction import public_address
 from jobs.store.schemas import FILES
 
 BATCH_AUDIO_S = 600.0
@@ -52,149 +54,193 @@ class Plan:
     new: list[SourceFile]  # files that the store does not know
     repeat: list[SourceFile]  # known files to extract again
     incomplete: dict[tuple[str, ...], list[SourceFile]]  # others, by the feature sets they lack
+    labels: dict[str, str | None]  # of the tracks of all these files
     gone: list[str]  # tracks to remove from every table
     relabelled: dict[str, str | None]  # new labels of tracks that keep their features
-    moved: pa.Table  # new rows of `files` in which only `uri`, `source` or `message` changes
-    changed: int  # files in `repeat` that changed
-    retried: int  # files in `repeat` that did not change
+    moved: pa.Table  # new `uri`, `source` and `message` of unchanged files, by `track_id`
+    changed: list[str]  # tracks of files in `repeat` that changed
+    retried: list[str]  # tracks of files in `repeat` that did not change
     failed_before: set[str]  # those of them that failed before
+    missing: set[str]  # tracks of files in `repeat` that a list names, and that are not there
     unchanged: int  # files that keep their features, incomplete ones included
 
 
 def find_row(files: pa.Table, *, imported: bool) -> dict[str, Any] | None:
     """Return the first row of ``files`` that comes from an imported table, or that does not."""
-    rows = files.select(["track_id", "uri", "source"]).to_pylist()
-    return next((r for r in rows if r["uri"].startswith(f"{r['source']}#") == imported), None)
+    is_imported = pa.nulls(files.num_rows, pa.bool_()).fill_null(False)
+    for source in pc.unique(files["source"]).to_pylist():
+        is_row = pc.starts_with(files["uri"], f"{source}#")
+        is_imported = pc.or_(is_imported, pc.and_(pc.equal(files["source"], source), is_row))
+    found = files.select(["track_id", "uri", "source"]).filter(pc.equal(is_imported, imported))
+    return next(iter(found.slice(0, 1).to_pylist()), None)
+
+
+def load_files(
+    listing: Listing, rows: Iterable[pa.Table | pa.RecordBatch], sets: Iterable[str]
+) -> None:
+    """Load the store's table ``files`` beside a listing; ``sets`` are the feature sets to extract.
+
+    UsageError if the store holds imports.
+    """
+    # The table has columns even if there are no rows.
+    tables = chain([FILES.empty_table()], map(pa.table, rows))
+    names = list(sets)
+    load_known(listing, (_compared_columns(table, names) for table in tables))
+
+
+def _compared_columns(files: pa.Table, sets: Sequence[str]) -> pa.Table:
+    """Return the columns that a plan compares, and ``message`` with new remarks."""
+    row = find_row(files.filter(pc.is_null(files["bytes"])), imported=True)
+    if row:
+        raise UsageError(
+            f"the store holds imported features, such as those of {row['track_id']!r} from "
+            f"{row['source']}. Extract recordings into another store"
+        )
+    remarked = with_remarks(files, sets)
+    old, new = (pc.fill_null(table["message"], "") for table in (files, remarked))
+    names = ("track_id", "uri", "source", "bytes", "status", "error", "run_id")
+    columns = {name: files[name] for name in names}
+    columns |= {
+        "modified": files["modified"].cast(pa.int64()),
+        "message": remarked["message"],
+        "is_remarked": pc.not_equal(old, new),
+    }
+    # A column for each feature set: whether the recording is long enough.
+    return pa.table(
+        columns | {f"fits_{i}": long_enough(name, files) for i, name in enumerate(sets)}
+    )
 
 
 def make_plan(
     listing: Listing,
-    known: pa.Table,
-    rows: dict[str, pa.Table],
-    labels: dict[str, str | None],
+    rows: Mapping[str, Iterable[pa.Table | pa.RecordBatch]],
     *,
     run_id: str,
     force: bool = False,
     retry_failed: bool = False,
     replace_all: bool = False,
 ) -> Plan:
-    """Compare the listed files with ``known``, the table ``files`` with public sources.
+    """Compare the listed files, with their new labels, with those that :func:`load_files` loaded.
 
     ``rows`` holds the ``track_id`` and ``label`` of the store's tracks for each feature set to
-    extract, ``labels`` the new label of every listed track. ``force`` repeats all files and
-    ``retry_failed`` those that failed, except files that the run ``run_id`` extracted before it was
-    killed. ``replace_all`` replaces all rows of the store, those of other sources included.
+    extract. ``force`` repeats all files and ``retry_failed`` those that failed, except files that
+    the run ``run_id`` extracted before it was killed. ``replace_all`` replaces all rows of the
+    store, those of other sources included.
 
     Raises
     ------
     UsageError
-        A file would replace another one with the same track_id, or the store holds imports.
+        A file would replace another one with the same track_id.
     """
-    row = find_row(known.filter(pc.is_null(known["bytes"])), imported=True)
-    if row:
-        raise UsageError(
-            f"the store holds imported features, such as those of {row['track_id']!r} from "
-            f"{row['source']}. Extract recordings into another store"
-        )
-    recordings = listing.recordings
-    listed_ids = pa.array([recording.track_id for recording in recordings], pa.string())
-    position = pc.index_in(listed_ids, value_set=known["track_id"])
-    is_known = position.is_valid().to_numpy(zero_copy_only=False)
-
-    def of_known(column: pa.ChunkedArray, missing: float | bool) -> np.ndarray:
-        """Return a column of the known files in the order of the listed ones."""
-        values: np.ndarray = pc.fill_null(column.take(position), missing).to_numpy()
-        return values
-
-    def listed_column(name: str) -> pa.Array:
-        return pa.array([getattr(recording, name) for recording in recordings], pa.string())
-
-    sizes = np.array([-1 if r.size is None else r.size for r in recordings], np.int64)
-    times = np.array([-1 if r.modified is None else r.modified for r in recordings], np.int64)
-    same = (
-        is_known
-        & (sizes == of_known(known["bytes"], -1))
-        & (times == of_known(known["modified"].cast(pa.int64()), -1))
-    )
-    failed = of_known(pc.equal(known["status"], "failed"), False)
-    by_this_run = of_known(pc.equal(known["run_id"], run_id), False)
-    is_elsewhere = is_known & _differs(listed_column("uri"), known["uri"].take(position))
-    is_of_another = is_known & _differs(listed_column("source"), known["source"].take(position))
-
     repeat_all = force or replace_all
     if not repeat_all:
-        others = np.flatnonzero(is_elsewhere)
-        _check_same_files(listing, others, known.take(position.take(pa.array(others))))
-    forbidden = same & of_known(pc.equal(known["error"], "forbidden"), False)
-    for i in np.flatnonzero(forbidden):
-        raise_if_interrupted()
-        # Neither size nor time shows a change of permissions.
-        same[i] = not os.access(recordings[i].path, os.R_OK)
-    changed = is_known & ~same
-    fits = {name: of_known(pa.chunked_array([long_enough(name, known)]), False) for name in rows}
-    # A run with fewer feature sets may have found a file too short for all of them.
-    fits_now = of_known(pc.equal(known["error"], "too-short"), False) & _any(fits)
-    retried = same & ~by_this_run & (repeat_all | (failed & (retry_failed | fits_now)))
-    unchanged = same & ~retried
-
-    new_labels = pa.array([labels[r.track_id] for r in recordings], pa.string())
-    is_relabelled = unchanged & _relabelled(listed_ids, new_labels, rows)
-    relabelled = [recordings[i].track_id for i in np.flatnonzero(is_relabelled)]
-
-    ok = unchanged & ~failed
-    lacking: dict[str, np.ndarray] = {}
-    for name, is_long in fits.items():
-        has_row = pc.is_in(listed_ids, value_set=rows[name]["track_id"])
-        lacking[name] = ok & is_long & ~has_row.to_numpy(zero_copy_only=False)
-    incomplete: dict[tuple[str, ...], list[SourceFile]] = {}
-    for i in np.flatnonzero(_any(lacking)):
-        names = tuple(name for name in lacking if lacking[name][i])
-        incomplete.setdefault(names, []).append(recordings[i])
-
-    remarked = with_remarks(known, rows)
-    messages = (pc.fill_null(table["message"], "") for table in (known, remarked))
-    is_remarked = of_known(pc.not_equal(*messages), False)
-    moved = np.flatnonzero(unchanged & (is_remarked | is_elsewhere | is_of_another))
-    moved_rows = remarked.take(position.take(pa.array(moved, pa.int64())))
-    for name in ("uri", "source"):
-        column = pa.array([getattr(recordings[i], name) for i in moved], pa.string())
-        moved_rows = moved_rows.set_column(FILES.get_field_index(name), FILES.field(name), column)
-    return Plan(
-        new=[recordings[i] for i in np.flatnonzero(~is_known)],
-        repeat=[recordings[i] for i in np.flatnonzero(changed | retried)],
-        incomplete=incomplete,
-        gone=_gone(listing, listed_ids, known, replace_all=replace_all),
-        relabelled={track: labels[track] for track in relabelled},
-        moved=moved_rows,
-        changed=int(changed.sum()),
-        retried=int(retried.sum()),
-        failed_before={recordings[i].track_id for i in np.flatnonzero(retried & failed)},
-        unchanged=int(unchanged.sum()),
+        _check_same_files(listing)
+    database = listing.database
+    _find_readable(listing)
+    for i, batches in enumerate(rows.values()):
+        database.execute(f"CREATE OR REPLACE TABLE rows_{i} (track_id VARCHAR, label VARCHAR)")
+        insert(database, f"rows_{i}", batches)
+    database.execute(
+        _planned_query(list(rows)),
+        {"run_id": run_id, "repeat_all": repeat_all, "retry_failed": retry_failed},
     )
 
+    def tracks(condition: str) -> list[str]:
+        query = f"SELECT track_id FROM planned WHERE {condition} ORDER BY track_id"
+        return [track for (track,) in database.execute(query).fetchall()]
 
-def _any(masks: dict[str, np.ndarray]) -> np.ndarray:
-    found: np.ndarray = np.any(list(masks.values()), axis=0)
-    return found
+    def files(condition: str) -> list[SourceFile]:
+        return list(listing.select(f"FROM planned WHERE {condition} ORDER BY track_id"))
+
+    def labels(condition: str) -> dict[str, str | None]:
+        query = f"SELECT track_id, label FROM planned WHERE {condition} ORDER BY track_id"
+        return dict(database.execute(query).fetchall())
+
+    is_repeated, is_incomplete = "is_changed OR is_retried", "len(lacking) > 0"
+    lacking = database.execute(
+        f"SELECT lacking FROM planned WHERE {is_incomplete} GROUP BY lacking ORDER BY min(track_id)"
+    ).fetchall()
+    moved = database.sql(
+        "SELECT track_id, uri, source, message FROM planned WHERE is_moved ORDER BY track_id"
+    )
+    plan = Plan(
+        new=files("NOT is_known"),
+        repeat=files(is_repeated),
+        incomplete={tuple(sets): files(f"lacking = {sets}") for (sets,) in lacking},
+        labels=labels(f"NOT is_known OR {is_repeated} OR {is_incomplete}"),
+        gone=_gone(listing, replace_all=replace_all),
+        relabelled=labels("is_relabelled"),
+        moved=moved.to_arrow_table(),
+        changed=tracks("is_changed"),
+        retried=tracks("is_retried"),
+        failed_before=set(tracks("is_retried AND has_failed")),
+        missing=set(tracks(f"({is_repeated}) AND {IS_MISSING}")),
+        unchanged=len(listing),
+    )
+    plan.unchanged -= len(plan.new) + len(plan.repeat)
+    return plan
 
 
-def _differs(one: pa.Array, other: pa.Array) -> np.ndarray:
-    """Tell where two columns of strings differ; nulls are equal to each other only."""
-    one_is_null = pc.not_equal(pc.is_null(one), pc.is_null(other))
-    differ = pc.fill_null(pc.or_kleene(pc.not_equal(one, other), one_is_null), False)
-    found: np.ndarray = differ.to_numpy(zero_copy_only=False)
-    return found
+def _planned_query(sets: list[str]) -> str:
+    """Return the query that makes the table ``planned``: files that are new or need a change."""
+    joins = "".join(
+        f" LEFT JOIN rows_{i} ON rows_{i}.track_id = now.track_id" for i in range(len(sets))
+    )
+    fits = " OR ".join(f"known.fits_{i}" for i in range(len(sets)))
+    # The label of the first feature set that has a row counts.
+    relabelled = " ".join(
+        f"WHEN rows_{i}.track_id IS NOT NULL THEN rows_{i}.label IS DISTINCT FROM now.label"
+        for i in range(len(sets))
+    )
+    lacking = ", ".join(
+        f"CASE WHEN known.fits_{i} AND rows_{i}.track_id IS NULL THEN '{name}' END"
+        for i, name in enumerate(sets)
+    )
+    return f"""
+        CREATE OR REPLACE TABLE planned AS
+        WITH compared AS (
+            SELECT
+                now.*, known.message, known.track_id IS NOT NULL AS is_known,
+                is_known AND size IS NOT DISTINCT FROM known.bytes
+                    AND now.modified IS NOT DISTINCT FROM known.modified
+                    AND readable.track_id IS NULL AS is_same,
+                coalesce(known.status = 'failed', false) AS has_failed,
+                coalesce(known.run_id = $run_id, false) AS by_this_run,
+                -- A run with fewer feature sets may have found a file too short for all of them.
+                coalesce(known.error = 'too-short' AND ({fits}), false) AS fits_now,
+                is_same AND NOT by_this_run AND (
+                    $repeat_all OR (has_failed AND ($retry_failed OR fits_now))
+                ) AS is_retried,
+                is_known AND NOT is_same AS is_changed,
+                is_same AND NOT is_retried AS is_unchanged,
+                is_unchanged AND (CASE {relabelled} ELSE false END) AS is_relabelled,
+                is_unchanged AND (
+                    now.uri <> known.uri OR now.source IS DISTINCT FROM known.source OR is_remarked
+                ) AS is_moved,
+                CASE WHEN is_unchanged AND NOT has_failed
+                    THEN list_filter([{lacking}], lambda name: name IS NOT NULL) ELSE []
+                END AS lacking
+            FROM labelled AS now
+            LEFT JOIN known ON known.track_id = now.track_id
+            LEFT JOIN readable ON readable.track_id = now.track_id {joins}
+        )
+        SELECT * FROM compared
+        WHERE NOT is_unchanged OR is_relabelled OR is_moved OR len(lacking) > 0
+    """
 
 
-def _relabelled(ids: pa.Array, labels: pa.Array, rows: dict[str, pa.Table]) -> np.ndarray:
-    """Tell which tracks have another label in the first feature set that has a row of them."""
-    is_found, differs = np.zeros((2, len(ids)), bool)
-    for table in rows.values():
-        position = pc.index_in(ids, value_set=table["track_id"])
-        is_first = position.is_valid().to_numpy(zero_copy_only=False) & ~is_found
-        differs |= is_first & _differs(labels, table["label"].take(position))
-        is_found |= is_first
-    return differs
+def _find_readable(listing: Listing) -> None:
+    """Make the table ``readable``: files that were forbidden, and are not now.
+
+    Neither size nor time shows a change of permissions.
+    """
+    forbidden = "(SELECT track_id FROM known WHERE error = 'forbidden')"
+    found = [
+        one.track_id
+        for one in listing.select(f"FROM listed WHERE track_id IN {forbidden}")
+        if os.access(one.path, os.R_OK)
+    ]
+    insert(listing.database, "readable", [pa.table({"track_id": pa.array(found, pa.string())})])
 
 
 class Group(NamedTuple):
@@ -238,45 +284,45 @@ def estimate_seconds(recording: SourceFile) -> float:
     return (recording.size or 0) * _COMPRESSION.get(suffix, 1.0) / _BYTES_PER_S
 
 
-def with_public_sources(known: pa.Table) -> pa.Table:
-    """Remove the secrets from the column ``source``, in one chunk; older versions kept them."""
-    known = known.combine_chunks()
-    encoded = known["source"].combine_chunks().dictionary_encode()
-    public = pa.array([public_address(s) for s in encoded.dictionary.to_pylist()], pa.string())
-    column = pa.DictionaryArray.from_arrays(encoded.indices, public).dictionary_decode()
-    return known.set_column(known.schema.get_field_index("source"), FILES.field("source"), column)
-
-
-def _check_same_files(listing: Listing, positions: np.ndarray, known: pa.Table) -> None:
+def _check_same_files(listing: Listing) -> None:
     """Raise UsageError if a listed file and the known one of the same track differ and both exist.
 
-    ``positions`` are those of the listed files with another ``uri`` than their row of ``known``.
+    A known file of a source of this run is gone or moved if another one has its name.
     """
-    columns = (known[name].to_pylist() for name in ("uri", "source"))
-    for position, uri, source in zip(positions, *columns, strict=True):
-        raise_if_interrupted()
-        recording = listing.recordings[position]
-        if (
-            source in listing.sources
-            or not os.path.exists(uri)
-            or (os.path.exists(recording.path) and os.path.samefile(recording.path, uri))
-        ):
-            continue
-        raise UsageError(
-            f"the store knows track {recording.track_id!r} as {uri}, which is still there; "
-            f"{recording.uri} would replace it. Name a folder above both as the source, use "
-            "another store, or add --force to replace it"
+    with listing.database.cursor() as cursor:
+        found = cursor.execute(
+            """
+            SELECT listed.track_id, listed.uri, path, known.uri
+            FROM listed JOIN known USING (track_id)
+            WHERE listed.uri <> known.uri AND NOT list_contains($sources, known.source)
+            ORDER BY track_id
+            """,
+            {"sources": listing.sources},
         )
+        while row := found.fetchone():
+            raise_if_interrupted()
+            track, uri, path, known = row
+            path = full_path(uri, path)
+            if not os.path.exists(known) or (
+                os.path.exists(path) and os.path.samefile(path, known)
+            ):
+                continue
+            raise UsageError(
+                f"the store knows track {track!r} as {known}, which is still there; {uri} would "
+                "replace it. Name a folder above both as the source, use another store, or add "
+                "--force to replace it"
+            )
 
 
-def _gone(
-    listing: Listing, listed_ids: pa.Array, known: pa.Table, *, replace_all: bool
-) -> list[str]:
+def _gone(listing: Listing, *, replace_all: bool) -> list[str]:
     """Return the known tracks that the sources of this run no longer list."""
-    absent = pc.invert(pc.is_in(known["track_id"], value_set=listed_ids))
-    if not replace_all:
-        ours = pc.is_in(known["source"], value_set=pa.array(listing.sources, pa.string()))
-        absent = pc.and_(absent, ours)
-    rows = known.select(["track_id", "uri"]).filter(absent).to_pylist()
-    unlisted = tuple(f"{folder}/" for folder in listing.unlisted)
-    return [row["track_id"] for row in rows if not row["uri"].startswith(unlisted)]
+    found = listing.database.execute(
+        f"""
+        SELECT track_id FROM known ANTI JOIN listed USING (track_id)
+        WHERE ($replace_all OR list_contains($sources, source))
+        AND NOT {IS_UNLISTED.format("uri")}
+        ORDER BY rowid
+        """,
+        {"replace_all": replace_all, "sources": listing.sources, "unlisted": listing.unlisted},
+    )
+    return [track for (track,) in found.fetchall()]

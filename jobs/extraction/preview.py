@@ -3,21 +3,19 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import pyarrow as pa
-import pyarrow.compute as pc
-
 from featurizer.columns import SEGMENT_SECONDS
 from featurizer.feature_set import DEFAULT_SETS
 from jobs import defaults
 from jobs.extraction.losses import too_many_gone
-from jobs.extraction.plan import with_public_sources
+from jobs.extraction.plan import load_files
 from jobs.extraction.survey import plan_work, survey
 from jobs.inputs import labels as label_table
+from jobs.inputs.database import explain_full_disk
 from jobs.inputs.patterns import Patterns
 from jobs.inputs.recordings import check_feature_sets, check_segment_seconds
-from jobs.inputs.sources import Paths, SourceFile
+from jobs.inputs.sources import Paths
 from jobs.progress import Progress
-from jobs.store.schemas import TAGS
+from jobs.store.schemas import FILES
 from jobs.store.tables import (
     Store,
     current_settings,
@@ -58,6 +56,7 @@ class Preview:
     refusal: str
 
 
+@explain_full_disk()
 def preview(
     sources: Paths,
     *,
@@ -102,47 +101,32 @@ def preview(
     opened = Store(storage, settings)
     if read_settings(storage) is not None:
         opened = open_to_write(storage, settings, force=force)
-    known = with_public_sources(opened.read("files"))
-    refusal = too_many_gone(listing, known, max_gone)
+    load_files(listing, opened.read_batches("files", FILES.names), settings.feature_sets)
+    refusal = too_many_gone(listing, max_gone)
     if not refusal:
-        label_table.check_matches(labelling, labels)
+        label_table.check_matches(labelling, labels, listing.first_track())
     if labelling.tag:
-        label_table.add_tags(labelling, opened.read(TAGS, ["track_id", labelling.tag]))
-    plan, _ = plan_work(
-        opened,
-        settings,
-        listing,
-        known,
-        labelling,
-        run_id="",
-        force=force,
-        retry_failed=retry_failed,
+        label_table.add_tags(labelling, listing, opened)
+    plan = plan_work(opened, settings, listing, run_id="", force=force, retry_failed=retry_failed)
+    failed = listing.database.execute(
+        """
+        SELECT track_id FROM known SEMI JOIN listed USING (track_id) WHERE status = 'failed'
+        AND track_id NOT IN (SELECT track_id FROM planned WHERE is_changed OR is_retried)
+        """
     )
-    repeated = {recording.track_id for recording in plan.repeat}
-    is_failed = pc.equal(known["status"], "failed")
-    for track in known.filter(is_failed)["track_id"].to_pylist():
-        if track in labelling.by_track and track not in repeated:
-            ignore(track, "failed before: --retry-failed retries it")
-    changed = _changed(plan.repeat, known)
+    for (track,) in failed.fetchall():
+        ignore(track, "failed before: --retry-failed retries it")
     incomplete = [one.track_id for files in plan.incomplete.values() for one in files]
     return Preview(
         store=storage.root,
-        listed=len(listing.recordings),
+        listed=len(listing),
         unchanged=plan.unchanged,
         new=[recording.track_id for recording in plan.new],
-        changed=changed,
-        retried=sorted(repeated.difference(changed)),
+        changed=plan.changed,
+        retried=plan.retried,
         incomplete=sorted(incomplete),
         gone=sorted(plan.gone),
         relabelled=list(plan.relabelled),
         ignored=ignored,
         refusal=refusal,
     )
-
-
-def _changed(repeated: list[SourceFile], known: pa.Table) -> list[str]:
-    """Return the tracks of repeated files with another size or time than the store knows."""
-    columns = (known["track_id"], known["bytes"], known["modified"].cast(pa.int64()))
-    rows = zip(*(column.to_pylist() for column in columns), strict=True)
-    states = {track: (size, modified) for track, size, modified in rows}
-    return [one.track_id for one in repeated if states[one.track_id] != (one.size, one.modified)]

@@ -5,26 +5,39 @@ source, else under the first.
 """
 
 import os
-from collections.abc import Callable
-from dataclasses import replace
+from collections.abc import Callable, Iterable, Iterator
+from itertools import islice
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from jobs.errors import StoreError
-from jobs.extraction.plan import with_public_sources
+from jobs.extraction.known_files import load_known
+from jobs.inputs.database import insert
+from jobs.inputs.listing import Listing
 from jobs.inputs.path_text import from_text, unescaped_text
-from jobs.inputs.sources import Listing, SourceFile
+from jobs.inputs.sources import SourceFile
 from jobs.interruption import raise_if_interrupted
+from jobs.redaction import public_address
 from jobs.store.schemas import FILES
 from jobs.store.storage import Storage
 from jobs.store.tables import Settings, Store, read_settings
 
+_HAS_ESCAPE = r"contains(uri, '\x5c')"
 
-def with_each_file_once(
-    listing: Listing, storage: Storage, settings: Settings, warn: Callable[[str], None]
-) -> Listing:
-    """Return a listing with each file once, under the name that the store has for it.
+_BATCH_ROWS = 100_000
+"""Paths that are added to the database at a time."""
+
+
+def leave_each_file_once(
+    listing: Listing,
+    storage: Storage,
+    settings: Settings,
+    warn: Callable[[str], None],
+    on_ignored: Callable[[str, str], None] | None = None,
+) -> None:
+    """Leave each file once in a listing, under the name that the store has for it.
 
     Parameters
     ----------
@@ -36,98 +49,123 @@ def with_each_file_once(
         Settings of the run.
     warn : callable
         Takes a warning of the names that are left out.
+    on_ignored : callable, optional
+        Takes the uri of each of them, and the reason.
     """
     try:
-        known = read_known(storage, settings, listing)
+        load_names(listing, storage, settings)
     except StoreError:
-        return listing  # the run will end with this error, and record it
-    return without_repeats(with_known_names(listing, known), known, warn)
+        return  # the run will end with this error, and record it
+    restore_known_names(listing)
+    remove_repeats(listing, warn, on_ignored)
 
 
-def read_known(storage: Storage, settings: Settings, listing: Listing) -> pa.Table:
-    """Return ``track_id``, ``uri`` and ``source`` of the files that a store knows.
+def load_names(listing: Listing, storage: Storage, settings: Settings) -> None:
+    """Load ``track_id``, ``uri`` and ``source`` of the files that a store knows.
 
     There are no rows if they say nothing about the listing: if a run with these settings replaces
     all rows of the store; or if they are of the same sources, in which nothing has two names.
     """
     names = ["track_id", "uri", "source"]
+    load_known(listing, [FILES.empty_table().select(names)])
     stored = read_settings(storage)
     if stored is None or not settings.extends(stored):
-        return FILES.empty_table().select(names)
+        return
     store = Store(storage, stored)
-    if not (listing.may_repeat or any(map(_has_escape, listing.recordings))):
-        sources = with_public_sources(store.read("files", ["source"]))["source"]
-        if set(pc.unique(sources).to_pylist()) <= set(listing.sources):
-            return FILES.empty_table().select(names)
-    return with_public_sources(store.read("files", names))
+    if not (listing.may_repeat or listing.row(f"FROM listed WHERE {_HAS_ESCAPE}")):
+        sources = pc.unique(store.read("files", ["source"])["source"])
+        if set(map(public_address, sources.to_pylist())) <= set(listing.sources):
+            return
+    load_known(listing, store.read_batches("files", names))
 
 
-def with_known_names(listing: Listing, known: pa.Table) -> Listing:
-    r"""Return a listing with the names of an older store, in which ``\xff`` may be four letters."""
-    if not any(_has_escape(one) for one in listing.recordings):
-        return listing
-    uris = dict(zip(known["track_id"].to_pylist(), known["uri"].to_pylist(), strict=True))
-    taken = {one.track_id for one in listing.recordings if not _has_escape(one)}
-
-    def renamed(one: SourceFile) -> SourceFile:
+def restore_known_names(listing: Listing) -> None:
+    r"""Restore the names of an older store, in which ``\xff`` may be four letters."""
+    renamed: dict[str, list[Any]] = {"track_id": [], "old_track": [], "old_uri": [], "path": []}
+    for one in listing.select(f"FROM listed ANTI JOIN known USING (track_id) WHERE {_HAS_ESCAPE}"):
         track, uri = (unescaped_text(from_text(text)) for text in (one.track_id, one.uri))
-        if _has_escape(one) and one.track_id not in uris and uris.get(track) == uri:
-            return one if track in taken else replace(one, track_id=track, uri=uri)
-        return one
+        row = (one.track_id, track, uri, os.fsencode(one.path))
+        for name, value in zip(renamed, row, strict=True):
+            renamed[name].append(value)
+    if not renamed["track_id"]:
+        return
+    insert(listing.database, "renamed", [pa.table(renamed)])
+    listing.database.execute(
+        f"""
+        UPDATE listed SET track_id = old_track, uri = old_uri, path = renamed.path
+        FROM renamed JOIN known ON known.track_id = old_track AND known.uri = old_uri
+        WHERE listed.track_id = renamed.track_id
+        AND old_track NOT IN (SELECT track_id FROM listed WHERE NOT {_HAS_ESCAPE})
+        """
+    )
 
-    recordings = sorted(map(renamed, listing.recordings), key=lambda one: one.track_id)
-    return replace(listing, recordings=recordings)
 
-
-def _has_escape(recording: SourceFile) -> bool:
-    return r"\x5c" in recording.uri
-
-
-def without_repeats(listing: Listing, known: pa.Table, warn: Callable[[str], None]) -> Listing:
-    """Return a listing with each file once; warn of the names that are left out.
+def remove_repeats(
+    listing: Listing,
+    warn: Callable[[str], None],
+    on_ignored: Callable[[str, str], None] | None = None,
+) -> None:
+    """Leave each file once in a listing; warn of the names that are left out.
 
     A name that the store knows is never left out. Tracks of other sources count as listed.
     """
-    is_elsewhere = pc.invert(pc.is_in(known["source"], pa.array(listing.sources, pa.string())))
-    elsewhere = known.filter(is_elsewhere)
-    if not (listing.may_repeat or elsewhere.num_rows):
-        return listing
+    database = listing.database
+    elsewhere = "FROM known WHERE NOT list_contains($sources, source)"
+    values = {"sources": listing.sources}
+    if not (listing.may_repeat or listing.row(f"{elsewhere} LIMIT 1", values)):
+        return
     real = _RealPaths()
-    paths = [real.path(one.uri if "://" in one.uri else one.path) for one in listing.recordings]
-    known_ids = set(known["track_id"].to_pylist())
+    columns = "(track_id VARCHAR, path BLOB, is_direct BOOLEAN)"
+    database.execute(f"CREATE OR REPLACE TABLE real {columns}")
+    database.execute(f"CREATE OR REPLACE TABLE elsewhere {columns}")
+    with database.cursor() as cursor:
+        insert(cursor, "real", _batches(map(real.row, listing.recordings())))
+    query = f"SELECT track_id, uri {elsewhere} AND track_id NOT IN (SELECT track_id FROM listed)"
+    found = database.execute(query, values).fetchall()
+    insert(
+        database, "elsewhere", _batches((track, real.of_known(uri), False) for track, uri in found)
+    )
+    database.execute(
+        """
+        CREATE OR REPLACE TABLE left_out AS
+        WITH candidates AS (
+            FROM real LEFT JOIN (SELECT track_id, true AS is_known FROM known) USING (track_id)
+        ),
+        first AS (
+            SELECT path, track_id AS name FROM candidates
+            QUALIFY row_number() OVER (
+                PARTITION BY path ORDER BY is_known NULLS LAST, NOT is_direct, track_id
+            ) = 1
+        ),
+        other AS (SELECT path, last(track_id ORDER BY rowid) AS name FROM elsewhere GROUP BY path)
+        SELECT track_id, coalesce(other.name, first.name) AS name
+        FROM candidates JOIN first USING (path) LEFT JOIN other USING (path)
+        WHERE track_id <> coalesce(other.name, first.name) AND is_known IS NULL
+        """
+    )
+    left_out = database.execute(
+        "SELECT uri, name FROM listed JOIN left_out USING (track_id) ORDER BY track_id"
+    ).fetchall()
+    if not left_out:
+        return
+    uri, name = left_out[0]
+    warn(
+        "files that are left out, because they are listed or known under another name: "
+        f"{len(left_out)}, such as {uri}, which is the track {name!r}"
+    )
+    if on_ignored:
+        for uri, _ in left_out:
+            on_ignored(uri, "listed or known under another name")
+    database.execute("DELETE FROM listed WHERE track_id IN (SELECT track_id FROM left_out)")
 
-    def precedence(one: SourceFile, path: str) -> tuple[bool, bool, str]:
-        return (one.track_id not in known_ids, not real.is_direct(one, path), one.track_id)
 
-    first: dict[str, SourceFile] = {}
-    for one, path in zip(listing.recordings, paths, strict=True):
+def _batches(rows: Iterable[tuple[str, str, bool]]) -> Iterator[pa.Table]:
+    """Yield rows of the track_id, the real path and whether it is direct, in batches."""
+    found = iter(rows)
+    while batch := list(islice(found, _BATCH_ROWS)):
+        tracks, paths, direct = zip(*batch, strict=True)
         raise_if_interrupted()
-        other = first.setdefault(path, one)
-        if other is not one and precedence(one, path) < precedence(other, path):
-            first[path] = one
-    names = {path: one.track_id for path, one in first.items()}
-    listed = {one.track_id for one in listing.recordings}
-    for track, uri in zip(
-        *(elsewhere[name].to_pylist() for name in ("track_id", "uri")), strict=True
-    ):
-        if track not in listed:
-            path = real.path(uri if "://" in uri or os.path.lexists(uri) else from_text(uri))
-            if path in names:
-                names[path] = track
-    recordings: list[SourceFile] = []
-    left_out: dict[str, str] = {}
-    for one, path in zip(listing.recordings, paths, strict=True):
-        if names[path] == one.track_id or one.track_id in known_ids:
-            recordings.append(one)
-        else:
-            left_out[one.uri] = names[path]
-    if left_out:
-        uri, name = next(iter(left_out.items()))
-        warn(
-            "files that are left out, because they are listed or known under another name: "
-            f"{len(left_out)}, such as {uri}, which is the track {name!r}"
-        )
-    return replace(listing, recordings=recordings)
+        yield pa.table({"track_id": tracks, "path": map(os.fsencode, paths), "is_direct": direct})
 
 
 class _RealPaths:
@@ -145,6 +183,15 @@ class _RealPaths:
         folder, name = os.path.split(path)
         real = self.folder(folder)
         return path if real == folder else os.path.join(real, name)
+
+    def row(self, recording: SourceFile) -> tuple[str, str, bool]:
+        """Return the track_id, the real path and whether it is direct."""
+        path = self.path(recording.uri if "://" in recording.uri else recording.path)
+        return recording.track_id, path, self.is_direct(recording, path)
+
+    def of_known(self, uri: str) -> str:
+        """Return the real path of a file that the store knows."""
+        return self.path(uri if "://" in uri or os.path.lexists(uri) else from_text(uri))
 
     def folder(self, path: str) -> str:
         """Return the real path of a folder."""

@@ -8,7 +8,7 @@ labels already, which imported tables provide.
 
 import io
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import pyarrow as pa
@@ -17,8 +17,10 @@ import pyarrow.compute as pc
 from featurizer.tags import TEXT_TAGS
 from jobs.errors import UsageError
 from jobs.inputs.csv_file import Sheet, read_sheet
-from jobs.inputs.sources import SourceFile
+from jobs.inputs.database import insert
+from jobs.inputs.listing import Listing
 from jobs.store.commit import Change, stage_file
+from jobs.store.schemas import TAGS
 from jobs.store.storage import write_parquet
 from jobs.store.tables import Store
 from jobs.store.track_names import aliases, normal_form
@@ -38,23 +40,24 @@ _EMPTY = pa.schema([("track_id", pa.string()), ("label", pa.string())]).empty_ta
 
 @dataclass(frozen=True)
 class Labels:
-    """Labels of the tracks of a run, and the rows of the CSV that they come from."""
+    """Origin of the labels of a run: the matched rows of a CSV, or a choice without one."""
 
-    by_track: dict[str, str | None]
     table: pa.Table | None = None  # matched rows, with full track_ids; None without a CSV
     unmatched: Sequence[str] = ()  # names in rows that name none of the tracks
     choice: str = ""  # `tag:NAME` or `folder:N`, which not every track has
     tag: str = ""  # column of the table `tags` with the labels
 
 
-def label_tracks(choice: str, recordings: list[SourceFile]) -> Labels:
-    """Return the label of each recording by ``choice``.
+def label_tracks(choice: str, listing: Listing) -> Labels:
+    """Label each recording of a listing by ``choice``.
+
+    The view ``labelled`` of the listing's database has its rows with the column ``label``.
 
     Parameters
     ----------
     choice : str
         ``parent``, ``folder:N``, ``tag:NAME``, ``none`` or the path of a CSV.
-    recordings : list of SourceFile
+    listing : Listing
         The recordings. By a tag, they have no label before :func:`add_tags`.
 
     Raises
@@ -65,43 +68,72 @@ def label_tracks(choice: str, recordings: list[SourceFile]) -> Labels:
 
     Examples
     --------
-    >>> path = "/music/blues/take1.wav"
-    >>> recording = SourceFile("take1.wav", path, "/music/blues", path, 4096, 0)
-    >>> label_tracks("parent", [recording]).by_track
-    {'take1.wav': 'blues'}
-    >>> recording = SourceFile("blues/cd 1/take1.wav", path, "/music", path, 4096, 0)
-    >>> label_tracks("folder:1", [recording]).by_track
-    {'blues/cd 1/take1.wav': 'blues'}
+    >>> from jobs.inputs.sources import SourceFile
+    >>> path = "/music/blues/cd 1/take1.wav"
+    >>> listing = Listing(["/music"])
+    >>> listing.add([SourceFile("blues/cd 1/take1.wav", path, "/music", path, 4096, 0)])
+    1
+    >>> labels = label_tracks("folder:1", listing)
+    >>> listing.row("SELECT track_id, label FROM labelled")
+    ('blues/cd 1/take1.wav', 'blues')
     """
     kind, colon, name = choice.partition(":")
     if colon and kind == "tag":
         if name not in TEXT_TAGS:
             known = ", ".join(f"tag:{one}" for one in TEXT_TAGS)
             raise UsageError(f"--labels {choice}: there is no such tag. Choose from {known}")
-        return Labels(dict.fromkeys(r.track_id for r in recordings), choice=choice, tag=name)
+        set_labels(listing, [])
+        return Labels(choice=choice, tag=name)
     if colon and kind == "folder":
         if not (name.isdecimal() and name.isascii() and int(name) > 0):
             raise UsageError(
                 f"--labels {choice}: folder:1 is the first folder below the source, folder:2 the "
                 "one below that"
             )
-        folders = {r.track_id: r.track_id.split("/")[:-1] for r in recordings}
-        at = int(name) - 1
-        found = {track: path[at] if at < len(path) else None for track, path in folders.items()}
-        return Labels(found, choice=choice)
-    unlabelled: dict[str, str | None] = dict.fromkeys(r.track_id for r in recordings)
+        level = min(int(name), 1 << 30)  # no path has more folders
+        folders = "length(track_id) - length(replace(track_id, '/', ''))"
+        label = f"CASE WHEN {level} <= {folders} THEN split_part(track_id, '/', {level}) END"
+        _define_labels(listing, label)
+        return Labels(choice=choice)
     if choice == "none":
-        return Labels(unlabelled)
+        _define_labels(listing, "NULL::VARCHAR")
+        return Labels()
     if choice == "parent":
-        return Labels({r.track_id: r.uri.split("/")[-2] or None for r in recordings})
+        _define_labels(listing, "nullif(split_part(uri, '/', -2), '')")
+        return Labels()
     expected = "parent, folder:N, tag:NAME, none or a CSV with the columns track_id and label"
-    return match(read_sheet(choice, required=("track_id", "label"), expected=expected), unlabelled)
+    sheet = read_sheet(choice, required=("track_id", "label"), expected=expected)
+    labels = match(sheet, listing.tracks())
+    assert labels.table is not None
+    set_labels(listing, [labels.table.select(["track_id", "label"])])
+    return labels
 
 
-def match(sheet: Sheet, current: dict[str, str | None]) -> Labels:
+def _define_labels(listing: Listing, label: str) -> None:
+    """Define the labels as an expression of the columns of ``listed``."""
+    listing.database.execute(
+        f"CREATE OR REPLACE VIEW labelled AS SELECT *, {label} AS label FROM listed"
+    )
+
+
+def set_labels(listing: Listing, rows: Iterable[pa.Table | pa.RecordBatch]) -> None:
+    """Set the labels of the tracks in ``rows``; others have none."""
+    listing.database.execute("CREATE OR REPLACE TABLE given (track_id VARCHAR, label VARCHAR)")
+    insert(listing.database, "given", rows)
+    listing.database.execute(
+        "CREATE OR REPLACE VIEW labelled AS FROM listed LEFT JOIN given USING (track_id)"
+    )
+
+
+def count_labels(listing: Listing) -> dict[str, int]:
+    """Return the number of tracks of each label."""
+    query = "SELECT label, count(*) FROM labelled WHERE label <> '' GROUP BY label"
+    return dict(listing.database.execute(query).fetchall())
+
+
+def match(sheet: Sheet, tracks: Iterable[str]) -> Labels:
     """Match the rows of a CSV to tracks.
 
-    The tracks keep their ``current`` labels if the CSV has no column ``label``, or no row for them.
     Names are equal if their normal forms (NFC) are: macOS writes ``é`` as two characters.
     UsageError if a row is ambiguous, or a track has two rows.
 
@@ -109,12 +141,16 @@ def match(sheet: Sheet, current: dict[str, str | None]) -> Labels:
     --------
     >>> rows = [(2, {"track_id": "a", "label": "jazz"})]
     >>> sheet = Sheet("labels.csv", ["track_id", "label"], rows)
-    >>> match(sheet, {"x/a.wav": None, "x/b.wav": "pop"}).by_track
-    {'x/a.wav': 'jazz', 'x/b.wav': 'pop'}
+    >>> match(sheet, ["x/a.wav", "x/b.wav"]).table.to_pylist()
+    [{'track_id': 'x/a.wav', 'label': 'jazz'}]
     """
-    names = {normal_form(row["track_id"] or "") for _, row in sheet.rows}
+    literal = {row["track_id"] or "" for _, row in sheet.rows}
+    names = set(map(normal_form, literal))
+    exact: set[str] = set()
     named: dict[str, list[str]] = defaultdict(list)
-    for track_id in current:
+    for track_id in tracks:
+        if track_id in literal:
+            exact.add(track_id)
         for alias in aliases(normal_form(track_id)):
             if alias in names:
                 named[alias].append(track_id)
@@ -124,7 +160,7 @@ def match(sheet: Sheet, current: dict[str, str | None]) -> Labels:
     unmatched: list[str] = []
     for line, row in sheet.rows:
         name = row["track_id"] or ""
-        candidates = [name] if name in current else named.get(normal_form(name), [])
+        candidates = [name] if name in exact else named.get(normal_form(name), [])
         if len(candidates) > 1:
             candidates = [one for one in candidates if name in aliases(one)] or candidates
         if not candidates:
@@ -144,49 +180,40 @@ def match(sheet: Sheet, current: dict[str, str | None]) -> Labels:
         line_of[track_id] = line
         matched.append({**row, "track_id": track_id})
 
-    by_track = dict(current)
-    if "label" in sheet.columns:
-        by_track.update({str(row["track_id"]): row["label"] for row in matched})
     schema = pa.schema([(column, pa.string()) for column in sheet.columns])
-    table = pa.Table.from_pylist(matched, schema=schema)
-    return Labels(by_track, table, unmatched)
+    return Labels(pa.Table.from_pylist(matched, schema=schema), unmatched)
 
 
-def add_tags(labels: Labels, tags: pa.Table) -> None:
-    """Label tracks by the column of ``tags`` that they are to be labelled by.
-
-    Examples
-    --------
-    >>> labels = Labels({"a.mp3": None}, tag="genre")
-    >>> add_tags(labels, pa.table({"track_id": ["a.mp3", "other.mp3"], "genre": ["Jazz", "Pop"]}))
-    >>> labels.by_track
-    {'a.mp3': 'Jazz'}
-    """
-    columns = (tags[name].to_pylist() for name in ("track_id", labels.tag))
-    for track_id, label in zip(*columns, strict=True):
-        if track_id in labels.by_track:
-            labels.by_track[track_id] = label
+def add_tags(labels: Labels, listing: Listing, store: Store) -> None:
+    """Label the recordings by the tag that they are to be labelled by, as the store has it."""
+    rows = store.read_batches(TAGS, ["track_id", labels.tag])
+    set_labels(listing, (pa.table(batch).rename_columns(["track_id", "label"]) for batch in rows))
 
 
-def check_matches(labels: Labels, path: str) -> None:
-    """Raise UsageError if there are tracks, and no row of the CSV at ``path`` matches one."""
-    if labels.by_track and labels.table is not None and not labels.table.num_rows:
+def check_matches(labels: Labels, path: str, track: str | None) -> None:
+    """Raise UsageError if there is a ``track``, and no row of the CSV at ``path`` matches one."""
+    if track is not None and labels.table is not None and not labels.table.num_rows:
         raise UsageError(
-            f"no row of {path} names a track. Write track_ids like {min(labels.by_track)!r}, or "
-            "the end of one, with or without its suffix"
+            f"no row of {path} names a track. Write track_ids like {track!r}, or the end of one, "
+            "with or without its suffix"
         )
 
 
-def warn_of_unmatched(labels: Labels, path: str, warn: Callable[[str], None]) -> None:
-    """Warn of rows of the CSV at ``path`` without a track, and of tracks without a row."""
+def warn_of_unmatched(
+    labels: Labels, path: str, tracks: Iterable[str], warn: Callable[[str], None]
+) -> None:
+    """Warn of rows of the CSV at ``path`` without a track, and of ``tracks`` without a row."""
+    if labels.table is None:
+        return
     if labels.unmatched:
         example = labels.unmatched[0]
         warn(f"rows of {path} that name no track: {len(labels.unmatched)}, such as {example!r}")
-    unlabelled = 0 if labels.table is None else len(labels.by_track) - labels.table.num_rows
-    if unlabelled and labels.table is not None:
-        labelled = set(labels.table["track_id"].to_pylist())
-        example = next(track for track in labels.by_track if track not in labelled)
-        warn(f"tracks without a row in {path}: {unlabelled}, such as {example!r}")
+    labelled = set(labels.table["track_id"].to_pylist())
+    unlabelled = (track for track in tracks if track not in labelled)
+    first = next(unlabelled, None)
+    if first is not None:
+        count = 1 + sum(1 for _ in unlabelled)
+        warn(f"tracks without a row in {path}: {count}, such as {first!r}")
 
 
 def warn_of_few_tracks(
@@ -232,15 +259,16 @@ def read(store: Store) -> pa.Table:
     return store.read_part(PART) if PART in store.parts("labels") else _EMPTY
 
 
-def stage(store: Store, change: Change, labels: Labels, gone: list[str]) -> None:
+def stage(
+    store: Store, change: Change, labels: Labels, is_replaced: Callable[[pa.ChunkedArray], pa.Array]
+) -> None:
     """Stage the new table ``labels``, if it changes.
 
-    Tracks of the run get the rows of the CSV, those that are ``gone`` lose theirs, and others keep
-    theirs.
+    The rows of the CSV replace those of some tracks, for which ``is_replaced`` is true: the tracks
+    of the run, and those that are gone.
     """
     before = read(store)
-    listed_or_gone = pa.array([*labels.by_track, *gone], pa.string())
-    others = before.filter(pc.invert(pc.is_in(before["track_id"], listed_or_gone)))
+    others = before.filter(pc.invert(is_replaced(before["track_id"])))
     matched = _EMPTY if labels.table is None else labels.table
     # Tables without rows are left out, and so are columns that only they have.
     tables = [table for table in (others, matched) if table.num_rows] or [_EMPTY]

@@ -23,6 +23,8 @@ def to_text(path: str) -> str:
     >>> print(to_text("caf\udce9.wav"), to_text(r"caf\xe9.wav"), to_text(r"AC\DC.wav"))
     caf\xe9.wav caf\x5cxe9.wav AC\DC.wav
     """
+    if path.isascii() and "\\" not in path:
+        return path
     return unescaped_text(_LIKE_ESCAPE.sub(r"\\x5c", path))
 
 
@@ -43,4 +45,4 @@ def from_text(text: str) -> str:
     def byte(found: re.Match[str]) -> str:
         return bytes.fromhex(found[1]).decode("utf-8", "surrogateescape")
 
-    return _ESCAPE.sub(byte, text)
+    return _ESCAPE.sub(byte, text) if "\\" in text else text

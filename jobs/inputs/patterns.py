@@ -74,6 +74,6 @@ def advance(steps: list[str], current: frozenset[int], name: str) -> frozenset[i
                 following.add(step)
             step += 1
         may_match = not hidden or steps[step].startswith(".")
-        if may_match and fnmatch.fnmatchcase(name, steps[step]):
+        if may_match and (steps[step] == "*" or fnmatch.fnmatchcase(name, steps[step])):
             following.add(step + 1)
     return frozenset(following)

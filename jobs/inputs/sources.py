@@ -1,4 +1,4 @@
-"""Sources of recordings: folders, files, globs, list files and addresses become a list of files.
+"""Sources of recordings: the files of a folder, a glob, a list file or an address.
 
 A list file (``.txt``, ``.lst``, ``.m3u``, ``.m3u8``) has one path or address per line. The
 ``track_id`` of a recording is its path below the root of its source: the folder itself, the folder
@@ -22,7 +22,7 @@ from featurizer.formats import AUDIO_SUFFIXES
 from jobs.errors import SongmillError, StoreError, UsageError
 from jobs.inputs import list_file
 from jobs.inputs.path_text import from_text, to_text
-from jobs.inputs.patterns import EVERYTHING, Patterns, advance, complete, matches
+from jobs.inputs.patterns import advance, complete, matches
 from jobs.interruption import raise_if_interrupted
 from jobs.redaction import public_address, redact
 from jobs.store.address import absolute_path
@@ -43,111 +43,11 @@ class SourceFile:
     modified: int | None  # microseconds since 1970, UTC
 
 
-@dataclass
-class Listing:
-    """Recordings of all sources of a run.
-
-    Known files below an unlisted folder do not count as gone.
-    """
-
-    recordings: list[SourceFile]  # sorted by track_id, which is unique
-    sources: list[str]  # absolute paths or public addresses
-    unlisted: list[str]  # folders that could not be listed
-    empty: list[str] = field(default_factory=list)  # sources without a recording
-    may_repeat: bool = False  # links, lists or several sources may name a file twice
-
-
 Paths = str | os.PathLike[str] | Sequence[str | os.PathLike[str]]
 """One path or several; addresses that fsspec reads are paths too."""
 
 
-def list_sources(
-    sources: Paths,
-    is_known: Callable[[str], bool] = lambda _: False,
-    *,
-    patterns: Patterns = EVERYTHING,
-    on_ignored: Callable[[str, str], None] | None = None,
-) -> Listing:
-    """List the recordings of ``sources``; ``~`` is the user's home folder.
-
-    ``patterns`` chooses among them. ``on_ignored`` takes the path and the reason of each local file
-    that is not listed.
-
-    UsageError if a source does not exist, or has no recording and is not known; or if two
-    recordings have the same track_id. StoreError if an object store does not answer.
-
-    Examples
-    --------
-    >>> from pathlib import Path
-    >>> from tempfile import TemporaryDirectory
-    >>> with TemporaryDirectory() as folder:
-    ...     Path(folder, "take1.wav").touch()
-    ...     [recording.track_id for recording in list_sources([folder]).recordings]
-    ['take1.wav']
-    """
-    paths: set[str] = set()
-    by_track: dict[str, SourceFile] = {}
-    names: list[str] = []
-    unlisted: list[str] = []
-    empty: list[str] = []
-    links: list[str] = []
-    given = [sources] if isinstance(sources, str | os.PathLike) else sources
-    for source in [os.fspath(path) for path in given]:
-        count, before = 0, len(unlisted)
-        name, found = _list_source(source, unlisted, links, on_ignored)
-        names.append(name)
-        for recording in found:
-            raise_if_interrupted()
-            if not patterns.admit(recording.track_id):
-                if on_ignored:
-                    on_ignored(recording.uri, "left out by --include or --exclude")
-                continue
-            count += 1
-            # A single source may repeat a file only under the same track_id.
-            if len(given) > 1:
-                if recording.path in paths:
-                    continue
-                paths.add(recording.path)
-            other = by_track.setdefault(recording.track_id, recording)
-            if _is_same_file(other.path, recording.path):
-                continue
-            if other.uri == recording.uri:
-                raise UsageError(
-                    f"two addresses of {recording.uri} differ only in their user, password or "
-                    "query, which the store does not keep. Leave one out, or extract them into two "
-                    "stores"
-                )
-            raise UsageError(
-                f"two recordings have the track_id {recording.track_id!r}: {other.uri} and "
-                f"{recording.uri}. Name a folder above both as the source, or extract them into "
-                "two stores"
-            )
-        if not count and (name in unlisted or (len(unlisted) > before and is_known(name))):
-            raise UsageError(
-                f"the folder {unlisted[before]} of {source} cannot be read. Check that it exists, "
-                "and its permissions"
-            )
-        if not count and is_known(name):
-            empty.append(name)
-        elif not count:
-            raise UsageError(
-                f"no recording was found in {public_address(source)}. Names must end in .wav, "
-                f".flac, .mp3, .ogg, .m4a or one of {len(AUDIO_SUFFIXES) - 5} other suffixes"
-                f"{', and fit --include and --exclude' if patterns != EVERYTHING else ''}. "
-                "Nothing was changed"
-            )
-    recordings = [by_track[track] for track in sorted(by_track)]
-    return Listing(recordings, names, unlisted, empty, len(given) > 1 or bool(links))
-
-
-def _is_same_file(path: str, other: str) -> bool:
-    """Tell whether two paths or addresses are equal, or lead to the same file by links."""
-    if path == other:
-        return True
-    return "://" not in path + other and os.path.realpath(path) == os.path.realpath(other)
-
-
-def _list_source(
+def list_source(
     source: str,
     unlisted: list[str],
     links: list[str],
@@ -178,7 +78,7 @@ def _list_source(
                 f"{source} is a table, not a recording. To import its features, run: songmill "
                 f"import-features {shlex.quote(source)} --store STORE"
             )
-        return to_text(path), iter([_listed(path, os.path.dirname(path), path)])
+        return to_text(path), iter([_listed(path, os.path.dirname(path), to_text(path))])
     if glob.has_magic(path):
         root = _glob_root(path)
         steps = path.removeprefix(root).lstrip("/").split("/")
@@ -204,7 +104,7 @@ def _walk(
     that cannot be listed are added to ``unlisted``; :func:`glob.glob` would skip them silently.
     Links are added to ``links``.
     """
-    steps = complete(steps)
+    steps, source = complete(steps), to_text(source)
     pending = [(root, frozenset[tuple[int, int]](), frozenset([0]))]
     while pending:
         raise_if_interrupted()
@@ -221,12 +121,15 @@ def _walk(
                 links.append(entry.path)
             following = advance(steps, current, entry.name)
             ends = len(steps) in following and _is_audio(entry.name)
-            deeper = following - {len(steps)}
             is_folder = bool(following) and _is_folder(entry)
             if ends and (not is_folder or _is_empty(entry.path)):
                 # An empty folder named like a recording is listed, so that its failure is reported.
                 yield _listed(entry.path, root, source)
-            elif is_folder and deeper and _inode(entry.path) not in visited:
+            elif (
+                is_folder
+                and (deeper := following - {len(steps)})
+                and _inode(entry.path) not in visited
+            ):
                 pending.append((entry.path, visited, deeper))
             elif on_ignored:
                 on_ignored(to_text(entry.path), _why_ignored(entry.name, is_folder=is_folder))
@@ -250,7 +153,7 @@ def _list_entries(path: str) -> Iterator[SourceFile]:
             yield _listed_remote(entry, uri, uri.partition("://")[2], path, None)
             continue
         below = entry.startswith(root.rstrip("/") + "/")
-        yield _listed(entry, root if below else "/", path)
+        yield _listed(entry, root if below else "/", to_text(path))
 
 
 def refresh(recording: SourceFile) -> SourceFile:
@@ -259,14 +162,6 @@ def refresh(recording: SourceFile) -> SourceFile:
         return recording
     size, modified = _stat(recording.path)
     return replace(recording, size=size, modified=modified)
-
-
-def is_missing(recording: SourceFile) -> bool:
-    """Tell whether a list names a file that is not there, or is not a regular file.
-
-    A web server need not tell a size, so its files never count as missing.
-    """
-    return recording.size is None and not _is_web(recording.path)
 
 
 def is_visible(source: str) -> bool:
@@ -288,7 +183,7 @@ def _glob_root(pattern: str) -> str:
 def _listed(path: str, root: str, source: str) -> SourceFile:
     # Both are normalised, so the slow os.path.relpath would add nothing. A list may name "/".
     track = path.removeprefix(root).lstrip("/") or "."
-    return SourceFile(to_text(track), to_text(path), to_text(source), path, *_stat(path))
+    return SourceFile(to_text(track), to_text(path), source, path, *_stat(path))
 
 
 def _stat(path: str) -> tuple[int | None, int | None]:
@@ -436,4 +331,5 @@ def _inode(folder: str) -> tuple[int, int]:
 
 
 def _is_audio(name: str) -> bool:
-    return os.path.splitext(name)[1].lower() in AUDIO_SUFFIXES
+    _, dot, suffix = name.lstrip(".").rpartition(".")  # faster than os.path.splitext
+    return bool(dot) and f".{suffix.lower()}" in AUDIO_SUFFIXES

@@ -18,8 +18,10 @@ from featurizer.columns import SAMPLE_RATE
 from featurizer.errors import RecordingError
 from featurizer.feature_set import FeatureSet, feature_sets
 from featurizer.process import single_thread
+from jobs.inputs.database import explain_full_disk
+from jobs.inputs.listing import list_sources
 from jobs.inputs.recordings import open_recording
-from jobs.inputs.sources import Paths, list_sources
+from jobs.inputs.sources import Paths
 from jobs.learning import registry
 from jobs.learning.folds import FoldedModel
 from jobs.progress import Progress
@@ -105,6 +107,7 @@ class FilesOutcome:
         return sum(one.error is not None for one in self.files)
 
 
+@explain_full_disk()
 def predict_files(
     files: Paths,
     *,
@@ -142,7 +145,7 @@ def predict_files(
     progress = progress or Progress()
     store = open_store(store)
     described = registry.choose(store, progress, features=features, kind=model)
-    recordings = list_sources(files).recordings
+    recordings = list(list_sources(files).recordings())
     chosen = ChosenModel(store, described, [recording.uri for recording in recordings])
     predictions: list[FilePrediction] = []
     with single_thread():

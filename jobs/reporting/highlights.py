@@ -108,17 +108,13 @@ def changes_card(runs: pa.Table) -> Card:
     return Card(title, f"{last['started_at']:%Y-%m-%d %H:%M} UTC", lines)
 
 
-def attention_card(
-    *, contradicted: int | None, repeated: int, duplicates: Duplicates | None, failed: int
-) -> Card:
+def attention_card(*, contradicted: int | None, duplicates: Duplicates | None, failed: int) -> Card:
     r"""Return what somebody should look at.
 
     Parameters
     ----------
     contradicted : int or None
         Labels that a model contradicts; None if they are unknown.
-    repeated : int
-        Tracks with a recording that occurs twice.
     duplicates : Duplicates or None
         Pairs of duplicates; None if they are unknown.
     failed : int
@@ -126,7 +122,7 @@ def attention_card(
 
     Examples
     --------
-    >>> card = attention_card(contradicted=2, repeated=0, duplicates=None, failed=1)
+    >>> card = attention_card(contradicted=2, duplicates=None, failed=1)
     >>> print(card.answer, *(line.text for line in card.lines), sep="\n")
     3 findings
     2 labels that a model contradicts
@@ -138,7 +134,6 @@ def attention_card(
         pairs += ", or more"
     findings = (
         (contradicted, "label", "that a model contradicts", "suspects"),
-        (repeated, "track", "with a recording that occurs twice", "suspects"),
         (duplicates and duplicates.with_two_labels, "pair", pairs, "duplicates"),
         (failed, "file", "that the last extraction failed to read", "collection"),
     )

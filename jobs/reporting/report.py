@@ -285,11 +285,11 @@ class _Report:
 
     def overview(self) -> Content:
         """Show how good the model is, what changed, and what needs a look."""
-        contradicted, repeated, duplicates = None, 0, None
+        contradicted = duplicates = None
         # A damaged table is reported in its own section.
         with suppress(StoreError):
             if self._store.parts(SUSPECTS):
-                repeated, contradicted = map(len, self._suspects)
+                contradicted = len(self._suspects[1])
         with suppress(StoreError):
             if self._store.parts(SIMILARITY):
                 duplicates = self._duplicates
@@ -301,7 +301,6 @@ class _Report:
                 highlights.changes_card(runs),
                 highlights.attention_card(
                     contradicted=contradicted,
-                    repeated=repeated,
                     duplicates=duplicates,
                     failed=last.get("failed") or 0,
                 ),

@@ -507,15 +507,30 @@ def with_labels(labels: Mapping[str, str | None]) -> Edit:
     >>> with_labels({"b": "rock"})(rows)["label"].to_pylist()
     ['pop', 'rock']
     """
-    tracks = pa.array(list(labels), pa.string())
-    values = pa.array(list(labels.values()), pa.string())
+    columns = {"track_id": list(labels), "label": list(labels.values())}
+    return with_values(pa.table({k: pa.array(v, pa.string()) for k, v in columns.items()}))
+
+
+def with_values(values: pa.Table) -> Edit:
+    """Return an edit that sets the other columns of ``values`` in the rows of its tracks.
+
+    Examples
+    --------
+    >>> rows = pa.table({"track_id": ["a", "b"], "uri": ["/a", "/b"]})
+    >>> with_values(pa.table({"track_id": ["b"], "uri": ["/c"]}))(rows)["uri"].to_pylist()
+    ['/a', '/c']
+    """
+    tracks = values["track_id"].combine_chunks()
 
     def edit(rows: pa.Table) -> pa.Table:
         position = pc.index_in(rows["track_id"], value_set=tracks)
         found = pc.is_valid(position)
         if not pc.any(found).as_py():
             return rows
-        column = pc.if_else(found, pc.take(values, position), rows["label"])
-        return rows.set_column(rows.schema.get_field_index("label"), "label", column)
+        for name in values.column_names:
+            if name != "track_id":
+                column = pc.if_else(found, pc.take(values[name], position), rows[name])
+                rows = rows.set_column(rows.schema.get_field_index(name), name, column)
+        return rows
 
     return edit

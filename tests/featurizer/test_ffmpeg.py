@@ -42,6 +42,17 @@ def test_lossless_codecs_of_ffmpeg_return_the_samples_exactly(
     assert recording.note is None
 
 
+@pytest.mark.parametrize("channels", [8, 16])
+@pytest.mark.parametrize("sample_format", ["s16p", "fltp"])
+def test_more_planes_than_a_frame_of_ffmpeg_has_fields_for_are_averaged(sample_format, channels):
+    samples = chord(seconds=1, channels=channels)
+    content = ffmpeg_bytes(samples, SR, "wv", "wavpack", sample_format=sample_format)
+    recording = decode_bytes(content)
+    expected = samples.mean(axis=1) / 32768
+    np.testing.assert_allclose(recording.y, expected, rtol=0, atol=1e-6)
+    assert recording.channels == channels
+
+
 def test_8_bit_samples_from_ffmpeg_are_centred_on_128():
     samples = np.repeat(np.array([[-32768], [-16384], [0], [16384]], np.int16), 3000, axis=0)
     recording = decode_bytes(ffmpeg_bytes(samples, SR, "mov", "pcm_u8"))

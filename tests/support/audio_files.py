@@ -50,7 +50,7 @@ def ffmpeg_bytes(
 ) -> bytes:
     """Encode samples [shape=(n, channels), int16] with FFmpeg."""
     target = io.BytesIO() if file is None else file
-    layout = {1: "mono", 2: "stereo", 6: "5.1"}[samples.shape[1]]
+    layout = {1: "mono", 2: "stereo", 6: "5.1", 8: "7.1", 16: "hexadecagonal"}[samples.shape[1]]
     with av.open(target, "w", format=muxer, options=muxer_options or {}) as media:
         stream = media.add_stream(codec, rate=rate, layout=layout, options=codec_options or {})
         if codec == "wmav2":

@@ -98,6 +98,7 @@ TRAILING = {
     "ID3v2": id3(9000),
     "ID3v2 with a picture": id3(len(_PICTURE))[:10] + _PICTURE,
     "APEv2": ape(60_000),
+    "APEv1": ape(500)[32:],  # without a header
     "APEv2 and ID3v1": ape(500) + b"TAG" + bytes(125),
     "Lyrics3": _LYRICS + b"LYRICSEND" + b"TAG" + bytes(125),
     "Lyrics3v2": _LYRICS + b"003611LYRICS200" + b"TAG" + bytes(125),

@@ -36,7 +36,8 @@ from jobs.extraction.attempts import (
     result_files,
 )
 from jobs.extraction.batch import extract_batch, extract_level, unfit_reason
-from jobs.inputs.sources import SourceFile, list_sources
+from jobs.inputs.listing import list_sources
+from jobs.inputs.sources import SourceFile
 from jobs.store.folder import Folder
 from jobs.store.schemas import SEGMENTS, TRACKS, features_folder
 from jobs.store.storage import Storage, as_json
@@ -124,7 +125,7 @@ def batch(tmp_path: Path, storage: Storage, extracted: list[str]) -> MakeBatch:
         folder.mkdir(exist_ok=True)
         for name, text in contents.items():
             (folder / f"{name}.wav").write_text(text)
-        files = list_sources([str(folder)]).recordings if contents else []
+        files = list(list_sources([str(folder)]).recordings()) if contents else []
         labels = [None if i == 0 else f"label {i}" for i in range(len(files))]
         version = songmill_version()
         return Batch(attempt, "now", storage.root, version, SETTINGS, sets, files, labels)
@@ -418,7 +419,7 @@ def test_a_recording_at_an_address_is_opened_with_fsspec(
     storage: Storage, batch: MakeBatch, extracted: list[str]
 ) -> None:
     fsspec.filesystem("memory").pipe("/bucket/a.wav", b"1")
-    there = list_sources(["memory://bucket/a.wav"]).recordings[0]
+    (there,) = list_sources(["memory://bucket/a.wav"]).recordings()
     address = "memory://bucket/b.wav"
     gone = SourceFile("b.wav", address, "memory://bucket", address, 1, 1)
     planned = batch()

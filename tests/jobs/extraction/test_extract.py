@@ -40,7 +40,8 @@ from jobs.cluster.connect import scheduler_address
 from jobs.errors import ClusterError, UsageError
 from jobs.extraction.extract import Outcome, extract
 from jobs.extraction.plan import Group, Plan, make_groups
-from jobs.inputs.sources import Paths, SourceFile, list_sources
+from jobs.inputs.listing import list_sources
+from jobs.inputs.sources import Paths, SourceFile
 from jobs.progress import Progress, printable
 from jobs.reporting.status import read_status
 from jobs.stage import Session
@@ -675,7 +676,7 @@ def test_a_mount_that_is_gone_is_reported_although_the_labels_are_all_of_it(
     without_cluster: Run,
 ) -> None:
     store = make_store(STORE, level="track")
-    known = [{**asdict(one), "status": "ok"} for one in list_sources(MUSIC).recordings]
+    known = [{**asdict(one), "status": "ok"} for one in list_sources(MUSIC).recordings()]
     put(store, "files", [{**row, "bytes": row["size"]} for row in known], FILES)
     csv = Path("labels.csv")
     csv.write_text("track_id,label\nrock/0,loud\n")

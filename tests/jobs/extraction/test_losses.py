@@ -7,10 +7,13 @@ from typing import Any
 
 import pyarrow as pa
 import pytest
+from support.made_listings import listing_of
 from support.made_stores import make_store, put
 
+from jobs.extraction.known_files import load_known
 from jobs.extraction.losses import knows_source, too_many_gone
-from jobs.inputs.sources import Listing, SourceFile, list_sources
+from jobs.inputs.listing import Listing, list_sources
+from jobs.inputs.sources import SourceFile
 from jobs.store.folder import Folder
 from jobs.store.schemas import FILES
 
@@ -43,7 +46,7 @@ def listed(*sources: Path | str) -> Listing:
 
 def known(listing: Listing) -> list[dict[str, Any]]:
     """Return the rows of ``files`` after an extraction."""
-    return [row(one) for one in listing.recordings]
+    return [row(one) for one in listing.recordings()]
 
 
 def row(one: SourceFile) -> dict[str, Any]:
@@ -52,7 +55,8 @@ def row(one: SourceFile) -> dict[str, Any]:
 
 
 def refusal(listing: Listing, rows: list[dict[str, Any]], max_gone: float = 0.1) -> str:
-    return too_many_gone(listing, pa.Table.from_pylist(rows, FILES), max_gone)
+    load_known(listing, [pa.Table.from_pylist(rows, FILES)])
+    return too_many_gone(listing, max_gone)
 
 
 def test_a_mount_that_is_gone_is_refused_and_its_folders_are_named(music: Path) -> None:
@@ -174,16 +178,16 @@ def test_addresses_are_sources_like_others() -> None:
     names = [f"{folder}/{i}.wav" for folder in ("pop", "rock") for i in range(5)]
     there = [SourceFile(t, f"{source}/{t}", source, f"{source}/{t}", 1, 1) for t in names]
     rows = [row(one) for one in there]
-    found = refusal(Listing(there[:5], [source], []), rows)
+    found = refusal(listing_of(there[:5], [source]), rows)
     assert "5 of 10 known files of s3://bucket/in are gone" in found
     assert "now: s3://bucket/in/rock." in found
-    assert "now: s3://bucket/in." in refusal(Listing([], [source], [], [source]), rows)
+    assert "now: s3://bucket/in." in refusal(Listing([source], empty=[source]), rows)
     # A web server that tells no size any more has lost nothing.
     web = [
         SourceFile(t, f"https://h/{t}", "https://h", f"https://h/{t}", None, None) for t in names
     ]
     rows = [{**row(one), "bytes": 1} for one in web]
-    assert refusal(Listing(web, ["https://h"], []), rows) == ""
+    assert refusal(listing_of(web, ["https://h"]), rows) == ""
 
 
 def test_a_source_is_known_by_its_public_address(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pytest
+from support.made_listings import listing_of
 
 from featurizer.feature_set import feature_set
 from featurizer.mono_signal import MonoSignal
@@ -19,12 +20,13 @@ from jobs.extraction.plan import (
     BATCH_FILES,
     Plan,
     estimate_seconds,
+    load_files,
     make_groups,
     make_plan,
-    with_public_sources,
 )
 from jobs.extraction.remarks import too_short
-from jobs.inputs.sources import Listing, SourceFile
+from jobs.inputs.labels import set_labels
+from jobs.inputs.sources import SourceFile
 from jobs.store.schemas import FILES
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -62,22 +64,17 @@ def plan_of(
     if labelled is None:
         labelled = {row["track_id"]: None for row in rows if row["status"] == "ok"}
     of_sets = {"gtzan": labelled} if rich is None else {"gtzan": labelled, "rich": rich}
-    # In several chunks, as they come from several parts.
-    chunks = [FILES.empty_table(), *(pa.Table.from_pylist([row], FILES) for row in rows)]
-    return make_plan(
-        Listing(recordings, list(sources), list(unlisted)),
-        with_public_sources(pa.concat_tables(chunks)),
-        {
-            name: pa.table(
-                [pa.array(found.keys(), pa.string()), pa.array(found.values(), pa.string())],
-                names=["track_id", "label"],
-            )
-            for name, found in of_sets.items()
-        },
-        dict.fromkeys(recording.track_id for recording in recordings) | (labels or {}),
-        run_id="now",
-        **options,
-    )
+    listing = listing_of(recordings, sources, unlisted)
+    set_labels(listing, [table_of(labels or {})])
+    # In several batches, as they come from several parts.
+    load_files(listing, [pa.Table.from_pylist([row], FILES) for row in rows], list(of_sets))
+    found = {name: [table_of(labelled)] for name, labelled in of_sets.items()}
+    return make_plan(listing, found, run_id="now", **options)
+
+
+def table_of(labels: dict[str, str | None]) -> pa.Table:
+    schema = pa.schema([("track_id", pa.string()), ("label", pa.string())])
+    return pa.table([[*labels.keys()], [*labels.values()]], schema=schema)
 
 
 def ids(recordings: list[SourceFile]) -> list[str]:
@@ -94,7 +91,8 @@ def test_files_are_new_changed_unchanged_or_gone() -> None:
     assert ids(plan.new) == ["new"]
     assert ids(plan.repeat) == ["larger", "touched", "unreadable now"]
     assert plan.gone == ["gone"]
-    assert (plan.changed, plan.retried, plan.unchanged) == (3, 0, 1)
+    assert (plan.changed, plan.retried) == (ids(plan.repeat), [])
+    assert plan.unchanged == 1
     assert plan.relabelled == {}
     assert plan.moved.num_rows == 0
 
@@ -103,8 +101,8 @@ def test_a_microsecond_is_a_change_and_large_files_and_late_years_are_told_apart
     modified = 4_102_444_800_000_001  # of the year 2100
     size = 1 << 40
     assert plan_of([listed("a", size, modified)], [known("a", size, modified)]).unchanged == 1
-    assert plan_of([listed("a", size, modified)], [known("a", size, modified - 1)]).changed == 1
-    assert plan_of([listed("a", size, modified)], [known("a", size - 1, modified)]).changed == 1
+    assert plan_of([listed("a", size, modified)], [known("a", size, modified - 1)]).changed == ["a"]
+    assert plan_of([listed("a", size, modified)], [known("a", size - 1, modified)]).changed == ["a"]
 
 
 # Feature sets
@@ -126,7 +124,7 @@ def test_a_file_lacks_a_feature_set_if_it_is_long_enough_and_has_no_row() -> Non
     ]
     plan = plan_of(recordings, rows, rich={"known": None})
     assert {sets: ids(files) for sets, files in plan.incomplete.items()} == {
-        ("rich",): ["lacking", "just"]
+        ("rich",): ["just", "lacking"]
     }
     assert plan.unchanged == 5
     assert {row["track_id"]: row["message"] for row in plan.moved.to_pylist()} == {
@@ -211,7 +209,7 @@ def test_a_plan_is_what_going_through_the_files_one_by_one_gives(seed: int) -> N
     )
 
     by_track = {row["track_id"]: row for row in rows}
-    new, repeat, changes, unchanged, relabelled, moved = [], [], 0, [], {}, {}
+    new, repeat, changes, unchanged, relabelled, moved = [], [], [], [], {}, {}
     incomplete: dict[tuple[str, ...], list[str]] = {}
     for recording in recordings:
         track = recording.track_id
@@ -229,7 +227,7 @@ def test_a_plan_is_what_going_through_the_files_one_by_one_gives(seed: int) -> N
         asked_for |= row.get("error") == "too-short" and is_known
         if changed or (asked_for and row["run_id"] != "now"):
             repeat.append(track)
-            changes += changed
+            changes += [track] * changed
         else:
             unchanged.append(track)
             if track in of_gtzan | of_rich and labels_of[track] != labels[track]:
@@ -244,7 +242,7 @@ def test_a_plan_is_what_going_through_the_files_one_by_one_gives(seed: int) -> N
                     message = f"{message} {TOO_SHORT}" if message else TOO_SHORT
             if (row["source"], row["message"]) != (recording.source, message):
                 new_row = {"source": recording.source, "uri": recording.uri, "message": message}
-                moved[track] = {**row, **new_row}
+                moved[track] = {"track_id": track, **new_row}
     gone = [
         row["track_id"]
         for row in rows
@@ -253,13 +251,13 @@ def test_a_plan_is_what_going_through_the_files_one_by_one_gives(seed: int) -> N
         and not any(row["uri"].startswith(f"{folder}/") for folder in unlisted)
     ]
     assert (ids(plan.new), ids(plan.repeat), plan.unchanged) == (new, repeat, len(unchanged))
-    assert (plan.changed, plan.retried) == (changes, len(repeat) - changes)
+    assert plan.changed == changes
+    assert plan.retried == [track for track in repeat if track not in changes]
     assert {sets: ids(files) for sets, files in plan.incomplete.items()} == incomplete
     assert sorted(plan.gone) == sorted(gone)
     assert plan.relabelled == relabelled
     found = {row["track_id"]: row for row in plan.moved.to_pylist()}
-    assert plan.moved.schema == FILES
-    assert found == {t: {**dict.fromkeys(FILES.names), **r} for t, r in moved.items()}
+    assert found == moved
 
 
 # Batches
@@ -364,7 +362,7 @@ def test_an_existing_file_is_not_replaced_by_its_namesake(albums: list[Path]) ->
     error = f"{first}/01.wav, which is still there; {second}/01.wav would replace it"
     with pytest.raises(UsageError, match=error):
         plan_again(second, row)
-    assert plan_again(second, row, force=True).retried == 1
+    assert plan_again(second, row, force=True).retried == ["01.wav"]
 
 
 def test_a_moved_file_is_unchanged(albums: list[Path]) -> None:
@@ -385,6 +383,6 @@ def test_a_forbidden_file_is_tried_again_when_it_may_be_read(tmp_path: Path) -> 
     row = known("a.wav", root=str(tmp_path), status="failed", error="forbidden")
     assert plan_again(tmp_path, row).unchanged == 1
     (tmp_path / "a.wav").write_text("a")
-    assert plan_again(tmp_path, row).changed == 1
+    assert plan_again(tmp_path, row).changed == ["a.wav"]
     row["error"] = "unreadable"
     assert plan_again(tmp_path, row).unchanged == 1

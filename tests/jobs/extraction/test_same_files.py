@@ -8,12 +8,13 @@ import pyarrow as pa
 import pytest
 from support.made_stores import make_store, put
 
+from jobs.extraction.known_files import load_known
 from jobs.extraction.same_files import (
-    with_each_file_once,
-    with_known_names,
-    without_repeats,
+    leave_each_file_once,
+    remove_repeats,
+    restore_known_names,
 )
-from jobs.inputs.sources import Listing, list_sources
+from jobs.inputs.listing import Listing, list_sources
 from jobs.store.folder import Folder
 from jobs.store.schemas import FILES
 from jobs.store.tables import current_settings
@@ -48,8 +49,13 @@ def known(**rows: str | Path) -> pa.Table:
 def kept(listing: Listing, files: pa.Table = NONE) -> tuple[list[str], list[str]]:
     """Return the tracks that stay, and the warnings."""
     warnings: list[str] = []
-    found = without_repeats(listing, files, warnings.append)
-    return [one.track_id for one in found.recordings], warnings
+    load_known(listing, [files])
+    remove_repeats(listing, warnings.append)
+    return ids(listing), warnings
+
+
+def ids(listing: Listing) -> list[str]:
+    return [one.track_id for one in listing.recordings()]
 
 
 def test_a_file_with_several_paths_is_kept_under_its_own(music: Path) -> None:
@@ -71,7 +77,7 @@ def test_links_to_what_no_source_lists_stay(music: Path) -> None:
 
 def test_one_folder_by_two_paths_is_one_source(music: Path) -> None:
     listing = list_sources([music / "rock", music.parent / "link/rock"])
-    assert [one.uri for one in listing.recordings] == [f"{music}/rock/{i}.wav" for i in (1, 2)]
+    assert [one.uri for one in listing.recordings()] == [f"{music}/rock/{i}.wav" for i in (1, 2)]
 
 
 def test_a_list_may_name_a_file_twice(music: Path) -> None:
@@ -106,15 +112,21 @@ def test_what_a_store_knows_already_stays(music: Path) -> None:
 
 def test_names_of_an_older_store_stay(tmp_path: Path) -> None:
     (tmp_path / r"\xff.wav").touch()
-    listing = list_sources([tmp_path])
     old = known(**{r"\xff.wav": rf"{tmp_path}/\xff.wav"})
-    assert [one.track_id for one in with_known_names(listing, NONE).recordings] == [r"\x5cxff.wav"]
-    (one,) = with_known_names(listing, old).recordings
+
+    def restored(files: pa.Table) -> Listing:
+        listing = list_sources([tmp_path])
+        load_known(listing, [files])
+        restore_known_names(listing)
+        return listing
+
+    assert ids(restored(NONE)) == [r"\x5cxff.wav"]
+    (one,) = restored(old).recordings()
     assert (one.track_id, one.uri) == (r"\xff.wav", rf"{tmp_path}/\xff.wav")
+    assert one.path == one.uri
     # The byte has the same name there.
     Path(os.fsdecode(os.fsencode(tmp_path) + b"/\xff.wav")).touch()
-    found = with_known_names(list_sources([tmp_path]), old).recordings
-    assert [one.track_id for one in found] == [r"\x5cxff.wav", r"\xff.wav"]
+    assert ids(restored(old)) == [r"\x5cxff.wav", r"\xff.wav"]
 
 
 def test_rows_that_a_run_replaces_are_not_known(music: Path, tmp_path: Path) -> None:
@@ -124,8 +136,9 @@ def test_rows_that_a_run_replaces_are_not_known(music: Path, tmp_path: Path) -> 
 
     def names(root: str, seconds: float, *sources: Path) -> list[str]:
         settings, storage = current_settings(["gtzan"], seconds), Folder(str(tmp_path / root))
-        listing = with_each_file_once(list_sources(sources), storage, settings, lambda _: None)
-        return [one.track_id for one in listing.recordings]
+        listing = list_sources(sources)
+        leave_each_file_once(listing, storage, settings, lambda _: None)
+        return ids(listing)
 
     assert names("s", 3.0, music / "rock") == ["2.wav"]
     assert names("s", 5.0, music / "rock") == ["1.wav", "2.wav"]

@@ -7,8 +7,8 @@ import pytest
 from support.literal_store import literal_store
 
 from jobs.errors import UsageError
+from jobs.inputs.listing import list_sources
 from jobs.inputs.recordings import open_recording
-from jobs.inputs.sources import list_sources
 
 KEYS = [
     *("Album [2001]/one.wav", "Album [2001]/.one.wav", "Album 2/one.wav", "Album 2/two?.wav"),
@@ -27,7 +27,7 @@ def _store() -> Iterator[None]:
 def listed(source: str) -> dict[str, str]:
     """Return the keys that a source lists, by track; each must open as itself."""
     found = {}
-    for recording in list_sources([source]).recordings:
+    for recording in list_sources([source]).recordings():
         assert recording.uri.startswith("s3://music/")
         key = recording.uri.removeprefix("s3://music/")
         with open_recording(recording.path) as file:

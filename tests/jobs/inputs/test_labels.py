@@ -6,13 +6,16 @@ from pathlib import Path
 import duckdb
 import pandas as pd
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.dataset
 import pytest
+from support.made_listings import listing_of
 from support.made_stores import make_store
 
 from jobs.errors import UsageError
 from jobs.inputs import labels
 from jobs.inputs.labels import Labels, label_tracks, warn_of_few_tracks
+from jobs.inputs.listing import Listing
 from jobs.inputs.sources import SourceFile
 from jobs.store.address import lock_of
 from jobs.store.commit import Change, commit
@@ -20,22 +23,49 @@ from jobs.store.tables import Store
 from jobs.store.track_names import aliases, matching_tracks
 
 Read = Callable[..., Labels]
+ReadLabels = Callable[..., dict[str, str | None]]
 
 TRACKS = ["blues/blues.00000.wav", "blues/blues.00001.wav", "jazz/jazz.00000.wav"]
 
 
-def recordings(*track_ids: str, root: str = "/music") -> list[SourceFile]:
-    return [SourceFile(t, f"{root}/{t}", root, f"{root}/{t}", 1, 1) for t in track_ids]
+def listing(*track_ids: str, root: str = "/music") -> Listing:
+    return listing_of(SourceFile(t, f"{root}/{t}", root, f"{root}/{t}", 1, 1) for t in track_ids)
+
+
+def labels_of(choice: str, listing: Listing) -> dict[str, str | None]:
+    label_tracks(choice, listing)
+    found = listing.database.execute("SELECT track_id, label FROM labelled ORDER BY track_id")
+    return dict(found.fetchall())
 
 
 @pytest.fixture
-def read(tmp_path: Path) -> Read:
-    """Label tracks by a CSV of these bytes."""
+def csv(tmp_path: Path) -> Callable[[str | bytes], str]:
+    """Write a CSV, and return its path."""
 
-    def read_csv(text: str | bytes, *track_ids: str) -> Labels:
+    def write(text: str | bytes) -> str:
         path = tmp_path / "labels.csv"
         path.write_bytes(text.encode() if isinstance(text, str) else text)
-        return label_tracks(str(path), recordings(*(track_ids or TRACKS)))
+        return str(path)
+
+    return write
+
+
+@pytest.fixture
+def read(csv: Callable[[str | bytes], str]) -> Read:
+    """Match tracks to the rows of a CSV of these bytes."""
+
+    def read_csv(text: str | bytes, *track_ids: str) -> Labels:
+        return label_tracks(csv(text), listing(*(track_ids or TRACKS)))
+
+    return read_csv
+
+
+@pytest.fixture
+def read_labels(csv: Callable[[str | bytes], str]) -> ReadLabels:
+    """Label tracks by a CSV of these bytes."""
+
+    def read_csv(text: str | bytes, *track_ids: str) -> dict[str, str | None]:
+        return labels_of(csv(text), listing(*(track_ids or TRACKS)))
 
     return read_csv
 
@@ -44,9 +74,8 @@ def read(tmp_path: Path) -> Read:
 
 
 def test_none_gives_every_track_no_label() -> None:
-    found = label_tracks("none", recordings(*TRACKS))
-    assert found.by_track == dict.fromkeys(TRACKS)
-    assert found.table is None
+    assert labels_of("none", listing(*TRACKS)) == dict.fromkeys(TRACKS)
+    assert label_tracks("none", listing(*TRACKS)).table is None
 
 
 @pytest.mark.parametrize(
@@ -62,9 +91,8 @@ def test_none_gives_every_track_no_label() -> None:
 )
 def test_parent_is_the_folder_that_the_file_lies_in(uri: str, expected: str | None) -> None:
     # Also if the track_id, which starts at the source, does not contain the folder.
-    assert label_tracks("parent", [SourceFile("a.wav", uri, "s", uri, 1, 1)]).by_track == {
-        "a.wav": expected
-    }
+    found = listing_of([SourceFile("a.wav", uri, "s", uri, 1, 1)])
+    assert labels_of("parent", found) == {"a.wav": expected}
 
 
 @pytest.mark.parametrize(
@@ -79,7 +107,7 @@ def test_a_folder_below_the_source_is_counted_from_the_source(
     choice: str, expected: list[str | None]
 ) -> None:
     tracks = ["jazz/CD 1/a.wav", "rock/a.wav", "loose.wav"]
-    found = label_tracks(choice, recordings(*tracks, root="/music/of/mine")).by_track
+    found = labels_of(choice, listing(*tracks, root="/music/of/mine"))
     assert found == dict(zip(tracks, expected, strict=True))
 
 
@@ -88,7 +116,7 @@ def test_a_folder_below_the_source_is_counted_from_the_source(
 )
 def test_folders_and_tags_that_do_not_exist_are_refused(choice: str) -> None:
     with pytest.raises(UsageError, match=f"--labels {choice}: .*(folder:1|tag:genre)"):
-        label_tracks(choice, recordings(*TRACKS))
+        label_tracks(choice, listing(*TRACKS))
 
 
 # With a CSV
@@ -98,17 +126,19 @@ def test_folders_and_tags_that_do_not_exist_are_refused(choice: str) -> None:
     "tail",
     ["blues/blues.00000.wav", "blues/blues.00000", "blues.00000.wav", "blues.00000"],
 )
-def test_any_unambiguous_alias_names_a_track(read: Read, tail: str) -> None:
-    found = read(f"track_id,label\n{tail},sad\n")
-    assert found.by_track[TRACKS[0]] == "sad"
+def test_any_unambiguous_alias_names_a_track(
+    read: Read, read_labels: ReadLabels, tail: str
+) -> None:
+    text = f"track_id,label\n{tail},sad\n"
+    assert read_labels(text)[TRACKS[0]] == "sad"
+    found = read(text)
     assert found.table.to_pylist() == [{"track_id": TRACKS[0], "label": "sad"}]
 
 
 @pytest.mark.parametrize("part", ["00000.wav", "s/blues.00000.wav", "blues", "blues/", "wav"])
 def test_a_part_of_a_name_is_no_alias(read: Read, part: str) -> None:
     found = read(f"track_id,label\n{part},sad\n")
-    assert set(found.by_track.values()) == {None}
-    assert len(found.unmatched) == 1
+    assert (found.table.num_rows, len(found.unmatched)) == (0, 1)
 
 
 def test_aliases_of_a_deep_path_with_dots() -> None:
@@ -131,7 +161,7 @@ def test_an_alias_of_two_tracks_is_refused_with_its_line_and_both(
 
 
 @pytest.mark.parametrize(
-    ("text", "tracks", "by_track"),
+    ("text", "tracks", "expected"),
     [
         # The whole track_id takes precedence over the end of another one.
         ("track_id,label\na.wav,y\n", ["a.wav", "one/a.wav"], ["y", None]),
@@ -142,9 +172,9 @@ def test_an_alias_of_two_tracks_is_refused_with_its_line_and_both(
     ],
 )
 def test_a_csv_labels_the_tracks_that_it_names(
-    read: Read, text: str, tracks: list[str], by_track: list[str | None]
+    read_labels: ReadLabels, text: str, tracks: list[str], expected: list[str | None]
 ) -> None:
-    assert list(read(text, *tracks).by_track.items()) == list(zip(tracks, by_track, strict=True))
+    assert read_labels(text, *tracks) == dict(zip(tracks, expected, strict=True))
 
 
 def test_further_columns_are_kept_in_any_order_and_other_rows_counted(read: Read) -> None:
@@ -156,15 +186,15 @@ def test_further_columns_are_kept_in_any_order_and_other_rows_counted(read: Read
     assert len(found.unmatched) == 2
 
 
-def test_names_are_compared_in_one_normal_form(read: Read) -> None:
+def test_names_are_compared_in_one_normal_form(read: Read, read_labels: ReadLabels) -> None:
     composed, decomposed = "caf\xe9.wav", "cafe\u0301.wav"
     for name, track in ((composed, decomposed), (decomposed, composed)):
         found = read(f"track_id,label\n{name},x\n", f"pop/{track}", "b.wav")
         assert found.table.to_pylist() == [{"track_id": f"pop/{track}", "label": "x"}]
         tracks = pa.chunked_array([["b.wav", f"pop/{track}"]])
         assert matching_tracks(tracks, name.removesuffix(".wav")) == [1]
-    both = read(f"track_id,label\n{decomposed},x\n{composed},y\n", composed, decomposed)
-    assert both.by_track == {composed: "y", decomposed: "x"}
+    both = f"track_id,label\n{decomposed},x\n{composed},y\n"
+    assert read_labels(both, composed, decomposed) == {composed: "y", decomposed: "x"}
 
 
 def test_two_rows_of_one_track_are_refused_with_both_lines(read: Read) -> None:
@@ -184,15 +214,15 @@ def test_two_rows_of_one_track_are_refused_with_both_lines(read: Read) -> None:
 )
 def test_csvs_of_spreadsheets_are_read(read: Read, text: str) -> None:
     found = read(text)
-    assert found.by_track[TRACKS[0]] == "x"
+    assert found.table.to_pylist() == [{"track_id": TRACKS[0], "label": "x"}]
     assert not found.unmatched
 
 
-def test_a_cell_may_hold_newlines_quotes_and_commas(read: Read) -> None:
+def test_a_cell_may_hold_newlines_quotes_and_commas(read_labels: ReadLabels) -> None:
     name = 'a\n"b", \N{GUITAR}.wav'
     quoted = '"' + name.replace('"', '""') + '"'
-    found = read(f'track_id,label\n{quoted},"two\r\nlines, ""quoted"""\n', name)
-    assert found.by_track == {name: 'two\r\nlines, "quoted"'}
+    found = read_labels(f'track_id,label\n{quoted},"two\r\nlines, ""quoted"""\n', name)
+    assert found == {name: 'two\r\nlines, "quoted"'}
 
 
 @pytest.mark.parametrize(
@@ -224,7 +254,7 @@ def test_a_csv_that_is_not_as_it_should_be_is_refused(
 def test_a_missing_csv_is_refused_with_the_valid_choices(tmp_path: Path) -> None:
     for path in (tmp_path / "missing.csv", tmp_path, Path("parents")):
         with pytest.raises(UsageError) as refusal:
-            label_tracks(str(path), recordings(*TRACKS))
+            label_tracks(str(path), listing(*TRACKS))
         assert str(path) in str(refusal.value)
         assert "parent, folder:N, tag:NAME, none or a CSV" in str(refusal.value)
 
@@ -233,24 +263,18 @@ def test_a_missing_csv_is_refused_with_the_valid_choices(tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize(
-    ("text", "expected", "table"),
+    ("text", "table"),
     [
-        ("track_id,artist\nb,B\n", ["x", "y"], [{"track_id": "b.wav", "artist": "B"}]),
-        ("track_id,label\nb,z\n", ["x", "z"], [{"track_id": "b.wav", "label": "z"}]),
-        ("track_id,label\nb,\n", ["x", None], [{"track_id": "b.wav", "label": None}]),
+        ("track_id,artist\nb,B\n", [{"track_id": "b.wav", "artist": "B"}]),
+        ("track_id,label\nb,z\n", [{"track_id": "b.wav", "label": "z"}]),
+        ("track_id,label\nb,\n", [{"track_id": "b.wav", "label": None}]),
     ],
 )
-def test_only_a_label_column_replaces_existing_labels(
-    tmp_path: Path, text: str, expected: list[str | None], table: list[dict[str, str | None]]
+def test_rows_keep_the_columns_of_the_csv(
+    csv: Callable[[str | bytes], str], text: str, table: list[dict[str, str | None]]
 ) -> None:
-    path = tmp_path / "sheet.csv"
-    path.write_text(text)
-    sheet = labels.read_sheet(str(path), required=("track_id",), expected="a CSV")
-    before: dict[str, str | None] = {"a.wav": "x", "b.wav": "y"}
-    found = labels.match(sheet, before)
-    assert list(found.by_track.values()) == expected
-    assert found.table.to_pylist() == table
-    assert before == {"a.wav": "x", "b.wav": "y"}
+    sheet = labels.read_sheet(csv(text), required=("track_id",), expected="a CSV")
+    assert labels.match(sheet, ["a.wav", "b.wav"]).table.to_pylist() == table
 
 
 # The table
@@ -261,9 +285,11 @@ def store(tmp_path: Path) -> Store:
     return make_store(tmp_path / "store")
 
 
-def put(store: Store, found: Labels, gone: list[str] | None = None) -> Change:
+def put(store: Store, found: Labels, tracks: list[str] | None = None) -> Change:
     change = Change()
-    labels.stage(store, change, found, gone or [])
+    table = [] if found.table is None else found.table["track_id"].to_pylist()
+    replaced = pa.array([*table, *(tracks or [])], pa.string())
+    labels.stage(store, change, found, lambda column: pc.is_in(column, value_set=replaced))
     with lock_of(store.storage) as lock:
         commit(lock, change)
     return change
@@ -286,11 +312,11 @@ def csv_of(text: str) -> Labels:
     columns, *values = (line.split(",") for line in text.split())
     rows = [dict(zip(columns, (value or None for value in row), strict=True)) for row in values]
     table = pa.Table.from_pylist(rows, pa.schema([(name, pa.string()) for name in columns]))
-    return Labels(dict.fromkeys(table["track_id"].to_pylist()), table)
+    return Labels(table)
 
 
 def test_there_is_no_table_without_a_csv(store: Store) -> None:
-    assert put(store, Labels(dict.fromkeys(TRACKS))) == Change()
+    assert put(store, Labels(), TRACKS) == Change()
 
 
 def test_the_table_holds_every_column_and_stays_when_nothing_changed(store: Store) -> None:
@@ -334,9 +360,9 @@ def test_a_table_may_have_no_labels(store: Store) -> None:
 
 def test_rows_leave_with_their_tracks_and_with_the_csv(store: Store) -> None:
     put(store, csv_of("track_id,label a,x b,y c,z"))
-    put(store, Labels({"a": None}), gone=["b"])
+    put(store, Labels(), ["a", "b"])
     assert rows(store) == [{"track_id": "c", "label": "z"}]
-    put(store, Labels({"c": None}))
+    put(store, Labels(), ["c"])
     assert rows(store) == []
 
 

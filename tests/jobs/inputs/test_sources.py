@@ -10,9 +10,10 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from jobs.errors import UsageError
+from jobs.inputs.listing import Listing, list_sources
 from jobs.inputs.path_text import from_text, to_text
 from jobs.inputs.patterns import Patterns
-from jobs.inputs.sources import Listing, is_visible, list_sources, refresh
+from jobs.inputs.sources import is_visible, refresh
 
 MakeTree = Callable[..., Path]
 
@@ -36,7 +37,7 @@ def listing_of(*sources: object) -> Listing:
 
 
 def ids(*sources: object) -> list[str]:
-    return [recording.track_id for recording in listing_of(*sources).recordings]
+    return [recording.track_id for recording in listing_of(*sources).recordings()]
 
 
 # Folders
@@ -56,7 +57,7 @@ def test_a_recording_has_its_absolute_path_size_and_microseconds(
     os.utime(root / "rock/b.wav", ns=(0, 1_700_000_000_123_456_789))
     monkeypatch.chdir(root.parent)
     listing = listing_of("music/../music/")
-    (recording,) = listing.recordings
+    (recording,) = listing.recordings()
     assert listing.sources == [str(root)]
     assert (recording.uri, recording.path) == (f"{root}/rock/b.wav", f"{root}/rock/b.wav")
     assert recording.source == str(root)
@@ -85,7 +86,7 @@ def test_a_dangling_link_and_a_pipe_are_listed_so_that_they_fail(tree: MakeTree)
     root = tree("a.wav")
     (root / "lost.wav").symlink_to("nowhere.wav")
     os.mkfifo(root / "pipe.wav")
-    found = {r.track_id: (r.size, r.modified) for r in listing_of(root).recordings}
+    found = {r.track_id: (r.size, r.modified) for r in listing_of(root).recordings()}
     assert found.keys() == {"a.wav", "lost.wav", "pipe.wav"}
     assert found["lost.wav"] == found["pipe.wav"] == (None, None)
     assert ids(root / "lost.wav") == ["lost.wav"]
@@ -117,16 +118,16 @@ def test_a_name_that_is_no_utf8_is_listed_as_text_and_can_be_opened(tmp_path: Pa
     folder = os.fsencode(tmp_path) + b"/caf\xe9"
     os.mkdir(folder)
     Path(os.fsdecode(folder + b"/\xff\xfe.wav")).write_bytes(b"123")
-    (recording,) = listing_of(tmp_path).recordings
+    (recording,) = listing_of(tmp_path).recordings()
     assert recording.track_id == r"caf\xe9/\xff\xfe.wav"
     assert recording.uri == f"{tmp_path}/" + r"caf\xe9/\xff\xfe.wav"
     assert Path(recording.path).read_bytes() == b"123"
-    (recording,) = listing_of(os.fsdecode(folder)).recordings
+    (recording,) = listing_of(os.fsdecode(folder)).recordings()
     assert (recording.track_id, recording.size) == (r"\xff\xfe.wav", 3)
     # Workers receive the source as text, and must find it.
     assert is_visible(recording.source)
     (tmp_path / "list.m3u").write_bytes(b"caf\xe9/\xff\xfe.wav\n")
-    (recording,) = listing_of(tmp_path / "list.m3u").recordings
+    (recording,) = listing_of(tmp_path / "list.m3u").recordings()
     assert (recording.track_id, recording.size) == (r"caf\xe9/\xff\xfe.wav", 3)
 
 
@@ -134,7 +135,7 @@ def test_a_byte_and_the_text_of_its_escape_are_two_names(tmp_path: Path) -> None
     names = [b"\xff.wav", rb"\xff.wav", rb"\x5cxff.wav", rb"\x5c.wav", rb"\\xff.wav", rb"AC\DC.wav"]
     for name in names:
         Path(os.fsdecode(os.fsencode(tmp_path) + b"/" + name)).write_bytes(name)
-    found = listing_of(tmp_path).recordings
+    found = list(listing_of(tmp_path).recordings())
     assert sorted(Path(one.path).read_bytes() for one in found) == sorted(names)
     # Stores of older versions have these names.
     for name, text in ((names[0], r"\xff.wav"), (names[5], r"AC\DC.wav")):
@@ -195,7 +196,7 @@ def test_a_glob_lists_what_it_matches(tree: MakeTree, pattern: str, expected: li
 def test_a_globs_root_is_what_stands_before_its_first_wildcard(tree: MakeTree) -> None:
     root = tree("rock/80s/c.wav", "rock/90s/c.wav")
     listing = listing_of(f"{root}/rock/*/c.wav")
-    assert [r.track_id for r in listing.recordings] == ["80s/c.wav", "90s/c.wav"]
+    assert [r.track_id for r in listing.recordings()] == ["80s/c.wav", "90s/c.wav"]
     assert listing.sources == [f"{root}/rock/*/c.wav"]
     assert is_visible(f"{root}/rock/*/c.wav")
     assert not is_visible(f"{root}/elsewhere/*/c.wav")
@@ -275,7 +276,7 @@ def test_entries_are_found_as_players_write_them(tree: MakeTree, entry: bytes, n
     root = tree(name, "a b.wav", "a.wav", "back/slash.wav")
     entry = entry.replace(b"ROOT", os.fsencode(root))
     (root / "list.m3u").write_bytes(b"#EXTM3U\n" + entry + b"\n")
-    (recording,) = listing_of(root / "list.m3u").recordings
+    (recording,) = listing_of(root / "list.m3u").recordings()
     assert (recording.track_id, recording.size) == (name, 1)
 
 
@@ -290,7 +291,7 @@ def test_an_entry_that_no_reading_finds_is_literal(tree: MakeTree) -> None:
 def test_a_recording_that_several_sources_list_is_one_track(tree: MakeTree) -> None:
     root = tree("rock/a.wav", "b.wav")
     listing = listing_of(root, root / "rock", root / "rock/a.wav", root)
-    assert [(r.track_id, r.source) for r in listing.recordings] == [
+    assert [(r.track_id, r.source) for r in listing.recordings()] == [
         ("b.wav", str(root)),
         ("rock/a.wav", str(root)),
     ]
@@ -333,7 +334,7 @@ def test_patterns_choose_among_the_recordings_of_any_source(tree: MakeTree) -> N
     ignored: dict[str, str] = {}
     patterns = Patterns(exclude=["live", "*.mp3"])
     listing = list_sources([folder], patterns=patterns, on_ignored=ignored.__setitem__)
-    assert [one.track_id for one in listing.recordings] == ["rock/1.wav"]
+    assert [one.track_id for one in listing.recordings()] == ["rock/1.wav"]
     left_out = "left out by --include or --exclude"
     assert {path.removeprefix(f"{folder}/"): why for path, why in ignored.items()} == {
         "rock/live/2.wav": left_out,
@@ -342,7 +343,7 @@ def test_patterns_choose_among_the_recordings_of_any_source(tree: MakeTree) -> N
         ".hidden.wav": "hidden",
     }
     patterns = Patterns(include=["jazz/*"])
-    (found,) = list_sources([f"{folder}/**/*.mp3"], patterns=patterns).recordings
+    (found,) = list_sources([f"{folder}/**/*.mp3"], patterns=patterns).recordings()
     assert found.track_id == "jazz/3.mp3"
     with pytest.raises(UsageError, match="fit --include and --exclude"):
         list_sources([folder], patterns=Patterns(include=["pop"]))
@@ -373,7 +374,7 @@ def test_a_folder_that_cannot_be_listed_is_reported(
     root = tree("blues/a.wav", "rock/b.wav")
     unlistable(root / "rock")
     listing = listing_of(f"{root}{pattern}")
-    assert [r.track_id for r in listing.recordings] == ["blues/a.wav"]
+    assert [r.track_id for r in listing.recordings()] == ["blues/a.wav"]
     assert listing.unlisted == [f"{root}/rock"]
 
 
@@ -433,8 +434,8 @@ def bucket() -> Iterator[fsspec.AbstractFileSystem]:
 )
 def test_an_address_lists_as_a_folder_does(source: str, expected: list[str]) -> None:
     listing = listing_of(source)
-    assert [r.track_id for r in listing.recordings] == expected
-    for recording in listing.recordings:
+    assert [r.track_id for r in listing.recordings()] == expected
+    for recording in listing.recordings():
         with fsspec.open(recording.path, "rb") as file:
             content = file.read()
         assert content.endswith(recording.track_id.encode())
@@ -448,7 +449,7 @@ def test_a_list_may_hold_addresses(tree: MakeTree) -> None:
     root = tree("a.wav")
     text = b"a.wav\nmemory://bucket/rock/a.wav\nmemory://bucket/missing.wav\n"
     (root / "list.txt").write_bytes(text)
-    found = {r.track_id: r.size for r in listing_of(root / "list.txt").recordings}
+    found = {r.track_id: r.size for r in listing_of(root / "list.txt").recordings()}
     assert found == {"a.wav": 1, "bucket/rock/a.wav": 10, "bucket/missing.wav": None}
 
 
@@ -460,7 +461,7 @@ def test_recordings_keep_the_host_of_their_address(monkeypatch: pytest.MonkeyPat
             return {f"{path}/rock/a.wav": {"type": "file", "size": 3}}
 
     monkeypatch.setattr(fsspec.core, "url_to_fs", lambda _: (Host(), "/collection"))
-    (recording,) = listing_of("host://user@music.example/collection").recordings
+    (recording,) = listing_of("host://user@music.example/collection").recordings()
     assert recording.uri == "host://user@music.example/collection/rock/a.wav"
     assert recording.track_id == "rock/a.wav"
 
@@ -470,7 +471,7 @@ def test_recordings_keep_the_host_of_their_address(monkeypatch: pytest.MonkeyPat
 
 def test_refresh_sees_what_has_changed_since(tree: MakeTree) -> None:
     root = tree("a.wav", "b.wav")
-    first, second = listing_of(root).recordings
+    first, second = listing_of(root).recordings()
     (root / "a.wav").write_bytes(b"longer")
     (root / "b.wav").unlink()
     assert refresh(first).size == 6
@@ -479,7 +480,7 @@ def test_refresh_sees_what_has_changed_since(tree: MakeTree) -> None:
 
 
 def test_refresh_leaves_an_address_as_it_was_listed(bucket: fsspec.AbstractFileSystem) -> None:
-    recording = listing_of("memory://bucket/c.wav").recordings[0]
+    (recording,) = listing_of("memory://bucket/c.wav").recordings()
     bucket.rm("/bucket/c.wav")
     assert refresh(recording) == recording
 

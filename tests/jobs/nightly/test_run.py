@@ -95,7 +95,8 @@ class Night:
         for track in tracks:
             attempted = {"extracted_at": now, "run_id": str(now), "error": error}
             status = {"status": "failed" if error else "ok"}
-            self.files[track] = {"track_id": track, **status, **attempted}
+            where = {"uri": f"/music/{track}", "source": "/music"}
+            self.files[track] = {"track_id": track, **where, **status, **attempted}
         put(open_store(str(self.root)), "files", list(self.files.values()), FILES)
 
     def put(self, *parts: list[tuple[str, str | None]], **options: Any) -> None:

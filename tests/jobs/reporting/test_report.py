@@ -145,8 +145,8 @@ def test_the_first_screen_tells_what_matters(store: Store, tmp_path: Path) -> No
         "0.900 accuracy 0.850 to 0.940 with 95 % confidence, measured on 120 held-out tracks",
         "The newest model, v2, was not promoted: macro F1 -0.050 (-0.080 to -0.020)",
         "2026-03-01 12:00 UTC Files: 5 new, 2 changed, 3 failed train failed: too few labels",
-        "7 findings 2 labels that a model contradicts 1 track with a recording that occurs twice "
-        "1 pair of duplicates with different labels 3 files that the last extraction failed",
+        "6 findings 2 labels that a model contradicts 1 pair of duplicates with different labels "
+        "3 files that the last extraction failed to read",
     ):
         assert text in page.text
     anchors = {heading.get("id") for heading in page.every("h2")}

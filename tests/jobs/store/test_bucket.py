@@ -20,7 +20,7 @@ from jobs.cluster.fitness import songmill_version
 from jobs.errors import StoreError, UsageError
 from jobs.extraction.attempts import RUN_JSON, Batch
 from jobs.extraction.batch import extract_batch
-from jobs.inputs.sources import list_sources
+from jobs.inputs.listing import list_sources
 from jobs.learning.registry import CHAMPION
 from jobs.store import commit, s3
 from jobs.store.address import lock_of, storage_of
@@ -136,12 +136,12 @@ def test_a_listing_is_paged_and_stays_below_its_prefix(server: ObjectStore, prox
     system = server.system()
     system.pipe({f"music/many/{name}": b"x" for name in names})
     system.pipe({f"music/many-others/{name}": b"x" for name in names[:3]})
-    found = [one.track_id for one in list_sources(["s3://music/many"]).recordings]
+    found = [one.track_id for one in list_sources(["s3://music/many"]).recordings()]
     assert found == names
     # One request checks whether the bucket exists.
     assert proxy.requests == {"LIST": 1 + 2}
-    assert len(list_sources(["s3://music/many/**"]).recordings) == len(names)
-    (one,) = list_sources(["s3://music/many/00007.wav"]).recordings
+    assert len(list_sources(["s3://music/many/**"])) == len(names)
+    (one,) = list_sources(["s3://music/many/00007.wav"]).recordings()
     assert (one.track_id, one.uri, one.size) == ("00007.wav", "s3://music/many/00007.wav", 1)
 
 
@@ -190,7 +190,7 @@ def batch(server: ObjectStore) -> Batch:
     folder, content = f"s3://music/{uuid.uuid4()}", sndfile_bytes(chord(seconds=2))
     server.system().pipe({f"{folder}/{name}.wav": content for name in "ab"})
     storage_of(f"{folder}-store").write(RUN_JSON, as_json({"run_id": "r"}))
-    listed = list_sources([folder]).recordings
+    listed = list(list_sources([folder]).recordings())
     settings = Settings({"gtzan": GTZAN.version}, 1.0)
     version = songmill_version()
     return Batch(
