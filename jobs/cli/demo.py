@@ -46,13 +46,13 @@ def demo(
     from jobs.learning.registry import champion
     from jobs.learning.train import train
     from jobs.neighbours.similarity import similarity
-    from jobs.reporting.report import PAGE, report
+    from jobs.reporting.report import report
     from jobs.reporting.status import read_status
     from jobs.stage import open_session
-    from jobs.store.schemas import SIMILARITY, TRACKS
+    from jobs.store.schemas import REPORT, SIMILARITY, TRACKS
 
     collection, store = folder / "collection", folder / "store"
-    page = store / "report" / PAGE
+    page = store / REPORT
     with open_log(log_format, quiet=quiet, verbose=verbose).shown() as progress:
         progress.step("synthesising a collection")
         synthesise(

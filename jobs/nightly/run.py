@@ -35,6 +35,7 @@ from jobs.store.counts import count_labels, count_tracks
 from jobs.store.schemas import (
     PREDICTED_LONG,
     PREDICTED_TRACKS,
+    REPORT,
     SIMILARITY,
     comparison_table,
     features_folder,
@@ -278,7 +279,7 @@ def run(
                 *("features", "files", "labels", "similarity", "predictions", "comparison"),
                 *("models", "champion"),
             ),
-            has_result=_has_report,
+            has_result=lambda store: store.storage.exists(REPORT),
         ),
     ]
     stages = [StageOutcome(step.label) for step in steps]
@@ -577,12 +578,6 @@ def _export(session: Session, table: TableName, to: str, schema: str | None) -> 
 
     found = export(table, store=session, to=to, schema=schema)
     return f"{counted(found.rows, 'row')} to {found.to}", asdict(found)
-
-
-def _has_report(store: Store) -> bool:
-    from jobs.reporting.report import PAGE
-
-    return store.storage.exists(f"report/{PAGE}")
 
 
 def _report(session: Session) -> _Result:

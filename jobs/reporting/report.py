@@ -29,7 +29,7 @@ from jobs.reporting.overview import Sample
 from jobs.store.address import absolute_path
 from jobs.store.atomic import check_writable, write_file
 from jobs.store.counts import count_labels, most_first
-from jobs.store.schemas import MODELS, SEGMENTS, SIMILARITY, SUSPECTS, comparison_table
+from jobs.store.schemas import MODELS, REPORT, SEGMENTS, SIMILARITY, SUSPECTS, comparison_table
 from jobs.store.tables import Store, open_store
 from pages import collection, explorer, models
 from pages.page import Cell, Content, Page, Recording, Section, Table, number, render
@@ -44,8 +44,7 @@ from pages.statistics import (
 from pages.style import MAX_LABELS, NO_LABEL, OTHER_LABELS, display_name
 from recommend.metric import Name
 
-PAGE = "index.html"
-_FOLDER = "report"
+_FOLDER, _PAGE = REPORT.split("/")
 
 _MAX_CORRELATIONS = 10
 _MAX_HEATMAP_COLUMNS = 60
@@ -169,11 +168,11 @@ def report(
         f"{settings.segment_seconds:g} s.",
         sections=sections,
     )
-    write(PAGE, render(page))
+    write(_PAGE, render(page))
     if previews:
         listening.remove_other_previews(folder, with_preview)
     return Outcome(
-        page=os.path.join(folder, PAGE),
+        page=os.path.join(folder, _PAGE),
         tracks=contents.total,
         sampled=len(contents.largest) if contents.largest else 0,
         missing=[section.title for section in sections if section.content.command],

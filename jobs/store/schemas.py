@@ -390,3 +390,6 @@ def table_folders() -> list[str]:
 
 MODELS = "models"
 """Folder of the models: a folder for each version, and the file that names the champion."""
+
+REPORT = "report/index.html"
+"""Page of the report."""

@@ -149,8 +149,10 @@
       const real = (value) => `${rounded(segments.low[column] + (value / 254) * segments.span[column])} ${unit}`.trim();
       const low = Math.min(...values), high = Math.max(...values);
       const when = segments.starts[begin + values.indexOf(high)];
-      const words = `${real(low)} to ${real(high)}, highest from ${rounded(when)} s`;
-      const peak = player(i, `${names[i]} where ${name} is highest`, when);
+      const words = low === high
+        ? `${real(low)} throughout`
+        : `${real(low)} to ${real(high)}, highest from ${rounded(when)} s`;
+      const peak = low === high ? null : player(i, `${names[i]} where ${name} is highest`, when);
       return make("li", {},
         make("span", {}, name, make("span", { class: "subtext" }, `${words} `, peak)),
         curve(values, `${meaning}: ${words}`));
