@@ -18,7 +18,7 @@ help:
 	@echo "make demo    synthesise a small collection and extract it (about a minute; seconds when repeated)"
 	@echo "make test    run make check, then the tests, quick ones first"
 	@echo "make check   run only ruff, mypy and the import contracts"
-	@echo "make system  test the whole: real object stores, databases and browsers, killed jobs, nights (about two minutes)"
+	@echo "make system  test the whole: real clusters, object stores, databases and browsers, killed jobs (about four minutes)"
 	@echo "make storm   run the longer fault tests: kills and full disks at many moments (about a quarter of an hour)"
 	@echo "             STORM_PART=0/4 runs the first of four shares of these moments"
 	@echo "make containers  build the images and test docker-compose.yml (needs a Docker daemon)"
