@@ -11,6 +11,7 @@ from jobs.learning.folds import held_out_models, judged_model
 from jobs.learning.groups import held_out_by_group
 from jobs.learning.registry import Best, check_fit
 from jobs.store.tables import Store
+from training.bootstrap import Interval
 from training.evaluate import chance, macro_f1
 from training.model import Description
 from training.predictor import Predictor
@@ -198,7 +199,7 @@ def decide(
     comparison = _comparison(champion, found)
     reason = (
         f"macro F1 by track {comparison.newcomer:.3f}, the champion's {comparison.earlier:.3f}, on "
-        f"the same {comparison.tracks} tracks: difference {in_words(found)}"
+        f"the same {comparison.tracks} tracks: difference {in_words(found.value, found.interval)}"
     )
     worse_than = "champion" if _is_worse(found, tolerance) else ""
     best_comparison = since = None
@@ -214,9 +215,8 @@ def decide(
         ends = over_nights.interval
         since = SinceBest(len(nights) - 1, over_nights.value, ends.lower, ends.upper)
         if not is_champion or since.nights > 1:
-            reason += (
-                f"; {in_words(over_nights)} in {since.nights} nights since {best.version}, the best"
-            )
+            change_since = in_words(over_nights.value, ends)
+            reason += f"; {change_since} in {since.nights} nights since {best.version}, the best"
         if _is_worse(over_nights, tolerance):
             worse_than = worse_than or "best champion so far"
     promoted = not worse_than
@@ -239,17 +239,16 @@ def decide(
     return verdict, None if is_best else record
 
 
-def in_words(found: Difference) -> str:
+def in_words(difference: float, interval: Interval) -> str:
     """Return a difference with its interval.
 
     Examples
     --------
-    >>> from training.bootstrap import Interval
-    >>> in_words(Difference(-0.02, 0.01, Interval(-0.046, 0.006)))
+    >>> in_words(-0.02, Interval(-0.046, 0.006))
     '-0.020 (99 % interval -0.046 to +0.006)'
     """
-    lower, upper = found.interval.lower, found.interval.upper
-    return f"{found.value:+.3f} ({100 * LEVEL:g} % interval {lower:+.3f} to {upper:+.3f})"
+    ends = f"{interval.lower:+.3f} to {interval.upper:+.3f}"
+    return f"{difference:+.3f} ({100 * LEVEL:g} % interval {ends})"
 
 
 def _compare(answers: Answers) -> Difference:

@@ -9,10 +9,12 @@ import pyarrow.compute as pc
 
 from jobs.errors import StoreError
 from jobs.learning import registry
+from jobs.learning.promotion import in_words
 from jobs.progress import counted, printable
 from jobs.reporting.overview import MAX_PAIRS_READ, Duplicates
 from jobs.store.tables import Store
 from pages.page import Card, Line
+from training.bootstrap import Interval
 
 _COUNTS = ("new", "changed", "gone", "relabelled", "failed")
 """Columns of ``runs``: files of an extraction."""
@@ -64,16 +66,16 @@ def _comparison(champion: str, newest: str, metrics: list[dict[str, Any]]) -> li
     --------
     >>> change = {"metric": "since_champion", "value": -0.05, "lower": -0.08, "upper": -0.02}
     >>> _comparison("v1", "v2", [change])[0].text
-    'The newest model, v2, was not promoted: macro F1 -0.050 (-0.080 to -0.020)'
+    'The newest model, v2, was not promoted: macro F1 -0.050 (99 % interval -0.080 to -0.020)'
     >>> _comparison("v2", "v2", [change])[0].text
-    'Since the champion before: macro F1 -0.050 (-0.080 to -0.020)'
+    'Since the champion before: macro F1 -0.050 (99 % interval -0.080 to -0.020)'
     """
     subject = f"The newest model, {newest}, was not promoted"
     if newest == champion:
         subject = "Since the champion before"
     for row in metrics:
         if row["metric"] == "since_champion" and row.get("lower") is not None:
-            change = f"{row['value']:+.3f} ({row['lower']:+.3f} to {row['upper']:+.3f})"
+            change = in_words(row["value"], Interval(row["lower"], row["upper"]))
             return [Line(f"{subject}: macro F1 {change}", "runs")]
     return [] if newest == champion else [Line(subject, "runs")]
 

@@ -625,17 +625,6 @@ class _Report:
         if not repeated and not contradicted:
             return Content(text="No label is suspected to be wrong.")
         tables = []
-        if repeated:
-            rows = [
-                [
-                    number(row["rank"]),
-                    self._track(row, "track_id", row["label"]),
-                    self._track(row, "duplicate_id", row["suggested"] or row["label"]),
-                ]
-                for row in repeated[:_MAX_SUSPECTS]
-            ]
-            caption = _shown(len(rows), len(repeated), "tracks whose recording occurs twice")
-            tables.append(Table(caption, ("rank", "track, label", "same recording as"), rows))
         if contradicted:
             rows = [
                 [
@@ -650,10 +639,22 @@ class _Report:
             caption = _shown(len(rows), len(contradicted), "labels that a model contradicts")
             columns = ("rank", "track, label", "suggested", "probability", "of its label")
             tables.append(Table(caption, columns, rows))
+        if repeated:
+            rows = [
+                [
+                    number(row["rank"]),
+                    self._track(row, "track_id", row["label"]),
+                    self._track(row, "duplicate_id", row["suggested"] or row["label"]),
+                ]
+                for row in repeated[:_MAX_SUSPECTS]
+            ]
+            caption = _shown(len(rows), len(repeated), "tracks whose recording occurs twice")
+            tables.append(Table(caption, ("rank", "track, label", "same recording as"), rows))
         return Content(
-            text="Recordings that occur twice, those with two different labels first; and labels "
-            "that a model contradicts confidently that has not learnt the track. Listen to them, "
-            "correct the labels that are wrong, and remove the copies.",
+            text="Labels that a model contradicts confidently that has not learnt the track; and "
+            "recordings that occur twice, those with two different labels first. Listen to them, "
+            "correct the labels that are wrong, and remove the copies. The ranks are those of "
+            "`songmill suspects`, which lists recordings that occur twice first.",
             tables=tables,
         )
 

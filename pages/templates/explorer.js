@@ -95,7 +95,7 @@
     const panel = element("panel");
     panel.replaceChildren(
       make("h3", { id: "explorer-title" }, nameOf(i)),
-      make("p", {}, mark(groupOf(i)), `${labelOf(i)} `, player(i)),
+      make("p", {}, "Label: ", mark(groupOf(i)), `${labelOf(i)} `, player(i)),
       ...probabilities(i), ...nearest(i), ...overTime(i), ...percentiles(i),
     );
     panel.scrollTop = 0;
@@ -194,7 +194,7 @@
           [bar(share(column) / 100), String(share(column))],
         ];
       };
-      const heads = ["feature", "value, about", "percentile"];
+      const heads = ["feature", "value, about", "percentile of all tracks"];
       const columns = [...set.columns.keys()];
       const unusual = [...columns].sort((a, b) => distance(b) - distance(a)).slice(0, MAX_UNUSUAL);
       const caption = `All ${width} ${set.name} features`;

@@ -143,7 +143,7 @@ def test_the_first_screen_tells_what_matters(store: Store, tmp_path: Path) -> No
     _, page = read(tmp_path / "s")
     for text in (
         "0.900 accuracy 0.850 to 0.940 with 95 % confidence, measured on 120 held-out tracks",
-        "The newest model, v2, was not promoted: macro F1 -0.050 (-0.080 to -0.020)",
+        "The newest model, v2, was not promoted: macro F1 -0.050 (99 % interval -0.080 to -0.020)",
         "2026-03-01 12:00 UTC Files: 5 new, 2 changed, 3 failed train failed: too few labels",
         "6 findings 2 labels that a model contradicts 1 pair of duplicates with different labels "
         "3 files that the last extraction failed to read",
@@ -345,7 +345,7 @@ def test_suspected_mislabels_are_shown_by_rank(store: Store) -> None:
     copies = [copy | {"rank": rank, "track_id": f"{rank}.wav"} for rank in (1, 2)]
     copies[1]["suggested"] = None
     put(store, "suspects", copies + [suspect | {"rank": 3, "track_id": "3.wav"}], SUSPECT)
-    [repeated, contradicted] = _Report(store, []).suspects().tables
+    [contradicted, repeated] = _Report(store, []).suspects().tables
     assert repeated.caption == "All 2 tracks whose recording occurs twice"
     assert [[(cell.text, cell.subtext) for cell in row] for row in repeated.rows] == [
         [("1", ""), ("1.wav", "blues"), ("other.wav", "jazz")],
