@@ -313,10 +313,12 @@
     const i = indexOf.get(name);
     if (i === undefined) return say("The track of this address is not on this page.");
     open(i);
+    const panel = element("panel"), isOnMap = document.activeElement.tagName === "CANVAS";
     // On the map the focus stays, so that the arrows go on.
-    if (document.activeElement.tagName !== "CANVAS") element("panel").focus();
-    // On a narrow screen the panel is below the map.
-    else if (isNarrow.matches) element("panel").scrollIntoView();
+    if (!isOnMap) panel.focus({ preventScroll: true });
+    // On a narrow screen the panel is below the map, and higher than the screen.
+    if (isNarrow.matches) panel.scrollIntoView();
+    else if (!isOnMap) panel.scrollIntoView({ block: "nearest" });
   }
 
   // Names in the tables of the page become links.

@@ -126,6 +126,18 @@ function songmillMap(frame, groups, groupOf, { onHover, onPick, onView }) {
     hover(-1);
     redraw();
   }
+  // Return the point from which the arrows go, or -1.
+  function current() {
+    if (hovered >= 0) return hovered;
+    return pinned >= 0 && isInView(pinned) ? pinned : -1;
+  }
+  // Zoom so that the current point stays where it is.
+  function zoomCurrent(factor) {
+    const i = current();
+    if (i < 0) return zoom(factor);
+    zoom(factor, screenX(i) / width, screenY(i) / height);
+    hover(i);
+  }
   function showAll() {
     moveTo(ALL.left, ALL.top, ALL.size);
   }
@@ -161,7 +173,7 @@ function songmillMap(frame, groups, groupOf, { onHover, onPick, onView }) {
   canvas.addEventListener("keydown", (event) => {
     const direction = directions[event.key];
     if (direction) {
-      const start = hovered >= 0 ? hovered : pinned >= 0 && isInView(pinned) ? pinned : -1;
+      const start = current();
       const fromX = start < 0 ? width / 2 : screenX(start);
       const fromY = start < 0 ? height / 2 : screenY(start);
       const next = nearest((px, py, i) => {
@@ -172,8 +184,8 @@ function songmillMap(frame, groups, groupOf, { onHover, onPick, onView }) {
       }, Infinity);
       if (next >= 0) hover(next);
     } else if (event.key === "Enter" && hovered >= 0) onPick(hovered);
-    else if (event.key === "+" || event.key === "=") zoom(1.5);
-    else if (event.key === "-") zoom(1 / 1.5);
+    else if (event.key === "+" || event.key === "=") zoomCurrent(1.5);
+    else if (event.key === "-") zoomCurrent(1 / 1.5);
     else if (event.key === "0") showAll();
     else return;
     event.preventDefault();
@@ -201,7 +213,7 @@ function songmillMap(frame, groups, groupOf, { onHover, onPick, onView }) {
       for (let i = 0; i < x.length; i++) if (isInView(i)) found.push(i);
       return found;
     },
-    zoom,
+    zoom: zoomCurrent,
     showAll,
   };
 }

@@ -179,6 +179,10 @@ def test_the_map_by_the_keyboard(opened: Opened) -> None:
     expect(status).to_have_text(f"Open: {seen}")
     expect(canvas).to_be_focused()
     assert centre(cursor) == centre(pinned)
+    for _ in range(12):  # a zoom around the middle would lose it
+        page.keyboard.press("+")
+    expect(cursor).to_be_visible()
+    assert centre(cursor) == pytest.approx(centre(pinned), abs=1)
 
 
 def test_the_table_behind_the_map_has_what_it_shows(opened: Opened) -> None:
@@ -220,6 +224,7 @@ def test_hostile_names_are_texts(browser: Browser, path: Path) -> None:
         page.locator("#explorer-search").fill(name)
         page.keyboard.press("Enter")
         expect(page.locator("#explorer-title")).to_have_text(name)
+        expect(page.locator("#explorer-title")).to_be_in_viewport()
         assert page.evaluate("document.documentElement.scrollWidth") <= 380
     assert opened.violations("#explorer") == []
     # The panel is below the map.
