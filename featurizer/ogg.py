@@ -113,12 +113,15 @@ def lost_share(file: FilePart, *, is_whole: bool) -> float:
 
 
 def _find_page(file: FilePart, start: int) -> tuple[int, Page | None]:
-    """Return the offset of the next page that can be read, and that page."""
+    """Return the offset of the next page that can be read, and that page; None if there is none."""
     block = file.read_at(start, _BLOCK_BYTES)
     at = block.find(_CAPTURE)
-    while at >= 0 and parse_page(block, at) is None:
+    while at >= 0:
+        page = parse_page(block, at)
+        if page is not None:
+            return start + at, page
         at = block.find(_CAPTURE, at + 1)
-    return start + at, parse_page(block, at) if at >= 0 else None
+    return file.size, None
 
 
 def stream_end(file: FilePart) -> int | None:

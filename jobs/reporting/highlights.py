@@ -87,13 +87,12 @@ def last_extraction(runs: pa.Table) -> dict[str, Any] | None:
     return found.slice(0, 1).to_pylist()[0] if found.num_rows else None
 
 
-def changes_card(runs: pa.Table) -> Card:
-    """Return what the last extraction or import changed, and which stages have failed since.
+def changes_card(runs: pa.Table, last: dict[str, Any] | None) -> Card:
+    """Return the changes of the last extraction or import, and the stages that failed since.
 
-    ``runs`` is the table of that name.
+    ``runs`` is the table of that name, and ``last`` its row of the extraction or import.
     """
     title = "What changed last?"
-    last = last_extraction(runs)
     if last is None:
         return Card(title, "Nothing yet", [])
     if last["stage"] == "import":
@@ -111,7 +110,7 @@ def changes_card(runs: pa.Table) -> Card:
 
 
 def attention_card(*, contradicted: int | None, duplicates: Duplicates | None, failed: int) -> Card:
-    r"""Return what somebody should look at.
+    r"""Return the findings that somebody should look at.
 
     Parameters
     ----------

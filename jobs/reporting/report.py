@@ -293,15 +293,15 @@ class _Report:
             if self._store.parts(SIMILARITY):
                 duplicates = self._duplicates
         runs = self._store.read("runs")
-        last = highlights.last_extraction(runs) or {}
+        last = highlights.last_extraction(runs)
         return Content(
             cards=(
                 highlights.model_card(self._store, self._command),
-                highlights.changes_card(runs),
+                highlights.changes_card(runs, last),
                 highlights.attention_card(
                     contradicted=contradicted,
                     duplicates=duplicates,
-                    failed=last.get("failed") or 0,
+                    failed=(last["failed"] or 0) if last else 0,
                 ),
             )
         )
