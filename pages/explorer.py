@@ -32,7 +32,7 @@ class Map:
     Parameters
     ----------
     title : str
-        What they are, such as ``principal components: gtzan``.
+        Name of the coordinates, such as ``principal components: gtzan``.
     axes : (str, str)
         Names of the horizontal and of the vertical coordinate.
     points : np.ndarray [shape=(n, 2), float64]
@@ -101,7 +101,7 @@ class Features:
 
 @dataclass(frozen=True)
 class Predictions:
-    """What a model says about each track.
+    """Predictions of a model for each track.
 
     Parameters
     ----------

@@ -187,7 +187,7 @@ class Card:
     answer : str
         The answer in a few words.
     lines : sequence of Line
-        What the answer rests on.
+        Grounds of the answer, with links to the details.
     """
 
     title: str

@@ -48,7 +48,7 @@ def read_tracks(
     addresses: Mapping[str, Sequence[str]],
     styles: LabelStyles,
 ) -> Tracks:
-    """Read what a page shows of the tracks of the largest sample.
+    """Read the tracks of the largest sample, as far as a page shows them.
 
     Parameters
     ----------
@@ -93,7 +93,7 @@ def read_tracks(
 
 
 def _unless_damaged(read: Callable[[], Found]) -> Found | None:
-    """Return what is read; None if a table is damaged, which other sections of the page report."""
+    """Return the data; None if a table is damaged, which other sections of the page report."""
     try:
         return read()
     except StoreError:

@@ -107,7 +107,7 @@ TRAILING = {
     "zeros": bytes(40_000),
     "zeros and ID3v1": bytes(5000) + b"TAG" + bytes(125),
 }
-"""What follows the samples in files of the world, and is neither audio nor damage."""
+"""Tails of real files, after the samples: neither audio nor damage."""
 
 
 # The bytes before each length in the header, the distance from them, and the length's type.
